@@ -1,0 +1,312 @@
+"""How a recipe is read: YAML 1.2, joined with its base, overridden by `key=value`, checked by frozen models.
+
+No torch here, and none in the components' config classes: a mistyped recipe answers at once. The recipe's
+fields are in `recipe.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+)
+
+from terse import registry
+from terse.errors import RecipeError
+
+__all__ = [
+    "Component",
+    "Config",
+    "Count",
+    "Fraction",
+    "InputPath",
+    "NonNegative",
+    "Paper",
+    "Positive",
+    "component",
+    "join",
+    "parse_overrides",
+    "read_yaml",
+    "validate",
+    "write_yaml",
+]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """A frozen model that refuses unknown keys; the string below a field is its help text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class Component(Config):
+    """A config that builds something, chosen by `kind` from the registry."""
+
+    family: ClassVar[str]
+    kind: str
+
+
+class Paper:
+    """Metadata of a field: the paper's value, named in the message when a value is refused."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class _Typed(str):
+    """A string typed on the command line: a path in it starts at the working directory, not at the recipe."""
+
+    __slots__ = ()
+
+
+def _resolve(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        return value
+    path = Path(value).expanduser()
+    folder = None if isinstance(value, _Typed) else (info.context or {}).get("folder")
+    return path if path.is_absolute() else Path(folder or Path.cwd()) / path
+
+
+InputPath = Annotated[Path, BeforeValidator(_resolve), AfterValidator(lambda path: path.resolve())]
+"""A path of the user's: relative ones start at the recipe's file, on the command line at the working directory."""
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def component(family: str) -> Any:
+    """The annotation of a field that holds a component of a family, picked by `kind` or by its tag key.
+
+    `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the first key that names a kind
+    is it. A bare word is a kind without settings.
+    """
+
+    def pick(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Config) or value is None:
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected a mapping with a kind, got {value!r}")
+        model = registry.lookup(family, kind_of(family, value))
+        return model.model_validate({**value, "kind": kind_of(family, value)}, context=info.context)  # type: ignore[attr-defined]
+
+    return Annotated[SerializeAsAny[Config], BeforeValidator(pick), _Family(family)]
+
+
+class _Family:
+    """Marks a field as a component's, so that joining can tell which keys a new kind knows."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def kind_of(family: str, value: Mapping[str, Any]) -> str:
+    """The kind a mapping asks for: its `kind`, else the first key that names one.
+
+    Raises:
+        RecipeError: neither is there.
+    """
+    kinds = registry.kinds(family)
+    kind = value.get("kind") or next((key for key in value if key in kinds), None)
+    if kind is None:
+        keys = ", ".join(map(str, value)) or "no keys"
+        raise RecipeError(f"expected kind: one of {', '.join(kinds)}, got {keys}")
+    return str(kind)
+
+
+def read_yaml(text: str, name: str) -> dict[str, Any]:
+    """A YAML 1.2 mapping: `1e-3` is a number, `no` a word, a repeated key an error.
+
+    Raises:
+        RecipeError: not YAML, or not a mapping; file and line are named.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    reader = YAML(typ="safe", pure=True)
+    try:
+        data = reader.load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        problem = " ".join(str(error.problem).split())
+        raise RecipeError(f"{name}, line {line}: expected YAML with each key once, got: {problem}") from None
+    except YAMLError as error:
+        raise RecipeError(f"{name}: expected YAML, got: {' '.join(str(error).split())}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise RecipeError(f"{name}: expected a mapping of settings, got {type(data).__name__}")
+    return {str(key): value for key, value in data.items()}
+
+
+def write_yaml(data: Mapping[str, Any]) -> str:
+    """The YAML text that `read_yaml` reads back to an equal mapping."""
+    from ruamel.yaml import YAML
+
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    writer.dump(dict(data), stream)
+    return stream.getvalue()
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`a.b=1 c=x` as a nested mapping; values are read as YAML.
+
+    Raises:
+        RecipeError: an item without `=`, or with an empty key.
+    """
+    merged: dict[str, Any] = {}
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not all(key.split(".")):
+            raise RecipeError(f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
+        value = read_yaml(f"value: {text}" if text else "value: ''", item)["value"]
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        merged = _merge(merged, _typed(value))
+    return merged
+
+
+def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """A base's settings with those above laid over them, mapping by mapping.
+
+    Where the setting above picks another kind of component, only the base's keys that the new kind knows
+    are kept: `synthesis.kind=random` need not unset the learned arm's settings.
+    """
+    joined = dict(base)
+    for key, value in above.items():
+        old = joined.get(key)
+        field = model.model_fields.get(key)
+        family = next((m.name for m in field.metadata if isinstance(m, _Family)), None) if field else None
+        if family and isinstance(value, str):
+            value = {"kind": value}
+        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
+            joined[key] = value
+        elif family:
+            joined[key] = _join_component(family, old, value)
+        else:
+            inner = _inner_model(field.annotation) if field else None
+            joined[key] = join(inner, old, value) if inner else _merge(old, value)
+    return joined
+
+
+def validate(model: type[_Model], data: Mapping[str, Any], folder: Path | None) -> _Model:
+    """The model of these settings; relative paths start at the folder.
+
+    Raises:
+        RecipeError: every refused setting on a line of its own, in the form of `errors.py`.
+    """
+    try:
+        return model.model_validate(data, context={"folder": folder})
+    except ValidationError as error:
+        raise RecipeError("\n".join(_messages(model, data, error))) from None
+
+
+def _join_component(family: str, old: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = registry.kinds(family)
+    named = value.get("kind") or next((key for key in value if key in kinds), None)
+    before = old.get("kind") or next((key for key in old if key in kinds), None)
+    if named is None or named == before or named not in kinds:
+        return _merge(old, value)
+    known = kinds[named].model_fields  # type: ignore[attr-defined]
+    return _merge({key: item for key, item in old.items() if key in known and key != "kind"}, {"kind": named, **value})
+
+
+def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    return _Typed(value) if isinstance(value, str) else value
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    candidates = typing.get_args(annotation) or (annotation,)
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+_RULES = {
+    "greater_than_equal": "{type} >= {ge}",
+    "greater_than": "{type} > {gt}",
+    "less_than_equal": "{type} <= {le}",
+    "less_than": "{type} < {lt}",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "a word",
+    "missing": "a value",
+    "literal_error": "one of {expected}",
+}
+
+
+def _messages(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        path = [str(part) for part in item["loc"]]
+        owner, field = _field(model, data, path)
+        where = ".".join(path) or "recipe"
+        kind = item["type"]
+        if kind == "extra_forbidden":
+            known = owner.model_fields if owner else {}
+            near = registry.nearest(path[-1], known)
+            yield f"{where}: expected a known setting, got {path[-1]!r}{near or '; known are ' + ', '.join(known)}"
+            continue
+        context = {key: str(value) for key, value in (item.get("ctx") or {}).items()}
+        integer = isinstance(item["input"], int) and field is not None and "int" in str(field.annotation)
+        context["type"] = "an integer" if integer else "a number"
+        rule = _RULES[kind].format(**context) if kind in _RULES else ""
+        if not rule:
+            text = item["msg"].removeprefix("Value error, ")
+            yield f"{where}: {text}"
+            continue
+        paper = next((m.value for m in field.metadata if isinstance(m, Paper)), None) if field else None
+        hint = f"; {paper} is the paper's" if paper is not None else ""
+        if not hint and field is not None and not field.is_required() and field.default is not None:
+            hint = f"; {field.default} is the default"
+        got = "nothing" if kind == "missing" else repr(item["input"])
+        yield f"{where}: expected {rule}, got {got}{hint}"
+
+
+def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type[BaseModel] | None, Any]:
+    """The model that owns the last part of the path, and its field there, through components and unions."""
+    owner: type[BaseModel] | None = model
+    field: Any = None
+    for depth, part in enumerate(path):
+        field = owner.model_fields.get(part) if owner else None
+        if depth == len(path) - 1:
+            break
+        data = data.get(part) if isinstance(data, Mapping) else None
+        family = next((m.name for m in field.metadata if isinstance(m, _Family)), None) if field else None
+        if family and isinstance(data, Mapping):
+            owner = registry.kinds(family).get(kind_of(family, data))
+        else:
+            owner = _inner_model(field.annotation) if field else None
+    return owner, field

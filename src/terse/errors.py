@@ -1,0 +1,66 @@
+"""Every error a user can meet: one family, so that one `except TerseError` is enough.
+
+Messages follow one form: `<field as the user typed it>: expected <rule>, got <value>; <next step>`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "Diverged",
+    "MissingExtra",
+    "RecipeError",
+    "RunError",
+    "ShapeError",
+    "TerseError",
+]
+
+
+class TerseError(Exception):
+    """Base of all errors that are the input's fault, not ours. The command line exits with 2."""
+
+
+class ShapeError(TerseError):
+    """Tensors that do not fit each other at a public edge."""
+
+
+class RecipeError(TerseError):
+    """A recipe, or a `key=value` override, that cannot be run."""
+
+
+class DataError(TerseError):
+    """An image, mask, annotation or placement that cannot be used."""
+
+
+class RunError(TerseError):
+    """A run folder that cannot be written, continued or read."""
+
+
+class MissingExtra(TerseError):
+    """A package of an optional extra is not installed; the message holds the install line."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature}: expected the extra {extra!r} to be installed, got no such package; "
+            f'run: pip install "terse-synth[{extra}]"'
+        )
+
+
+class Diverged(TerseError):
+    """A player's loss stopped being a number.
+
+    Attributes:
+        player: synthesizer, target or discriminator.
+        step: the step of the phase at which it happened.
+        checkpoint: the last good checkpoint, or None before the first.
+    """
+
+    def __init__(self, player: str, step: int, value: str, checkpoint: str | None) -> None:
+        self.player = player
+        self.step = step
+        self.checkpoint = checkpoint
+        good = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was written yet"
+        super().__init__(
+            f"{player}: expected a finite loss at step {step}, got {value}; "
+            f"{good}; lower its learning rate or look at its input with `terse preview`"
+        )

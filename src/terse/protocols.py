@@ -1,0 +1,125 @@
+"""What each player and each source must be able to do. Structural: nothing has to inherit from these."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
+
+__all__ = ["BackgroundBank", "ForegroundBank", "PoseFamily", "Proposer", "RealImages", "Renders", "Target"]
+
+
+@runtime_checkable
+class Target(Protocol):
+    """The model to improve: what every user plugs in.
+
+    Images are float32 RGB (or grey) in [0, 1], NCHW; the target normalises by itself. The trainer owns the
+    loop, the optimiser, train/eval mode outside these calls and autocast; a call leaves modes as it found them.
+    """
+
+    module: nn.Module
+
+    def attack_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
+        """Eq. 1 over the pasted objects only, one value an image, differentiable in the pixels.
+
+        Runs in eval mode whatever mode the module is in: no dropout, BatchNorm untouched, no sampling.
+        """
+        ...
+
+    def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
+        """The model's own scalar over all objects, in train mode."""
+        ...
+
+    def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
+        """p of the truth for each pasted object, in the order of `truth`; no gradient, eval mode."""
+        ...
+
+    def predict(self, images: Float[Tensor, "b c h w"]) -> Any:
+        """Classifiers: probabilities (b, classes). Detectors: a list of dicts boxes, labels, scores.
+
+        Boxes are xyxy in pixels of `images`; labels index the task's classes. No gradient, eval mode.
+        """
+        ...
+
+
+class ForegroundBank(Protocol):
+    """Cut-outs, indexed once and fetched by number."""
+
+    keys: Sequence[str]  # stable names, `<source>:<image>:<annotation>`; a placement stores these
+    labels: Int64[np.ndarray, " n"]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Foregrounds:
+        """The cut-outs of these numbers, in this order."""
+        ...
+
+
+class BackgroundBank(Protocol):
+    """Images to paste on, indexed once and fetched by number."""
+
+    keys: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
+        """The backgrounds of these numbers, in this order."""
+        ...
+
+
+class RealImages(Protocol):
+    """Annotated real images: to train on, to validate and to test on."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
+        """Images and truth of these numbers, in this order."""
+        ...
+
+
+class PoseFamily(Protocol):
+    """The parameters of one kind of transform, and the transform. Families chain."""
+
+    names: tuple[str, ...]
+    ranges: Sequence[tuple[float, float]]
+
+    @property
+    def size(self) -> int:
+        """How many numbers one pose has."""
+        ...
+
+    def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Unbounded network outputs to mapped values inside `ranges`, smoothly."""
+        ...
+
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
+        """Poses drawn uniformly from `ranges`."""
+        ...
+
+
+class Renders(Protocol):
+    """Placements to composites."""
+
+    def __call__(self, placements: Placements) -> Composites:
+        """Draw every placement."""
+        ...
+
+
+class Proposer(Protocol):
+    """Who proposes placements: an arm of a comparison.
+
+    `keeps_hard` says whether the harvest filters by the target's verdict; `module` is None where nothing
+    is learned.
+    """
+
+    keeps_hard: bool
+    module: nn.Module | None
+
+    def propose(self, count: int, generator: torch.Generator) -> Placements:
+        """So many composites' placements, foregrounds and backgrounds included."""
+        ...

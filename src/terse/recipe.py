@@ -1,0 +1,234 @@
+"""The recipe: everything that describes a run, and nothing that a run finds out.
+
+Settings of the paper are named beside ours; the built-in recipes under `recipes/` say which one they take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from terse import registry
+from terse.config import (
+    Config,
+    Count,
+    Fraction,
+    InputPath,
+    NonNegative,
+    Paper,
+    Positive,
+    component,
+    join,
+    parse_overrides,
+    read_yaml,
+    validate,
+    write_yaml,
+)
+from terse.errors import RecipeError
+
+__all__ = [
+    "ArtefactConfig",
+    "CheckpointConfig",
+    "EdgeConfig",
+    "ObjectiveConfig",
+    "OptimizerConfig",
+    "PhaseConfig",
+    "PoolConfig",
+    "Recipe",
+    "RuntimeConfig",
+    "builtin_recipes",
+    "dump_recipe",
+    "load_recipe",
+]
+
+
+class OptimizerConfig(Config):
+    """An optimiser and its settings."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[Positive, Paper(1e-2)] = 1e-2
+    momentum: Fraction = 0.9
+    """SGD only; the paper has 0.9 (3.4) and 0.5 (A.1)."""
+    weight_decay: Annotated[float, Field(ge=0), Paper(5e-4)] = 5e-4
+    schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    """Of the learning rate over the phase; the paper's is constant."""
+    later_lr: Positive | None = None
+    """The rate from cycle `later_from` on (Table 1: 1e-3 after 100 iterations)."""
+    later_from: NonNegative = 100
+    max_grad_norm: Positive | None = None
+    """Clip the gradient's norm; None clips nothing."""
+
+
+class PhaseConfig(Config):
+    """A phase that trains the target."""
+
+    epochs: Annotated[NonNegative, Paper(30)] = 30
+    batch_size: Annotated[Count, Paper(64)] = 64
+    optimizer: OptimizerConfig = OptimizerConfig()
+    real_per_synthetic: Annotated[float, Field(ge=0)] | Literal["all"] = "all"
+    """Real images in an epoch for each synthetic one; `all` is all of them (paper 4.1), 1 is its photographs'."""
+    steps: Count | None = None
+    """Exactly so many steps in the place of epochs: what equal budgets need."""
+
+
+class PoolConfig(Config):
+    """How much the pool of hard examples grows."""
+
+    per_class: Annotated[Count | None, Paper(500)] = None
+    """Hard examples of each class a cycle (A.1)."""
+    per_cycle: Annotated[Count | None, Paper(500)] = 500
+    """Hard examples a cycle, spread evenly over the classes (4.1)."""
+    candidates: Count = 20_000
+    """At most so many composites are looked at in one cycle's harvest."""
+
+
+class ObjectiveConfig(Config):
+    """What the synthesizer minimises: w_realism L_realism - w_fooling L_T + w_diversity L_diversity (Eq. 3)."""
+
+    fooling: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the target's loss; the paper does not state it."""
+    realism: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the discriminator's verdict; the paper does not state it."""
+    cap: Positive | None = None
+    """The target's loss counts up to here a sample; None is the paper's unbounded loss."""
+    realism_form: Literal["saturating", "non_saturating"] = "saturating"
+    """log(1 - D) as in Eq. 2, or -log D (Goodfellow et al. 2014)."""
+    diversity: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the diversity term; 0 is the paper."""
+
+
+class ArtefactConfig(Config):
+    """Foreground-shaped patches of other backgrounds, pasted into backgrounds (paper 3.1, Fig. 5)."""
+
+    count: NonNegative = 1
+    """Patches an image; 0 turns them off (Table 2, columns 1 to 3)."""
+    probability: Fraction = 0.5
+    """Share of images, real and synthetic alike, that get patches."""
+
+
+class EdgeConfig(Config):
+    """How a warped mask becomes the alpha that is blended (A.2, custom spatial transformer)."""
+
+    binarise: bool = True
+    """Keep alpha > 1 - 1e-4, straight-through gradient; the paper's own step is below float32 noise."""
+    blur_sigma_px: Annotated[float, Field(ge=0)] = 1.0
+    """Gaussian blur of the binary mask; 0 leaves it hard."""
+
+
+class CheckpointConfig(Config):
+    """When a run writes its state."""
+
+    every_steps: Count = 200
+    """Steps inside a phase; a kill loses at most so many."""
+
+
+class RuntimeConfig(Config):
+    """Where and how fast; never what is computed."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes CUDA where there is one."""
+    threads: NonNegative = 0
+    """CPU threads of one process; 0 lets terse choose."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the networks; auto is bfloat16 where the CPU or GPU has units for it. Compositing is always float32."""
+    workers: NonNegative = 0
+    """Threads that decode images ahead of the step."""
+
+
+class Recipe(Config):
+    """One run, whole."""
+
+    name: str = "recipe"
+    description: str = ""
+    task: Literal["classification", "detection"]
+    seed: NonNegative = 0
+    cycles: Annotated[NonNegative, Paper(5)] = 5
+    data: component("data") | None = None  # type: ignore[valid-type]
+    """A source that supplies foregrounds, backgrounds and real images at once (digits, drawn scenes)."""
+    foregrounds: component("source") | None = None  # type: ignore[valid-type]
+    backgrounds: component("source") | None = None  # type: ignore[valid-type]
+    train: component("source") | None = None  # type: ignore[valid-type]
+    val: component("source") | Annotated[float, Field(gt=0, lt=1)] | None = None  # type: ignore[valid-type]
+    """A source, or the fraction of train that is held out."""
+    test: component("source") | Annotated[float, Field(gt=0, lt=1)] | None = None  # type: ignore[valid-type]
+    """What proves the model; val only chooses it."""
+    classes: tuple[str, ...] | None = None
+    """The task's classes, in the order of the labels; None takes the foregrounds'."""
+    canvas_px: Count = 300
+    """Side of the square canvas that composites are drawn on."""
+    cleanup: bool = True
+    """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
+    target: component("target")  # type: ignore[valid-type]
+    synthesis: component("synthesis")  # type: ignore[valid-type]
+    poses: component("pose")  # type: ignore[valid-type]
+    edges: EdgeConfig | None = None
+    """None blends the warped mask as it is (digits)."""
+    artefacts: ArtefactConfig = ArtefactConfig(count=0)
+    objective: ObjectiveConfig = ObjectiveConfig()
+    hardness: component("hardness")  # type: ignore[valid-type]
+    pool: PoolConfig = PoolConfig()
+    pretrain: PhaseConfig | None = None
+    """How the start is trained from real images; None starts from the target's own weights."""
+    fine_tune: PhaseConfig = PhaseConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        if self.pool.per_class is None and self.pool.per_cycle is None:
+            raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
+        if self.pool.per_class is not None and self.pool.per_cycle is not None:
+            raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
+        return self
+
+
+def builtin_recipes() -> dict[str, str]:
+    """The text of each built-in recipe by name."""
+    folder = resources.files("terse") / "recipes"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a built-in name or a file, with `key=value` overrides.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, or a setting that is refused; the setting is named.
+    """
+    settings, folder = _read(str(name))
+    settings = join(Recipe, settings, parse_overrides(overrides))
+    settings.setdefault("name", Path(name).stem)
+    return validate(Recipe, settings, folder)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The YAML text of a resolved recipe; loading it gives an equal object."""
+    return write_yaml(recipe.model_dump(mode="json"))
+
+
+def _read(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path | None]:
+    """The settings of a recipe joined with its bases, and the folder its relative paths start at."""
+    builtin = builtin_recipes()
+    path = Path(name)
+    if name in builtin:
+        settings, folder = read_yaml(builtin[name], name), None
+    elif path.is_file():
+        settings, folder = read_yaml(path.read_text("utf-8"), name), path.resolve().parent
+    else:
+        near = registry.nearest(name, builtin)
+        raise RecipeError(
+            f"{name}: expected a recipe file or one of {', '.join(builtin)}, got neither{near or '; see `terse recipes`'}"
+        )
+    if name in seen:
+        raise RecipeError(f"{name}: expected a base that ends, got the circle {' > '.join((*seen, name))}")
+    base: Any = settings.pop("base", None)
+    if base is None:
+        return settings, folder
+    beside = str(folder / str(base)) if folder and (folder / str(base)).is_file() else str(base)
+    below: Mapping[str, Any] = _read(beside, (*seen, name))[0]
+    below = {key: value for key, value in below.items() if key not in ("name", "description")}
+    return join(Recipe, below, settings), folder

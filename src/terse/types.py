@@ -1,0 +1,234 @@
+"""The values that travel between the players: foregrounds, backgrounds, truth, placements, composites.
+
+All are frozen and batched; nothing here holds a network. Conventions (NCHW, RGB in [0, 1], straight alpha,
+half-open xyxy boxes in pixels) are stated once, in `terse.compositing`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+__all__ = ["Backgrounds", "Composites", "Costs", "Foregrounds", "Placements", "Role", "Truth"]
+
+
+class Role(IntEnum):
+    """What a paste is in its image."""
+
+    OBJECT = 0  # a labelled object of the task
+    DISTRACTOR = 1  # pasted to confuse; carries no label (Dwibedi et al. 2017)
+    ARTEFACT = 2  # foreground-shaped patch of another background (paper 3.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is true of a batch of images, flat over its objects.
+
+    A classifier's batch has exactly one object an image, in the order of the images.
+    """
+
+    labels: Int64[Tensor, " n"]  # index in the task's classes
+    boxes_px: Float[Tensor, "n 4"]  # half-open xyxy of the visible part
+    image_index: Int64[Tensor, " n"]  # the image each object is in, ascending
+    pasted: Bool[Tensor, " n"]  # False: the object came with the background, or the image is real
+    ignore: Bool[Tensor, " n"]  # crowd, difficult, or below the visibility floor: neither right nor wrong
+    batch_size: int
+
+    @staticmethod
+    def of_images(labels: Int64[Tensor, " n"], boxes_px: Float[Tensor, "n 4"] | None = None) -> "Truth":
+        """The truth of real images that hold one object each."""
+        n = len(labels)
+        no = torch.zeros(n, dtype=torch.bool, device=labels.device)
+        boxes = torch.zeros(n, 4, device=labels.device) if boxes_px is None else boxes_px
+        return Truth(labels, boxes, torch.arange(n, device=labels.device), no, no, n)
+
+    @staticmethod
+    def empty(batch_size: int) -> "Truth":
+        """The truth of images without any object."""
+        none = torch.zeros(0, dtype=torch.int64)
+        no = torch.zeros(0, dtype=torch.bool)
+        return Truth(none, torch.zeros(0, 4), none, no, no, batch_size)
+
+    @staticmethod
+    def join(parts: Sequence["Truth"]) -> "Truth":
+        """The truth of batches put one behind the other."""
+        starts = np.cumsum([0, *(part.batch_size for part in parts)])
+        return Truth(
+            torch.cat([part.labels for part in parts]),
+            torch.cat([part.boxes_px for part in parts]),
+            torch.cat([part.image_index + int(start) for part, start in zip(parts, starts, strict=False)]),
+            torch.cat([part.pasted for part in parts]),
+            torch.cat([part.ignore for part in parts]),
+            int(starts[-1]),
+        )
+
+    def take(self, images: Sequence[int] | Int64[Tensor, " m"]) -> "Truth":
+        """The truth of some of the images, in the order given."""
+        chosen = [int(i) for i in images]
+        rows = [torch.nonzero(self.image_index == i).flatten() for i in chosen]
+        row = torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
+        index = torch.cat([torch.full_like(r, k) for k, r in enumerate(rows)]) if rows else row
+        return Truth(
+            self.labels[row], self.boxes_px[row], index, self.pasted[row], self.ignore[row], batch_size=len(chosen)
+        )
+
+    def to(self, device: torch.device | str) -> "Truth":
+        """The same on another device."""
+        return Truth(
+            self.labels.to(device),
+            self.boxes_px.to(device),
+            self.image_index.to(device),
+            self.pasted.to(device),
+            self.ignore.to(device),
+            self.batch_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Foregrounds:
+    """A batch of RGB(A) cut-outs on one square patch each, centred.
+
+    `images` may be `(b, c, 1, 1)`: a constant colour, as with digits, whose ink is their alpha. `hull` holds
+    the outermost points of each mask (`compositing.affine.support_points`), in [-1, 1] of the patch.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    alpha: Float[Tensor, "b 1 fh fw"]
+    labels: Int64[Tensor, " b"]
+    hull: Float[Tensor, "b points 2"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Foregrounds":
+        """The same on another device."""
+        return Foregrounds(
+            self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backgrounds:
+    """A batch of images to paste on, with the objects that they hold already.
+
+    `masks` holds one mask an object of `truth` where the source has masks, else None; an object without a
+    mask there is a filled box.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    truth: Truth
+    masks: Bool[Tensor, "n h w"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str) -> "Backgrounds":
+        """The same on another device."""
+        masks = None if self.masks is None else self.masks.to(device)
+        return Backgrounds(self.images.to(device), self.truth.to(device), masks)
+
+
+@dataclass(frozen=True, slots=True)
+class Placements:
+    """The complete record of composites; rendering it again gives the same pixels.
+
+    Flat over pastes, which stand in z-order (first is lowest) within their image. Poses hold the mapped
+    values (degrees, fractions of the canvas) rounded to 1e-5, so a record can be read, edited and drawn
+    at another resolution.
+    """
+
+    background: Int64[np.ndarray, " b"]  # index in the background bank
+    image_index: Int64[np.ndarray, " n"]  # the image each paste is in, ascending
+    foreground: Int64[np.ndarray, " n"]  # index in the foreground bank; for an artefact, the shape
+    pose: Float64[np.ndarray, "n k"]
+    role: Int64[np.ndarray, " n"]  # a Role
+    texture: Int64[np.ndarray, " n"]  # background bank index an artefact patch is cut from; -1 for the others
+    blend: tuple[str, ...]  # one an image
+    seed: Int64[np.ndarray, " b"]
+
+    def __len__(self) -> int:
+        return len(self.background)
+
+    @staticmethod
+    def single(
+        background: Int64[np.ndarray, " b"],
+        foreground: Int64[np.ndarray, " b"],
+        pose: Float64[np.ndarray, "b k"],
+        blend: str = "alpha",
+        seed: int = 0,
+    ) -> "Placements":
+        """One object an image: the paper's case."""
+        n = len(background)
+        return Placements(
+            background=background,
+            image_index=np.arange(n),
+            foreground=foreground,
+            pose=np.round(pose, 5),
+            role=np.full(n, int(Role.OBJECT), dtype=np.int64),
+            texture=np.full(n, -1, dtype=np.int64),
+            blend=(blend,) * n,
+            seed=np.full(n, seed, dtype=np.int64),
+        )
+
+    @staticmethod
+    def join(parts: Sequence["Placements"]) -> "Placements":
+        """Placements put one behind the other."""
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        return Placements(
+            background=np.concatenate([part.background for part in parts]),
+            image_index=np.concatenate([part.image_index + s for part, s in zip(parts, starts, strict=False)]),
+            foreground=np.concatenate([part.foreground for part in parts]),
+            pose=np.concatenate([part.pose for part in parts]),
+            role=np.concatenate([part.role for part in parts]),
+            texture=np.concatenate([part.texture for part in parts]),
+            blend=tuple(blend for part in parts for blend in part.blend),
+            seed=np.concatenate([part.seed for part in parts]),
+        )
+
+    def take(self, images: Int64[np.ndarray, " m"]) -> "Placements":
+        """Some of the images, in the order given."""
+        first = np.searchsorted(self.image_index, images, side="left")
+        last = np.searchsorted(self.image_index, images, side="right")
+        counts = last - first
+        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(images) else np.zeros(0, dtype=np.int64)
+        rows = np.repeat(first - offsets, counts) + np.arange(counts.sum())
+        return replace(
+            self,
+            background=self.background[images],
+            image_index=np.repeat(np.arange(len(images)), counts),
+            foreground=self.foreground[rows],
+            pose=self.pose[rows],
+            role=self.role[rows],
+            texture=self.texture[rows],
+            blend=tuple(self.blend[int(i)] for i in images),
+            seed=self.seed[images],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Composites:
+    """What placements render to.
+
+    `truth` lists the backgrounds' own objects and the pasted ones; `modal` and `amodal` masks and
+    `visible_fraction` follow its order. Masks are None where the caller did not ask for them.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    truth: Truth
+    visible_fraction: Float[Tensor, " n"]
+    modal: Bool[Tensor, "n h w"] | None = None
+    amodal: Bool[Tensor, "n h w"] | None = None
+
+
+@dataclass(slots=True)
+class Costs:
+    """What an arm spent, in images (a batch of 64 is 64), measuring for reports left out."""
+
+    target_forwards: int = 0
+    target_backwards: int = 0
+    synthesizer_forwards: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)  # by phase
