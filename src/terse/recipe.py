@@ -33,6 +33,7 @@ from terse.errors import RecipeError
 __all__ = [
     "ArtefactConfig",
     "CheckpointConfig",
+    "DiscriminatorConfig",
     "EdgeConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
@@ -99,6 +100,20 @@ class ObjectiveConfig(Config):
     """log(1 - D) as in Eq. 2, or -log D (Goodfellow et al. 2014)."""
     diversity: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the diversity term; 0 is the paper."""
+
+
+class DiscriminatorConfig(Config):
+    """The third player: how it is built and trained (paper 3.3, A.2)."""
+
+    lr: Annotated[Positive, Paper(1e-4)] = 1e-4
+    """Of Adam, constant."""
+    batch_size: Annotated[Count, Paper(16)] = 16
+    weight_sigma: Positive = 0.02
+    """Of its first weights; the paper's "variance of 0.02" is 0.1414, its source has 0.02."""
+    scales: Annotated[Count, Paper(1)] = 1
+    """Networks, each on the image halved once more."""
+    warm_up_steps: Annotated[NonNegative, Paper(0)] = 0
+    """Steps before the first cycle."""
 
 
 class ArtefactConfig(Config):
