@@ -1,0 +1,293 @@
+"""Do the placements cover the poses, or has the synthesizer collapsed to a few?
+
+Every pose component becomes a histogram over its range; its entropy stands beside that of as many random poses
+of the same family, so that a small sample is not mistaken for a narrow one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+
+from terse.protocols import PoseFamily
+from terse.types import Placements, Role
+
+__all__ = ["Component", "Coverage", "Diversity", "collapse_alarms", "coverage", "feature_diversity"]
+
+_BINS = 20
+_EDGE = 0.01  # of the range, at each end
+_SAME = 0.02  # of the range: the cell in which poses count as the same
+_COMPARED = 2000
+_REFERENCE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """How one number of the pose is spread over its range.
+
+    Attributes:
+        low, high: the family's range.
+        counts: a histogram of equal bins over the range; what lies outside is counted in the outermost.
+        entropy: of the histogram, over that of as many random poses; 1 covers like random, 0 is one bin.
+        at_edge: share in the outermost hundredth at either end; random has 0.02.
+
+    Source: ours.
+    """
+
+    name: str
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    mean: float
+    spread: float
+    entropy: float
+    at_edge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a set of placements covers; only labelled objects count, not distractors or artefact patches.
+
+    Attributes:
+        images: composites.
+        objects: pasted objects in them.
+        components: one a number of the pose.
+        size: the object's relative size, the geometric mean of the scales; None for families without one.
+        position: counts over an 8 x 8 grid of the free play, rows from the top; None for families without shifts.
+        foregrounds, backgrounds: how many different ones occur.
+        duplicates: share of composites equal to an earlier one, the seed apart.
+        near_duplicates: share of objects whose cut-out occurs before at the same pose, each component rounded
+            to a fiftieth of its range.
+
+    Source: ours.
+    """
+
+    images: int
+    objects: int
+    components: tuple[Component, ...]
+    size: Component | None
+    position: tuple[tuple[int, ...], ...] | None
+    foregrounds: int
+    backgrounds: int
+    duplicates: float
+    near_duplicates: float
+
+    @property
+    def entropy(self) -> float:
+        """The least covered component's entropy over random's; 1 where there is nothing to cover."""
+        return min((part.entropy for part in self.components if part.high > part.low), default=1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists."""
+
+        def plain(part: Component) -> dict[str, Any]:
+            return {
+                "low": part.low,
+                "high": part.high,
+                "counts": list(part.counts),
+                "mean": part.mean,
+                "spread": part.spread,
+                "entropy": part.entropy,
+                "at_edge": part.at_edge,
+            }
+
+        return {
+            "images": self.images,
+            "objects": self.objects,
+            "entropy": self.entropy,
+            "poses": {part.name: plain(part) for part in self.components},
+            "size": plain(self.size) if self.size else None,
+            "position": [list(row) for row in self.position] if self.position else None,
+            "foregrounds": self.foregrounds,
+            "backgrounds": self.backgrounds,
+            "duplicates": self.duplicates,
+            "near_duplicates": self.near_duplicates,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How far apart images lie in a feature space.
+
+    Attributes:
+        distance: mean Euclidean distance of two different images.
+        nearest: mean distance to the nearest other image.
+
+    Source: ours, in the place of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
+    """
+
+    distance: float
+    nearest: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain numbers."""
+        return {"distance": self.distance, "nearest": self.nearest}
+
+
+def coverage(placements: Placements, family: PoseFamily) -> Coverage:
+    """How the placements' objects are spread over the family's poses, sizes, positions and sources.
+
+    Source: ours.
+    """
+    objects = placements.role == Role.OBJECT
+    pose = placements.pose[objects]
+    drawn = family.random(max(1, len(pose)), torch.Generator().manual_seed(_REFERENCE_SEED)).double().numpy()
+    components = tuple(
+        _component(name, low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
+        for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))
+    )
+    return Coverage(
+        images=len(placements),
+        objects=len(pose),
+        components=components,
+        size=_size(family, pose, drawn),
+        position=_position(family, pose),
+        foregrounds=len(np.unique(placements.foreground[objects])),
+        backgrounds=len(np.unique(placements.background)),
+        duplicates=_duplicates(placements),
+        near_duplicates=_near_duplicates(placements.foreground[objects], pose, family),
+    )
+
+
+def collapse_alarms(
+    seen: Coverage, *, min_entropy: float = 0.5, max_duplicates: float = 0.05, max_at_edge: float = 0.9
+) -> list[str]:
+    """A sentence for each sign of collapse; an empty list where there is none.
+
+    Args:
+        seen: of the newest cycle's harvest.
+        min_entropy: of a pose component, over random's.
+        max_duplicates: share of equal or nearly equal pastes.
+        max_at_edge: share of poses at an end of their range.
+
+    Source: ours.
+    """
+    alarms = []
+    for part in seen.components:
+        if seen.objects < _BINS or part.high <= part.low:
+            continue
+        if part.at_edge > max_at_edge:
+            alarms.append(
+                f"{part.name}: {part.at_edge:.0%} of the poses lie at an end of the range; "
+                "widen the range or lower the synthesizer's learning rate"
+            )
+        elif part.entropy < min_entropy:
+            alarms.append(
+                f"{part.name}: the poses cover {part.entropy:.0%} of what random ones do (entropy); "
+                "raise objective.diversity or synthesis.noise_size"
+            )
+    repeated = max(seen.duplicates, seen.near_duplicates)
+    if repeated > max_duplicates:
+        alarms.append(f"{repeated:.0%} of the composites repeat an earlier one; add foregrounds or widen the poses")
+    return alarms
+
+
+def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
+    """Distances between images in a feature space, of at most 2,000 of them.
+
+    Args:
+        features: one row an image, for instance the target's pooled features.
+        seed: which images are taken where there are more.
+
+    Source: ours.
+    """
+    if len(features) < 2:
+        return Diversity(0.0, 0.0)
+    if len(features) > _COMPARED:
+        features = features[np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)]
+    rows = np.asarray(features, dtype=np.float64)
+    rows = rows - rows.mean(axis=0)  # the differences of large numbers would cancel below
+    norms = (rows**2).sum(axis=1)
+    squares = np.clip(norms[:, None] + norms[None, :] - 2 * rows @ rows.T, 0, None)
+    np.fill_diagonal(squares, np.nan)
+    distances = np.sqrt(squares)
+    return Diversity(float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean()))
+
+
+def _component(
+    name: str, low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
+) -> Component:
+    counts = _histogram(values, low, high)
+    of_random = _entropy(_histogram(drawn, low, high))
+    margin = _EDGE * (high - low)
+    at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) else 0.0
+    return Component(
+        name,
+        float(low),
+        float(high),
+        tuple(int(n) for n in counts),
+        float(values.mean()) if len(values) else 0.0,
+        float(values.std()) if len(values) else 0.0,
+        _entropy(counts) / of_random if of_random > 0 else 1.0,
+        at_edge,
+    )
+
+
+def _histogram(values: Float64[np.ndarray, " n"], low: float, high: float) -> Int64[np.ndarray, " bins"]:
+    width = (high - low) or 1.0
+    places = np.clip(((values - low) / width * _BINS).astype(np.int64), 0, _BINS - 1)
+    return np.bincount(places, minlength=_BINS)
+
+
+def _entropy(counts: Int64[np.ndarray, " bins"]) -> float:
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return max(0.0, float(-(shares * np.log(shares)).sum()))
+
+
+def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[np.ndarray, "m k"]) -> Component | None:
+    scales = [i for i, name in enumerate(family.names) if name.startswith("scale")]
+    if not scales:
+        return None
+    low, high = (math.prod(family.ranges[i][end] for i in scales) ** (1 / len(scales)) for end in (0, 1))
+    of = [
+        np.prod(rows[:, scales], axis=1) ** (1 / len(scales)) for rows in (pose.reshape(-1, len(family.names)), drawn)
+    ]
+    return _component("size", low, high, *of)
+
+
+def _position(
+    family: PoseFamily, pose: Float64[np.ndarray, "n k"], cells: int = 8
+) -> tuple[tuple[int, ...], ...] | None:
+    names: Sequence[str] = family.names
+    if "shift_x" not in names or "shift_y" not in names:
+        return None
+    places = []
+    for name in ("shift_y", "shift_x"):
+        column = names.index(name)
+        low, high = family.ranges[column]
+        values = pose[:, column] if len(pose) else np.zeros(0)
+        places.append(np.clip(((values - low) / ((high - low) or 1.0) * cells).astype(np.int64), 0, cells - 1))
+    counts = np.bincount(places[0] * cells + places[1], minlength=cells * cells).reshape(cells, cells)
+    return tuple(tuple(int(n) for n in row) for row in counts)
+
+
+def _duplicates(placements: Placements) -> float:
+    """Share of composites that draw the same as an earlier one."""
+    if not len(placements):
+        return 0.0
+    starts = np.searchsorted(placements.image_index, np.arange(len(placements) + 1))
+    seen: set[bytes] = set()
+    for i in range(len(placements)):
+        rows = slice(starts[i], starts[i + 1])
+        key = (placements.foreground[rows], placements.pose[rows], placements.role[rows], placements.texture[rows])
+        head = f"{placements.background[i]} {placements.blend[i]} ".encode()
+        seen.add(head + b"|".join(np.ascontiguousarray(part).tobytes() for part in key))
+    return 1 - len(seen) / len(placements)
+
+
+def _near_duplicates(
+    foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], family: PoseFamily
+) -> float:
+    """Share of pastes whose cut-out occurs before in the same cell of the poses.
+
+    Cells, not distances between pairs: a collapsed set has a quadratic number of close pairs.
+    """
+    if not len(pose):
+        return 0.0
+    low, high = np.array(family.ranges, dtype=np.float64).T
+    cells = np.round((pose - low) / np.where(high > low, high - low, 1.0) / _SAME).astype(np.int64)
+    return 1 - len(np.unique(np.column_stack([foreground, cells]), axis=0)) / len(pose)
