@@ -1,0 +1,140 @@
+"""What every source becomes: one index of images and objects in columns, without a pixel in memory.
+
+All formats meet here, so that banks, cleanup, checks and exporters know one shape. Boxes are half-open xyxy in
+pixels of the upright image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from terse.sources.masks import Mask
+
+__all__ = ["Annotations", "Skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or an annotation that was left out, and why."""
+
+    where: str  # file, and the field in it
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """Images and the objects in them.
+
+    Objects stand in the order of their images. `crowd` marks a region that covers several objects, `ignore`
+    one that counts neither as right nor as wrong (difficult, or outside the source's area limits).
+    """
+
+    name: str
+    root: Path
+    paths: tuple[str, ...]  # relative to root
+    sizes_px: Int64[np.ndarray, "images 2"]  # width and height
+    licences: tuple[str, ...]  # empty where the source names none
+    classes: tuple[str, ...]
+    image_index: Int64[np.ndarray, " objects"]
+    labels: Int64[np.ndarray, " objects"]  # index in classes
+    boxes_px: Float64[np.ndarray, "objects 4"]
+    crowd: Bool[np.ndarray, " objects"]
+    ignore: Bool[np.ndarray, " objects"]
+    masks: tuple[Mask | None, ...]
+    object_names: tuple[str, ...]  # the source's own name of each object, unique in its image
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.paths)
+
+    @property
+    def image_keys(self) -> tuple[str, ...]:
+        """A stable name of each image: `<source>:<image>`."""
+        return tuple(f"{self.name}:{path}" for path in self.paths)
+
+    @property
+    def object_keys(self) -> tuple[str, ...]:
+        """A stable name of each object: `<source>:<image>:<annotation>`."""
+        return tuple(
+            f"{self.name}:{self.paths[i]}:{name}" for i, name in zip(self.image_index, self.object_names, strict=True)
+        )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Each image's full path: equal for two sources that read the same file."""
+        return tuple(str(self.root / path) for path in self.paths)
+
+    @property
+    def masked(self) -> Bool[np.ndarray, " objects"]:
+        """Which objects have a mask."""
+        return np.array([mask is not None for mask in self.masks], dtype=np.bool_)
+
+    def objects_of(self, image: int) -> Int64[np.ndarray, " n"]:
+        """The objects of one image."""
+        first, last = np.searchsorted(self.image_index, [image, image + 1])
+        return np.arange(first, last)
+
+    def keep_objects(self, keep: Bool[np.ndarray, " objects"]) -> "Annotations":
+        """All images, and only the objects marked."""
+        rows = np.flatnonzero(keep)
+        return replace(
+            self,
+            image_index=self.image_index[rows],
+            labels=self.labels[rows],
+            boxes_px=self.boxes_px[rows],
+            crowd=self.crowd[rows],
+            ignore=self.ignore[rows],
+            masks=tuple(self.masks[i] for i in rows),
+            object_names=tuple(self.object_names[i] for i in rows),
+        )
+
+    def keep_images(self, keep: Bool[np.ndarray, " images"]) -> "Annotations":
+        """Only the images marked, with their objects."""
+        images = np.flatnonzero(keep)
+        place = np.cumsum(keep) - 1
+        kept = self.keep_objects(keep[self.image_index])
+        return replace(
+            kept,
+            paths=tuple(self.paths[i] for i in images),
+            sizes_px=self.sizes_px[images],
+            licences=tuple(self.licences[i] for i in images),
+            image_index=place[kept.image_index],
+        )
+
+    def with_ignored(self, ignore: Bool[np.ndarray, " objects"]) -> "Annotations":
+        """With more objects that count neither as right nor as wrong."""
+        return replace(self, ignore=self.ignore | ignore)
+
+    def split(self, fraction: float, seed: int) -> tuple["Annotations", "Annotations"]:
+        """The images held out at random, and the others."""
+        held = np.zeros(len(self), dtype=np.bool_)
+        count = min(max(round(fraction * len(self)), 1), len(self))
+        held[np.random.default_rng(seed).permutation(len(self))[:count]] = True
+        return self.keep_images(held), self.keep_images(~held)
+
+    def without_images_of(self, *others: "Annotations") -> "Annotations":
+        """Without the images that another index holds too: what keeps foregrounds of val out of training."""
+        taken = {file for other in others for file in other.files}
+        return self.keep_images(np.array([file not in taken for file in self.files], dtype=np.bool_))
+
+    def without_images_with(self, classes: Sequence[str]) -> "Annotations":
+        """Without the images that hold an object, crowd or difficult ones included, of one of the classes."""
+        unwanted = np.isin(self.labels, [i for i, name in enumerate(self.classes) if name in classes])
+        keep = np.ones(len(self), dtype=np.bool_)
+        keep[self.image_index[unwanted]] = False
+        return self.keep_images(keep)
+
+    def with_classes(self, classes: Sequence[str]) -> "Annotations":
+        """Labels as indices in these classes; objects of other classes are dropped."""
+        place = {name: i for i, name in enumerate(classes)}
+        table = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
+        labels = table[self.labels] if len(table) else self.labels
+        kept = replace(self, labels=labels, classes=tuple(classes))
+        return kept if bool((labels >= 0).all()) else kept.keep_objects(labels >= 0)

@@ -1,0 +1,318 @@
+"""Photographs as the players see them: foregrounds, backgrounds and real images, indexed once, decoded when asked.
+
+Memory does not grow with the number of images: an index of outlines and file names, and the latest patches up to a limit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from terse.compositing import support_points
+from terse.errors import DataError
+from terse.sources.annotations import Annotations
+from terse.sources.decode import read_rgb
+from terse.sources.loading import Loader
+from terse.sources.masks import draw_mask, extent
+from terse.sources.patches import box_of, cut_patch, resize, window_of
+from terse.types import Backgrounds, Foregrounds, Truth
+
+__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages"]
+
+_KEEP_BYTES = 1 << 29
+
+
+@dataclass(frozen=True, slots=True)
+class _CutOut:
+    """What is kept of a foreground: the object's rows and columns of its patch."""
+
+    rgba: UInt8[np.ndarray, "h w 4"]
+    corner: tuple[int, int]  # top, left in the patch
+    hull: Float32[np.ndarray, "points 2"]
+
+
+class PhotoForegrounds:
+    """The masked objects of an index, each on a square patch that its longer side fills (see `patches.py`).
+
+    Crowds, ignored objects and objects without a mask are left out.
+
+    Args:
+        annotations: where they come from.
+        classes: the task's; None takes the annotations' own.
+        patch_px: side of a patch; the canvas's side is a good choice.
+        squash: give an object the shape it has when its image is squashed to a square, as SSD's are.
+        workers: threads that decode.
+        keep_bytes: limit of the patches kept in memory.
+
+    Attributes:
+        objects: each foreground's number in the annotations.
+        image_of: each foreground's image there: foregrounds of one image have one number.
+        files: each foreground's file.
+
+    Raises:
+        DataError: no masks at all, or a class without any.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        classes: Sequence[str] | None = None,
+        *,
+        patch_px: int,
+        squash: bool = True,
+        workers: int = 0,
+        keep_bytes: int = _KEEP_BYTES,
+    ) -> None:
+        self.classes = tuple(annotations.classes if classes is None else classes)
+        wanted = [name for name in annotations.classes if name in self.classes]
+        self.annotations = annotations = annotations.with_classes(self.classes)
+        usable = annotations.masked & ~annotations.crowd & ~annotations.ignore
+        self.objects = np.flatnonzero(usable)
+        self.labels: Int64[np.ndarray, " n"] = annotations.labels[self.objects]
+        _check_foregrounds(annotations, usable, [self.classes.index(name) for name in wanted])
+        self.image_of: Int64[np.ndarray, " n"] = annotations.image_index[self.objects]
+        keys, files = annotations.object_keys, annotations.files
+        self.keys: Sequence[str] = tuple(keys[i] for i in self.objects)
+        self.files: Sequence[str] = tuple(files[i] for i in self.image_of)
+        self.patch_px = patch_px
+        self.squash = squash
+        self._loader = Loader(self._load, lambda item: item.rgba.nbytes + 512, workers, keep_bytes)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
+        """Start decoding these in the background."""
+        self._loader.prefetch(indices.tolist())
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Foregrounds:
+        """The cut-outs of these numbers, in this order.
+
+        Raises:
+            DataError: a file was changed or broken since it was indexed.
+        """
+        patches = np.zeros((len(indices), self.patch_px, self.patch_px, 4), dtype=np.uint8)
+        items = self._loader.fetch(indices.tolist())
+        for patch, item in zip(patches, items, strict=True):
+            (top, left), (height, width) = item.corner, item.rgba.shape[:2]
+            patch[top : top + height, left : left + width] = item.rgba
+        rgba = _floats(patches)
+        hull = np.stack([item.hull for item in items]) if items else np.zeros((0, 1, 2), dtype=np.float32)
+        return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
+
+    def _load(self, index: int) -> _CutOut:
+        number = int(self.objects[index])
+        image = int(self.image_of[index])
+        notes = self.annotations
+        path, size_px = notes.paths[image], _size(notes, image)
+        mask = notes.masks[number]
+        assert mask is not None  # by the choice of objects
+        near = extent(mask, size_px)
+        x0, y0 = near[:2]
+        alpha = draw_mask(mask, notes.root, size_px, near)
+        tight = box_of(alpha)
+        if tight is None:
+            raise DataError(
+                f"{self.keys[index]}: expected a mask with at least one pixel inside the image, got an empty one; "
+                "set cleanup: true, which leaves such masks out"
+            )
+        left, top, right, bottom = tight
+        colours = read_rgb(notes.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
+        stretch = (1 / size_px[0], 1 / size_px[1]) if self.squash else (1.0, 1.0)
+        patch = cut_patch(colours, alpha[top:bottom, left:right], self.patch_px, stretch)
+        hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
+        box = box_of(patch[..., 3])
+        assert box is not None  # cut_patch keeps at least one pixel
+        return _CutOut(patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull)
+
+
+class _Photographs:
+    """Whole images on a square canvas, and what is known of them there."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        classes: Sequence[str] | None,
+        canvas_px: int,
+        squash: bool,
+        workers: int,
+        keep_bytes: int,
+    ) -> None:
+        self.classes = tuple(annotations.classes if classes is None else classes)
+        self.annotations = annotations.with_classes(self.classes)
+        self.keys: Sequence[str] = annotations.image_keys
+        self.files: Sequence[str] = annotations.files
+        self.canvas_px = canvas_px
+        self.squash = squash
+        self._loader = Loader(self._load, lambda item: item.nbytes, workers, keep_bytes)
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
+        """Start decoding these in the background."""
+        self._loader.prefetch(indices.tolist())
+
+    def _images(self, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "b 3 h w"]:
+        items = self._loader.fetch(indices.tolist())
+        empty = np.zeros((0, self.canvas_px, self.canvas_px, 3), dtype=np.uint8)
+        return _floats(np.stack(items) if items else empty)
+
+    def _load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        path, size_px = self.annotations.paths[index], _size(self.annotations, index)
+        width, height = size_px
+        side = self.canvas_px
+        if self.squash:
+            shape = (side, side)
+        else:
+            scale = side / min(size_px)
+            shape = (max(side, round(width * scale)), max(side, round(height * scale)))
+        whole = resize(read_rgb(self.annotations.root / path, path, size_px, shape), shape)
+        left, top = (shape[0] - side) // 2, (shape[1] - side) // 2
+        return np.ascontiguousarray(whole[top : top + side, left : left + side])
+
+    def _map(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scale and shift of x and y from the image's pixels to the canvas's."""
+        size = self.annotations.sizes_px[image].astype(np.float64)
+        side = self.canvas_px
+        if self.squash:
+            return side / size, np.zeros(2)
+        shape = np.maximum(side, np.rint(size * (side / size.min())))
+        return shape / size, -((shape - side) // 2)
+
+    def _truth(self, indices: Int64[np.ndarray, " b"]) -> tuple[Truth, list[tuple[int, int]]]:
+        """The objects of these images on the canvas, and which object of which image each one is."""
+        notes = self.annotations
+        rows: list[tuple[int, int, int]] = []
+        boxes: list[np.ndarray] = []
+        for k, image in enumerate(indices.tolist()):
+            scale, shift = self._map(image)
+            for number in notes.objects_of(image).tolist():
+                box = notes.boxes_px[number].reshape(2, 2) * scale + shift
+                box = np.clip(box, 0, self.canvas_px)
+                if (box[1] > box[0]).all():
+                    rows.append((k, image, number))
+                    boxes.append(box.ravel())
+        numbers = np.array([number for _, _, number in rows], dtype=np.int64)
+        truth = Truth(
+            labels=torch.from_numpy(notes.labels[numbers]),
+            boxes_px=torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
+            image_index=torch.tensor([k for k, _, _ in rows], dtype=torch.int64),
+            pasted=torch.zeros(len(rows), dtype=torch.bool),
+            ignore=torch.from_numpy(notes.crowd[numbers] | notes.ignore[numbers]),
+            batch_size=len(indices),
+        )
+        return truth, [(image, number) for _, image, number in rows]
+
+
+class PhotoBackgrounds(_Photographs):
+    """Images to paste on, with their own objects of the task's classes, and these objects' masks where known.
+
+    Args:
+        annotations: where they come from.
+        classes: the task's; None takes the annotations' own.
+        canvas_px: side of the square canvas.
+        squash: squash images to the canvas, as SSD does; else their middle square is taken.
+        workers: threads that decode.
+        keep_bytes: limit of the images kept in memory.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        classes: Sequence[str] | None = None,
+        *,
+        canvas_px: int,
+        squash: bool = True,
+        workers: int = 0,
+        keep_bytes: int = _KEEP_BYTES,
+    ) -> None:
+        super().__init__(annotations, classes, canvas_px, squash, workers, keep_bytes)
+        self._has_masks = bool(self.annotations.masked.any())
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
+        """The backgrounds of these numbers, in this order.
+
+        Raises:
+            DataError: a file was changed or broken since it was indexed.
+        """
+        truth, objects = self._truth(indices)
+        return Backgrounds(self._images(indices), truth, self._masks(truth, objects) if self._has_masks else None)
+
+    def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
+        notes = self.annotations
+        side = self.canvas_px
+        masks = np.zeros((len(objects), side, side), dtype=np.bool_)
+        boxes = truth.boxes_px.numpy()
+        for out, box, (image, number) in zip(masks, boxes, objects, strict=True):
+            mask = notes.masks[number]
+            if mask is None:
+                x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
+                out[y0:y1, x0:x1] = True
+                continue
+            drawn = draw_mask(mask, notes.root, _size(notes, image))
+            scale, shift = self._map(image)
+            shape = np.rint(notes.sizes_px[image] * scale).astype(int)
+            left, top = (-shift).astype(int)
+            shrunk = resize(drawn, (int(shape[0]), int(shape[1])))
+            out[:] = shrunk[top : top + side, left : left + side] > 127
+        return torch.from_numpy(masks)
+
+
+class PhotoImages(_Photographs):
+    """Real images squashed to the canvas, with their truth; crowds and difficult objects are marked to be ignored.
+
+    Args:
+        annotations: where they come from.
+        classes: the task's; None takes the annotations' own.
+        canvas_px: side of the square canvas.
+        workers: threads that decode.
+        keep_bytes: limit of the images kept in memory.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        classes: Sequence[str] | None = None,
+        *,
+        canvas_px: int,
+        workers: int = 0,
+        keep_bytes: int = _KEEP_BYTES,
+    ) -> None:
+        super().__init__(annotations, classes, canvas_px, True, workers, keep_bytes)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
+        """Images and truth of these numbers, in this order.
+
+        Raises:
+            DataError: a file was changed or broken since it was indexed.
+        """
+        return self._images(indices), self._truth(indices)[0]
+
+
+def _size(annotations: Annotations, image: int) -> tuple[int, int]:
+    width, height = annotations.sizes_px[image].tolist()
+    return width, height
+
+
+def _floats(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def _check_foregrounds(annotations: Annotations, usable: Bool[np.ndarray, " n"], wanted: Sequence[int]) -> None:
+    name = annotations.name
+    if not usable.any():
+        raise DataError(
+            f"foregrounds: expected objects with masks in {name}, got {len(annotations.labels)} objects, none with a "
+            "mask that can be cut out; use annotations with polygons, run lengths or mask files"
+        )
+    counts = np.bincount(annotations.labels[usable], minlength=len(annotations.classes))
+    missing = [annotations.classes[label] for label in wanted if not counts[label]]
+    if missing:
+        raise DataError(
+            f"foregrounds: expected an object with a mask of each class in {name}, got none of "
+            f"{', '.join(missing)}; name the classes to paste in foregrounds.classes"
+        )

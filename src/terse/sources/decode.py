@@ -1,0 +1,204 @@
+"""Files to pixels, by Pillow: every kind of photograph that people have, one sentence for the others.
+
+EXIF rotation, CMYK, 16 bits, palettes and animations (their first frame) are handled. An image may turn its
+pixels by EXIF while its annotations were drawn on the unturned ones: the annotated width and height decide.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from terse.errors import DataError
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "probe", "read_alpha", "read_rgb", "read_values"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2"}
+)
+MAX_PIXELS = 64_000_000
+"""An image of more pixels is refused: one decoded copy would take 200 MB in every worker."""
+
+# Named, so that no file is handed to a decoder that runs programs (EPS) or reads documents.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
+# MAX_PIXELS is lower than Pillow's own limit, and its refusal is a sentence.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+Image.init()  # here, because threads that race to load the decoders find some missing
+
+
+def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Width and height as annotations see them, after a look at header and end of the file, without decoding.
+
+    Args:
+        path: the file.
+        name: what to call it in an error.
+        declared_px: the size that annotations give, if they do.
+
+    Raises:
+        DataError: missing, not an image, cut short, too large, or of another size than declared.
+    """
+    image = _open(path, name)
+    with image:
+        raw = image.size
+        upright = raw[::-1] if _orientation(image) >= 5 else raw
+        if declared_px is not None and declared_px not in (upright, raw):
+            raise DataError(
+                f"{name}: expected the annotated size {declared_px[0]}x{declared_px[1]}, "
+                f"got {upright[0]}x{upright[1]}; the annotations belong to another copy of this image"
+            )
+        if not _ends_well(path, image.format or ""):
+            _load(image, name)
+        return upright if declared_px is None else declared_px
+
+
+def read_rgb(
+    path: Path, name: str, size_px: tuple[int, int], shrink_to_px: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The first frame's colours.
+
+    Args:
+        path: the file.
+        name: what to call it in an error.
+        size_px: width and height that `probe` gave.
+        shrink_to_px: the result will be resized to this: a large JPEG may come smaller, but never below it.
+
+    Raises:
+        DataError: the file cannot be read, or has changed since it was indexed.
+    """
+    image = _open(path, name)
+    with image:
+        turn = _turn(image, name, size_px)
+        if shrink_to_px is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, shrink_to_px[::-1] if turn in _SIDEWAYS else shrink_to_px)
+        _load(image, name)
+        return _rgb(image if turn is None else image.transpose(turn), name)
+
+
+def read_alpha(path: Path, name: str, size_px: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w"]:
+    """The alpha channel of an image that has one.
+
+    Raises:
+        DataError: the file cannot be read or has no alpha channel.
+    """
+    image = _open(path, name)
+    with image:
+        turn = _turn(image, name, size_px or probe(path, name))
+        _load(image, name)
+        if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+            raise DataError(
+                f"{name}: expected an alpha channel that cuts the object out, got mode {image.mode}; "
+                "save it as an RGBA PNG, or put a mask file beside it"
+            )
+        turned = image if turn is None else image.transpose(turn)
+        return np.array(turned.convert("RGBA"))[..., 3].copy()
+
+
+def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
+    """The numbers in a mask file: palette indices, grey values, or 0 and 255 of a bitmap.
+
+    Raises:
+        DataError: the file cannot be read, or is not a mask.
+    """
+    image = _open(path, name)
+    with image:
+        _load(image, name)
+        if image.mode == "1":
+            return np.array(image.convert("L"))
+        if image.mode not in ("P", "L"):
+            raise DataError(
+                f"{name}: expected a mask with one number a pixel (palette, grey or black and white), "
+                f"got mode {image.mode}; save it as an 8-bit PNG"
+            )
+        return np.array(image)
+
+
+def _open(path: Path, name: str) -> Image.Image:
+    if not path.is_file():
+        raise DataError(f"{name}: expected an image file, got nothing at {path}; restore it or leave it out")
+    try:
+        image = Image.open(path, formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(_too_large(name, "more")) from None
+    except Exception as error:  # noqa: BLE001 - a decoder may raise anything on bytes that are not its own
+        kind = "an empty file" if path.stat().st_size == 0 else f"bytes that no decoder knows ({type(error).__name__})"
+        raise DataError(f"{name}: expected an image file, got {kind}; restore it or leave it out") from None
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width}x{image.height}"
+        image.close()
+        raise DataError(_too_large(name, size))
+    return image
+
+
+def _too_large(name: str, got: str) -> str:
+    return f"{name}: expected at most {MAX_PIXELS // 1_000_000} megapixels, got {got}; make a smaller copy"
+
+
+def _load(image: Image.Image, name: str) -> None:
+    try:
+        image.load()
+    except Exception as error:  # noqa: BLE001 - as in _open
+        raise DataError(
+            f"{name}: expected a whole image, got one that is cut short or damaged "
+            f"({type(error).__name__}); restore it or leave it out"
+        ) from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none. Pillow turns TIFF by itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        number = image.getexif().get(0x0112, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF beside sound pixels
+        return 1
+    return number if number in _TURNS else 1
+
+
+def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Transpose | None:
+    """How to turn the raw pixels so that they have the indexed size; None is not at all."""
+    orientation = _orientation(image)
+    upright = image.size[::-1] if orientation >= 5 else image.size
+    if size_px == upright:
+        return _TURNS.get(orientation)
+    if size_px == image.size:
+        return None
+    raise DataError(
+        f"{name}: expected {size_px[0]}x{size_px[1]} as when it was indexed, got {upright[0]}x{upright[1]}; "
+        "the file was changed: start again"
+    )
+
+
+def _ends_well(path: Path, kind: str) -> bool:
+    """Whether the file's last bytes are those of a whole one; False where only decoding can tell."""
+    mark = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}.get(kind)
+    if mark is None:
+        return False
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1024))
+        return mark in file.read()
+
+
+def _rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    if image.mode == "F":
+        raise DataError(f"{name}: expected integer pixels, got floating-point ones; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        # Pillow's own conversion clips 16 bits to 8; we keep the upper ones.
+        deep = np.asarray(image).astype(np.int64)
+        grey = (np.clip(deep, 0, 65535) >> 8 if image.mode != "I" or deep.max() > 255 else deep).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+        return np.ascontiguousarray(np.array(image.convert("RGBA"))[..., :3])
+    return np.array(image.convert("RGB"))

@@ -1,0 +1,113 @@
+"""How an object's mask is kept until it is drawn: outlines, runs, or the file it stands in; never pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from terse.errors import DataError
+
+__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "extent"]
+
+Window = tuple[int, int, int, int]
+"""Half-open x0, y0, x1, y1 in pixels of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polygons:
+    """Outlines in pixels, joined by union as COCO does."""
+
+    parts: tuple[Float32[np.ndarray, "_ 2"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """COCO's compressed run lengths, over the whole image."""
+
+    counts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileMask:
+    """A mask that stands in an image file, read when it is needed.
+
+    `rule` says which pixels are the object's: those equal to `value` (an instance number), the dark or the
+    light ones of a black-and-white mask, or the file's own alpha channel.
+    """
+
+    path: str  # relative to the annotations' root
+    rule: Literal["value", "dark", "light", "alpha"]
+    value: int = 0
+
+
+Mask = Polygons | Rle | FileMask
+
+
+def draw_mask(
+    mask: Mask, root: Path, size_px: tuple[int, int], window: Window | None = None
+) -> UInt8[np.ndarray, "h w"]:
+    """The mask inside a window of its image, 0 to 255; only files with an alpha channel have values between.
+
+    Args:
+        mask: what the index keeps.
+        root: the folder that mask files are named from.
+        size_px: width and height of the whole image.
+        window: the part wanted; None is all of it.
+
+    Raises:
+        DataError: a mask file that cannot be read or is of another size.
+    """
+    x0, y0, x1, y1 = window or (0, 0, *size_px)
+    if isinstance(mask, Polygons):
+        return _draw_polygons(mask, (x0, y0, x1, y1))
+    if isinstance(mask, Rle):
+        from faster_coco_eval.core import mask as rle  # type: ignore[import-untyped,unused-ignore]
+
+        whole = rle.decode({"size": [size_px[1], size_px[0]], "counts": mask.counts})
+        cut: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(whole[y0:y1, x0:x1]) * np.uint8(255)
+        return cut
+    part: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(_read_file(mask, root, size_px)[y0:y1, x0:x1])
+    return part
+
+
+def _draw_polygons(mask: Polygons, window: Window) -> UInt8[np.ndarray, "h w"]:
+    """COCO's own rasteriser, so that masks agree with those other tools draw."""
+    from faster_coco_eval.core import mask as rle
+
+    x0, y0, x1, y1 = window
+    shifted = [(part - (x0, y0)).ravel().astype(np.float64).tolist() for part in mask.parts]
+    drawn = rle.decode(rle.frPyObjects(shifted, y1 - y0, x1 - x0))
+    joined: UInt8[np.ndarray, "h w"] = drawn.any(axis=2).astype(np.uint8) * np.uint8(255)
+    return joined
+
+
+def extent(mask: Mask, size_px: tuple[int, int]) -> Window:
+    """A part of the image that holds the whole mask, found without drawing it."""
+    if not isinstance(mask, Polygons):
+        return (0, 0, *size_px)
+    points = np.concatenate(mask.parts)
+    x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
+    x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
+    return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
+
+
+def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    from terse.sources.decode import read_alpha, read_values
+
+    path = root / mask.path
+    if mask.rule == "alpha":
+        return read_alpha(path, mask.path, size_px)
+    values = read_values(path, mask.path)
+    if values.shape != size_px[::-1]:
+        raise DataError(
+            f"{mask.path}: expected a mask of its image's size {size_px[0]}x{size_px[1]}, "
+            f"got {values.shape[1]}x{values.shape[0]}; export it again"
+        )
+    if mask.rule == "value":
+        inside = values == mask.value
+    else:
+        inside = (values > 0) == (mask.rule == "light")
+    drawn: UInt8[np.ndarray, "h w"] = inside.astype(np.uint8) * np.uint8(255)
+    return drawn

@@ -1,0 +1,90 @@
+"""What every source of photographs can be asked for: classes, areas, images to leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from terse import registry
+from terse.config import Component, InputPath
+from terse.errors import DataError
+
+if TYPE_CHECKING:
+    from terse.sources.annotations import Annotations
+
+__all__ = ["SourceConfig"]
+
+
+class SourceConfig(Component):
+    """The settings that all kinds share. `build()` gives `Annotations`."""
+
+    family: ClassVar[str] = "source"
+    classes: tuple[str, ...] | None = None
+    """Only objects of these classes; null takes all."""
+    min_area_px: Annotated[float, Field(ge=0)] = 0.0
+    """Objects with a smaller box are ignored: neither pasted nor counted right or wrong."""
+    max_area_px: Annotated[float, Field(gt=0)] | None = None
+    """As `min_area_px`, for larger ones."""
+    without: tuple[str, ...] = ()
+    """Leave out images that hold an object of one of these classes."""
+    leave_out: InputPath | None = None
+    """A text file with the name of an image, or the key of an object, on each line: `terse check` writes one."""
+
+    def build(self) -> Any:
+        """The index of what the settings ask for.
+
+        Raises:
+            DataError: the data cannot be read, or lacks what was asked for.
+        """
+        return self._select(self._read())
+
+    def _read(self) -> Annotations:
+        raise TypeError(f"{type(self).__name__}: expected a reader of its own, got none; override _read")
+
+    def _select(self, annotations: Annotations) -> Annotations:
+        import numpy as np
+
+        for field, names in (("without", self.without), ("classes", self.classes or ())):
+            for name in names:
+                if name not in annotations.classes:
+                    near = registry.nearest(name, annotations.classes)
+                    known = ", ".join(annotations.classes[:20]) or "no classes"
+                    raise DataError(
+                        f"{field}: expected classes of {annotations.name}, got {name!r}{near or f'; it has {known}'}"
+                    )
+        if self.leave_out is not None:
+            annotations = _leave_out(annotations, self.leave_out)
+        if self.without:
+            annotations = annotations.without_images_with(self.without)
+        if self.classes is not None:
+            annotations = annotations.with_classes(self.classes)
+        if self.min_area_px or self.max_area_px is not None:
+            boxes = annotations.boxes_px
+            area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+            limit = np.inf if self.max_area_px is None else self.max_area_px
+            annotations = annotations.with_ignored((area < self.min_area_px) | (area > limit))
+        if not len(annotations):
+            raise DataError(f"{annotations.name}: expected at least one image, got none{_first(annotations)}")
+        return annotations
+
+
+def _first(annotations: Annotations) -> str:
+    """What to look at when nothing is left."""
+    count = len(annotations.skipped)
+    if not count:
+        return "; look at the path and at `without`"
+    return f" and skipped {count}, the first being {annotations.skipped[0]}"
+
+
+def _leave_out(annotations: Annotations, file: Path) -> Annotations:
+    import numpy as np
+
+    from terse.sources.paths import existing_file
+
+    lines = {line.strip() for line in existing_file("leave_out", file).read_text("utf-8").splitlines()}
+    keep_objects = np.array([key not in lines for key in annotations.object_keys], dtype=np.bool_)
+    kept = annotations.keep_objects(keep_objects)
+    names = zip(annotations.paths, annotations.image_keys, strict=True)
+    return kept.keep_images(np.array([not lines & {path, key} for path, key in names], dtype=np.bool_))
