@@ -1,0 +1,115 @@
+"""Placements to composites, in torch: what the players see, and what replay draws again bit for bit."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from terse.compositing.affine import AffinePoses
+from terse.compositing.compose import compose
+from terse.compositing.truth import Layer, truth_of_layers
+from terse.errors import DataError
+from terse.protocols import BackgroundBank, ForegroundBank
+from terse.recipe import EdgeConfig
+from terse.types import Backgrounds, Composites, Foregrounds, Placements, Role
+
+__all__ = ["Renderer"]
+
+
+class Renderer:
+    """Draws placements with one pair of banks, one pose family and one treatment of edges.
+
+    Source: paper 3.1; several pastes an image are ours.
+    """
+
+    def __init__(
+        self,
+        foregrounds: ForegroundBank,
+        backgrounds: BackgroundBank,
+        poses: AffinePoses,
+        edges: EdgeConfig | None,
+        *,
+        min_visible: float = 0.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.foregrounds = foregrounds
+        self.backgrounds = backgrounds
+        self.poses = poses
+        self.min_visible = min_visible
+        self.device = device
+        self._binarise = edges is not None and edges.binarise
+        self._blur_px = edges.blur_sigma_px if edges is not None else 0.0
+
+    def __call__(self, placements: Placements, *, masks: bool = False) -> Composites:
+        """Draw every placement, lowest paste first.
+
+        Raises:
+            DataError: a blend that only the raster path draws.
+        """
+        if set(placements.blend) - {"alpha"}:
+            other = next(blend for blend in placements.blend if blend != "alpha")
+            raise DataError(f"blend: expected alpha, got {other!r}; the other blends are drawn by `terse render`")
+        background = self.backgrounds.fetch(placements.background).to(self.device)
+        images, layers = background.images, []
+        for rows in layers_of(placements):
+            every = len(rows) == len(placements)
+            where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
+            cut = self.foregrounds.fetch(placements.foreground[rows]).to(self.device)
+            role = placements.role[rows]
+            if (role == Role.ARTEFACT).any():
+                cut = self._textured(cut, placements, rows)
+            below = images if where is None else images[where]
+            pose = torch.from_numpy(placements.pose[rows]).float().to(self.device)
+            pasted, layer = self.paste(below, cut, pose)
+            images = pasted if where is None else images.index_copy(0, where, pasted)
+            layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
+        seen = truth_of_layers(background, layers, self.min_visible)
+        return Composites(
+            images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
+        )
+
+    def paste(
+        self, images: Float[Tensor, "b c h w"], cut: Foregrounds, pose: Float[Tensor, "b k"]
+    ) -> tuple[Float[Tensor, "b c h w"], Layer]:
+        """One paste in every image, differentiable in the pose: the synthesizer's step goes through here too."""
+        size_px = (images.shape[-2], images.shape[-1])
+        matrix = self.poses.matrix(pose, cut.hull, size_px)
+        colour = cut.images.expand(-1, images.shape[1], -1, -1)
+        pasted = compose(
+            images, colour, cut.alpha, matrix, binarise=self._binarise, blur_sigma_px=self._blur_px
+        )
+        flat = matrix.detach()
+        shrink = (flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]).abs()
+        patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
+        whole = patch_px * size_px[0] * size_px[1] / shrink.clamp(min=1e-9)
+        return pasted.images, Layer(None, cut.labels, pasted.alpha.detach(), whole)
+
+    def truth(self, background: Backgrounds, layer: Layer) -> Composites:
+        """The truth of one differentiable paste; its images are not repeated here."""
+        seen = truth_of_layers(background, [layer], self.min_visible)
+        return Composites(background.images, seen.truth, seen.fraction)
+
+    def _textured(self, cut: Foregrounds, placements: Placements, rows: np.ndarray) -> Foregrounds:
+        """Artefact patches: the shape stays, the colour comes from another background."""
+        raise DataError("artefact patches in placements: expected none here")
+
+
+def layers_of(placements: Placements) -> list[np.ndarray]:
+    """The rows of the first paste of each image, of the second, and so on."""
+    index = placements.image_index
+    if len(index) == 0:
+        return []
+    starts = np.searchsorted(index, index, side="left")
+    rank = np.arange(len(index)) - starts
+    return [np.flatnonzero(rank == k) for k in range(int(rank.max()) + 1)]
+
+
+def _by_role(layer: Layer, where: Tensor | None, labelled: Tensor) -> list[Layer]:
+    if bool(labelled.all()):
+        return [Layer(where, layer.labels, layer.alpha, layer.whole_px)]
+    rows = torch.arange(len(labelled), device=labelled.device) if where is None else where
+    return [
+        Layer(rows[chosen], layer.labels[chosen], layer.alpha[chosen], layer.whole_px[chosen], flag)
+        for flag, chosen in ((True, labelled), (False, ~labelled))
+        if bool(chosen.any())
+    ]

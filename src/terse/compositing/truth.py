@@ -1,0 +1,102 @@
+"""What is true of an image after pasting: labels, visible boxes, modal and amodal masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from terse.compositing.labels import boxes_of_masks
+from terse.types import Backgrounds, Truth
+
+__all__ = ["Layer", "Visible", "truth_of_layers"]
+
+_INSIDE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One paste in each of some images."""
+
+    rows: Int64[Tensor, " m"] | None  # the images it is in; None is all of them
+    labels: Int64[Tensor, " m"]
+    alpha: Float[Tensor, "m 1 h w"]
+    whole_px: Float[Tensor, " m"]  # the object's area had nothing cut it
+    labelled: bool = True  # False for distractors and artefact patches, which only cover
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """The truth and, in its order, how much of each object is seen and where."""
+
+    truth: Truth
+    fraction: Float[Tensor, " n"]
+    modal: Bool[Tensor, "n h w"]
+    amodal: Bool[Tensor, "n h w"]
+
+
+def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visible: float = 0.0) -> Visible:
+    """Boxes from masks after occlusion and truncation; what hides below `min_visible` is to be ignored.
+
+    The backgrounds' own objects lie below every layer, and lose what is pasted over them; one without a mask
+    counts as its filled box.
+
+    Source: ours; the paper pastes one object on backgrounds without any.
+    """
+    device = background.images.device
+    masks, labels, index, pasted, ignore, whole, depth = _own_objects(background)
+    hides: list[tuple[Tensor, Tensor, int]] = []
+    for number, layer in enumerate(layers):
+        inside = layer.alpha[:, 0] > _INSIDE
+        rows = torch.arange(len(inside), device=device) if layer.rows is None else layer.rows
+        hides.append((rows, inside, number))
+        if layer.labelled:
+            masks.append(inside)
+            labels.append(layer.labels)
+            index.append(rows)
+            pasted.append(torch.ones_like(rows, dtype=torch.bool))
+            ignore.append(torch.zeros_like(rows, dtype=torch.bool))
+            whole.append(layer.whole_px)
+            depth.append(torch.full_like(rows, number))
+    amodal, in_image, level = torch.cat(masks), torch.cat(index), torch.cat(depth)
+    modal = amodal.clone() if len(layers) > 1 or len(masks[0]) else amodal
+    for rows, inside, number in hides:
+        for_image = torch.full((len(background),), -1, device=device, dtype=torch.int64)
+        for_image[rows] = torch.arange(len(rows), device=device)
+        below = torch.nonzero((level < number) & (for_image[in_image] >= 0)).flatten()
+        if len(below):
+            modal[below] &= ~inside[for_image[in_image[below]]]
+    area = torch.cat(whole).clamp(min=1)
+    fraction = (modal.sum(dim=(1, 2)) / area).clamp(max=1)
+    skip = torch.cat(ignore) | (fraction <= 0) | (fraction < min_visible)
+    truth = Truth(torch.cat(labels), boxes_of_masks(modal), in_image, torch.cat(pasted), skip, len(background))
+    if len(masks) == 2 and len(masks[0]) == 0 and layers[0].rows is None:
+        return Visible(truth, fraction, modal, amodal)
+    order = torch.argsort(in_image, stable=True)
+    sorted_truth = Truth(
+        truth.labels[order],
+        truth.boxes_px[order],
+        in_image[order],
+        truth.pasted[order],
+        skip[order],
+        len(background),
+    )
+    return Visible(sorted_truth, fraction[order], modal[order], amodal[order])
+
+
+def _own_objects(background: Backgrounds) -> tuple[list[Tensor], ...]:
+    own = background.truth
+    height, width = background.images.shape[-2:]
+    masks = background.masks if background.masks is not None else _filled(own.boxes_px, height, width)
+    level = torch.full_like(own.image_index, -1)
+    area = masks.sum(dim=(1, 2)).float()
+    return [masks], [own.labels], [own.image_index], [own.pasted], [own.ignore], [area], [level]
+
+
+def _filled(boxes_px: Float[Tensor, "n 4"], height: int, width: int) -> Bool[Tensor, "n h w"]:
+    x = torch.arange(width, device=boxes_px.device) + 0.5
+    y = torch.arange(height, device=boxes_px.device) + 0.5
+    across = (x >= boxes_px[:, 0:1]) & (x < boxes_px[:, 2:3])
+    down = (y >= boxes_px[:, 1:2]) & (y < boxes_px[:, 3:4])
+    return down[:, :, None] & across[:, None, :]

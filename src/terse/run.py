@@ -1,0 +1,175 @@
+"""The only file that turns a recipe into objects and joins them."""
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from terse import recipe as recipes
+from terse.compositing.render import Renderer
+from terse.config import read_yaml
+from terse.errors import RecipeError, RunError
+from terse.pool import Pool
+from terse.recipe import Recipe, dump_recipe
+from terse.synthesis.proposers import Context
+from terse.training.checkpoint import write_atomically
+from terse.training.cycle import run_cycles
+from terse.training.seeding import reseed
+from terse.training.session import Observer, Players, Session, Silent
+
+__all__ = ["build_players", "open_session", "train"]
+
+_NOT_COMPARED = ("runtime", "checkpoint", "description")
+
+
+def train(
+    recipe: Recipe | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    data: Any = None,
+    target: Any = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Run a recipe: train the start, cycle, keep the best target; the object that `result.json` holds.
+
+    Args:
+        recipe: a Recipe, a built-in name or a file.
+        overrides: `key=value`, as on the command line.
+        out: folder for the run; None keeps everything in memory.
+        resume: go on with the run that `out` holds.
+        data: what the recipe's `data` would build, made by you (`InMemoryData`).
+        target: a Target of your own in the place of the recipe's.
+        observer: who watches.
+
+    Raises:
+        TerseError: a recipe, source, target or folder that cannot be used; the message says which and why.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.load_recipe(recipe, overrides)
+    elif overrides:
+        raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
+    folder = Path(out) if out is not None else None
+    session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
+    began = time.monotonic()
+    result = run_cycles(session)
+    spent = float(session.facts.get("seconds", 0.0)) + time.monotonic() - began
+    whole = {"out": str(folder) if folder else None, **result, "seconds": round(spent, 3)}
+    if folder is not None:
+        write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
+        classes = list(session.players.context.classes)
+        write_atomically(folder / "labels.json", (json.dumps(classes, ensure_ascii=False) + "\n").encode())
+    return whole
+
+
+def open_session(
+    recipe: Recipe,
+    folder: Path | None,
+    *,
+    resume: bool = False,
+    data: Any = None,
+    target: Any = None,
+    observer: Observer | None = None,
+) -> Session:
+    """A session at its start, or where the folder's run was left.
+
+    Raises:
+        RunError: the folder holds another run, or one that nobody asked to go on with.
+    """
+    device = torch.device(_device(recipe.runtime.device))
+    if folder is not None:
+        _claim(folder, recipe, resume=resume)
+    players = build_players(recipe, device, data=data, target=target)
+    pool_folder = folder / "pool" if folder is not None else None
+    pool = Pool(pool_folder, players.context.foregrounds, players.context.backgrounds)
+    session = Session(recipe, players, pool, folder, observer or Silent(), device)
+    if resume:
+        session.restore()
+    return session
+
+
+def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
+    """Everything a run plays with, weights drawn from the recipe's seed."""
+    material = data if data is not None else _material(recipe)
+    poses = recipe.poses.build()  # type: ignore[attr-defined]
+    classes = tuple(material.classes)
+    render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
+    context = Context(
+        material.foregrounds,
+        material.backgrounds,
+        poses,
+        render,
+        material.train,
+        classes,
+        recipe.canvas_px,
+        recipe.seed,
+        grey=recipe.task == "classification",
+        device=device,
+    )
+    reseed(recipe.seed, 0, "target weights", 0)
+    if target is None:
+        target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)  # type: ignore[attr-defined]
+    target.module.to(device)
+    reseed(recipe.seed, 0, "synthesizer weights", 0)
+    proposer = recipe.synthesis.build(context)  # type: ignore[attr-defined]
+    if proposer is not None and proposer.module is not None:
+        proposer.module.to(device)
+    rule = recipe.hardness.build()  # type: ignore[attr-defined]
+    return Players(target, proposer, rule, context, material.train, material.val, material.test)
+
+
+def _material(recipe: Recipe) -> Any:
+    if recipe.data is None:
+        raise RecipeError("data: expected a source of images, got nothing; see `terse recipes`")
+    return recipe.data.build()  # type: ignore[attr-defined]
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto")
+    return name
+
+
+def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make the folder this run's, or see that it is already."""
+    written = folder / "recipe.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
+    if written.is_file():
+        if not resume:
+            raise RunError(f"{folder}: expected a new folder, got one that holds a run; add --resume to go on with it")
+        _same_recipe(folder, read_yaml(written.read_text("utf-8"), str(written)), recipe)
+        return
+    if resume:
+        raise RunError(f"{folder}: expected a run to go on with, got none; leave --resume out to begin one")
+    if any(folder.iterdir()):
+        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
+    write_atomically(written, dump_recipe(recipe).encode())
+
+
+def _same_recipe(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
+    new = recipe.model_dump(mode="json")
+    for key in new:
+        if key not in _NOT_COMPARED and old.get(key) != new[key]:
+            raise RunError(
+                f"{folder}: expected the recipe that the run began with, got another {key}: "
+                f"{json.dumps(new[key])} in the place of {json.dumps(old.get(key))}"
+            )
+
+
+def environment() -> dict[str, str]:
+    """Versions a result depends on."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}

@@ -1,0 +1,85 @@
+"""The recipe's `data: {kind: digits}`: MNIST to paste and to train on, affNIST to be judged by (paper 4.1)."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from terse.config import Component, Count, InputPath, NonNegative
+from terse.registry import register
+
+__all__ = ["DigitsConfig"]
+
+
+@register("data", "digits")
+class DigitsConfig(Component):
+    """MNIST digits, and an affNIST-like test set made from them."""
+
+    family = "data"
+    kind: Literal["digits"] = "digits"
+    root: InputPath | None = None
+    """Folder with MNIST's four idx files, plain or .gz; None takes the digits that come with terse."""
+    download: bool = False
+    """Let torchvision fetch MNIST into `root` first."""
+    affnist: InputPath | None = None
+    """An official affNIST batch (`test.mat`) to test on; None regenerates the like from MNIST's test digits."""
+    train: Count = 55_000
+    """Digits to train on and to paste, from the start of MNIST's training file (paper: 55,000)."""
+    val: Count = 5_000
+    """Digits held out to choose the best cycle, from the end of MNIST's training file (paper: 5,000)."""
+    test: Count = 10_000
+    """Digits of the test set (paper: 10,000)."""
+    seed: NonNegative = 7
+    """Of the regenerated sets' poses: fixed, so that every run is judged by the same images."""
+
+    def build(self) -> Any:
+        """Banks and splits, all in memory as bytes."""
+        import numpy as np
+        import torch
+
+        from terse.errors import RecipeError
+        from terse.sources.affnist import affnist_like, read_affnist
+        from terse.sources.digit_banks import BlackBackgrounds, DigitForegrounds, InMemoryData, LabelledImages
+        from terse.sources.idx import read_digits
+
+        root = self._root()
+        train_images, train_labels = read_digits(root, "train")
+        test_images, test_labels = read_digits(root, "t10k")
+        for name, wanted, there in (
+            ("data.train + data.val", self.train + self.val, len(train_images)),
+            ("data.test", self.test, len(test_images)),
+        ):
+            if self.affnist is None and wanted > there:
+                raise RecipeError(f"{name}: expected at most {there:,} digits, got {wanted:,}; {root} has no more")
+
+        def digits(images: Any, labels: Any, name: str) -> DigitForegrounds:
+            return DigitForegrounds(torch.from_numpy(images.copy()), labels.astype(np.int64), name)
+
+        train = slice(0, self.train)
+        held = slice(len(train_images) - self.val, len(train_images))
+        held_digits = digits(train_images[held], train_labels[held], "val")
+        if self.affnist is not None:
+            images, labels = read_affnist(self.affnist)
+            test = LabelledImages(torch.from_numpy(images), labels.astype(np.int64))
+        else:
+            chosen = digits(test_images[: self.test], test_labels[: self.test], "t10k")
+            test = LabelledImages(affnist_like(chosen, self.seed), chosen.labels)
+        foregrounds = digits(train_images[train], train_labels[train], "train")
+        return InMemoryData(
+            foregrounds=foregrounds,
+            backgrounds=BlackBackgrounds(),
+            train=LabelledImages(torch.from_numpy(train_images[train].copy()), foregrounds.labels),
+            val=LabelledImages(affnist_like(held_digits, self.seed + 1), held_digits.labels),
+            test=test,
+            classes=foregrounds.classes,
+        )
+
+    def _root(self) -> Path:
+        if self.root is None:
+            return Path(str(resources.files("terse.sources") / "package_digits"))
+        if self.download:
+            from torchvision.datasets import MNIST
+
+            MNIST(str(self.root), download=True)
+        return self.root

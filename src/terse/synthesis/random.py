@@ -1,0 +1,49 @@
+"""Arms without a network: blind pasting, mined pasting, none at all."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from terse.config import Component, Count
+from terse.registry import register
+
+__all__ = ["MinedConfig", "NoneConfig", "RandomConfig"]
+
+
+class _BlindConfig(Component):
+    family = "synthesis"
+    batch_size: Count = 256
+    """Composites looked at together in the harvest."""
+    discriminator: Literal[False] = False
+    """Only the learned arm has one."""
+
+    def build(self, context: Any) -> Any:
+        """The arm."""
+        from terse.synthesis.proposers import BlindProposer
+
+        return BlindProposer(context, keeps_hard=self.kind == "mined", batch_size=self.batch_size)
+
+
+@register("synthesis", "random")
+class RandomConfig(_BlindConfig):
+    """Uniform poses, every composite kept: affNIST's own recipe on digits, blind cut-paste on photographs."""
+
+    kind: Literal["random"] = "random"
+
+
+@register("synthesis", "mined")
+class MinedConfig(_BlindConfig):
+    """Uniform poses, only composites that are hard for the target kept."""
+
+    kind: Literal["mined"] = "mined"
+
+
+@register("synthesis", "none")
+class NoneConfig(_BlindConfig):
+    """No synthetic image: the target goes on with as many real ones."""
+
+    kind: Literal["none"] = "none"
+
+    def build(self, context: Any) -> Any:
+        """No arm."""
+        return None

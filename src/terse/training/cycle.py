@@ -1,0 +1,116 @@
+"""The lock-step run: synthesizer, harvest, target, again and again (paper 3.4, Fig. 2)."""
+
+from typing import Any
+
+from terse.evaluation.classification import evaluate_classifier
+from terse.training.harvest import harvest_phase
+from terse.training.phases import synthesizer_phase, target_phase
+from terse.training.seeding import reseed
+from terse.training.session import Session
+from terse.types import Costs
+
+__all__ = ["primary_metric", "run_cycles"]
+
+_SAMPLE = 256
+_TOO_HARD, _TOO_EASY = 0.9, 0.01
+
+
+def run_cycles(session: Session) -> dict[str, Any]:
+    """Train the start, then cycle; keep the target of the best validation cycle, the start included.
+
+    Returns:
+        `primary`, `metrics` of the start and of the kept target, one row a cycle, the alarms.
+
+    Source: paper 3.4, A.1, A.2; choosing by validation is ours.
+    """
+    recipe = session.recipe
+    if recipe.pretrain is not None:
+        target_phase(session, 0, recipe.pretrain, "pretrain")
+    _evaluate(session, 0)
+    for cycle in range(1, recipe.cycles + 1):
+        synthesizer_phase(session, cycle)
+        harvest_phase(session, cycle)
+        target_phase(session, cycle, recipe.fine_tune)
+        _evaluate(session, cycle)
+    rows = session.facts["rows"]
+    best = max(range(len(rows)), key=lambda i: (rows[i]["val"], -i))
+    return {
+        "primary": primary_metric(recipe.task),
+        "metrics": {"start": rows[0]["metrics"], "end": rows[best]["metrics"]},
+        "best_cycle": best,
+        "cycles": [_row(recipe.task, row) for row in rows[1:]],
+        "alarms": session.facts["alarms"],
+    }
+
+
+def primary_metric(task: str) -> str:
+    """`accuracy` for classifiers, `ap50` for detectors."""
+    return "accuracy" if task == "classification" else "ap50"
+
+
+def _evaluate(session: Session, cycle: int) -> None:
+    """Measure on validation and test, keep the target if validation says it is the best so far."""
+    first = session.enter(cycle, "evaluate", 0)
+    if first is None:
+        return
+    players, recipe = session.players, session.recipe
+    session.use_threads(1 << 20)
+    reseed(recipe.seed, cycle, "evaluate", 0)
+    if cycle == 0:
+        players.rule.calibrate(players.target, players.val, session.device)
+        _judge_threshold(session)
+    with session.autocast():
+        val = evaluate_classifier(players.target, players.val, device=session.device)
+        test = evaluate_classifier(players.target, players.test, device=session.device)
+    primary = primary_metric(recipe.task)
+    rows = session.facts["rows"]
+    best = max((row["val"] for row in rows), default=-1.0)
+    if val[primary] > best:
+        session.keep_target()
+    harvest = session.facts.pop("harvest", {})
+    costs = session.costs
+    row = {
+        "cycle": cycle,
+        "samples": len(session.pool),
+        "val": val[primary],
+        "metrics": test,
+        **harvest,
+        "target_forwards": costs.target_forwards,
+        "target_backwards": costs.target_backwards,
+        "synthesizer_forwards": costs.synthesizer_forwards,
+        "seconds": sum(costs.seconds.values()),
+        "phase_seconds": dict(costs.seconds),
+    }
+    rows.append(row)
+    session.costs = Costs()
+    session.leave()
+    session.position = (cycle + 1, 0, 0)
+    session.save()
+    session.observer.cycle(_row(recipe.task, row) if cycle else {"cycle": 0, **test})
+
+
+def _judge_threshold(session: Session) -> None:
+    """Is the threshold of hardness one that random composites can tell apart?"""
+    from terse.synthesis.proposers import BlindProposer
+
+    players, recipe = session.players, session.recipe
+    blind = BlindProposer(players.context, keeps_hard=False, batch_size=_SAMPLE)
+    composites = players.context.render(blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0)))
+    with session.autocast():
+        rate = float(players.rule.judge(players.target, composites.images, composites.truth).hard.float().mean())
+    session.facts["random_hard_rate"] = rate
+    if recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
+        message = f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little"
+        session.facts["alarms"].append(message)
+        session.observer.say(message)
+
+
+def _row(task: str, row: dict[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in row.items() if key not in ("metrics", "val", "found", "candidates")}
+    return {
+        **flat,
+        **row["metrics"],
+        "hard_rate": row.get("hard_rate", 0.0),
+        "candidates": row.get("candidates", 0),
+        f"val_{primary_metric(task)}": row["val"],
+    }

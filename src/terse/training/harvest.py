@@ -1,0 +1,147 @@
+"""Hard examples into the pool: found, judged, taken until the quota is full (paper A.1, A.2)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from terse.pool import Measured, Quota
+from terse.synthesis.proposers import LearnedProposer
+from terse.training.seeding import reseed
+from terse.training.session import Session
+from terse.types import Composites, Placements
+
+__all__ = ["Harvest", "harvest_phase"]
+
+
+class Harvest:
+    """What one cycle has found so far; its state travels with the checkpoint."""
+
+    def __init__(self, session: Session, cycle: int) -> None:
+        pool = session.recipe.pool
+        self.session = session
+        self.cycle = cycle
+        self.quota = Quota(len(session.players.context.classes), pool.per_class, pool.per_cycle)
+        self.seen = 0
+        self.judged = 0
+        self.hard = 0
+        self._placements: list[Placements] = []
+        self._measured: list[Measured] = []
+        if "harvest" in session.carried:
+            self._restore(session.carried["harvest"])
+
+    def take(self, placements: Placements, composites: Composites, *, keeps_hard: bool) -> None:
+        """Judge these composites and keep what the quota has room for.
+
+        An arm that keeps only hard ones pays for the judging; for the others it is a measurement.
+        """
+        players = self.session.players
+        labels = _first_labels(composites)
+        worth = ~_hidden(composites)
+        with self.session.autocast():
+            verdict = players.rule.judge(players.target, composites.images, composites.truth)
+        hard = verdict.hard.cpu().numpy() & worth
+        rows = self.quota.accept(labels, hard if keeps_hard else worth)
+        if keeps_hard:
+            self.session.costs.target_forwards += len(placements)
+        self.seen += len(placements)
+        self.judged += int(worth.sum())
+        self.hard += int(hard.sum())
+        if len(rows):
+            self._placements.append(placements.take(rows))
+            hardness = verdict.hardness.double().cpu().numpy()[rows]
+            cycle = np.full(len(rows), self.cycle, dtype=np.int64)
+            self._measured.append(Measured(cycle, labels[rows], hardness, hard[rows]))
+
+    def close(self) -> dict[str, float]:
+        """Put what was found into the pool; its figures."""
+        pool = self.session.pool
+        found = sum(len(part) for part in self._placements)
+        if found:
+            pool.append(self.cycle, Placements.join(self._placements), Measured.join(self._measured))
+        else:
+            pool.append(self.cycle, *_nothing(self.session.players.context.poses.size))
+        if found < self.quota.total:
+            self.session.observer.say(
+                f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
+            )
+        return {"found": found, "candidates": self.seen, "hard_rate": self.hard / max(1, self.judged)}
+
+    def state(self) -> dict[str, Any]:
+        """Tensors for a checkpoint."""
+        joined = Placements.join(self._placements) if self._placements else None
+        measured = Measured.join(self._measured) if self._measured else None
+        arrays: dict[str, Any] = {
+            "room": torch.from_numpy(self.quota.room.copy()),
+            "counts": torch.tensor([self.seen, self.judged, self.hard]),
+        }
+        if joined is not None and measured is not None:
+            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
+            arrays |= {name: torch.from_numpy(getattr(joined, name).copy()) for name in names}
+            arrays |= {f"m_{n}": torch.from_numpy(getattr(measured, n).copy()) for n in Measured.__slots__}
+            arrays["blend"] = list(joined.blend)
+        return arrays
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.quota.room = state["room"].numpy().copy()
+        self.seen, self.judged, self.hard = (int(n) for n in state["counts"])
+        if "pose" in state:
+            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
+            arrays = {name: state[name].numpy() for name in names}
+            self._placements = [Placements(blend=tuple(state["blend"]), **arrays)]
+            self._measured = [Measured(*(state[f"m_{n}"].numpy() for n in Measured.__slots__))]
+
+
+def harvest_phase(session: Session, cycle: int) -> None:
+    """Draw composites, keep what the arm keeps, until the quota is full or the candidates run out.
+
+    Source: paper A.2 (forward passes over random pairs after the synthesizer's training); the bound is ours.
+    """
+    proposer = session.players.proposer
+    if proposer is None or (isinstance(proposer, LearnedProposer) and proposer.settings.harvest == "during"):
+        return
+    first = session.enter(cycle, "harvest", 0)
+    if first is None:
+        return
+    harvest = Harvest(session, cycle)
+    batch = proposer.batch_size
+    context = session.players.context
+    session.use_threads(batch * context.canvas_px**2)
+    step = first
+    while harvest.quota.missing and harvest.seen < session.recipe.pool.candidates:
+        generator = reseed(session.recipe.seed, cycle, "harvest", step)
+        with session.autocast():
+            placements = proposer.propose(batch, generator)
+        if proposer.module is not None:
+            session.costs.synthesizer_forwards += batch
+        with torch.no_grad():
+            composites = context.render(placements)
+        harvest.take(placements, composites, keeps_hard=proposer.keeps_hard)
+        session.carried["harvest"] = harvest.state()
+        step += 1
+        session.tick(found=harvest.quota.total - harvest.quota.missing, hard_rate=harvest.hard / max(1, harvest.judged))
+    session.facts["harvest"] = harvest.close()
+    session.leave()
+
+
+def _first_labels(composites: Composites) -> np.ndarray:
+    """The class of each image's first pasted object."""
+    truth = composites.truth
+    labels = np.zeros(truth.batch_size, dtype=np.int64)
+    rows = torch.nonzero(truth.pasted).flatten().flip(0)
+    labels[truth.image_index[rows].cpu().numpy()] = truth.labels[rows].cpu().numpy()
+    return labels
+
+
+def _hidden(composites: Composites) -> np.ndarray:
+    """Images that hold no pasted object which can be seen well enough."""
+    truth = composites.truth
+    seen = np.zeros(truth.batch_size, dtype=bool)
+    good = truth.pasted & ~truth.ignore
+    seen[truth.image_index[good].cpu().numpy()] = True
+    return ~seen
+
+
+def _nothing(size: int) -> tuple[Placements, Measured]:
+    none = np.zeros(0, dtype=np.int64)
+    return Placements.single(none, none, np.zeros((0, size))), Measured(none, none, np.zeros(0), np.zeros(0, dtype=bool))

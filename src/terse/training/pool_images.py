@@ -1,0 +1,50 @@
+"""The pool as images to train on: rendered from placements, once where they fit into memory."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from terse.pool import Pool
+from terse.synthesis.proposers import Context
+from terse.types import Truth
+
+__all__ = ["PoolImages"]
+
+_MEMORY = 512 << 20  # bytes of float32 images kept; more is rendered batch by batch
+_CHUNK = 512
+
+
+class PoolImages:
+    """Composites of the pool by number. Rendering again gives the same bits, so nothing but memory is lost."""
+
+    def __init__(self, pool: Pool, context: Context) -> None:
+        self._placements = pool.placements
+        self._context = context
+        self._images: Tensor | None = None
+        self._truth: Truth | None = None
+        image = 4 * context.canvas_px**2 * (1 if context.grey else 3)
+        if len(pool) * image <= _MEMORY:
+            parts = [self._render(rows) for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // _CHUNK))]
+            self._images = torch.cat([images for images, _ in parts])
+            self._truth = Truth.join([truth for _, truth in parts])
+
+    def __len__(self) -> int:
+        return len(self._placements)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
+        """Images and truth of these numbers."""
+        if self._images is None or self._truth is None:
+            return self._render(indices)
+        rows = torch.from_numpy(indices)
+        if len(self._truth.labels) == len(self._images):  # one object an image: no search
+            t = self._truth
+            index = torch.arange(len(rows))
+            truth = Truth(t.labels[rows], t.boxes_px[rows], index, t.pasted[rows], t.ignore[rows], len(rows))
+            return self._images[rows], truth
+        return self._images[rows], self._truth.take(rows)
+
+    @torch.no_grad()
+    def _render(self, rows: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:
+        drawn = self._context.render(self._placements.take(rows))
+        return drawn.images.cpu(), drawn.truth.to("cpu")

@@ -1,0 +1,229 @@
+"""One run under way: the players, the position, the costs, and how all of it is kept and taken up again."""
+
+import io
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from terse.errors import Diverged
+from terse.evaluation.hardness_rules import HardnessRule
+from terse.pool import Pool
+from terse.protocols import RealImages, Target
+from terse.recipe import Recipe
+from terse.synthesis.proposers import BlindProposer, Context, LearnedProposer
+from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
+from terse.types import Costs
+
+__all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
+
+PHASES = ("pretrain", "synthesizer", "harvest", "target", "evaluate", "done")
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the state is on disk."""
+
+
+class Observer(Protocol):
+    """Who watches a run: a progress bar, a log, nobody."""
+
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """A phase begins, so many of its steps done already."""
+        ...
+
+    def step(self, **numbers: float) -> None:
+        """A step ended."""
+        ...
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """A cycle ended with these figures."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Something a user should know."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def step(self, **numbers: float) -> None:
+        """Nothing."""
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Players:
+    """Synthesizer (an arm), target, and what they play with."""
+
+    target: Target
+    proposer: BlindProposer | LearnedProposer | None
+    rule: HardnessRule
+    context: Context
+    train: RealImages
+    val: RealImages
+    test: RealImages
+
+
+@dataclass
+class Session:
+    """A run's moving parts. `state/` holds all that `enter` and `tick` need to go on after a kill."""
+
+    recipe: Recipe
+    players: Players
+    pool: Pool
+    folder: Path | None
+    observer: Observer
+    device: torch.device
+    position: tuple[int, int, int] = (0, 0, 0)  # cycle, phase, step
+    costs: Costs = field(default_factory=Costs)
+    facts: dict[str, Any] = field(default_factory=lambda: {"rows": [], "alarms": []})
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
+    stop_asked: bool = False
+    _clock: float = field(default_factory=time.monotonic)
+    _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
+
+    def enter(self, cycle: int, phase: str, steps: int) -> int | None:
+        """The step to begin a phase with; None if it was finished before a kill."""
+        number = PHASES.index(phase)
+        if self.position[:2] > (cycle, number):
+            return None
+        first = self.position[2] if self.position[:2] == (cycle, number) else 0
+        self.position = (cycle, number, first)
+        self._clock = time.monotonic()
+        self.observer.phase(cycle, phase, steps, first)
+        return first
+
+    def tick(self, **numbers: float) -> None:
+        """A step is over: count it, show it, and keep the state every so often."""
+        cycle, phase, step = self.position
+        self.position = (cycle, phase, step + 1)
+        self._time()
+        self.observer.step(**numbers)
+        if (step + 1) % self.recipe.checkpoint.every_steps == 0 or self.stop_asked:
+            self.save()
+        if self.stop_asked:
+            raise Interrupted
+
+    def leave(self) -> None:
+        """The phase is over: the next one begins from the state written here."""
+        self._time()
+        cycle, phase, _ = self.position
+        self.position = (cycle, phase + 1, 0)
+        self.carried = {}
+        self.optimizers.pop("target", None)
+        self.save()
+
+    def check_finite(self, player: str, loss: torch.Tensor) -> None:
+        """Stop before a broken loss reaches the weights.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        if not bool(torch.isfinite(loss)):
+            saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
+            raise Diverged(player, self.position[2], f"{float(loss)}", saved)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Networks in bfloat16 where the machine has units for it; compositing stays outside."""
+        if _bfloat16(self.recipe.runtime.precision, self.device):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def use_threads(self, pixels: int) -> None:
+        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
+        if self.device.type == "cpu":
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            asked = self.recipe.runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+            torch.set_num_threads(asked or (1 if pixels < 1 << 18 else cores))
+
+    def optimizer(self, player: str, module: nn.Module, make: Any) -> torch.optim.Optimizer:
+        """The player's optimiser, with the state of the checkpoint it was read from."""
+        if player not in self.optimizers:
+            self.optimizers[player] = make(module)
+            if player in self._waiting:
+                self.optimizers[player].load_state_dict(self._waiting.pop(player))
+        return self.optimizers[player]
+
+    def save(self) -> None:
+        """Write the state; nothing without a folder."""
+        if self.folder is None:
+            return
+        tensors = {
+            "target": self.players.target.module.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "carried": self.carried,
+        }
+        synthesizer = self.players.proposer.module if self.players.proposer else None
+        if synthesizer is not None:
+            tensors["synthesizer"] = synthesizer.state_dict()
+        facts = {
+            **self.facts,
+            "position": self.position,
+            "costs": {
+                "target_forwards": self.costs.target_forwards,
+                "target_backwards": self.costs.target_backwards,
+                "synthesizer_forwards": self.costs.synthesizer_forwards,
+                "seconds": self.costs.seconds,
+            },
+            "rule": self.players.rule.state(),
+        }
+        write_checkpoint(self.folder / "state", tensors, facts)
+
+    def restore(self) -> bool:
+        """Take up the newest whole state of the folder; False where there is none."""
+        state = read_checkpoint(self.folder / "state") if self.folder else None
+        if state is None:
+            return False
+        tensors, facts = state
+        cycle, phase, step = facts.pop("position")
+        self.position = (cycle, phase, step)
+        self.costs = Costs(**facts.pop("costs"))
+        self.players.rule.restore(facts.pop("rule"))
+        self.facts = facts
+        self.players.target.module.load_state_dict(tensors["target"])
+        if self.players.proposer and self.players.proposer.module is not None:
+            self.players.proposer.module.load_state_dict(tensors["synthesizer"])
+        self._waiting = tensors["optimizers"]
+        self.carried = tensors["carried"]
+        self.pool.load(cycle if "harvest" in facts or phase > PHASES.index("harvest") else cycle - 1)
+        return True
+
+    def keep_target(self) -> None:
+        """Write `target.pth`: the state_dict in the user's own key names."""
+        if self.folder is None:
+            return
+        stream = io.BytesIO()
+        torch.save({k: v.detach().cpu() for k, v in self.players.target.module.state_dict().items()}, stream)
+        write_atomically(self.folder / "target.pth", stream.getvalue())
+
+    def _time(self) -> None:
+        now = time.monotonic()
+        phase = PHASES[self.position[1]]
+        self.costs.seconds[phase] = self.costs.seconds.get(phase, 0.0) + now - self._clock
+        self._clock = now
+
+
+def _bfloat16(precision: str, device: torch.device) -> bool:
+    if precision == "float32":
+        return False
+    if precision == "bfloat16":
+        return True
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
