@@ -46,6 +46,7 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
 class ForegroundBank(Protocol):
     """Cut-outs, indexed once and fetched by number."""
 
@@ -60,6 +61,7 @@ class ForegroundBank(Protocol):
         ...
 
 
+@runtime_checkable
 class BackgroundBank(Protocol):
     """Images to paste on, indexed once and fetched by number."""
 
@@ -72,6 +74,7 @@ class BackgroundBank(Protocol):
         ...
 
 
+@runtime_checkable
 class RealImages(Protocol):
     """Annotated real images: to train on, to validate and to test on."""
 
@@ -82,6 +85,7 @@ class RealImages(Protocol):
         ...
 
 
+@runtime_checkable
 class PoseFamily(Protocol):
     """The parameters of one kind of transform, and the transform. Families chain."""
 
@@ -102,6 +106,7 @@ class PoseFamily(Protocol):
         ...
 
 
+@runtime_checkable
 class Renders(Protocol):
     """Placements to composites."""
 
@@ -110,6 +115,7 @@ class Renders(Protocol):
         ...
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Who proposes placements: an arm of a comparison.
 

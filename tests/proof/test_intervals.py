@@ -24,7 +24,7 @@ def rejects(interval: Interval) -> bool:
 def test_student_by_hand() -> None:
     interval = student([1.0, 2.0, 3.0])
     half = 4.302652729749464 / np.sqrt(3)  # t of 2 degrees of freedom, standard deviation 1
-    assert interval == Interval(2.0, pytest.approx(2 - half), pytest.approx(2 + half))
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((2.0, 2 - half, 2 + half))
 
 
 def test_student_is_scipys_paired_interval() -> None:
@@ -37,8 +37,7 @@ def test_student_is_scipys_paired_interval() -> None:
 @pytest.mark.parametrize("values", [[0.7], [0.7, 0.7, 0.7], [0.1 + 0.2, 0.3, 0.3]])
 def test_student_has_no_bounds_without_spread(values: list[float]) -> None:
     interval = student(values)
-    assert interval == Interval(pytest.approx(values[0]), None, None)
-    assert interval.to_json() == {"mean": interval.mean, "low": None, "high": None}
+    assert interval.to_json() == {"mean": pytest.approx(values[0]), "low": None, "high": None}
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

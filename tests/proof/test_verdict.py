@@ -85,11 +85,11 @@ def test_equal_gains_are_judged_by_the_images_where_they_are_known() -> None:
     right = np.random.default_rng(0).random(200) < 0.5
     better = right | (np.random.default_rng(1).random(200) < 0.4)
     units = {
-        "none": dict.fromkeys(range(5), right.astype(float)),
-        "learned": dict.fromkeys(range(5), better.astype(float)),
+        "none": dict.fromkeys(range(5), right.astype(float).tolist()),
+        "learned": dict.fromkeys(range(5), better.astype(float).tolist()),
     }
-    metric = {arm: {seed: float(values.mean()) for seed, values in of.items()} for arm, of in units.items()}
-    verdict = judge(metric, units=units)  # type: ignore[arg-type]
+    metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
+    verdict = judge(metric, units=units)
     assert verdict.verdict == "go"
     assert (verdict.gain.seeds.low, verdict.gain.seeds.high) == (None, None)
     assert verdict.reason == (
@@ -103,11 +103,11 @@ def test_seeds_that_agree_on_few_images_are_no_go_ahead() -> None:
     generator = np.random.default_rng(3)
     image = generator.normal(0.2, 1, 12)
     units = {
-        "none": {s: np.zeros(12) for s in range(5)},
-        "learned": {s: image + generator.normal(0, 0.01, 12) for s in range(5)},
+        "none": {s: [0.0] * 12 for s in range(5)},
+        "learned": {s: (image + generator.normal(0, 0.01, 12)).tolist() for s in range(5)},
     }
-    metric = {arm: {seed: float(values.mean()) for seed, values in of.items()} for arm, of in units.items()}
-    verdict = judge(metric, units=units)  # type: ignore[arg-type]
+    metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
+    verdict = judge(metric, units=units)
     assert verdict.gain.seeds.low is not None
     assert verdict.gain.seeds.low > 0
     assert verdict.verdict == "undecided"
@@ -148,8 +148,8 @@ def test_the_order_of_arms_and_seeds_changes_no_number(arms: list[str], seeds: l
     def table(names: list[str], order: list[int]) -> Verdict:
         generator = np.random.default_rng(0)
         values = {name: generator.random((4, 10)) for name in sorted(names)}
-        units = {name: {s: values[name][s] for s in order} for name in names}
-        return judge({n: {s: float(v.mean()) for s, v in of.items()} for n, of in units.items()}, units=units)  # type: ignore[arg-type]
+        units = {name: {s: values[name][s].tolist() for s in order} for name in names}
+        return judge({n: {s: float(np.mean(v)) for s, v in of.items()} for n, of in units.items()}, units=units)
 
     assert table(arms, seeds).to_json() == table(sorted(arms), [0, 1, 2, 3]).to_json()
 
