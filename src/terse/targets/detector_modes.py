@@ -1,0 +1,77 @@
+"""The state a detector is put in for one call, and taken out of again."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["inference", "training"]
+
+
+@contextmanager
+def inference(module: nn.Module) -> Iterator[None]:
+    """Eval mode and frozen parameters: what is computed inside differentiates in the pixels alone.
+
+    Each submodule's mode is put back, so that a BatchNorm its owner froze stays frozen.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_modes(module, train=False))
+        stack.enter_context(_float32_outputs(module))
+        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        try:
+            for parameter in learned:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learned:
+                parameter.requires_grad_(True)
+
+
+@contextmanager
+def training(module: nn.Module) -> Iterator[None]:
+    """Train mode; a module that is in train mode already is left as it is, frozen parts included."""
+    with _modes(module, train=True), _float32_outputs(module):
+        yield
+
+
+@contextmanager
+def _modes(module: nn.Module, *, train: bool) -> Iterator[None]:
+    if module.training == train and train:
+        yield
+        return
+    before = [(part, part.training) for part in module.modules()]
+    try:
+        module.train(train)
+        yield
+    finally:
+        for part, mode in before:
+            part.training = mode
+
+
+@contextmanager
+def _float32_outputs(module: Any) -> Iterator[None]:
+    """Features and raw outputs leave their networks in float32, whatever autocast computed them in.
+
+    torchvision makes anchors in the features' type: in bfloat16 a corner at 300 px is off by up to a pixel, and
+    box codes and their losses inherit it. The convolutions cast back by themselves.
+    """
+    parts = [module.backbone]
+    if hasattr(module, "roi_heads"):
+        parts += [module.rpn.head, module.roi_heads.box_predictor]
+    else:
+        parts += [module.head]
+    hooks = [part.register_forward_hook(_to_float32) for part in parts]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    if isinstance(outputs, dict):
+        return {name: _to_float32(module, inputs, part) for name, part in outputs.items()}
+    return type(outputs)(_to_float32(module, inputs, part) for part in outputs)

@@ -1,0 +1,192 @@
+"""A torchvision detector as a target: Eq. 1 on the pasted objects, its own training loss, hardness, predictions.
+
+Task classes are 0 to C-1 everywhere in terse; a detector's columns are its own (torchvision: 1 to C, 0 is
+background). The two meet in this file alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax, logsigmoid, smooth_l1_loss
+from torchvision.ops import box_iou
+
+from terse.errors import DataError, TerseError
+from terse.targets.detector_heads import Heads, heads_of
+from terse.targets.detector_labels import columns_of_classes
+from terse.targets.detector_modes import inference, training
+from terse.types import Truth
+
+__all__ = ["DetectorTarget", "wrap_detector"]
+
+_CONFIDENCE_IOU = 0.5
+_SMALLEST_PX = 1.0  # a box below one pixel a side holds nothing to learn, and its encoding is infinite
+
+
+class DetectorTarget:
+    """A torchvision SSD, RetinaNet, FCOS or GeneralizedRCNN (custom anchors and class counts included).
+
+    `columns` gives the detector's own label of each task class, `box_weight` is Eq. 1's lambda, and
+    `found` says what a weights file held: `detector`, `backbone`, or `nothing` where there was none.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        classes: Sequence[str],
+        columns: Sequence[int],
+        box_weight: float,
+        found: str = "nothing",
+    ) -> None:
+        self.module = module
+        self.classes = tuple(classes)
+        self.columns = tuple(columns)
+        self.box_weight = box_weight
+        self.found = found
+        self._heads: Heads = heads_of(module)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are softmax probabilities; sigmoid scores of focal training are not (hardness)."""
+        return not self._heads.sigmoid
+
+    def attack_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " b"]:
+        """Eq. 1 over the anchors or proposals matched to the pasted objects, divided by their number.
+
+        Classification is -log p of the truth (softmax) or -log sigma of its own score (sigmoid heads). An image
+        without pasted objects, or with ones that are ignored or below a pixel, counts 0: hiding earns nothing.
+
+        Source: paper 3.2, Eq. 1; the rule for objects no anchor matches is Liu et al. 2016, the rest ours.
+        """
+        truth = truth.to(images.device)
+        attacked = truth.pasted & ~truth.ignore & _visible(truth.boxes_px)
+        if not attacked.any():
+            return images.flatten(1).sum(1) * 0.0
+        boxes, index = truth.boxes_px[attacked].detach(), truth.image_index[attacked]
+        columns = self._columns_of(truth.labels[attacked])
+        with inference(self.module):
+            matched = self._heads.match(images, boxes, index, columns)
+        column = columns[matched.box][:, None]
+        log_p = logsigmoid(matched.logits) if self._heads.sigmoid else log_softmax(matched.logits, dim=-1)
+        boxes_loss = smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1)
+        loss = self.box_weight * boxes_loss - log_p.gather(1, column).flatten()
+        # A masked sum, not index_add: deterministic on CUDA too.
+        mine = index[matched.box][None] == torch.arange(len(images), device=images.device)[:, None]
+        return torch.where(mine, loss[None], 0.0).sum(1) / mine.sum(1).clamp(min=1)
+
+    def train_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, ""]:
+        """The sum of torchvision's own training losses; ignored objects and boxes below a pixel are left out.
+
+        Raises:
+            DataError: a batch of one image in a network that normalises one-pixel maps over the batch.
+
+        Source: paper 3.2.
+        """
+        truth = truth.to(images.device)
+        kept = ~truth.ignore & _visible(truth.boxes_px)
+        counts = torch.bincount(truth.image_index[kept], minlength=len(images)).tolist()
+        boxes = torch.split(truth.boxes_px[kept], counts)
+        labels = torch.split(self._columns_of(truth.labels[kept]), counts)
+        targets = [{"boxes": box, "labels": label} for box, label in zip(boxes, labels, strict=True)]
+        with training(self.module):
+            try:
+                losses: dict[str, Tensor] = self.module(list(images), targets)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise DataError(
+                    f"images: expected at least 2 in a training batch, got {len(images)}; "
+                    "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
+                ) from None
+        return torch.stack(list(losses.values())).sum()
+
+    @torch.no_grad()
+    def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
+        """Of each pasted object, the highest score of its class among predictions with IoU >= 0.5, before NMS.
+
+        0 where no prediction overlaps it so.
+
+        Source: ours (the paper's p is the image's, see `image_confidence`).
+        """
+        truth = truth.to(images.device)
+        boxes, index = truth.boxes_px[truth.pasted], truth.image_index[truth.pasted]
+        columns = self._columns_of(truth.labels[truth.pasted])
+        found = images.new_zeros(len(boxes), dtype=torch.float32)
+        with inference(self.module):
+            for number, (predicted, scores) in enumerate(self._heads.predict(images)):
+                for row in (index == number).nonzero().flatten():
+                    column = int(columns[row])
+                    near = box_iou(boxes[row, None], predicted[:, min(column, predicted.shape[1] - 1)])[0]
+                    hits = scores[near >= _CONFIDENCE_IOU, column]
+                    found[row] = hits.max() if len(hits) else 0.0
+        return found
+
+    @torch.no_grad()
+    def image_confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth | None = None) -> Float[Tensor, " b"]:
+        """The highest score anywhere in each image: of the first pasted object's class, or of any without truth.
+
+        Source: paper 4.2.1, Fig. 8.
+        """
+        wanted: dict[int, int] = {}
+        if truth is not None:
+            pasted = zip(truth.image_index[truth.pasted].tolist(), truth.labels[truth.pasted].tolist(), strict=True)
+            for image, label in reversed(list(pasted)):
+                wanted[image] = self.columns[label]
+        best = []
+        with inference(self.module):
+            for number, (_, scores) in enumerate(self._heads.predict(images)):
+                columns = [wanted[number]] if number in wanted else list(self.columns)
+                best.append(scores[:, columns].max() if len(scores) else scores.new_zeros(()))
+        return torch.stack(best)
+
+    @torch.no_grad()
+    def predict(self, images: Float[Tensor, "b 3 h w"]) -> list[dict[str, Tensor]]:
+        """What torchvision's own post-processing leaves: boxes in pixels, task classes, scores, best first."""
+        with inference(self.module):
+            found = self.module(list(images))
+        task = {column: label for label, column in enumerate(self.columns)}
+        kept = []
+        for one in found:
+            labels = torch.tensor(
+                [task.get(int(c), -1) for c in one["labels"]], device=images.device, dtype=torch.int64
+            )
+            known = labels >= 0
+            kept.append({"boxes": one["boxes"][known], "labels": labels[known], "scores": one["scores"][known]})
+        return kept
+
+    def _columns_of(self, labels: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
+        return torch.tensor(self.columns, device=labels.device)[labels]
+
+
+def wrap_detector(
+    module: nn.Module,
+    classes: Sequence[str],
+    canvas_px: int,
+    labels: Mapping[str, int] | None = None,
+    box_weight: float = 1.0,
+) -> DetectorTarget:
+    """A target from any module with torchvision's detection interface; one image is run through it to see.
+
+    Raises:
+        TerseError: the module is no torchvision detector, or does not take such images.
+        RecipeError: `labels` do not fit its classes.
+    """
+    heads = heads_of(module)
+    parameter = next(module.parameters(), None)
+    device = None if parameter is None else parameter.device
+    with torch.no_grad(), inference(module):
+        try:
+            scores = next(iter(heads.predict(torch.zeros(1, 3, canvas_px, canvas_px, device=device)))).scores
+        except Exception as error:
+            why = " ".join(str(error).split())
+            raise TerseError(
+                f"target: expected a detector that takes images of {canvas_px} x {canvas_px} px, "
+                f"got {type(module).__name__}, which raised {type(error).__name__}: {why}; try it on one image"
+            ) from error
+    columns = columns_of_classes(classes, scores.shape[1], labels, softmax=not heads.sigmoid)
+    return DetectorTarget(module, classes, columns, box_weight)
+
+
+def _visible(boxes_px: Float[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+    return ((boxes_px[:, 2:] - boxes_px[:, :2]) >= _SMALLEST_PX).all(1)
