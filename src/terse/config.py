@@ -101,7 +101,7 @@ def component(family: str) -> Any:
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected a mapping with a kind, got {value!r}")
+            raise ValueError(f"expected a mapping with a kind, got {value!r}")  # noqa: TRY004 - pydantic's own
         model = registry.lookup(family, kind_of(family, value))
         return model.model_validate({**value, "kind": kind_of(family, value)}, context=info.context)  # type: ignore[attr-defined]
 
@@ -178,9 +178,10 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(key.split(".")):
             raise RecipeError(f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
         value = read_yaml(f"value: {text}" if text else "value: ''", item)["value"]
+        nested = value
         for part in reversed(key.split(".")):
-            value = {part: value}
-        merged = _merge(merged, _typed(value))
+            nested = {part: nested}
+        merged = _merge(merged, _typed(nested))
     return merged
 
 

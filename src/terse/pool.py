@@ -181,7 +181,9 @@ def read_placements(
         table = pq.read_table(path).combine_chunks()
         rows = table.column("pastes").combine_chunks()
     except (OSError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"{path}: expected placements in Parquet, got a file that cannot be read so ({error})") from None
+        raise DataError(
+            f"{path}: expected placements in Parquet, got a file that cannot be read so ({error})"
+        ) from None
     lengths = rows.value_lengths().to_numpy(zero_copy_only=False)
     pastes = rows.flatten()
     poses = pastes.field("pose")

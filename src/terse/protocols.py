@@ -35,7 +35,7 @@ class Target(Protocol):
         ...
 
     def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
-        """p of the truth for each pasted object, in the order of `truth`; no gradient, eval mode."""
+        """P of the truth for each pasted object, in the order of `truth`; no gradient, eval mode."""
         ...
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Any:

@@ -17,7 +17,6 @@ from terse.config import (
     Config,
     Count,
     Fraction,
-    InputPath,
     NonNegative,
     Paper,
     Positive,

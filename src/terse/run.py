@@ -2,7 +2,6 @@
 
 import json
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from terse.errors import RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
 from terse.synthesis.proposers import Context
+from terse.targets.weights import load_weights
 from terse.training.checkpoint import write_atomically
-from terse.training.cycle import run_cycles
+from terse.training.cycle import measure, run_cycles
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
-__all__ = ["build_players", "open_session", "train"]
+__all__ = ["build_players", "evaluate", "open_run", "open_session", "train"]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
 
@@ -56,9 +56,8 @@ def train(
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
     session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
-    began = time.monotonic()
     result = run_cycles(session)
-    spent = float(session.facts.get("seconds", 0.0)) + time.monotonic() - began
+    spent = sum(row["seconds"] for row in session.facts["rows"])
     whole = {"out": str(folder) if folder else None, **result, "seconds": round(spent, 3)}
     if folder is not None:
         write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
@@ -93,10 +92,28 @@ def open_session(
     return session
 
 
+def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
+    """A finished run's recipe, result, players with the kept target, and pool.
+
+    Raises:
+        RunError: the folder holds no finished run.
+    """
+    written, result = folder / "recipe.yaml", folder / "result.json"
+    if not written.is_file() or not result.is_file():
+        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    recipe = recipes.load_recipe(written)
+    players = build_players(recipe, torch.device(_device("cpu")))
+    if (folder / "target.pth").is_file():
+        load_weights(players.target.module, folder / "target.pth")
+    pool = Pool(folder / "pool", players.context.foregrounds, players.context.backgrounds)
+    pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
+    return recipe, json.loads(result.read_text("utf-8")), players, pool
+
+
 def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
     material = data if data is not None else _material(recipe)
-    poses = recipe.poses.build()  # type: ignore[attr-defined]
+    poses = recipe.poses.build()
     classes = tuple(material.classes)
     render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
     context = Context(
@@ -113,20 +130,20 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
     )
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
-        target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)  # type: ignore[attr-defined]
+        target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
     target.module.to(device)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
-    proposer = recipe.synthesis.build(context)  # type: ignore[attr-defined]
+    proposer = recipe.synthesis.build(context)
     if proposer is not None and proposer.module is not None:
         proposer.module.to(device)
-    rule = recipe.hardness.build()  # type: ignore[attr-defined]
+    rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test)
 
 
 def _material(recipe: Recipe) -> Any:
     if recipe.data is None:
         raise RecipeError("data: expected a source of images, got nothing; see `terse recipes`")
-    return recipe.data.build()  # type: ignore[attr-defined]
+    return recipe.data.build()
 
 
 def _device(name: str) -> str:
@@ -173,3 +190,15 @@ def _same_recipe(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
 def environment() -> dict[str, str]:
     """Versions a result depends on."""
     return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
+
+
+def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, float]:
+    """A model's figures on the recipe's test images.
+
+    Raises:
+        TerseError: the checkpoint is missing or another model's.
+    """
+    device = torch.device(_device(recipe.runtime.device))
+    players = build_players(recipe, device)
+    load_weights(players.target.module, checkpoint)
+    return measure(recipe.task, players.target, players.test, device)

@@ -106,9 +106,7 @@ class Foregrounds:
 
     def to(self, device: torch.device | str) -> "Foregrounds":
         """The same on another device."""
-        return Foregrounds(
-            self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device)
-        )
+        return Foregrounds(self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device))
 
 
 @dataclass(frozen=True, slots=True)

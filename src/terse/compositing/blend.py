@@ -11,7 +11,7 @@ def blend(
     premultiplied: Float[Tensor, "b c h w"],
     alpha: Float[Tensor, "b 1 h w"],
 ) -> Float[Tensor, "b c h w"]:
-    """background (1 - alpha) + colour alpha, the product given already.
+    """Background (1 - alpha) + colour alpha, the product given already.
 
     Where alpha is 0 and so is the product, the background keeps its bits.
 

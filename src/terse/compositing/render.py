@@ -75,9 +75,7 @@ class Renderer:
         size_px = (images.shape[-2], images.shape[-1])
         matrix = self.poses.matrix(pose, cut.hull, size_px)
         colour = cut.images.expand(-1, images.shape[1], -1, -1)
-        pasted = compose(
-            images, colour, cut.alpha, matrix, binarise=self._binarise, blur_sigma_px=self._blur_px
-        )
+        pasted = compose(images, colour, cut.alpha, matrix, binarise=self._binarise, blur_sigma_px=self._blur_px)
         flat = matrix.detach()
         shrink = (flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]).abs()
         patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])

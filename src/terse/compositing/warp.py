@@ -68,9 +68,7 @@ def affine_grid(matrix: Float[Tensor, "b 2 3"], size_px: tuple[int, int]) -> Flo
     return torch.stack([x, y], dim=-1)
 
 
-def shrink_levels(
-    matrix: Float[Tensor, "b 2 3"], in_px: tuple[int, ...], out_px: tuple[int, int]
-) -> torch.Tensor:
+def shrink_levels(matrix: Float[Tensor, "b 2 3"], in_px: tuple[int, ...], out_px: tuple[int, int]) -> torch.Tensor:
     """How often each image is to be halved before sampling: log2 of input pixels a step, rounded.
 
     Source: mip mapping, Williams 1983.

@@ -1,0 +1,1 @@
+"""Where foregrounds, backgrounds and real images come from."""

@@ -36,9 +36,13 @@ def read_affnist(path: Path) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.nda
     except FileNotFoundError:
         raise DataError(f"{path}: expected an affNIST batch, got no such file") from None
     except (OSError, ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
-        raise DataError(f"{path}: expected an affNIST batch with affNISTdata.image and .label_int, got {error!r}") from None
+        raise DataError(
+            f"{path}: expected an affNIST batch with affNISTdata.image and .label_int, got {error!r}"
+        ) from None
     if images.ndim != 2 or images.shape != (1600, len(labels)):
-        raise DataError(f"{path}: expected images of 1600 pixels for {len(labels)} labels, got the shape {images.shape}")
+        raise DataError(
+            f"{path}: expected images of 1600 pixels for {len(labels)} labels, got the shape {images.shape}"
+        )
     return np.ascontiguousarray(images.T.reshape(-1, 40, 40).astype(np.uint8)), labels.astype(np.uint8)
 
 

@@ -131,7 +131,7 @@ def _open(path: Path, name: str) -> Image.Image:
         image = Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(_too_large(name, "more")) from None
-    except Exception as error:  # noqa: BLE001 - a decoder may raise anything on bytes that are not its own
+    except Exception as error:
         kind = "an empty file" if path.stat().st_size == 0 else f"bytes that no decoder knows ({type(error).__name__})"
         raise DataError(f"{name}: expected an image file, got {kind}; restore it or leave it out") from None
     if image.width * image.height > MAX_PIXELS:
@@ -148,7 +148,7 @@ def _too_large(name: str, got: str) -> str:
 def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
-    except Exception as error:  # noqa: BLE001 - as in _open
+    except Exception as error:
         raise DataError(
             f"{name}: expected a whole image, got one that is cut short or damaged "
             f"({type(error).__name__}); restore it or leave it out"
@@ -161,7 +161,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         number = image.getexif().get(0x0112, 1)
-    except Exception:  # noqa: BLE001 - damaged EXIF beside sound pixels
+    except Exception:
         return 1
     return number if number in _TURNS else 1
 

@@ -31,7 +31,7 @@ class DigitForegrounds:
         self.labels = labels
         self.keys: Sequence[str] = [f"{name}:{i}" for i in range(len(labels))]
         self.classes = tuple(str(digit) for digit in range(10))
-        chunks = [support_points(part[:, None].float()) for part in self._images.split(_CHUNK)]
+        chunks = [support_points(part[:, None].float()) for part in torch.split(self._images, _CHUNK)]
         self._hull = torch.cat(chunks) if chunks else torch.zeros(0, 1, 2)
         self._labels = torch.from_numpy(labels)
 

@@ -25,9 +25,12 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     Source: LeCun, Cortes, Burges, the MNIST file format.
     """
     try:
-        data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        raw = path.read_bytes()
+        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
     except FileNotFoundError:
-        raise DataError(f"{path}: expected an idx file, got none; point data.root at a folder with MNIST's four files") from None
+        raise DataError(
+            f"{path}: expected an idx file, got none; point data.root at a folder with MNIST's four files"
+        ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a whole idx file, got one that cannot be read ({error})") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:

@@ -75,7 +75,7 @@ class Loader(Generic[_Item]):
     def _run(self, index: int, future: "Future[_Item]") -> None:
         try:
             item = self._load(index)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the item
+        except BaseException as error:
             with self._lock:
                 self._pending.pop(index, None)
             future.set_exception(error)

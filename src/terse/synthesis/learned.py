@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
 from terse.config import Component, Count, Fraction, NonNegative, Paper
 from terse.recipe import OptimizerConfig
 from terse.registry import register

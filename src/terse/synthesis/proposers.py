@@ -85,9 +85,7 @@ class LearnedProposer:
         self.settings = settings
         self.batch_size = settings.batch_size
 
-    def poses(
-        self, cut: Foregrounds, background: Backgrounds, generator: torch.Generator
-    ) -> Float[Tensor, "b k"]:
+    def poses(self, cut: Foregrounds, background: Backgrounds, generator: torch.Generator) -> Float[Tensor, "b k"]:
         """Mapped poses, differentiable in the network's weights, rounded as a placement stores them.
 
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one

@@ -11,13 +11,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2, mobilenet_v3_large
-from torchvision.models.detection.ssd import SSD
+from torchvision.models import mobilenet_v2
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops.misc import Conv2dNormActivation
 
 __all__ = ["NETWORKS", "Network"]

@@ -1,6 +1,7 @@
 """Weights from a file, safely: tensors only, never code."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +23,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            tensors = load_file(path)
+            tensors: Any = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen types, by how the file is broken
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})") from None
+        raise DataError(
+            f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})"
+        ) from None
     for key in ("state_dict", "model"):
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]

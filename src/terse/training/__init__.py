@@ -1,0 +1,1 @@
+"""The lock-step run (paper 3.4)."""

@@ -63,7 +63,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             return state["tensors"], json.loads(state["facts"])
-        except Exception:  # a torn file raises by where it is torn; the previous one is whole
+        except Exception:  # noqa: S112 - a torn file raises by where it is torn; the previous one is whole
             continue
     return None
 

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import torch
+
 from terse.evaluation.classification import evaluate_classifier
+from terse.protocols import RealImages, Target
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
 
-__all__ = ["primary_metric", "run_cycles"]
+__all__ = ["measure", "primary_metric", "run_cycles"]
 
 _SAMPLE = 256
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
@@ -48,6 +51,18 @@ def primary_metric(task: str) -> str:
     return "accuracy" if task == "classification" else "ap50"
 
 
+def measure(task: str, target: Target, images: RealImages, device: torch.device) -> dict[str, float]:
+    """The task's figures of a target on real images.
+
+    Source: paper 4.1 (accuracy), 4.2 (AP at several IoUs).
+    """
+    if task == "classification":
+        return evaluate_classifier(target, images, device=device)
+    from terse.evaluation.detection import evaluate_detector
+
+    return evaluate_detector(target, images, device=device)
+
+
 def _evaluate(session: Session, cycle: int) -> None:
     """Measure on validation and test, keep the target if validation says it is the best so far."""
     first = session.enter(cycle, "evaluate", 0)
@@ -60,8 +75,8 @@ def _evaluate(session: Session, cycle: int) -> None:
         players.rule.calibrate(players.target, players.val, session.device)
         _judge_threshold(session)
     with session.autocast():
-        val = evaluate_classifier(players.target, players.val, device=session.device)
-        test = evaluate_classifier(players.target, players.test, device=session.device)
+        val = measure(recipe.task, players.target, players.val, session.device)
+        test = measure(recipe.task, players.target, players.test, session.device)
     primary = primary_metric(recipe.task)
     rows = session.facts["rows"]
     best = max((row["val"] for row in rows), default=-1.0)

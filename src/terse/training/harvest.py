@@ -144,4 +144,6 @@ def _hidden(composites: Composites) -> np.ndarray:
 
 def _nothing(size: int) -> tuple[Placements, Measured]:
     none = np.zeros(0, dtype=np.int64)
-    return Placements.single(none, none, np.zeros((0, size))), Measured(none, none, np.zeros(0), np.zeros(0, dtype=bool))
+    return Placements.single(none, none, np.zeros((0, size))), Measured(
+        none, none, np.zeros(0), np.zeros(0, dtype=bool)
+    )

@@ -1,7 +1,7 @@
 """The two phases that train: the synthesizer against the target, and the target on what it failed (paper 3.4)."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -48,7 +48,9 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
             generator = reseed(session.recipe.seed, cycle, "synthesizer", step)
             _set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
-            placements, composites, loss = synthesizer_step(session, proposer, optimizer, settings.batch_size, generator)
+            placements, composites, loss = synthesizer_step(
+                session, proposer, optimizer, settings.batch_size, generator
+            )
             step += 1
             if harvest and step > settings.harvest_from:
                 harvest.take(placements, composites, keeps_hard=True)
@@ -96,7 +98,7 @@ def synthesizer_step(
     loss = synthesizer_loss(attack.float(), None, unit, session.recipe.objective)
     session.check_finite("synthesizer", loss.total)
     optimizer.zero_grad()
-    loss.total.backward()
+    loss.total.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     session.costs.synthesizer_forwards += batch_size
     session.costs.target_forwards += batch_size
@@ -129,7 +131,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
             loss = target.train_loss(images.to(device), truth.to(device))
         session.check_finite("target", loss)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if settings.optimizer.max_grad_norm:
             nn.utils.clip_grad_norm_(target.module.parameters(), settings.optimizer.max_grad_norm)
         optimizer.step()
@@ -151,7 +153,9 @@ class _Plan:
         ratio = settings.real_per_synthetic
         wanted = pooled or virtual
         everything = ratio == "all" or not wanted
-        self._real_an_epoch = self._real if everything else round(float(ratio) * wanted) + (virtual if not pooled else 0)
+        self._real_an_epoch = (
+            self._real if everything else round(float(ratio) * wanted) + (virtual if not pooled else 0)
+        )
         size = self._real_an_epoch + pooled
         self._batch = settings.batch_size
         self._steps_an_epoch = max(1, math.ceil(size / self._batch)) if size else 0

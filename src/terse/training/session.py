@@ -27,7 +27,7 @@ PHASES = ("pretrain", "synthesizer", "harvest", "target", "evaluate", "done")
 
 
 class Interrupted(Exception):
-    """The user asked to stop; the state is on disk."""
+    """The user asked to stop; the state is on disk where the run has a folder."""
 
 
 class Observer(Protocol):
@@ -49,6 +49,10 @@ class Observer(Protocol):
         """Something a user should know."""
         ...
 
+    def stop(self) -> bool:
+        """Does the user want the run to stop after this step?"""
+        ...
+
 
 class Silent:
     """Watches nothing."""
@@ -64,6 +68,10 @@ class Silent:
 
     def say(self, message: str) -> None:
         """Nothing."""
+
+    def stop(self) -> bool:
+        """Never."""
+        return False
 
 
 @dataclass
@@ -94,7 +102,6 @@ class Session:
     facts: dict[str, Any] = field(default_factory=lambda: {"rows": [], "alarms": []})
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
-    stop_asked: bool = False
     _clock: float = field(default_factory=time.monotonic)
     _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
 
@@ -115,9 +122,10 @@ class Session:
         self.position = (cycle, phase, step + 1)
         self._time()
         self.observer.step(**numbers)
-        if (step + 1) % self.recipe.checkpoint.every_steps == 0 or self.stop_asked:
+        stop = self.observer.stop()
+        if (step + 1) % self.recipe.checkpoint.every_steps == 0 or stop:
             self.save()
-        if self.stop_asked:
+        if stop:
             raise Interrupted
 
     def leave(self) -> None:
@@ -225,5 +233,5 @@ def _bfloat16(precision: str, device: torch.device) -> bool:
     if precision == "bfloat16":
         return True
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

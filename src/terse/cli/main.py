@@ -1,0 +1,89 @@
+"""The command `terse`: commands are imported when they are called, torch when they compute."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+_COMMANDS = {
+    "init": "Look at your data and write a short recipe that fits it.",
+    "check": "Look for what is wrong with a recipe's data before training.",
+    "preview": "Draw a contact sheet of composites, before any training.",
+    "train": "Run a recipe: the model gets better, and a page shows how.",
+    "evaluate": "Measure a model on a recipe's test images.",
+    "generate": "Write a data set of composites.",
+    "render": "Draw placements again.",
+    "prove": "Compare arms at equal budgets, with intervals and a verdict.",
+    "compare": "A table of runs.",
+    "report": "Build a run's page again.",
+    "recipes": "List the built-in recipes.",
+    "targets": "List the models that can be improved.",
+    "doctor": "Say whether this machine can run terse.",
+}
+
+
+def app() -> object:
+    """The cyclopts application."""
+    from cyclopts import App
+
+    application = App(
+        name="terse",
+        help="Make the training images that your vision model still gets wrong.",
+        version=version,
+        help_format="plaintext",
+    )
+    for name, summary in _COMMANDS.items():
+        application.command(f"terse.cli.{name}:{name}", name=name, help=summary)
+    return application
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib.metadata import version as of
+
+    return of("terse-synth")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 130 stopped by the user."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(version())
+        sys.exit(0)
+    from terse.cli.process import prepare_process
+
+    prepare_process()
+    try:
+        sys.exit(_run(arguments))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from terse.errors import TerseError
+
+    try:
+        code = app()(arguments, exit_on_error=False, result_action="return_value")  # type: ignore[operator]
+    except CycloptsError:
+        return 2
+    except TerseError as error:
+        print(f"terse: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("terse: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print("terse: this is a bug of ours; please report it with the lines above", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0

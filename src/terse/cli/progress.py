@@ -1,0 +1,149 @@
+"""What a user sees of a run under way: a bar at a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Watcher", "watching"]
+
+# Share of a cycle's time, roughly; only the bar's evenness depends on it.
+_SHARE = {"synthesizer": 0.5, "harvest": 0.1, "target": 0.38, "evaluate": 0.02}
+_BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
+
+
+class Watcher:
+    """Counts a run's steps, guesses the time left, and knows whether the user asked to stop."""
+
+    def __init__(self, cycles: int) -> None:
+        self.cycles = cycles
+        self.stopping = False
+        self.numbers: dict[str, float] = {}
+        self._began: float | None = None
+        self._begun_at = 0.0
+        self.at = (0, "start", 0, 0)
+
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """A phase begins."""
+        self.at = (cycle, phase, steps, done)
+        if cycle >= 1 and self._began is None:
+            self._began, self._begun_at = time.monotonic(), self.completed
+        self.show()
+
+    def step(self, **numbers: float) -> None:
+        """A step ended."""
+        cycle, phase, steps, done = self.at
+        self.at = (cycle, phase, steps, done + 1)
+        self.numbers.update(numbers)
+        self.show()
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """A cycle ended."""
+        known = ("accuracy", "ap50", "ap", "hard_rate", "samples")
+        self.numbers.update({key: row[key] for key in known if key in row})
+        done = f"cycle {row['cycle']}/{self.cycles}" if row["cycle"] else "start"
+        self.say(f"{done}: {self.figures('samples')}{self.left()}")
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        print(message, file=sys.stderr, flush=True)
+
+    def stop(self) -> bool:
+        """Did the user ask to stop?"""
+        return self.stopping
+
+    def show(self) -> None:
+        """Nothing between lines."""
+
+    @property
+    def completed(self) -> float:
+        """Cycles done, with the fraction of the one under way."""
+        cycle, phase, steps, done = self.at
+        if cycle < 1:
+            return 0.0
+        part = min(1.0, done / steps) if steps else 0.0
+        return cycle - 1 + _BEFORE.get(phase, 0.0) + _SHARE.get(phase, 0.0) * part
+
+    def figures(self, *extra: str) -> str:
+        """The numbers that matter, in words."""
+        wanted = ("accuracy", "ap50", "ap", "hard_rate", *extra)
+        shown = [f"{key.replace('_', ' ')} {_number(key, self.numbers[key])}" for key in wanted if key in self.numbers]
+        return ", ".join(shown)
+
+    def left(self) -> str:
+        """`, 0:42 left`, from the pace so far; later cycles have larger pools, so they count for more."""
+        if self._began is None or self.completed <= self._begun_at or not self.cycles:
+            return ""
+        done = _weight(self.completed) - _weight(self._begun_at)
+        rest = _weight(self.cycles) - _weight(self.completed)
+        seconds = round((time.monotonic() - self._began) * rest / max(done, 1e-9))
+        return f", {seconds // 60}:{seconds % 60:02d} left" if seconds > 0 else ""
+
+
+class _Bar(Watcher):
+    """The same with a bar."""
+
+    def __init__(self, cycles: int, progress: Any) -> None:
+        super().__init__(cycles)
+        self._progress = progress
+        self._task = progress.add_task("starting", total=max(1, cycles), figures="")
+
+    def say(self, message: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(message, highlight=False, markup=False)
+
+    def show(self) -> None:
+        """Move the bar."""
+        cycle, phase, _, _ = self.at
+        name = f"cycle {cycle}/{self.cycles}" if cycle else "start"
+        self._progress.update(
+            self._task, completed=self.completed, description=f"{name} {phase}", figures=self.figures() + self.left()
+        )
+
+
+@contextmanager
+def watching(cycles: int) -> Iterator[Watcher]:
+    """A watcher for one run; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        with progress:
+            watcher: Watcher = _Bar(cycles, progress)
+            with _signals(watcher):
+                yield watcher
+    else:
+        watcher = Watcher(cycles)
+        with _signals(watcher):
+            yield watcher
+
+
+@contextmanager
+def _signals(watcher: Watcher) -> Iterator[None]:
+    def ask(number: int, frame: object) -> None:
+        if watcher.stopping:
+            raise KeyboardInterrupt
+        watcher.stopping = True
+        watcher.say("stopping after this step; press Ctrl-C again to stop at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _weight(cycles: float) -> float:
+    """Work up to here: the pool, and with it the target's phase, grows with every cycle."""
+    return cycles + 0.1 * cycles * cycles
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:,.0f}" if key == "samples" else f"{value:.3f}"

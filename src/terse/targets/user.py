@@ -1,0 +1,87 @@
+"""The recipe's `target: {kind: user}`: a model of your own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from terse.config import Component, InputPath
+from terse.errors import RecipeError
+from terse.registry import register
+
+__all__ = ["UserConfig"]
+
+
+@register("target", "user")
+class UserConfig(Component):
+    """Your own model: a function that returns a classifier, a torchvision-style detector, or a whole Target."""
+
+    family = "target"
+    kind: Literal["user"] = "user"
+    factory: str
+    """`module:function`; the module is looked for in the working directory too."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments for the function."""
+    weights: InputPath | None = None
+    """A state_dict of your model; None takes the weights it comes with."""
+    labels: dict[str, int] | None = None
+    """Detectors: your model's index of each category, where it is not the data's order."""
+
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+        """Call the factory and see that what it returns can be a target.
+
+        Raises:
+            RecipeError: the factory cannot be found, raises, or returns something else.
+        """
+        made = self._call()
+        from torch import nn
+
+        from terse.protocols import Target
+        from terse.targets.classification_target import ClassificationTarget
+        from terse.targets.weights import load_weights
+
+        module = made.module if isinstance(made, Target) else made
+        if not isinstance(module, nn.Module):
+            raise RecipeError(
+                f"target.factory: expected {self.factory} to return a torch.nn.Module or a Target, "
+                f"got {type(made).__name__}"
+            )
+        if self.weights is not None:
+            load_weights(module, self.weights)
+        if isinstance(made, Target):
+            return made
+        if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
+            from terse.targets.torchvision_detector import wrap_detector
+
+            return wrap_detector(module, classes, canvas_px, labels=self.labels)
+        return ClassificationTarget(module, classes)
+
+    def _call(self) -> Any:
+        function = self._function()
+        try:
+            return function(**self.settings)
+        except Exception as error:  # whatever the user's own code raises
+            where = f"{type(error).__name__}: {error}"
+            raise RecipeError(f"target.factory: expected {self.factory} to return a model, got {where}") from error
+
+    def _function(self) -> Callable[..., Any]:
+        name, colon, attribute = self.factory.partition(":")
+        if not (name and colon and attribute):
+            raise RecipeError(f"target.factory: expected module:function, got {self.factory!r}")
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        try:
+            function = getattr(importlib.import_module(name), attribute)
+        except AttributeError:
+            raise RecipeError(f"target.factory: expected {name} to have {attribute}, got no such name") from None
+        except Exception as error:  # whatever importing the user's own code raises
+            where = f"{type(error).__name__}: {error}"
+            raise RecipeError(f"target.factory: expected a module {name!r} that imports, got {where}") from error
+        if not callable(function):
+            raise RecipeError(f"target.factory: expected a function, got {self.factory} = {function!r}")
+        return function  # type: ignore[no-any-return]
