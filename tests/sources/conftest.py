@@ -39,14 +39,15 @@ def save() -> Callable[..., np.ndarray]:
 def coco(tmp_path: Path, save: Callable[..., np.ndarray]) -> Callable[..., tuple[Path, Path]]:
     """A COCO file and its images, two of 40x30 px, with one masked person in the first; any part can be replaced."""
 
-    def write(**parts: Any) -> tuple[Path, Path]:
+    def write(size_px: tuple[int, int] = (40, 30), **parts: Any) -> tuple[Path, Path]:
         images = tmp_path / "images"
         for i, name in enumerate(("a.png", "b.png")):
-            save(images / name, seed=i)
+            save(images / name, *size_px, seed=i)
+        size = {"width": size_px[0], "height": size_px[1]}
         data = {
             "images": [
-                {"id": 7, "file_name": "a.png", "width": 40, "height": 30, "license": 3},
-                {"id": 8, "file_name": "b.png", "width": 40, "height": 30},
+                {"id": 7, "file_name": "a.png", "license": 3, **size},
+                {"id": 8, "file_name": "b.png", **size},
             ],
             "annotations": [annotation()],
             "categories": [PERSON, DOG],

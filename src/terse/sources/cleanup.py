@@ -1,0 +1,179 @@
+"""Do mask and box agree? For about one image in ten of VOC they do not (paper 4.2, Fig. 10).
+
+The paper looks at instance masks by eye; here they are measured, and the limits were chosen by eye.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from terse.errors import DataError
+from terse.sources.annotations import Annotations
+from terse.sources.masks import draw_mask, extent
+from terse.sources.patches import box_of
+
+__all__ = ["Cleaned", "CleanupLimits", "Verdict", "clean_up", "examine"]
+
+_BORDER_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupLimits:
+    """What a foreground must keep to; chosen on contact sheets of COCO's persons and things; see docs/cleanup.md."""
+
+    min_box_iou: float = 0.7
+    """Annotated box and mask's box; below, one of them belongs to something else."""
+    min_side_px: int = 32
+    """Longer side; smaller ones are a blur when they are pasted larger."""
+    min_solidity: float = 0.33
+    """Mask over its convex hull; sportsmen with spread limbs have 0.35 and more, scraps of things behind others less."""
+    max_covered_other: float = 0.75
+    """People who stand before others cover up to 0.67 of a box behind them; a mask of two people covers more."""
+    min_largest_share: float = 0.7
+    """Below, hands or feet apart, or a person whom a thing cuts to pieces, which then hang in the air."""
+    max_cut_share: float = 0.45
+    """Above, a face or garment that fills the image: a rectangle with four straight edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was measured of one object, and why it is dropped, if it is.
+
+    Attributes:
+        object: its number in the annotations.
+        key: its stable name.
+        box_iou: of the annotated box with the mask's own box.
+        solidity: share of its convex hull that the mask covers.
+        largest_share: of the mask, in its largest connected component.
+        covered_other: largest share of another object's box of the class that this mask covers.
+        cut_share: of the outline of the mask's box, that is a cut by the image's border. Above 0 the object goes on
+            outside the image.
+        reasons: empty where the object is kept.
+    """
+
+    object: int
+    key: str
+    box_iou: float
+    solidity: float
+    largest_share: float
+    covered_other: float
+    cut_share: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The annotations without the objects that disagree, and these objects' verdicts."""
+
+    kept: Annotations
+    dropped: tuple[Verdict, ...]
+
+
+def clean_up(annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0) -> Cleaned:
+    """Leave out the masked objects that break a limit; objects without a mask stay."""
+    verdicts = examine(annotations, limits, workers)
+    keep = np.ones(len(annotations.labels), dtype=np.bool_)
+    keep[[verdict.object for verdict in verdicts if verdict.reasons]] = False
+    return Cleaned(annotations.keep_objects(keep), tuple(verdict for verdict in verdicts if verdict.reasons))
+
+
+def examine(annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0) -> list[Verdict]:
+    """A verdict on every object that could be a foreground: with a mask, no crowd, not ignored."""
+    rows = np.flatnonzero(annotations.masked & ~annotations.crowd & ~annotations.ignore).tolist()
+    keys = annotations.object_keys
+    chosen = limits or CleanupLimits()
+    if not workers:
+        return [_examine(annotations, row, keys[row], chosen) for row in rows]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda row: _examine(annotations, row, keys[row], chosen), rows))
+
+
+def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits) -> Verdict:
+    mask = annotations.masks[row]
+    assert mask is not None  # by the choice of rows
+    image = int(annotations.image_index[row])
+    width, height = annotations.sizes_px[image].tolist()
+    x0, y0, _, _ = window = extent(mask, (width, height))
+    try:
+        drawn = draw_mask(mask, annotations.root, (width, height), window) > 127
+    except DataError as error:
+        return Verdict(row, key, 0.0, 0.0, 0.0, 0.0, 0.0, (str(error),))
+    tight = box_of(drawn.view(np.uint8))
+    if tight is None:
+        return Verdict(row, key, 0.0, 0.0, 0.0, 0.0, 0.0, ("the mask is empty",))
+    left, top, right, bottom = tight
+    own = np.array([left + x0, top + y0, right + x0, bottom + y0], dtype=np.float64)
+    cut = np.ascontiguousarray(drawn[top:bottom, left:right]).view(np.uint8)
+    largest = _largest_share(cut)
+    box_iou = _iou(own, annotations.boxes_px[row])
+    solidity = _solidity(cut)
+    covered = _covered(annotations, row, image, drawn, (x0, y0))
+    cut_share = _cut_share(cut, own, (width, height))
+    rules = (
+        (box_iou < limits.min_box_iou, f"box and mask's box overlap by {box_iou:.2f}, less than {limits.min_box_iou}"),
+        (
+            max(right - left, bottom - top) < limits.min_side_px,
+            f"{right - left}x{bottom - top} px, its longer side less than {limits.min_side_px}",
+        ),
+        (solidity < limits.min_solidity, f"the mask fills {solidity:.2f} of its hull, less than {limits.min_solidity}"),
+        (
+            covered > limits.max_covered_other,
+            f"the mask covers {covered:.2f} of another object's box, more than {limits.max_covered_other}",
+        ),
+        (
+            largest < limits.min_largest_share,
+            f"the largest part is {largest:.2f} of the mask, less than {limits.min_largest_share}",
+        ),
+        (
+            cut_share > limits.max_cut_share,
+            f"the image's border cuts {cut_share:.2f} of its outline, more than {limits.max_cut_share}",
+        ),
+    )
+    reasons = tuple(sentence for broken, sentence in rules if broken)
+    return Verdict(row, key, box_iou, solidity, largest, covered, cut_share, reasons)
+
+
+def _largest_share(mask: UInt8[np.ndarray, "h w"]) -> float:
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return float(stats[1:count, cv2.CC_STAT_AREA].max() / mask.sum())
+
+
+def _solidity(mask: UInt8[np.ndarray, "h w"]) -> float:
+    hull = cv2.convexHull(cv2.findNonZero(mask))
+    filled = cv2.fillConvexPoly(np.zeros(mask.shape, dtype=np.uint8), hull, 1)
+    return float(mask.sum()) / float(filled.sum())
+
+
+def _cut_share(mask: UInt8[np.ndarray, "h w"], box: np.ndarray, size_px: tuple[int, int]) -> float:
+    """Outlines are drawn a pixel or two off the border they mean."""
+    sides = (
+        (box[0] <= _BORDER_PX, mask[:, :_BORDER_PX].any(axis=1)),
+        (box[1] <= _BORDER_PX, mask[:_BORDER_PX].any(axis=0)),
+        (box[2] >= size_px[0] - _BORDER_PX, mask[:, -_BORDER_PX:].any(axis=1)),
+        (box[3] >= size_px[1] - _BORDER_PX, mask[-_BORDER_PX:].any(axis=0)),
+    )
+    cut = sum(int(pixels.sum()) for touches, pixels in sides if touches)
+    return cut / (2 * sum(mask.shape))
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.prod(np.clip(high - low, 0, None)))
+    areas = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
+    return shared / (areas - shared)
+
+
+def _covered(annotations: Annotations, row: int, image: int, drawn: np.ndarray, corner: tuple[int, int]) -> float:
+    """The largest share of another box of the class, in the same image, that this mask covers."""
+    most = 0.0
+    for other in annotations.objects_of(image).tolist():
+        if other == row or annotations.labels[other] != annotations.labels[row] or annotations.crowd[other]:
+            continue
+        x0, y0, x1, y1 = annotations.boxes_px[other]
+        left, top = max(int(x0) - corner[0], 0), max(int(y0) - corner[1], 0)
+        right, bottom = max(int(np.ceil(x1)) - corner[0], 0), max(int(np.ceil(y1)) - corner[1], 0)
+        most = max(most, float(drawn[top:bottom, left:right].sum()) / max((x1 - x0) * (y1 - y0), 1.0))
+    return min(most, 1.0)
