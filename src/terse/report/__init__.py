@@ -1,1 +1,1 @@
-"""The page."""
+"""The page of a run: one self-contained HTML file, and contact sheets."""

@@ -1,0 +1,234 @@
+"""A training run as a page: which numbers, in which order, in which words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from terse.report import figures
+from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
+
+__all__ = ["train_page"]
+
+METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80")
+COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
+
+
+def train_page(
+    recipe_yaml: str,
+    result: Mapping[str, Any],
+    *,
+    name: str = "",
+    gallery: Gallery | None = None,
+    sheets: Sequence[Sheet] = (),
+    before_after: Sequence[BeforeAfter] = (),
+    hardness: Mapping[str, Sequence[float]] | None = None,
+    alarms: Sequence[str] = (),
+) -> PageData:
+    """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
+
+    `hardness` holds the values of 1 - p by the name that they are to have in the chart.
+    """
+    cycles: Sequence[Mapping[str, Any]] = result["cycles"]
+    primary: str = result["primary"]
+    start, end = float(result["metrics"]["start"][primary]), float(result["metrics"]["end"][primary])
+    return PageData(
+        title=_title(primary, start, end),
+        kind="train",
+        name=name,
+        summary=_summary(result, primary, start, end),
+        facts=_facts(result, primary, start, end),
+        alarms=alarms,
+        charts=_charts(result, primary, hardness or {}),
+        tables=[_start_end(result), *([_by_cycle(cycles, primary)] if cycles else [])],
+        sheets=sheets,
+        before_after=before_after,
+        gallery=gallery or Gallery(),
+        recipe=recipe_yaml,
+        commands=_commands(str(result["out"])),
+    )
+
+
+def _title(primary: str, start: float, end: float) -> str:
+    verb = "rose" if end > start else "fell" if end < start else "stayed"
+    metric = figures.words(primary)
+    return (
+        f"{metric} {verb} at {_score(end)}"
+        if end == start
+        else f"{metric} {verb} from {_score(start)} to {_score(end)}"
+    )
+
+
+def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[str]:
+    cycles = result["cycles"]
+    if not cycles:
+        return ["No cycle has ended yet: the numbers are those of the model as it came."]
+    found = f"After {_count(len(cycles), 'cycle')} and {_number(cycles[-1]['samples'])} synthetic images"
+    score = f"{_metric_in_text(primary)} on the held-out images is {_score(end)}; it was {_score(start)} at the start."
+    sentences = [f"{found} that the model found hard, {score}"]
+    if end <= start:
+        sentences.append(
+            "The synthetic images did not help here. The hard rate and the samples below say where to look."
+        )
+    rates = [cycle["hard_rate"] for cycle in cycles if cycle.get("hard_rate") is not None]
+    if rates:
+        sentences.append(
+            f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
+            f"The run took {_duration(float(result['seconds']))}."
+        )
+    return sentences
+
+
+def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
+    gain = end - start
+    tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
+    facts = [Fact(figures.words(primary), _score(end), f"{gain:+.3f} from {_score(start)}", tone)]
+    cycles = result["cycles"]
+    if cycles:
+        facts.append(Fact("Synthetic images", _number(cycles[-1]["samples"]), f"in {_count(len(cycles), 'cycle')}"))
+        total = sum(cycle.get("target_forwards", 0) for cycle in cycles)
+        facts.append(Fact("Target forwards", _number(total), "images the target looked at"))
+    facts.append(Fact("Time", _duration(float(result["seconds"]))))
+    return facts
+
+
+def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
+    cycles = result["cycles"]
+    if not cycles:
+        return []
+    charts = [
+        Chart(
+            f"curve-{against.replace('_', '-')}",
+            f"{figures.words(primary)} against {figures.words(against).lower()}",
+            caption,
+            figures.metric_curves([_curve(result, primary, against)], primary, against),
+        )
+        for against, caption in (
+            (
+                "samples",
+                "Each mark is a cycle; the first is the model as it came. Steep means that few images taught much.",
+            ),
+            (
+                "target_forwards",
+                "The same by cost: every image that the target looked at, to find hard ones and to learn.",
+            ),
+        )
+        if all(against in cycle for cycle in cycles)
+    ]
+    charts += _hardness_charts(cycles, hardness)
+    seconds = {f"cycle {number}": _phases(cycle["seconds"]) for number, cycle in enumerate(cycles, 1)}
+    charts.append(
+        Chart("seconds", "Where the time went", "Seconds of each cycle.", figures.bars(seconds, "Seconds", " s"))
+    )
+    return charts
+
+
+def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
+    charts = []
+    rates = [cycle.get("hard_rate") for cycle in cycles]
+    if any(rate is not None for rate in rates):
+        figure = figures.cycle_lines({"hard_rate": rates}, "Hard rate")
+        figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+        caption = "The share of proposed images that the target got wrong. Near 0 nothing is left to learn; near 1 the threshold tells nothing."
+        charts.append(Chart("hard-rate", "Hard rate by cycle", caption, figure))
+    if hardness:
+        figure = figures.hardness_histogram(hardness)
+        charts.append(
+            Chart(
+                "hardness",
+                "How hard the images are",
+                "Hardness is 1 - p, p the target's probability of the truth.",
+                figure,
+            )
+        )
+    areas = [cycle.get("discriminator_auc") for cycle in cycles]
+    if any(area is not None for area in areas):
+        figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)
+        caption = "How well the discriminator tells untouched backgrounds from real images. At 0.5 it judges realism; near 1 it has learnt the data set."
+        charts.append(Chart("discriminator", "Discriminator on untouched backgrounds", caption, figure))
+    return charts
+
+
+def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Curve:
+    x, y, spent = [0.0], [float(result["metrics"]["start"][primary])], 0.0
+    for cycle in result["cycles"]:
+        # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
+        spent = float(cycle[against]) if against == "samples" else spent + float(cycle[against])
+        x.append(spent)
+        y.append(float(cycle[primary]))
+    return figures.Curve("learned", x, y)
+
+
+def _phases(seconds: Any) -> dict[str, float]:
+    return (
+        {str(k): float(v) for k, v in seconds.items()} if isinstance(seconds, Mapping) else {"seconds": float(seconds)}
+    )
+
+
+def _start_end(result: Mapping[str, Any]) -> Table:
+    start, end = result["metrics"]["start"], result["metrics"]["end"]
+    names = [name for name in (*METRICS, *sorted(start)) if name in start and name in end]
+    rows = [
+        (figures.words(name), f"{start[name]:.4f}", f"{end[name]:.4f}", f"{end[name] - start[name]:+.4f}")
+        for name in dict.fromkeys(names)
+        if isinstance(start[name], int | float) and isinstance(end[name], int | float)
+    ]
+    return Table(
+        "Start and end", ("Metric", "Start", "End", "Change"), rows, "On the images that the recipe holds out."
+    )
+
+
+def _by_cycle(cycles: Sequence[Mapping[str, Any]], primary: str) -> Table:
+    known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
+    rows = [
+        (
+            str(number),
+            *(_cell(name, cycle.get(name)) for name in known),
+            f"{sum(_phases(cycle['seconds']).values()):,.1f}",
+        )
+        for number, cycle in enumerate(cycles, 1)
+    ]
+    return Table("By cycle", ("Cycle", *(figures.words(name) for name in known), "Seconds"), rows)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    return _number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
+
+
+def _commands(out: str) -> list[Command]:
+    folder = shlex.quote(out)
+    recipe = shlex.quote(f"{out}/recipe.yaml")
+    return [
+        Command(f"terse train {recipe} --out {shlex.quote(out + '-again')}", "The same run once more"),
+        Command(
+            f"terse generate {folder} --count 1000 --format coco --out dataset", "A data set from what was learned"
+        ),
+        Command(f"terse report {folder}", "This page once more"),
+    ]
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _metric_in_text(name: str) -> str:
+    word = figures.words(name)
+    return word if word.startswith("AP") else word.lower()

@@ -1,0 +1,168 @@
+"""A page from its parts: one HTML file that needs no network and no server."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from terse.errors import RunError
+from terse.report import thumbs
+from terse.report.parts import (
+    Answer,
+    BeforeAfter,
+    Box,
+    Chart,
+    Command,
+    Fact,
+    Gallery,
+    GalleryItem,
+    PageData,
+    Sheet,
+    Streamed,
+    Table,
+    Verdict,
+)
+from terse.report.payload import before_after_json, charts_json, embed, gallery_json
+
+__all__ = [
+    "Answer",
+    "BeforeAfter",
+    "Box",
+    "Chart",
+    "Command",
+    "Fact",
+    "Gallery",
+    "GalleryItem",
+    "PageData",
+    "Sheet",
+    "Streamed",
+    "Table",
+    "Verdict",
+    "build_page",
+    "page_html",
+]
+
+SCRIPTS = ("overlay.js", "charts.js", "gallery.js", "page.js")
+SHEET_SIDE_PX = 1600
+
+
+def build_page(data: PageData, path: Path) -> Path:
+    """Write the page: the whole file or, when the disk or the data fails, nothing.
+
+    Raises:
+        RunError: the file cannot be written.
+        DataError: an image that is none.
+    """
+    text = page_html(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
+        raise
+    return path
+
+
+def page_html(data: PageData) -> str:
+    """The text of the page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("terse.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    plotly, plotly_hash = _plotly() if data.charts else ("", "")
+    page: str = environment.get_template("page.html").render(
+        data=data,
+        groups=_groups(data),
+        chart_numbers={chart.name: _numbers(chart) for chart in data.charts},
+        # Every string below is ours or comes out of `embed`; the template marks these, and only these, as safe.
+        policy=_policy(script, plotly_hash),
+        style=_asset("page.css"),
+        script=script,
+        plotly=plotly,
+        charts=charts_json(data.charts),
+        gallery=gallery_json(data.gallery) if len(data.gallery.items) else "",
+        before_after=before_after_json(data.before_after),
+        plain=embed({"recipe": data.recipe, "commands": [command.line for command in data.commands]}),
+    )
+    return page
+
+
+def _policy(script: str, plotly_hash: str) -> str:
+    """A policy under which nothing is fetched and no script runs but ours, known by their hashes."""
+    hashes = " ".join(f"'sha256-{value}'" for value in (_sha256(script.encode()), plotly_hash) if value)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """plotly.js, packed (4.8 MB come to 2.0 MB as base64; the browser unpacks it), and its hash for the policy."""
+    library = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(library, 9, mtime=0)).decode("ascii"), _sha256(library)
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("terse.report").joinpath(name).read_text("utf-8")
+
+
+def _sha256(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode("ascii")
+
+
+def _groups(data: PageData) -> dict[str, list[tuple[Sheet, str]]]:
+    """The sheets with their encoded images, by group in the order given."""
+    groups: dict[str, list[tuple[Sheet, str]]] = {}
+    for sheet in data.sheets:
+        encoded = thumbs.data_uri(thumbs.encode(sheet.image, SHEET_SIDE_PX, quality=78))
+        groups.setdefault(sheet.group, []).append((sheet, encoded))
+    return groups
+
+
+def _numbers(chart: Chart) -> list[dict[str, Any]]:
+    """The numbers behind a chart, trace by trace, for those who cannot see it or want to copy them."""
+    tables = []
+    for trace in chart.figure.data:
+        x = [] if trace.x is None else list(trace.x)
+        y = [] if trace.y is None else list(trace.y)
+        rows = [(_text(a), _text(b)) for a, b in zip(x, y, strict=True)]
+        if not (trace.meta or {}).get("band"):
+            tables.append({"name": trace.name or chart.heading, "rows": rows})
+    return tables
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path}: expected a file that can be written, got {(error.strerror or str(error)).lower()}; "
+        "free the disk or choose another folder"
+    )

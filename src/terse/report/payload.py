@@ -1,0 +1,137 @@
+"""The page's data as JSON that no text in it can break out of."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from terse.report import thumbs
+from terse.report.parts import BeforeAfter, Box, Chart, Gallery, GalleryItem
+
+__all__ = ["before_after_json", "charts_json", "embed", "gallery_json"]
+
+GALLERY_BYTES = (
+    17_000_000  # of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB
+)
+BEFORE_AFTER_BYTES = 2_500_000
+SAMPLES = 24  # images that are encoded once more to choose the size
+
+
+def embed(value: Any) -> str:
+    """JSON that can stand inside a script element: no `<`, `>` or `&`, hence no `</script>` and no `<!--`.
+
+    NaN and the infinities become null, which is what JSON has.
+    """
+    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def gallery_json(gallery: Gallery) -> str:
+    """The gallery by columns; names are stored once."""
+    items = iter(gallery.items)
+    first = list(itertools.islice(items, SAMPLES))
+    side_px = thumbs.choose_side([item.image for item in first], len(gallery.items), GALLERY_BYTES)
+    names = _Names()
+    rows = [_row(item, side_px, names) for item in itertools.chain(first, items)]
+    columns = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
+    return embed(
+        {
+            "names": names.known,
+            "words": {"class": gallery.class_word, "arm": gallery.arm_word, "hardness": gallery.hardness_word},
+            **{column: [row[column] for row in rows] for column in columns},
+        }
+    )
+
+
+def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
+    """Both answers to each image, and the image once."""
+    side_px = thumbs.choose_side([pair.image for pair in pairs[:SAMPLES]], len(pairs), BEFORE_AFTER_BYTES)
+    return embed(
+        [
+            {
+                "src": thumbs.data_uri(thumbs.encode(pair.image, max(side_px, 256))),
+                "size": [pair.image.shape[1], pair.image.shape[0]],
+                "name": pair.name,
+                "answers": [
+                    {"caption": answer.caption, "boxes": [_box_dict(box) for box in answer.boxes]}
+                    for answer in (pair.before, pair.after)
+                ],
+            }
+            for pair in pairs
+        ]
+    )
+
+
+def charts_json(charts: Sequence[Chart]) -> str:
+    """Data and layout of each figure by its name, as plain lists."""
+    return embed({chart.name: {"data": _traces(chart), "layout": _layout(chart)} for chart in charts})
+
+
+class _Names:
+    """Words by number."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+        self._number: dict[str, int] = {}
+
+    def number(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        if name not in self._number:
+            self._number[name] = len(self.known)
+            self.known.append(name)
+        return self._number[name]
+
+
+def _row(item: GalleryItem, side_px: int, names: _Names) -> dict[str, Any]:
+    return {
+        "src": thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(thumbs.PREFIX),
+        "size": [item.image.shape[1], item.image.shape[0]],
+        "class": names.number(item.class_name),
+        "cycle": item.cycle,
+        "hardness": None if item.hardness is None else _short(item.hardness),
+        "arm": names.number(item.arm),
+        "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
+        "masks": [path for path in map(thumbs.outlines, item.masks) if path],
+        "record": item.record,
+    }
+
+
+def _box_dict(box: Box) -> dict[str, Any]:
+    return {"xyxy": [_short(x) for x in box.xyxy_px], "label": box.label, "score": box.score, "state": box.state}
+
+
+def _short(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _traces(chart: Chart) -> Any:
+    return [{key: _plain(value) for key, value in trace.to_plotly_json().items()} for trace in chart.figure.data]
+
+
+def _layout(chart: Chart) -> Any:
+    layout = _plain(chart.figure.layout.to_plotly_json())
+    layout.pop("template", None)  # the page has its own, light and dark; plotly's is 7 KB a figure
+    return layout
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types; numpy's arrays and numbers become lists and numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,89 @@
+"""Pictures small enough to carry in a page: encoded thumbnails and outlines of masks."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from terse.errors import DataError
+
+__all__ = ["choose_side", "data_uri", "encode", "outlines"]
+
+SIDES_PX = (320, 256, 224, 192, 160, 144, 128, 112, 96)
+LOSSLESS_SIDE_PX = 96  # up to here lossless WebP is the smallest of all (a digit: 201 bytes; PNG 274, JPEG 419)
+QUALITY = 62
+PREFIX = "data:image/webp;base64,"
+
+
+def encode(image: npt.NDArray[np.uint8], side_px: int, quality: int = QUALITY) -> bytes:
+    """The image as WebP, its longer side at most `side_px`; small ones without loss.
+
+    On 300 px photographs brought to 160 px, WebP of method 2 took 1.1 ms and 3.8 KB, JPEG of the same look 0.25 ms
+    and 4.7 KB, WebP of method 4 2.4 ms and 3.6 KB: size counts in a page, and 5,000 of them take 6 s.
+    """
+    picture = Image.fromarray(_checked(image))
+    scale = side_px / max(picture.size)
+    if scale < 1:
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    if max(picture.size) <= LOSSLESS_SIDE_PX and scale >= 1:
+        picture.save(buffer, "WEBP", lossless=True, quality=50, method=3)
+    else:
+        picture.save(buffer, "WEBP", quality=quality, method=2)
+    return buffer.getvalue()
+
+
+def data_uri(encoded: bytes) -> str:
+    """Encoded WebP as an address that needs no network."""
+    return PREFIX + base64.b64encode(encoded).decode("ascii")
+
+
+def choose_side(samples: Sequence[npt.NDArray[np.uint8]], count: int, budget_bytes: int) -> int:
+    """The largest side at which `count` images like the samples stay within the budget, as base64."""
+    if not samples:
+        return SIDES_PX[0]
+    for side in SIDES_PX:
+        mean = sum(len(encode(image, side)) for image in samples) / len(samples)
+        if mean * count * 4 / 3 <= budget_bytes:
+            return side
+    return SIDES_PX[-1]
+
+
+def outlines(mask: npt.NDArray[np.bool_]) -> str:
+    """The mask as an SVG path in its own pixels; holes are sub-paths, to be filled by the even-odd rule."""
+    import cv2
+
+    # findContours runs through pixel centres; repeating each pixel keeps the rim where it is to an eighth of a pixel.
+    repeat = 4 if max(mask.shape) <= LOSSLESS_SIDE_PX else 1
+    large: npt.NDArray[np.uint8] = mask.astype(np.uint8).repeat(repeat, axis=0).repeat(repeat, axis=1)
+    contours, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parts = []
+    for contour in contours:
+        short = cv2.approxPolyDP(contour, max(mask.shape) * repeat / 300, closed=True)
+        if len(short) < 3:
+            continue
+        points = np.round((short[:, 0, :].astype(np.float64) + 0.5) / repeat, 1)
+        parts.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z")
+    return "".join(parts)
+
+
+def _checked(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey `(h, w)`, RGB or RGBA."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise DataError(
+            f"image: expected uint8 of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), got {image.dtype} of shape "
+            f"{tuple(image.shape)}; round [0, 1] floats with (x * 255).round().astype(numpy.uint8)"
+        )
+    if image.ndim == 3 and image.shape[2] == 1:
+        return image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] not in (3, 4):
+        raise DataError(
+            f"image: expected 1, 3 or 4 channels last, got shape {tuple(image.shape)}; move them with transpose(1, 2, 0)"
+        )
+    return image

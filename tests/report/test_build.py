@@ -1,0 +1,78 @@
+import pytest
+
+from terse.report.build import train_page
+
+
+def test_the_title_and_the_summary_say_what_came_of_it(drawn):
+    page = train_page(drawn.RECIPE, drawn.result(), name="quickstart")
+    assert page.title == "Accuracy rose from 0.185 to 0.879"
+    assert list(page.summary) == [
+        "After 5 cycles and 2,500 synthetic images that the model found hard, accuracy on the held-out images is 0.879; "
+        "it was 0.185 at the start.",
+        "Of what was proposed, 92% was hard for the model in the first cycle and 41% in the last. The run took 52 s.",
+    ]
+    assert page.recipe == drawn.RECIPE
+
+
+def test_a_loss_is_called_a_loss(drawn):
+    result = drawn.result()
+    result["metrics"]["end"]["accuracy"] = 0.1
+    page = train_page("", result)
+    assert page.title == "Accuracy fell from 0.185 to 0.100"
+    assert page.facts[0].tone == "bad"
+    assert page.summary[1].startswith("The synthetic images did not help here.")
+
+
+def test_the_charts_hold_the_numbers_of_the_result(drawn):
+    result = drawn.result()
+    charts = {chart.name: chart.figure for chart in train_page("", result).charts}
+    samples, forwards = charts["curve-samples"].data[0], charts["curve-target-forwards"].data[0]
+    assert list(samples.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
+    assert list(samples.y) == [0.185, *(cycle["accuracy"] for cycle in result["cycles"])]
+    assert forwards.x[-1] == sum(cycle["target_forwards"] for cycle in result["cycles"])
+    assert list(charts["hard-rate"].data[0].y) == [cycle["hard_rate"] for cycle in result["cycles"]]
+    assert "hardness" not in charts
+
+
+def test_a_run_that_has_no_cycle_yet_has_a_page(drawn):
+    result = drawn.result(cycles=0)
+    page = train_page("", result)
+    assert page.title == "Accuracy stayed at 0.185"
+    assert page.charts == []
+    assert list(page.summary) == ["No cycle has ended yet: the numbers are those of the model as it came."]
+
+
+def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
+    result = drawn.result(2)
+    ap = {"ap": 0.24, "ap50": 0.40, "ap60": 0.3, "ap70": 0.2, "ap80": 0.06, "per_class": {"person": 0.4}}
+    result |= {"primary": "ap50", "metrics": {"start": ap, "end": {**ap, "ap50": 0.42}}}
+    for cycle in result["cycles"]:
+        cycle |= {**ap, "discriminator_auc": 0.61, "seconds": 12.0}
+    page = train_page("", result, hardness={"cycle 1": [0.5]})
+    assert page.title == "AP at IoU 0.5 rose from 0.400 to 0.420"
+    assert [row[0] for row in page.tables[0].rows] == [
+        "AP, mean of IoU 0.5 to 0.8",
+        "AP at IoU 0.5",
+        "AP at IoU 0.6",
+        "AP at IoU 0.7",
+        "AP at IoU 0.8",
+    ]
+    assert [chart.name for chart in page.charts] == [
+        "curve-samples",
+        "curve-target-forwards",
+        "hard-rate",
+        "hardness",
+        "discriminator",
+        "seconds",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(52.4, "52 s"), (150, "2 min"), (5399, "90 min"), (7000, "1 h 57 min")])
+def test_times_are_written_for_readers(drawn, seconds, text):
+    page = train_page("", {**drawn.result(), "seconds": seconds})
+    assert page.facts[-1].value == (text if text != "90 min" else "1 h 30 min")
+
+
+def test_a_folder_with_a_blank_can_be_typed_again(drawn):
+    page = train_page("", {**drawn.result(), "out": "my runs/a"})
+    assert page.commands[2].line == "terse report 'my runs/a'"

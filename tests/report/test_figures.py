@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terse.report import figures
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=60))
+def test_the_shares_of_a_histogram_add_up_to_one(values):
+    bar = figures.hardness_histogram({"learned": values}).data[0]
+    assert sum(bar.y) == pytest.approx(1.0)
+    assert len(bar.x) == figures.BINS
+
+
+def test_a_histogram_counts_by_hand():
+    bar = figures.histogram({"a": [0.1, 0.1, 0.9, float("nan")]}, "x", (0.0, 1.0), bins=2).data[0]
+    assert list(bar.x) == [0.25, 0.75]
+    assert list(bar.y) == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_several_series_are_lines_that_can_be_told_apart():
+    figure = figures.hardness_histogram({"random": [0.1], "learned": [0.9]})
+    assert [trace.type for trace in figure.data] == ["scatter", "scatter"]
+    assert [trace.meta["tone"] for trace in figure.data] == ["random", "learned"]
+
+
+def test_a_curve_holds_its_numbers_and_its_band_stands_behind_it():
+    curve = figures.Curve("learned", [0, 500], [0.2, 0.6], [0.1, 0.5], [0.3, 0.7])
+    band, line = figures.metric_curves([curve], "accuracy", "samples").data
+    assert (list(line.x), list(line.y)) == ([0, 500], [0.2, 0.6])
+    assert (list(band.x), list(band.y)) == ([0, 500, 500, 0], [0.3, 0.7, 0.5, 0.1])
+    assert band.hoverinfo == "skip"
+
+
+def test_cycles_count_from_one_and_keep_their_gaps():
+    figure = figures.cycle_lines({"hard_rate": [0.5, None, 0.2]}, "Hard rate", reference=0.5)
+    assert list(figure.data[0].x) == [1, 2, 3]
+    assert list(figure.data[0].y) == [0.5, None, 0.2]
+    assert figure.layout.shapes[0].y0 == 0.5
+
+
+def test_an_interval_reaches_from_low_to_high():
+    arm = figures.Interval("cut_paste_learn", 0.5, 0.4, 0.65, [0.45, 0.55])
+    seeds, dot = figures.intervals([arm], "AP", reference=0.48).data
+    assert list(seeds.x) == [0.45, 0.55]
+    assert dot.y[0] == "cut-paste-learn"
+    assert dot.x[0] + dot.error_x.array[0] == pytest.approx(0.65)
+    assert dot.x[0] - dot.error_x.arrayminus[0] == pytest.approx(0.4)
+
+
+def test_bars_fill_in_what_a_row_lacks():
+    first, second = figures.bars({"one": {"a": 1.0}, "two": {"a": 2.0, "b": 3.0}}, "Seconds").data
+    assert (list(first.x), list(second.x)) == ([1.0, 2.0], [0.0, 3.0])
+
+
+def test_an_unknown_name_is_written_without_underscores():
+    assert figures.words("my_metric") == "my metric"
+    assert figures.words("ap50") == "AP at IoU 0.5"
+
+
+def test_numpy_numbers_do_not_stay_in_a_histogram():
+    bar = figures.hardness_histogram({"a": np.array([0.1, 0.2])}).data[0]
+    assert all(type(x) is float for x in (*bar.x, *bar.y))
