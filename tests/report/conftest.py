@@ -38,7 +38,8 @@ def result(cycles=5):
                 "hard_rate": [0.92, 0.71, 0.55, 0.46, 0.41][k],
                 "target_forwards": 61_000 + 9_000 * k,
                 "target_backwards": 52_000 + 8_000 * k,
-                "seconds": {"synthesizer": 3.1 + k, "harvest": 0.8, "target": 5.5 + 0.7 * k},
+                "seconds": 9.4 + 1.7 * k,
+                "phase_seconds": {"synthesizer": 3.1 + k, "harvest": 0.8, "target": 5.5 + 0.7 * k},
             }
             for k in range(cycles)
         ],

@@ -15,13 +15,12 @@ def paths(drawn, tmp_path_factory):
     """The page with its charts and without: unpacking plotly takes a second that most tests need not spend."""
     data = train_page(
         drawn.RECIPE,
-        drawn.result(),
+        {**drawn.result(), "alarms": [drawn.HOSTILE]},
         name=drawn.HOSTILE,
         gallery=drawn.gallery(COUNT),
         sheets=drawn.sheets(),
         before_after=drawn.pairs(),
         hardness={"cycle 1": [item.hardness for item in drawn.items(COUNT)]},
-        alarms=[drawn.HOSTILE],
     )
     folder = tmp_path_factory.mktemp("page")
     return {

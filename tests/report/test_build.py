@@ -6,11 +6,14 @@ from terse.report.build import train_page
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):
     page = train_page(drawn.RECIPE, drawn.result(), name="quickstart")
     assert page.title == "Accuracy rose from 0.185 to 0.879"
-    assert list(page.summary) == [
-        "After 5 cycles and 2,500 synthetic images that the model found hard, accuracy on the held-out images is 0.879; "
-        "it was 0.185 at the start.",
-        "Of what was proposed, 92% was hard for the model in the first cycle and 41% in the last. The run took 52 s.",
-    ]
+    first, second = page.summary
+    assert first == (
+        "After 5 cycles and 2,500 synthetic images that the model found hard, accuracy on the held-out images is "
+        "0.879; it was 0.185 at the start."
+    )
+    assert second == (
+        "Of what was proposed, 92% was hard for the model in the first cycle and 41% in the last. The run took 52 s."
+    )
     assert page.recipe == drawn.RECIPE
 
 
@@ -76,3 +79,15 @@ def test_times_are_written_for_readers(drawn, seconds, text):
 def test_a_folder_with_a_blank_can_be_typed_again(drawn):
     page = train_page("", {**drawn.result(), "out": "my runs/a"})
     assert page.commands[2].line == "terse report 'my runs/a'"
+
+
+@pytest.mark.parametrize(
+    ("best", "sentence"),
+    [
+        (3, "Kept is the target of cycle 3."),
+        (0, "Kept is the start: no cycle was better on the validation images."),
+    ],
+)
+def test_another_target_than_the_last_is_named(drawn, best, sentence):
+    assert train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence
+    assert sentence not in train_page("", {**drawn.result(), "best_cycle": 5}).summary

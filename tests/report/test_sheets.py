@@ -78,8 +78,10 @@ def test_an_image_without_objects_among_others_is_drawn():
     [
         (
             {"images": np.zeros((2, 3, 8, 8), np.uint8)},
-            "images: expected uint8 of shape (n, h, w, 1) or (n, h, w, 3) with n >= 1, got uint8 of shape (2, 3, 8, 8); "
-            "tensors become so by (x * 255).round().byte().permute(0, 2, 3, 1).numpy()",
+            (
+                "images: expected uint8 of shape (n, h, w, 1) or (n, h, w, 3) with n >= 1, got uint8 of shape "
+                "(2, 3, 8, 8); tensors become so by (x * 255).round().byte().permute(0, 2, 3, 1).numpy()"
+            ),
         ),
         ({"columns": 0}, "columns: expected an integer >= 1, got 0; 8 suits most screens"),
         ({"captions": ["one"]}, "captions: expected one entry an image, 2, got 1; pass None for none"),

@@ -23,8 +23,8 @@ def train_page(
     gallery: Gallery | None = None,
     sheets: Sequence[Sheet] = (),
     before_after: Sequence[BeforeAfter] = (),
+    before_after_note: str = "",
     hardness: Mapping[str, Sequence[float]] | None = None,
-    alarms: Sequence[str] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
@@ -39,14 +39,15 @@ def train_page(
         name=name,
         summary=_summary(result, primary, start, end),
         facts=_facts(result, primary, start, end),
-        alarms=alarms,
+        alarms=list(result.get("alarms", ())),
         charts=_charts(result, primary, hardness or {}),
-        tables=[_start_end(result), *([_by_cycle(cycles, primary)] if cycles else [])],
+        tables=[_start_end(result), *([_by_cycle(cycles)] if cycles else [])],
         sheets=sheets,
         before_after=before_after,
+        before_after_note=before_after_note,
         gallery=gallery or Gallery(),
         recipe=recipe_yaml,
-        commands=_commands(str(result["out"])),
+        commands=_commands(str(result["out"] or "RUN")),
     )
 
 
@@ -77,7 +78,18 @@ def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) 
             f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
             f"The run took {_duration(float(result['seconds']))}."
         )
+    sentences += _kept(result.get("best_cycle"), len(cycles))
     return sentences
+
+
+def _kept(best_cycle: int | None, cycles: int) -> list[str]:
+    """Which target left the run; nothing to say where it is the last one's."""
+    if best_cycle is None or best_cycle == cycles:
+        return []
+    which = (
+        f"the target of cycle {best_cycle}" if best_cycle else "the start: no cycle was better on the validation images"
+    )
+    return [f"Kept is {which}."]
 
 
 def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
@@ -117,7 +129,7 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
         if all(against in cycle for cycle in cycles)
     ]
     charts += _hardness_charts(cycles, hardness)
-    seconds = {f"cycle {number}": _phases(cycle["seconds"]) for number, cycle in enumerate(cycles, 1)}
+    seconds = {f"cycle {number}": _phases(cycle) for number, cycle in enumerate(cycles, 1)}
     charts.append(
         Chart("seconds", "Where the time went", "Seconds of each cycle.", figures.bars(seconds, "Seconds", " s"))
     )
@@ -160,10 +172,9 @@ def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Cur
     return figures.Curve("learned", x, y)
 
 
-def _phases(seconds: Any) -> dict[str, float]:
-    return (
-        {str(k): float(v) for k, v in seconds.items()} if isinstance(seconds, Mapping) else {"seconds": float(seconds)}
-    )
+def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
+    phases = cycle.get("phase_seconds") or {"seconds": cycle["seconds"]}
+    return {str(phase): float(spent) for phase, spent in phases.items()}
 
 
 def _start_end(result: Mapping[str, Any]) -> Table:
@@ -179,13 +190,13 @@ def _start_end(result: Mapping[str, Any]) -> Table:
     )
 
 
-def _by_cycle(cycles: Sequence[Mapping[str, Any]], primary: str) -> Table:
+def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
     known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
     rows = [
         (
             str(number),
             *(_cell(name, cycle.get(name)) for name in known),
-            f"{sum(_phases(cycle['seconds']).values()):,.1f}",
+            f"{cycle['seconds']:,.1f}",
         )
         for number, cycle in enumerate(cycles, 1)
     ]
@@ -194,7 +205,7 @@ def _by_cycle(cycles: Sequence[Mapping[str, Any]], primary: str) -> Table:
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
-        return "–"
+        return ""
     return _number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
 
 

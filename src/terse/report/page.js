@@ -45,17 +45,30 @@ function startPairs(viewer) {
   const pairs = readJson("before-after-data");
   const target = byId("pairs");
   if (!target) return;
-  for (const pair of pairs) {
-    const figures = pair.answers.map((answer, side) => {
-      const when = side === 0 ? "Before" : "After";
-      const alt = `${pair.name ? `${pair.name}, ` : ""}${when.toLowerCase()}: ${answer.caption}`;
-      const draw = () => picture({ ...pair, boxes: answer.boxes, alt }, { labels: true });
-      const button = element("button", { type: "button", "aria-label": `Enlarge: ${alt}` }, draw());
-      button.addEventListener("click", () => viewer.show({ first: { heading: `${when}: ${answer.caption}`, image: draw() }, opener: () => button.focus() }));
-      return element("figure", {}, button, element("figcaption", {}, element("strong", {}, when), ` ${answer.caption}`));
-    });
-    target.append(element("div", { class: "pair" }, ...figures));
-  }
+  const detections = pairs.some((pair) => pair.answers.some((answer) => answer.boxes.length));
+  byId("pairs-key").hidden = !detections;
+  target.classList.toggle("answers", !detections);
+  for (const pair of pairs) target.append(detections ? detectionPair(pair, viewer) : answerPair(pair));
+}
+
+const WHEN = ["Before", "After"];
+const said = (answer, side) => element("span", { class: `said ${answer.tone}` }, element("strong", {}, WHEN[side]), ` ${answer.caption}`);
+
+function detectionPair(pair, viewer) {
+  const figures = pair.answers.map((answer, side) => {
+    const alt = `${pair.name ? `${pair.name}, ` : ""}${WHEN[side].toLowerCase()}: ${answer.caption}`;
+    const draw = () => picture({ ...pair, boxes: answer.boxes, alt }, { labels: true });
+    const button = element("button", { type: "button", "aria-label": `Enlarge: ${alt}` }, draw());
+    button.addEventListener("click", () => viewer.show({ first: { heading: `${WHEN[side]}: ${answer.caption}`, image: draw() }, opener: () => button.focus() }));
+    return element("figure", {}, button, element("figcaption", {}, said(answer, side)));
+  });
+  return element("div", { class: "pair" }, ...figures);
+}
+
+// A classifier's two answers stand below one picture.
+function answerPair(pair) {
+  const image = picture({ ...pair, alt: pair.name });
+  return element("figure", { class: "pair" }, image, element("figcaption", {}, ...pair.answers.map(said)));
 }
 
 function startCopying() {

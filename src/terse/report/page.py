@@ -67,7 +67,7 @@ def build_page(data: PageData, path: Path) -> Path:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

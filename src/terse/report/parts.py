@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from plotly import graph_objects as go  # type: ignore[import-untyped]
+    from plotly import graph_objects as go
 
 __all__ = [
     "Answer",
@@ -147,10 +147,11 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said of an image: boxes for a detector, a sentence for a classifier, or both."""
+    """What a model said of an image: boxes for a detector, a few words for a classifier."""
 
     caption: str
     boxes: Sequence[Box] = ()
+    tone: Tone = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ class PageData:
     tables: Sequence[Table] = ()
     sheets: Sequence[Sheet] = ()
     before_after: Sequence[BeforeAfter] = ()
+    before_after_note: str = ""  # how these images were chosen
     gallery: Gallery = Gallery()
     recipe: str = ""  # the resolved YAML
     commands: Sequence[Command] = ()

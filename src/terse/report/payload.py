@@ -60,7 +60,7 @@ def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
                 "size": [pair.image.shape[1], pair.image.shape[0]],
                 "name": pair.name,
                 "answers": [
-                    {"caption": answer.caption, "boxes": [_box_dict(box) for box in answer.boxes]}
+                    {"caption": answer.caption, "tone": answer.tone, "boxes": [_box_dict(box) for box in answer.boxes]}
                     for answer in (pair.before, pair.after)
                 ],
             }

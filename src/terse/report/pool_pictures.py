@@ -1,0 +1,156 @@
+"""What a run's pool looks like: the gallery, a strip for each cycle, and real images beside synthetic ones."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from terse.compositing.affine import AffinePoses
+from terse.pool import Measured, Pool
+from terse.protocols import BackgroundBank, ForegroundBank, RealImages
+from terse.report.parts import Box, Gallery, GalleryItem, Sheet, Streamed
+from terse.report.sheets import contact_sheet
+from terse.synthesis.proposers import Context
+from terse.training.seeding import array_generator
+from terse.types import Placements, Role, Truth
+
+__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "real_and_synthetic", "spread", "to_uint8"]
+
+_CHUNK = 64
+_SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
+_MOST_SMALL, _MOST_LARGE = 5000, 2000
+
+
+def pool_gallery(context: Context, pool: Pool, arm: str) -> Gallery:
+    """The pool's composites, or an even share of them where they are too many for a page."""
+    most = _MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE
+    if len(pool) == 0:
+        return Gallery()
+    rows = spread(len(pool), most)
+    note = "Every image of the pool" if len(rows) == len(pool) else f"{len(rows):,} of {len(pool):,}, evenly spread"
+    return Gallery(
+        Streamed(len(rows), _items(context, pool.placements.take(rows), pool.measured.take(rows), arm)),
+        note=f"{note}. Hardness is what the target made of it when it was found: 1 - p of the truth.",
+    )
+
+
+def cycle_sheets(context: Context, pool: Pool, most_cycles: int = 8) -> list[Sheet]:
+    """Composites of each cycle in a strip, the cycles below each other (paper, Fig. 4 and 11)."""
+    if len(pool) == 0:
+        return []
+    measured = pool.measured
+    columns, count = _layout(context)
+    cycles = np.unique(measured.cycle)
+    sheets = []
+    for cycle in cycles[spread(len(cycles), most_cycles)]:
+        rows = np.flatnonzero(measured.cycle == cycle)
+        chosen = rows[spread(len(rows), count)]
+        with torch.no_grad():
+            images = context.render(pool.placements.take(chosen)).images
+        hardness = float(measured.hardness[rows].mean())
+        sheets.append(
+            Sheet(
+                "By cycle",
+                f"Cycle {cycle}",
+                contact_sheet(to_uint8(images), columns, transparent=True),
+                f"{len(chosen)} composites of cycle {cycle}",
+                f"{len(rows):,} found, mean hardness {hardness:.2f}",
+            )
+        )
+    return sheets
+
+
+def real_and_synthetic(context: Context, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
+    """A strip of real training images and a strip of composites."""
+    if len(pool) == 0 or len(real) == 0:
+        return []
+    columns, count = _layout(context)
+    draw = array_generator(seed, 0, "page: real and synthetic", 0)
+    real_rows = np.sort(draw.choice(len(real), min(count, len(real)), replace=False))
+    pool_rows = np.sort(draw.choice(len(pool), min(count, len(pool)), replace=False))
+    with torch.no_grad():
+        composites = context.render(pool.placements.take(pool_rows)).images
+    group = "Real and synthetic"
+    return [
+        Sheet(group, "Real", _strip(real.fetch(real_rows)[0], columns), f"{len(real_rows)} real training images"),
+        Sheet(group, "Synthetic", _strip(composites, columns), f"{len(pool_rows)} composites of the pool"),
+    ]
+
+
+def spread(total: int, most: int) -> Int64[np.ndarray, " k"]:
+    """At most so many of the first `total` numbers, evenly spread, ascending."""
+    count = min(total, most)
+    return (np.arange(count, dtype=np.int64) * total) // max(1, count)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """NCHW in [0, 1] to NHWC bytes."""
+    bytes_: np.ndarray = images.detach().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return bytes_
+
+
+def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[Box], Int64[np.ndarray, " k"]]:
+    """The boxes of one image of a batch, and their rows in the truth."""
+    rows = np.flatnonzero(truth.image_index.cpu().numpy() == image)
+    boxes = truth.boxes_px.cpu().numpy()[rows].astype(np.float64)
+    labels = truth.labels.cpu().numpy()[rows]
+    made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes.tolist(), labels, strict=True)]
+    return made, rows
+
+
+def _layout(context: Context) -> tuple[int, int]:
+    """Columns and images of a strip."""
+    return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
+
+
+def _strip(images: Tensor, columns: int) -> np.ndarray:
+    return contact_sheet(to_uint8(images), columns, transparent=True)
+
+
+def _items(context: Context, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
+    foregrounds, backgrounds, poses = context.foregrounds, context.backgrounds, context.poses
+    for first in range(0, len(placements), _CHUNK):
+        part = placements.take(np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64))
+        with torch.no_grad():
+            drawn = context.render(part, masks=True)
+        images = to_uint8(drawn.images)
+        modal = None if drawn.modal is None else drawn.modal.cpu().numpy()
+        for number in range(len(part)):
+            boxes, rows = boxes_of(drawn.truth, number, context.classes)
+            row = first + number
+            yield GalleryItem(
+                image=images[number],
+                class_name=context.classes[int(measured.label[row])],
+                boxes=boxes,
+                masks=() if modal is None else [modal[k] for k in rows],
+                cycle=int(measured.cycle[row]),
+                hardness=float(measured.hardness[row]),
+                arm=arm,
+                record=record(part, number, foregrounds, backgrounds, poses),
+            )
+
+
+def record(
+    placements: Placements, image: int, foregrounds: ForegroundBank, backgrounds: BackgroundBank, poses: AffinePoses
+) -> dict[str, Any]:
+    """A placement with names in the place of numbers."""
+    pastes = []
+    for row in np.flatnonzero(placements.image_index == image):
+        paste: dict[str, Any] = {
+            "foreground": foregrounds.keys[int(placements.foreground[row])],
+            "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),
+        }
+        if placements.role[row] != Role.OBJECT:
+            paste["role"] = Role(int(placements.role[row])).name.lower()
+        if placements.texture[row] >= 0:
+            paste["texture"] = backgrounds.keys[int(placements.texture[row])]
+        pastes.append(paste)
+    return {
+        "background": backgrounds.keys[int(placements.background[image])],
+        "pastes": pastes,
+        "blend": placements.blend[image],
+        "seed": int(placements.seed[image]),
+    }

@@ -1,0 +1,79 @@
+"""`terse report RUN`: the page of a run from its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from terse.pool import Pool
+from terse.protocols import Target
+from terse.recipe import Recipe, dump_recipe
+from terse.report.answers import Answers, classifier_answers, detector_answers
+from terse.report.build import train_page
+from terse.report.page import build_page
+from terse.report.parts import PageData
+from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
+from terse.run import open_run
+from terse.targets.weights import load_weights
+from terse.training.seeding import reseed
+from terse.training.session import Players
+
+__all__ = ["build_run_page", "run_page"]
+
+
+def build_run_page(folder: Path) -> Path:
+    """Write `report.html` into a finished run's folder.
+
+    Raises:
+        RunError: the folder holds no finished run, or cannot be written.
+    """
+    return build_page(run_page(folder), folder / "report.html")
+
+
+def run_page(folder: Path) -> PageData:
+    """The page of a finished run, its composites rendered again from the pool."""
+    recipe, result, players, pool = open_run(folder)
+    answers = _answers(recipe, players, folder)
+    return train_page(
+        dump_recipe(recipe),
+        result,
+        name=recipe.name,
+        gallery=pool_gallery(players.context, pool, recipe.synthesis.kind),
+        sheets=[
+            *cycle_sheets(players.context, pool),
+            *real_and_synthetic(players.context, pool, players.train, recipe.seed),
+        ],
+        before_after=answers.pairs,
+        before_after_note=answers.note,
+        hardness=_hardness(pool),
+    )
+
+
+def _hardness(pool: Pool) -> dict[str, Any]:
+    """Of the first and the last cycle's harvest."""
+    if len(pool) == 0:
+        return {}
+    measured = pool.measured
+    ends = dict.fromkeys((int(measured.cycle.min()), int(measured.cycle.max())))
+    return {f"cycle {cycle}": measured.hardness[measured.cycle == cycle].tolist() for cycle in ends}
+
+
+def _answers(recipe: Recipe, players: Players, folder: Path) -> Answers:
+    start = _start(recipe, players, folder)
+    if start is None or len(players.test) == 0:
+        return Answers((), "")
+    answer = classifier_answers if recipe.task == "classification" else detector_answers
+    return answer(start, players.target, players.test, players.context.classes)
+
+
+def _start(recipe: Recipe, players: Players, folder: Path) -> Target | None:
+    """The target as it was before the first cycle, where that can still be had."""
+    written = folder / "start.pth"
+    if recipe.pretrain is not None and not written.is_file():
+        return None
+    reseed(recipe.seed, 0, "target weights", 0)
+    target: Target = recipe.target.build(classes=players.context.classes, canvas_px=recipe.canvas_px)
+    if written.is_file():
+        load_weights(target.module, written)
+    target.module.to(torch.device("cpu"))
+    return target
