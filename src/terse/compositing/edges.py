@@ -37,8 +37,10 @@ def binary_edges(alpha: Float[Tensor, "b 1 h w"], blur_sigma_px: float) -> Float
         return binary
     kernel = gaussian_kernel(blur_sigma_px).to(alpha)
     radius = len(kernel) // 2
-    rows = functional.conv2d(binary, kernel.view(1, 1, 1, -1), padding=(0, radius))
-    return functional.conv2d(rows, kernel.view(1, 1, -1, 1), padding=(radius, 0))
+    # Zeros beyond the border would let the background shine through wherever it cuts an object.
+    padded = functional.pad(binary, (radius, radius, radius, radius), mode="replicate")
+    rows = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
+    return functional.conv2d(rows, kernel.view(1, 1, -1, 1))
 
 
 def gaussian_kernel(sigma_px: float) -> Float[Tensor, " k"]:

@@ -1,0 +1,154 @@
+"""COCO JSON: `images/` and `annotations.json`, assembled from the shards' parts as a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from terse.export.runs import runs_of_box, runs_of_region
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.compositing.raster import Drawn
+
+__all__ = ["CocoExport", "CocoExporter", "annotation_of"]
+
+
+@register("export", "coco")
+class CocoExport(ExportConfig):
+    """Lin et al. 2014: one JSON file for all images."""
+
+    kind: Literal["coco"] = "coco"
+
+    def build(self) -> Any:
+        """The exporter."""
+        return CocoExporter()
+
+
+class CocoExporter:
+    """Masks are run lengths, which are exact; `masks: polygon` writes outlines, `masks: box` none.
+
+    Ids are given at assembly, in order, so a shard's part does not depend on the others. Beside COCO's own
+    fields an annotation has `visible_fraction`, `z`, `pasted`, and `amodal_bbox` with `amodal_segmentation`
+    where something covers the object. Objects to ignore have `ignore` and, as COCO's own tools know nothing
+    else, `iscrowd` at 1.
+    """
+
+    shard_images = 128
+
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+        """A writer of one shard."""
+        return _Writer(out, part, info)
+
+    def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
+        """Stream the parts into `annotations.json`."""
+        temporary = out / "annotations.json.tmp"
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            licences = sorted({name for part in parts for name in _lines(part / "licences.txt")})
+            ids = {name: i for i, name in enumerate(licences, 1)}
+            categories = [{"id": i, "name": name} for i, name in enumerate(info.classes, 1)]
+            listed = [{"id": i, "name": name, "url": ""} for name, i in ids.items()]
+            about = {"description": "composites made by terse", "version": "1"}
+            file.write(f'{{"info": {_json(about)},\n"licenses": {_json(listed)},\n')
+            file.write(f'"categories": {_json(categories)},\n"images": [')
+            _write_all(file, (_licensed(line, ids) for part in parts for line in _lines(part / "images.jsonl")))
+            file.write('],\n"annotations": [')
+            number = count(1)
+            lines = (line for part in parts for line in _lines(part / "annotations.jsonl"))
+            _write_all(file, (f'{{"id": {next(number)}, {line[1:]}' for line in lines))
+            file.write("]}\n")
+        temporary.replace(out / "annotations.json")
+
+
+class _Writer:
+    def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
+        self._info = info
+        self._images = out / "images"
+        self._images.mkdir(exist_ok=True)
+        self._image_lines = (part / "images.jsonl").open("w", encoding="utf-8", newline="\n")
+        self._object_lines = (part / "annotations.jsonl").open("w", encoding="utf-8", newline="\n")
+        self._licences: set[str] = set()
+        self._part = part
+
+    def add(self, sample: Sample) -> None:
+        """Write the image and its two kinds of lines."""
+        name = self._info.name(sample.number)
+        (self._images / name).write_bytes(sample.data)
+        width, height = sample.size_px
+        line: dict[str, Any] = {"id": sample.number, "file_name": name, "width": width, "height": height}
+        if sample.licence:
+            line["license"] = sample.licence
+            self._licences.add(sample.licence)
+        line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
+        self._image_lines.write(_json(line) + "\n")
+        for item in sample.objects:
+            annotation = annotation_of(item, sample.number, sample.size_px, self._info.masks)
+            self._object_lines.write(_json(annotation) + "\n")
+
+    def close(self) -> None:
+        """Everything is added."""
+        self._image_lines.close()
+        self._object_lines.close()
+        (self._part / "licences.txt").write_text("".join(f"{name}\n" for name in sorted(self._licences)), "utf-8")
+
+
+def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: str) -> dict[str, Any]:
+    """One annotation, its id left out."""
+    crowd = item.crowd or item.ignore
+    x0, y0, x1, y1 = item.box_px
+    annotation: dict[str, Any] = {
+        "image_id": image,
+        "category_id": item.label + 1,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": item.area_px,
+        "iscrowd": int(crowd),
+    }
+    if masks != "box" and item.modal is not None:
+        annotation["segmentation"] = _segmentation(item.modal, size_px, "rle" if crowd else masks)
+    elif crowd:
+        annotation["segmentation"] = runs_of_box(item.box_px, size_px)
+    if item.ignore:
+        annotation["ignore"] = 1
+    annotation |= {"visible_fraction": round(item.visible_fraction, 4), "z": item.z, "pasted": item.pasted}
+    if item.amodal is not None and item.amodal is not item.modal:
+        height, width = item.amodal.mask.shape
+        annotation["amodal_bbox"] = [item.amodal.left, item.amodal.top, width, height]
+        if masks != "box":
+            annotation["amodal_segmentation"] = runs_of_region(item.amodal, size_px)
+    return annotation
+
+
+def _segmentation(region: Drawn, size_px: tuple[int, int], masks: str) -> Any:
+    if masks != "polygon":
+        return runs_of_region(region, size_px)
+    from terse.export.outlines import outlines
+
+    return [ring.reshape(-1).tolist() for ring in outlines(region)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield line.rstrip("\n")
+
+
+def _licensed(line: str, ids: dict[str, int]) -> str:
+    """Licences are named in the parts and numbered in the whole."""
+    image = json.loads(line)
+    if "license" in image:
+        image["license"] = ids[image["license"]]
+    return _json(image)
+
+
+def _write_all(file: Any, items: Iterator[str]) -> None:
+    for i, item in enumerate(items):
+        file.write(",\n" if i else "\n")
+        file.write(item)

@@ -1,0 +1,109 @@
+"""What every exporter is given: one encoded image and what is true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from terse.config import Component
+
+if TYPE_CHECKING:
+    from terse.compositing.raster import Drawn
+
+__all__ = ["ExportConfig", "Exporter", "Labelled", "Sample", "SetInfo", "ShardWriter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One object that is at least partly visible.
+
+    `box_px` is half-open xyxy and tight around the modal mask. `modal` is None where only a box is known.
+    `ignore` marks what counts neither as right nor as wrong: below the visibility floor, difficult, or a crowd.
+    """
+
+    label: int
+    box_px: tuple[float, float, float, float]
+    modal: Drawn | None
+    amodal: Drawn | None
+    visible_fraction: float
+    z: int
+    pasted: bool
+    ignore: bool = False
+    crowd: bool = False
+    source: str = ""
+
+    @property
+    def area_px(self) -> float:
+        """Pixels of the mask, of the box where there is no mask."""
+        if self.modal is None:
+            return (self.box_px[2] - self.box_px[0]) * (self.box_px[3] - self.box_px[1])
+        return int((self.modal.mask > 0).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of the set."""
+
+    number: int
+    data: bytes  # the encoded image
+    size_px: tuple[int, int]  # width, height
+    objects: Sequence[Labelled]
+    background: str  # key
+    licence: str
+    blend: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetInfo:
+    """What holds for the whole set."""
+
+    classes: tuple[str, ...]
+    suffix: str  # of the images, with its dot
+    masks: str = "auto"
+
+    def name(self, number: int) -> str:
+        """An image's file name."""
+        return f"{number:08d}{self.suffix}"
+
+
+class ShardWriter(Protocol):
+    """Writes one shard: images where they belong, labels into the shard's own folder."""
+
+    def add(self, sample: Sample) -> None:
+        """One image; samples come in the order of their numbers."""
+        ...
+
+    def close(self) -> None:
+        """Everything is added."""
+        ...
+
+
+class Exporter(Protocol):
+    """One format. A shard's files depend on its samples alone, so it may be made again by any worker."""
+
+    shard_images: int
+
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> ShardWriter:
+        """A writer of shard `number`; `part` is its own empty folder."""
+        ...
+
+    def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
+        """Join the shards' parts, in order, in memory that does not grow with their number."""
+        ...
+
+
+class ExportConfig(Component):
+    """The settings of a format; `build()` gives an `Exporter`."""
+
+    family: ClassVar[str] = "export"
+
+    def build(self) -> Any:
+        """The exporter.
+
+        Raises:
+            TypeError: the format has none of its own.
+        """
+        raise TypeError(f"{type(self).__name__}: expected a build() of its own, got none")

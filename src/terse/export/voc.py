@@ -1,0 +1,162 @@
+"""Pascal VOC: `images/`, and `VOCdevkit/VOC2012` around them as the development kit lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from xml.sax.saxutils import escape
+
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.registry import register
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["VocExport", "VocExporter"]
+
+_ROOT = Path("VOCdevkit") / "VOC2012"
+_BORDER = 255  # neither object nor background
+
+
+@register("export", "voc")
+class VocExport(ExportConfig):
+    """Everingham et al. 2010: an XML file an image, masks as palette PNGs."""
+
+    kind: Literal["voc"] = "voc"
+
+    def build(self) -> Any:
+        """The exporter."""
+        return VocExporter()
+
+
+class VocExporter:
+    """XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
+
+    `JPEGImages` is a link to `images`. Objects to ignore are `difficult`, and 255 in the PNGs; so are objects
+    without a mask, whose pixels are not known. Instance numbers follow the order of the XML's objects.
+    """
+
+    shard_images = 128
+
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+        """A writer of one shard."""
+        return _Writer(out, part, info)
+
+    def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
+        """Write the lists of `ImageSets` and the class names."""
+        root = out / _ROOT
+        for folder, file in (("Main", "main.txt"), ("Segmentation", "segmentation.txt")):
+            (root / "ImageSets" / folder).mkdir(parents=True, exist_ok=True)
+            for name in ("train.txt", "trainval.txt"):
+                with (root / "ImageSets" / folder / name).open("w", encoding="utf-8", newline="\n") as listed:
+                    for part in parts:
+                        listed.write((part / file).read_text("utf-8"))
+        (root / "classes.txt").write_text("".join(f"{name}\n" for name in info.classes), "utf-8")
+
+
+class _Writer:
+    def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
+        self._info, self._part = info, part
+        self._root = out / _ROOT
+        self._images = out / "images"
+        self._names: list[str] = []
+        self._masked: list[str] = []
+        for folder in ("Annotations", "SegmentationClass", "SegmentationObject"):
+            (self._root / folder).mkdir(parents=True, exist_ok=True)
+        self._images.mkdir(exist_ok=True)
+        link = self._root / "JPEGImages"
+        if not link.is_symlink():
+            try:
+                link.symlink_to(Path("..") / ".." / "images", target_is_directory=True)
+            except FileExistsError:
+                pass  # another worker was first
+
+    def add(self, sample: Sample) -> None:
+        """Write the image, its XML and its two PNGs."""
+        name = self._info.name(sample.number)
+        stem = Path(name).stem
+        (self._images / name).write_bytes(sample.data)
+        text = _xml(sample, name, self._info)
+        (self._root / "Annotations" / f"{stem}.xml").write_text(text, "utf-8")
+        self._names.append(stem)
+        if self._info.masks != "box":
+            self._masked.append(stem)
+            by_class, by_object = _paint(sample)
+            _write_png(self._root / "SegmentationClass" / f"{stem}.png", by_class)
+            _write_png(self._root / "SegmentationObject" / f"{stem}.png", by_object)
+
+    def close(self) -> None:
+        """Write the shard's lists."""
+        (self._part / "main.txt").write_text("".join(f"{name}\n" for name in self._names), "utf-8")
+        (self._part / "segmentation.txt").write_text("".join(f"{name}\n" for name in self._masked), "utf-8")
+
+
+def _xml(sample: Sample, name: str, info: SetInfo) -> str:
+    width, height = sample.size_px
+    objects = "".join(_object(item, info.classes[item.label], sample.size_px) for item in sample.objects)
+    return (
+        f"<annotation>\n\t<folder>VOC2012</folder>\n\t<filename>{name}</filename>\n"
+        f"\t<source>\n\t\t<database>terse</database>\n\t\t<image>{escape(sample.background)}</image>\n\t</source>\n"
+        f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n\t\t<depth>3</depth>\n\t</size>\n"
+        f"\t<segmented>{int(info.masks != 'box')}</segmented>\n{objects}</annotation>\n"
+    )
+
+
+def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
+    x0, y0, x1, y1 = item.box_px
+    width, height = size_px
+    cut = x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height
+    occluded = item.visible_fraction < 0.95
+    corners = (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1))
+    box = "".join(f"\t\t\t<{key}>{value:.10g}</{key}>\n" for key, value in corners)
+    return (
+        f"\t<object>\n\t\t<name>{escape(name)}</name>\n\t\t<pose>Unspecified</pose>\n"
+        f"\t\t<truncated>{int(cut)}</truncated>\n\t\t<occluded>{int(occluded)}</occluded>\n"
+        f"\t\t<difficult>{int(item.ignore or item.crowd)}</difficult>\n\t\t<bndbox>\n{box}\t\t</bndbox>\n\t</object>\n"
+    )
+
+
+def _paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Class and instance of every pixel; modal masks do not overlap, so their order does not matter."""
+    import numpy as np
+
+    width, height = sample.size_px
+    by_class, by_object = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    for unsure in (True, False):
+        for number, item in enumerate(sample.objects, 1):
+            region = item.modal
+            lost = item.ignore or item.crowd or region is None
+            if lost is not unsure:
+                continue
+            if region is None:
+                x0, y0, x1, y1 = (round(edge) for edge in item.box_px)
+                by_class[y0:y1, x0:x1] = by_object[y0:y1, x0:x1] = _BORDER
+                continue
+            rows, columns = region.mask.shape
+            window = slice(region.top, region.top + rows), slice(region.left, region.left + columns)
+            inside = region.mask > 0
+            by_class[window][inside] = _BORDER if lost else min(item.label + 1, 254)
+            by_object[window][inside] = _BORDER if lost else min(number, 254)
+    return by_class, by_object
+
+
+def _palette() -> list[int]:
+    """VOC's colours: the bits of the index, spread over red, green and blue from the highest down."""
+    colours = []
+    for index in range(256):
+        colour = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                colour[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+        colours += colour
+    return colours
+
+
+def _write_png(path: Path, values: np.ndarray) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(values).convert("P") if values.ndim == 3 else Image.fromarray(values, mode=None)
+    image = image.copy()
+    image.putpalette(_palette())
+    image.save(path, compress_level=1)

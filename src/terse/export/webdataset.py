@@ -1,0 +1,85 @@
+"""WebDataset: tar shards of an image and a JSON each, read as a stream."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from terse.export.coco import annotation_of
+from terse.export.sample import ExportConfig, Sample, SetInfo
+from terse.registry import register
+
+__all__ = ["WebDatasetExport", "WebDatasetExporter"]
+
+
+@register("export", "webdataset")
+class WebDatasetExport(ExportConfig):
+    """`shards/000000.tar` and so on."""
+
+    kind: Literal["webdataset"] = "webdataset"
+
+    def build(self) -> Any:
+        """The exporter."""
+        return WebDatasetExporter()
+
+
+class WebDatasetExporter:
+    """The JSON holds the image's fields and its objects as COCO annotations, with `category` by name.
+
+    Times and owners in the tar headers are zero, so that a shard made again has the same bytes.
+    """
+
+    shard_images = 512
+
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+        """A writer of one tar."""
+        return _Writer(out, info, number)
+
+    def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
+        """Write the class names."""
+        text = json.dumps(list(info.classes), ensure_ascii=False)
+        (out / "classes.json").write_text(text + "\n", "utf-8")
+
+
+class _Writer:
+    def __init__(self, out: Path, info: SetInfo, number: int) -> None:
+        self._info = info
+        folder = out / "shards"
+        folder.mkdir(exist_ok=True)
+        self._path = folder / f"{number:06d}.tar"
+        self._file = tarfile.open(self._path.with_suffix(".tmp"), "w", format=tarfile.USTAR_FORMAT)
+
+    def add(self, sample: Sample) -> None:
+        """Two members of one stem."""
+        stem = Path(self._info.name(sample.number)).stem
+        width, height = sample.size_px
+        masks = self._info.masks
+        objects = [
+            {**annotation_of(item, sample.number, sample.size_px, masks), "category": self._info.classes[item.label]}
+            for item in sample.objects
+        ]
+        about = {
+            "width": width,
+            "height": height,
+            "background": sample.background,
+            "license": sample.licence,
+            "blend": sample.blend,
+            **sample.extra,
+            "objects": objects,
+        }
+        self._member(stem + self._info.suffix, sample.data)
+        self._member(f"{stem}.json", json.dumps(about, ensure_ascii=False).encode())
+
+    def close(self) -> None:
+        """The tar is whole: give it its name."""
+        self._file.close()
+        self._path.with_suffix(".tmp").replace(self._path)
+
+    def _member(self, name: str, data: bytes) -> None:
+        header = tarfile.TarInfo(name)
+        header.size = len(data)
+        self._file.addfile(header, io.BytesIO(data))

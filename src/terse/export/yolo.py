@@ -1,0 +1,83 @@
+"""YOLO text: `images/`, `labels/` and `data.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.registry import register
+
+__all__ = ["YoloExport", "YoloExporter"]
+
+
+@register("export", "yolo")
+class YoloExport(ExportConfig):
+    """One text file an image; coordinates are fractions of its size."""
+
+    kind: Literal["yolo"] = "yolo"
+
+    def build(self) -> Any:
+        """The exporter."""
+        return YoloExporter()
+
+
+class YoloExporter:
+    """`masks: box` writes detection labels, anything else outlines, from which trainers take boxes too.
+
+    An object in parts, or with holes, is one outline joined by slits of no width. In a file of outlines an
+    object without a mask is its box's four corners: readers take every line of such a file for an outline.
+    Objects to ignore are left out, because the format has no word for them.
+    """
+
+    shard_images = 128
+
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+        """A writer of one shard."""
+        return _Writer(out, info)
+
+    def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
+        """Write `data.yaml`, which trainers read first."""
+        from terse.config import write_yaml
+
+        data = {"train": "images", "val": "images", "names": dict(enumerate(info.classes))}
+        note = "# val is the training set: put your own real images there before you trust a number.\n"
+        (out / "data.yaml").write_text(note + write_yaml(data), "utf-8")
+
+
+class _Writer:
+    def __init__(self, out: Path, info: SetInfo) -> None:
+        self._info = info
+        self._images, self._labels = out / "images", out / "labels"
+        self._images.mkdir(exist_ok=True)
+        self._labels.mkdir(exist_ok=True)
+
+    def add(self, sample: Sample) -> None:
+        """Write the image and its label file, which is empty where there are no objects."""
+        name = self._info.name(sample.number)
+        (self._images / name).write_bytes(sample.data)
+        lines = [_line(item, sample.size_px, self._info.masks) for item in sample.objects if not _left_out(item)]
+        (self._labels / name).with_suffix(".txt").write_text("".join(lines), "utf-8")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _left_out(item: Labelled) -> bool:
+    return item.ignore or item.crowd
+
+
+def _line(item: Labelled, size_px: tuple[int, int], masks: str) -> str:
+    width, height = size_px
+    x0, y0, x1, y1 = item.box_px
+    if masks == "box":
+        numbers = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
+    elif item.modal is None:
+        numbers = [x0 / width, y0 / height, x1 / width, y0 / height, x1 / width, y1 / height, x0 / width, y1 / height]
+    else:
+        from terse.export.outlines import one_outline, outlines
+
+        ring = one_outline(outlines(item.modal)) / (width, height)
+        numbers = ring.reshape(-1).tolist()
+    return f"{item.label} " + " ".join(f"{number:.7g}" for number in numbers) + "\n"
