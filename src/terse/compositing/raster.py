@@ -98,8 +98,8 @@ def draw(
 ) -> Drawn:
     """Paste the sprite into the canvas, in place.
 
-    The mask is the object's before any softening: the pixels that the object fills wholly where edges are
-    binarised (A.2), else those that are at least half its own. So one scene has the same labels in all blends.
+    The mask is what the paper's alpha fills by half or more, whatever the blend: one scene has the same labels
+    in all of them.
 
     Args:
         canvas: RGB, contiguous or not.
@@ -111,33 +111,21 @@ def draw(
     Source: paper 3.1 and A.2; the raster form is ours.
     """
     size = canvas.shape[0], canvas.shape[1]
-    region = _region(sprite, matrix, size, _MARGIN_PX)
-    if region is None:
+    layer = _layer(sprite, matrix, size, edges)
+    if layer is None:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
-    warped = _warp(sprite, matrix, size, region)
-    mask = _mask(cv2.extractChannel(warped, 3), edges)
-    left, top, right, bottom = region
-    inside = max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])
-    if inside[0] < inside[2] and inside[1] < inside[3]:
-        sigma = edges.blur_sigma_px if edges is not None else 0.0
-        layer = Layer(warped, mask, (left, top), hard=edges is not None and edges.binarise, blur_sigma_px=sigma)
-        blend_layer(canvas, layer, inside, blend, seed)
-    return _cropped(mask, region, inside)
+    if layer.mask.size:
+        blend_layer(canvas, layer, blend, seed)
+    return _tight(layer)
 
 
-def draw_mask(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None
-) -> Drawn:
+def draw_mask(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None) -> Drawn:
     """What `draw` would cover, without drawing.
 
     Source: ours.
     """
-    region = _region(sprite, matrix, size_px, _MARGIN_PX)
-    if region is None:
-        return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
-    mask = _mask(cv2.extractChannel(_warp(sprite, matrix, size_px, region), 3), edges)
-    inside = max(region[0], 0), max(region[1], 0), min(region[2], size_px[1]), min(region[3], size_px[0])
-    return _cropped(mask, region, inside)
+    layer = _layer(sprite, matrix, size_px, edges)
+    return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
 
 def reach_px(
@@ -156,17 +144,17 @@ def reach_px(
 
 
 def _region(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], margin_px: int
+    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
     """The pixels to compute: the object's reach, at most one canvas beyond each border."""
     if not len(sprite.outline):
         return None
     x0, y0, x1, y1 = reach_px(sprite, matrix, size_px)
     height, width = size_px
-    left = max(math.floor(x0) - margin_px, -width)
-    top = max(math.floor(y0) - margin_px, -height)
-    right = min(math.ceil(x1) + margin_px, 2 * width)
-    bottom = min(math.ceil(y1) + margin_px, 2 * height)
+    left = max(math.floor(x0) - _MARGIN_PX, -width)
+    top = max(math.floor(y0) - _MARGIN_PX, -height)
+    right = min(math.ceil(x1) + _MARGIN_PX, 2 * width)
+    bottom = min(math.ceil(y1) + _MARGIN_PX, 2 * height)
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
@@ -190,28 +178,57 @@ def _warp(
     return np.asarray(cv2.warpAffine(source, pixels, extent, flags=_INVERSE))
 
 
-def _mask(alpha: UInt8[np.ndarray, "h w"], edges: Edges | None) -> UInt8[np.ndarray, "h w"]:
+def _layer(
+    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None
+) -> Layer | None:
+    """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more."""
+    region = _region(sprite, matrix, size_px)
+    if region is None:
+        return None
+    whole = _warp(sprite, matrix, size_px, region)
+    left, top, right, bottom = region
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, size_px[1]), min(bottom, size_px[0])
     threshold = 254 if edges is not None and edges.binarise else 127
-    return np.asarray(cv2.threshold(alpha, threshold, 255, cv2.THRESH_BINARY)[1])
+    binary = np.asarray(cv2.threshold(cv2.extractChannel(whole, 3), threshold, 255, cv2.THRESH_BINARY)[1])
+    if x0 >= x1 or y0 >= y1:
+        nothing = np.zeros((0, 0), np.uint8)
+        return Layer(whole[:0, :0], nothing, nothing, (0, 0), binary, (left, top))
+    # Cut at the border before the blur: like `compose`, which sees nothing beyond it, blurs repeat the border.
+    window = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+    rgba = np.ascontiguousarray(whole[window])
+    alpha = _soft(np.asarray(cv2.extractChannel(rgba, 3)), np.ascontiguousarray(binary[window]), edges)
+    mask = np.asarray(cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1])
+    binary[window] = mask
+    return Layer(rgba, alpha, mask, (x0, y0), binary, (left, top))
 
 
-def _cropped(
-    mask: UInt8[np.ndarray, "h w"], region: tuple[int, int, int, int], inside: tuple[int, int, int, int]
-) -> Drawn:
-    """The part of the mask inside the canvas, tight around its pixels."""
-    whole = cv2.countNonZero(mask)
-    left, top, right, bottom = inside
-    if left >= right or top >= bottom:
+def _soft(
+    warped: UInt8[np.ndarray, "h w"], binary: UInt8[np.ndarray, "h w"], edges: Edges | None
+) -> UInt8[np.ndarray, "h w"]:
+    if edges is None or not edges.binarise:
+        return warped
+    if not edges.blur_sigma_px:
+        return binary
+    radius = max(1, round(3 * edges.blur_sigma_px))
+    kernel = (2 * radius + 1, 2 * radius + 1)
+    soft = cv2.GaussianBlur(binary.astype(np.float32), kernel, edges.blur_sigma_px, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.copyTo(cv2.convertScaleAbs(soft), warped))
+
+
+def _tight(layer: Layer) -> Drawn:
+    """The mask inside the canvas, tight around its pixels."""
+    whole = cv2.countNonZero(layer.whole)
+    x, y, width, height = cv2.boundingRect(layer.mask) if layer.mask.size else (0, 0, 0, 0)
+    mask = np.ascontiguousarray(layer.mask[y : y + height, x : x + width])
+    if not mask.size:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), whole)
-    part = mask[top - region[1] : bottom - region[1], left - region[0] : right - region[0]]
-    x, y, width, height = cv2.boundingRect(part)
-    return Drawn(left + x, top + y, np.ascontiguousarray(part[y : y + height, x : x + width]), whole)
+    return Drawn(layer.origin[0] + x, layer.origin[1] + y, mask, whole)
 
 
 def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
     """A pixel reaches one pixel beyond its centre: the support of bilinear sampling."""
     height, width = alpha.shape
-    some = cv2.findNonZero(cv2.compare(alpha, 0, cv2.CMP_GT))
+    some = cv2.findNonZero(alpha)
     if some is None:
         return np.zeros((0, 2))
     hull = cv2.convexHull(some)[:, 0].astype(np.float64)

@@ -11,7 +11,6 @@ from terse.errors import DataError
 __all__ = ["BLENDS", "Layer", "blend_layer"]
 
 BLENDS = ("alpha", "gaussian", "box", "motion", "none", "poisson")
-_Box = tuple[int, int, int, int]
 _Colour = UInt8[np.ndarray, "h w 3"]
 _Alpha = UInt8[np.ndarray, "h w"]
 # seamlessClone takes three pixels off the mask; what is left of a smaller object is not worth solving for.
@@ -21,26 +20,26 @@ _POISSON_PAD_PX = 4
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A warped cut-out: premultiplied RGBA whose corner lies at `origin` (x, y) of the canvas, maybe outside.
+    """A warped cut-out, cut at the canvas's border: its corner lies at `origin` (x, y) of the canvas.
 
-    `mask` is the object before softening (0 or 255); `hard` says whether `blur_sigma_px` softens that mask, or
-    the warped alpha is blended as it is.
+    `whole` is the mask again with what is beyond the border, its corner at `whole_origin`.
     """
 
-    rgba: UInt8[np.ndarray, "h w 4"]
-    mask: UInt8[np.ndarray, "h w"]
+    rgba: UInt8[np.ndarray, "h w 4"]  # premultiplied
+    alpha: UInt8[np.ndarray, "h w"]  # after the paper's edges
+    mask: UInt8[np.ndarray, "h w"]  # 0 or 255
     origin: tuple[int, int]
-    hard: bool
-    blur_sigma_px: float
+    whole: UInt8[np.ndarray, "wh ww"]
+    whole_origin: tuple[int, int]
 
 
-def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, inside: _Box, blend: str, seed: int) -> None:
-    """Blend the part of the layer that is inside the box (canvas pixels) into the canvas, in place.
+def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, seed: int) -> None:
+    """Blend the layer into the canvas, in place.
 
     `alpha` is the paper's: blurred binary mask, or the warped mask as it is. `gaussian` (5x5, sigma 2) and
-    `box` (3x3) soften the binary mask, as Dwibedi et al. do; colour beyond the rim is carried outwards from the
+    `box` (3x3) soften the mask, as Dwibedi et al. do; colour beyond the rim is carried outwards from the
     object, so nothing of the cut-out's old background shows. `motion` smears the object along a line. `none` is
-    the binary mask. `poisson` is `seamlessClone`.
+    the mask. `poisson` is `seamlessClone`.
 
     Raises:
         DataError: no such blend.
@@ -49,42 +48,35 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, inside: _Box, 
     """
     if blend not in BLENDS:
         raise DataError(f"blend: expected one of {', '.join(BLENDS)}, got {blend!r}")
-    if blend == "poisson" and min(cv2.boundingRect(layer.mask)[2:]) >= _POISSON_MIN_PX:
+    if blend == "poisson" and min(cv2.boundingRect(layer.whole)[2:]) >= _POISSON_MIN_PX:
         _poisson(canvas, layer)
         return
     if blend == "motion":
         colour, alpha = _motion(layer, seed)
     elif blend in ("gaussian", "box"):
         colour, alpha = _carried_out(layer, blend)
-    elif blend == "alpha":
-        colour, alpha = _paper(layer)
-    else:
+    elif blend == "none":
         colour, alpha = np.asarray(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask
-    _over(canvas, colour, alpha, layer.origin, inside)
+    else:
+        colour, alpha = _times(_straight(layer.rgba), layer.alpha), layer.alpha
+    region = _region(canvas, layer)
+    cv2.add(_times(region, np.asarray(cv2.bitwise_not(alpha))), colour, dst=region)
 
 
-def _paper(layer: Layer) -> tuple[_Colour, _Alpha]:
-    """Premultiplied colour and alpha as `compose` makes them."""
-    warped = np.asarray(cv2.extractChannel(layer.rgba, 3))
-    if not layer.hard:
-        return np.asarray(cv2.cvtColor(layer.rgba, cv2.COLOR_RGBA2RGB)), warped
-    straight = _straight(layer.rgba)
-    if not layer.blur_sigma_px:
-        return np.asarray(cv2.copyTo(straight, layer.mask)), layer.mask
-    radius = max(1, round(3 * layer.blur_sigma_px))
-    kernel = (2 * radius + 1, 2 * radius + 1)
-    soft = cv2.GaussianBlur(
-        layer.mask.astype(np.float32), kernel, layer.blur_sigma_px, borderType=cv2.BORDER_CONSTANT
-    )
-    alpha = np.asarray(cv2.copyTo(cv2.convertScaleAbs(soft), warped))
-    return _times(straight, alpha), alpha
+def _region(canvas: _Colour, layer: Layer) -> _Colour:
+    (left, top), (height, width) = layer.origin, layer.mask.shape
+    return canvas[top : top + height, left : left + width]
 
 
 def _carried_out(layer: Layer, blend: str) -> tuple[_Colour, _Alpha]:
     """Soften the binary mask both ways; outside it, the colour is the mean of the object's near by."""
     straight = _straight(layer.rgba)
     inner = cv2.merge([*cv2.split(cv2.copyTo(straight, layer.mask)), layer.mask])
-    soft = cv2.GaussianBlur(inner, (5, 5), 2.0) if blend == "gaussian" else cv2.blur(inner, (3, 3))
+    soft = (
+        cv2.GaussianBlur(inner, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE)
+        if blend == "gaussian"
+        else cv2.blur(inner, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    )
     alpha = np.asarray(cv2.extractChannel(soft, 3))
     # Outside the mask the blur is premultiplied already; inside, the sharp colour goes under the soft alpha.
     colour = cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB)
@@ -99,7 +91,7 @@ def _motion(layer: Layer, seed: int) -> tuple[_Colour, _Alpha]:
     for t in np.linspace(-length, length, 8 * length + 1):
         kernel[round(t * np.sin(angle)) + length, round(t * np.cos(angle)) + length] += 1
     inner = cv2.merge([*cv2.split(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask])
-    smeared = cv2.filter2D(inner, -1, kernel / kernel.sum(), borderType=cv2.BORDER_CONSTANT)
+    smeared = cv2.filter2D(inner, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(smeared, cv2.COLOR_RGBA2RGB)), np.asarray(cv2.extractChannel(smeared, 3))
 
 
@@ -117,20 +109,11 @@ def _times(colour: _Colour, alpha: _Alpha) -> _Colour:
     return np.asarray(cv2.multiply(colour, cv2.merge([alpha, alpha, alpha]), scale=1 / 255))
 
 
-def _over(canvas: _Colour, premultiplied: _Colour, alpha: _Alpha, origin: tuple[int, int], inside: _Box) -> None:
-    """canvas (1 - alpha) + premultiplied."""
-    left, top, right, bottom = inside
-    rows, columns = slice(top - origin[1], bottom - origin[1]), slice(left - origin[0], right - origin[0])
-    region = canvas[top:bottom, left:right]
-    rest = cv2.bitwise_not(alpha[rows, columns])
-    cv2.add(_times(region, np.asarray(rest)), premultiplied[rows, columns], dst=region)
-
-
 def _poisson(canvas: _Colour, layer: Layer) -> None:
     """`seamlessClone` fails where the mask touches a border: pad the canvas by its own rim, clone, crop."""
-    x, y, width, height = cv2.boundingRect(layer.mask)
+    x, y, width, height = cv2.boundingRect(layer.whole)
     pad = _POISSON_PAD_PX
-    left, top = layer.origin[0] + x - pad, layer.origin[1] + y - pad
+    left, top = layer.whole_origin[0] + x - pad, layer.whole_origin[1] + y - pad
     right, bottom = left + width + 2 * pad, top + height + 2 * pad
     box = max(left, 0), max(top, 0), min(right, canvas.shape[1]), min(bottom, canvas.shape[0])
     if box[0] >= box[2] or box[1] >= box[3]:
@@ -138,10 +121,16 @@ def _poisson(canvas: _Colour, layer: Layer) -> None:
     part = canvas[box[1] : box[3], box[0] : box[2]]
     sides = (box[1] - top, bottom - box[3], box[0] - left, right - box[2])
     under = np.asarray(cv2.copyMakeBorder(part, *sides, cv2.BORDER_REPLICATE))
-    tight = slice(y, y + height), slice(x, x + width)
-    mask = cv2.copyMakeBorder(layer.mask[tight], pad, pad, pad, pad, cv2.BORDER_CONSTANT)
-    over = under.copy()
-    cv2.copyTo(np.ascontiguousarray(_straight(layer.rgba)[tight]), layer.mask[tight], over[pad:-pad, pad:-pad])
+    mask = layer.whole[y : y + height, x : x + width]
+    mask = np.asarray(cv2.copyMakeBorder(mask, pad, pad, pad, pad, cv2.BORDER_CONSTANT))
+    # Beyond the border the object repeats its last pixels, as the canvas does: no gradient, nothing to carry in.
+    seen = np.asarray(cv2.copyTo(_straight(layer.rgba), layer.mask, _region(canvas, layer).copy()))
+    inner = seen[
+        box[1] - layer.origin[1] : box[3] - layer.origin[1], box[0] - layer.origin[0] : box[2] - layer.origin[0]
+    ]
+    over = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, cv2.BORDER_REPLICATE))
     # The clone is centred on the mask's own bounding box, whose corner is at `pad`.
     cloned = cv2.seamlessClone(over, under, mask, (pad + width // 2, pad + height // 2), cv2.NORMAL_CLONE)
-    part[:] = cloned[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+    window = slice(box[1] - top, box[3] - top), slice(box[0] - left, box[2] - left)
+    # The solver rounds around the mask too; the background keeps its bits.
+    cv2.copyTo(np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window]), part)

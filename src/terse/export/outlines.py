@@ -48,7 +48,8 @@ def _edges(contour: np.ndarray, region: Drawn) -> _Ring:
     points = points[(points != after).any(axis=1)]
     before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
     (ax, ay), (bx, by) = (points - before).T, (after - points).T
-    return points[(ax * by != ay * bx) | (ax * bx + ay * by < 0)]
+    corners: _Ring = points[(ax * by != ay * bx) | (ax * bx + ay * by < 0)]
+    return corners
 
 
 def _with_slits(ring: _Ring, others: list[_Ring]) -> _Ring:

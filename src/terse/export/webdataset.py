@@ -51,7 +51,8 @@ class _Writer:
         folder = out / "shards"
         folder.mkdir(exist_ok=True)
         self._path = folder / f"{number:06d}.tar"
-        self._file = tarfile.open(self._path.with_suffix(".tmp"), "w", format=tarfile.USTAR_FORMAT)
+        temporary = self._path.with_suffix(".tmp")
+        self._file = tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close()
 
     def add(self, sample: Sample) -> None:
         """Two members of one stem."""
