@@ -152,7 +152,7 @@ def test_colour_below_a_transparent_alpha_does_not_bleed_in() -> None:
         canvas = np.zeros((100, 100, 3), np.uint8)
         draw(canvas, Sprite.of(rgba), matrix, edges=Edges(), blend=blend)
         assert canvas[..., 1].max() <= 1, blend
-        assert canvas[..., 0].max() >= 150, blend
+        assert blend == "poisson" or canvas[..., 0].max() >= 150, blend  # which keeps gradients, not colours
 
 
 @pytest.mark.parametrize("blend", BLENDS)

@@ -11,6 +11,9 @@ from terse.compositing.raster import Drawn
 from terse.export.outlines import one_outline, outlines
 from terse.export.runs import run_lengths, runs_of_box, runs_of_region
 
+# pycocotools speaks to numpy 2 in the words of numpy 1.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 def some_mask(seed: int, height: int, width: int, kind: str) -> np.ndarray:
     random = np.random.default_rng(seed)

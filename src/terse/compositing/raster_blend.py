@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8, UInt16
 
 from terse.errors import DataError
 
@@ -25,7 +25,7 @@ class Layer:
     `whole` is the mask again with what is beyond the border, its corner at `whole_origin`.
     """
 
-    rgba: UInt8[np.ndarray, "h w 4"]  # premultiplied
+    rgba: UInt16[np.ndarray, "h w 4"]  # premultiplied
     alpha: UInt8[np.ndarray, "h w"]  # after the paper's edges
     mask: UInt8[np.ndarray, "h w"]  # 0 or 255
     origin: tuple[int, int]
@@ -51,16 +51,45 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, se
     if blend == "poisson" and min(cv2.boundingRect(layer.whole)[2:]) >= _POISSON_MIN_PX:
         _poisson(canvas, layer)
         return
-    if blend == "motion":
-        colour, alpha = _motion(layer, seed)
-    elif blend in ("gaussian", "box"):
-        colour, alpha = _carried_out(layer, blend)
-    elif blend == "none":
-        colour, alpha = np.asarray(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask
-    else:
-        colour, alpha = _times(_straight(layer.rgba), layer.alpha), layer.alpha
+    colour, weight, alpha = _weighted(layer, blend, seed)
     region = _region(canvas, layer)
-    cv2.add(_times(region, np.asarray(cv2.bitwise_not(alpha))), colour, dst=region)
+    # Rounded once, at the end: the products of bytes fit 16 bits.
+    mixed = np.multiply(region, _three(np.asarray(cv2.bitwise_not(alpha))), dtype=np.uint16)
+    mixed += np.multiply(colour, _three(weight), dtype=np.uint16)
+    region[:] = cv2.convertScaleAbs(mixed, alpha=1 / 255)
+
+
+def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Alpha]:
+    """Colour, what it counts, and how much of the canvas it replaces: both are alpha for straight colours."""
+    if blend == "alpha":
+        return _straight(layer.rgba), layer.alpha, layer.alpha
+    if blend == "none":
+        return _straight(layer.rgba), layer.mask, layer.mask
+    object_only = cv2.merge([*cv2.split(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask])
+    full = np.full_like(layer.mask, 255)
+    if blend == "motion":
+        kernel = _line_kernel(seed)
+        smeared = cv2.filter2D(object_only, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.cvtColor(smeared, cv2.COLOR_RGBA2RGB)), full, np.asarray(cv2.extractChannel(smeared, 3))
+    if blend == "box":
+        soft = cv2.blur(object_only, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    else:
+        soft = cv2.GaussianBlur(object_only, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE)
+    alpha = np.asarray(cv2.extractChannel(soft, 3))
+    # Outside the mask the blur is premultiplied already; inside, the sharp colour goes under the soft alpha.
+    colour = cv2.copyTo(_straight(layer.rgba), layer.mask, cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB))
+    return np.asarray(colour), np.asarray(cv2.copyTo(alpha, layer.mask, full)), alpha
+
+
+def _line_kernel(seed: int) -> Float32[np.ndarray, "side side"]:
+    """A line of 3 to 9 px in a direction drawn from the seed."""
+    draw = np.random.default_rng(seed)
+    length, angle = int(draw.integers(1, 5)), draw.uniform(0, np.pi)
+    kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
+    for t in np.linspace(-length, length, 8 * length + 1):
+        kernel[round(t * np.sin(angle)) + length, round(t * np.cos(angle)) + length] += 1
+    kernel /= kernel.sum()
+    return kernel
 
 
 def _region(canvas: _Colour, layer: Layer) -> _Colour:
@@ -68,45 +97,18 @@ def _region(canvas: _Colour, layer: Layer) -> _Colour:
     return canvas[top : top + height, left : left + width]
 
 
-def _carried_out(layer: Layer, blend: str) -> tuple[_Colour, _Alpha]:
-    """Soften the binary mask both ways; outside it, the colour is the mean of the object's near by."""
-    straight = _straight(layer.rgba)
-    inner = cv2.merge([*cv2.split(cv2.copyTo(straight, layer.mask)), layer.mask])
-    soft = (
-        cv2.GaussianBlur(inner, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE)
-        if blend == "gaussian"
-        else cv2.blur(inner, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    )
-    alpha = np.asarray(cv2.extractChannel(soft, 3))
-    # Outside the mask the blur is premultiplied already; inside, the sharp colour goes under the soft alpha.
-    colour = cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB)
-    return np.asarray(cv2.copyTo(_times(straight, alpha), layer.mask, colour)), alpha
+def _three(alpha: _Alpha) -> _Colour:
+    return np.asarray(cv2.merge([alpha, alpha, alpha]))
 
 
-def _motion(layer: Layer, seed: int) -> tuple[_Colour, _Alpha]:
-    """Everything smeared along a line of 3 to 9 px in a direction drawn from the seed."""
-    draw = np.random.default_rng(seed)
-    length, angle = int(draw.integers(1, 5)), draw.uniform(0, np.pi)
-    kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
-    for t in np.linspace(-length, length, 8 * length + 1):
-        kernel[round(t * np.sin(angle)) + length, round(t * np.cos(angle)) + length] += 1
-    inner = cv2.merge([*cv2.split(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask])
-    smeared = cv2.filter2D(inner, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.cvtColor(smeared, cv2.COLOR_RGBA2RGB)), np.asarray(cv2.extractChannel(smeared, 3))
-
-
-def _straight(rgba: UInt8[np.ndarray, "h w 4"]) -> _Colour:
-    """The premultiplied colour divided by its alpha: only the rim differs."""
-    colour = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
+def _straight(rgba: UInt16[np.ndarray, "h w 4"]) -> _Colour:
+    """The premultiplied colour divided by its alpha, as bytes: only the rim needs the division."""
+    colour = np.asarray(cv2.cvtColor(cv2.convertScaleAbs(rgba, alpha=1 / 257), cv2.COLOR_RGBA2RGB))
     warped = np.asarray(cv2.extractChannel(rgba, 3)).reshape(-1)
-    rim = np.flatnonzero((warped - 1) < 254)  # neither 0, which wraps to 255, nor 255
-    flat = colour.reshape(-1, 3)
-    flat[rim] = np.minimum(flat[rim] * (np.float32(255) / warped[rim])[:, None] + np.float32(0.5), 255)
+    rim = np.flatnonzero((warped - 1) < 65534)  # neither 0, which wraps round, nor full
+    ratio = rgba.reshape(-1, 4)[rim, :3] * (np.float32(255) / warped[rim])[:, None]
+    colour.reshape(-1, 3)[rim] = np.minimum(ratio + np.float32(0.5), 255)
     return colour
-
-
-def _times(colour: _Colour, alpha: _Alpha) -> _Colour:
-    return np.asarray(cv2.multiply(colour, cv2.merge([alpha, alpha, alpha]), scale=1 / 255))
 
 
 def _poisson(canvas: _Colour, layer: Layer) -> None:
@@ -129,8 +131,8 @@ def _poisson(canvas: _Colour, layer: Layer) -> None:
         box[1] - layer.origin[1] : box[3] - layer.origin[1], box[0] - layer.origin[0] : box[2] - layer.origin[0]
     ]
     over = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, cv2.BORDER_REPLICATE))
-    # The clone is centred on the mask's own bounding box, whose corner is at `pad`.
-    cloned = cv2.seamlessClone(over, under, mask, (pad + width // 2, pad + height // 2), cv2.NORMAL_CLONE)
+    # The clone is centred on the mask's own bounding box, whose corner is at `pad`; it overwrites its mask.
+    cloned = cv2.seamlessClone(over, under, mask.copy(), (pad + width // 2, pad + height // 2), cv2.NORMAL_CLONE)
     window = slice(box[1] - top, box[3] - top), slice(box[0] - left, box[2] - left)
     # The solver rounds around the mask too; the background keeps its bits.
     cv2.copyTo(np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window]), part)
