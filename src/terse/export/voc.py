@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,10 +68,8 @@ class _Writer:
         self._images.mkdir(exist_ok=True)
         link = self._root / "JPEGImages"
         if not link.is_symlink():
-            try:
+            with contextlib.suppress(FileExistsError):  # another worker was first
                 link.symlink_to(Path("..") / ".." / "images", target_is_directory=True)
-            except FileExistsError:
-                pass  # another worker was first
 
     def add(self, sample: Sample) -> None:
         """Write the image, its XML and its two PNGs."""
