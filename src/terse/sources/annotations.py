@@ -32,7 +32,8 @@ class Annotations:
     """Images and the objects in them.
 
     Objects stand in the order of their images. `crowd` marks a region that covers several objects, `ignore`
-    one that counts neither as right nor as wrong (difficult, or outside the source's area limits).
+    one that counts neither as right nor as wrong (difficult, or outside the source's area limits). `cut_outs`
+    says that the images are pictures of one object each, not photographs of a scene.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Annotations:
     masks: tuple[Mask | None, ...]
     object_names: tuple[str, ...]  # the source's own name of each object, unique in its image
     skipped: tuple[Skipped, ...] = ()
+    cut_outs: bool = False
 
     def __len__(self) -> int:
         """The number of images."""

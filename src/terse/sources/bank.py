@@ -43,7 +43,8 @@ class PhotoForegrounds:
         annotations: where they come from.
         classes: the task's; None takes the annotations' own.
         patch_px: side of a patch; the canvas's side is a good choice.
-        squash: give an object the shape it has when its image is squashed to a square, as SSD's are.
+        squash: give an object the shape it has when its photograph is squashed to a square, as SSD's are; cut-outs
+            that come without a scene keep their own.
         workers: threads that decode.
         keep_bytes: limit of the patches kept in memory.
 
@@ -121,7 +122,7 @@ class PhotoForegrounds:
             )
         left, top, right, bottom = tight
         colours = read_rgb(notes.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
-        stretch = (1 / size_px[0], 1 / size_px[1]) if self.squash else (1.0, 1.0)
+        stretch = (1 / size_px[0], 1 / size_px[1]) if self.squash and not notes.cut_outs else (1.0, 1.0)
         patch = cut_patch(colours, alpha[top:bottom, left:right], self.patch_px, stretch)
         hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
         box = box_of(patch[..., 3])

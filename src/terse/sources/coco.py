@@ -127,7 +127,7 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
 
 
 def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where: str) -> Mask | None:
-    from faster_coco_eval.core import mask as rle  # type: ignore[import-untyped,unused-ignore]
+    from faster_coco_eval.core import mask as rle
 
     from terse.sources.masks import Rle
 

@@ -50,9 +50,18 @@ class Index:
         """Leave something out and say why."""
         self.skipped.append(Skipped(where, reason))
 
+    def skip_sentence(self, sentence: str) -> None:
+        """As `skip`, with the message of a `DataError`."""
+        where, _, reason = sentence.partition(": expected ")
+        self.skip(where, f"expected {reason}")
+
     def size_px(self, image: int) -> tuple[int, int]:
         """Width and height of an image that was added."""
         return self._images[image][1]
+
+    def path(self, image: int) -> str:
+        """An image's path, relative to the root."""
+        return self._images[image][0]
 
     def add_images(self, entries: Iterable[ImageEntry]) -> list[int | None]:
         """The number of each image, None for those that were skipped. Headers are read by threads.
@@ -72,7 +81,7 @@ class Index:
         numbers: list[int | None] = []
         for name, entry, size in zip(names, entries, sizes, strict=True):
             if isinstance(size, str):
-                self.skip(*_halves(size))
+                self.skip_sentence(size)
                 numbers.append(None)
             else:
                 numbers.append(len(self._images))
@@ -114,7 +123,7 @@ class Index:
         self._objects.append((image, self._labels[category], cut, crowd, ignore, mask, name))
         return True
 
-    def finish(self) -> Annotations:
+    def finish(self, *, cut_outs: bool = False) -> Annotations:
         """The index, its objects in the order of their images."""
         rows = sorted(self._objects, key=lambda row: row[0])
         sizes = [size for _, size, _ in self._images]
@@ -133,6 +142,7 @@ class Index:
             masks=tuple(row[5] for row in rows),
             object_names=tuple(row[6] for row in rows),
             skipped=tuple(self.skipped),
+            cut_outs=cut_outs,
         )
 
     def _probe(self, name: str, entry: ImageEntry) -> tuple[int, int] | str:
@@ -144,9 +154,3 @@ class Index:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _halves(sentence: str) -> tuple[str, str]:
-    """`where: reason` apart; a reason holds colons too, so the first is not always the one."""
-    where, _, reason = sentence.partition(": expected ")
-    return where, f"expected {reason}"

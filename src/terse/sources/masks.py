@@ -63,7 +63,7 @@ def draw_mask(
     if isinstance(mask, Polygons):
         return _draw_polygons(mask, (x0, y0, x1, y1))
     if isinstance(mask, Rle):
-        from faster_coco_eval.core import mask as rle  # type: ignore[import-untyped,unused-ignore]
+        from faster_coco_eval.core import mask as rle
 
         whole = rle.decode({"size": [size_px[1], size_px[0]], "counts": mask.counts})
         cut: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(whole[y0:y1, x0:x1]) * np.uint8(255)
@@ -105,9 +105,6 @@ def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np
             f"{mask.path}: expected a mask of its image's size {size_px[0]}x{size_px[1]}, "
             f"got {values.shape[1]}x{values.shape[0]}; export it again"
         )
-    if mask.rule == "value":
-        inside = values == mask.value
-    else:
-        inside = (values > 0) == (mask.rule == "light")
+    inside = values == mask.value if mask.rule == "value" else (values > 0) == (mask.rule == "light")
     drawn: UInt8[np.ndarray, "h w"] = inside.astype(np.uint8) * np.uint8(255)
     return drawn

@@ -1,0 +1,210 @@
+"""Scenes of simple shapes: drawn by OpenCV from a seed and a number, never stored."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from terse.compositing.affine import support_points
+from terse.sources.loading import Loader
+from terse.sources.patches import box_of, cut_patch
+from terse.types import Backgrounds, Foregrounds, Truth
+
+__all__ = ["CLASSES", "EASY", "HARD", "SceneBackgrounds", "SceneForegrounds", "SceneImages", "Scenes", "Style"]
+
+CLASSES = ("circle", "square", "triangle")
+_ANGLES = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+# Outlines in a unit square about the origin, y downwards.
+_OUTLINES = (
+    np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1) / 2,
+    np.array([[-0.45, -0.45], [0.45, -0.45], [0.45, 0.45], [-0.45, 0.45]]),
+    np.array([[0.0, -0.5], [0.5, 0.4], [-0.5, 0.4]]),
+)
+_FINE = 4  # shapes are drawn so much larger and then averaged: smooth, exact edges
+_TRIES = 30
+_KEEP_BYTES = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How objects stand in a scene."""
+
+    size_frac: tuple[float, float]  # of the canvas
+    rotation_deg: float  # up to, to both sides
+    visible: float  # on each axis, at least this share of the object is inside
+    count: int  # objects, at most
+
+
+EASY = Style(size_frac=(0.35, 0.55), rotation_deg=0.0, visible=1.0, count=2)
+HARD = Style(size_frac=(0.15, 0.4), rotation_deg=90.0, visible=0.7, count=3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    image: UInt8[np.ndarray, "h w 3"]
+    labels: tuple[int, ...]
+    masks: tuple[UInt8[np.ndarray, "h w"], ...]
+    boxes_px: Float32[np.ndarray, "n 4"]
+
+
+class Scenes:
+    """So many scenes of one style; None draws no objects. The first object's class goes round with the number."""
+
+    def __init__(self, name: str, count: int, canvas_px: int, style: Style | None, seed: int) -> None:
+        self.name = name
+        self.count = count
+        self.canvas_px = canvas_px
+        self.style = style
+        self._seed = (seed, zlib.crc32(name.encode()))
+        self._loader = Loader(self._draw, lambda scene: scene.image.nbytes * 2, 0, _KEEP_BYTES)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> list[_Scene]:
+        """The scenes of these numbers."""
+        return self._loader.fetch(indices.tolist())
+
+    def _draw(self, index: int) -> _Scene:
+        rng = np.random.default_rng([*self._seed, index])
+        side = self.canvas_px
+        image = _texture(rng, side)
+        labels: list[int] = []
+        masks: list[np.ndarray] = []
+        taken = np.zeros((side, side), dtype=np.bool_)
+        wanted = int(rng.integers(1, self.style.count + 1)) if self.style else 0
+        for k in range(wanted):
+            label = index % len(CLASSES) if k == 0 else int(rng.integers(len(CLASSES)))
+            mask = _place(rng, side, label, self.style, taken) if self.style else None
+            if mask is None:
+                continue
+            weight = mask[..., None] / np.float32(255)
+            image = image * (1 - weight) + _paint(rng, side) * weight
+            taken |= cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
+            labels.append(label)
+            masks.append(mask)
+        boxes = [box_of((mask > 127).astype(np.uint8)) for mask in masks]
+        return _Scene(
+            np.clip(np.rint(image), 0, 255).astype(np.uint8),
+            tuple(labels),
+            tuple(masks),
+            np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        )
+
+
+class SceneForegrounds:
+    """The first object of each scene, on a patch of the canvas's size that its longer side fills."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self._scenes = scenes
+        self.classes = CLASSES
+        self.labels: Int64[np.ndarray, " n"] = np.arange(scenes.count) % len(CLASSES)
+        self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}:0" for i in range(scenes.count)]
+
+    def __len__(self) -> int:
+        return self._scenes.count
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Foregrounds:
+        """The cut-outs of these numbers."""
+        side = self._scenes.canvas_px
+        patches = np.zeros((len(indices), side, side, 4), dtype=np.uint8)
+        for patch, scene in zip(patches, self._scenes.fetch(indices), strict=True):
+            hard = np.where(scene.masks[0] > 127, 255, 0).astype(np.uint8)
+            x0, y0, x1, y1 = scene.boxes_px[0].astype(int).tolist()
+            patch[:] = cut_patch(scene.image[y0:y1, x0:x1], hard[y0:y1, x0:x1], side)
+        rgba = torch.from_numpy(patches).permute(0, 3, 1, 2).contiguous().float().div_(255)
+        labels = torch.from_numpy(self.labels[indices])
+        return Foregrounds(rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:]))
+
+
+class SceneBackgrounds:
+    """Scenes without objects."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self._scenes = scenes
+        self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}" for i in range(scenes.count)]
+
+    def __len__(self) -> int:
+        return self._scenes.count
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
+        """The backgrounds of these numbers."""
+        return Backgrounds(_images(self._scenes, indices), Truth.empty(len(indices)))
+
+
+class SceneImages:
+    """Scenes and their truth."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self._scenes = scenes
+
+    def __len__(self) -> int:
+        return self._scenes.count
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b 3 h w"], Truth]:
+        """Images and truth of these numbers."""
+        scenes = self._scenes.fetch(indices)
+        owner = [k for k, scene in enumerate(scenes) for _ in scene.labels]
+        no = torch.zeros(len(owner), dtype=torch.bool)
+        boxes = np.concatenate([np.zeros((0, 4), dtype=np.float32), *(scene.boxes_px for scene in scenes)])
+        truth = Truth(
+            labels=torch.tensor([label for scene in scenes for label in scene.labels], dtype=torch.int64),
+            boxes_px=torch.from_numpy(boxes),
+            image_index=torch.tensor(owner, dtype=torch.int64),
+            pasted=no,
+            ignore=no,
+            batch_size=len(scenes),
+        )
+        return _images(self._scenes, indices), truth
+
+
+def _images(scenes: Scenes, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "b 3 h w"]:
+    side = scenes.canvas_px
+    empty = np.zeros((0, side, side, 3), dtype=np.uint8)
+    drawn = [scene.image for scene in scenes.fetch(indices)]
+    stacked = np.stack(drawn) if drawn else empty
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def _place(
+    rng: np.random.Generator, side: int, label: int, style: Style, taken: np.ndarray
+) -> UInt8[np.ndarray, "h w"] | None:
+    """A free place for an object; None where the scene is full."""
+    for _ in range(_TRIES):
+        size = rng.uniform(*style.size_frac) * side
+        angle = np.deg2rad(rng.uniform(-style.rotation_deg, style.rotation_deg))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        outline = _OUTLINES[label] @ turn.T * size
+        low, high = outline.min(axis=0), outline.max(axis=0)
+        hidden = (1 - style.visible) * (high - low)
+        centre = rng.uniform(-low - hidden, side - high + hidden)
+        # Pixel edges at whole numbers, while OpenCV puts pixel centres there.
+        points = np.rint(((outline + centre) * _FINE - 0.5) * 16).astype(np.int32)
+        fine = np.zeros((side * _FINE, side * _FINE), dtype=np.uint8)
+        cv2.fillPoly(fine, [points], 255, lineType=cv2.LINE_8, shift=4)
+        mask = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
+        if not (taken & (mask > 0)).any() and (mask > 127).any():
+            return np.asarray(mask, dtype=np.uint8)
+    return None
+
+
+def _texture(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"]:
+    """Soft patches of colour, some stripes, and grain."""
+    cells = int(rng.integers(2, 7))
+    image = cv2.resize(
+        rng.uniform(40, 215, (cells, cells, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+    )
+    for _ in range(int(rng.integers(0, 5))):
+        start, end = rng.integers(0, side, (2, 2)).tolist()
+        colour = rng.uniform(20, 235, 3).tolist()
+        cv2.line(image, start, end, colour, int(rng.integers(1, 4)), cv2.LINE_AA)
+    return np.asarray(image + rng.normal(0, 4, image.shape), dtype=np.float32)
+
+
+def _paint(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"]:
+    """An object's colours: any, with a soft shade, so that only the outline tells the class."""
+    shade = cv2.resize(rng.uniform(-25, 25, (3, 3, 1)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    colour = rng.uniform(10, 245, 3)
+    return np.asarray(colour + shade[..., None] + rng.normal(0, 4, (side, side, 3)), dtype=np.float32)

@@ -1,0 +1,210 @@
+"""PASCAL VOC: a folder of XML, JPEGImages, ImageSets and SegmentationObject (Everingham et al. 2010).
+
+The paper's foregrounds: "ground truth segmentation masks and bounding box annotations" are brought together to
+"recover instance segmentation masks" (A.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from terse.config import InputPath
+from terse.errors import DataError
+from terse.registry import register
+from terse.sources.selection import SourceConfig
+
+if TYPE_CHECKING:
+    from terse.sources.annotations import Annotations
+    from terse.sources.indexing import Index
+
+__all__ = ["VocConfig", "read_voc"]
+
+_READERS = 4
+
+
+@register("source", "voc")
+class VocConfig(SourceConfig):
+    """A VOC folder, or several years of a VOCdevkit."""
+
+    kind: Literal["voc"] = "voc"
+    voc: InputPath
+    """The folder that holds Annotations and JPEGImages, or the one that holds the `folders`."""
+    folders: tuple[str, ...] = (".",)
+    """Folders in `voc`, read one after the other: `[VOC2007, VOC2012]` in a VOCdevkit."""
+    split: tuple[str, ...] | None = None
+    """Lists in ImageSets/Main, as `[trainval]`; null takes every XML file."""
+
+    def _read(self) -> Annotations:
+        return read_voc(self.voc, self.folders, self.split)
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    name: str
+    corners: tuple[Any, ...]  # as written: counted from 1, the last pixel inside
+    difficult: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One XML file."""
+
+    xml: str  # relative to the root
+    image: str
+    size_px: tuple[int, int] | None
+    objects: tuple[_Object, ...]
+
+
+def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] | None = None) -> Annotations:
+    """The index of a VOC folder; the XML files are read by threads, entities in them are refused.
+
+    Raises:
+        DataError: no such folder or list, or a path outside the folder.
+    """
+    from terse.sources.indexing import ImageEntry, Index
+    from terse.sources.paths import existing_folder, inside
+
+    base = existing_folder("voc", root)
+    names = [name for folder in folders for name in _listed(base, inside(base, folder, "folders"), split)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = list(pool.map(lambda name: _page(base, name), names))
+    pages = [page for page in read if isinstance(page, _Page)]
+    index = Index(base.name, base, sorted({item.name for page in pages for item in page.objects}))
+    for page in read:
+        if isinstance(page, tuple):
+            index.skip(*page)
+    entries = [ImageEntry(page.image, f"{page.xml}: filename", page.size_px) for page in pages]
+    numbers = index.add_images(entries)
+    known = [(page, number) for page, number in zip(pages, numbers, strict=True) if number is not None]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = pool.map(lambda item: _instances(base, item[0], index.size_px(item[1])), known)
+        for (page, number), instances in zip(known, found, strict=True):
+            _add(index, number, page, instances)
+    return index.finish()
+
+
+def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[str]:
+    """The XML files of a folder's lists, relative to the root, without repeats."""
+    from terse.sources.paths import existing_folder, inside
+
+    existing_folder("voc", root / folder / "Annotations")
+    existing_folder("voc", root / folder / "JPEGImages")
+    if split is None:
+        for file in sorted((root / folder / "Annotations").glob("*.xml")):
+            yield file.relative_to(root).as_posix()
+        return
+    seen: set[str] = set()
+    for name in split:
+        file = root / folder / "ImageSets" / "Main" / f"{name}.txt"
+        if not file.is_file():
+            lists = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt") if "_" not in path.stem)) or "none"
+            raise DataError(f"split: expected a list in {file.parent}, got {name!r}; there are {lists}")
+        for i, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            words = line.split()
+            # A list of one class marks the images that do not hold it by -1.
+            if words and words[0] not in seen and words[1:] != ["-1"]:
+                seen.add(words[0])
+                yield inside(root, f"{folder}/Annotations/{words[0]}.xml", f"{file.name}, line {i}")
+
+
+def _page(root: Path, name: str) -> _Page | tuple[str, str]:
+    """What an XML file says, or where and why it is skipped."""
+    from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import parse
+
+    file = root / name
+    if not file.is_file():
+        return name, "expected the XML file of a listed image, got nothing; its image is left out"
+    try:
+        top = parse(file).getroot()
+    except DefusedXmlException:
+        return name, "expected plain XML, got entity definitions, which can be an attack; its image is left out"
+    except (ParseError, ValueError) as error:
+        return name, f"expected whole XML, got an error at {error}; its image is left out"
+    if top is None:
+        return name, "expected whole XML, got none; its image is left out"
+    size = tuple(_whole(top.findtext(f"size/{side}")) for side in ("width", "height"))
+    stem = Path(name).stem
+    objects = tuple(
+        _Object(
+            (item.findtext("name") or "").strip(),
+            tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
+            _whole(item.findtext("difficult")) == 1,
+        )
+        for item in top.findall("object")
+    )
+    image = (top.findtext("filename") or "").strip() or f"{stem}.jpg"
+    folder = Path(name).parent.parent.as_posix()
+    return _Page(name, f"{folder}/JPEGImages/{image}", size if all(size) else None, objects)  # type: ignore[arg-type]
+
+
+def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None) -> None:
+    from terse.sources.masks import FileMask
+
+    if isinstance(instances, str):
+        index.skip_sentence(instances)
+        instances = None
+    mask_file = _beside(page, "SegmentationObject")
+    for i, item in enumerate(page.objects):
+        here = f"{page.xml}: object[{i}]"
+        if not item.name:
+            index.skip(f"{here}.name", "expected a class, got nothing; it is left out")
+            continue
+        value = (instances or {}).get(i)
+        mask = None if value is None else FileMask(mask_file, "value", value)
+        x0, y0, x1, y1 = _half_open(item)
+        index.add_object(
+            image, item.name, [x0, y0, x1, y1], here, str(i), mask=mask, ignore=item.difficult, field="bndbox"
+        )
+
+
+def _instances(root: Path, page: _Page, size_px: tuple[int, int]) -> dict[int, int] | str | None:
+    """The number in SegmentationObject of each object that has one; a sentence where the file is no good."""
+    import numpy as np
+
+    from terse.sources.decode import read_values
+    from terse.sources.voc_instances import match_instances
+
+    file = _beside(page, "SegmentationObject")
+    if not (root / file).is_file():
+        return None
+    try:
+        values = read_values(root / file, file)
+        kinds_file = _beside(page, "SegmentationClass")
+        kinds = read_values(root / kinds_file, kinds_file) if (root / kinds_file).is_file() else None
+    except DataError as error:
+        return str(error)
+    if values.shape != size_px[::-1]:
+        got = f"{values.shape[1]}x{values.shape[0]}"
+        return f"{file}: expected its image's size {size_px[0]}x{size_px[1]}, got {got}; its masks are left out"
+    boxes = np.array([_half_open(item) for item in page.objects], dtype=np.float64).reshape(-1, 4)
+    return match_instances(values, boxes, [item.name for item in page.objects], kinds)
+
+
+def _half_open(item: _Object) -> tuple[Any, Any, Any, Any]:
+    """VOC counts pixels from 1 and its last one is inside."""
+    x0, y0, x1, y1 = item.corners
+    return x0 - 1, y0 - 1, x1, y1
+
+
+def _beside(page: _Page, folder: str) -> str:
+    return (Path(page.xml).parent.parent / folder / f"{Path(page.xml).stem}.png").as_posix()
+
+
+def _number(text: str | None) -> float:
+    """Not a number where there is none: the index refuses it by name."""
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _whole(text: str | None) -> int:
+    number = _number(text)
+    return int(number) if number == number and abs(number) < 1e9 else 0  # noqa: PLR0124 - NaN is unlike itself
