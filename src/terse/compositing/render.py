@@ -7,6 +7,8 @@ from torch import Tensor
 
 from terse.compositing.affine import AffinePoses
 from terse.compositing.compose import compose
+from terse.compositing.raster import Edges
+from terse.compositing.reblend import Paste, reblend
 from terse.compositing.truth import Layer, truth_of_layers
 from terse.errors import DataError
 from terse.protocols import BackgroundBank, ForegroundBank
@@ -41,16 +43,14 @@ class Renderer:
         self._blur_px = edges.blur_sigma_px if edges is not None else 0.0
 
     def __call__(self, placements: Placements, *, masks: bool = False) -> Composites:
-        """Draw every placement, lowest paste first.
+        """Draw every placement, lowest paste first; `alpha` in torch, the other blends by the raster path.
 
         Raises:
-            DataError: a blend that only the raster path draws.
+            DataError: no such blend.
         """
-        if set(placements.blend) - {"alpha"}:
-            other = next(blend for blend in placements.blend if blend != "alpha")
-            raise DataError(f"blend: expected alpha, got {other!r}; the other blends are drawn by `terse render`")
         background = self.backgrounds.fetch(placements.background).to(self.device)
         images, layers = background.images, []
+        pastes: list[Paste] = []
         for rows in layers_of(placements):
             every = len(rows) == len(placements)
             where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
@@ -61,8 +61,12 @@ class Renderer:
             below = images if where is None else images[where]
             pose = torch.from_numpy(placements.pose[rows]).float().to(self.device)
             pasted, layer = self.paste(below, cut, pose)
+            pastes.append(Paste(placements.image_index[rows], cut, pose))
             images = pasted if where is None else images.index_copy(0, where, pasted)
             layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
+        if set(placements.blend) - {"alpha"}:
+            edges = Edges(self._binarise, self._blur_px) if self._binarise else None
+            images = reblend(images, background.images, pastes, placements, self.poses, edges)
         seen = truth_of_layers(background, layers, self.min_visible)
         return Composites(
             images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None

@@ -12,7 +12,6 @@ from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageD
 __all__ = ["train_page"]
 
 METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80")
-PHASES = ("synthesizer", "harvest", "target", "evaluate")  # in the order of a cycle
 COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
 
 
@@ -175,8 +174,7 @@ def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Cur
 
 def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
     phases = cycle.get("phase_seconds") or {"seconds": cycle["seconds"]}
-    order = [*(phase for phase in PHASES if phase in phases), *(phase for phase in phases if phase not in PHASES)]
-    return {phase: float(phases[phase]) for phase in order}
+    return {str(phase): float(spent) for phase, spent in phases.items()}
 
 
 def _start_end(result: Mapping[str, Any]) -> Table:
