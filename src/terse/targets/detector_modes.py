@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["inference", "training"]
@@ -71,7 +72,7 @@ def _float32_outputs(module: Any) -> Iterator[None]:
 
 def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
-        return outputs.float()
+        return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
     if isinstance(outputs, dict):
         return {name: _to_float32(module, inputs, part) for name, part in outputs.items()}
     return type(outputs)(_to_float32(module, inputs, part) for part in outputs)

@@ -12,16 +12,18 @@ from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2
+from torchvision.models import detection, mobilenet_v2, mobilenet_v3_large
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteHead
-from torchvision.ops.misc import Conv2dNormActivation
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 __all__ = ["NETWORKS", "Network"]
 
-_IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-_C4 = 14  # the block of MobileNetV2 that goes from stride 16 to 32
+_State = Mapping[str, Tensor]
+_VGG_SPLIT = 23  # the fourth pool: SSD looks at what comes before it
+_V2_C4, _V3_C4 = 14, 13  # the blocks of the MobileNets that go from stride 16 to 32
 _EXTRA_CHANNELS = (512, 256, 256, 128)  # torchvision's SSDLite
 
 
@@ -29,36 +31,96 @@ _EXTRA_CHANNELS = (512, 256, 256, 128)  # torchvision's SSDLite
 class Network:
     """How a detector is built, and how its body is named in a file of backbone weights."""
 
-    build: Callable[[int, int], nn.Module]
-    """From the number of outputs (the background included) and the image's side in pixels."""
+    build: Callable[[int, int, _State], nn.Module]
+    """From the number of outputs (the background included), the image's side in pixels and the tensors that will
+    be loaded, empty where there are none: some have a variant for them."""
     body: Callable[[str], str | None]
     """The backbone's own name of one of the detector's tensors; None for tensors that are no part of it."""
     softmax: bool = True
     """Whether scores compete with a background; focal ones are sigmoids of their own."""
 
 
+def _ssd300_vgg16(outputs: int, size_px: int, state: _State) -> nn.Module:
+    detector: Any = detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=outputs)
+    if size_px != 300:  # the steps of its anchors are in pixels of 300; without them they follow the maps
+        detector.anchor_generator.steps = None
+        mean, std = detector.transform.image_mean, detector.transform.image_std
+        size = (size_px, size_px)
+        detector.transform = GeneralizedRCNNTransform(size_px, size_px, mean, std, size_divisible=1, fixed_size=size)
+    built: nn.Module = detector
+    return built
+
+
+def _ssdlite(
+    features: nn.Sequential, c4: int, inside: str, outputs: int, size_px: int, mean: list[float], std: list[float]
+) -> nn.Module:
+    """SSDLite on any MobileNet, with the settings of torchvision's."""
+    backbone = _SSDLiteFeatures(features, c4, inside)
+    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
+    head = SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), outputs, _norm_layer)
+    settings: Any = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
+    detector: nn.Module = SSD(
+        backbone, anchors, (size_px, size_px), outputs, head=head, image_mean=mean, image_std=std, **settings
+    )
+    # Autograd keeps a copy of the input for these in place: one pass over memory more, 15 % of a training step.
+    for layer in detector.modules():
+        if isinstance(layer, (nn.ReLU6, nn.Hardswish)):
+            layer.inplace = False
+    return detector
+
+
+def _ssdlite_mobilenet_v2(outputs: int, size_px: int, state: _State) -> nn.Module:
+    features: nn.Sequential = mobilenet_v2(weights=None).features
+    return _ssdlite(features, _V2_C4, "conv", outputs, size_px, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def _ssdlite320_mobilenet_v3_large(outputs: int, size_px: int, state: _State) -> nn.Module:
+    # torchvision halves the last blocks where it starts from nothing; ImageNet's weights, and detectors that
+    # started from them, have them whole: 960 channels.
+    last = ("16.0.weight", "backbone.features.1.3.0.weight")
+    whole = any(name.endswith(last) and len(tensor) == 960 for name, tensor in state.items())
+    network = mobilenet_v3_large(weights=None, norm_layer=_norm_layer, reduced_tail=not whole)
+    _small_normal(network)
+    half = [0.5, 0.5, 0.5]
+    return _ssdlite(network.features, _V3_C4, "block", outputs, size_px, half, half)
+
+
+def _pyramid(name: str) -> Callable[[int, int, _State], nn.Module]:
+    """One of torchvision's detectors on a feature pyramid."""
+
+    def build(outputs: int, size_px: int, state: _State) -> nn.Module:
+        detector: Any = getattr(detection, name)(
+            weights=None, weights_backbone=None, num_classes=outputs, min_size=size_px, max_size=size_px
+        )
+        learns = any(key.startswith("backbone.body.") and key.endswith("num_batches_tracked") for key in state)
+        if state and not learns:  # torchvision freezes the statistics of a pretrained body: batches are small
+            _freeze_batch_norm(detector.backbone.body)
+        built: nn.Module = detector
+        return built
+
+    return build
+
+
 class _SSDLiteFeatures(nn.Module):
     """The maps SSDLite looks at: C4's expansion, the last features, then four smaller ones.
 
-    Sandler et al. 2018, section 6.2; torchvision has it for MobileNetV3 alone.
+    Sandler et al. 2018, section 6.2. Layers are named as in torchvision's, which is for MobileNetV3 alone.
     """
 
-    def __init__(self, features: nn.Sequential, norm_layer: Callable[..., nn.Module]) -> None:
+    def __init__(self, features: nn.Sequential, c4: int, inside: str) -> None:
         super().__init__()
-        c4: Any = features[_C4]
+        block: Any = getattr(features[c4], inside)
+        last: Any = features[-1]
         self.features = nn.ModuleList(
             [
-                nn.Sequential(*features[:_C4], c4.conv[0]),
-                nn.Sequential(c4.conv[1:], *features[_C4 + 1 :]),
+                nn.Sequential(*features[:c4], block[0]),
+                nn.Sequential(block[1:], *features[c4 + 1 :]),
             ]
         )
-        last: Any = features[-1]
         channels = [last.out_channels, *_EXTRA_CHANNELS]
-        self.extra = nn.ModuleList(_extra_block(narrow, wide, norm_layer) for narrow, wide in pairwise(channels))
-        self.out_channels = [c4.conv[0].out_channels, *channels]
-        for layer in self.extra.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.03)
+        self.extra = nn.ModuleList(_extra_block(before, after) for before, after in pairwise(channels))
+        self.out_channels = [block[0].out_channels, *channels]
+        _small_normal(self.extra)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = OrderedDict()
@@ -68,8 +130,11 @@ class _SSDLiteFeatures(nn.Module):
         return maps
 
 
-def _extra_block(inputs: int, outputs: int, norm_layer: Callable[..., nn.Module]) -> nn.Sequential:
-    layer = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.ReLU6)
+_norm_layer = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+
+
+def _extra_block(inputs: int, outputs: int) -> nn.Sequential:
+    layer = partial(Conv2dNormActivation, norm_layer=_norm_layer, activation_layer=nn.ReLU6)
     middle = outputs // 2
     return nn.Sequential(
         layer(inputs, middle, kernel_size=1),
@@ -78,22 +143,30 @@ def _extra_block(inputs: int, outputs: int, norm_layer: Callable[..., nn.Module]
     )
 
 
-def _ssdlite_mobilenet_v2(outputs: int, size_px: int) -> nn.Module:
-    norm_layer = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
-    backbone = _SSDLiteFeatures(mobilenet_v2(weights=None).features, norm_layer)
-    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
-    head = SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), outputs, norm_layer)
-    settings: Any = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
-    detector: nn.Module = SSD(backbone, anchors, (size_px, size_px), outputs, head=head, **_IMAGENET, **settings)
-    _relu6_copies(detector)
-    return detector
-
-
-def _relu6_copies(module: nn.Module) -> None:
-    """Not in place: autograd keeps a copy of the input for an in-place one, a pass over memory more (15 % of a step)."""
+def _small_normal(module: nn.Module) -> None:
     for layer in module.modules():
-        if isinstance(layer, nn.ReLU6):
-            layer.inplace = False
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.03)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _freeze_batch_norm(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, FrozenBatchNorm2d(child.num_features, eps=child.eps))
+        else:
+            _freeze_batch_norm(child)
+
+
+def _vgg_body(name: str) -> str | None:
+    """VGG's list of features, which SSD cuts before the fourth pool; its own layers follow the fifth group."""
+    parts = name.split(".")
+    if parts[:2] == ["backbone", "features"]:
+        return ".".join(parts[2:])
+    if parts[:3] == ["backbone", "extra", "0"] and parts[4] in ("weight", "bias"):
+        return ".".join([str(_VGG_SPLIT + int(parts[3])), *parts[4:]])
+    return None
 
 
 def _split_body(c4: int, inside: str) -> Callable[[str], str | None]:
@@ -113,6 +186,17 @@ def _split_body(c4: int, inside: str) -> Callable[[str], str | None]:
     return body
 
 
+def _pyramid_body(name: str) -> str | None:
+    """The body below a feature pyramid has the names of the plain network."""
+    return name.removeprefix("backbone.body.") if name.startswith("backbone.body.") else None
+
+
 NETWORKS: Mapping[str, Network] = {
-    "ssdlite_mobilenet_v2": Network(_ssdlite_mobilenet_v2, _split_body(_C4, "conv")),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Network(_pyramid("fasterrcnn_mobilenet_v3_large_320_fpn"), _pyramid_body),
+    "fasterrcnn_resnet50_fpn": Network(_pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body),
+    "fcos_resnet50_fpn": Network(_pyramid("fcos_resnet50_fpn"), _pyramid_body, softmax=False),
+    "retinanet_resnet50_fpn": Network(_pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False),
+    "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body),
+    "ssdlite320_mobilenet_v3_large": Network(_ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")),
+    "ssdlite_mobilenet_v2": Network(_ssdlite_mobilenet_v2, _split_body(_V2_C4, "conv")),
 }

@@ -28,10 +28,10 @@ def build_with_weights(network: Network, path: Path | None, outputs: int, size_p
         DataError: no such file, or it holds neither this detector nor its backbone; the first tensor that does
             not fit is named.
     """
-    module = network.build(outputs, size_px)
     if path is None:
-        return module, outputs, "nothing"
+        return network.build(outputs, size_px, {}), outputs, "nothing"
     state = read_weights(path)
+    module = network.build(outputs, size_px, state)
     own = module.state_dict()
     name = next(name for name in _CLASSIFIERS if name in own)
     if name in state:
@@ -40,7 +40,7 @@ def build_with_weights(network: Network, path: Path | None, outputs: int, size_p
             if told != int(told) or told < 1:
                 raise _misfit(path, name, state[name], own[name])
             outputs = int(told)
-            module = network.build(outputs, size_px)
+            module = network.build(outputs, size_px, state)
         _load(module, state, path)
         found = "detector"
     else:
@@ -78,7 +78,7 @@ def _load(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
             raise DataError(f"target.weights: expected every tensor of the detector, got {path} without {name!r}")
         if state[name].shape != tensor.shape:
             raise _misfit(path, name, state[name], tensor)
-    spare = next((name for name in state if name not in own), None)
+    spare = next((n for n in state if n not in own and not n.endswith("num_batches_tracked")), None)
     if spare is not None:
         raise DataError(
             f"target.weights: expected the tensors of the detector alone, got {path} with {spare!r} as well; "

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from terse.config import Component, Count, InputPath
+from terse.config import Component, Count, InputPath, Paper
 from terse.registry import register
 
-__all__ = ["SSDLiteMobileNetV2"]
+__all__ = [
+    "SSD300VGG16",
+    "FCOSResNet50FPN",
+    "FasterRCNNMobileNetV3Large320FPN",
+    "FasterRCNNResNet50FPN",
+    "RetinaNetResNet50FPN",
+    "SSDLite320MobileNetV3Large",
+    "SSDLiteMobileNetV2",
+]
 
 
 class _Detector(Component):
     family = "target"
+    task: ClassVar[str] = "detection"
     weights: InputPath | None = None
     """Tensors of a whole detector, or of its backbone alone; the log says which it was. None starts from nothing."""
     image_size_px: Count | None = None
@@ -43,9 +52,55 @@ class _Detector(Component):
         return DetectorTarget(module, classes, columns, self.lambda_box, found)
 
 
+@register("target", "ssd300_vgg16")
+class SSD300VGG16(_Detector):
+    """SSD on VGG-16 (Liu et al. 2016): the paper's person detector (4.2)."""
+
+    kind: Literal["ssd300_vgg16"] = "ssd300_vgg16"
+    image_size_px: Annotated[int, Field(ge=272), Paper(300)] | None = 300
+    """Side the detector resizes images to; below 272 its last maps are empty. Null takes the canvas."""
+
+
+@register("target", "ssdlite320_mobilenet_v3_large")
+class SSDLite320MobileNetV3Large(_Detector):
+    """SSDLite on MobileNetV3 (Howard et al. 2019)."""
+
+    kind: Literal["ssdlite320_mobilenet_v3_large"] = "ssdlite320_mobilenet_v3_large"
+    image_size_px: Count | None = 320
+
+
 @register("target", "ssdlite_mobilenet_v2")
 class SSDLiteMobileNetV2(_Detector):
     """SSDLite on MobileNetV2 (Sandler et al. 2018): the one to train on a CPU."""
 
     kind: Literal["ssdlite_mobilenet_v2"] = "ssdlite_mobilenet_v2"
     image_size_px: Count | None = 320
+
+
+@register("target", "fasterrcnn_resnet50_fpn")
+class FasterRCNNResNet50FPN(_Detector):
+    """Faster R-CNN on ResNet-50 (Ren et al. 2015, Lin et al. 2017): the paper's detector of kitchen objects (4.3)."""
+
+    kind: Literal["fasterrcnn_resnet50_fpn"] = "fasterrcnn_resnet50_fpn"
+
+
+@register("target", "fasterrcnn_mobilenet_v3_large_320_fpn")
+class FasterRCNNMobileNetV3Large320FPN(_Detector):
+    """Faster R-CNN on MobileNetV3, few proposals, small images."""
+
+    kind: Literal["fasterrcnn_mobilenet_v3_large_320_fpn"] = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    image_size_px: Count | None = 320
+
+
+@register("target", "retinanet_resnet50_fpn")
+class RetinaNetResNet50FPN(_Detector):
+    """RetinaNet on ResNet-50 (Lin et al. 2017); its scores are not calibrated: hardness by quantile."""
+
+    kind: Literal["retinanet_resnet50_fpn"] = "retinanet_resnet50_fpn"
+
+
+@register("target", "fcos_resnet50_fpn")
+class FCOSResNet50FPN(_Detector):
+    """FCOS on ResNet-50 (Tian et al. 2019), without anchors; its scores are not calibrated: hardness by quantile."""
+
+    kind: Literal["fcos_resnet50_fpn"] = "fcos_resnet50_fpn"
