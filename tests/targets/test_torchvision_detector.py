@@ -7,10 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.models import mobilenet_v2
 
-from terse.errors import DataError, RecipeError
-from terse.targets.detector_labels import columns_of_classes
 from terse.targets.torchvision_detector import SSDLiteMobileNetV2
-from terse.types import Truth
 
 SIZE = 96
 

@@ -56,7 +56,7 @@ class UserConfig(Component):
         if isinstance(made, Target):
             return made
         if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
-            from terse.targets.torchvision_detector import wrap_detector
+            from terse.targets.detector_target import wrap_detector
 
             return wrap_detector(module, classes, canvas_px, labels=self.labels)
         return ClassificationTarget(module, classes)
