@@ -7,6 +7,7 @@ fields are in `recipe.py`.
 from __future__ import annotations
 
 import io
+import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,9 @@ class _Typed(str):
 def _resolve(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
-    path = Path(value).expanduser()
+    path = Path(os.path.expandvars(value)).expanduser()
+    if "$" in str(path):
+        raise ValueError(f"expected the environment variable in {value} to be set, got none of that name")
     folder = None if isinstance(value, _Typed) else (info.context or {}).get("folder")
     return path if path.is_absolute() else Path(folder or Path.cwd()) / path
 
@@ -88,15 +91,19 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-def component(family: str) -> Any:
+def component(family: str, *, or_fraction: bool = False) -> Any:
     """The annotation of a field that holds a component of a family, picked by `kind` or by its tag key.
 
     `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the first key that names a kind
-    is it. A bare word is a kind without settings.
+    is it. A bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
     """
 
     def pick(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Config) or value is None:
+            return value
+        if or_fraction and isinstance(value, int | float):
+            if not 0 < value < 1:
+                raise ValueError(f"expected a source or a fraction between 0 and 1, got {value}")
             return value
         if isinstance(value, str):
             value = {"kind": value}
@@ -105,7 +112,8 @@ def component(family: str) -> Any:
         model = registry.lookup(family, kind_of(family, value))
         return model.model_validate({**value, "kind": kind_of(family, value)}, context=info.context)  # type: ignore[attr-defined]
 
-    return Annotated[SerializeAsAny[Config], BeforeValidator(pick), _Family(family)]
+    held = SerializeAsAny[Config] | float if or_fraction else SerializeAsAny[Config]
+    return Annotated[held, BeforeValidator(pick), _Family(family)]
 
 
 class _Family:
@@ -192,12 +200,11 @@ def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, An
     are kept: `synthesis.kind=random` need not unset the learned arm's settings.
     """
     joined = dict(base)
-    for key, value in above.items():
+    for key, item in above.items():
         old = joined.get(key)
         field = model.model_fields.get(key)
         family = next((m.name for m in field.metadata if isinstance(m, _Family)), None) if field else None
-        if family and isinstance(value, str):
-            value = {"kind": value}
+        value = {"kind": item} if family and isinstance(item, str) else item
         if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
             joined[key] = value
         elif family:
@@ -271,7 +278,7 @@ _RULES = {
 
 def _messages(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        path = [str(part) for part in item["loc"]]
+        path = [str(part) for part in item["loc"] if not _internal(str(part))]
         owner, field = _field(model, data, path)
         where = ".".join(path) or "recipe"
         kind = item["type"]
@@ -294,6 +301,11 @@ def _messages(model: type[BaseModel], data: Mapping[str, Any], error: Validation
             hint = f"; {field.default} is the default"
         got = "nothing" if kind == "missing" else repr(item["input"])
         yield f"{where}: expected {rule}, got {got}{hint}"
+
+
+def _internal(part: str) -> bool:
+    """A name of pydantic's own in a location, that the user never typed."""
+    return part == "float" or "[" in part or part == "Config"
 
 
 def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type[BaseModel] | None, Any]:

@@ -73,6 +73,10 @@ class PhaseConfig(Config):
     """Real images in an epoch for each synthetic one; `all` is all of them (paper 4.1), 1 is its photographs'."""
     steps: Count | None = None
     """Exactly so many steps in the place of epochs: what equal budgets need."""
+    augment: bool = False
+    """Flip and crop at random, real and synthetic images alike."""
+    evaluate_every: Count | None = None
+    """Epochs between measurements on the validation images, for a curve; None measures at the end only."""
 
 
 class PoolConfig(Config):
@@ -166,9 +170,9 @@ class Recipe(Config):
     foregrounds: component("source") | None = None  # type: ignore[valid-type]
     backgrounds: component("source") | None = None  # type: ignore[valid-type]
     train: component("source") | None = None  # type: ignore[valid-type]
-    val: component("source") | Annotated[float, Field(gt=0, lt=1)] | None = None  # type: ignore[valid-type]
+    val: component("source", or_fraction=True) | None = None  # type: ignore[valid-type]
     """A source, or the fraction of train that is held out."""
-    test: component("source") | Annotated[float, Field(gt=0, lt=1)] | None = None  # type: ignore[valid-type]
+    test: component("source", or_fraction=True) | None = None  # type: ignore[valid-type]
     """What proves the model; val only chooses it."""
     classes: tuple[str, ...] | None = None
     """The task's classes, in the order of the labels; None takes the foregrounds'."""

@@ -14,10 +14,14 @@ from terse.config import read_yaml
 from terse.errors import RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
+from terse.sources.annotations import Annotations
+from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.digit_banks import InMemoryData
 from terse.synthesis.proposers import Context
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import write_atomically
-from terse.training.cycle import measure, run_cycles
+from terse.training.cycle import run_cycles
+from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
@@ -141,9 +145,44 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
 
 
 def _material(recipe: Recipe) -> Any:
-    if recipe.data is None:
-        raise RecipeError("data: expected a source of images, got nothing; see `terse recipes`")
-    return recipe.data.build()
+    if recipe.data is not None:
+        return recipe.data.build()
+    missing = [name for name in ("foregrounds", "backgrounds", "train") if getattr(recipe, name) is None]
+    if missing:
+        raise RecipeError(
+            f"{missing[0]}: expected a source of images, got nothing; see `terse recipes` or `terse init`"
+        )
+    return _photographs(recipe)
+
+
+def _photographs(recipe: Recipe) -> InMemoryData:
+    """Banks and splits of photographs; no foreground comes from an image that judges the model."""
+    assert recipe.train is not None  # `_material` has seen to these three
+    assert recipe.foregrounds is not None
+    assert recipe.backgrounds is not None
+    train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
+    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, recipe.seed)
+    test, train = _held_out(recipe.test, train, recipe.seed + 1) if recipe.test is not None else (val, train)
+    foregrounds = foregrounds.without_images_of(val, test)
+    train = train.without_images_of(val, test)
+    classes = recipe.classes or foregrounds.classes
+    side, workers = recipe.canvas_px, recipe.runtime.workers
+    return InMemoryData(
+        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
+        backgrounds=PhotoBackgrounds(recipe.backgrounds.build(), classes, canvas_px=side, workers=workers),
+        train=PhotoImages(train, classes, canvas_px=side, workers=workers),
+        val=PhotoImages(val, classes, canvas_px=side, workers=workers),
+        test=PhotoImages(test, classes, canvas_px=side, workers=workers),
+        classes=tuple(classes),
+    )
+
+
+def _held_out(what: Any, train: Annotations, seed: int) -> tuple[Annotations, Annotations]:
+    """A split of its own, or a fraction of train; and what is left to train on."""
+    if isinstance(what, float):
+        held, rest = train.split(what, seed)
+        return held, rest
+    return what.build(), train
 
 
 def _device(name: str) -> str:

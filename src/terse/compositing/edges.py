@@ -32,7 +32,7 @@ def binary_edges(alpha: Float[Tensor, "b 1 h w"], blur_sigma_px: float) -> Float
 
     Source: paper A.2, Custom Spatial Transformer; the threshold and the gradient are ours.
     """
-    binary: Tensor = _StraightThrough.apply(alpha)  # type: ignore[no-untyped-call]
+    binary: Tensor = _StraightThrough.apply(alpha)
     if blur_sigma_px == 0:
         return binary
     kernel = gaussian_kernel(blur_sigma_px).to(alpha)

@@ -14,8 +14,6 @@ class _BlindConfig(Component):
     family = "synthesis"
     batch_size: Count = 256
     """Composites looked at together in the harvest."""
-    discriminator: Literal[False] = False
-    """Only the learned arm has one."""
 
     def build(self, context: Any) -> Any:
         """The arm."""

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import torch
-
-from terse.evaluation.classification import evaluate_classifier
-from terse.protocols import RealImages, Target
 from terse.training.harvest import harvest_phase
+from terse.training.measure import measure
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
 
-__all__ = ["measure", "primary_metric", "run_cycles"]
+__all__ = ["primary_metric", "run_cycles"]
 
 _SAMPLE = 256
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
@@ -49,18 +46,6 @@ def run_cycles(session: Session) -> dict[str, Any]:
 def primary_metric(task: str) -> str:
     """`accuracy` for classifiers, `ap50` for detectors."""
     return "accuracy" if task == "classification" else "ap50"
-
-
-def measure(task: str, target: Target, images: RealImages, device: torch.device) -> dict[str, float]:
-    """The task's figures of a target on real images.
-
-    Source: paper 4.1 (accuracy), 4.2 (AP at several IoUs).
-    """
-    if task == "classification":
-        return evaluate_classifier(target, images, device=device)
-    from terse.evaluation.detection import evaluate_detector
-
-    return evaluate_detector(target, images, device=device)
 
 
 def _evaluate(session: Session, cycle: int) -> None:

@@ -13,7 +13,9 @@ from terse.objectives import synthesizer_loss
 from terse.protocols import RealImages
 from terse.recipe import OptimizerConfig, PhaseConfig
 from terse.synthesis.proposers import LearnedProposer, draw_pairs
+from terse.training.augment import flip_and_crop
 from terse.training.harvest import Harvest
+from terse.training.measure import measure
 from terse.training.pool_images import PoolImages
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
@@ -124,9 +126,11 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     optimizer = session.optimizer("target", target.module, _maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     for step in range(first, plan.steps):
-        reseed(session.recipe.seed, cycle, phase, step)
+        generator = reseed(session.recipe.seed, cycle, phase, step)
         _set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)
         images, truth = _fetch(session.players.train, pool, plan.batch(step))
+        if settings.augment:
+            images, truth = flip_and_crop(images, truth, generator)
         with session.autocast():
             loss = target.train_loss(images.to(device), truth.to(device))
         session.check_finite("target", loss)
@@ -138,8 +142,18 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
             session.costs.target_backwards += truth.batch_size
+        if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
+            _curve_point(session, cycle, step + 1)
         session.tick(loss=float(loss.detach()))
     session.leave()
+
+
+def _curve_point(session: Session, cycle: int, step: int) -> None:
+    """Measure inside a phase; the target's next step does not depend on it."""
+    with session.autocast():
+        found = measure(session.recipe.task, session.players.target, session.players.val, session.device)
+    session.facts.setdefault("curve", []).append({"cycle": cycle, "step": step, **found})
+    session.observer.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))
 
 
 class _Plan:
@@ -158,13 +172,13 @@ class _Plan:
         )
         size = self._real_an_epoch + pooled
         self._batch = settings.batch_size
-        self._steps_an_epoch = max(1, math.ceil(size / self._batch)) if size else 0
-        self.steps = settings.steps or settings.epochs * self._steps_an_epoch
+        self.steps_an_epoch = max(1, math.ceil(size / self._batch)) if size else 0
+        self.steps = settings.steps or settings.epochs * self.steps_an_epoch
         self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
     def batch(self, step: int) -> Int64[np.ndarray, " b"]:
         """Numbers below the count of real images are real, the rest pooled."""
-        epoch, within = divmod(step, self._steps_an_epoch)
+        epoch, within = divmod(step, self.steps_an_epoch)
         if epoch != self._epoch:
             rng = array_generator(self._seed, self._cycle, self._phase, epoch)
             real = _sample(rng, self._real, self._real_an_epoch)

@@ -1,0 +1,56 @@
+"""The target's training augmentation: flips and crops, alike for real and synthetic images."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from terse.compositing.warp import affine_grid
+from terse.types import Truth
+
+__all__ = ["flip_and_crop"]
+
+_SMALLEST = 0.5  # side of a crop over the image's
+_KEPT = 0.3  # share of a box's area that must stay in the crop for the object to count
+
+
+def flip_and_crop(
+    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    """Mirror half of the images and cut half of them to a random part, resized back.
+
+    An object of which less than 30 % is left in its crop is ignored.
+
+    Source: ours; the paper trains SSD with its own augmentation (Liu et al. 2016), of which these are the
+    two that matter most.
+    """
+    batch, _, height, width = images.shape
+    unit = torch.rand(5, batch, generator=generator)
+    side = torch.where(unit[0] < 0.5, _SMALLEST + (1 - _SMALLEST) * unit[1], 1.0)
+    left, top = unit[2] * (1 - side), unit[3] * (1 - side)
+    mirror = torch.where(unit[4] < 0.5, -1.0, 1.0)
+    zero = torch.zeros(batch)
+    matrix = torch.stack(
+        [
+            torch.stack([mirror * side, zero, 2 * left + side - 1], dim=-1),
+            torch.stack([zero, side, 2 * top + side - 1], dim=-1),
+        ],
+        dim=1,
+    ).to(images.device)
+    grid = affine_grid(matrix, (height, width))
+    out = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    k = truth.image_index.cpu()
+    scale = torch.tensor([width, height, width, height], dtype=torch.float32)
+    box = truth.boxes_px.cpu() / scale
+    x = (box[:, 0::2] - left[k, None]) / side[k, None]
+    y = (box[:, 1::2] - top[k, None]) / side[k, None]
+    x = torch.where(mirror[k, None] < 0, 1 - x.flip(1), x)
+    whole = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    x, y = x.clamp(0, 1), y.clamp(0, 1)
+    kept = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0]) / whole.clamp(min=1e-9)
+    boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1) * scale
+    ignore = truth.ignore | (kept < _KEPT).to(truth.ignore.device)
+    moved = Truth(
+        truth.labels, boxes.to(truth.boxes_px.device), truth.image_index, truth.pasted, ignore, truth.batch_size
+    )
+    return out, moved
