@@ -4,6 +4,7 @@ EXIF rotation, CMYK, 16 bits, palettes and animations (their first frame) are ha
 pixels by EXIF while its annotations were drawn on the unturned ones: the annotated width and height decide.
 """
 
+import re
 import warnings
 from pathlib import Path
 
@@ -33,8 +34,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
-# MAX_PIXELS is lower than Pillow's own limit, and its refusal is a sentence.
+# MAX_PIXELS is lower than Pillow's own limit, and its refusal is a sentence; a corrupt EXIF beside sound pixels is no news.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # here, because threads that race to load the decoders find some missing
 
 
@@ -129,20 +131,20 @@ def _open(path: Path, name: str) -> Image.Image:
         raise DataError(f"{name}: expected an image file, got nothing at {path}; restore it or leave it out")
     try:
         image = Image.open(path, formats=_FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(_too_large(name, "more")) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        raise DataError(_too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)) from None
     except Exception as error:
         kind = "an empty file" if path.stat().st_size == 0 else f"bytes that no decoder knows ({type(error).__name__})"
         raise DataError(f"{name}: expected an image file, got {kind}; restore it or leave it out") from None
     if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}x{image.height}"
         image.close()
-        raise DataError(_too_large(name, size))
+        raise DataError(_too_large(name, image.width * image.height))
     return image
 
 
-def _too_large(name: str, got: str) -> str:
-    return f"{name}: expected at most {MAX_PIXELS // 1_000_000} megapixels, got {got}; make a smaller copy"
+def _too_large(name: str, pixels: int) -> str:
+    return f"{name}: expected at most {MAX_PIXELS / 1e6:g} megapixels, got {pixels / 1e6:g}; make a smaller copy"
 
 
 def _load(image: Image.Image, name: str) -> None:

@@ -1,0 +1,234 @@
+"""Every kind of file that people call a photograph."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from terse.errors import DataError
+from terse.sources import decode
+from terse.sources.decode import probe, read_alpha, read_rgb, read_values
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file that holds what `write` is given, and its name."""
+
+    def make(image, suffix=".png", **options):
+        path = tmp_path / f"photo{suffix}"
+        if isinstance(image, bytes):
+            path.write_bytes(image)
+        else:
+            image.save(path, **options)
+        return path, path.name
+
+    return make
+
+
+def corners(width=4, height=2):
+    """Four coloured corners, so that a turn shows."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+    return pixels
+
+
+def exif(orientation):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+def error_of(function, *args):
+    with pytest.raises(DataError) as error:
+        function(*args)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_pixels_unless_the_annotations_were_made_without_it(file, orientation):
+    path, name = file(Image.fromarray(corners()), exif=exif(orientation))
+    expected = {
+        1: corners(),
+        2: corners()[:, ::-1],
+        3: corners()[::-1, ::-1],
+        4: corners()[::-1],
+        5: corners().transpose(1, 0, 2),
+        6: np.rot90(corners(), -1),
+        7: np.rot90(corners(), 2).transpose(1, 0, 2),
+        8: np.rot90(corners()),
+    }[orientation]
+    assert probe(path, name) == expected.shape[1::-1]
+    assert np.array_equal(read_rgb(path, name, expected.shape[1::-1]), expected)
+    if orientation >= 5:
+        assert probe(path, name, (4, 2)) == (4, 2)
+        assert np.array_equal(read_rgb(path, name, (4, 2)), corners())
+
+
+def test_a_large_turned_jpeg_may_come_smaller_but_never_below_what_is_asked(file):
+    path, name = file(Image.fromarray(corners(800, 400)), ".jpg", exif=exif(6))
+    assert probe(path, name) == (400, 800)
+    assert read_rgb(path, name, (400, 800), (90, 90)).shape == (200, 100, 3)
+    assert read_rgb(path, name, (400, 800), (399, 100)).shape == (800, 400, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_damaged_exif_is_no_exif(file):
+    path, name = file(Image.fromarray(corners()), ".jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
+    assert probe(path, name) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", ".jpg"), ("P", ".png"), ("P", ".gif"), ("L", ".jpg"), ("1", ".png"), ("LA", ".png"), ("RGBA", ".png")],
+)
+def test_modes_become_rgb(file, mode, suffix):
+    grey = np.full((20, 30, 3), 200, dtype=np.uint8)
+    grey[:, :15] = 0
+    path, name = file(Image.fromarray(grey).convert(mode, dither=Image.Dither.NONE), suffix)
+    pixels = read_rgb(path, name, probe(path, name))
+    assert pixels.shape == (20, 30, 3)
+    assert abs(int(pixels[10, 3].max())) < 8
+    assert pixels[10, 25].min() > 190
+
+
+def test_a_palette_with_transparency_keeps_its_colours(file):
+    image = Image.fromarray(corners()).quantize(4)
+    path, name = file(image, transparency=bytes([0, 255, 255, 255]))
+    assert np.array_equal(read_rgb(path, name, (4, 2)), np.asarray(image.convert("RGB")))
+    assert read_alpha(path, name).min() == 0
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_their_upper_eight(file, suffix):
+    path, name = file(Image.fromarray(np.array([[0, 255, 256, 65535]], dtype=np.uint16)), suffix)
+    assert read_rgb(path, name, (4, 1))[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
+def test_sixteen_bit_colour_is_read(file):
+    import cv2
+
+    deep = np.full((3, 5, 3), (65535, 256 * 40, 0), dtype=np.uint16)  # OpenCV's order: blue first
+    path, name = file(cv2.imencode(".png", deep)[1].tobytes())
+    assert read_rgb(path, name, (5, 3))[0, 0].tolist() == [0, 40, 255]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_of_an_animation_the_first_frame_is_read(file, suffix):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    path, name = file(
+        frames[0], suffix, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == ".webp" else {})
+    )
+    assert read_rgb(path, name, probe(path, name))[3, 3].tolist() == [255, 0, 0]
+
+
+def test_one_pixel_is_an_image(file):
+    path, name = file(Image.new("RGB", (1, 1), (9, 8, 7)))
+    assert probe(path, name) == (1, 1)
+    assert read_rgb(path, name, (1, 1)).tolist() == [[[9, 8, 7]]]
+
+
+def huge_png(side):
+    """A PNG that says it is huge; nobody may try to decode it."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("warned", ["error", "ignore"])
+@pytest.mark.parametrize(("side", "got"), [(9_000, "81"), (10_000, "100"), (30_000, "900")])
+def test_a_hundred_megapixels_are_refused_before_decoding(file, side, got, warned):
+    path, name = file(huge_png(side))
+    with warnings.catch_warnings():
+        warnings.simplefilter(warned, Image.DecompressionBombWarning)
+        assert error_of(probe, path, name) == (
+            f"photo.png: expected at most 64 megapixels, got {got}; make a smaller copy"
+        )
+
+
+def test_the_limit_itself_is_allowed(file, monkeypatch):
+    monkeypatch.setattr(decode, "MAX_PIXELS", 8)
+    path, name = file(Image.fromarray(corners()))
+    assert probe(path, name) == (4, 2)
+
+
+def jpeg(width=64, height=48):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_a_file_that_is_cut_short_is_refused(file):
+    path, name = file(jpeg()[:-500], ".jpg")
+    assert error_of(probe, path, name) == (
+        "photo.jpg: expected a whole image, got one that is cut short or damaged (OSError); restore it or leave it out"
+    )
+
+
+def test_bytes_after_the_end_do_not_matter(file):
+    path, name = file(jpeg() + bytes(3000), ".jpg")
+    assert probe(path, name) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"", "an empty file"),
+        (b"<html>not found</html>", "bytes that no decoder knows (UnidentifiedImageError)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "bytes that no decoder knows (UnidentifiedImageError)"),
+    ],
+)
+def test_what_is_no_image_is_refused(file, content, got):
+    path, name = file(content, ".jpg")
+    assert error_of(probe, path, name) == f"photo.jpg: expected an image file, got {got}; restore it or leave it out"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert error_of(probe, tmp_path / "x.png", "x.png") == (
+        f"x.png: expected an image file, got nothing at {tmp_path / 'x.png'}; restore it or leave it out"
+    )
+
+
+def test_another_size_than_annotated_is_refused(file):
+    path, name = file(Image.fromarray(corners()))
+    assert error_of(probe, path, name, (5, 2)) == (
+        "photo.png: expected the annotated size 5x2, got 4x2; the annotations belong to another copy of this image"
+    )
+
+
+def test_floating_point_pixels_are_refused(file):
+    path, name = file(Image.fromarray(np.zeros((2, 3), dtype=np.float32)), ".tif")
+    assert error_of(read_rgb, path, name, (3, 2)) == (
+        "photo.tif: expected integer pixels, got floating-point ones; save it with 8 or 16 bits"
+    )
+
+
+def test_alpha_is_read_and_missed(file):
+    pixels = np.dstack([corners(), np.array([[0, 9, 200, 255]] * 2, dtype=np.uint8)])
+    path, name = file(Image.fromarray(pixels))
+    assert np.array_equal(read_alpha(path, name), pixels[..., 3])
+    path, name = file(Image.fromarray(corners()))
+    assert error_of(read_alpha, path, name) == (
+        "photo.png: expected an alpha channel that cuts the object out, got mode RGB; "
+        "save it as an RGBA PNG, or put a mask file beside it"
+    )
+
+
+def test_mask_files_give_their_numbers(file):
+    numbers = np.array([[0, 1, 2, 255]], dtype=np.uint8)
+    image = Image.fromarray(numbers)
+    assert np.array_equal(read_values(*file(image)), numbers)
+    image.putpalette(list(range(256)) * 3)
+    assert image.mode == "P"
+    assert np.array_equal(read_values(*file(image)), numbers)
+    assert read_values(*file(b"P4\n4 1\n\x60", ".pbm")).tolist() == [[255, 0, 0, 255]]  # in a PBM, 1 is black
+    assert error_of(read_values, *file(Image.fromarray(corners()))) == (
+        "photo.png: expected a mask with one number a pixel (palette, grey or black and white), got mode RGB; "
+        "save it as an 8-bit PNG"
+    )

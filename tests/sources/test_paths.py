@@ -1,0 +1,100 @@
+"""Nothing outside a data set's folder is ever read."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terse.errors import DataError
+from terse.sources.paths import existing_file, existing_folder, image_files, inside
+
+
+def error_of(function, *args):
+    with pytest.raises(DataError) as error:
+        function(*args)
+    return str(error.value)
+
+
+def test_paths_inside_are_made_plain(tmp_path):
+    assert inside(tmp_path, "a.jpg", "x") == "a.jpg"
+    assert inside(tmp_path, "b/../c//d.jpg", "x") == "c/d.jpg"
+    assert inside(tmp_path, "..a/b..jpg", "x") == "..a/b..jpg"
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "b/../../a.jpg", ".."])
+def test_climbing_out_is_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f.json: images[3].file_name") == (
+        f"f.json: images[3].file_name: expected a path inside {tmp_path}, got {name!r}; move the file into the folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "C:\\photos\\a.jpg", "c:a.jpg", "\\\\server\\a.jpg", "\\a.jpg"])
+def test_absolute_paths_are_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f") == (
+        f"f: expected a path inside {tmp_path}, got the absolute {name!r}; make it relative"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a\0.jpg"])
+def test_what_is_no_name_is_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f") == f"f: expected a file name, got {name!r}; correct it"
+
+
+def test_links_that_lead_out_are_refused_and_others_are_not(tmp_path):
+    root, other = tmp_path / "root", tmp_path / "other"
+    root.mkdir()
+    other.mkdir()
+    (other / "secret.jpg").touch()
+    (root / "own.jpg").touch()
+    (root / "near.jpg").symlink_to("own.jpg")
+    (root / "far.jpg").symlink_to(other / "secret.jpg")
+    (root / "folder").symlink_to(other)
+    assert inside(root, "near.jpg", "f") == "near.jpg"
+    for name, real in (("far.jpg", other / "secret.jpg"), ("folder/secret.jpg", other / "secret.jpg")):
+        assert error_of(inside, root, name, "f") == (
+            f"f: expected a path inside {root}, got {name!r}, a link to {real}; copy the file into the folder"
+        )
+    assert error_of(list, image_files(root)) == (
+        f"{root}: expected a path inside {root}, got 'folder', a link to {other}; copy the file into the folder"
+    )
+    (root / "folder").unlink()
+    assert error_of(list, image_files(root)).startswith(f"{root}: expected a path inside {root}, got 'far.jpg', a link")
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", "", "/", "c.jpg", "..."]), max_size=6))
+def test_an_accepted_path_is_inside(parts):
+    root = Path("/nowhere/root")
+    try:
+        name = inside(root, "/".join(parts), "f")
+    except DataError:
+        return
+    assert os.path.normpath(root / name).startswith(str(root))
+    assert ".." not in PurePosixPath(name).parts
+
+
+def test_images_below_a_folder_are_sorted_and_hidden_ones_passed_over(tmp_path):
+    for name in ("b/2.JPG", "b/10.png", "a.webp", "notes.txt", ".hidden.png", ".git/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(image_files(tmp_path)) == ["a.webp", "b/10.png", "b/2.JPG"]
+    assert list(image_files(tmp_path, "b")) == ["b/10.png", "b/2.JPG"]
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    assert existing_file("coco", tmp_path / "file") == tmp_path / "file"
+    assert existing_folder("images", tmp_path) == tmp_path
+    end = "; relative paths start at the recipe's file"
+    assert error_of(existing_file, "coco", tmp_path) == f"coco: expected a file, got a folder at {tmp_path}{end}"
+    assert (
+        error_of(existing_file, "coco", tmp_path / "x")
+        == f"coco: expected a file, got nothing at {tmp_path / 'x'}{end}"
+    )
+    assert error_of(existing_folder, "images", tmp_path / "file") == (
+        f"images: expected a folder, got a file at {tmp_path / 'file'}{end}"
+    )
+    assert error_of(existing_folder, "images", tmp_path / "x") == (
+        f"images: expected a folder, got nothing at {tmp_path / 'x'}{end}"
+    )
