@@ -94,8 +94,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 def component(family: str, *, or_fraction: bool = False) -> Any:
     """The annotation of a field that holds a component of a family, picked by `kind` or by its tag key.
 
-    `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the first key that names a kind
-    is it. A bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
+`{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the key that names a kind is it. A
+    bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
     """
 
     def pick(value: Any, info: ValidationInfo) -> Any:
@@ -124,13 +124,17 @@ class _Family:
 
 
 def kind_of(family: str, value: Mapping[str, Any]) -> str:
-    """The kind a mapping asks for: its `kind`, else the first key that names one.
+    """The kind a mapping asks for: its `kind`, else the key that names one.
+
+    A setting of one kind may bear another's name: in `{images: D, coco: F}` the kind is the one that knows both.
 
     Raises:
         RecipeError: neither is there.
     """
     kinds = registry.kinds(family)
-    kind = value.get("kind") or next((key for key in value if key in kinds), None)
+    named = [key for key in value if key in kinds]
+    knowing = (key for key in named if set(value) <= {"kind", *kinds[key].model_fields})  # type: ignore[attr-defined]
+    kind = value.get("kind") or next(knowing, named[0] if named else None)
     if kind is None:
         keys = ", ".join(map(str, value)) or "no keys"
         raise RecipeError(f"expected kind: one of {', '.join(kinds)}, got {keys}")

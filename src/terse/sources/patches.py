@@ -71,9 +71,9 @@ def cut_patch(
             opacity = np.where(coverage > 0, 255, 0)
     patch = np.zeros((side_px, side_px, 4), dtype=np.uint8)
     top, left = (side_px - out_h) // 2, (side_px - out_w) // 2
-    inside = opacity > 0
-    cut = np.concatenate([np.where(inside, straight, 0), opacity], axis=2)
-    patch[top : top + out_h, left : left + out_w] = np.clip(np.rint(cut), 0, 255).astype(np.uint8)
+    opacity = np.clip(np.rint(opacity), 0, 255)
+    cut = np.concatenate([np.where(opacity > 0, np.clip(np.rint(straight), 0, 255), 0), opacity], axis=2)
+    patch[top : top + out_h, left : left + out_w] = cut.astype(np.uint8)
     return patch
 
 

@@ -1,6 +1,6 @@
 """Which instance of a VOC mask belongs to which box: the recovery of paper A.2."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -30,19 +30,18 @@ def match_instances(
         values: SegmentationObject: 0 is background, 255 void.
         boxes_px: the annotated boxes.
         names: their classes.
-        kinds: SegmentationClass; where it is there, an instance is paired only with boxes of its class.
+        kinds: SegmentationClass; an instance is then paired only with boxes of its class. Other people's data sets
+            number classes in their own way: where a class comes out that no box has, it is passed over.
     """
     pairs: list[tuple[float, int, int]] = []
-    for value in np.unique(values).tolist():
-        if value in (0, _VOID):
-            continue
-        inside = values == value
+    regions = {value: values == value for value in np.unique(values).tolist() if value not in (0, _VOID)}
+    classes = _classes(regions, kinds, names) if kinds is not None and kinds.shape == values.shape else {}
+    for value, inside in regions.items():
         columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
         own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
-        kind = None if kinds is None or kinds.shape != values.shape else _name_of(kinds[inside])
         for i, (name, box) in enumerate(zip(names, boxes_px, strict=True)):
             overlap = _iou(own, box)
-            if overlap > 0 and (kind is None or name not in VOC_CLASSES or kind == name):
+            if overlap > 0 and classes.get(value, name) == name:
                 pairs.append((-overlap, i, value))
     chosen: dict[int, int] = {}
     for _, i, value in sorted(pairs):
@@ -51,10 +50,13 @@ def match_instances(
     return chosen
 
 
-def _name_of(kinds: UInt8[np.ndarray, " n"]) -> str | None:
-    """The class that most of an instance's pixels have."""
-    number = int(np.bincount(kinds).argmax())
-    return VOC_CLASSES[number - 1] if 0 < number <= len(VOC_CLASSES) else None
+def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]) -> dict[int, str]:
+    """The class that most of each instance's pixels have; empty where the numbers are not VOC's."""
+    numbers = {value: int(np.bincount(kinds[inside]).argmax()) for value, inside in regions.items()}
+    if not all(0 < number <= len(VOC_CLASSES) for number in numbers.values()):
+        return {}
+    found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}
+    return found if set(found.values()) <= set(names) else {}
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,0 +1,109 @@
+"""Cut-outs: RGBA images, and photographs with a mask file in the layout of Cut, Paste and Learn."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from terse.errors import DataError
+from terse.sources.bank import PhotoForegrounds
+from terse.sources.cutouts import CutoutsConfig, read_cutouts
+from terse.sources.masks import draw_mask
+
+
+def rgba(path, alpha):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colours = np.full((*alpha.shape, 3), (10, 200, 30), dtype=np.uint8)
+    Image.fromarray(np.dstack([colours, alpha])).save(path)
+
+
+def blob(value=255):
+    alpha = np.zeros((30, 40), dtype=np.uint8)
+    alpha[5:25, 10:20] = value
+    return alpha
+
+
+def skipped(annotations):
+    return [str(item) for item in annotations.skipped]
+
+
+def test_an_rgba_image_is_cut_out_by_its_alpha(tmp_path):
+    rgba(tmp_path / "cup/b.png", blob())
+    rgba(tmp_path / "box/sub/a.png", blob(200))
+    notes = CutoutsConfig(cutouts=tmp_path).build()
+    assert notes.classes == ("box", "cup")
+    assert notes.paths == ("box/sub/a.png", "cup/b.png")
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25]] * 2
+    assert np.array_equal(draw_mask(notes.masks[0], notes.root, (40, 30)), blob(200))
+    cut = PhotoForegrounds(notes, patch_px=40).fetch(np.array([0, 1]))
+    assert cut.labels.tolist() == [0, 1]
+    # Not squashed: a cut-out has no scene around it.
+    assert (cut.alpha[:, 0] > 0).any(dim=1).sum(dim=1).tolist() == [20, 20]
+    assert cut.alpha.amax(dim=(1, 2, 3)).tolist() == pytest.approx([200 / 255, 1.0])
+
+
+def test_soft_edges_stay_soft(tmp_path):
+    alpha = blob()
+    alpha[5:25, 10] = 100
+    rgba(tmp_path / "cup/a.png", alpha)
+    patch = PhotoForegrounds(read_cutouts(tmp_path), patch_px=20).fetch(np.array([0])).alpha[0, 0]
+    assert sorted(set((patch * 255).round().int().flatten().tolist())) == [0, 100, 255]
+
+
+@pytest.mark.parametrize("name", ["cup/NP1.pbm", "cup/NP1.png", "cup/NP1_mask.png"])
+def test_a_photograph_is_cut_out_by_the_mask_file_beside_it(tmp_path, save, name):
+    save(tmp_path / "cup/NP1.jpg")
+    inside = blob() > 0
+    # PBM masks of this layout are black on the object, and Pillow reads black as 0.
+    drawn = ~inside if name.endswith("pbm") else inside
+    Image.fromarray(drawn).save(tmp_path / name)
+    notes = read_cutouts(tmp_path)
+    assert notes.paths == ("cup/NP1.jpg",)
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25]]
+    assert np.array_equal(draw_mask(notes.masks[0], notes.root, (40, 30)) > 0, inside)
+    other = read_cutouts(tmp_path, "light" if name.endswith("pbm") else "dark")
+    assert np.array_equal(draw_mask(other.masks[0], notes.root, (40, 30)) > 0, ~inside)
+
+
+def test_what_cannot_be_cut_out_is_left_out_and_named(tmp_path, save):
+    rgba(tmp_path / "cup/good.png", blob())
+    rgba(tmp_path / "cup/empty.png", blob(0))
+    save(tmp_path / "cup/plain.jpg")
+    save(tmp_path / "cup/small.jpg")
+    Image.fromarray(blob()[:, 1:]).save(tmp_path / "cup/small.png")
+    (tmp_path / "cup/torn.png").write_bytes(b"\x89PNG")
+    Image.fromarray(blob()).save(tmp_path / "cup/alone.pbm.txt", "PNG")
+    notes = read_cutouts(tmp_path)
+    assert notes.paths == ("cup/good.png",)
+    assert sorted(skipped(notes)) == [
+        "cup/empty.png: expected a mask with an object in it, got an empty one; it is left out",
+        (
+            "cup/plain.jpg: expected an alpha channel that cuts the object out, got mode RGB; "
+            "save it as an RGBA PNG, or put a mask file beside it"
+        ),
+        "cup/small.png: expected a mask of its image's size 40x30, got 39x30; export it again",
+        (
+            "cup/torn.png: expected an image file, got bytes that no decoder knows (UnidentifiedImageError); "
+            "restore it or leave it out"
+        ),
+    ]
+
+
+def test_a_folder_without_classes_is_refused(tmp_path, save):
+    save(tmp_path / "a.png")
+    with pytest.raises(DataError) as error:
+        read_cutouts(tmp_path)
+    assert str(error.value) == (
+        f"cutouts: expected a folder for each class, got none in {tmp_path}; move the images into one"
+    )
+
+
+def test_a_link_out_is_refused(tmp_path):
+    rgba(tmp_path / "secret.png", blob())
+    (tmp_path / "set/cup").mkdir(parents=True)
+    (tmp_path / "set/cup/a.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(DataError) as error:
+        read_cutouts(tmp_path / "set")
+    assert str(error.value) == (
+        f"{tmp_path / 'set'}: expected a path inside {tmp_path / 'set'}, got 'cup/a.png', a link to "
+        f"{tmp_path / 'secret.png'}; copy the file into the folder"
+    )
