@@ -1,51 +1,113 @@
 """The mask edges of the paper's custom spatial transformer (A.2)."""
 
+import math
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional
 
-__all__ = ["binary_edges"]
+__all__ = ["binary_edges", "gaussian_weights", "keep_above"]
 
-_KEEP = 1 - 1e-4
-
-
-class _StraightThrough(torch.autograd.Function):
-    """1 where alpha > 1 - 1e-4, else 0; the gradient passes as if nothing had been done."""
-
-    @staticmethod
-    def forward(ctx: Any, alpha: Tensor) -> Tensor:
-        return (alpha > _KEEP).to(alpha.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return grads[0]
+_FULL = 1 - 1e-4
+_LEAST = 0.5
 
 
-def binary_edges(alpha: Float[Tensor, "b 1 h w"], blur_sigma_px: float) -> Float[Tensor, "b 1 h w"]:
-    """Take the interpolated rim off a warped mask, then blur the binary mask.
+def binary_edges(
+    warped: Float[Tensor, "b c h w"], threshold: Float[Tensor, " b"], blur_sigma_px: float
+) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 1 h w"]]:
+    """Take the interpolated rim off a warped cut-out, then blur what is left into its surroundings.
 
-    The paper subtracts 1 - 1e-7 and applies ReLU; that is below float32 noise and leaves holes inside the
-    object, so alpha > 1 - 1e-4 is kept. The gradient is passed straight through the step.
+    What is kept becomes opaque, the rest goes, its colour as well. Blurring spreads the mask over its border;
+    the pixels it then covers anew take the kept colours, spread by the same blur, so that nothing from outside
+    the mask shows. The gradient passes the step as if it were not there, for mask and colour alike.
 
-    Source: paper A.2, Custom Spatial Transformer; the threshold and the gradient are ours.
+    Args:
+        warped: premultiplied colour, alpha last.
+        threshold: alpha above which a pixel is kept (`keep_above`), at least 0.5.
+        blur_sigma_px: of the Gaussian; 0 leaves the mask hard.
+
+    Returns:
+        Premultiplied colour, without channels where `warped` is an alpha alone, and alpha.
+
+    Source: paper A.2, Custom Spatial Transformer; the threshold, the colour of the border and the gradient
+    are ours.
     """
-    binary: Tensor = _StraightThrough.apply(alpha)
-    if blur_sigma_px == 0:
-        return binary
-    kernel = gaussian_kernel(blur_sigma_px).to(alpha)
-    radius = len(kernel) // 2
-    # Zeros beyond the border would let the background shine through wherever it cuts an object.
-    padded = functional.pad(binary, (radius, radius, radius, radius), mode="replicate")
-    rows = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
-    return functional.conv2d(rows, kernel.view(1, 1, -1, 1))
+    premultiplied, alpha = _Edges.apply(warped, threshold, blur_sigma_px)
+    return premultiplied, alpha
 
 
-def gaussian_kernel(sigma_px: float) -> Float[Tensor, " k"]:
-    """A normalised Gaussian over three sigmas to each side."""
-    radius = max(1, round(3 * sigma_px))
-    x = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    weights = torch.exp(-(x**2) / (2 * sigma_px**2))
-    return weights / weights.sum()
+def keep_above(levels: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """The alpha above which a pixel of a warped mask is kept, for masks halved so often before sampling.
+
+    The paper subtracts 1 - 1e-7 and applies ReLU: full alpha alone is kept, which takes half a pixel of the
+    cut-out off its border. 1e-7 is below float32 noise and leaves holes, so it is 1e-4 here. Of a mask that was
+    halved, full alpha would take half of a far wider pixel (at a fifth of the size a quarter of a person goes,
+    limbs first), so the threshold falls to where half a pixel of the cut-out goes at every size.
+
+    Source: paper A.2 at level 0; ours beyond.
+    """
+    return ((1 + torch.exp2(-levels.float())) / 2).clamp(max=_FULL)
+
+
+def gaussian_weights(sigma_px: float) -> list[float]:
+    """The weights of a normalised Gaussian at 0, 1, 2 ... pixels from its centre, over three sigmas.
+
+    Source: ours.
+    """
+    radius = math.ceil(3 * sigma_px)
+    weights = [math.exp(-(x**2) / (2 * sigma_px**2)) for x in range(radius + 1)] if radius else [1.0]
+    total = weights[0] + 2 * sum(weights[1:])
+    return [weight / total for weight in weights]
+
+
+class _Edges(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, warped: Tensor, threshold: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
+        alpha = warped[:, -1:]
+        keep = alpha > threshold.to(alpha)[:, None, None, None]
+        opaque = keep / alpha.clamp(min=_LEAST)
+        kept = warped * opaque
+        weights = gaussian_weights(sigma_px)
+        blurred = _blur(kept, weights)
+        edged = blurred[:, -1:].contiguous()
+        premultiplied = torch.where(keep, kept[:, :-1] * edged, blurred[:, :-1])
+        ctx.weights = weights
+        ctx.save_for_backward(keep, opaque, kept, edged)
+        return premultiplied, edged
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        on_colour, on_alpha = grads
+        keep, opaque, kept, edged = ctx.saved_tensors
+        inside = on_colour * keep
+        through = torch.empty_like(kept)
+        torch.sub(on_colour, inside, out=through[:, :-1])
+        torch.add(on_alpha, (inside * kept[:, :-1]).sum(dim=1, keepdim=True), out=through[:, -1:])
+        grad = _blur(through, ctx.weights)
+        colour = grad[:, :-1].addcmul_(inside, edged)
+        # Colour over alpha, differentiated where it was divided; elsewhere the step is passed straight.
+        divided = opaque + ~keep
+        grad[:, -1:] += (1 - divided) * (colour * kept[:, :-1]).sum(dim=1, keepdim=True)
+        colour *= divided
+        return grad, None, None
+
+
+def _blur(image: Tensor, weights: list[float]) -> Tensor:
+    """Rows, then columns; zero outside.
+
+    Sums of shifted products, because a convolution rounds differently for another size or batch, and a
+    placement must render the same alone, in a batch and in any window. Its own transpose, so it is also
+    its gradient.
+    """
+    for dim in (3, 2):
+        length = image.shape[dim]
+        out = image * weights[0]
+        for shift, weight in enumerate(weights[1:], start=1):
+            if shift >= length:
+                break
+            part = image * weight
+            out.narrow(dim, shift, length - shift).add_(part.narrow(dim, 0, length - shift))
+            out.narrow(dim, 0, length - shift).add_(part.narrow(dim, shift, length - shift))
+        image = out
+    return image

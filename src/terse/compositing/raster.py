@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
-from terse.compositing.raster_blend import Layer, blend_layer
+from terse.compositing.raster_blend import Layer, blend_layer, blurred, straight
 from terse.errors import ShapeError
 
 __all__ = ["Drawn", "Edges", "Sprite", "draw", "draw_mask"]
 
 _MAX_LEVEL = 5
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-_KEEP = int(65535 * (1 - 1e-4))
+_FULL = 1 - 1e-4
 _MARGIN_PX = 8  # room for the widest blend kernel around the object
 
 
@@ -66,12 +66,12 @@ class Sprite:
         return self.levels[0].nbytes * 4 // 3
 
     def level(self, k: int) -> UInt16[np.ndarray, "h w 4"]:
-        """The patch halved k times by 2x2 means, an odd last row or column standing for itself."""
+        """The patch halved k times by 2x2 means, an odd last row or column made even by zeros."""
         while len(self.levels) <= k:
             last = self.levels[-1]
             height, width = last.shape[:2]
             if height % 2 or width % 2:
-                last = cv2.copyMakeBorder(last, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+                last = cv2.copyMakeBorder(last, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
             half = ((width + 1) // 2, (height + 1) // 2)
             self.levels.append(np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA)))
         return self.levels[k]
@@ -106,6 +106,7 @@ def draw(
 
     Args:
         canvas: RGB, contiguous or not.
+        sprite: the cut-out.
         matrix: canvas to patch.
         edges: None blends the warped mask as it is.
         blend: one of `raster_blend.BLENDS`.
@@ -114,7 +115,7 @@ def draw(
     Source: paper 3.1 and A.2; the raster form is ours.
     """
     size = canvas.shape[0], canvas.shape[1]
-    layer = _layer(sprite, matrix, size, edges)
+    layer = _layer(sprite, matrix, size, edges, coloured=blend == "alpha")
     if layer is None:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
     if layer.mask.size:
@@ -127,7 +128,7 @@ def draw_mask(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[i
 
     Source: ours.
     """
-    layer = _layer(sprite, matrix, size_px, edges)
+    layer = _layer(sprite, matrix, size_px, edges, coloured=False)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
 
@@ -161,48 +162,66 @@ def _region(
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
+def _level(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]) -> int:
+    """How often the patch is halved before it is sampled, as `warp.shrink_levels` has it."""
+    m = np.asarray(matrix, np.float64)
+    height, width = sprite.levels[0].shape[:2]
+    determinant = abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])
+    step = math.sqrt(determinant * (height * width) / (size_px[0] * size_px[1]))
+    smallest = max(0, min(height, width).bit_length() - 2)
+    return int(np.clip(np.round(np.log2(max(step, 1e-6))), 0, min(_MAX_LEVEL, smallest)))
+
+
 def _warp(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], region: tuple[int, int, int, int]
+    sprite: Sprite,
+    level: int,
+    matrix: Float[np.ndarray, "2 3"],
+    size_px: tuple[int, int],
+    region: tuple[int, int, int, int],
 ) -> UInt16[np.ndarray, "h w 4"]:
     m = np.asarray(matrix, np.float64)
     height, width = size_px
-    full = sprite.levels[0].shape
-    determinant = abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])
-    step = math.sqrt(determinant * (full[0] * full[1]) / (height * width))
-    smallest = max(0, min(full[0], full[1]).bit_length() - 2)
-    source = sprite.level(int(np.clip(np.round(np.log2(max(step, 1e-6))), 0, min(_MAX_LEVEL, smallest))))
+    patch_height, patch_width = sprite.levels[0].shape[:2]
     # [-1, 1] to pixel centres on both sides, and the region's corner as origin.
-    to_patch = np.diag([source.shape[1] / 2, source.shape[0] / 2])
+    to_patch = np.diag([patch_width / 2, patch_height / 2]) / 2**level
     linear = to_patch @ m[:, :2] @ np.diag([2 / width, 2 / height])
     centre = np.array([region[0] + 0.5, region[1] + 0.5])
     offset = to_patch @ (m[:, 2] + 1 - m[:, :2].sum(axis=1)) + linear @ centre - 0.5
     pixels = np.concatenate([linear, offset[:, None]], axis=1)
     extent = (region[2] - region[0], region[3] - region[1])
-    return np.asarray(cv2.warpAffine(source, pixels, extent, flags=_INVERSE))
+    return np.asarray(cv2.warpAffine(sprite.level(level), pixels, extent, flags=_INVERSE))
 
 
 def _layer(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None
+    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None, *, coloured: bool
 ) -> Layer | None:
     """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more."""
     region = _region(sprite, matrix, size_px)
     if region is None:
         return None
-    whole = _warp(sprite, matrix, size_px, region)
+    level = _level(sprite, matrix, size_px)
+    whole = _warp(sprite, level, matrix, size_px, region)
     left, top, right, bottom = region
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, size_px[1]), min(bottom, size_px[0])
-    threshold = _KEEP if edges is not None and edges.binarise else 32767
-    binary = (np.asarray(cv2.extractChannel(whole, 3)) > threshold).view(np.uint8) * np.uint8(255)
+    binarise = edges is not None and edges.binarise
+    threshold = min(_FULL, (1 + 2.0**-level) / 2) if binarise else 0.5  # as `edges.keep_above` has it
+    binary = (np.asarray(cv2.extractChannel(whole, 3)) > int(65535 * threshold)).view(np.uint8) * np.uint8(255)
     if x0 >= x1 or y0 >= y1:
         nothing = np.zeros((0, 0), np.uint8)
-        return Layer(whole[:0, :0], nothing, nothing, (0, 0), binary, (left, top))
-    # Cut at the border before the blur: like `compose`, which sees nothing beyond it, blurs repeat the border.
-    window = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-    rgba = np.ascontiguousarray(whole[window])
-    alpha = _soft(np.asarray(cv2.extractChannel(rgba, 3)), np.ascontiguousarray(binary[window]), edges)
+        return Layer(whole[:0, :0], nothing, nothing, (0, 0), binary, (left, top), nothing)
+    # The blur sees beyond the canvas: an object does not fade where the border cuts it.
+    sigma = edges.blur_sigma_px if edges is not None and binarise else 0.0
+    reach = math.ceil(3 * sigma)
+    ox0, oy0 = max(x0 - reach, left), max(y0 - reach, top)
+    outer = slice(oy0 - top, y1 + reach - top), slice(ox0 - left, x1 + reach - left)
+    inner = slice(y0 - oy0, y1 - oy0), slice(x0 - ox0, x1 - ox0)
+    rgba, kept = np.ascontiguousarray(whole[outer]), np.ascontiguousarray(binary[outer])
+    alpha = _soft(np.asarray(cv2.extractChannel(rgba, 3)), kept, edges)[inner]
+    spread = blurred(np.asarray(cv2.copyTo(straight(rgba), kept)), sigma)[inner] if sigma and coloured else None
+    rgba, kept, alpha = (np.ascontiguousarray(part) for part in (rgba[inner], kept[inner], alpha))
     mask = np.asarray(cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1])
-    binary[window] = mask
-    return Layer(rgba, alpha, mask, (x0, y0), binary, (left, top))
+    binary[y0 - top : y1 - top, x0 - left : x1 - left] = mask
+    return Layer(rgba, alpha, mask, (x0, y0), binary, (left, top), kept, spread)
 
 
 def _soft(
@@ -212,10 +231,7 @@ def _soft(
         return np.asarray(cv2.convertScaleAbs(warped, alpha=1 / 257))
     if not edges.blur_sigma_px:
         return binary
-    radius = max(1, round(3 * edges.blur_sigma_px))
-    kernel = (2 * radius + 1, 2 * radius + 1)
-    soft = cv2.GaussianBlur(binary.astype(np.float32), kernel, edges.blur_sigma_px, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.copyTo(cv2.convertScaleAbs(soft), (warped > 0).view(np.uint8)))
+    return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), edges.blur_sigma_px)))
 
 
 def _tight(layer: Layer) -> Drawn:

@@ -1,5 +1,6 @@
 """How a warped cut-out goes into a uint8 canvas: the paper's edges and five other blends."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +9,7 @@ from jaxtyping import Float32, UInt8, UInt16
 
 from terse.errors import DataError
 
-__all__ = ["BLENDS", "Layer", "blend_layer"]
+__all__ = ["BLENDS", "Layer", "blend_layer", "blurred", "straight"]
 
 BLENDS = ("alpha", "gaussian", "box", "motion", "none", "poisson")
 _Colour = UInt8[np.ndarray, "h w 3"]
@@ -31,6 +32,8 @@ class Layer:
     origin: tuple[int, int]
     whole: UInt8[np.ndarray, "wh ww"]
     whole_origin: tuple[int, int]
+    kept: UInt8[np.ndarray, "h w"]  # 0 or 255: the mask before the paper's blur
+    spread: UInt8[np.ndarray, "h w 3"] | None = None  # its colour after that blur, premultiplied
 
 
 def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, seed: int) -> None:
@@ -61,11 +64,13 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, se
 
 def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Alpha]:
     """Colour, what it counts, and how much of the canvas it replaces: both are alpha for straight colours."""
+    if blend == "alpha" and layer.spread is not None:
+        return _sharp_inside(layer, layer.kept, layer.spread, layer.alpha)
     if blend == "alpha":
-        return _straight(layer.rgba), layer.alpha, layer.alpha
+        return straight(layer.rgba), layer.alpha, layer.alpha
     if blend == "none":
-        return _straight(layer.rgba), layer.mask, layer.mask
-    object_only = cv2.merge([*cv2.split(cv2.copyTo(_straight(layer.rgba), layer.mask)), layer.mask])
+        return straight(layer.rgba), layer.mask, layer.mask
+    object_only = cv2.merge([*cv2.split(cv2.copyTo(straight(layer.rgba), layer.mask)), layer.mask])
     full = np.full_like(layer.mask, 255)
     if blend == "motion":
         kernel = _line_kernel(seed)
@@ -75,10 +80,23 @@ def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Al
         soft = cv2.blur(object_only, (3, 3), borderType=cv2.BORDER_REPLICATE)
     else:
         soft = cv2.GaussianBlur(object_only, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE)
-    alpha = np.asarray(cv2.extractChannel(soft, 3))
-    # Outside the mask the blur is premultiplied already; inside, the sharp colour goes under the soft alpha.
-    colour = cv2.copyTo(_straight(layer.rgba), layer.mask, cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB))
-    return np.asarray(colour), np.asarray(cv2.copyTo(alpha, layer.mask, full)), alpha
+    spread = np.asarray(cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB))
+    return _sharp_inside(layer, layer.mask, spread, np.asarray(cv2.extractChannel(soft, 3)))
+
+
+def _sharp_inside(layer: Layer, inside: _Alpha, spread: _Colour, alpha: _Alpha) -> tuple[_Colour, _Alpha, _Alpha]:
+    """Outside the blur is premultiplied already; inside, the sharp colour goes under the soft alpha."""
+    colour = cv2.copyTo(straight(layer.rgba), inside, spread)
+    return np.asarray(colour), np.asarray(cv2.copyTo(alpha, inside, np.full_like(alpha, 255))), alpha
+
+
+def blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:
+    """A Gaussian over three sigmas, as `edges.gaussian_weights` has it; at the image's border pixels repeat.
+
+    Source: ours.
+    """
+    side = 2 * math.ceil(3 * sigma_px) + 1
+    return np.asarray(cv2.GaussianBlur(image, (side, side), sigma_px, borderType=cv2.BORDER_REPLICATE))
 
 
 def _line_kernel(seed: int) -> Float32[np.ndarray, "side side"]:
@@ -101,8 +119,11 @@ def _three(alpha: _Alpha) -> _Colour:
     return np.asarray(cv2.merge([alpha, alpha, alpha]))
 
 
-def _straight(rgba: UInt16[np.ndarray, "h w 4"]) -> _Colour:
-    """The premultiplied colour divided by its alpha, as bytes: only the rim needs the division."""
+def straight(rgba: UInt16[np.ndarray, "h w 4"]) -> _Colour:
+    """The premultiplied colour divided by its alpha, as bytes: only the rim needs the division.
+
+    Source: ours.
+    """
     colour = np.asarray(cv2.cvtColor(cv2.convertScaleAbs(rgba, alpha=1 / 257), cv2.COLOR_RGBA2RGB))
     warped = np.asarray(cv2.extractChannel(rgba, 3)).reshape(-1)
     rim = np.flatnonzero((warped - 1) < 65534)  # neither 0, which wraps round, nor full
@@ -126,7 +147,7 @@ def _poisson(canvas: _Colour, layer: Layer) -> None:
     mask = layer.whole[y : y + height, x : x + width]
     mask = np.asarray(cv2.copyMakeBorder(mask, pad, pad, pad, pad, cv2.BORDER_CONSTANT))
     # Beyond the border the object repeats its last pixels, as the canvas does: no gradient, nothing to carry in.
-    seen = np.asarray(cv2.copyTo(_straight(layer.rgba), layer.mask, _region(canvas, layer).copy()))
+    seen = np.asarray(cv2.copyTo(straight(layer.rgba), layer.mask, _region(canvas, layer).copy()))
     inner = seen[
         box[1] - layer.origin[1] : box[3] - layer.origin[1], box[0] - layer.origin[0] : box[2] - layer.origin[0]
     ]
