@@ -187,6 +187,11 @@ class _Fixed:
         self.found = list(found)
         self.batches: list[int] = []
 
+    def attack_loss(self, images: Tensor, truth: Truth) -> Tensor:
+        raise AssertionError
+
+    train_loss = confidence = attack_loss
+
     def predict(self, images: Tensor) -> list[Mapping[str, Tensor]]:
         self.batches.append(len(images))
         taken, self.found = self.found[: len(images)], self.found[len(images) :]
@@ -207,12 +212,12 @@ class _Images:
 def test_evaluation_goes_through_all_images_in_batches() -> None:
     found, truth = drawn(3, images=7)
     target = _Fixed(found)
-    scores = evaluate_detector(target, _Images(truth), 3, CLASSES)  # type: ignore[arg-type]
+    scores = evaluate_detector(target, _Images(truth), batch_size=3, classes=CLASSES)
     assert target.batches == [3, 3, 1]
     assert scores == detection_scores(found, truth, CLASSES)
 
 
 def test_classes_without_names_are_numbered() -> None:
     found, truth = drawn(3)
-    scores = evaluate_detector(_Fixed(found), _Images(truth), 6)  # type: ignore[arg-type]
+    scores = evaluate_detector(_Fixed(found), _Images(truth))
     assert list(scores["by_class"]) == ["0", "1", "2"]

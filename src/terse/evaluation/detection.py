@@ -24,7 +24,12 @@ _MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
 
 
 def evaluate_detector(
-    target: Target, images: RealImages, batch_size: int, classes: Sequence[str] | None = None
+    target: Target,
+    images: RealImages,
+    *,
+    batch_size: int = 16,
+    device: torch.device | str = "cpu",
+    classes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The scores of a target on annotated images, as `detection_scores` names them.
 
@@ -32,8 +37,6 @@ def evaluate_detector(
 
     Source: paper 4.2, Tables 2 and 4.
     """
-    parameter = next(target.module.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
     found: list[Mapping[str, Tensor]] = []
     truths = []
     for start in range(0, len(images), batch_size):

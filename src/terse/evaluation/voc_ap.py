@@ -13,10 +13,10 @@ __all__ = ["voc07_ap"]
 
 
 def voc07_ap(
-    boxes: Sequence[Float64[np.ndarray, "d 4"]],
-    scores: Sequence[Float64[np.ndarray, " d"]],
-    truth: Sequence[Float64[np.ndarray, "n 4"]],
-    difficult: Sequence[Bool[np.ndarray, " n"]],
+    boxes: Sequence[Float64[np.ndarray, "_ 4"]],
+    scores: Sequence[Float64[np.ndarray, " _"]],
+    truth: Sequence[Float64[np.ndarray, "_ 4"]],
+    difficult: Sequence[Bool[np.ndarray, " _"]],
     iou: float = 0.5,
 ) -> float | None:
     """The 11-point AP of one class over all images; None where there is no object to find.

@@ -6,7 +6,7 @@ samples, and each image is matched by itself, so an answer does not depend on th
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -40,6 +40,7 @@ class Predictions(NamedTuple):
     scores: Float[Tensor, "predictions columns"]
 
 
+@runtime_checkable
 class Heads(Protocol):
     """One family of detectors."""
 

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class UserConfig(Component):
     """A state_dict of your model; None takes the weights it comes with."""
     labels: dict[str, int] | None = None
     """Detectors: your model's index of each category, where it is not the data's order."""
+    lambda_box: Annotated[float, Field(ge=0)] = 1.0
+    """Detectors: weight of the box error in Eq. 1."""
 
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
         """Call the factory and see that what it returns can be a target.
@@ -58,7 +60,7 @@ class UserConfig(Component):
         if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
             from terse.targets.detector_target import wrap_detector
 
-            return wrap_detector(module, classes, canvas_px, labels=self.labels)
+            return wrap_detector(module, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
         return ClassificationTarget(module, classes)
 
     def _call(self) -> Any:
