@@ -94,7 +94,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 def component(family: str, *, or_fraction: bool = False) -> Any:
     """The annotation of a field that holds a component of a family, picked by `kind` or by its tag key.
 
-`{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the key that names a kind is it. A
+    `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the key that names a kind is it. A
     bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
     """
 
@@ -123,6 +123,14 @@ class _Family:
         self.name = name
 
 
+def _family_of(field: Any) -> str | None:
+    """The family of a component's field, optional ones included, whose mark is inside the union."""
+    if field is None:
+        return None
+    inner = [mark for part in typing.get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
+    return next((mark.name for mark in [*field.metadata, *inner] if isinstance(mark, _Family)), None)
+
+
 def kind_of(family: str, value: Mapping[str, Any]) -> str:
     """The kind a mapping asks for: its `kind`, else the key that names one.
 
@@ -131,14 +139,19 @@ def kind_of(family: str, value: Mapping[str, Any]) -> str:
     Raises:
         RecipeError: neither is there.
     """
+    kind = _named_kind(family, value)
+    if kind is None:
+        keys = ", ".join(map(str, value)) or "no keys"
+        raise RecipeError(f"expected kind: one of {', '.join(registry.kinds(family))}, got {keys}")
+    return kind
+
+
+def _named_kind(family: str, value: Mapping[str, Any]) -> str | None:
     kinds = registry.kinds(family)
     named = [key for key in value if key in kinds]
     knowing = (key for key in named if set(value) <= {"kind", *kinds[key].model_fields})  # type: ignore[attr-defined]
     kind = value.get("kind") or next(knowing, named[0] if named else None)
-    if kind is None:
-        keys = ", ".join(map(str, value)) or "no keys"
-        raise RecipeError(f"expected kind: one of {', '.join(kinds)}, got {keys}")
-    return str(kind)
+    return None if kind is None else str(kind)
 
 
 def read_yaml(text: str, name: str) -> dict[str, Any]:
@@ -207,7 +220,7 @@ def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, An
     for key, item in above.items():
         old = joined.get(key)
         field = model.model_fields.get(key)
-        family = next((m.name for m in field.metadata if isinstance(m, _Family)), None) if field else None
+        family = _family_of(field)
         value = {"kind": item} if family and isinstance(item, str) else item
         if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
             joined[key] = value
@@ -233,9 +246,10 @@ def validate(model: type[_Model], data: Mapping[str, Any], folder: Path | None) 
 
 def _join_component(family: str, old: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     kinds = registry.kinds(family)
-    named = value.get("kind") or next((key for key in value if key in kinds), None)
-    before = old.get("kind") or next((key for key in old if key in kinds), None)
-    if named is None or named == before or named not in kinds:
+    named, before = _named_kind(family, value), _named_kind(family, old)
+    # `train.images=D` over `{coco: F, images: E}` sets COCO's images, though `images` is a kind as well.
+    own = "kind" not in value and before in kinds and set(value) <= set(kinds[before].model_fields)  # type: ignore[attr-defined]
+    if own or named is None or named == before or named not in kinds:
         return _merge(old, value)
     known = kinds[named].model_fields  # type: ignore[attr-defined]
     return _merge({key: item for key, item in old.items() if key in known and key != "kind"}, {"kind": named, **value})
@@ -321,7 +335,7 @@ def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type
         if depth == len(path) - 1:
             break
         data = data.get(part) if isinstance(data, Mapping) else None
-        family = next((m.name for m in field.metadata if isinstance(m, _Family)), None) if field else None
+        family = _family_of(field)
         if family and isinstance(data, Mapping):
             owner = registry.kinds(family).get(kind_of(family, data))
         else:

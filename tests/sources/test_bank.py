@@ -153,3 +153,11 @@ def test_banks_are_what_the_players_expect(coco):
     assert (len(foregrounds), len(backgrounds), len(images)) == (1, 2, 2)
     assert len(foregrounds.fetch(np.zeros(0, dtype=np.int64))) == 0
     assert len(backgrounds.fetch(np.zeros(0, dtype=np.int64))) == 0
+
+
+def test_real_images_without_an_object_of_the_task_are_an_error(coco):
+    with pytest.raises(DataError) as error:
+        PhotoImages(read_coco(*coco()), ["dog"], canvas_px=20)
+    assert str(error.value) == (
+        "set: expected objects of dog in its 2 images, got none; name the task's classes by classes, or give it labels"
+    )

@@ -86,14 +86,3 @@ def test_a_folder_is_read_sorted_and_what_is_broken_is_named(tmp_path, save):
             "restore it or leave it out"
         )
     ]
-
-
-@pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "cutouts", "images"])
-def test_the_tag_key_names_the_kind_whatever_comes_first(kind, tmp_path):
-    from terse import registry
-    from terse.config import kind_of
-
-    extra = {"images": "d"} if kind == "coco" else {}
-    assert kind_of("source", {kind: "x", **extra}) == kind
-    assert kind_of("source", {**extra, kind: "x"}) == kind
-    assert kind in registry.kinds("source")

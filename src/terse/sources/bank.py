@@ -272,6 +272,9 @@ class PhotoImages(_Photographs):
         canvas_px: side of the square canvas.
         workers: threads that decode.
         keep_bytes: limit of the images kept in memory.
+
+    Raises:
+        DataError: not one object of the classes: nothing to learn and nothing to judge by.
     """
 
     def __init__(
@@ -284,6 +287,11 @@ class PhotoImages(_Photographs):
         keep_bytes: int = _KEEP_BYTES,
     ) -> None:
         super().__init__(annotations, classes, canvas_px, True, workers, keep_bytes)
+        if not len(self.annotations.labels):
+            raise DataError(
+                f"{annotations.name}: expected objects of {', '.join(self.classes) or 'any class'} in its "
+                f"{len(annotations):,} images, got none; name the task's classes by classes, or give it labels"
+            )
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers, in this order.
