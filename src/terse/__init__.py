@@ -6,7 +6,8 @@ Names load on first use, so that `terse --help` does not wait for torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terse.compositing import AffinePoses, Pasted, compose
+    from terse.compositing.affine import AffinePoses
+    from terse.compositing.compose import Pasted, compose
     from terse.errors import TerseError
     from terse.recipe import Recipe, load_recipe
     from terse.run import train
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "terse.compositing": ("AffinePoses", "Pasted", "compose"),
+    "terse.compositing.affine": ("AffinePoses",),
+    "terse.compositing.compose": ("Pasted", "compose"),
     "terse.errors": ("TerseError",),
     "terse.recipe": ("Recipe", "load_recipe"),
     "terse.run": ("train",),

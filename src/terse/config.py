@@ -109,8 +109,12 @@ def component(family: str, *, or_fraction: bool = False) -> Any:
             value = {"kind": value}
         if not isinstance(value, Mapping):
             raise ValueError(f"expected a mapping with a kind, got {value!r}")  # noqa: TRY004 - pydantic's own
-        model = registry.lookup(family, kind_of(family, value))
-        return model.model_validate({**value, "kind": kind_of(family, value)}, context=info.context)  # type: ignore[attr-defined]
+        try:
+            kind = kind_of(family, value)
+            model = registry.lookup(family, kind)
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return model.model_validate({**value, "kind": kind}, context=info.context)  # type: ignore[attr-defined]
 
     held = SerializeAsAny[Config] | float if or_fraction else SerializeAsAny[Config]
     return Annotated[held, BeforeValidator(pick), _Family(family)]
@@ -305,7 +309,7 @@ def _messages(model: type[BaseModel], data: Mapping[str, Any], error: Validation
             near = registry.nearest(path[-1], known)
             yield f"{where}: expected a known setting, got {path[-1]!r}{near or '; known are ' + ', '.join(known)}"
             continue
-        context = {key: str(value) for key, value in (item.get("ctx") or {}).items()}
+        context = {key: _plain(value) for key, value in (item.get("ctx") or {}).items()}
         integer = isinstance(item["input"], int) and field is not None and "int" in str(field.annotation)
         context["type"] = "an integer" if integer else "a number"
         rule = _RULES[kind].format(**context) if kind in _RULES else ""
@@ -319,6 +323,10 @@ def _messages(model: type[BaseModel], data: Mapping[str, Any], error: Validation
             hint = f"; {field.default} is the default"
         got = "nothing" if kind == "missing" else repr(item["input"])
         yield f"{where}: expected {rule}, got {got}{hint}"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _internal(part: str) -> bool:

@@ -28,7 +28,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "synthesis": ("terse.synthesis",),
     "data": ("terse.sources",),
     "source": ("terse.sources",),
-    "pose": ("terse.compositing.poses",),
+    "pose": ("terse.poses",),
     "hardness": ("terse.evaluation",),
     "export": ("terse.export",),
 }

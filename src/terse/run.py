@@ -17,7 +17,7 @@ from terse.recipe import Recipe, dump_recipe
 from terse.sources.annotations import Annotations
 from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.digit_banks import InMemoryData
-from terse.synthesis.proposers import Context
+from terse.synthesis.proposers import Context, LearnedProposer
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import write_atomically
 from terse.training.cycle import run_cycles
@@ -140,8 +140,14 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
     proposer = recipe.synthesis.build(context)
     if proposer is not None and proposer.module is not None:
         proposer.module.to(device)
+    discriminator = None
+    if isinstance(proposer, LearnedProposer):
+        reseed(recipe.seed, 0, "discriminator weights", 0)
+        discriminator = proposer.settings.build_discriminator()
+    if discriminator is not None:
+        discriminator.to(device)
     rule = recipe.hardness.build()
-    return Players(target, proposer, rule, context, material.train, material.val, material.test)
+    return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
 
 
 def _material(recipe: Recipe) -> Any:

@@ -1,7 +1,7 @@
 """The rules of hardness, each a verdict and 1 - p for a batch of composites."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ class Verdict:
     hardness: Float[Tensor, " b"]  # 1 - p
 
 
+@runtime_checkable
 class HardnessRule(Protocol):
     """What the harvest asks."""
 

@@ -51,7 +51,10 @@ class DigitsConfig(Component):
             ("data.test", self.test, len(test_images)),
         ):
             if self.affnist is None and wanted > there:
-                raise RecipeError(f"{name}: expected at most {there:,} digits, got {wanted:,}; {root} has no more")
+                raise RecipeError(
+                    f"{name}: expected at most {there:,} digits, got {wanted:,}; {root} has no more, "
+                    "give data.root=FOLDER with MNIST's files, or data.root=FOLDER data.download=true"
+                )
 
         def digits(images: Any, labels: Any, name: str) -> DigitForegrounds:
             return DigitForegrounds(torch.from_numpy(images.copy()), labels.astype(np.int64), name)

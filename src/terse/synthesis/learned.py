@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from terse.config import Component, Count, Fraction, NonNegative, Paper
-from terse.recipe import OptimizerConfig
+from terse.config import Component, Count, Fraction, InputPath, NonNegative, Paper
+from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.registry import register
 
 __all__ = ["LearnedConfig"]
@@ -17,8 +17,18 @@ class LearnedConfig(Component):
 
     family = "synthesis"
     kind: Literal["learned"] = "learned"
-    network: Literal["digits"] = "digits"
-    """digits is A.1's."""
+    network: Literal["digits", "photographs"] = "digits"
+    """digits is A.1's, photographs A.2's."""
+    backbone: str = "vgg16_bn"
+    """Photographs: a torchvision classifier's features, vgg16_bn (paper), mobilenet_v2 or resnet18 for example."""
+    backbone_until: Literal["pool4", "conv5"] = "pool4"
+    """Photographs, VGG: where it ends; the dump has pool4, the text conv5."""
+    backbone_weights: InputPath | None = None
+    """Photographs: the backbone's ImageNet weights; None draws them."""
+    train_backbone: bool = True
+    """Photographs: False freezes the backbone, several times faster on a CPU."""
+    branch_channels: Annotated[Count, Paper(256)] = 256
+    """Photographs: width of the branches."""
     optimizer: OptimizerConfig = OptimizerConfig(name="adam", lr=1e-3)
     """Adam; the paper has 1e-3 on digits, 1e-4 on photographs, weight decay 5e-4."""
     batch_size: Annotated[Count, Paper(1024)] = 1024
@@ -39,14 +49,45 @@ class LearnedConfig(Component):
     base: Literal["centre", "random"] = "centre"
     """What the network's output is added to: the middle of the ranges (paper), or a uniformly random pose, which
     the head then sees as its noise: training starts from blind pasting, and moves away from it where that pays."""
-    discriminator: bool = False
-    """Pit the composites against a discriminator (paper 3.3)."""
+    discriminator: DiscriminatorConfig | bool = False
+    """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
 
     def build(self, context: Any) -> Any:
         """The proposer with a fresh network."""
-        from terse.synthesis.network import DigitSynthesizer
         from terse.synthesis.proposers import LearnedProposer
 
+        return LearnedProposer(context, self._network(context), self)
+
+    def build_discriminator(self) -> Any:
+        """The discriminator with fresh weights, or None."""
+        if not self.discriminator:
+            return None
+        from terse.discriminator import Discriminator
+
+        settings = self.discriminator_settings
+        return Discriminator(weight_sigma=settings.weight_sigma, scales=settings.scales)
+
+    @property
+    def discriminator_settings(self) -> DiscriminatorConfig:
+        """The discriminator's settings, the paper's where the recipe says no more than true."""
+        return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
+
+    def _network(self, context: Any) -> Any:
         noise_size = context.poses.size if self.base == "random" else self.noise_size
-        network = DigitSynthesizer(context.poses.size, noise_size, dropout=self.dropout)
-        return LearnedProposer(context, network, self)
+        if self.network == "digits":
+            from terse.synthesis.network import DigitSynthesizer
+
+            return DigitSynthesizer(context.poses.size, noise_size, dropout=self.dropout)
+        from terse.synthesis.photo_network import PhotoSynthesizer
+
+        return PhotoSynthesizer(
+            pose_size=context.poses.size,
+            backbone=self.backbone,
+            until=self.backbone_until,
+            weights=self.backbone_weights,
+            input_px=context.canvas_px,
+            branch_channels=self.branch_channels,
+            dropout=self.dropout,
+            noise_size=noise_size,
+            train_backbone=self.train_backbone,
+        )

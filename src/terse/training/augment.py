@@ -5,7 +5,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from terse.compositing.warp import affine_grid
 from terse.types import Truth
 
 __all__ = ["flip_and_crop"]
@@ -37,7 +36,7 @@ def flip_and_crop(
         ],
         dim=1,
     ).to(images.device)
-    grid = affine_grid(matrix, (height, width))
+    grid = functional.affine_grid(matrix, [batch, 1, height, width], align_corners=False)
     out = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     k = truth.image_index.cpu()
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from terse.discriminator import discriminator_loss, realism_loss
 from terse.errors import RecipeError
 from terse.objectives import synthesizer_loss
 from terse.protocols import RealImages
@@ -43,6 +44,8 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     optimizer = session.optimizer("synthesizer", proposer.module, _maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     trainable = [p for p in module.parameters() if p.requires_grad]
+    if session.players.discriminator is not None:
+        trainable += list(session.players.discriminator.parameters())
     for parameter in trainable:
         parameter.requires_grad_(False)
     step = first
@@ -95,9 +98,13 @@ def synthesizer_step(
     seen = context.render.truth(below, layer)
     with session.autocast():
         attack = players.target.attack_loss(images, seen.truth)
+        judged = players.discriminator(images) if players.discriminator is not None else None
+    realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
+    visible = torch.ones_like(attack)
+    visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
     limits = torch.tensor(context.poses.ranges, device=device)
     unit = (pose - limits[:, 0]) / (limits[:, 1] - limits[:, 0]).clamp(min=1e-9)
-    loss = synthesizer_loss(attack.float(), None, unit, session.recipe.objective)
+    loss = synthesizer_loss(attack.float(), realism, unit, session.recipe.objective, visible)
     session.check_finite("synthesizer", loss.total)
     optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
@@ -142,10 +149,32 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
             session.costs.target_backwards += truth.batch_size
+            _discriminator_step(session, images, truth)
         if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
             _curve_point(session, cycle, step + 1)
         session.tick(loss=float(loss.detach()))
     session.leave()
+
+
+def _discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
+    """Train the discriminator on the batch that the target saw, real against pasted (Eq. 2)."""
+    discriminator, proposer = session.players.discriminator, session.players.proposer
+    fake = torch.zeros(truth.batch_size, dtype=torch.bool)
+    fake[truth.image_index[truth.pasted].cpu()] = True
+    if discriminator is None or not isinstance(proposer, LearnedProposer) or not fake.any() or fake.all():
+        return
+    optimizer = session.optimizer("discriminator", discriminator, _discriminator_maker(proposer))
+    with session.autocast():
+        logits = discriminator(images.to(session.device)).float()
+    loss = discriminator_loss(logits[~fake], logits[fake])
+    session.check_finite("discriminator", loss)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def _discriminator_maker(proposer: LearnedProposer) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    return _maker(OptimizerConfig(name="adam", lr=proposer.settings.discriminator_settings.lr, weight_decay=0))
 
 
 def _curve_point(session: Session, cycle: int, step: int) -> None:

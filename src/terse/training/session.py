@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from terse.discriminator import Discriminator
 from terse.errors import Diverged
 from terse.evaluation.hardness_rules import HardnessRule
 from terse.pool import Pool
@@ -30,6 +31,7 @@ class Interrupted(Exception):
     """The user asked to stop; the state is on disk where the run has a folder."""
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Who watches a run: a progress bar, a log, nobody."""
 
@@ -85,6 +87,7 @@ class Players:
     train: RealImages
     val: RealImages
     test: RealImages
+    discriminator: Discriminator | None = None
 
 
 @dataclass
@@ -180,6 +183,8 @@ class Session:
         synthesizer = self.players.proposer.module if self.players.proposer else None
         if synthesizer is not None:
             tensors["synthesizer"] = synthesizer.state_dict()
+        if self.players.discriminator is not None:
+            tensors["discriminator"] = self.players.discriminator.state_dict()
         facts = {
             **self.facts,
             "position": self.position,
@@ -207,6 +212,8 @@ class Session:
         self.players.target.module.load_state_dict(tensors["target"])
         if self.players.proposer and self.players.proposer.module is not None:
             self.players.proposer.module.load_state_dict(tensors["synthesizer"])
+        if self.players.discriminator is not None:
+            self.players.discriminator.load_state_dict(tensors["discriminator"])
         self._waiting = tensors["optimizers"]
         self.carried = tensors["carried"]
         self.pool.load(cycle if "harvest" in facts or phase > PHASES.index("harvest") else cycle - 1)

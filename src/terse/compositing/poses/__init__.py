@@ -1,1 +1,0 @@
-"""Pose families: the parameters of one kind of transform, and the transform. Families chain."""

@@ -1,0 +1,53 @@
+"""Shapes in signatures are checked in every test: the hook must be in place before terse is imported."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from jaxtyping import install_import_hook
+
+_SHAPED = (
+    "compositing",
+    "discriminator",
+    "evaluation",
+    "objectives",
+    "pool",
+    "sources",
+    "synthesis",
+    "targets",
+    "training",
+)
+install_import_hook([f"terse.{name}" for name in (*_SHAPED, "types")], "beartype.beartype")
+
+import pytest
+import torch
+
+SMALL = (
+    "data.train=300",
+    "data.val=60",
+    "data.test=60",
+    "cycles=2",
+    "pretrain.epochs=1",
+    "pool.per_cycle=40",
+    "pool.candidates=400",
+    "synthesis.batch_size=64",
+    "synthesis.steps=4",
+    "synthesis.harvest_from=1",
+    "synthesis.max_steps=8",
+    "fine_tune.epochs=2",
+    "checkpoint.every_steps=3",
+)
+
+
+@pytest.fixture
+def small():
+    """Overrides that make quickstart run in about a second."""
+    return list(SMALL)
+
+
+@pytest.fixture(autouse=True)
+def _few_threads():
+    """A run chooses thread counts by itself; the next test should not inherit them."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
