@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from terse.proof.verdict import judge
 from terse.report.parts import Answer, BeforeAfter, Box, Gallery, GalleryItem, Sheet
 from terse.report.sheets import contact_sheet
 
@@ -45,6 +46,67 @@ def result(cycles=5):
         ],
         "seconds": 52.4,
     }
+
+
+def proof(seeds=3, gain=0.03, noise=0.006):
+    """The object of `terse prove` and the runs that it rests on."""
+    rng = np.random.default_rng(7)
+    level = {
+        "none": 0.40,
+        "random": 0.395,
+        "mined": 0.40,
+        "cut_paste_learn": 0.41,
+        "context": 0.405,
+        "learned": 0.40 + gain,
+    }
+    runs = {}
+    for arm, mean in level.items():
+        runs[arm] = []
+        for _ in range(seeds):
+            shift = rng.normal(0, noise)
+            steps = [mean - 0.05 * 0.5**k + shift for k in range(4)]
+            cycles = [
+                {
+                    "samples": 0 if arm == "none" else 400 * (k + 1), "ap50": steps[k], "ap80": steps[k] / 4,
+                    "hard_rate": 0.9 - 0.1 * k, "target_forwards": 9000 + (5000 if arm in ("learned", "mined") else 0),
+                    "target_backwards": 9000, "synthesizer_forwards": 800 if arm == "learned" else 0, "seconds": 300.0,
+                }
+                for k in range(4)
+            ]  # fmt: skip
+            end = {"ap50": steps[-1], "ap80": steps[-1] / 4}
+            start = {"ap50": 0.33, "ap80": 0.08}
+            runs[arm].append(
+                {
+                    "out": "p",
+                    "primary": "ap50",
+                    "metrics": {"start": start, "end": end},
+                    "cycles": cycles,
+                    "seconds": 1200.0,
+                }
+            )
+    per_seed = {arm: {k: run["metrics"]["end"]["ap50"] for k, run in enumerate(seeded)} for arm, seeded in runs.items()}
+    return judge(per_seed, metric="AP50").to_json(), runs
+
+
+def covered(arm):
+    """What `evaluation.coverage` says of drawn placements."""
+    names = ("rotation_deg", "shift_x", "shift_y", "shear", "scale", "stretch")
+    rng = np.random.default_rng(len(arm))
+    parts = {
+        name: {
+            "low": -1.0,
+            "high": 1.0,
+            "counts": rng.integers(20, 60, 20).tolist(),
+            "entropy": 0.9 - 0.1 * k,
+            "at_edge": 0.0,
+        }
+        for k, name in enumerate(names)
+    }
+    position = rng.integers(1, 30, (8, 8)).tolist()
+    return {
+        "images": 800, "objects": 800, "entropy": 0.4, "poses": parts, "position": position, "foregrounds": 512,
+        "backgrounds": 289, "duplicates": 0.0, "near_duplicates": 0.012,
+    }  # fmt: skip
 
 
 def digit(rng, size=40):

@@ -8,6 +8,7 @@ from typing import Any
 
 from terse.report import figures
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
+from terse.report.words import count, duration, in_text, number, score, words
 
 __all__ = ["train_page"]
 
@@ -53,11 +54,9 @@ def train_page(
 
 def _title(primary: str, start: float, end: float) -> str:
     verb = "rose" if end > start else "fell" if end < start else "stayed"
-    metric = figures.words(primary)
+    metric = words(primary)
     return (
-        f"{metric} {verb} at {_score(end)}"
-        if end == start
-        else f"{metric} {verb} from {_score(start)} to {_score(end)}"
+        f"{metric} {verb} at {score(end)}" if end == start else f"{metric} {verb} from {score(start)} to {score(end)}"
     )
 
 
@@ -65,9 +64,9 @@ def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) 
     cycles = result["cycles"]
     if not cycles:
         return ["No cycle has ended yet: the numbers are those of the model as it came."]
-    found = f"After {_count(len(cycles), 'cycle')} and {_number(cycles[-1]['samples'])} synthetic images"
-    score = f"{_metric_in_text(primary)} on the held-out images is {_score(end)}; it was {_score(start)} at the start."
-    sentences = [f"{found} that the model found hard, {score}"]
+    found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1]['samples'])} synthetic images"
+    reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
+    sentences = [f"{found} that the model found hard, {reached}"]
     if end <= start:
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
@@ -76,7 +75,7 @@ def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) 
     if rates:
         sentences.append(
             f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
-            f"The run took {_duration(float(result['seconds']))}."
+            f"The run took {duration(float(result['seconds']))}."
         )
     sentences += _kept(result.get("best_cycle"), len(cycles))
     return sentences
@@ -95,13 +94,13 @@ def _kept(best_cycle: int | None, cycles: int) -> list[str]:
 def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
     gain = end - start
     tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
-    facts = [Fact(figures.words(primary), _score(end), f"{gain:+.3f} from {_score(start)}", tone)]
+    facts = [Fact(words(primary), score(end), f"{gain:+.3f} from {score(start)}", tone)]
     cycles = result["cycles"]
     if cycles:
-        facts.append(Fact("Synthetic images", _number(cycles[-1]["samples"]), f"in {_count(len(cycles), 'cycle')}"))
+        facts.append(Fact("Synthetic images", number(cycles[-1]["samples"]), f"in {count(len(cycles), 'cycle')}"))
         total = sum(cycle.get("target_forwards", 0) for cycle in cycles)
-        facts.append(Fact("Target forwards", _number(total), "images the target looked at"))
-    facts.append(Fact("Time", _duration(float(result["seconds"]))))
+        facts.append(Fact("Target forwards", number(total), "images the target looked at"))
+    facts.append(Fact("Time", duration(float(result["seconds"]))))
     return facts
 
 
@@ -112,7 +111,7 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
     charts = [
         Chart(
             f"curve-{against.replace('_', '-')}",
-            f"{figures.words(primary)} against {figures.words(against).lower()}",
+            f"{words(primary)} against {words(against).lower()}",
             caption,
             figures.metric_curves([_curve(result, primary, against)], primary, against),
         )
@@ -129,7 +128,7 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
         if all(against in cycle for cycle in cycles)
     ]
     charts += _hardness_charts(cycles, hardness)
-    seconds = {f"cycle {number}": _phases(cycle) for number, cycle in enumerate(cycles, 1)}
+    seconds = {f"cycle {k}": _phases(cycle) for k, cycle in enumerate(cycles, 1)}
     charts.append(
         Chart("seconds", "Where the time went", "Seconds of each cycle.", figures.bars(seconds, "Seconds", " s"))
     )
@@ -181,7 +180,7 @@ def _start_end(result: Mapping[str, Any]) -> Table:
     start, end = result["metrics"]["start"], result["metrics"]["end"]
     names = [name for name in (*METRICS, *sorted(start)) if name in start and name in end]
     rows = [
-        (figures.words(name), f"{start[name]:.4f}", f"{end[name]:.4f}", f"{end[name] - start[name]:+.4f}")
+        (words(name), f"{start[name]:.4f}", f"{end[name]:.4f}", f"{end[name] - start[name]:+.4f}")
         for name in dict.fromkeys(names)
         if isinstance(start[name], int | float) and isinstance(end[name], int | float)
     ]
@@ -194,19 +193,19 @@ def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
     known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
     rows = [
         (
-            str(number),
+            str(k),
             *(_cell(name, cycle.get(name)) for name in known),
             f"{cycle['seconds']:,.1f}",
         )
-        for number, cycle in enumerate(cycles, 1)
+        for k, cycle in enumerate(cycles, 1)
     ]
-    return Table("By cycle", ("Cycle", *(figures.words(name) for name in known), "Seconds"), rows)
+    return Table("By cycle", ("Cycle", *(words(name) for name in known), "Seconds"), rows)
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    return _number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
+    return number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
 
 
 def _commands(out: str) -> list[Command]:
@@ -219,27 +218,3 @@ def _commands(out: str) -> list[Command]:
         ),
         Command(f"terse report {folder}", "This page once more"),
     ]
-
-
-def _score(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _metric_in_text(name: str) -> str:
-    word = figures.words(name)
-    return word if word.startswith("AP") else word.lower()

@@ -19,7 +19,7 @@ function loadPlotly() {
   return plotlyReady;
 }
 
-function themedLayout(layout) {
+function themedLayout(layout, narrow) {
   const ink = colour("ink"), muted = colour("muted"), line = colour("line"), family = getComputedStyle(document.body).fontFamily;
   const axis = (own = {}) => ({
     ...own, gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted, size: 12 },
@@ -29,7 +29,7 @@ function themedLayout(layout) {
     ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family, color: ink, size: 13 }, colorway: PALETTE.map((name) => colour(`tone-${name}`)),
     xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
-    legend: { ...layout.legend, font: { color: ink, size: 12.5 } },
+    legend: { ...layout.legend, font: { color: ink, size: narrow ? 11.5 : 12.5 }, ...(narrow ? { entrywidth: 0.5, entrywidthmode: "fraction" } : {}) },
     hoverlabel: { bgcolor: colour("panel"), bordercolor: line, font: { color: ink, family } },
     shapes: (layout.shapes || []).map((s) => ({ ...s, line: { ...s.line, color: muted } })),
   };
@@ -40,6 +40,7 @@ function themedTraces(traces) {
   return traces.map((trace) => {
     const named = trace.meta && colour(`tone-${trace.meta.tone}`);
     const tone = named || colour(`tone-${PALETTE[next++ % PALETTE.length]}`);
+    if (trace.meta && trace.meta.map) return { ...trace, colorscale: [[0, colour("panel")], [1, tone]] };
     if (trace.meta && trace.meta.band) return { ...trace, fillcolor: `${tone}2b` };
     const dash = trace.meta && (trace.meta.tone === "none" || trace.meta.tone === "start") ? "dash" : undefined;
     const themed = { ...trace, marker: { size: 7, ...trace.marker, color: tone } };
@@ -52,7 +53,8 @@ function themedTraces(traces) {
 async function drawChart(node, figures) {
   await loadPlotly();
   const figure = figures[node.id];
-  await window.Plotly.react(node, themedTraces(figure.data), themedLayout(figure.layout), CONFIG);
+  node.classList.toggle("keyed", figure.data.filter((trace) => trace.showlegend !== false && trace.name).length > 3);
+  await window.Plotly.react(node, themedTraces(figure.data), themedLayout(figure.layout, node.clientWidth < 480), CONFIG);
   node.dataset.drawn = "yes";
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from terse.report.words import words
+
 __all__ = [
     "Curve",
     "Interval",
@@ -18,25 +20,11 @@ __all__ = [
     "histogram",
     "intervals",
     "metric_curves",
-    "words",
+    "pose_lines",
+    "position_map",
 ]
 
 BINS = 20
-WORDS = {
-    "accuracy": "Accuracy",
-    "ap": "AP, mean of IoU 0.5 to 0.8",
-    "ap50": "AP at IoU 0.5",
-    "ap60": "AP at IoU 0.6",
-    "ap70": "AP at IoU 0.7",
-    "ap80": "AP at IoU 0.8",
-    "cut_paste_learn": "cut-paste-learn",
-    "hard_rate": "Hard rate",
-    "samples": "Samples",
-    "target_forwards": "Target forwards",
-    "target_backwards": "Target backwards",
-    "synthesizer_forwards": "Synthesizer forwards",
-    "seconds": "Seconds",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +40,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its interval and the values it is the mean of."""
+    """A mean with its interval, where one is known, and the values it is the mean of."""
 
     name: str
     mean: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
     values: Sequence[float] = ()
-
-
-def words(name: str) -> str:
-    """How a name of `result.json` is written for readers."""
-    return WORDS.get(name, name.replace("_", " "))
+    tone: str | None = None  # of another name than its own
 
 
 def metric_curves(curves: Sequence[Curve], metric: str, against: str) -> go.Figure:
@@ -115,6 +99,7 @@ def histogram(
     """Shares by bin: bars for one series, step lines for several; the outer bins hold what lies beyond."""
     figure = _figure(title, "Share of samples")
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(range=list(span))
     figure.update_layout(bargap=0.08)
     edges = np.linspace(*span, bins + 1)
     centres = [float(x) for x in np.round((edges[:-1] + edges[1:]) / 2, 6)]
@@ -163,7 +148,7 @@ def intervals(arms: Sequence[Interval], title: str, reference: float | None = No
                 name=f"{label}, each seed",
                 mode="markers",
                 marker={"symbol": "line-ns-open", "size": 12, "opacity": 0.55},
-                meta={"tone": arm.name},
+                meta={"tone": arm.tone or arm.name},
                 hovertemplate="%{x:.4f}<extra>%{fullData.name}</extra>",
                 showlegend=False,
             )
@@ -173,16 +158,9 @@ def intervals(arms: Sequence[Interval], title: str, reference: float | None = No
             name=label,
             mode="markers",
             marker={"size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [arm.high - arm.mean],
-                "arrayminus": [arm.mean - arm.low],
-                "thickness": 2,
-                "width": 6,
-            },
-            meta={"tone": arm.name},
-            hovertemplate=f"%{{x:.4f}}, from {arm.low:.4f} to {arm.high:.4f}<extra>%{{fullData.name}}</extra>",
+            error_x=_error(arm),
+            meta={"tone": arm.tone or arm.name},
+            hovertemplate=f"%{{x:.4f}}{_reach(arm)}<extra>%{{fullData.name}}</extra>",
             showlegend=False,
         )
     if reference is not None:
@@ -190,6 +168,58 @@ def intervals(arms: Sequence[Interval], title: str, reference: float | None = No
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(autorange="reversed", automargin=True, type="category")
     return figure
+
+
+def pose_lines(poses: Mapping[str, Sequence[int]]) -> go.Figure:
+    """How each pose component is spread over its own range, from its counts in equal bins; dotted is even."""
+    figure = _figure("Place in its range, low to high", "Share of objects")
+    figure.update_xaxes(tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    bins = max((len(counts) for counts in poses.values()), default=BINS)
+    for name, counts in poses.items():
+        total = max(1, sum(counts))
+        figure.add_scatter(
+            x=[round((k + 0.5) / len(counts), 6) for k in range(len(counts))],
+            y=[value / total for value in counts],
+            name=words(name),
+            mode="lines",
+            hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>",
+        )
+    figure.add_hline(y=1 / bins, line={"dash": "dot", "width": 1.5})
+    return figure
+
+
+def position_map(counts: Sequence[Sequence[int]], name: str = "learned") -> go.Figure:
+    """Where objects stand within their play: rows from the top, as shares."""
+    figure = _figure("From left to right", "From bottom to top")
+    total = max(1, sum(map(sum, counts)))
+    figure.add_heatmap(
+        z=[[value / total for value in row] for row in counts],
+        name="Share of objects",
+        showscale=False,
+        zmin=0,
+        xgap=2,
+        ygap=2,
+        meta={"tone": name, "map": True},
+        hovertemplate="%{z:.1%} of the objects<extra></extra>",
+    )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", constrain="domain")
+    figure.update_yaxes(
+        showticklabels=False, showgrid=False, ticks="", autorange="reversed", scaleanchor="x", constrain="domain"
+    )
+    return figure
+
+
+def _error(arm: Interval) -> dict[str, Any] | None:
+    if arm.low is None or arm.high is None:
+        return None
+    above, below = [arm.high - arm.mean], [arm.mean - arm.low]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 6}
+
+
+def _reach(arm: Interval) -> str:
+    return "" if arm.low is None or arm.high is None else f", from {arm.low:.4f} to {arm.high:.4f}"
 
 
 def _band(figure: go.Figure, curve: Curve) -> None:

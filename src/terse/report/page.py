@@ -149,11 +149,15 @@ def _numbers(chart: Chart) -> list[dict[str, Any]]:
     """The numbers behind a chart, trace by trace, for those who cannot see it or want to copy them."""
     tables = []
     for trace in chart.figure.data:
-        x = [] if trace.x is None else list(trace.x)
-        y = [] if trace.y is None else list(trace.y)
-        rows = [(_text(a), _text(b)) for a, b in zip(x, y, strict=True)]
-        if not (trace.meta or {}).get("band"):
-            tables.append({"name": trace.name or chart.heading, "rows": rows})
+        if (trace.meta or {}).get("band"):
+            continue
+        if trace.type == "heatmap":
+            rows = [(f"row {k}", ", ".join(map(_text, row))) for k, row in enumerate(trace.z, 1)]
+        else:
+            x, y = (() if values is None else values for values in (trace.x, trace.y))
+            x, y = (y, x) if any(isinstance(value, str) for value in y) else (x, y)  # names first
+            rows = [(_text(a), _text(b)) for a, b in zip(x, y, strict=True)]
+        tables.append({"name": trace.name or chart.heading, "rows": rows})
     return tables
 
 

@@ -71,12 +71,13 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of ready-made texts; numbers stand right."""
+    """A table of ready-made texts: numbers, which stand right on one line, or prose, which stands left and wraps."""
 
     heading: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""A preflight as a page: what stands in the way, with the images that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from terse.report import figures
+from terse.report.parts import Chart, Command, Fact, Gallery, PageData, Table, Tone, Verdict
+from terse.report.words import count, number
+
+__all__ = ["Finding", "check_page"]
+
+_EXAMPLES = 3
+_ORDER = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of trouble: an error stops a run, a warning makes it worse, a note is worth knowing."""
+
+    weight: Literal["error", "warning", "note"]
+    name: str  # in a few words; gallery items that show it have this as their `arm`
+    where: str  # the part of the recipe, or the file
+    advice: str  # what it does to a run and what to do, in a sentence
+    examples: Sequence[str]  # all of the things, by name; the page shows some
+
+
+def check_page(
+    subject: str,
+    findings: Sequence[Finding],
+    *,
+    facts: Sequence[Fact] = (),
+    classes: Mapping[str, Mapping[str, int]] | None = None,
+    sizes: Mapping[str, Sequence[float]] | None = None,
+    gallery: Gallery | None = None,
+    leave_out: Sequence[str] = (),
+    recipe_yaml: str = "",
+    commands: Sequence[Command] = (),
+) -> PageData:
+    """The page of `terse check`.
+
+    Args:
+        subject: the recipe or data that was looked at.
+        findings: what was found, in any order.
+        facts: counts of images, objects, masks, foregrounds, backgrounds.
+        classes: objects of each class, by part (foregrounds, train, val).
+        sizes: objects' sides over their image's, by part.
+        gallery: images that show the findings, with `arm` the finding's name and `arm_word` "Finding".
+        leave_out: what should be left out, ready to be written into a file.
+        recipe_yaml: the resolved recipe, where there is one.
+        commands: what to type next.
+    """
+    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.weight))
+    errors, warnings = (sum(finding.weight == weight for finding in findings) for weight in ("error", "warning"))
+    return PageData(
+        title=_title(errors, warnings),
+        kind="check",
+        name=subject,
+        verdict=_verdict(errors, warnings),
+        facts=facts,
+        charts=_charts(classes or {}, sizes or {}),
+        tables=[
+            *([_findings_table(ordered)] if ordered else []),
+            *([_class_table(classes)] if classes else []),
+            *([_leave_out_table(leave_out)] if leave_out else []),
+        ],
+        gallery=gallery or Gallery(),
+        recipe=recipe_yaml,
+        commands=commands,
+    )
+
+
+def _title(errors: int, warnings: int) -> str:
+    if errors:
+        return f"{count(errors, 'thing')} to mend before a run"
+    return f"Ready, with {count(warnings, 'thing')} to look at" if warnings else "Ready to run"
+
+
+def _verdict(errors: int, warnings: int) -> Verdict:
+    if errors:
+        return Verdict("Not ready", "A run would stop or learn something wrong; the table says where.", "bad")
+    tone: Tone = "unsure" if warnings else "good"
+    sentence = (
+        "A run works; what is listed makes it worse." if warnings else "Nothing was found that stands in the way."
+    )
+    return Verdict("Ready", sentence, tone)
+
+
+def _charts(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str, Sequence[float]]) -> list[Chart]:
+    charts = []
+    if classes:
+        by_class: dict[str, dict[str, float]] = {}
+        for part, amounts in classes.items():
+            for name, amount in amounts.items():
+                by_class.setdefault(name, {})[part] = float(amount)
+        most = dict(sorted(by_class.items(), key=lambda item: -sum(item[1].values()))[:20])
+        heading = (
+            "Objects of each class" if len(most) == len(by_class) else f"Objects of the {len(most)} largest classes"
+        )
+        charts.append(
+            Chart("classes", heading, "Where the objects are: the parts of the recipe.", figures.bars(most, "Objects"))
+        )
+    if sizes:
+        figure = figures.histogram(sizes, "Side of the object over the image's", (0.0, 1.0))
+        caption = "The square root of the box's area over the image's. Parts that differ much will not help each other."
+        charts.append(Chart("sizes", "How large the objects are", caption, figure))
+    return charts
+
+
+def _findings_table(findings: Sequence[Finding]) -> Table:
+    rows = []
+    for finding in findings:
+        shown = ", ".join(finding.examples[:_EXAMPLES])
+        rest = len(finding.examples) - _EXAMPLES
+        examples = f"{shown} and {rest:,} more" if rest > 0 else shown
+        rows.append(
+            (finding.name, finding.weight, number(len(finding.examples)), finding.where, finding.advice, examples)
+        )
+    return Table(
+        "What was found", ("Finding", "Weight", "How many", "Where", "What to do", "For example"), rows, prose=True
+    )
+
+
+def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
+    names = list(dict.fromkeys(name for amounts in classes.values() for name in amounts))
+    rows = [(name, *(number(amounts.get(name, 0)) for amounts in classes.values())) for name in names]
+    return Table("Classes", ("Class", *classes), rows)
+
+
+def _leave_out_table(leave_out: Sequence[str]) -> Table:
+    caption = "Leaving these out mends what can be mended without new annotations."
+    return Table("To leave out", ("Name",), [(name,) for name in leave_out], caption)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from terse.compositing.affine import AffinePoses
+from terse.evaluation.coverage import coverage
+from terse.report.coverage_parts import coverage_charts, coverage_table
+from terse.types import Placements
+
+
+@pytest.fixture
+def measured():
+    """Coverage of two hundred placements that never turn."""
+    poses = AffinePoses((-20, 20), (-1, 1), (-0.2, 0.2), (0.8, 1.2))
+    pose = np.random.default_rng(0).uniform([-1e-3, -1, -1, -0.2, 0.8, 0.8], [1e-3, 1, 1, 0.2, 1.2, 1.2], (200, 6))
+    rows = np.arange(200)
+    return coverage(Placements.single(rows % 3, rows, pose), poses).to_json()
+
+
+def test_the_charts_hold_what_was_measured(measured):
+    lines, places = (chart.figure for chart in coverage_charts(measured))
+    rotation = next(trace for trace in lines.data if trace.name == "rotation deg")
+    assert sum(rotation.y) == pytest.approx(1)
+    assert max(rotation.y) > 0.4
+    assert np.sum(places.data[0].z) == pytest.approx(1)
+    assert (np.array(places.data[0].z) * 200).round().astype(int).tolist() == measured["position"]
+
+
+def test_the_table_names_the_least_covered_number(measured):
+    table = coverage_table({"cut_paste_learn": measured})
+    row = table.rows[0]
+    assert row[:6] == ("cut-paste-learn", "200", "200", "200", "3", "rotation deg")
+    assert float(row[6]) < 0.4
+    assert len(row) == len(table.columns)
