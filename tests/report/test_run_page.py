@@ -1,0 +1,107 @@
+"""The page of a real run, small: from its folder alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from terse.errors import RunError
+from terse.pool import read_placements
+from terse.report.page import page_html
+from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, spread
+from terse.report.run_page import build_run_page, run_page
+from terse.run import open_run, train
+
+SMALL = (
+    "cycles=2", "data.train=300", "data.val=60", "data.test=100", "pretrain.epochs=1", "fine_tune.epochs=1",
+    "pool.per_cycle=30", "pool.candidates=600", "synthesis.kind=random", "runtime.precision=float32",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "small"
+    train("quickstart", SMALL, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    return open_run(folder)
+
+
+def test_the_page_says_what_the_result_says(folder):
+    result = json.loads((folder / "result.json").read_text())
+    page = run_page(folder)
+    curve = next(chart for chart in page.charts if chart.name == "curve-samples").figure.data[0]
+    assert list(curve.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
+    assert list(curve.y)[1:] == [cycle["accuracy"] for cycle in result["cycles"]]
+    assert [sheet.heading for sheet in page.sheets] == ["Cycle 1", "Cycle 2", "Real", "Synthetic"]
+    assert len(page.gallery.items) == result["cycles"][-1]["samples"]
+    assert page.recipe == (folder / "recipe.yaml").read_text()
+
+
+def test_the_page_is_written_into_the_folder_and_is_the_same_again(folder):
+    first = build_run_page(folder).read_bytes()
+    assert build_run_page(folder) == folder / "report.html"
+    assert (folder / "report.html").read_bytes() == first
+
+
+def test_the_gallery_holds_the_pool(opened):
+    recipe, _, players, pool = opened
+    items = list(pool_gallery(players.context, pool, recipe.synthesis.kind).items)
+    drawn = players.context.render(pool.placements, masks=True)
+    assert [item.hardness for item in items] == pool.measured.hardness.tolist()
+    assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.measured.label]
+    last = items[-1]
+    assert np.array_equal(last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy())
+    assert np.array_equal(last.masks[0], drawn.modal[-1].numpy())
+    assert last.boxes == boxes_of(drawn.truth, len(items) - 1, players.context.classes)[0]
+    assert last.record["pastes"][0]["foreground"] == players.context.foregrounds.keys[pool.placements.foreground[-1]]
+    assert last.record["pastes"][0]["pose"]["rotation_deg"] == pool.placements.pose[-1][0]
+
+
+def test_a_record_is_what_the_shard_holds(opened, folder):
+    _, _, players, pool = opened
+    item = next(iter(pool_gallery(players.context, pool, "random").items))
+    context = players.context
+    placements, _ = read_placements(folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds)
+    assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
+    assert item.record["background"] == context.backgrounds.keys[placements.background[0]]
+
+
+def test_every_strip_is_of_its_cycle(opened):
+    _, _, players, pool = opened
+    first, second = cycle_sheets(players.context, pool)
+    assert first.caption.startswith(f"{(pool.measured.cycle == 1).sum()} found")
+    assert not np.array_equal(first.image, second.image)
+
+
+@pytest.mark.parametrize(("total", "most"), [(0, 5), (3, 5), (5, 5), (12, 5), (5000, 2000)])
+def test_an_even_share_is_even(total, most):
+    rows = spread(total, most)
+    assert len(rows) == min(total, most)
+    assert len(set(rows.tolist())) == len(rows)
+    assert all(0 <= row < total for row in rows)
+    if len(rows) > 1:
+        assert np.diff(rows).max() - np.diff(rows).min() <= 1
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RunError) as error:
+        build_run_page(tmp_path)
+    assert str(error.value) == f"{tmp_path}: expected a finished run with recipe.yaml and result.json, got none"
+
+
+def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page_html(run_page(folder)), "utf-8")
+    complaints = []
+    page = browser.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].some((n) => n.dataset.drawn)")
+    page.wait_for_selector(".card")
+    page.close()
+    assert complaints == []
