@@ -189,6 +189,14 @@ def test_a_missing_image_is_left_out_with_its_objects(coco, note):
     assert (notes.paths, notes.object_names, notes.image_index.tolist()) == (("b.png",), ("2",), [0])
 
 
+def test_a_name_too_long_for_a_file_is_a_missing_image(coco):
+    name = "x" * 5000
+    file, images = coco(images=[{"id": 7, "file_name": name}], annotations=[])
+    assert skipped(read_coco(file, images)) == [
+        f"{name}: expected an image file, got nothing at {images / name}; restore it or leave it out"
+    ]
+
+
 def test_another_size_than_annotated_leaves_the_image_out(coco, save):
     file, images = coco()
     save(images / "a.png", 41, 30)

@@ -37,7 +37,7 @@ def test_absolute_paths_are_refused(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", ["", "a\0.jpg"])
+@pytest.mark.parametrize("name", ["", "a\0.jpg", "a\udce4.jpg"])
 def test_what_is_no_name_is_refused(tmp_path, name):
     assert error_of(inside, tmp_path, name, "f") == f"f: expected a file name, got {name!r}; correct it"
 

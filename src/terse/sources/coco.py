@@ -49,9 +49,7 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
 
     data = _load(existing_file("coco", file))
     categories = _unique(file, data, "categories")
-    licences = {
-        item.get("id"): str(item.get("name", "")) for item in data.get("licenses", []) if isinstance(item, dict)
-    }
+    licences = _licences(data)
     listed = _unique(file, data, "images")
     wanted = {
         number: (i, item)
@@ -65,7 +63,7 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
             _file_name(item, f"{file.name}: images[{i}]"),
             f"{file.name}: images[{i}].file_name",
             _declared(item),
-            licences.get(item.get("license"), ""),
+            licences.get(_id(item, "license"), ""),
         )
         for i, item in wanted.values()
     ]
@@ -74,9 +72,9 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
         here = f"{file.name}: annotations[{i}]"
         if not isinstance(item, dict):
             index.skip(here, f"expected a mapping, got {type(item).__name__}; it is left out")
-        elif item.get("image_id") not in listed:
+        elif _id(item, "image_id") not in listed:
             index.skip(f"{here}.image_id", f"expected the id of an image, got {item.get('image_id')!r}; it is left out")
-        elif item.get("category_id") not in names:
+        elif _id(item, "category_id") not in names:
             got = repr(item.get("category_id"))
             index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out")
         else:
@@ -177,8 +175,8 @@ def _unique(file: Path, data: Mapping[str, Any], field: str) -> dict[Any, tuple[
     """Items by id, with their place in the list."""
     found: dict[Any, tuple[int, dict[str, Any]]] = {}
     for i, item in enumerate(_list(file, data, field)):
-        number = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(number, int | str):
+        number = _id(item, "id") if isinstance(item, dict) else None
+        if number is None:
             raise DataError(f"{file.name}: {field}[{i}].id: expected a number, got {number!r}; give each its own")
         if number in found:
             raise DataError(
@@ -187,6 +185,18 @@ def _unique(file: Path, data: Mapping[str, Any], field: str) -> dict[Any, tuple[
             )
         found[number] = (i, item)
     return found
+
+
+def _id(item: Mapping[str, Any], field: str) -> int | str | None:
+    """What can name something; None for anything else."""
+    value = item.get(field)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _licences(data: Mapping[str, Any]) -> dict[int | str | None, str]:
+    items = data.get("licenses")
+    known = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return {_id(item, "id"): str(item.get("name", "")) for item in known if _id(item, "id") is not None}
 
 
 def _file_name(item: Mapping[str, Any], here: str) -> str:

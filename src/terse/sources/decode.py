@@ -4,6 +4,7 @@ EXIF rotation, CMYK, 16 bits, palettes and animations (their first frame) are ha
 pixels by EXIF while its annotations were drawn on the unturned ones: the annotated width and height decide.
 """
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -127,7 +128,7 @@ def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
 
 
 def _open(path: Path, name: str) -> Image.Image:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a name is too long
         raise DataError(f"{name}: expected an image file, got nothing at {path}; restore it or leave it out")
     try:
         image = Image.open(path, formats=_FORMATS)

@@ -45,7 +45,7 @@ def inside(root: Path, name: str, where: str) -> str:
     Raises:
         DataError: the path is absolute, climbs out by `..`, or is a link that leads out.
     """
-    if not name or "\0" in name:
+    if not name or "\0" in name or not _writable(name):
         raise DataError(f"{where}: expected a file name, got {name!r}; correct it")
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or name.startswith("\\"):
         raise DataError(f"{where}: expected a path inside {root}, got the absolute {name!r}; make it relative")
@@ -75,3 +75,12 @@ def image_files(root: Path, folder: str = ".") -> Iterator[str]:
         for name in sorted(files):
             if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
                 yield inside(root, (relative / name).as_posix(), str(root))
+
+
+def _writable(name: str) -> bool:
+    """Whether a name can stand in a recipe or a report: lone surrogates cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
