@@ -103,8 +103,9 @@ def test_a_constant_colour_is_a_patch_of_that_colour() -> None:
 
 
 def test_gradcheck_in_everything() -> None:
-    background = smooth(0, 2, (8, 9), torch.float64).requires_grad_()
-    colour, mask = smooth(1, 2, (7, 7), torch.float64).requires_grad_(), ellipse(7, dtype=torch.float64)
+    background = smooth(0, 2, (6, 7), torch.float64)[:, :1].clone().requires_grad_()
+    colour = smooth(1, 2, (5, 5), torch.float64)[:, :1].clone().requires_grad_()
+    mask = ellipse(5, dtype=torch.float64)
     mask = (mask * 0.9 + 0.05).repeat(2, 1, 1, 1).requires_grad_()
     matrix = torch.tensor(
         [[[0.9, 0.2, 0.1], [-0.1, 1.1, 0.2]], [[2.3, 0.4, 0.13], [-0.3, 1.9, 0.07]]],

@@ -110,7 +110,7 @@ def _line_kernel(seed: int) -> Float32[np.ndarray, "side side"]:
     return kernel
 
 
-def _region(canvas: _Colour, layer: Layer) -> _Colour:
+def _region(canvas: _Colour, layer: Layer) -> UInt8[np.ndarray, "lh lw 3"]:
     (left, top), (height, width) = layer.origin, layer.mask.shape
     return canvas[top : top + height, left : left + width]
 

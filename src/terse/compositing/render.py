@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from terse.compositing.affine import AffinePoses
+from terse.compositing.artefacts import textured
 from terse.compositing.compose import compose
 from terse.compositing.raster import Edges
 from terse.compositing.reblend import Paste, reblend
 from terse.compositing.truth import Layer, truth_of_layers
-from terse.errors import DataError
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds, Placements, Role
@@ -93,7 +93,13 @@ class Renderer:
 
     def _textured(self, cut: Foregrounds, placements: Placements, rows: np.ndarray) -> Foregrounds:
         """Artefact patches: the shape stays, the colour comes from another background."""
-        raise DataError("artefact patches in placements: expected none here")
+        chosen = np.flatnonzero(placements.role[rows] == Role.ARTEFACT)
+        size = cut.alpha.shape[-2:]
+        where = torch.from_numpy(chosen).to(self.device)
+        part = Foregrounds(cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where])
+        below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(self.device)
+        colour = cut.images.expand(-1, below.shape[1], *size).index_copy(0, where, textured(part, below).images)
+        return Foregrounds(colour, cut.alpha, cut.labels, cut.hull)
 
 
 def layers_of(placements: Placements) -> list[np.ndarray]:

@@ -1,0 +1,208 @@
+"""Foreground-shaped patches of other backgrounds, so that a pasted region gives nothing away (paper 3.1, Fig. 5).
+
+Drawing says what goes where, as plain arrays that a placement can hold; pasting does it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from terse.protocols import BackgroundBank, ForegroundBank
+from terse.recipe import ArtefactConfig
+from terse.types import Foregrounds, Placements, Role, Truth
+
+__all__ = ["Patches", "draw_patches", "paste_patches", "textured"]
+
+_POSES = 16  # tried for a patch before its image goes without
+_TEXTURES = 4
+_REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """What is pasted where, flat over patches, ascending in `image_index`."""
+
+    image_index: Int64[np.ndarray, " n"]
+    foreground: Int64[np.ndarray, " n"]  # the shape's number in the foreground bank
+    pose: Float64[np.ndarray, "n k"]
+    texture: Int64[np.ndarray, " n"]  # the colour's number in the background bank
+
+    def __len__(self) -> int:
+        return len(self.image_index)
+
+    def onto(self, placements: Placements) -> Placements:
+        """The placements of the same images with these patches below their objects.
+
+        Source: ours.
+        """
+        order = np.argsort(np.concatenate([self.image_index, placements.image_index]), kind="stable")
+
+        def merged(patches: np.ndarray, pastes: np.ndarray) -> np.ndarray:
+            return np.concatenate([patches, pastes])[order]
+
+        return Placements(
+            background=placements.background,
+            image_index=merged(self.image_index, placements.image_index),
+            foreground=merged(self.foreground, placements.foreground),
+            pose=merged(self.pose, placements.pose),
+            role=merged(np.full(len(self), int(Role.ARTEFACT), dtype=np.int64), placements.role),
+            texture=merged(self.texture, placements.texture),
+            blend=placements.blend,
+            seed=placements.seed,
+        )
+
+
+@runtime_checkable
+class Poses(Protocol):
+    """What is used of a pose family."""
+
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
+        """Poses drawn uniformly."""
+        ...
+
+    def matrix(
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]
+    ) -> Float[Tensor, "b 2 3"]:
+        """Canvas to patch."""
+        ...
+
+
+@runtime_checkable
+class Pastes(Protocol):
+    """What is used of a renderer."""
+
+    foregrounds: ForegroundBank
+    backgrounds: BackgroundBank
+
+    def paste(
+        self, images: Float[Tensor, "b c h w"], cut: Foregrounds, pose: Float[Tensor, "b k"]
+    ) -> tuple[Float[Tensor, "b c h w"], object]:
+        """One paste in every image."""
+        ...
+
+
+def draw_patches(
+    truth: Truth,
+    canvas_px: tuple[int, int],
+    foregrounds: ForegroundBank,
+    backgrounds: BackgroundBank,
+    poses: Poses,
+    settings: ArtefactConfig,
+    generator: torch.Generator,
+    *,
+    blur_sigma_px: float = 0.0,
+    own: Int64[np.ndarray, " b"] | None = None,
+) -> Patches:
+    """Choose images, shapes, places and colours of patches for a batch, real or synthetic.
+
+    No patch comes near a box of `truth`, and none is cut from where its background holds a labelled object. Of
+    several random poses the first that fits is taken; where none does, the image goes without.
+
+    Args:
+        truth: the batch's objects, pasted ones included.
+        canvas_px: height and width of the images.
+        foregrounds: shapes.
+        backgrounds: colours.
+        poses: the synthesizer's own family, so that patches and objects are cut alike.
+        settings: how many, and in which share of the images.
+        generator: the only randomness.
+        blur_sigma_px: of the edges: patches keep further away from objects where both are blurred.
+        own: each image's background number, which its patches are not cut from; None where that has no meaning.
+
+    Source: paper 3.1. Poses, rates and the way round objects are ours; the paper does not state them.
+    """
+    chosen = torch.rand(truth.batch_size, generator=generator) < settings.probability
+    images = torch.nonzero(chosen).flatten().repeat_interleave(settings.count)
+    n = len(images)
+    shapes = torch.randint(len(foregrounds), (n,), generator=generator).numpy()
+    tried = poses.random(n * _POSES, generator)
+    colours = torch.randint(len(backgrounds), (n, _TEXTURES), generator=generator).numpy()
+    hull = foregrounds.fetch(shapes).hull
+    # Rounded as a placement is, so that what was checked is what is drawn.
+    rounded = np.round(tried.double().numpy(), 5)
+    reach = _reach(poses, torch.from_numpy(rounded).float(), hull.repeat_interleave(_POSES, dim=0), canvas_px)
+    margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
+    reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
+    fits = _clear(reach, images.repeat_interleave(_POSES), truth).view(n, _POSES)
+    if own is not None:
+        colours = np.where(colours == own[images.numpy(), None], (colours + 1) % len(backgrounds), colours)
+    texture, whole = _object_free(colours, hull, backgrounds)
+    rows = np.flatnonzero(fits.any(dim=1).numpy() & whole)
+    best = fits.int().argmax(dim=1).numpy()
+    pose = rounded[np.arange(n) * _POSES + best]
+    return Patches(images.numpy()[rows], shapes[rows], pose[rows], texture[rows])
+
+
+def paste_patches(images: Float[Tensor, "b c h w"], patches: Patches, render: Pastes) -> Float[Tensor, "b c h w"]:
+    """The images with their patches, by the same warp, edges and blend as objects.
+
+    Source: paper 3.1: "using the same blending function used by S".
+    """
+    starts = np.searchsorted(patches.image_index, patches.image_index, side="left")
+    rank = np.arange(len(patches)) - starts
+    for layer in range(int(rank.max(initial=-1)) + 1):
+        rows = np.flatnonzero(rank == layer)
+        where = torch.from_numpy(patches.image_index[rows]).to(images.device)
+        cut = render.foregrounds.fetch(patches.foreground[rows])
+        cut = textured(cut, render.backgrounds.fetch(patches.texture[rows]).images).to(images.device)
+        pose = torch.from_numpy(patches.pose[rows]).float().to(images.device)
+        drawn, _ = render.paste(images[where], cut, pose)
+        images = images.index_copy(0, where, drawn)
+    return images
+
+
+def textured(cut: Foregrounds, backgrounds: Float[Tensor, "b c h w"]) -> Foregrounds:
+    """The same shapes, their colour taken from backgrounds laid over the patch.
+
+    So a patch's pixels are resampled exactly as an object's are: sharpness would give it away as well.
+
+    Source: paper 3.1; laying the background over the patch is ours.
+    """
+    size = cut.alpha.shape[-2:]
+    if backgrounds.shape[-2:] != size:
+        backgrounds = functional.interpolate(backgrounds, size, mode="bilinear", antialias=True)
+    return Foregrounds(backgrounds, cut.alpha, cut.labels, cut.hull)
+
+
+def _reach(
+    poses: Poses, pose: Tensor, hull: Float[Tensor, "n points 2"], canvas_px: tuple[int, int]
+) -> Float[Tensor, "n 4"]:
+    """The box on the canvas that holds every point of the hull."""
+    matrix = poses.matrix(pose, hull, canvas_px).double()
+    (a, b, c), (d, e, f) = (row.unbind(-1) for row in matrix.unbind(1))
+    u, v = hull[..., 0] - c[:, None], hull[..., 1] - f[:, None]
+    determinant = (a * e - b * d)[:, None]
+    x = ((e[:, None] * u - b[:, None] * v) / determinant + 1) / 2 * canvas_px[1]
+    y = ((a[:, None] * v - d[:, None] * u) / determinant + 1) / 2 * canvas_px[0]
+    return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1).float()
+
+
+def _clear(boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth) -> Bool[Tensor, " n"]:
+    """Which of the boxes meet no object of their own image."""
+    objects, index = truth.boxes_px.cpu(), truth.image_index.cpu()
+    meets = (boxes[:, None, :2] < objects[:, 2:]).all(dim=-1) & (boxes[:, None, 2:] > objects[:, :2]).all(dim=-1)
+    return ~(meets & (images[:, None] == index)).any(dim=1)
+
+
+def _object_free(
+    numbers: Int64[np.ndarray, "n tries"], hull: Float[Tensor, "n points 2"], backgrounds: BackgroundBank
+) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The first background of each patch without an object where the shape lies, and whether there is one."""
+    texture, found = numbers[:, 0].copy(), np.zeros(len(numbers), dtype=np.bool_)
+    shape = torch.cat([hull.amin(dim=1), hull.amax(dim=1)], dim=1)
+    for attempt in range(numbers.shape[1]):
+        rows = np.flatnonzero(~found)
+        if not len(rows):
+            break
+        held = backgrounds.fetch(numbers[rows, attempt])
+        height, width = held.images.shape[-2:]
+        on_background = (shape[rows] + 1) / 2 * torch.tensor([width, height, width, height])
+        clear = _clear(on_background, torch.arange(len(rows)), held.truth).numpy()
+        texture[rows[clear]], found[rows[clear]] = numbers[rows[clear], attempt], True
+    return texture, found
