@@ -1,0 +1,68 @@
+"""Do two sources show the same photographs? By their content: copies have other names, sizes and JPEG qualities.
+
+A foreground cut from an image that judges the model, or a background that is one, flatters every number.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from terse.sources.annotations import Annotations
+from terse.sources.decode import read_rgb
+
+__all__ = ["picture_prints", "same_pictures"]
+
+_SIDE = 16
+_MAX_BITS = 75
+"""Of 512. In 2,470 COCO photographs: copies at 0.4 to 2 times the size and JPEG qualities 40 to 95 differ by at most 55
+bits, other pictures by at least 100."""
+
+
+def picture_prints(annotations: Annotations, workers: int = 0) -> UInt8[np.ndarray, "images 64"]:
+    """512 bits of each image: whether brightness rises to the right and downwards, on a 16x16 grid.
+
+    Raises:
+        DataError: a file was changed or broken since it was indexed.
+
+    Source: difference hash, Krawetz 2013.
+    """
+
+    def one(image: int) -> UInt8[np.ndarray, " 64"]:
+        width, height = annotations.sizes_px[image].tolist()
+        path = annotations.paths[image]
+        small_px = (4 * _SIDE, 4 * _SIDE)
+        pixels = read_rgb(annotations.root / path, path, (width, height), small_px)
+        grey = cv2.cvtColor(cv2.resize(pixels, small_px, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        right = cv2.resize(grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+        down = cv2.resize(grey, (_SIDE, _SIDE + 1), interpolation=cv2.INTER_AREA).astype(np.int16)
+        bits = np.concatenate([(np.diff(right, axis=1) > 0).ravel(), (np.diff(down, axis=0) > 0).ravel()])
+        return np.packbits(bits)
+
+    if workers:
+        with ThreadPoolExecutor(workers) as pool:
+            prints = list(pool.map(one, range(len(annotations))))
+    else:
+        prints = [one(image) for image in range(len(annotations))]
+    return np.array(prints, dtype=np.uint8).reshape(-1, 2 * _SIDE * _SIDE // 8)
+
+
+def same_pictures(
+    one: UInt8[np.ndarray, "n 64"], other: UInt8[np.ndarray, "m 64"], max_bits: int = _MAX_BITS
+) -> Sequence[tuple[int, int]]:
+    """The pairs of images, by their prints, that show the same picture; plain ones (a blank page) match nothing."""
+    pairs: list[tuple[int, int]] = []
+    plain = _plain(other)
+    for i, print_ in enumerate(one):
+        if not _plain(print_[None])[0]:
+            near = np.unpackbits(other ^ print_, axis=1).sum(axis=1) <= max_bits
+            pairs.extend((i, int(j)) for j in np.flatnonzero(near & ~plain))
+    return pairs
+
+
+def _plain(prints: UInt8[np.ndarray, "n 64"]) -> Bool[np.ndarray, " n"]:
+    """Hardly a rise anywhere: too little to know a picture by."""
+    flat: Bool[np.ndarray, " n"] = np.unpackbits(prints, axis=1).sum(axis=1) < _MAX_BITS
+    return flat
