@@ -108,7 +108,7 @@ def test_gradcheck_in_everything() -> None:
     mask = ellipse(5, dtype=torch.float64)
     mask = (mask * 0.9 + 0.05).repeat(2, 1, 1, 1).requires_grad_()
     matrix = torch.tensor(
-        [[[0.9, 0.2, 0.1], [-0.1, 1.1, 0.2]], [[2.3, 0.4, 0.13], [-0.3, 1.9, 0.07]]],
+        [[[0.913, 0.217, 0.1031], [-0.119, 1.107, 0.2017]], [[2.317, 0.413, 0.1303], [-0.307, 1.911, 0.0707]]],
         dtype=torch.float64,
         requires_grad=True,
     )

@@ -12,7 +12,7 @@ from terse.compositing.raster import Edges, Sprite, draw, draw_mask
 from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, ShapeError
 
-POSES = AffinePoses((-90, 90), (-1, 1), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
+POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 EDGES = (Edges(), Edges(blur_sigma_px=0.0), None)
 
 
@@ -169,7 +169,7 @@ def test_the_same_seed_draws_the_same_pixels(blend: str) -> None:
     assert (pictures[0] == pictures[2]).all() == (blend != "motion")
 
 
-def test_errors_are_sentences() -> None:
+def test_errors_are_sentences(unchecked: None) -> None:
     with pytest.raises(ShapeError) as shape:
         Sprite.of(np.zeros((4, 4, 3), np.uint8))
     assert str(shape.value) == "cut-out: expected uint8 (height, width, 4), got uint8 (4, 4, 3)"
