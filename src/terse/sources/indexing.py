@@ -75,7 +75,7 @@ class Index:
         for name, entry in zip(names, entries, strict=True):
             if name in seen:
                 raise DataError(f"{entry.where}: expected a name of its own, got {name!r} as {seen[name]}; rename one")
-            seen[name] = f"{entry.where} again" if seen.get(name) == entry.where else entry.where
+            seen[name] = entry.where
         with ThreadPoolExecutor(_PROBERS) as pool:
             sizes = list(pool.map(self._probe, names, entries))
         numbers: list[int | None] = []
