@@ -13,6 +13,7 @@ from terse.report.words import count, duration, in_text, number, score, words
 __all__ = ["train_page"]
 
 METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80")
+PHASES = ("synthesizer", "harvest", "target", "evaluate")  # in the order of a cycle
 COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
 
 
@@ -173,7 +174,8 @@ def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Cur
 
 def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
     phases = cycle.get("phase_seconds") or {"seconds": cycle["seconds"]}
-    return {str(phase): float(spent) for phase, spent in phases.items()}
+    order = [*(phase for phase in PHASES if phase in phases), *(phase for phase in phases if phase not in PHASES)]
+    return {phase: float(phases[phase]) for phase in order}
 
 
 def _start_end(result: Mapping[str, Any]) -> Table:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ GALLERY_BYTES = (
     17_000_000  # of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB
 )
 BEFORE_AFTER_BYTES = 2_500_000
+BATCH = 64  # images in memory at once
 SAMPLES = 24  # images that are encoded once more to choose the size
 
 
@@ -39,7 +42,7 @@ def gallery_json(gallery: Gallery) -> str:
     first = list(itertools.islice(items, SAMPLES))
     side_px = thumbs.choose_side([item.image for item in first], len(gallery.items), GALLERY_BYTES)
     names = _Names()
-    rows = [_row(item, side_px, names) for item in itertools.chain(first, items)]
+    rows = [_row(item, *pictures, names) for item, pictures in _drawn(itertools.chain(first, items), side_px)]
     columns = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
     return embed(
         {
@@ -90,16 +93,28 @@ class _Names:
         return self._number[name]
 
 
-def _row(item: GalleryItem, side_px: int, names: _Names) -> dict[str, Any]:
+def _drawn(items: Iterable[GalleryItem], side_px: int) -> Iterator[tuple[GalleryItem, tuple[str, list[str]]]]:
+    """Each item with its thumbnail and outlines, in order; Pillow and OpenCV leave the interpreter's lock meanwhile."""
+
+    def draw(item: GalleryItem) -> tuple[str, list[str]]:
+        encoded = thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(thumbs.PREFIX)
+        return encoded, [path for path in map(thumbs.outlines, item.masks) if path]
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
+        while batch := list(itertools.islice(items, BATCH)):
+            yield from zip(batch, workers.map(draw, batch), strict=True)
+
+
+def _row(item: GalleryItem, encoded: str, masks: list[str], names: _Names) -> dict[str, Any]:
     return {
-        "src": thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(thumbs.PREFIX),
+        "src": encoded,
         "size": [item.image.shape[1], item.image.shape[0]],
         "class": names.number(item.class_name),
         "cycle": item.cycle,
         "hardness": None if item.hardness is None else _short(item.hardness),
         "arm": names.number(item.arm),
         "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
-        "masks": [path for path in map(thumbs.outlines, item.masks) if path],
+        "masks": masks,
         "record": item.record,
     }
 

@@ -61,7 +61,9 @@ def outlines(mask: npt.NDArray[np.bool_]) -> str:
 
     # findContours runs through pixel centres; repeating each pixel keeps the rim where it is to an eighth of a pixel.
     repeat = 4 if max(mask.shape) <= LOSSLESS_SIDE_PX else 1
-    large: npt.NDArray[np.uint8] = mask.astype(np.uint8).repeat(repeat, axis=0).repeat(repeat, axis=1)
+    large: npt.NDArray[np.uint8] = mask.astype(np.uint8)
+    if repeat > 1:
+        large = large.repeat(repeat, axis=0).repeat(repeat, axis=1)
     contours, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     parts = []
     for contour in contours:
