@@ -43,8 +43,6 @@ class CutPasteLearnConfig(Component):
     """Every scene is drawn once in each, and counts as so many samples."""
     batch_size: Count = 250
     """Composites looked at together in the harvest."""
-    discriminator: Literal[False] = False
-    """Only the learned arm has one."""
 
     @model_validator(mode="after")
     def _ordered(self) -> CutPasteLearnConfig:

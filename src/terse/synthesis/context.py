@@ -1,0 +1,58 @@
+"""The recipe's `synthesis: {kind: context}`: the baseline of Dvornik et al. 2018."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from terse.config import Component, Count, Fraction, NonNegative, Positive
+from terse.registry import register
+
+__all__ = ["ContextConfig"]
+
+
+@register("synthesis", "context")
+class ContextConfig(Component):
+    """A small network sees surroundings with the middle masked out and scores which class fits there.
+
+    Source: Dvornik, Mairal and Schmid 2018, Modeling Visual Context is Key to Augmenting Object Detection
+    Datasets, and its published code. Their network is a ResNet-50 on 300 px; ours is small, from scratch.
+    """
+
+    family = "synthesis"
+    kind: Literal["context"] = "context"
+    objects: tuple[Count, Count] = (1, 2)
+    """Fewest and most objects an image."""
+    candidates: Count = 200
+    """Boxes scored in each background; the published code has 200."""
+    threshold: Fraction = 0.7
+    """Boxes with a class above it are used; of a background without one, nothing but its best is, and rarely."""
+    background_share: Fraction = 0.75
+    """Of the training boxes; the published code takes three of background for each object."""
+    crops: Count = 6400
+    """Surroundings cut from the real training images."""
+    epochs: NonNegative = 3
+    """Over these."""
+    lr: Positive = 2e-3
+    """Adam's."""
+    crop_px: Annotated[int, Field(ge=16)] = 48
+    """Side the surroundings are resized to."""
+    blends: Annotated[
+        tuple[Literal["alpha", "gaussian", "box", "motion", "none", "poisson"], ...], Field(min_length=1)
+    ] = ("gaussian", "box", "none")
+    """One an image, drawn at random."""
+    batch_size: Count = 250
+    """Composites looked at together in the harvest."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ContextConfig:
+        if self.objects[0] > self.objects[1]:
+            raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
+        return self
+
+    def build(self, context: Any) -> Any:
+        """The arm; its network is trained when it first proposes."""
+        from terse.synthesis.context_placer import ContextProposer
+
+        return ContextProposer(context, self)
