@@ -25,9 +25,11 @@ from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
-__all__ = ["build_players", "evaluate", "open_run", "open_session", "train"]
+__all__ = ["build_material", "build_players", "evaluate", "open_run", "open_session", "train"]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
+# Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
+_VAL_SPLIT, _TEST_SPLIT = 0, 1
 
 
 def train(
@@ -116,7 +118,7 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
 
 def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
-    material = data if data is not None else _material(recipe)
+    material = data if data is not None else build_material(recipe)
     poses = recipe.poses.build()
     classes = tuple(material.classes)
     render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
@@ -150,7 +152,12 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
 
 
-def _material(recipe: Recipe) -> Any:
+def build_material(recipe: Recipe) -> Any:
+    """Banks and splits of a recipe: what `data` gives, or sources of photographs.
+
+    Raises:
+        RecipeError: a source is missing.
+    """
     if recipe.data is not None:
         return recipe.data.build()
     missing = [name for name in ("foregrounds", "backgrounds", "train") if getattr(recipe, name) is None]
@@ -167,8 +174,8 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     assert recipe.foregrounds is not None
     assert recipe.backgrounds is not None
     train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
-    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, recipe.seed)
-    test, train = _held_out(recipe.test, train, recipe.seed + 1) if recipe.test is not None else (val, train)
+    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, _VAL_SPLIT)
+    test, train = _held_out(recipe.test, train, _TEST_SPLIT) if recipe.test is not None else (val, train)
     foregrounds = foregrounds.without_images_of(val, test)
     train = train.without_images_of(val, test)
     classes = recipe.classes or foregrounds.classes
