@@ -13,6 +13,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
 from terse import registry
@@ -81,7 +82,7 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     draw = torch.Generator().manual_seed(2)
     background = torch.rand(1, 3, size_px, size_px, generator=draw).double()
     foreground = torch.rand(1, 3, 24, 24, generator=draw).double()
-    alpha = torch.nn.functional.pad(torch.ones(1, 1, 18, 18), (3, 3, 3, 3)).double()
+    alpha = pad(torch.ones(1, 1, 18, 18), (3, 3, 3, 3)).double()
     matrix = torch.tensor([[[0.6, 0.1, 0.1], [-0.1, 0.5, -0.05]]], dtype=torch.float64, requires_grad=True)
     box = torch.tensor([[0.25, 0.22, 0.85, 0.72]]).double() * size_px
     one = torch.ones(1, dtype=torch.bool)
@@ -202,9 +203,22 @@ def test_confidence_is_the_best_score_of_what_suppression_is_given(kind: str, mo
 
 
 @every_detector
+def test_boxes_are_in_pixels_of_the_images_given(kind: str) -> None:
+    # Every pixel doubled is resized back to the same image.
+    target, size_px = prepared(kind)
+    images, truth = scene(size_px)
+    large, wide = interpolate(images, scale_factor=2.0), replace(truth, boxes_px=2 * truth.boxes_px)
+    with torch.no_grad():
+        expected, found = target.attack_loss(images, truth), target.attack_loss(large, wide)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    small = target.confidence(images, truth)
+    torch.testing.assert_close(target.confidence(large, wide), small, rtol=1e-3, atol=1e-3)
+
+
+@every_detector
 def test_predictions_are_in_the_image_and_in_the_tasks_classes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, size_px = prepared(kind)
-    bigger = torch.nn.functional.interpolate(scene(size_px)[0][:1], scale_factor=2.0)
+    bigger = interpolate(scene(size_px)[0][:1], scale_factor=2.0)
     heads: Any = getattr(target.module, "roi_heads", target.module)
     monkeypatch.setattr(heads, "score_thresh", 0.001)  # untrained scores are below torchvision's threshold
     (one,) = target.predict(bigger)

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign, box_iou
@@ -13,6 +12,7 @@ from torchvision.ops import MultiScaleRoIAlign, box_iou
 from terse.errors import DataError, TerseError
 from terse.evaluation.detection import detection_scores
 from terse.protocols import Target
+from terse.targets.detector_heads import _listed
 from terse.targets.detector_networks import NETWORKS
 from terse.targets.detector_target import DetectorTarget, wrap_detector
 from terse.targets.user import UserConfig
@@ -246,19 +246,14 @@ def test_a_user_target_is_wrapped_by_its_interface(tmp_path: Any, monkeypatch: p
     assert (target.columns, target.box_weight) == ((2, 1), 0.5)
 
 
-def test_images_of_another_size_than_the_detectors() -> None:
-    # A user's detector resizes by its own transform: boxes stay in pixels of the images.
-    module = small_faster_rcnn(4)
-    twice = wrap_detector(module, CLASSES, 2 * SIZE)
-    images = interpolate(torch.rand(1, 3, 8, 8), size=(SIZE, SIZE), mode="bilinear")
-    large = interpolate(images, scale_factor=2.0, mode="nearest")
-    boxes = [[5.0, 5, 50, 48]]
-    truth, wide = pasted(boxes, [1], [0], 1), pasted([[2 * side for side in boxes[0]]], [1], [0], 1)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            twice.attack_loss(large, wide), twice.attack_loss(images, truth), rtol=1e-3, atol=1e-3
-        )
-    assert twice.confidence(large, wide).item() == pytest.approx(twice.confidence(images, truth).item(), abs=1e-3)
+@pytest.mark.parametrize("kind", ["ssdlite_mobilenet_v2", "retinanet_resnet50_fpn"])
+@pytest.mark.parametrize("sides", [(96, 96), (80, 96), (50, 50)])
+def test_images_are_prepared_as_the_modules_own_transform_does(kind: str, sides: tuple[int, int]) -> None:
+    module: Any = NETWORKS[kind].build(2, 96, {}).eval()
+    images = torch.rand(2, 3, *sides)
+    ours, (theirs, _) = _listed(module, images), module.transform(list(images))
+    torch.testing.assert_close(ours.tensors, theirs.tensors)
+    assert ours.image_sizes == theirs.image_sizes
 
 
 def test_modules_that_are_no_detector_of_boxes() -> None:
