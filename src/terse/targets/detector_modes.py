@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from terse.targets.folding import folded
+
 __all__ = ["inference", "training"]
 
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """Eval mode and frozen parameters: what is computed inside differentiates in the pixels alone.
+    """Eval mode, frozen parameters, BatchNorm folded: what is computed inside differentiates in the pixels alone.
 
     Each submodule's mode is put back, so that a BatchNorm its owner froze stays frozen.
     """
@@ -23,6 +25,7 @@ def inference(module: nn.Module) -> Iterator[None]:
         try:
             for parameter in learned:
                 parameter.requires_grad_(False)
+            stack.enter_context(folded(module))
             yield
         finally:
             for parameter in learned:
