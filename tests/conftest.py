@@ -17,7 +17,7 @@ _SHAPED = (
     "targets",
     "training",
 )
-install_import_hook([f"terse.{name}" for name in (*_SHAPED, "types")], "beartype.beartype")
+install_import_hook([f"terse.{name}" for name in (*_SHAPED, "types")], "shape_checks.check")
 
 import pytest
 import torch
@@ -32,6 +32,7 @@ SMALL = (
     "pool.candidates=400",
     "synthesis.batch_size=64",
     "synthesis.steps=4",
+    "synthesis.harvest=during",
     "synthesis.harvest_from=1",
     "synthesis.max_steps=8",
     "fine_tune.epochs=2",
@@ -39,7 +40,7 @@ SMALL = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small():
     """Overrides that make quickstart run in about a second."""
     return list(SMALL)

@@ -9,15 +9,9 @@ from collections.abc import Sequence
 __all__ = ["app", "main"]
 
 _COMMANDS = {
-    "init": "Look at your data and write a short recipe that fits it.",
-    "check": "Look for what is wrong with a recipe's data before training.",
     "preview": "Draw a contact sheet of composites, before any training.",
     "train": "Run a recipe: the model gets better, and a page shows how.",
     "evaluate": "Measure a model on a recipe's test images.",
-    "generate": "Write a data set of composites.",
-    "render": "Draw placements again.",
-    "prove": "Compare arms at equal budgets, with intervals and a verdict.",
-    "compare": "A table of runs.",
     "report": "Build a run's page again.",
     "recipes": "List the built-in recipes.",
     "targets": "List the models that can be improved.",

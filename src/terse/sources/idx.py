@@ -1,6 +1,7 @@
 """MNIST's idx files, plain or gzipped."""
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     if len(data) < start:
         raise DataError(f"{path}: expected a header of {start} bytes, got a file of {len(data)}; it is truncated")
     shape = struct.unpack(f">{rank}I", data[4:start])
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)  # Python integers: a hostile header overflows 64 bits
     if count > _LARGEST or len(data) - start != count:
         raise DataError(
             f"{path}: expected {count:,} bytes for the shape {shape}, got {len(data) - start:,}; "

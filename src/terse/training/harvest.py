@@ -53,7 +53,7 @@ class Harvest:
             cycle = np.full(len(rows), self.cycle, dtype=np.int64)
             self._measured.append(Measured(cycle, labels[rows], hardness, hard[rows]))
 
-    def close(self) -> dict[str, float]:
+    def close(self) -> dict[str, Any]:
         """Put what was found into the pool; its figures."""
         pool = self.session.pool
         found = sum(len(part) for part in self._placements)

@@ -99,6 +99,11 @@ def synthesizer_step(
     with session.autocast():
         attack = players.target.attack_loss(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
+    if not attack.requires_grad:
+        raise RecipeError(
+            "target: expected attack_loss to be differentiable in the pixels, got no gradient; "
+            "the learned arm cannot see what makes it fail, synthesis.kind=mined can"
+        )
     realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0

@@ -148,7 +148,7 @@ class Session:
         """
         if not bool(torch.isfinite(loss)):
             saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
-            raise Diverged(player, self.position[2], f"{float(loss)}", saved)
+            raise Diverged(player, self.position[2], f"{float(loss.detach())}", saved)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Networks in bfloat16 where the machine has units for it; compositing stays outside."""

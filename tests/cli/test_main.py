@@ -1,0 +1,141 @@
+"""The command as a user runs it: what it prints, where, and how it exits."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import terse.cli.main as command_line
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        command_line.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_version_and_help_import_no_torch():
+    for flag in ("--version", "--help"):
+        code = (
+            "import sys, atexit\n"
+            "atexit.register(lambda: print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)), file=sys.stderr))\n"
+            f"from terse.cli.main import main; main(['{flag}'])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert done.stderr.strip() == "[]"
+    assert "train" in done.stdout
+
+
+@pytest.mark.parametrize("command", list(command_line._COMMANDS))
+def test_every_commands_help_answers(command, capsys):
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "quickstart", "cycels=3"], "cycels: expected a known setting, got 'cycels'; did you mean 'cycles'?"),
+        (["train", "quickstart", "cycles=-1"], "cycles: expected an integer >= 0, got -1; 5 is the paper's"),
+        (["train", "quickstart", "seed"], "seed: expected key=value, got no value; for example cycles=3 or data.root=mnist"),
+        (["train", "quickstart", "--resume"], "--resume: expected --out with the run's folder, got none"),
+        (["train", "quickstart", "--device", "cuda:9", "--out", "x"],
+         "runtime.device: expected a CUDA device to be there, got 'cuda:9'; use cpu or auto"),
+        (["report", "nowhere"], "nowhere: expected a finished run with recipe.yaml and result.json, got none"),
+        (["evaluate", "quickstart", "--checkpoint", "none.pth"], "none.pth: expected a file of weights, got none"),
+        (["preview", "quickstart", "--count", "0"], "--count: expected an integer >= 1, got 0"),
+    ],
+)  # fmt: skip
+def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"terse: {message}"
+
+
+def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "train", "quickstart", *small, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert set(result) >= {"out", "primary", "metrics", "cycles", "seconds"}
+    assert result["out"] == str(Path("runs") / "quickstart")
+    assert set(result["metrics"]) == {"start", "end"}
+    wanted = {"samples", "accuracy", "hard_rate", "target_forwards", "target_backwards", "seconds"}
+    assert all(wanted <= set(row) for row in result["cycles"])
+    folder = tmp_path / "runs" / "quickstart"
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert json.loads((folder / "labels.json").read_text()) == list("0123456789")
+    names = {"recipe.yaml", "result.json", "labels.json", "target.pth", "report.html", "state", "pool"}
+    assert names == {p.name for p in folder.iterdir()}
+    assert "cycle 2/2: accuracy" in err
+
+    code, out, _ = run(capsys, "evaluate", folder / "recipe.yaml", "--checkpoint", folder / "target.pth", "--json")
+    assert code == 0
+    assert json.loads(out)["metrics"] == pytest.approx(result["metrics"]["end"])
+
+    (folder / "report.html").unlink()
+    assert run(capsys, "report", folder)[0] == 0
+    assert (folder / "report.html").stat().st_size > 10_000
+
+    code, out, _ = run(capsys, "preview", "quickstart", *small, "--count", 9, "--out", "sheet.png")
+    assert code == 0
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_gets_a_folder_of_its_own(capsys, tmp_path, small, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = [*small, "cycles=0", "pretrain.epochs=0"]
+    for _ in range(2):
+        run(capsys, "train", "quickstart", *quick)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, small):
+    arguments = ["train", "quickstart", *small, "fine_tune.epochs=400", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "terse", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    state = tmp_path / "run" / "state" / "checkpoint.pth"
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+    said = err.splitlines()[-1]
+    assert said.startswith("stopped; go on with: terse train quickstart ")
+    assert said.endswith(f"--out {tmp_path / 'run'} --resume")
+
+
+def test_recipes_targets_and_doctor(capsys):
+    code, out, _ = run(capsys, "recipes", "--json")
+    assert code == 0
+    assert {"quickstart", "affnist-efficiency", "affnist-accuracy", "detector"} <= set(json.loads(out))
+    code, out, _ = run(capsys, "recipes", "quickstart")
+    assert out.startswith("description:")
+    code, out, _ = run(capsys, "targets", "--json")
+    assert {"mnist_classifier", "user", "ssd300_vgg16"} <= set(json.loads(out))
+    code, out, _ = run(capsys, "doctor", "--json")
+    assert code == 0
+    assert json.loads(out)["problems"] == []
+
+
+def test_our_own_bug_is_exit_1_with_its_traceback(capsys, monkeypatch):
+    def bug(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("terse.recipe.builtin_recipes", bug)
+    code, out, err = run(capsys, "recipes")
+    assert (code, out) == (1, "")
+    assert "ZeroDivisionError" in err
+    assert err.splitlines()[-1] == "terse: this is a bug of ours; please report it with the lines above"

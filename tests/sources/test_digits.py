@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+
+from terse.compositing import compose
+from terse.errors import DataError, RecipeError
+from terse.recipe import load_recipe
+from terse.sources.affnist import AFFNIST_RANGES, affnist_like, read_affnist
+from terse.sources.digit_banks import DigitForegrounds
+from terse.sources.digits import DigitsConfig
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return DigitsConfig(train=200, val=50, test=80).build()
+
+
+def test_package_digits_are_split_apart(digits):
+    assert (len(digits.foregrounds), len(digits.train), len(digits.val), len(digits.test)) == (200, 200, 50, 80)
+    assert digits.classes == tuple("0123456789")
+    assert set(digits.foregrounds.labels.tolist()) == set(range(10))
+
+
+def test_ink_is_the_alpha_and_white_the_colour(digits):
+    cut = digits.foregrounds.fetch(np.array([3]))
+    real, truth = digits.train.fetch(np.array([3]))
+    assert torch.equal(cut.alpha, real)
+    assert torch.equal(cut.images, torch.ones(1, 1, 1, 1))
+    assert truth.labels.tolist() == [digits.foregrounds.labels[3]]
+    assert real[:, :, :6].sum() == real[:, :, -6:].sum() == 0  # 28x28 in the middle of 40x40
+    identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    drawn = compose(torch.zeros(1, 1, 40, 40), cut.images, cut.alpha, identity)
+    assert torch.allclose(drawn.images, real, atol=1e-6)
+
+
+def test_more_digits_than_there_are(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        DigitsConfig(train=6000, val=1000).build()
+    assert str(caught.value).startswith("data.train + data.val: expected at most 6,500 digits, got 7,000; ")
+
+
+def test_all_ink_stays_inside_under_affnists_poses():
+    """Digits drawn to their very edge, 2,000 poses: the pasted ink never touches the canvas border's outside."""
+    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    image[0, 4:24, 6:22] = 255
+    digits = DigitForegrounds(image, np.array([0]), "drawn")
+    cut = digits.fetch(np.zeros(2000, dtype=np.int64))
+    poses = AFFNIST_RANGES.random(2000, torch.Generator().manual_seed(0))
+    matrix = AFFNIST_RANGES.matrix(poses, cut.hull, (40, 40))
+    # The same poses on a canvas twice as wide around the first: what falls outside 40x40 would show there.
+    wide = torch.zeros(2000, 1, 80, 80)
+    outer = matrix.clone()
+    outer[:, :, :2] *= 2
+    drawn = compose(wide, cut.images, cut.alpha, outer).images
+    inside = drawn[:, :, 20:60, 20:60].sum((1, 2, 3))
+    assert torch.allclose(inside, drawn.sum((1, 2, 3)))
+    touched = (drawn[:, 0, 20:60, 20:60] > 0).float().sum(0)
+    assert (touched[:, 0] > 0).any()  # yet the play is used up to the border
+    assert (touched[0] > 0).any()
+
+
+def test_the_regenerated_set_is_the_same_every_time(digits):
+    first, second = (affnist_like(digits.foregrounds, seed=7) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, affnist_like(digits.foregrounds, seed=8))
+
+
+def test_the_official_batches_are_read_upright(tmp_path):
+    images = np.zeros((3, 40, 40), dtype=np.uint8)
+    images[1, 5, 30] = 200  # row 5, column 30
+    content = {"image": images.reshape(3, 1600).T, "label_int": np.array([[4, 0, 9]])}
+    savemat(tmp_path / "test.mat", {"affNISTdata": content})
+    read, labels = read_affnist(tmp_path / "test.mat")
+    assert np.array_equal(read, images)
+    assert labels.tolist() == [4, 0, 9]
+    recipe = load_recipe("quickstart", [f"data.affnist={tmp_path / 'test.mat'}", "data.train=20", "data.val=5"])
+    test = recipe.data.build().test
+    assert len(test) == 3
+    assert test.fetch(np.array([1]))[0][0, 0, 5, 30] == pytest.approx(200 / 255)
+
+
+def test_what_is_no_affnist_batch_is_refused(tmp_path):
+    path = tmp_path / "x.mat"
+    path.write_bytes(b"no matlab")
+    with pytest.raises(DataError, match=r"expected an affNIST batch with affNISTdata.image and .label_int, got"):
+        read_affnist(path)
+    with pytest.raises(DataError) as caught:
+        read_affnist(tmp_path / "none.mat")
+    assert str(caught.value) == f"{tmp_path / 'none.mat'}: expected an affNIST batch, got no such file"

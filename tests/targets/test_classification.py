@@ -1,0 +1,170 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from terse.errors import DataError, RecipeError, ShapeError
+from terse.recipe import load_recipe
+from terse.targets.classification_target import ClassificationTarget
+from terse.targets.digit_networks import MNISTClassifier, MNISTClassifierDeep
+from terse.targets.user import UserConfig
+from terse.targets.weights import load_weights
+from terse.types import Truth
+
+TEN = tuple("0123456789")
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def shapes(module, *kinds):
+    seen = []
+    for part in module.modules():
+        if isinstance(part, kinds):
+            part.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[1:])))
+    module.eval()(torch.rand(1, 1, 40, 40))
+    return seen
+
+
+def test_the_small_classifier_layer_by_layer():
+    module = MNISTClassifier()
+    assert count(module) == (25 * 10 + 10) + (250 * 20 + 20) + (980 * 50 + 50) + (50 * 10 + 10) == 54_840
+    assert shapes(module, nn.Conv2d, nn.MaxPool2d, nn.Linear) == [
+        (10, 36, 36), (10, 18, 18), (20, 14, 14), (20, 7, 7), (50,), (10,),
+    ]  # fmt: skip
+
+
+def test_the_deep_classifier_layer_by_layer():
+    module = MNISTClassifierDeep()
+    convolutions = (25 * 64 + 64) + 3 * (64 * 64 * 25 + 64)
+    assert count(module) == convolutions + 4 * 128 + (576 * 50 + 50) + (50 * 10 + 10)
+    assert shapes(module, nn.Conv2d, nn.Linear) == [
+        (64, 20, 20), (64, 10, 10), (64, 5, 5), (64, 3, 3), (50,), (10,),
+    ]  # fmt: skip
+
+
+def batch(n=6):
+    torch.manual_seed(0)
+    images, labels = torch.rand(n, 1, 40, 40), torch.arange(n) % 10
+    truth = Truth.of_images(labels)
+    return images, Truth(labels, truth.boxes_px, truth.image_index, torch.ones(n, dtype=torch.bool), truth.ignore, n)
+
+
+@pytest.mark.parametrize("make", [MNISTClassifier, MNISTClassifierDeep])
+def test_the_contract_of_a_classifier(make):
+    images, truth = batch()
+    target = ClassificationTarget(make(), TEN)
+    target.module.train()
+    target.module.features[0].eval()
+    modes = [m.training for m in target.module.modules()]
+    before = {k: v.clone() for k, v in target.module.state_dict().items()}
+    images.requires_grad_()
+    loss = target.attack_loss(images, truth)
+    p = target.confidence(images, truth)
+    assert loss.shape == (6,)
+    assert torch.allclose(loss.detach(), -p.log(), atol=1e-5)
+    assert torch.allclose(target.predict(images).sum(1), torch.ones(6))
+    alone = target.attack_loss(images[2:3], truth.take([2]))
+    assert torch.allclose(alone, loss[2:3], atol=1e-5)
+    (gradient,) = torch.autograd.grad(loss.sum(), images)
+    stepped = target.attack_loss(images + 0.5 * gradient / gradient.abs().amax(), truth)
+    assert (stepped > loss).all()
+    assert [m.training for m in target.module.modules()] == modes
+    assert all(torch.equal(before[k], v) for k, v in target.module.state_dict().items())
+    target.train_loss(images, truth)
+    assert all(m.training for m in target.module.modules())
+
+
+def test_the_training_loss_is_cross_entropy():
+    images, truth = batch()
+    module = nn.Sequential(nn.Flatten(), nn.Linear(1600, 10))
+    target = ClassificationTarget(module, TEN)
+    expected = functional.cross_entropy(module(images), truth.labels)
+    assert torch.allclose(target.train_loss(images, truth), expected)
+
+
+def test_a_module_that_returns_something_else_is_named():
+    target = ClassificationTarget(nn.Sequential(nn.Flatten(), nn.Linear(1600, 7)), TEN)
+    with pytest.raises(ShapeError) as caught:
+        target.predict(batch()[0])
+    assert str(caught.value) == (
+        "target: expected logits of the shape (6, 10), got (6, 7); the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    )
+
+
+def test_weights_of_another_model_are_named(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(MNISTClassifierDeep().state_dict(), path)
+    with pytest.raises(DataError) as caught:
+        load_weights(MNISTClassifier(), path)
+    assert str(caught.value) == (
+        f"{path}: expected the weights of MNISTClassifier, got another model's "
+        "(24 unknown, such as features.1.weight, features.1.bias, features.1.running_mean; "
+        "5 of another shape, such as features.0.weight, features.0.bias, features.3.weight)"
+    )
+
+
+def test_weights_with_code_in_them_do_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'owned')!r}, 'w')",))
+
+    path = tmp_path / "w.pth"
+    torch.save({"a": Evil()}, path)
+    with pytest.raises(DataError, match=r"expected weights as tensors only, got a file that cannot be read so"):
+        load_weights(MNISTClassifier(), path)
+    assert not (tmp_path / "owned").exists()
+
+
+FACTORIES = """
+import torch
+from torch import nn
+
+def good(width=5):
+    return nn.Sequential(nn.Flatten(), nn.Linear(1600, width), nn.ReLU(), nn.Linear(width, 10))
+
+def none():
+    return None
+
+def broken():
+    raise ValueError("no weights today")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    (tmp_path / "my_models.py").write_text(FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_classifier_of_the_users_own(small):
+    config = UserConfig(factory="my_models:good", settings={"width": 8})
+    assert config.build(classes=TEN, canvas_px=40).module[1].out_features == 8
+    recipe = load_recipe("quickstart", [*small, "target={kind: user, factory: my_models:good}"])
+    assert recipe.target.kind == "user"
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("my_models", "target.factory: expected module:function, got 'my_models'"),
+        ("no_such_module:f", "target.factory: expected a module 'no_such_module' that imports, "
+         "got ModuleNotFoundError: No module named 'no_such_module'"),
+        ("my_models:f", "target.factory: expected my_models to have f, got no such name"),
+        ("my_models:number", "target.factory: expected a function, got my_models:number = 3"),
+        ("my_models:none", "target.factory: expected my_models:none to return a torch.nn.Module or a Target, "
+         "got NoneType"),
+        ("my_models:broken", "target.factory: expected my_models:broken to return a model, "
+         "got ValueError: no weights today"),
+    ],
+)  # fmt: skip
+def test_factories_that_do_not_work(factory, message):
+    with pytest.raises(RecipeError) as caught:
+        UserConfig(factory=factory).build(classes=TEN, canvas_px=40)
+    assert str(caught.value) == message

@@ -1,0 +1,173 @@
+"""A run that was killed and taken up again ends where an unbroken one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from terse.errors import RunError
+from terse.recipe import load_recipe
+from terse.run import train
+from terse.training.checkpoint import read_checkpoint, write_checkpoint
+from terse.training.session import Interrupted, Silent
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Silent):
+    """Ends the process's run after so many steps, without a word to the session."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def step(self, **numbers):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+class StopAt(KillAt):
+    """Asks to stop after so many steps, as Ctrl-C does."""
+
+    def step(self, **numbers):
+        self.left -= 1
+
+    def stop(self):
+        return self.left <= 0
+
+
+def lasting(result):
+    """All figures but the time they took."""
+    cycles = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in result["cycles"]]
+    return {**{k: v for k, v in result.items() if k not in ("seconds", "out")}, "cycles": cycles}
+
+
+def weights(folder):
+    return torch.load(folder / "target.pth", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, small):
+    results = {}
+    for kind in ("learned", "random"):
+        chosen = [
+            o for o in small if kind == "learned" or not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))
+        ]
+        recipe = load_recipe("quickstart", [f"synthesis.kind={kind}", *chosen])
+        folder = tmp_path_factory.mktemp(kind)
+        results[kind] = (recipe, folder, lasting(train(recipe, out=folder / "run")))
+    return results
+
+
+@pytest.mark.parametrize("steps", [2, 6, 9, 12, 15])
+@pytest.mark.parametrize("kind", ["learned", "random"])
+def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, kind, steps):
+    recipe, folder, whole = unbroken[kind]
+    with pytest.raises(Killed):
+        train(recipe, out=tmp_path / "run", observer=KillAt(steps))
+    again = train(recipe, out=tmp_path / "run", resume=True)
+    assert lasting(again) == whole
+    before, after = weights(folder / "run"), weights(tmp_path / "run")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_stopping_keeps_the_very_last_step(unbroken, tmp_path):
+    recipe, _, whole = unbroken["learned"]
+    with pytest.raises(Interrupted):
+        train(recipe, out=tmp_path / "run", observer=StopAt(8))
+    _, facts = read_checkpoint(tmp_path / "run" / "state")
+    assert facts["position"][2] > 0
+    assert lasting(train(recipe, out=tmp_path / "run", resume=True)) == whole
+
+
+def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
+    recipe, folder, whole = unbroken["learned"]
+    assert lasting(train(recipe, out=folder / "run", resume=True)) == whole
+
+
+def test_kill_9_from_outside(tmp_path, small):
+    arguments = ["train", "quickstart", *small, "fine_tune.epochs=8", "--out", str(tmp_path / "run"), "--json"]
+    command = [sys.executable, "-m", "terse", *arguments]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = tmp_path / "run" / "state" / "checkpoint.pth"
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline and first.poll() is None:
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert state.exists()
+    assert not (tmp_path / "run" / "result.json").exists()
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    whole = train(load_recipe("quickstart", [*small, "fine_tune.epochs=8"]), out=tmp_path / "whole")
+    assert lasting(json.loads(again.stdout)) == lasting(whole)
+
+
+def test_a_torn_checkpoint_falls_back_to_the_previous_one(tmp_path):
+    write_checkpoint(tmp_path, {"w": torch.ones(2)}, {"n": 1})
+    write_checkpoint(tmp_path, {"w": torch.zeros(2)}, {"n": 2})
+    (tmp_path / "checkpoint.pth").write_bytes(b"torn")
+    tensors, facts = read_checkpoint(tmp_path)
+    assert (tensors["w"].tolist(), facts) == ([1, 1], {"n": 1})
+
+
+def test_a_full_disk_leaves_the_state_before_it_whole(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, {"w": torch.ones(2)}, {"n": 1})
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "checkpoint.pth"
+    with pytest.raises(RunError) as caught:
+        write_checkpoint(tmp_path, {"w": torch.zeros(2)}, {"n": 2})
+    assert str(caught.value) == (
+        f"{path}: expected to write a checkpoint, got: No space left on device; the state before it is whole in {path}"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pth"]
+    assert read_checkpoint(tmp_path)[1] == {"n": 1}
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    torch.save({"tensors": Evil(), "facts": "{}"}, tmp_path / "checkpoint.pth")
+    assert read_checkpoint(tmp_path) is None
+    assert not (tmp_path / "owned").exists()
+
+
+def test_folders_that_cannot_be_used(tmp_path, small):
+    recipe = load_recipe("quickstart", [*small, "cycles=0", "pretrain.epochs=0"])
+    run = tmp_path / "run"
+    train(recipe, out=run)
+    with pytest.raises(RunError) as caught:
+        train(recipe, out=run)
+    assert str(caught.value) == (
+        f"{run}: expected a new folder, got one that holds a run; add --resume to go on with it"
+    )
+    with pytest.raises(RunError) as caught:
+        train(recipe.model_copy(update={"seed": 5}), out=run, resume=True)
+    assert str(caught.value) == (
+        f"{run}: expected the recipe that the run began with, got another seed: 5 in the place of 0"
+    )
+    with pytest.raises(RunError) as caught:
+        train(recipe, out=tmp_path / "none", resume=True)
+    assert str(caught.value) == (
+        f"{tmp_path / 'none'}: expected a run to go on with, got none; leave --resume out to begin one"
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError) as caught:
+        train(recipe, out=tmp_path / "full")
+    assert str(caught.value) == (
+        f"{tmp_path / 'full'}: expected a new or empty folder, got one with files in it; give --out another"
+    )
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["notes.txt"]
