@@ -10,7 +10,7 @@ from terse.types import Placements
 @pytest.fixture
 def measured():
     """Coverage of two hundred placements that never turn."""
-    poses = AffinePoses((-20, 20), (-1, 1), (-0.2, 0.2), (0.8, 1.2))
+    poses = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
     pose = np.random.default_rng(0).uniform([-1e-3, -1, -1, -0.2, 0.8, 0.8], [1e-3, 1, 1, 0.2, 1.2, 1.2], (200, 6))
     rows = np.arange(200)
     return coverage(Placements.single(rows % 3, rows, pose), poses).to_json()

@@ -139,11 +139,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("terse.report.page.os.fsync", full)
+    monkeypatch.setattr("terse.training.checkpoint.os.fsync", full)
     path = tmp_path / "report.html"
     with pytest.raises(RunError) as error:
         build_page(PageData(title="new", kind="check"), path)
-    assert str(error.value) == (
-        f"{path}: expected a file that can be written, got no space left on device; free the disk or choose another folder"
-    )
+    assert str(error.value) == f"{path}: expected room to write it, got: No space left on device"
     assert names(tmp_path) == []

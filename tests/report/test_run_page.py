@@ -4,17 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from terse.errors import RunError
-from terse.pool import read_placements
+from terse.pool import Pool, read_placements
 from terse.report.page import page_html
-from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, spread
+from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic, spread
 from terse.report.run_page import build_run_page, run_page
 from terse.run import open_run, train
 
 SMALL = (
-    "cycles=2", "data.train=300", "data.val=60", "data.test=100", "pretrain.epochs=1", "fine_tune.epochs=1",
-    "pool.per_cycle=30", "pool.candidates=600", "synthesis.kind=random", "runtime.precision=float32",
+    "cycles=2", "data.train=600", "data.val=60", "data.test=100", "pretrain.epochs=2", "hardness.above=0", "fine_tune.epochs=1",
+    "pool.per_cycle=30", "pool.candidates=400", "synthesis.batch_size=64", "synthesis.steps=4",
+    "synthesis.harvest_from=1", "synthesis.max_steps=8", "runtime.precision=float32",
 )  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def test_the_gallery_holds_the_pool(opened):
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
     _, _, players, pool = opened
-    item = next(iter(pool_gallery(players.context, pool, "random").items))
+    item = next(iter(pool_gallery(players.context, pool, "learned").items))
     context = players.context
     placements, _ = read_placements(folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds)
     assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
@@ -105,3 +107,37 @@ def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
     page.wait_for_selector(".card")
     page.close()
     assert complaints == []
+
+
+def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
+    _, _, _, pool = opened
+    page = run_page(folder)
+    table = next(table for table in page.tables if table.heading == "Coverage")
+    assert [row[:2] for row in table.rows] == [
+        ("cycle 1", str((pool.measured.cycle == 1).sum())),
+        ("cycle 2", str((pool.measured.cycle == 2).sum())),
+        ("whole pool", str(len(pool))),
+    ]
+    assert {chart.name for chart in page.charts} >= {"poses", "positions", "hardness", "seconds"}
+
+
+def test_the_answers_before_and_after_need_the_start(folder, opened):
+    _, _, players, _ = opened
+    assert run_page(folder).before_after == () or (folder / "start.pth").is_file()
+    start = folder / "start.pth"
+    kept = start.read_bytes() if start.is_file() else None
+    torch.save(players.target.module.state_dict(), start)
+    try:
+        note = run_page(folder).before_after_note
+    finally:
+        start.unlink() if kept is None else start.write_bytes(kept)
+    assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
+
+
+def test_an_empty_pool_has_nothing_to_show(opened):
+    _, _, players, _ = opened
+    context = players.context
+    empty = Pool(None, context.foregrounds, context.backgrounds)
+    assert len(pool_gallery(context, empty, "learned").items) == 0
+    assert cycle_sheets(context, empty) == []
+    assert real_and_synthetic(context, empty, players.train, 0) == []

@@ -16,7 +16,7 @@ from terse.report.pool_pictures import spread, to_uint8
 __all__ = ["Answers", "classifier_answers", "detector_answers", "match"]
 
 _IOU = 0.5
-_MOST_CLASSIFIED, _MOST_DETECTED = 2000, 32  # test images looked at: a detector takes a tenth of a second for each
+_MOST_CLASSIFIED, _MOST_DETECTED = 2000, 24  # test images looked at: a detector takes a tenth of a second for each
 _BATCH = 256
 _LEAST_SCORE = 0.5
 

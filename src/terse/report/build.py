@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from terse.report import figures
+from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
 from terse.report.words import count, duration, in_text, number, score, words
 
@@ -27,10 +28,13 @@ def train_page(
     before_after: Sequence[BeforeAfter] = (),
     before_after_note: str = "",
     hardness: Mapping[str, Sequence[float]] | None = None,
+    coverage: Mapping[str, Mapping[str, Any]] | None = None,
+    tables: Sequence[Table] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
-    `hardness` holds the values of 1 - p by the name that they are to have in the chart.
+    `hardness` holds the values of 1 - p, and `coverage` the objects of `Coverage.to_json()`, each by the name that it
+    is to have; the charts of poses show the last. `tables` stand behind the page's own.
     """
     cycles: Sequence[Mapping[str, Any]] = result["cycles"]
     primary: str = result["primary"]
@@ -42,8 +46,13 @@ def train_page(
         summary=_summary(result, primary, start, end),
         facts=_facts(result, primary, start, end),
         alarms=list(result.get("alarms", ())),
-        charts=_charts(result, primary, hardness or {}),
-        tables=[_start_end(result), *([_by_cycle(cycles)] if cycles else [])],
+        charts=[*_charts(result, primary, hardness or {}), *_poses(coverage or {})],
+        tables=[
+            _start_end(result),
+            *([_by_cycle(cycles)] if cycles else []),
+            *([coverage_table(coverage)] if coverage else []),
+            *tables,
+        ],
         sheets=sheets,
         before_after=before_after,
         before_after_note=before_after_note,
@@ -136,6 +145,11 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
     return charts
 
 
+def _poses(coverage: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
+    cycles = [name for name in coverage if name.startswith("cycle")] or list(coverage)
+    return coverage_charts(coverage[cycles[-1]]) if cycles else []
+
+
 def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
     charts = []
     rates = [cycle.get("hard_rate") for cycle in cycles]
@@ -150,7 +164,7 @@ def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str,
             Chart(
                 "hardness",
                 "How hard the images are",
-                "Hardness is 1 - p, p the target's probability of the truth.",
+                "Hardness is 1\u00a0-\u00a0p, p the target's probability of the truth.",
                 figure,
             )
         )

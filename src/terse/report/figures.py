@@ -88,7 +88,7 @@ def cycle_lines(lines: Mapping[str, Sequence[float | None]], title: str, referen
     return figure
 
 
-def hardness_histogram(values: Mapping[str, Sequence[float]], title: str = "Hardness, 1 - p") -> go.Figure:
+def hardness_histogram(values: Mapping[str, Sequence[float]], title: str = "Hardness, 1\u00a0-\u00a0p") -> go.Figure:
     """The share of samples in each twentieth of hardness, by arm or cycle (paper, Fig. 8: p on its axis)."""
     return histogram(values, title, (0.0, 1.0))
 

@@ -57,9 +57,9 @@ const said = (answer, side) => element("span", { class: `said ${answer.tone}` },
 function detectionPair(pair, viewer) {
   const figures = pair.answers.map((answer, side) => {
     const alt = `${pair.name ? `${pair.name}, ` : ""}${WHEN[side].toLowerCase()}: ${answer.caption}`;
-    const draw = () => picture({ ...pair, boxes: answer.boxes, alt }, { labels: true });
-    const button = element("button", { type: "button", "aria-label": `Enlarge: ${alt}` }, draw());
-    button.addEventListener("click", () => viewer.show({ first: { heading: `${WHEN[side]}: ${answer.caption}`, image: draw() }, opener: () => button.focus() }));
+    const draw = (labels) => picture({ ...pair, boxes: answer.boxes, alt }, { labels });
+    const button = element("button", { type: "button", "aria-label": `Enlarge: ${alt}` }, draw(false));
+    button.addEventListener("click", () => viewer.show({ first: { heading: `${WHEN[side]}: ${answer.caption}`, image: draw(true) }, opener: () => button.focus() }));
     return element("figure", {}, button, element("figcaption", {}, said(answer, side)));
   });
   return element("div", { class: "pair" }, ...figures);

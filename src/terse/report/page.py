@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import os
-import tempfile
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from terse.errors import RunError
 from terse.report import thumbs
 from terse.report.parts import (
     Answer,
@@ -60,24 +57,9 @@ def build_page(data: PageData, path: Path) -> Path:
         RunError: the file cannot be written.
         DataError: an image that is none.
     """
-    text = page_html(data)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
-        raise
+    from terse.training.checkpoint import write_atomically
+
+    write_atomically(path, page_html(data).encode())
     return path
 
 
@@ -163,10 +145,3 @@ def _numbers(chart: Chart) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _unwritable(path: Path, error: OSError) -> RunError:
-    return RunError(
-        f"{path}: expected a file that can be written, got {(error.strerror or str(error)).lower()}; "
-        "free the disk or choose another folder"
-    )

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from terse.report.parts import BeforeAfter, Box, Chart, Gallery, GalleryItem
 
 __all__ = ["before_after_json", "charts_json", "embed", "gallery_json"]
 
-GALLERY_BYTES = (
-    17_000_000  # of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB
-)
+# Of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB.
+GALLERY_BYTES = 17_000_000
 BEFORE_AFTER_BYTES = 2_500_000
-BATCH = 64  # images in memory at once
+BATCH = 64  # twice so many images are in memory at once
 SAMPLES = 24  # images that are encoded once more to choose the size
 
 
@@ -101,8 +100,11 @@ def _drawn(items: Iterable[GalleryItem], side_px: int) -> Iterator[tuple[Gallery
         return encoded, [path for path in map(thumbs.outlines, item.masks) if path]
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
+        waiting: list[tuple[GalleryItem, Future[tuple[str, list[str]]]]] = []
         while batch := list(itertools.islice(items, BATCH)):
-            yield from zip(batch, workers.map(draw, batch), strict=True)
+            yield from ((item, done.result()) for item, done in waiting)  # encoded while the caller drew this batch
+            waiting = [(item, workers.submit(draw, item)) for item in batch]
+        yield from ((item, done.result()) for item, done in waiting)
 
 
 def _row(item: GalleryItem, encoded: str, masks: list[str], names: _Names) -> dict[str, Any]:

@@ -21,7 +21,7 @@ __all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "real_and_synthetic", "sp
 
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
-_MOST_SMALL, _MOST_LARGE = 5000, 2000
+_MOST_SMALL, _MOST_LARGE = 5000, 1200  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
 def pool_gallery(context: Context, pool: Pool, arm: str) -> Gallery:
@@ -33,7 +33,7 @@ def pool_gallery(context: Context, pool: Pool, arm: str) -> Gallery:
     note = "Every image of the pool" if len(rows) == len(pool) else f"{len(rows):,} of {len(pool):,}, evenly spread"
     return Gallery(
         Streamed(len(rows), _items(context, pool.placements.take(rows), pool.measured.take(rows), arm)),
-        note=f"{note}. Hardness is what the target made of it when it was found: 1 - p of the truth.",
+        note=f"{note}. Hardness is what the target made of it when it was found: 1\u00a0-\u00a0p of the truth.",
     )
 
 

@@ -157,7 +157,7 @@ def _charts(
             figure = figures.metric_curves(curves, primary, against)
             charts.append(Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure))
     if hardness:
-        caption = "1 - p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
+        caption = "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
         charts.append(
             Chart("hardness", "How hard each arm's images are", caption, figures.hardness_histogram(hardness))
         )

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from terse.evaluation.coverage import coverage
 from terse.pool import Pool
 from terse.protocols import Target
 from terse.recipe import Recipe, dump_recipe
@@ -13,7 +15,9 @@ from terse.report.build import train_page
 from terse.report.page import build_page
 from terse.report.parts import PageData
 from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
+from terse.report.realism import realism_table
 from terse.run import open_run
+from terse.synthesis.proposers import Context
 from terse.targets.weights import load_weights
 from terse.training.seeding import reseed
 from terse.training.session import Players
@@ -34,6 +38,7 @@ def run_page(folder: Path) -> PageData:
     """The page of a finished run, its composites rendered again from the pool."""
     recipe, result, players, pool = open_run(folder)
     answers = _answers(recipe, players, folder)
+    realism = realism_table(players, pool, folder)
     return train_page(
         dump_recipe(recipe),
         result,
@@ -46,7 +51,19 @@ def run_page(folder: Path) -> PageData:
         before_after=answers.pairs,
         before_after_note=answers.note,
         hardness=_hardness(pool),
+        coverage=_coverage(players.context, pool),
+        tables=() if realism is None else (realism,),
     )
+
+
+def _coverage(context: Context, pool: Pool) -> dict[str, Any]:
+    """Of the first and the last cycle's harvest, and of the whole pool."""
+    if len(pool) == 0:
+        return {}
+    cycles, placements = pool.measured.cycle, pool.placements
+    parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
+    named = {**parts, "whole pool": np.arange(len(pool))}
+    return {name: coverage(placements.take(rows), context.poses).to_json() for name, rows in named.items()}
 
 
 def _hardness(pool: Pool) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from terse.discriminator import Discriminator, auc_of_scores
+from terse.report.realism import realism_table
+from terse.training.checkpoint import write_checkpoint
+from terse.types import Truth
+
+
+class Bank:
+    """So many grey images, brighter with their number."""
+
+    keys = ()
+
+    def __init__(self, count, level):
+        self.count, self.level = count, level
+
+    def __len__(self):
+        return self.count
+
+    def images(self, rows):
+        generator = torch.Generator().manual_seed(int(rows.sum()))
+        return torch.rand(len(rows), 3, 96, 96, generator=generator) * 0.2 + self.level
+
+    def fetch(self, rows):
+        images = self.images(np.asarray(rows))
+        return Fetched((images, Truth.empty(len(images))))
+
+
+class Fetched(tuple):
+    """Backgrounds have `images`; real images are a pair."""
+
+    __slots__ = ()
+
+    @property
+    def images(self):
+        return self[0]
+
+
+class Placed:
+    def take(self, rows):
+        return rows
+
+
+class Pooled:
+    placements = Placed()
+
+    def __len__(self):
+        return 20
+
+
+@pytest.fixture
+def players():
+    """Real images and backgrounds alike, composites brighter."""
+    drawn = Bank(20, 0.6)
+    context = SimpleNamespace(
+        backgrounds=Bank(20, 0.2), render=lambda rows: SimpleNamespace(images=drawn.images(np.asarray(rows)))
+    )
+    return SimpleNamespace(train=Bank(20, 0.2), context=context, discriminator=Discriminator())
+
+
+def test_the_kept_discriminator_is_asked(players, tmp_path):
+    torch.manual_seed(1)
+    kept = Discriminator(weight_sigma=0.1)
+    write_checkpoint(tmp_path / "state", {"discriminator": kept.state_dict()}, {})
+    table = realism_table(players, Pooled(), tmp_path)
+    rows = np.arange(20)
+    kept.eval()
+    with torch.no_grad():
+        real, plain, drawn = (
+            torch.cat([kept(bank(part)).mean(dim=1) for part in np.array_split(rows, 2)])
+            for bank in (
+                players.train.images, players.context.backgrounds.images, lambda rows: players.context.render(rows).images
+            )
+        )  # fmt: skip
+    assert table.rows == [
+        ("Composites against real images", f"{auc_of_scores(real, drawn):.2f}"),
+        ("Untouched backgrounds against real images", f"{auc_of_scores(real, plain):.2f}"),
+    ]
+    assert table.rows[1][1] == "0.50"
+    assert table.rows[0][1] != "0.50"
+
+
+def test_a_run_without_a_discriminator_has_no_table(players, tmp_path):
+    assert realism_table(players, Pooled(), tmp_path) is None
+    players.discriminator = None
+    assert realism_table(players, Pooled(), tmp_path) is None
