@@ -37,7 +37,10 @@ class Window:
 
 
 def canvas_window(size_px: tuple[int, int], margin_px: int) -> Window:
-    """The whole canvas and a margin around it."""
+    """The whole canvas and a margin around it.
+
+    Source: ours.
+    """
     return Window(-margin_px, -margin_px, size_px[1] + margin_px, size_px[0] + margin_px)
 
 

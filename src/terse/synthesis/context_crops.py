@@ -114,7 +114,10 @@ def cut(
 
 
 def overlap_of_objects(boxes: Boxes, objects: Float64[np.ndarray, "k 4"]) -> Float64[np.ndarray, " n"]:
-    """The largest share of any object that each box covers."""
+    """The largest share of any object that each box covers.
+
+    Source: Dvornik et al. 2018.
+    """
     if not len(objects):
         return np.zeros(len(boxes))
     low = np.maximum(boxes[:, None, :2], objects[None, :, :2])

@@ -44,7 +44,10 @@ def run_cycles(session: Session) -> dict[str, Any]:
 
 
 def primary_metric(task: str) -> str:
-    """`accuracy` for classifiers, `ap50` for detectors."""
+    """`accuracy` for classifiers, `ap50` for detectors.
+
+    Source: paper 4.1, 4.2.2.
+    """
     return "accuracy" if task == "classification" else "ap50"
 
 

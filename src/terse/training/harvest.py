@@ -15,7 +15,10 @@ __all__ = ["Harvest", "harvest_phase"]
 
 
 class Harvest:
-    """What one cycle has found so far; its state travels with the checkpoint."""
+    """What one cycle has found so far; its state travels with the checkpoint.
+
+    Source: paper A.1, the cache of hard examples; judging arms that keep everything is ours.
+    """
 
     def __init__(self, session: Session, cycle: int) -> None:
         pool = session.recipe.pool

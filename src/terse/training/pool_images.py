@@ -16,7 +16,10 @@ _CHUNK = 512
 
 
 class PoolImages:
-    """Composites of the pool by number. Rendering again gives the same bits, so nothing but memory is lost."""
+    """Composites of the pool by number. Rendering again gives the same bits, so nothing but memory is lost.
+
+    Source: ours; the paper keeps images.
+    """
 
     def __init__(self, pool: Pool, context: Context) -> None:
         self._placements = pool.placements

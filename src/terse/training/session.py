@@ -57,7 +57,10 @@ class Observer(Protocol):
 
 
 class Silent:
-    """Watches nothing."""
+    """Watches nothing.
+
+    Source: ours.
+    """
 
     def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
         """Nothing."""
