@@ -170,7 +170,7 @@ def build_material(recipe: Recipe) -> Any:
 
 def _photographs(recipe: Recipe) -> InMemoryData:
     """Banks and splits of photographs; no foreground comes from an image that judges the model."""
-    assert recipe.train is not None  # `_material` has seen to these three
+    assert recipe.train is not None  # `build_material` has seen to these three
     assert recipe.foregrounds is not None
     assert recipe.backgrounds is not None
     train, foregrounds = recipe.train.build(), recipe.foregrounds.build()

@@ -35,7 +35,7 @@ def test_four_seeds_below_zero_are_undecided() -> None:
     assert verdict.verdict == "undecided"
     assert verdict.reason == (
         "learned over none: the metric -0.105, 95% interval -0.1255 to -0.08446 over 4 seeds, which is below zero, "
-        "but fewer than 5 seeds give no no-go; 1 more seed would settle it with a chance of 80 %."
+        "but fewer than 5 seeds give no no-go; 1 more seed may settle it."
     )
 
 

@@ -173,14 +173,15 @@ def _decide(
         return "go", f"{interval}, which is above zero.", 0
     if seeds >= MIN_SEEDS and below:
         return "no_go", f"{interval}, which is below {below}.", 0
-    more = _more(gain, worth, confidence)
+    more = MIN_SEEDS - seeds if below else _more(gain, worth, confidence)
     return "undecided", f"{interval}, {_why(gain, below, more)}.", more
 
 
 def _why(gain: Gain, below: str, more: int | None) -> str:
     why = f"which is below {below}, but fewer than {MIN_SEEDS} seeds give no no-go" if below else "which holds zero"
     if more is not None:
-        return f"{why}; {more} more seed{'s' if more > 1 else ''} would settle it with a chance of 80 %"
+        chance = "may settle it" if below else "would settle it with a chance of 80 %"
+        return f"{why}; {more} more seed{'s' if more > 1 else ''} {chance}"
     if gain.image_error > 0:
         return f"{why}; more seeds alone are not likely to settle it, more test images might"
     return f"{why}; not even {_MAX_SEEDS} seeds are likely to settle it"
@@ -189,9 +190,9 @@ def _why(gain: Gain, below: str, more: int | None) -> str:
 def _more(gain: Gain, worth: float, confidence: float) -> int | None:
     """Seeds beyond those run, if the gain and spread seen are the true ones."""
     mean, done = gain.seeds.mean, len(gain.per_seed)
-    effects = [mean] if mean >= worth else [worth - mean, *([mean] if mean > 0 else [])]
     if gain.spread == 0:
-        return MIN_SEEDS - done if done < MIN_SEEDS else None
+        return None
+    effects = [mean] if mean >= worth else [worth - mean, *([mean] if mean > 0 else [])]
     needed = [seeds_needed(e, gain.spread, confidence, image_error=gain.image_error) for e in effects if e]
     known = [count for count in needed if count is not None]
-    return max(min(known) - done, MIN_SEEDS - done, 1) if known else None
+    return max(min(known) - done, 1) if known else None

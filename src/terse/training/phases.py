@@ -126,9 +126,9 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
 
     Source: paper 3.4 and A.1; the mixture 1 : 1 from Table 2, column 5.
     """
-    virtual = _virtual_pool(session, cycle) if phase == "target" else 0
+    planned = _planned_pool(session, cycle) if phase == "target" else 0
     pooled = len(session.pool) if phase == "target" else 0
-    plan = _Plan(session, settings, cycle, phase, pooled, virtual)
+    plan = _Plan(session, settings, cycle, phase, pooled, planned)
     first = session.enter(cycle, phase, plan.steps)
     if first is None:
         return
@@ -191,24 +191,32 @@ def _curve_point(session: Session, cycle: int, step: int) -> None:
 
 
 class _Plan:
-    """Which real and which pooled images each step sees; a function of the seed alone."""
+    """Which real and which pooled images each step sees; a function of the seed alone.
+
+    The number of steps is that of a pool as large as planned, whatever an arm found: arms then train alike.
+    """
 
     def __init__(
-        self, session: Session, settings: PhaseConfig, cycle: int, phase: str, pooled: int, virtual: int
+        self, session: Session, settings: PhaseConfig, cycle: int, phase: str, pooled: int, planned: int
     ) -> None:
         self._seed, self._cycle, self._phase = session.recipe.seed, cycle, phase
         self._real, self._pooled = len(session.players.train), pooled
+        # The arm without synthetic images sees as many real ones instead.
+        virtual = planned if session.players.proposer is None else 0
         ratio = settings.real_per_synthetic
-        wanted = pooled or virtual
-        everything = ratio == "all" or not wanted
-        self._real_an_epoch = (
-            self._real if everything else round(float(ratio) * wanted) + (virtual if not pooled else 0)
-        )
-        size = self._real_an_epoch + pooled
+        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + (virtual if ratio != "all" else 0)
         self._batch = settings.batch_size
-        self.steps_an_epoch = max(1, math.ceil(size / self._batch)) if size else 0
-        self.steps = settings.steps or settings.epochs * self.steps_an_epoch
+        self.steps_an_epoch = self._epoch_of(self._real_an_epoch + pooled)
+        steps = self._epoch_of(self._mixed(ratio, planned) + planned)
+        self.steps = (settings.steps or settings.epochs * steps) if self.steps_an_epoch else 0
         self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
+
+    def _mixed(self, ratio: float | str, synthetic: int) -> int:
+        """Real images for so many synthetic ones."""
+        return self._real if ratio == "all" or not synthetic else round(float(ratio) * synthetic)
+
+    def _epoch_of(self, images: int) -> int:
+        return max(1, math.ceil(images / self._batch)) if images else 0
 
     def batch(self, step: int) -> Int64[np.ndarray, " b"]:
         """Numbers below the count of real images are real, the rest pooled."""
@@ -227,10 +235,8 @@ def _sample(rng: np.random.Generator, available: int, wanted: int) -> Int64[np.n
     return np.concatenate([rng.permutation(available) for _ in range(rounds)])[:wanted]
 
 
-def _virtual_pool(session: Session, cycle: int) -> int:
-    """What the pool would hold by now: the arm without synthetic images sees as many real ones instead."""
-    if session.players.proposer is not None:
-        return 0
+def _planned_pool(session: Session, cycle: int) -> int:
+    """What the pool should hold by now."""
     pool = session.recipe.pool
     a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.context.classes)
     return cycle * a_cycle

@@ -219,7 +219,8 @@ class Session:
             self.players.discriminator.load_state_dict(tensors["discriminator"])
         self._waiting = tensors["optimizers"]
         self.carried = tensors["carried"]
-        self.pool.load(cycle if "harvest" in facts or phase > PHASES.index("harvest") else cycle - 1)
+        if self.players.proposer is not None:
+            self.pool.load(cycle if "harvest" in facts or phase > PHASES.index("harvest") else cycle - 1)
         return True
 
     def keep_target(self) -> None:

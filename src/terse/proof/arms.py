@@ -1,0 +1,172 @@
+"""One arm with one seed: the recipe it runs, the start it shares with the others, and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from terse.config import join, validate
+from terse.errors import RecipeError, RunError
+from terse.recipe import Recipe
+from terse.registry import kinds, nearest
+from terse.run import open_session, train
+from terse.training.checkpoint import read_checkpoint, write_atomically
+from terse.training.session import Interrupted, Observer, Session, Silent
+
+__all__ = ["Job", "arm_recipe", "run_arm", "run_start"]
+
+_MOST_COMPOSITES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A unit of work of a proof: the start of one seed, or one arm of it."""
+
+    arm: str | None  # None is the start, which all arms of the seed share
+    seed: int
+    folder: Path
+    start: Path | None = None  # the folder of the start, for an arm
+
+    @property
+    def name(self) -> str:
+        """How a user knows it."""
+        return f"{self.arm or 'start'}, seed {self.seed}"
+
+
+def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
+    """The recipe with another arm and seed; one thread, so that no number depends on what runs beside it.
+
+    Raises:
+        RecipeError: no such arm; the nearest one is named.
+    """
+    known = kinds("synthesis")
+    if arm not in known:
+        raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm!r}{nearest(arm, known)}")
+    above = {"synthesis": {"kind": arm}, "seed": seed, "runtime": {"threads": 1}}
+    return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), above), None)
+
+
+def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
+    """Train what all arms of a seed begin with, and measure it: a run without an arm, left after its start.
+
+    Raises:
+        Interrupted: the user asked to stop before the start was whole.
+    """
+    if _begun(job.folder) and _started(job.folder):
+        return
+    only = _UntilStart(observer or Silent())
+    settings = arm_recipe(recipe, "none", job.seed)
+    try:
+        train(settings, out=job.folder, resume=_begun(job.folder), data=data, observer=only)
+    except Interrupted:
+        if not only.reached:
+            raise
+
+
+def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> dict[str, Any]:
+    """Run an arm from the start of its seed, or go on with it; its `result.json`.
+
+    Raises:
+        RunError: the start is gone.
+    """
+    finished = job.folder / "result.json"
+    settings = arm_recipe(recipe, job.arm or "none", job.seed)
+    if not finished.is_file():
+        if not _started(job.folder):
+            if _begun(job.folder):  # killed before the start was taken over: nothing is lost
+                shutil.rmtree(job.folder)
+            _take_over(open_session(settings, job.folder, data=data), job)
+        train(settings, out=job.folder, resume=True, data=data, observer=observer)
+    measured = job.folder / "measured.json"
+    if not measured.is_file():
+        found = _measure(settings, job, data)
+        write_atomically(measured, (json.dumps(found) + "\n").encode())
+    result: dict[str, Any] = json.loads(finished.read_text("utf-8"))
+    return result
+
+
+class _UntilStart:
+    """Passes everything on, and stops the run when its start is trained and measured."""
+
+    def __init__(self, behind: Observer) -> None:
+        self.behind = behind
+        self.reached = False
+
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """Passed on."""
+        self.behind.phase(cycle, phase, steps, done)
+
+    def step(self, **numbers: float) -> None:
+        """Passed on."""
+        self.behind.step(**numbers)
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """Passed on; cycle 0 is the start, and its state is on disk by now."""
+        self.behind.cycle(row)
+        self.reached = True
+        raise Interrupted
+
+    def say(self, message: str) -> None:
+        """Passed on."""
+        self.behind.say(message)
+
+    def stop(self) -> bool:
+        """Passed on."""
+        return self.behind.stop()
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "recipe.yaml").is_file()
+
+
+def _started(folder: Path) -> bool:
+    """Does the folder's state lie behind the start?"""
+    state = read_checkpoint(folder / "state")
+    return state is not None and tuple(state[1]["position"]) >= (1, 0, 0)
+
+
+def _take_over(session: Session, job: Job) -> None:
+    """Put a fresh session where the start was left: target, threshold, figures; its own synthesizer stays new."""
+    state = read_checkpoint(job.start / "state") if job.start else None
+    if state is None or job.start is None or session.folder is None:
+        raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume")
+    tensors, facts = state
+    session.players.target.module.load_state_dict(tensors["target"])
+    session.players.rule.restore(facts["rule"])
+    session.facts = {key: value for key, value in facts.items() if key not in ("position", "costs", "rule")}
+    session.position = (1, 0, 0)
+    shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
+    session.save()
+
+
+def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
+    """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
+    from terse.evaluation.baseline_hardness import baseline_hardness
+    from terse.evaluation.coverage import coverage
+    from terse.evaluation.per_image import correct_images, detection_units
+    from terse.targets.weights import load_weights
+
+    session = open_session(recipe, job.folder, resume=True, data=data)
+    players, device = session.players, session.device
+    session.use_threads(1)
+    load_weights(players.target.module, job.folder / "target.pth")
+    with session.autocast():
+        if recipe.task == "classification":
+            units = correct_images(players.target, players.test, device=device)
+        else:
+            units = detection_units(players.target, players.test, device=device)
+    found: dict[str, Any] = {"units": units, "hardness": [], "coverage": None}
+    if len(session.pool):
+        assert job.start is not None
+        load_weights(players.target.module, job.start / "target.pth")
+        placements = session.pool.placements
+        with session.autocast():
+            found["hardness"] = baseline_hardness(
+                recipe.task, players.target, placements, players.context.render, most=_MOST_COMPOSITES, device=device
+            )
+        found["coverage"] = coverage(placements, players.context.poses).to_json()
+    return found
