@@ -51,7 +51,7 @@ def test_the_page_is_written_into_the_folder_and_is_the_same_again(folder):
 
 def test_the_gallery_holds_the_pool(opened):
     recipe, _, players, pool = opened
-    items = list(pool_gallery(players.context, pool, recipe.synthesis.kind).items)
+    items = list(pool_gallery(players.context, {recipe.synthesis.kind: pool}).items)
     drawn = players.context.render(pool.placements, masks=True)
     assert [item.hardness for item in items] == pool.measured.hardness.tolist()
     assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.measured.label]
@@ -65,7 +65,7 @@ def test_the_gallery_holds_the_pool(opened):
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
     _, _, players, pool = opened
-    item = next(iter(pool_gallery(players.context, pool, "learned").items))
+    item = next(iter(pool_gallery(players.context, {"learned": pool}).items))
     context = players.context
     placements, _ = read_placements(folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds)
     assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
@@ -85,6 +85,7 @@ def test_an_even_share_is_even(total, most):
     assert len(rows) == min(total, most)
     assert len(set(rows.tolist())) == len(rows)
     assert all(0 <= row < total for row in rows)
+    assert total - 1 - rows.max(initial=-1) <= total / max(1, len(rows)) or total == 0
     if len(rows) > 1:
         assert np.diff(rows).max() - np.diff(rows).min() <= 1
 
@@ -134,10 +135,18 @@ def test_the_answers_before_and_after_need_the_start(folder, opened):
     assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 
+def test_arms_share_the_gallery(opened):
+    _, _, players, pool = opened
+    gallery = pool_gallery(players.context, {"random": pool, "learned": pool})
+    arms = [item.arm for item in gallery.items]
+    assert arms == ["random"] * len(pool) + ["learned"] * len(pool)
+    assert len(gallery.items) == len(arms)
+
+
 def test_an_empty_pool_has_nothing_to_show(opened):
     _, _, players, _ = opened
     context = players.context
     empty = Pool(None, context.foregrounds, context.backgrounds)
-    assert len(pool_gallery(context, empty, "learned").items) == 0
+    assert len(pool_gallery(context, {"learned": empty}).items) == 0
     assert cycle_sheets(context, empty) == []
     assert real_and_synthetic(context, empty, players.train, 0) == []

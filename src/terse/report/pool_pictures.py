@@ -1,6 +1,7 @@
 """What a run's pool looks like: the gallery, a strip for each cycle, and real images beside synthetic ones."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,28 @@ from terse.synthesis.proposers import Context
 from terse.training.seeding import array_generator
 from terse.types import Placements, Role, Truth
 
-__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "real_and_synthetic", "spread", "to_uint8"]
+__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "spread", "to_uint8"]
 
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
 _MOST_SMALL, _MOST_LARGE = 5000, 1200  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
-def pool_gallery(context: Context, pool: Pool, arm: str) -> Gallery:
-    """The pool's composites, or an even share of them where they are too many for a page."""
-    most = _MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE
-    if len(pool) == 0:
+def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
+    """The composites of each arm's pool, or an even share of them where they are too many for a page."""
+    filled = {arm: pool for arm, pool in pools.items() if len(pool)}
+    if not filled:
         return Gallery()
-    rows = spread(len(pool), most)
-    note = "Every image of the pool" if len(rows) == len(pool) else f"{len(rows):,} of {len(pool):,}, evenly spread"
+    most = (_MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(filled)
+    chosen = {arm: spread(len(pool), most) for arm, pool in filled.items()}
+    shown, total = sum(map(len, chosen.values())), sum(map(len, filled.values()))
+    note = "Every image of the pool" if shown == total else f"{shown:,} of {total:,} images, evenly spread"
+    parts = [
+        _items(context, filled[arm].placements.take(rows), filled[arm].measured.take(rows), arm)
+        for arm, rows in chosen.items()
+    ]
     return Gallery(
-        Streamed(len(rows), _items(context, pool.placements.take(rows), pool.measured.take(rows), arm)),
+        Streamed(shown, itertools.chain.from_iterable(parts)),
         note=f"{note}. Hardness is what the target made of it when it was found: 1\u00a0-\u00a0p of the truth.",
     )
 
@@ -68,16 +75,26 @@ def real_and_synthetic(context: Context, pool: Pool, real: RealImages, seed: int
     if len(pool) == 0 or len(real) == 0:
         return []
     columns, count = _layout(context)
-    draw = array_generator(seed, 0, "page: real and synthetic", 0)
-    real_rows = np.sort(draw.choice(len(real), min(count, len(real)), replace=False))
-    pool_rows = np.sort(draw.choice(len(pool), min(count, len(pool)), replace=False))
-    with torch.no_grad():
-        composites = context.render(pool.placements.take(pool_rows)).images
+    draw = array_generator(seed, 0, "page: real", 0)
+    rows = np.sort(draw.choice(len(real), min(count, len(real)), replace=False))
     group = "Real and synthetic"
+    images = contact_sheet(to_uint8(real.fetch(rows)[0]), columns, transparent=True)
     return [
-        Sheet(group, "Real", _strip(real.fetch(real_rows)[0], columns), f"{len(real_rows)} real training images"),
-        Sheet(group, "Synthetic", _strip(composites, columns), f"{len(pool_rows)} composites of the pool"),
+        Sheet(group, "Real", images, f"{len(rows)} real training images"),
+        pool_strip(context, pool, group, "Synthetic", seed),
     ]
+
+
+def pool_strip(context: Context, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
+    """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
+    columns, count = _layout(context)
+    draw = array_generator(seed, 0, "page: pool", 0)
+    rows = np.sort(draw.choice(len(pool), min(count, len(pool)), replace=False))
+    with torch.no_grad():
+        images = context.render(pool.placements.take(rows)).images
+    sheet = contact_sheet(to_uint8(images), columns, transparent=True)
+    caption = f"mean hardness {pool.measured.hardness.mean():.2f} when found"
+    return Sheet(group, heading, sheet, f"{len(rows)} composites: {heading}", caption)
 
 
 def spread(total: int, most: int) -> Int64[np.ndarray, " k"]:
@@ -104,10 +121,6 @@ def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[B
 def _layout(context: Context) -> tuple[int, int]:
     """Columns and images of a strip."""
     return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
-
-
-def _strip(images: Tensor, columns: int) -> np.ndarray:
-    return contact_sheet(to_uint8(images), columns, transparent=True)
 
 
 def _items(context: Context, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:

@@ -43,7 +43,7 @@ def run_page(folder: Path) -> PageData:
         dump_recipe(recipe),
         result,
         name=recipe.name,
-        gallery=pool_gallery(players.context, pool, recipe.synthesis.kind),
+        gallery=pool_gallery(players.context, {recipe.synthesis.kind: pool}),
         sheets=[
             *cycle_sheets(players.context, pool),
             *real_and_synthetic(players.context, pool, players.train, recipe.seed),
