@@ -12,6 +12,8 @@ _COMMANDS = {
     "preview": "Draw a contact sheet of composites, before any training.",
     "train": "Run a recipe: the model gets better, and a page shows how.",
     "evaluate": "Measure a model on a recipe's test images.",
+    "generate": "Write a data set of composites.",
+    "render": "Draw placements again.",
     "report": "Build a run's page again.",
     "recipes": "List the built-in recipes.",
     "targets": "List the models that can be improved.",

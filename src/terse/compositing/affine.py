@@ -87,6 +87,23 @@ class AffinePoses:
 
         Source: paper A.1; Jaderberg et al. 2015 for the direction of the map.
         """
+        half_x, half_y = canvas_px[1] / min(canvas_px), canvas_px[0] / min(canvas_px)
+        return self.matrix_on(pose, hull, half_x, half_y)
+
+    def matrix_on(
+        self,
+        pose: Float[Tensor, "b k"],
+        hull: Float[Tensor, "b points 2"],
+        half_x: float | Float[Tensor, " b"],
+        half_y: float | Float[Tensor, " b"],
+    ) -> Float[Tensor, "b 2 3"]:
+        """As `matrix`, on canvases given by half their width and height over their shorter side, each its own.
+
+        Raises:
+            ShapeError: pose and hull disagree on the batch.
+
+        Source: as `matrix`.
+        """
         if pose.shape != (len(hull), self.size):
             raise ShapeError(f"pose: expected the shape ({len(hull)}, {self.size}), got {tuple(pose.shape)}")
         # Contiguous columns: strided ones take another code path for sin and cos, which rounds differently.
@@ -99,7 +116,6 @@ class AffinePoses:
         # Rotation (anticlockwise with y downwards) times shear along x times scale.
         a, b = cos * scale_x, (cos * shear + sin) * scale_y
         c, d = -sin * scale_x, (cos - sin * shear) * scale_y
-        half_x, half_y = canvas_px[1] / min(canvas_px), canvas_px[0] / min(canvas_px)
         move_x = self._move(a, b, hull, shift_x, half_x)
         move_y = self._move(c, d, hull, shift_y, half_y)
         determinant = a * d - b * c
@@ -112,7 +128,7 @@ class AffinePoses:
             dim=1,
         )
 
-    def _move(self, from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: float) -> Tensor:
+    def _move(self, from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: float | Tensor) -> Tensor:
         """Where the patch's centre comes to lie on one axis."""
         reach = from_x[:, None] * hull[..., 0] + from_y[:, None] * hull[..., 1]
         low, high = reach.amin(dim=1), reach.amax(dim=1)

@@ -115,7 +115,7 @@ def draw(
     Source: paper 3.1 and A.2; the raster form is ours.
     """
     size = canvas.shape[0], canvas.shape[1]
-    layer = _layer(sprite, matrix, size, edges, coloured=blend == "alpha")
+    layer = _layer(sprite, matrix, size, edges, blend)
     if layer is None:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
     if layer.mask.size:
@@ -123,12 +123,17 @@ def draw(
     return _tight(layer)
 
 
-def draw_mask(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None) -> Drawn:
+def draw_mask(
+    sprite: Sprite,
+    matrix: Float[np.ndarray, "2 3"],
+    size_px: tuple[int, int],
+    edges: Edges | None,
+) -> Drawn:
     """What `draw` would cover, without drawing.
 
     Source: ours.
     """
-    layer = _layer(sprite, matrix, size_px, edges, coloured=False)
+    layer = _layer(sprite, matrix, size_px, edges, None)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
 
@@ -139,37 +144,42 @@ def reach_px(
 
     Source: ours.
     """
-    m = np.asarray(matrix, np.float64)
-    points = np.linalg.solve(m[:, :2], (sprite.outline - m[:, 2]).T)
-    half = np.array([[size_px[1] / 2], [size_px[0] / 2]])
-    points = (points + 1) * half
-    (x0, y0), (x1, y1) = points.min(axis=1), points.max(axis=1)
-    return float(x0), float(y0), float(x1), float(y1)
+    (a, b, e), (c, d, f) = np.asarray(matrix, np.float64).tolist()
+    determinant = a * d - b * c
+    height, width = size_px
+    # The inverse, straight to pixels: numpy's own solver costs more than the whole warp of a small object.
+    u, v = sprite.outline[:, 0] - e, sprite.outline[:, 1] - f
+    x = (d * u - b * v) * (width / (2 * determinant)) + width / 2
+    y = (a * v - c * u) * (height / (2 * determinant)) + height / 2
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def _region(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]
+    sprite: Sprite,
+    matrix: Float[np.ndarray, "2 3"],
+    size_px: tuple[int, int],
+    margin_px: int,
 ) -> tuple[int, int, int, int] | None:
     """The pixels to compute: the object's reach, at most one canvas beyond each border."""
     if not len(sprite.outline):
         return None
     x0, y0, x1, y1 = reach_px(sprite, matrix, size_px)
     height, width = size_px
-    left = max(math.floor(x0) - _MARGIN_PX, -width)
-    top = max(math.floor(y0) - _MARGIN_PX, -height)
-    right = min(math.ceil(x1) + _MARGIN_PX, 2 * width)
-    bottom = min(math.ceil(y1) + _MARGIN_PX, 2 * height)
+    left = max(math.floor(x0) - margin_px, -width)
+    top = max(math.floor(y0) - margin_px, -height)
+    right = min(math.ceil(x1) + margin_px, 2 * width)
+    bottom = min(math.ceil(y1) + margin_px, 2 * height)
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _level(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]) -> int:
     """How often the patch is halved before it is sampled, as `warp.shrink_levels` has it."""
-    m = np.asarray(matrix, np.float64)
+    (a, b, _), (c, d, _) = np.asarray(matrix, np.float64).tolist()
     height, width = sprite.levels[0].shape[:2]
-    determinant = abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])
-    step = math.sqrt(determinant * (height * width) / (size_px[0] * size_px[1]))
+    step = math.sqrt(abs(a * d - b * c) * (height * width) / (size_px[0] * size_px[1]))
     smallest = max(0, min(height, width).bit_length() - 2)
-    return int(np.clip(np.round(np.log2(max(step, 1e-6))), 0, min(_MAX_LEVEL, smallest)))
+    level: int = min(max(round(math.log2(max(step, 1e-6))), 0), _MAX_LEVEL, smallest)
+    return level
 
 
 def _warp(
@@ -179,59 +189,80 @@ def _warp(
     size_px: tuple[int, int],
     region: tuple[int, int, int, int],
 ) -> UInt16[np.ndarray, "h w 4"]:
-    m = np.asarray(matrix, np.float64)
+    (a, b, e), (c, d, f) = np.asarray(matrix, np.float64).tolist()
     height, width = size_px
     patch_height, patch_width = sprite.levels[0].shape[:2]
     # [-1, 1] to pixel centres on both sides, and the region's corner as origin.
-    to_patch = np.diag([patch_width / 2, patch_height / 2]) / 2**level
-    linear = to_patch @ m[:, :2] @ np.diag([2 / width, 2 / height])
-    centre = np.array([region[0] + 0.5, region[1] + 0.5])
-    offset = to_patch @ (m[:, 2] + 1 - m[:, :2].sum(axis=1)) + linear @ centre - 0.5
-    pixels = np.concatenate([linear, offset[:, None]], axis=1)
+    half_x, half_y = patch_width / 2 ** (level + 1), patch_height / 2 ** (level + 1)
+    x, y = 2 * (region[0] + 0.5) / width, 2 * (region[1] + 0.5) / height
+    pixels = np.array(
+        [
+            [half_x * a * 2 / width, half_x * b * 2 / height, half_x * (a * x + b * y + e + 1 - a - b) - 0.5],
+            [half_y * c * 2 / width, half_y * d * 2 / height, half_y * (c * x + d * y + f + 1 - c - d) - 0.5],
+        ]
+    )
     extent = (region[2] - region[0], region[3] - region[1])
     return np.asarray(cv2.warpAffine(sprite.level(level), pixels, extent, flags=_INVERSE))
 
 
 def _layer(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int], edges: Edges | None, *, coloured: bool
+    sprite: Sprite,
+    matrix: Float[np.ndarray, "2 3"],
+    size_px: tuple[int, int],
+    edges: Edges | None,
+    blend: str | None,
 ) -> Layer | None:
-    """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more."""
-    region = _region(sprite, matrix, size_px)
+    """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more.
+
+    Without a blend only the masks are wanted.
+    """
+    binarise = edges is not None and edges.binarise
+    sigma = edges.blur_sigma_px if edges is not None and binarise else 0.0
+    reach = math.ceil(3 * sigma)
+    margin = reach + 1 if blend in (None, "alpha") else max(_MARGIN_PX, reach + 1)
+    region = _region(sprite, matrix, size_px, margin)
     if region is None:
         return None
     level = _level(sprite, matrix, size_px)
     whole = _warp(sprite, level, matrix, size_px, region)
     left, top, right, bottom = region
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, size_px[1]), min(bottom, size_px[0])
-    binarise = edges is not None and edges.binarise
     threshold = min(_FULL, (1 + 2.0**-level) / 2) if binarise else 0.5  # as `edges.keep_above` has it
     binary = (np.asarray(cv2.extractChannel(whole, 3)) > int(65535 * threshold)).view(np.uint8) * np.uint8(255)
     if x0 >= x1 or y0 >= y1:
         nothing = np.zeros((0, 0), np.uint8)
-        return Layer(whole[:0, :0], nothing, nothing, (0, 0), binary, (left, top), nothing)
+        return Layer(None, nothing, nothing, (0, 0), binary, (left, top), nothing)
     # The blur sees beyond the canvas: an object does not fade where the border cuts it.
-    sigma = edges.blur_sigma_px if edges is not None and binarise else 0.0
-    reach = math.ceil(3 * sigma)
     ox0, oy0 = max(x0 - reach, left), max(y0 - reach, top)
     outer = slice(oy0 - top, y1 + reach - top), slice(ox0 - left, x1 + reach - left)
     inner = slice(y0 - oy0, y1 - oy0), slice(x0 - ox0, x1 - ox0)
     rgba, kept = np.ascontiguousarray(whole[outer]), np.ascontiguousarray(binary[outer])
-    alpha = _soft(np.asarray(cv2.extractChannel(rgba, 3)), kept, edges)[inner]
-    spread = blurred(np.asarray(cv2.copyTo(straight(rgba), kept)), sigma)[inner] if sigma and coloured else None
-    rgba, kept, alpha = (np.ascontiguousarray(part) for part in (rgba[inner], kept[inner], alpha))
+    alpha = _soft(rgba, kept, sigma, binarise=binarise)[inner]
+    colour = spread = None
+    if blend is not None:
+        # Full alpha alone is kept of a mask that was not halved: there is no rim to divide.
+        whole_colour = straight(rgba, divide=blend != "alpha" or level > 0 or not sigma)
+        colour = np.ascontiguousarray(whole_colour[inner])
+        if sigma and blend == "alpha":
+            spread = blurred(np.asarray(cv2.copyTo(whole_colour, kept)), sigma)[inner]
+    kept, alpha = np.ascontiguousarray(kept[inner]), np.ascontiguousarray(alpha)
     mask = np.asarray(cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1])
     binary[y0 - top : y1 - top, x0 - left : x1 - left] = mask
-    return Layer(rgba, alpha, mask, (x0, y0), binary, (left, top), kept, spread)
+    return Layer(colour, alpha, mask, (x0, y0), binary, (left, top), kept, spread)
 
 
 def _soft(
-    warped: UInt16[np.ndarray, "h w"], binary: UInt8[np.ndarray, "h w"], edges: Edges | None
+    rgba: UInt16[np.ndarray, "h w 4"],
+    binary: UInt8[np.ndarray, "h w"],
+    sigma_px: float,
+    *,
+    binarise: bool,
 ) -> UInt8[np.ndarray, "h w"]:
-    if edges is None or not edges.binarise:
-        return np.asarray(cv2.convertScaleAbs(warped, alpha=1 / 257))
-    if not edges.blur_sigma_px:
+    if not binarise:
+        return np.asarray(cv2.convertScaleAbs(cv2.extractChannel(rgba, 3), alpha=1 / 257))
+    if not sigma_px:
         return binary
-    return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), edges.blur_sigma_px)))
+    return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), sigma_px)))
 
 
 def _tight(layer: Layer) -> Drawn:

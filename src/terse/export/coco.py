@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.export.runs import runs_of_box, runs_of_region
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.compositing.raster import Drawn
 
 __all__ = ["CocoExport", "CocoExporter", "annotation_of"]
+
+_json = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes a new encoder at every call
 
 
 @register("export", "coco")
@@ -55,7 +57,10 @@ class CocoExporter:
             about = {"description": "composites made by terse", "version": "1"}
             file.write(f'{{"info": {_json(about)},\n"licenses": {_json(listed)},\n')
             file.write(f'"categories": {_json(categories)},\n"images": [')
-            _write_all(file, (_licensed(line, ids) for part in parts for line in _lines(part / "images.jsonl")))
+            _write_all(
+                file,
+                (_licensed(line, ids) for part in parts for line in _lines(part / "images.jsonl")),
+            )
             file.write('],\n"annotations": [')
             number = count(1)
             lines = (line for part in parts for line in _lines(part / "annotations.jsonl"))
@@ -77,9 +82,14 @@ class _Writer:
     def add(self, sample: Sample) -> None:
         """Write the image and its two kinds of lines."""
         name = self._info.name(sample.number)
-        (self._images / name).write_bytes(sample.data)
+        write_bytes(f"{self._images}/{name}", sample.data)
         width, height = sample.size_px
-        line: dict[str, Any] = {"id": sample.number, "file_name": name, "width": width, "height": height}
+        line: dict[str, Any] = {
+            "id": sample.number,
+            "file_name": name,
+            "width": width,
+            "height": height,
+        }
         if sample.licence:
             line["license"] = sample.licence
             self._licences.add(sample.licence)
@@ -89,7 +99,7 @@ class _Writer:
             annotation = annotation_of(item, sample.number, sample.size_px, self._info.masks)
             self._object_lines.write(_json(annotation) + "\n")
 
-    def close(self) -> None:
+    def close(self, *, whole: bool = True) -> None:
         """Everything is added."""
         self._image_lines.close()
         self._object_lines.close()
@@ -113,7 +123,11 @@ def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: s
         annotation["segmentation"] = runs_of_box(item.box_px, size_px)
     if item.ignore:
         annotation["ignore"] = 1
-    annotation |= {"visible_fraction": round(item.visible_fraction, 4), "z": item.z, "pasted": item.pasted}
+    annotation |= {
+        "visible_fraction": round(item.visible_fraction, 4),
+        "z": item.z,
+        "pasted": item.pasted,
+    }
     if item.amodal is not None and item.amodal is not item.modal:
         height, width = item.amodal.mask.shape
         annotation["amodal_bbox"] = [item.amodal.left, item.amodal.top, width, height]
@@ -128,10 +142,6 @@ def _segmentation(region: Drawn, size_px: tuple[int, int], masks: str) -> Any:
     from terse.export.outlines import outlines
 
     return [ring.reshape(-1).tolist() for ring in outlines(region)]
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -30,25 +30,33 @@ def runs_of_box(box_px: tuple[float, float, float, float], size_px: tuple[int, i
 def run_lengths(region: Drawn, size_px: tuple[int, int]) -> list[int]:
     """Lengths of background and object runs in turn, column by column, the background first."""
     width, height = size_px
-    rows, columns = region.mask.shape
+    rows = len(region.mask)
     if not rows:
         return [width * height]
-    fenced = np.zeros((columns, rows + 2), np.bool_)
-    fenced[:, 1:-1] = region.mask.T
-    edges = np.flatnonzero(fenced[:, 1:] != fenced[:, :-1])
-    column, row = np.divmod(edges, rows + 1)
-    flat = (column + region.left) * height + row + region.top
+    import cv2
+
+    # Column by column, a background pixel behind each, so that every run ends in its column.
+    fenced = np.asarray(cv2.transpose(cv2.copyMakeBorder(region.mask, 0, 1, 0, 0, cv2.BORDER_CONSTANT))).reshape(-1)
+    edges = np.flatnonzero(fenced[1:] != fenced[:-1]) + 1
+    if fenced[0]:
+        edges = np.concatenate([[0], edges])
+    column = edges // (rows + 1)
+    flat = edges + column * (height - rows - 1) + (region.left * height + region.top)
     return _joined(flat[::2], flat[1::2], width * height)
 
 
 def _joined(starts: np.ndarray, ends: np.ndarray, total: int) -> list[int]:
     """Counts of runs, those that go on from one column's end to the next one's start made one."""
     apart = starts[1:] != ends[:-1]
-    starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
+    if not apart.all():
+        starts, ends = (
+            starts[np.concatenate([[True], apart])],
+            ends[np.concatenate([apart, [True]])],
+        )
     edges = np.empty(2 * len(starts) + 2, np.int64)
     edges[0], edges[-1] = 0, total
     edges[1:-1:2], edges[2:-1:2] = starts, ends
-    counts: list[int] = np.diff(edges).tolist()
+    counts: list[int] = (edges[1:] - edges[:-1]).tolist()
     return counts if counts[-1] else counts[:-1]
 
 
@@ -57,4 +65,7 @@ def _packed(counts: list[int], width: int, height: int) -> dict[str, object]:
 
     size = [height, width]
     packed = rle.frPyObjects({"size": size, "counts": counts}, height, width)["counts"]
-    return {"size": size, "counts": packed.decode("ascii") if isinstance(packed, bytes) else packed}
+    return {
+        "size": size,
+        "counts": packed.decode("ascii") if isinstance(packed, bytes) else packed,
+    }

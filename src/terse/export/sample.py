@@ -12,7 +12,15 @@ from terse.config import Component
 if TYPE_CHECKING:
     from terse.compositing.raster import Drawn
 
-__all__ = ["ExportConfig", "Exporter", "Labelled", "Sample", "SetInfo", "ShardWriter"]
+__all__ = [
+    "ExportConfig",
+    "Exporter",
+    "Labelled",
+    "Sample",
+    "SetInfo",
+    "ShardWriter",
+    "write_bytes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,9 @@ class Labelled:
         """Pixels of the mask, of the box where there is no mask."""
         if self.modal is None:
             return (self.box_px[2] - self.box_px[0]) * (self.box_px[3] - self.box_px[1])
-        return int((self.modal.mask > 0).sum())
+        import numpy as np
+
+        return int(np.count_nonzero(self.modal.mask))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,8 @@ class ShardWriter(Protocol):
         """One image; samples come in the order of their numbers."""
         ...
 
-    def close(self) -> None:
-        """Everything is added."""
+    def close(self, *, whole: bool = True) -> None:
+        """Everything is added; or not whole, and what is open is only let go."""
         ...
 
 
@@ -107,3 +117,9 @@ class ExportConfig(Component):
             TypeError: the format has none of its own.
         """
         raise TypeError(f"{type(self).__name__}: expected a build() of its own, got none")
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """A file; pathlib's own takes as long as a small image's labels."""
+    with open(path, "wb") as file:  # noqa: PTH123 - as above
+        file.write(data)

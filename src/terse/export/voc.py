@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape
 
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class VocExporter:
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write the lists of `ImageSets` and the class names."""
         root = out / _ROOT
-        for folder, file in (("Main", "main.txt"), ("Segmentation", "segmentation.txt")):
+        for folder, file in (
+            ("Main", "main.txt"),
+            ("Segmentation", "segmentation.txt"),
+        ):
             (root / "ImageSets" / folder).mkdir(parents=True, exist_ok=True)
             for name in ("train.txt", "trainval.txt"):
                 with (root / "ImageSets" / folder / name).open("w", encoding="utf-8", newline="\n") as listed:
@@ -75,7 +78,7 @@ class _Writer:
         """Write the image, its XML and its two PNGs."""
         name = self._info.name(sample.number)
         stem = Path(name).stem
-        (self._images / name).write_bytes(sample.data)
+        write_bytes(f"{self._images}/{name}", sample.data)
         text = _xml(sample, name, self._info)
         (self._root / "Annotations" / f"{stem}.xml").write_text(text, "utf-8")
         self._names.append(stem)
@@ -85,7 +88,7 @@ class _Writer:
             _write_png(self._root / "SegmentationClass" / f"{stem}.png", by_class)
             _write_png(self._root / "SegmentationObject" / f"{stem}.png", by_object)
 
-    def close(self) -> None:
+    def close(self, *, whole: bool = True) -> None:
         """Write the shard's lists."""
         (self._part / "main.txt").write_text("".join(f"{name}\n" for name in self._names), "utf-8")
         (self._part / "segmentation.txt").write_text("".join(f"{name}\n" for name in self._masked), "utf-8")
@@ -121,7 +124,10 @@ def _paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     width, height = sample.size_px
-    by_class, by_object = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+    by_class, by_object = (
+        np.zeros((height, width), np.uint8),
+        np.zeros((height, width), np.uint8),
+    )
     for unsure in (True, False):
         for number, item in enumerate(sample.objects, 1):
             region = item.modal
@@ -133,7 +139,10 @@ def _paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
                 by_class[y0:y1, x0:x1] = by_object[y0:y1, x0:x1] = _BORDER
                 continue
             rows, columns = region.mask.shape
-            window = slice(region.top, region.top + rows), slice(region.left, region.left + columns)
+            window = (
+                slice(region.top, region.top + rows),
+                slice(region.left, region.left + columns),
+            )
             inside = region.mask > 0
             by_class[window][inside] = _BORDER if lost else min(item.label + 1, 254)
             by_object[window][inside] = _BORDER if lost else min(number, 254)

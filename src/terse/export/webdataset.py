@@ -60,7 +60,10 @@ class _Writer:
         width, height = sample.size_px
         masks = self._info.masks
         objects = [
-            {**annotation_of(item, sample.number, sample.size_px, masks), "category": self._info.classes[item.label]}
+            {
+                **annotation_of(item, sample.number, sample.size_px, masks),
+                "category": self._info.classes[item.label],
+            }
             for item in sample.objects
         ]
         about = {
@@ -75,10 +78,11 @@ class _Writer:
         self._member(stem + self._info.suffix, sample.data)
         self._member(f"{stem}.json", json.dumps(about, ensure_ascii=False).encode())
 
-    def close(self) -> None:
-        """The tar is whole: give it its name."""
+    def close(self, *, whole: bool = True) -> None:
+        """A whole tar gets its name."""
         self._file.close()
-        self._path.with_suffix(".tmp").replace(self._path)
+        if whole:
+            self._path.with_suffix(".tmp").replace(self._path)
 
     def _member(self, name: str, data: bytes) -> None:
         header = tarfile.TarInfo(name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 __all__ = ["YoloExport", "YoloExporter"]
@@ -41,7 +41,11 @@ class YoloExporter:
         """Write `data.yaml`, which trainers read first."""
         from terse.config import write_yaml
 
-        data = {"train": "images", "val": "images", "names": dict(enumerate(info.classes))}
+        data = {
+            "train": "images",
+            "val": "images",
+            "names": dict(enumerate(info.classes)),
+        }
         note = "# val is the training set: put your own real images there before you trust a number.\n"
         (out / "data.yaml").write_text(note + write_yaml(data), "utf-8")
 
@@ -56,11 +60,11 @@ class _Writer:
     def add(self, sample: Sample) -> None:
         """Write the image and its label file, which is empty where there are no objects."""
         name = self._info.name(sample.number)
-        (self._images / name).write_bytes(sample.data)
+        write_bytes(f"{self._images}/{name}", sample.data)
         lines = [_line(item, sample.size_px, self._info.masks) for item in sample.objects if not _left_out(item)]
         (self._labels / name).with_suffix(".txt").write_text("".join(lines), "utf-8")
 
-    def close(self) -> None:
+    def close(self, *, whole: bool = True) -> None:
         """Nothing is open."""
 
 
@@ -72,9 +76,23 @@ def _line(item: Labelled, size_px: tuple[int, int], masks: str) -> str:
     width, height = size_px
     x0, y0, x1, y1 = item.box_px
     if masks == "box":
-        numbers = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
+        numbers = [
+            (x0 + x1) / 2 / width,
+            (y0 + y1) / 2 / height,
+            (x1 - x0) / width,
+            (y1 - y0) / height,
+        ]
     elif item.modal is None:
-        numbers = [x0 / width, y0 / height, x1 / width, y0 / height, x1 / width, y1 / height, x0 / width, y1 / height]
+        numbers = [
+            x0 / width,
+            y0 / height,
+            x1 / width,
+            y0 / height,
+            x1 / width,
+            y1 / height,
+            x0 / width,
+            y1 / height,
+        ]
     else:
         from terse.export.outlines import one_outline, outlines
 

@@ -1,0 +1,54 @@
+"""`terse render`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+__all__ = ["render"]
+
+
+def render(
+    placements: Path,
+    *,
+    out: Path,
+    data_format: Annotated[Literal["coco", "voc", "yolo", "webdataset"] | None, Parameter(name="--format")] = None,
+    workers: int | None = None,
+    resume: bool = False,
+    side: int | None = None,
+    image: Literal["jpeg", "png", "webp"] | None = None,
+    quality: int | None = None,
+    masks: Literal["auto", "rle", "polygon", "box"] | None = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Draw placements again: edited, in another format, or at another resolution.
+
+    Args:
+        placements: The placements.parquet that `terse generate` wrote, or an edited copy.
+        out: A new or empty folder.
+        data_format: The format of the labels; as before by default.
+        workers: Processes; all cores by default.
+        resume: Go on with a set that was cut short.
+        side: Shorter side of the images in pixels.
+        image: File format of the images.
+        quality: Of JPEG and WebP, 1 to 100.
+        masks: rle (exact), polygon or box.
+        as_json: Print the result as one JSON object.
+    """
+    from terse.cli.generate import cores, reporter, summary
+    from terse.generate import render as draw
+
+    changes = {"format": data_format, "side_px": side, "image": image, "quality": quality, "masks": masks}
+    result = draw(
+        placements,
+        out,
+        workers=cores() if workers is None else workers,
+        resume=resume,
+        progress=reporter(),
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
+    return 0

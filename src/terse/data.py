@@ -1,0 +1,113 @@
+"""Composites inside a training loop of your own, drawn when they are asked for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from terse.errors import DataError
+from terse.export.sample import Labelled
+from terse.generate.drawing import draw_images
+from terse.generate.making import material_of, scene_of
+from terse.generate.propose import propose
+from terse.generate.settings import GenerateSettings
+from terse.generate.slots import plan_slots
+from terse.generate.trained import Trained
+from terse.recipe import Recipe, load_recipe
+
+__all__ = ["Composites"]
+
+Target = dict[str, Any]
+
+
+class Composites(Dataset[tuple[Tensor, Target]]):
+    """A map-style dataset of composites, in the conventions of torchvision's detection references.
+
+    An item is a `tv_tensors.Image` (uint8, RGB) and a dict with `boxes` (`tv_tensors.BoundingBoxes`, XYXY),
+    `labels`, `masks` (`tv_tensors.Mask`; an object of the background without a mask has its filled box), `area`,
+    `iscrowd` and `image_id`. It is a function of the seed, the epoch and its index: nothing is written, and any
+    number of loader workers gives the same.
+
+    Args:
+        recipe: a Recipe, a built-in name or a file; `paste` needs no training.
+        overrides: `key=value`, as on the command line.
+        length: items of an epoch.
+        first_label: label of the first class; torchvision's detectors keep 0 for the background.
+        transforms: called with image and target, a v2 transform for example.
+        settings: options of `GenerateSettings`: objects, quota, blends, max_overlap, side_px, seed ...
+
+    Raises:
+        TerseError: a recipe, source or setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | str | Path,
+        overrides: Sequence[str] = (),
+        *,
+        length: int,
+        first_label: int = 1,
+        transforms: Callable[..., Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        made = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+        self.first_label = first_label
+        self.transforms = transforms
+        self.epoch = 0
+        self._scene = scene_of(made, GenerateSettings(count=length, **settings), material_of(made))
+        self.classes = self._scene.material.classes
+        counts = np.bincount(self._scene.material.foreground_labels, minlength=len(self.classes))
+        self._slots = plan_slots(self._scene.settings, length, self.classes, counts)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Other composites of the same classes, as a distributed sampler's `set_epoch` gives another order."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+        """One composite.
+
+        Raises:
+            IndexError: past the end.
+            DataError: nothing met the limits, or a source cannot be read.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: expected -{len(self)} to {len(self) - 1}, got {index}")
+        index %= len(self)
+        found = propose(self._scene, Trained(), index + self.epoch * len(self), self._slots.of(index, index + 1))
+        if not found.accepted:
+            raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused))}")
+        (canvas, objects), *_ = draw_images(self._scene, found.accepted)
+        image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))))
+        target = self._target(objects, (canvas.shape[0], canvas.shape[1]), index)
+        if self.transforms is None:
+            return image, target
+        changed: tuple[Tensor, Target] = self.transforms(image, target)
+        return changed
+
+    def _target(self, objects: Sequence[Labelled], size_px: tuple[int, int], index: int) -> Target:
+        masks = torch.zeros(len(objects), *size_px, dtype=torch.bool)
+        for mask, item in zip(masks.numpy(), objects, strict=True):
+            if item.modal is None:
+                x0, y0, x1, y1 = (round(edge) for edge in item.box_px)
+                mask[y0:y1, x0:x1] = True
+                continue
+            height, width = item.modal.mask.shape
+            window = slice(item.modal.top, item.modal.top + height), slice(item.modal.left, item.modal.left + width)
+            mask[window] = item.modal.mask > 0
+        boxes = torch.tensor([item.box_px for item in objects], dtype=torch.float32).reshape(-1, 4)
+        return {
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_px),
+            "labels": torch.tensor([item.label + self.first_label for item in objects], dtype=torch.int64),
+            "masks": tv_tensors.Mask(masks),
+            "area": torch.tensor([float(item.area_px) for item in objects]),
+            "iscrowd": torch.tensor([int(item.ignore or item.crowd) for item in objects], dtype=torch.int64),
+            "image_id": index,
+        }

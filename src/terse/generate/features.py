@@ -1,0 +1,109 @@
+"""Features once per foreground and once per background, then only the head per pair: F + B passes for N pairs."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+
+from terse.synthesis.proposers import LearnedProposer
+from terse.types import Backgrounds, Foregrounds, Truth
+
+__all__ = ["CachedPoses"]
+
+_KEEP_BYTES = 1 << 28
+
+
+class CachedPoses:
+    """`PosesFor` of a learned proposer whose network tells features and head apart.
+
+    A feature is computed from one image alone, never in a batch with others, so it does not depend on what was
+    kept; the head sees the pairs of a fixed block. A network without `features_of_foregrounds` is run whole.
+    """
+
+    def __init__(self, proposer: LearnedProposer, keep_bytes: int = _KEEP_BYTES) -> None:
+        self._proposer = proposer
+        self._network: Any = proposer.module.eval()
+        self._kept: dict[str, _Kept] = {side: _Kept(keep_bytes // 2) for side in ("fore", "back")}
+
+    def __call__(
+        self,
+        foreground: Int64[np.ndarray, " n"],
+        background: Int64[np.ndarray, " n"],
+        seed: int,
+    ) -> Float64[np.ndarray, "n k"]:
+        """One pose a pair, in eval mode."""
+        generator = torch.Generator().manual_seed(seed)
+        context = self._proposer.context
+        with torch.no_grad():
+            if not hasattr(self._network, "features_of_foregrounds"):
+                cut = context.foregrounds.fetch(foreground).to(context.device)
+                below = context.backgrounds.fetch(background).to(context.device)
+                return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
+            fore = torch.cat([self._kept["fore"].get(i, self._of_foreground) for i in foreground.tolist()])
+            back = torch.cat([self._kept["back"].get(i, self._of_background) for i in background.tolist()])
+            module = self._proposer.module
+            try:
+                self._proposer.module = _Head(self._network, fore, back)
+                cut, below = _placeholders(len(fore), fore.device)
+                return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
+            finally:
+                self._proposer.module = module
+
+    def _of_foreground(self, index: int) -> Float[Tensor, "1 c h w"]:
+        context = self._proposer.context
+        cut = context.foregrounds.fetch(np.array([index])).to(context.device)
+        features: Tensor = self._network.features_of_foregrounds(cut.images * cut.alpha)
+        return features
+
+    def _of_background(self, index: int) -> Float[Tensor, "1 c h w"]:
+        context = self._proposer.context
+        images = context.backgrounds.fetch(np.array([index])).to(context.device).images
+        features: Tensor = self._network.features_of_backgrounds(images)
+        return features
+
+
+class _Kept:
+    """The latest features, up to a limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit, self._bytes = limit_bytes, 0
+        self._items: OrderedDict[int, Tensor] = OrderedDict()
+
+    def get(self, index: int, make: Callable[[int], Tensor]) -> Tensor:
+        """The item, made if it is not there."""
+        item = self._items.get(index)
+        if item is not None:
+            self._items.move_to_end(index)
+            return item
+        item = make(index)
+        self._items[index] = item
+        self._bytes += item.nbytes
+        while self._bytes > self._limit and len(self._items) > 1:
+            self._bytes -= self._items.popitem(last=False)[1].nbytes
+        return item
+
+
+class _Head(nn.Module):
+    """Stands in for the network: the images it is called with are placeholders, its features are known."""
+
+    def __init__(self, network: Any, fore: Tensor, back: Tensor) -> None:
+        super().__init__()
+        self._run = network.head
+        self._fore, self._back = fore, back
+
+    def forward(self, foregrounds: Tensor, backgrounds: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The raw poses."""
+        raw: Tensor = self._run(self._fore, self._back, noise)
+        return raw
+
+
+def _placeholders(count: int, device: torch.device) -> tuple[Foregrounds, Backgrounds]:
+    """A batch of the right length that holds no pixels worth the name."""
+    pixel = torch.zeros(count, 1, 1, 1, device=device)
+    labels = torch.zeros(count, dtype=torch.int64, device=device)
+    cut = Foregrounds(pixel, pixel, labels, torch.zeros(count, 1, 2, device=device))
+    return cut, Backgrounds(pixel, Truth.empty(count))

@@ -1,0 +1,304 @@
+"""`terse generate` and `terse render`: a request to a folder of shards, and the shards to a set."""
+
+import contextlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from terse import registry
+from terse.compositing.raster import Edges
+from terse.errors import DataError, RecipeError
+from terse.export.sample import SetInfo
+from terse.generate.manifest import assemble_common, claim, write_manifest
+from terse.generate.material import Material, PhotoMaterial
+from terse.generate.planned import read_table
+from terse.generate.processes import make_shards
+from terse.generate.scene import Scene
+from terse.generate.settings import GenerateSettings
+from terse.generate.shard import PARTS, Job, Shard, part_folder
+from terse.generate.slots import plan_slots
+from terse.generate.trained import LoadTrained
+from terse.recipe import Recipe
+
+__all__ = ["generate", "material_of", "render"]
+
+Progress = Callable[[int, int], None]
+
+
+def generate(
+    recipe: Recipe,
+    settings: GenerateSettings,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    trained: LoadTrained | None = None,
+    material: Material | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make a data set of composites; the object that `--json` prints.
+
+    Args:
+        recipe: foregrounds, backgrounds, poses, edges, classes.
+        settings: what the set is to hold.
+        out: a new or empty folder.
+        workers: processes; the set does not depend on it. 0 works in this process.
+        resume: go on with a set that was cut short.
+        trained: lends a synthesizer's poses and a target's verdict; None draws poses uniformly.
+        material: the run's own, under the numbers that `trained` knows; None takes the recipe's.
+        progress: called with images done and wanted.
+
+    Raises:
+        TerseError: a recipe, source, folder or limit that cannot be used; the message says which and why.
+    """
+    if settings.hardness is not None and trained is None:
+        raise RecipeError(
+            "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
+        )
+    about = {
+        "recipe": recipe.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "square": material is not None and material.square,
+        "trained": trained is not None,
+    }
+    whole = claim(out, about, resume=resume)
+    if whole is not None:
+        return {
+            "out": str(out),
+            **whole["summary"],
+            "seconds": 0.0,
+            "images_per_second": 0.0,
+        }
+    with _cleared_on_mistake(out, resume=resume):
+        scene = scene_of(recipe, settings, material_of(recipe) if material is None else material)
+        shards = _scene_shards(scene)
+    job = Job(scene, _exporter(settings), out, settings.count, about, trained)
+    return _make(job, shards, workers, about, settings.count, progress)
+
+
+def render(
+    placements: Path,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Draw placements again, edited or not; the object that `--json` prints.
+
+    Args:
+        placements: the Parquet file that `generate` wrote, or an edited copy of it.
+        out: a new or empty folder.
+        workers: processes.
+        resume: go on with a set that was cut short.
+        progress: called with images done and wanted.
+        changes: settings to replace: format, side_px, image, quality, masks, min_visible.
+
+    Raises:
+        TerseError: placements or sources that cannot be used; the message says which and why.
+    """
+    table, made = read_table(placements)
+    settings = GenerateSettings.model_validate({**made["settings"], **changes})
+    recipe = Recipe.model_validate(made["recipe"])
+    about = {
+        **made,
+        "settings": settings.model_dump(mode="json"),
+        "placements": placements.name,
+    }
+    whole = claim(out, about, resume=resume)
+    if whole is not None:
+        return {
+            "out": str(out),
+            **whole["summary"],
+            "seconds": 0.0,
+            "images_per_second": 0.0,
+        }
+    with _cleared_on_mistake(out, resume=resume):
+        scene = scene_of(recipe, settings, material_of(recipe, square=made["square"], clean=False))
+        missing = [name for name in scene.poses.names if name not in table.column_names]
+        if missing:
+            raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
+    exporter = _exporter(settings)
+    numbers = np.unique(table.column("image").to_numpy())
+    size = settings.shard_images or exporter.shard_images
+    groups = [numbers[first : first + size] for first in range(0, len(numbers), size)]
+    shards = [Shard(k, table=_rows(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
+    job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
+    return _make(job, shards, workers, about, len(numbers), progress)
+
+
+def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> Scene:
+    """The material with the recipe's poses, ready to be sent to workers."""
+    edges = recipe.edges
+    for name in settings.distractor_classes:
+        if name not in material.classes:
+            near = registry.nearest(name, material.classes)
+            raise DataError(f"distractor_classes: expected classes of the foregrounds, got {name!r}{near}")
+    raster = Edges(edges.binarise, edges.blur_sigma_px) if edges is not None else None
+    return Scene(material, recipe.poses.build(), raster, settings)
+
+
+def material_of(recipe: Recipe, *, square: bool = False, clean: bool = True) -> Material:
+    """Foregrounds and backgrounds of a recipe, at their own size.
+
+    Raises:
+        RecipeError: the recipe names none.
+        DataError: they cannot be read.
+    """
+    if recipe.data is not None:
+        from terse.generate.bank_material import BankMaterial
+
+        data = recipe.data.build()
+        return BankMaterial(data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes))
+    for name in ("foregrounds", "backgrounds"):
+        if getattr(recipe, name) is None:
+            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
+    assert recipe.foregrounds is not None
+    assert recipe.backgrounds is not None
+    foregrounds = recipe.foregrounds.build()
+    if recipe.cleanup and clean:
+        from terse.sources.cleanup import clean_up
+
+        foregrounds = clean_up(foregrounds).kept
+    return PhotoMaterial(foregrounds, recipe.backgrounds.build(), recipe.classes, square=square)
+
+
+def _exporter(settings: GenerateSettings) -> Any:
+    config = registry.lookup("export", settings.format)
+    return config().build()
+
+
+def _scene_shards(scene: Scene) -> list[Shard]:
+    settings, material = scene.settings, scene.material
+    per_scene = len(settings.blends) if settings.all_blends else 1
+    scenes = -(-settings.count // per_scene)
+    counts = np.bincount(material.foreground_labels, minlength=len(material.classes))
+    slots = plan_slots(settings, scenes, material.classes, counts)
+    size = max(1, (settings.shard_images or _exporter(settings).shard_images) // per_scene)
+    return [
+        Shard(
+            number,
+            first,
+            tuple(slots.of(first, min(first + size, scenes))),
+            first_image=first * per_scene,
+        )
+        for number, first in enumerate(range(0, scenes, size))
+    ]
+
+
+def _rows(table: pa.Table, numbers: np.ndarray) -> pa.Table:
+    return table.filter(pa.array(np.isin(table.column("image").to_numpy(), numbers)))
+
+
+@contextlib.contextmanager
+def _cleared_on_mistake(out: Path, *, resume: bool) -> Iterator[None]:
+    """A request that cannot be met leaves the folder as empty as it was."""
+    try:
+        yield
+    except Exception:
+        if not resume:
+            shutil.rmtree(out / PARTS, ignore_errors=True)
+        raise
+
+
+def _make(
+    job: Job,
+    shards: Sequence[Shard],
+    workers: int,
+    about: dict[str, Any],
+    count: int,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    began = time.monotonic()
+    done = {shard.number: _done(job.out, shard.number) for shard in shards}
+    fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
+    barren: list[int] = []
+    # Where a shard accepts nothing, no later one is begun; those under way are ended well.
+    left = (shard for shard in shards if done[shard.number] is None and not barren)
+    with contextlib.closing(make_shards(job, left, min(workers, len(shards)))) as making:
+        for shard, tally in making:
+            done[shard.number] = tally
+            fresh, images = fresh + tally["images"], images + tally["images"]
+            barren += [shard.number] if tally["refused"] and not tally["images"] else []
+            if progress is not None:
+                progress(images, count)
+    kept = [shard.number for shard in shards if not barren or shard.number <= min(barren)]
+    tallies = [made for number in kept if (made := done[number])]
+    summary = _summary(job, tallies, count)
+    if not summary["images"]:
+        for path in job.out.iterdir():  # the folder was empty when it became this set's
+            shutil.rmtree(path)
+        raise DataError(_nothing(tallies[-1]))
+    _discard(job.out, [shard for shard in shards if shard.number > kept[-1]])
+    parts = [part_folder(job.out, number) for number in kept]
+    settings = job.scene.settings
+    job.exporter.assemble(
+        job.out,
+        parts,
+        SetInfo(job.scene.material.classes, settings.suffix, settings.masks),
+    )
+    assemble_common(job.out, parts, "" if settings.format == "webdataset" else "images/")
+    write_manifest(job.out, about, job.scene.material.describe(), summary)
+    shutil.rmtree(job.out / PARTS)
+    seconds = time.monotonic() - began
+    rate = fresh / seconds if seconds else 0.0
+    return {
+        "out": str(job.out),
+        **summary,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(rate, 1),
+    }
+
+
+def _discard(out: Path, shards: Sequence[Shard]) -> None:
+    """Files of shards that are not part of the set after all."""
+    if not shards:
+        return
+    for folder in out.iterdir():
+        if folder.is_dir() and folder.name != PARTS:
+            for path in [path for path in folder.rglob("*") if path.is_file() and path.stem.isdigit()]:
+                first = shards[0].number if path.suffix in (".tar", ".tmp") else shards[0].first_image
+                if int(path.stem) >= first:
+                    path.unlink()
+
+
+def _done(out: Path, number: int) -> dict[str, Any] | None:
+    file = part_folder(out, number) / "done.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+def _summary(job: Job, tallies: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    per_class: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    for tally in tallies:
+        per_class.update(tally["per_class"])
+        refused.update(tally["refused"])
+    skipped = [f"{number} of {count} images: {reason}" for reason, number in sorted(refused.items())]
+    hidden = sum(tally["hidden"] for tally in tallies)
+    skipped += [f"{hidden} pasted objects: hidden wholly, they have no label"] if hidden else []
+    return {
+        "images": sum(tally["images"] for tally in tallies),
+        "objects": sum(tally["objects"] for tally in tallies),
+        "per_class": {name: per_class[name] for name in job.scene.material.classes if per_class[name]},
+        "skipped": [*skipped, *job.scene.material.skipped],
+    }
+
+
+def _nothing(tally: dict[str, Any]) -> str:
+    """Why there is not one image."""
+    reason = next(iter(tally["refused"]))
+    if tally["hardness"] is None:
+        return f"limits: expected placements that meet them, got {reason}; loosen the limit or the poses' ranges"
+    least, median, most = tally["hardness"]
+    return (
+        f"--hardness: expected composites inside the window, got {reason}; those that were looked at have "
+        f"{least:.3f} to {most:.3f}, half of them below {median:.3f}"
+    )

@@ -1,0 +1,160 @@
+"""One shard: placements, then pixels, then the mark that it is whole. Made again, it has the same bytes."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from terse.errors import RunError
+from terse.export.sample import Exporter, Sample, SetInfo
+from terse.generate.drawing import draw_samples
+from terse.generate.planned import Planned, from_table, to_table
+from terse.generate.propose import Proposals, propose
+from terse.generate.scene import Scene
+from terse.generate.trained import LoadTrained, Trained
+from terse.types import Role
+
+__all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder"]
+
+PARTS = ".parts"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one call makes: scenes to propose, or rows of a table to draw."""
+
+    number: int
+    first: int = 0  # number of its first scene
+    wanted: tuple[tuple[int, ...], ...] = ()
+    table: pa.Table | None = None
+    first_image: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker is given once."""
+
+    scene: Scene
+    exporter: Exporter
+    out: Path
+    count: int
+    about: Mapping[str, Any]
+    trained: LoadTrained | None = None
+    where: str = "placements"
+
+
+@dataclass(slots=True)
+class _Tally:
+    images: int = 0
+    objects: int = 0
+    per_class: dict[str, int] = field(default_factory=dict)
+    seen: int = 0  # pasted objects with a label, ignored ones too
+    hidden: int = 0  # pasted objects of which nothing is seen
+    refused: dict[str, int] = field(default_factory=dict)
+    hardness: tuple[float, float, float] | None = None  # least, median, most of the candidates looked at
+    sums: list[str] = field(default_factory=list)
+
+
+def part_folder(out: Path, number: int) -> Path:
+    """Where a whole shard's part is."""
+    return out / PARTS / f"{number:06d}"
+
+
+class Worker:
+    """Makes shards; lives in a process of its own, or in the caller's."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._trained = job.trained() if job.trained is not None else Trained()
+        settings = job.scene.settings
+        self._info = SetInfo(job.scene.material.classes, settings.suffix, settings.masks)
+
+    def make(self, shard: Shard) -> dict[str, Any]:
+        """Make the shard whole, or raise and leave nothing that looks whole.
+
+        Raises:
+            RunError: the disk is full, or the folder cannot be written.
+            DataError: a source cannot be read.
+        """
+        job, whole = self._job, part_folder(self._job.out, shard.number)
+        part = whole.with_suffix(".tmp")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            images, proposals = self._plan(shard)
+            table = to_table(images, job.scene.poses.names, job.scene.material, job.about)
+            pq.write_table(table, part / "placements.parquet", compression="zstd")
+            tally = self._draw(shard, part, images)
+            meant = sum(paste.role is Role.OBJECT for image in images for paste in image.pastes)
+            tally.hidden = meant - tally.seen
+            tally.refused = dict(sorted(proposals.refused.items()))
+            if proposals.hardness:
+                least, median, most = np.quantile(proposals.hardness, (0, 0.5, 1)).tolist()
+                tally.hardness = least, median, most
+            (part / "SHA256SUMS").write_text("".join(tally.sums), "utf-8")
+            done = {
+                name: getattr(tally, name)
+                for name in (
+                    "images",
+                    "objects",
+                    "per_class",
+                    "hidden",
+                    "refused",
+                    "hardness",
+                )
+            }
+            (part / "done.json").write_text(json.dumps(done, ensure_ascii=False), "utf-8")
+            shutil.rmtree(whole, ignore_errors=True)
+            part.rename(whole)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunError(
+                f"{job.out}: expected room to write shard {shard.number}, got: {reason}; then --resume"
+            ) from None
+        return done
+
+    def _plan(self, shard: Shard) -> tuple[list[Planned], Proposals]:
+        scene, settings = self._job.scene, self._job.scene.settings
+        if shard.table is not None:
+            images = list(from_table(shard.table, scene.poses.names, scene.material, self._job.where))
+            return [replace(image, size_px=scene.asked_px(image.size_px)) for image in images], Proposals(images)
+        proposals = propose(scene, self._trained, shard.first, shard.wanted)
+        if not settings.all_blends:
+            return proposals.accepted, proposals
+        blends = settings.blends
+        every = [
+            replace(planned, number=planned.number * len(blends) + k, blend=blend)
+            for planned in proposals.accepted
+            for k, blend in enumerate(blends)
+        ]
+        return [planned for planned in every if planned.number < self._job.count], proposals
+
+    def _draw(self, shard: Shard, part: Path, images: Sequence[Planned]) -> _Tally:
+        job, tally = self._job, _Tally()
+        writer = job.exporter.shard(job.out, part, self._info, shard.number)
+        try:
+            for sample in draw_samples(job.scene, images):
+                writer.add(sample)
+                self._count(sample, tally)
+        except BaseException:
+            writer.close(whole=False)
+            raise
+        writer.close()
+        return tally
+
+    def _count(self, sample: Sample, tally: _Tally) -> None:
+        tally.images += 1
+        tally.seen += sum(item.pasted for item in sample.objects)
+        for item in sample.objects:
+            if item.pasted and not item.ignore:
+                name = self._info.classes[item.label]
+                tally.objects += 1
+                tally.per_class[name] = tally.per_class.get(name, 0) + 1
+        tally.sums.append(f"{hashlib.sha256(sample.data).hexdigest()}  {self._info.name(sample.number)}\n")

@@ -1,0 +1,277 @@
+"""Pasting as an augmentation: a torchvision v2 transform over a batch of images with masks."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from terse.compositing import AffinePoses, support_points
+from terse.compositing.raster import Drawn, Edges, Sprite, draw
+from terse.compositing.raster_blend import blurred
+from terse.errors import ShapeError
+
+__all__ = ["Paste"]
+
+Target = dict[str, Any]
+
+
+class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
+    """Paste objects of one image of a batch into the next (Ghiasi et al. 2021), or anywhere under random poses.
+
+    Called as `paste(images, targets)`: images are a batch tensor or a list of tensors (C, H, W), uint8 or float;
+    each target is a dict with `masks`, `boxes` and `labels`, as torchvision's detection references have it. Other
+    entries with one row an object (area, iscrowd) travel along; `area` is counted anew. What a paste hides is taken
+    off masks and boxes, and objects of which too little is left are dropped. Inputs are not changed. Put it behind
+    the collate function, for example in the training loop; randomness is torch's global generator, as in v2.
+
+    Args:
+        poses: None pastes objects where they stood; else each is cut out and pasted under a random pose.
+        objects: fewest and most objects pasted into an image; the donor may have fewer.
+        blur_sigma_px: of the mask's border; 0 copies it hard.
+        min_visible: objects of which less is left are dropped; those that vanish always are.
+        p: share of images that are pasted into.
+    """
+
+    def __init__(
+        self,
+        poses: AffinePoses | None = None,
+        *,
+        objects: tuple[int, int] = (1, 20),
+        blur_sigma_px: float = 1.0,
+        min_visible: float = 0.0,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.poses = poses
+        self.objects = objects
+        self.blur_sigma_px = blur_sigma_px
+        self.min_visible = min_visible
+        self.p = p
+
+    def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[Target]) -> tuple[Any, list[Target]]:
+        """The batch with objects of each image in the next.
+
+        Raises:
+            ShapeError: images and targets disagree, or a target lacks masks, boxes or labels.
+        """
+        batch = list(images)
+        _check(batch, targets)
+        done = [
+            self._into(image, target, batch[k - 1], targets[k - 1])
+            for k, (image, target) in enumerate(zip(batch, targets, strict=True))
+        ]
+        drawn = [image for image, _ in done]
+        if isinstance(images, Tensor):
+            return tv_tensors.wrap(torch.stack(drawn), like=images), [target for _, target in done]
+        return [tv_tensors.wrap(new, like=old) for new, old in zip(drawn, batch, strict=True)], [t for _, t in done]
+
+    def _into(self, image: Tensor, target: Target, donor: Tensor, given: Target) -> tuple[Tensor, Target]:
+        chosen = self._choose(len(given["masks"]))
+        if not len(chosen):
+            return image, dict(target)
+        masks = np.ascontiguousarray(given["masks"][chosen].numpy()).view(np.uint8)
+        size_px = image.shape[-2], image.shape[-1]
+        if donor.shape != image.shape:
+            donor = v2.functional.resize(donor.as_subclass(torch.Tensor), list(size_px), antialias=True)
+            masks = np.stack([cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_NEAREST) for mask in masks])
+        if self.poses is None:
+            new, pasted = _in_place(image, donor, masks, self.blur_sigma_px)
+        else:
+            new, pasted = self._under_poses(image, donor, masks)
+        seen = [region for region in pasted if region.mask.size]
+        if not seen:
+            return image, dict(target)
+        rows = chosen[[bool(region.mask.size) for region in pasted]]
+        return new, _joined(target, given, rows, seen, size_px, self.min_visible)
+
+    def _choose(self, available: int) -> Tensor:
+        if not available or torch.rand(()) >= self.p:
+            return torch.zeros(0, dtype=torch.int64)
+        low, high = (min(limit, available) for limit in self.objects)
+        count = int(torch.randint(low, high + 1, ()))
+        return torch.randperm(available)[:count].sort().values
+
+    def _under_poses(
+        self, image: Tensor, donor: Tensor, masks: UInt8[np.ndarray, "n h w"]
+    ) -> tuple[Tensor, list[Drawn]]:
+        assert self.poses is not None
+        pixels, canvas = _bytes(donor), _bytes(image)
+        cuts = [_cut_out(pixels, mask) for mask in masks]
+        hulls = torch.cat([support_points(torch.from_numpy(c[None, None, ..., 3] / np.float32(255))) for c in cuts])
+        low, high = torch.tensor(self.poses.ranges).T
+        poses = low + (high - low) * torch.rand(len(cuts), self.poses.size)
+        matrices = self.poses.matrix(poses, hulls, (canvas.shape[0], canvas.shape[1])).numpy()
+        edges = Edges(binarise=True, blur_sigma_px=self.blur_sigma_px)
+        regions = [draw(canvas, Sprite.of(cut), m, edges=edges) for cut, m in zip(cuts, matrices, strict=True)]
+        drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
+        return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions
+
+
+def _in_place(
+    image: Tensor, donor: Tensor, masks: UInt8[np.ndarray, "n h w"], blur_sigma_px: float
+) -> tuple[Tensor, list[Drawn]]:
+    """The donor's pixels under the union of the masks; only the rectangle around it is touched."""
+    union = masks[0].copy()
+    for mask in masks[1:]:
+        cv2.bitwise_or(union, mask, dst=union)
+    x, y, width, height = cv2.boundingRect(union)
+    new = image.as_subclass(torch.Tensor).clone()
+    reach = int(np.ceil(3 * blur_sigma_px))
+    x0, y0 = max(x - reach, 0), max(y - reach, 0)
+    x1, y1 = min(x + width + reach, union.shape[1]), min(y + height + reach, union.shape[0])
+    if width:
+        alpha: Float32[np.ndarray, "h w"] = np.ascontiguousarray(union[y0:y1, x0:x1]).astype(np.float32)
+        weight = torch.from_numpy(blurred(alpha, blur_sigma_px) if blur_sigma_px else alpha)
+        _mix(new[:, y0:y1, x0:x1], donor.as_subclass(torch.Tensor)[:, y0:y1, x0:x1], weight)
+    return new, [_region(mask * np.uint8(255)) for mask in masks]
+
+
+def _mix(below: Tensor, above: Tensor, weight: Float[Tensor, "h w"]) -> None:
+    if below.is_floating_point():
+        below.lerp_(above, weight.to(below.dtype))
+    else:
+        below.copy_(below.float().lerp_(above.float(), weight).round_())
+
+
+def _joined(
+    target: Target, given: Target, rows: Tensor, pasted: list[Drawn], size_px: tuple[int, int], min_visible: float
+) -> Target:
+    """The image's own objects, less what is hidden, then the pasted ones, less what later ones hide."""
+    own = np.ascontiguousarray(target["masks"].numpy()).view(np.uint8)
+    masks = np.zeros((len(own) + len(pasted), *size_px), np.uint8)
+    masks[: len(own)] = own
+    boxes = torch.cat([_corners(target["boxes"]), torch.zeros(len(pasted), 4)]).numpy()
+    keep = np.ones(len(masks), dtype=np.bool_)
+    for k, region in enumerate(pasted, len(own)):
+        height, width = region.mask.shape
+        window = slice(region.top, region.top + height), slice(region.left, region.left + width)
+        masks[k][window] = region.mask > 0
+        boxes[k] = region.left, region.top, region.left + width, region.top + height
+    cover = _union(pasted)
+    for k in range(len(own)):
+        keep[k] = _hide(masks[k], boxes[k], [cover], min_visible)
+    for k in range(len(pasted)):
+        row = len(own) + k
+        keep[row] = _hide(masks[row], boxes[row], pasted[k + 1 :], min_visible)
+    kept = torch.from_numpy(np.flatnonzero(keep))
+    joined = dict(target)
+    for key, value in target.items():
+        if key not in ("masks", "boxes") and isinstance(value, Tensor) and value.ndim and len(value) == len(own):
+            joined[key] = torch.cat([value, given[key][rows].to(value.dtype)])[kept]
+    every = torch.from_numpy(masks if keep.all() else masks[keep]).to(target["masks"].dtype)
+    joined["masks"] = tv_tensors.wrap(every, like=target["masks"]) if _is_tv(target["masks"]) else every
+    joined["boxes"] = _boxes_like(torch.from_numpy(boxes)[kept], target["boxes"], size_px)
+    if "area" in joined:
+        joined["area"] = every.flatten(1).sum(dim=1).to(joined["area"].dtype)
+    return joined
+
+
+def _hide(
+    mask: UInt8[np.ndarray, "h w"], box: Float32[np.ndarray, " 4"], above: Sequence[Drawn], min_visible: float
+) -> bool:
+    """Take what lies above off the mask, and the box with it; whether enough is left."""
+    before = None
+    for region in above:
+        height, width = region.mask.shape
+        left, top, right, bottom = region.left, region.top, region.left + width, region.top + height
+        x0, y0, x1, y1 = (
+            max(left, int(box[0])),
+            max(top, int(box[1])),
+            min(right, _up(box[2])),
+            min(bottom, _up(box[3])),
+        )
+        if x0 >= x1 or y0 >= y1:
+            continue
+        x, y, xx, yy = (_up(v) for v in box)
+        if before is None:
+            before = int(np.count_nonzero(mask[max(y - 1, 0) : yy, max(x - 1, 0) : xx]))
+        mask[y0:y1, x0:x1][region.mask[y0 - top : y1 - top, x0 - left : x1 - left] > 0] = 0
+    if before is None:
+        return True
+    x, y, xx, yy = max(int(box[0]), 0), max(int(box[1]), 0), _up(box[2]), _up(box[3])
+    part = np.ascontiguousarray(mask[y:yy, x:xx])
+    dx, dy, width, height = cv2.boundingRect(part)
+    box[:] = x + dx, y + dy, x + dx + width, y + dy + height
+    left_over = int(np.count_nonzero(part))
+    return left_over > 0 and left_over >= min_visible * before
+
+
+def _up(value: float) -> int:
+    return math.ceil(value)
+
+
+def _union(regions: Sequence[Drawn]) -> Drawn:
+    """All of them as one region."""
+    left, top = min(r.left for r in regions), min(r.top for r in regions)
+    right = max(r.left + r.mask.shape[1] for r in regions)
+    bottom = max(r.top + r.mask.shape[0] for r in regions)
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    for region in regions:
+        height, width = region.mask.shape
+        part = mask[region.top - top : region.top - top + height, region.left - left : region.left - left + width]
+        cv2.bitwise_or(part, region.mask, dst=part)
+    return Drawn(left, top, mask, 0)
+
+
+def _region(mask: UInt8[np.ndarray, "h w"]) -> Drawn:
+    x, y, width, height = cv2.boundingRect(mask)
+    tight = np.ascontiguousarray(mask[y : y + height, x : x + width])
+    return Drawn(x, y, tight, int(np.count_nonzero(tight)))
+
+
+def _cut_out(pixels: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "side side 4"]:
+    """The object on a square patch that its longer side fills."""
+    x, y, width, height = cv2.boundingRect(mask)
+    side = max(width, height, 1)
+    patch = np.zeros((side, side, 4), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    inside = slice(top, top + height), slice(left, left + width)
+    patch[(*inside, slice(0, 3))] = pixels[y : y + height, x : x + width]
+    patch[(*inside, 3)] = mask[y : y + height, x : x + width] * np.uint8(255)
+    return patch
+
+
+def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
+    plain = image.as_subclass(torch.Tensor)
+    pixels = plain if plain.dtype == torch.uint8 else (plain.clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+
+
+def _corners(boxes: Tensor) -> Float[Tensor, "n 4"]:
+    if isinstance(boxes, tv_tensors.BoundingBoxes):
+        boxes = v2.functional.convert_bounding_box_format(boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY)
+    return boxes.as_subclass(torch.Tensor).float()
+
+
+def _boxes_like(corners: Tensor, like: Tensor, size_px: tuple[int, int]) -> Tensor:
+    if not isinstance(like, tv_tensors.BoundingBoxes):
+        return corners.to(like.dtype)
+    xyxy = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=size_px)
+    changed: Tensor = v2.functional.convert_bounding_box_format(xyxy, new_format=like.format).to(like.dtype)
+    return changed
+
+
+def _is_tv(value: Tensor) -> bool:
+    return isinstance(value, tv_tensors.TVTensor)
+
+
+def _check(images: Sequence[Tensor], targets: Sequence[Target]) -> None:
+    if len(images) != len(targets):
+        raise ShapeError(f"targets: expected one an image, {len(images)}, got {len(targets)}")
+    for k, (image, target) in enumerate(zip(images, targets, strict=True)):
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise ShapeError(f"images[{k}]: expected RGB of shape (3, height, width), got {tuple(image.shape)}")
+        missing = [key for key in ("masks", "boxes", "labels") if key not in target]
+        if missing:
+            raise ShapeError(f"targets[{k}]: expected masks, boxes and labels, got none named {', '.join(missing)}")
+        if target["masks"].shape != (len(target["boxes"]), *image.shape[-2:]):
+            expected = (len(target["boxes"]), *image.shape[-2:])
+            got = tuple(target["masks"].shape)
+            raise ShapeError(f"targets[{k}].masks: expected the shape {expected} of its boxes and image, got {got}")

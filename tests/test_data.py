@@ -1,0 +1,100 @@
+"""`Composites` as a training loop uses it."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from terse.data import Composites
+from terse.errors import DataError
+from terse.generate import GenerateSettings, generate
+from terse.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = tmp_path_factory.mktemp("world")
+    random = np.random.default_rng(0)
+    for name in ("disc", "square"):
+        (root / "cuts" / name).mkdir(parents=True)
+        alpha = np.zeros((40, 40), np.uint8)
+        if name == "disc":
+            cv2.circle(alpha, (20, 20), 18, 255, -1)
+        else:
+            alpha[4:36, 4:36] = 255
+        cv2.imwrite(str(root / "cuts" / name / "a.png"), np.dstack([random.integers(0, 256, (40, 40, 3)), alpha]))
+    (root / "back").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(root / "back" / f"{k}.png"), random.integers(0, 256, (60, 80, 3)).astype(np.uint8))
+    return [f"foregrounds.cutouts={root / 'cuts'}", f"backgrounds.images={root / 'back'}"]
+
+
+def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
+    data = Composites("paste", overrides, length=12, objects=(1, 3))
+    assert len(data) == 12
+    assert data.classes == ("disc", "square")
+    image, target = data[0]
+    assert isinstance(image, tv_tensors.Image)
+    assert (image.dtype, tuple(image.shape)) == (torch.uint8, (3, 60, 80))
+    assert isinstance(target["boxes"], tv_tensors.BoundingBoxes)
+    assert target["boxes"].canvas_size == (60, 80)
+    assert isinstance(target["masks"], tv_tensors.Mask)
+    assert set(torch.cat([data[k][1]["labels"] for k in range(12)]).tolist()) == {1, 2}
+    for k in range(12):
+        _, target = data[k]
+        rows = len(target["labels"])
+        assert [len(target[key]) for key in ("boxes", "masks", "area", "iscrowd")] == [rows] * 4
+        for box, mask, area in zip(target["boxes"], target["masks"], target["area"], strict=True):
+            ys, xs = torch.nonzero(mask).T
+            assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            assert area == mask.sum()
+
+
+def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) -> None:
+    generate(load_recipe("paste", overrides), GenerateSettings(count=5, image="png"), tmp_path, workers=0)
+    data = Composites("paste", overrides, length=5)
+    boxes = json.loads((tmp_path / "annotations.json").read_text("utf-8"))["annotations"]
+    for k in range(5):
+        image, target = data[k]
+        written = cv2.imread(str(tmp_path / "images" / f"{k:08d}.png"))[..., ::-1]
+        assert (image.permute(1, 2, 0).numpy() == written).all()
+        x, y, width, height = boxes[k]["bbox"]
+        assert target["boxes"].tolist() == [[x, y, x + width, y + height]]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_loader_workers_change_nothing_and_epochs_do(overrides: list[str]) -> None:
+    data = Composites("paste", overrides, length=6, transforms=v2.RandomHorizontalFlip(p=1.0))
+    alone = [data[k] for k in range(6)]
+    loaded = list(DataLoader(data, batch_size=None, num_workers=2))
+    for (image, target), (other, known) in zip(loaded, alone, strict=True):
+        assert torch.equal(image, other)
+        assert torch.equal(target["boxes"], known["boxes"])
+    data.set_epoch(1)
+    assert any(not torch.equal(data[k][0], alone[k][0]) for k in range(6))
+    data.set_epoch(0)
+    assert torch.equal(data[3][0], alone[3][0])
+
+
+def test_the_end_is_the_end(overrides: list[str]) -> None:
+    data = Composites("paste", overrides, length=2)
+    assert torch.equal(data[-1][0], data[1][0])
+    with pytest.raises(IndexError):
+        data[2]
+
+
+def test_limits_that_nothing_meets_are_named(overrides: list[str]) -> None:
+    data = Composites(
+        "paste", [*overrides, "poses.scale=[1.2, 1.2]"], length=2, objects=(3, 3), max_overlap=0.01, tries=2
+    )
+    with pytest.raises(DataError) as error:
+        data[0]
+    assert str(error.value) == (
+        "limits: expected a placement that meets them, got no pose with an overlap of at most 0.01"
+    )
