@@ -80,6 +80,9 @@ def _run(arguments: list[str]) -> int:
         import traceback
 
         traceback.print_exc()
-        print("terse: this is a bug of ours; please report it with the lines above", file=sys.stderr)
+        print(
+            "terse: this is a bug of ours; please report it with the lines above",
+            file=sys.stderr,
+        )
         return 1
     return code if isinstance(code, int) else 0

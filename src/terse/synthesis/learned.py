@@ -70,14 +70,20 @@ class LearnedConfig(Component):
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:
         """The discriminator's settings, the paper's where the recipe says no more than true."""
-        return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
+        return (
+            self.discriminator
+            if isinstance(self.discriminator, DiscriminatorConfig)
+            else DiscriminatorConfig()
+        )
 
     def _network(self, context: Any) -> Any:
         noise_size = context.poses.size if self.base == "random" else self.noise_size
         if self.network == "digits":
             from terse.synthesis.network import DigitSynthesizer
 
-            return DigitSynthesizer(context.poses.size, noise_size, dropout=self.dropout)
+            return DigitSynthesizer(
+                context.poses.size, noise_size, dropout=self.dropout
+            )
         from terse.synthesis.photo_network import PhotoSynthesizer
 
         return PhotoSynthesizer(
