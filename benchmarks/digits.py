@@ -36,9 +36,7 @@ def plain_loop_seconds(images, labels):
     """What anybody would write first: default layout, float32, torch's default SGD."""
     torch.manual_seed(0)
     model = MNISTClassifier().train()
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.5, weight_decay=5e-4
-    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5, weight_decay=5e-4)
     order = torch.randperm(len(images))
     began = time.perf_counter()
     for step in range(STEPS):
@@ -55,17 +53,10 @@ def phase_seconds(precision):
     size = STEPS * BATCH
     recipe = load_recipe(
         "quickstart",
-        [
-            f"runtime.precision={precision}",
-            f"data.train={size}",
-            "data.val=10",
-            "data.test=10",
-        ],
+        [f"runtime.precision={precision}", f"data.train={size}", "data.val=10", "data.test=10"],
     )
     session = open_session(recipe, None)
-    settings = recipe.fine_tune.model_copy(
-        update={"epochs": 1, "real_per_synthetic": "all"}
-    )
+    settings = recipe.fine_tune.model_copy(update={"epochs": 1, "real_per_synthetic": "all"})
     began = time.perf_counter()
     target_phase(session, 0, settings, "pretrain")
     return time.perf_counter() - began
@@ -75,27 +66,17 @@ def step_ratio(kind, precision, batch=1024):
     """One synthesizer step over one forward-backward of its target (weights' gradients too) on its composites."""
     recipe = load_recipe(
         "affnist-efficiency",
-        [
-            f"target.kind={kind}",
-            f"runtime.precision={precision}",
-            "data.train=2000",
-            "data.val=10",
-            "data.test=10",
-        ],
+        [f"target.kind={kind}", f"runtime.precision={precision}", "data.train=2000", "data.val=10", "data.test=10"],
     )
     session = open_session(recipe, None)
     players = session.players
     session.use_threads(batch * 1600)
-    optimizer = torch.optim.Adam(
-        players.proposer.module.parameters(), lr=1e-3, fused=True
-    )
+    optimizer = torch.optim.Adam(players.proposer.module.parameters(), lr=1e-3, fused=True)
     players.target.module.to(memory_format=torch.channels_last)
 
     def synthesizer(number):
         began = time.perf_counter()
-        _, composites, _ = synthesizer_step(
-            session, players.proposer, optimizer, batch, reseed(0, 1, "b", number)
-        )
+        _, composites, _ = synthesizer_step(session, players.proposer, optimizer, batch, reseed(0, 1, "b", number))
         return time.perf_counter() - began, composites
 
     def target(composites):
@@ -160,9 +141,7 @@ def main():
             "low": min(ratios),
             "high": max(ratios),
             "bar": f"{sign} {bar}",
-            "holds": statistics.median(ratios) >= bar
-            if sign == ">="
-            else statistics.median(ratios) <= bar,
+            "holds": statistics.median(ratios) >= bar if sign == ">=" else statistics.median(ratios) <= bar,
         }
         for name, (ratios, bar, sign) in found.items()
     }
@@ -172,9 +151,7 @@ def main():
     print(f"{'ratio':<52} median    low   high  bar")
     for name, row in told.items():
         verdict = "" if row["holds"] else "  missed"
-        print(
-            f"{name:<52} {row['median']:6.2f} {row['low']:6.2f} {row['high']:6.2f}  {row['bar']}{verdict}"
-        )
+        print(f"{name:<52} {row['median']:6.2f} {row['low']:6.2f} {row['high']:6.2f}  {row['bar']}{verdict}")
 
 
 if __name__ == "__main__":

@@ -54,15 +54,11 @@ def draw_world(root: Path) -> None:
     (root / "back").mkdir()
     (root / "small").mkdir()
     (root / "cuts" / "thing").mkdir(parents=True)
-    given = sorted(
-        Path(os.environ.get("TERSE_DATA", "/nowhere")).glob("coco80/images/*.jpg")
-    )[:100]
+    given = sorted(Path(os.environ.get("TERSE_DATA", "/nowhere")).glob("coco80/images/*.jpg"))[:100]
     for k in range(100):
         photo = cv2.imread(str(given[k])) if given else drawn_photo(random)
         photo = cv2.resize(photo, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(
-            str(root / "back" / f"{k:03d}.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 95]
-        )
+        cv2.imwrite(str(root / "back" / f"{k:03d}.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 95])
         cv2.imwrite(
             str(root / "small" / f"{k:03d}.jpg"),
             cv2.resize(photo, (160, 120), interpolation=cv2.INTER_AREA),
@@ -71,10 +67,7 @@ def draw_world(root: Path) -> None:
             alpha = np.zeros((CUT_PX, CUT_PX), np.uint8)
             angle = np.linspace(0, 2 * np.pi, 17)[:-1]
             radius = random.uniform(60, 98, 16)
-            points = (
-                np.stack([np.cos(angle) * radius, np.sin(angle) * radius], axis=1)
-                + CUT_PX / 2
-            )
+            points = np.stack([np.cos(angle) * radius, np.sin(angle) * radius], axis=1) + CUT_PX / 2
             cv2.fillPoly(alpha, [points.astype(np.int32)], 255, lineType=cv2.LINE_AA)
             cut = np.dstack(
                 [
@@ -89,8 +82,7 @@ def draw_world(root: Path) -> None:
 def drawn_photo(random: np.random.Generator) -> np.ndarray:
     """Noise at several scales: JPEG finds about as much to do as in a photograph."""
     layers = [
-        cv2.resize(random.normal(0, 1, (s, s, 3)), (WIDTH, HEIGHT)) * w
-        for s, w in ((4, 40), (40, 20), (240, 10))
+        cv2.resize(random.normal(0, 1, (s, s, 3)), (WIDTH, HEIGHT)) * w for s, w in ((4, 40), (40, 20), (240, 10))
     ]
     return np.clip(128 + sum(layers), 0, 255).astype(np.uint8)
 
@@ -118,21 +110,14 @@ def speed(root: Path) -> None:
     out = root / "speed"
     out.mkdir()
     files = sorted((root / "back").iterdir())
-    cuts = [
-        cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        for path in sorted((root / "cuts" / "thing").iterdir())
-    ]
-    rows: dict[str, Callable[[int], None]] = {
-        "ceiling: read, decode, encode, write": ceiling(files, out)
-    }
+    cuts = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((root / "cuts" / "thing").iterdir())]
+    rows: dict[str, Callable[[int], None]] = {"ceiling: read, decode, encode, write": ceiling(files, out)}
     rows["terse"] = by_terse(root, out)
     rows["OpenCV, full canvas"] = by_opencv(files, cuts, out)
     rows["torch, full canvas"] = by_torch(files, cuts, out, kornia=False)
     rows["kornia, full canvas"] = by_torch(files, cuts, out, kornia=True)
     rows["albumentations overlay"] = by_albumentations(files, cuts, out)
-    measured: dict[str, tuple[list[float], list[float]]] = {
-        name: ([], []) for name in rows
-    }
+    measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in rows}
     for round_ in range(-1, ROUNDS):
         for name, run in rows.items():
             cpu, wall = time.process_time(), time.perf_counter()
@@ -142,21 +127,13 @@ def speed(root: Path) -> None:
                 measured[name][0].append(cpu / PER_ROUND * 1e3)
                 measured[name][1].append(wall / PER_ROUND * 1e3)
     base = statistics.median(measured["ceiling: read, decode, encode, write"][0])
-    print(
-        "| one object, one core | CPU ms an image, median (least to most) | wall ms | of the ceiling |"
-    )
+    print("| one object, one core | CPU ms an image, median (least to most) | wall ms | of the ceiling |")
     print("| --- | --- | --- | --- |")
     for name, (cpu_ms, wall_ms) in measured.items():
         middle = statistics.median(cpu_ms)
         spread = f"{middle:.2f} ({min(cpu_ms):.2f} to {max(cpu_ms):.2f})"
-        print(
-            f"| {name} | {spread} | {statistics.median(wall_ms):.2f} | {base / middle:.2f} |"
-        )
-    peers = [
-        statistics.median(cpu)
-        for name, (cpu, _) in measured.items()
-        if name[:5] not in ("ceili", "terse")
-    ]
+        print(f"| {name} | {spread} | {statistics.median(wall_ms):.2f} | {base / middle:.2f} |")
+    peers = [statistics.median(cpu) for name, (cpu, _) in measured.items() if name[:5] not in ("ceili", "terse")]
     ours = statistics.median(measured["terse"][0])
     print(f"\nterse over the ceiling: {base / ours:.2f} (bar: 0.75)")
     print(f"terse over the fastest peer: {min(peers) / ours:.2f} (bar: 2.0)")
@@ -185,9 +162,7 @@ def by_terse(root: Path, out: Path) -> Callable[[int], None]:
     recipe = recipe_of(root)
     folder = out / "terse"
     folder.mkdir()
-    scene = scene_of(
-        recipe, GenerateSettings(count=10_000, quality=QUALITY), material_of(recipe)
-    )
+    scene = scene_of(recipe, GenerateSettings(count=10_000, quality=QUALITY), material_of(recipe))
     worker = Worker(Job(scene, CocoExporter(), folder, 10_000, {}))
 
     def run(round_: int) -> None:
@@ -217,9 +192,7 @@ def label_line(mask: np.ndarray, image: int) -> str:
 
 def random_affine(random: np.random.Generator) -> np.ndarray:
     """Cut-out to canvas, pixels."""
-    matrix = cv2.getRotationMatrix2D(
-        (CUT_PX / 2, CUT_PX / 2), random.uniform(-30, 30), random.uniform(0.9, 1.1)
-    )
+    matrix = cv2.getRotationMatrix2D((CUT_PX / 2, CUT_PX / 2), random.uniform(-30, 30), random.uniform(0.9, 1.1))
     matrix[:, 2] += (
         random.uniform(0, WIDTH - CUT_PX),
         random.uniform(0, HEIGHT - CUT_PX),
@@ -227,9 +200,7 @@ def random_affine(random: np.random.Generator) -> np.ndarray:
     return matrix
 
 
-def by_opencv(
-    files: list[Path], cuts: list[np.ndarray], out: Path
-) -> Callable[[int], None]:
+def by_opencv(files: list[Path], cuts: list[np.ndarray], out: Path) -> Callable[[int], None]:
     random = np.random.default_rng(1)
 
     def run(round_: int) -> None:
@@ -238,48 +209,32 @@ def by_opencv(
                 pixels = cv2.imread(str(files[(round_ * PER_ROUND + k) % len(files)]))
                 matrix = random_affine(random)
                 cut = cuts[int(random.integers(len(cuts)))]
-                warped = cv2.warpAffine(
-                    cut, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR
-                )
-                alpha = cv2.GaussianBlur(
-                    (warped[..., 3] > 254).astype(np.float32), (7, 7), 1
-                )[..., None]
+                warped = cv2.warpAffine(cut, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+                alpha = cv2.GaussianBlur((warped[..., 3] > 254).astype(np.float32), (7, 7), 1)[..., None]
                 mixed = pixels * (1 - alpha) + warped[..., :3] * alpha
                 cv2.imwrite(
                     str(out / f"cv{k}.jpg"),
                     mixed.astype(np.uint8),
                     [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
                 )
-                labels.write(
-                    label_line((alpha[..., 0] > 0.5).astype(np.uint8), k) + "\n"
-                )
+                labels.write(label_line((alpha[..., 0] > 0.5).astype(np.uint8), k) + "\n")
 
     return run
 
 
-def by_torch(
-    files: list[Path], cuts: list[np.ndarray], out: Path, *, kornia: bool
-) -> Callable[[int], None]:
+def by_torch(files: list[Path], cuts: list[np.ndarray], out: Path, *, kornia: bool) -> Callable[[int], None]:
     from torch.nn import functional
 
     random = np.random.default_rng(1)
-    sprites = [
-        torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255 for cut in cuts
-    ]
+    sprites = [torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255 for cut in cuts]
 
     def warp(sprite: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
         if kornia:
             import kornia.geometry.transform as geometry
 
-            return geometry.warp_affine(
-                sprite, torch.from_numpy(matrix)[None].float(), (HEIGHT, WIDTH)
-            )
+            return geometry.warp_affine(sprite, torch.from_numpy(matrix)[None].float(), (HEIGHT, WIDTH))
         inverse = cv2.invertAffineTransform(matrix)
-        to_unit = (
-            np.diag([2 / CUT_PX, 2 / CUT_PX])
-            @ inverse
-            @ np.diag([WIDTH / 2, HEIGHT / 2, 1])
-        )
+        to_unit = np.diag([2 / CUT_PX, 2 / CUT_PX]) @ inverse @ np.diag([WIDTH / 2, HEIGHT / 2, 1])
         to_unit[:, 2] += to_unit[:, :2].sum(axis=1) - 1
         grid = functional.affine_grid(
             torch.from_numpy(to_unit)[None].float(),
@@ -301,17 +256,10 @@ def by_torch(
         with (out / "torch.jsonl").open("w") as labels:
             for k in range(PER_ROUND):
                 pixels = cv2.imread(str(files[(round_ * PER_ROUND + k) % len(files)]))
-                warped = warp(
-                    sprites[int(random.integers(len(sprites)))], random_affine(random)
-                )
+                warped = warp(sprites[int(random.integers(len(sprites)))], random_affine(random))
                 alpha = blur((warped[:, 3:] > 1 - 1e-4).float())
                 below = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-                mixed = (
-                    (below * (1 - alpha) + warped[:, :3] * alpha)
-                    .mul(255)
-                    .round()
-                    .byte()
-                )
+                mixed = (below * (1 - alpha) + warped[:, :3] * alpha).mul(255).round().byte()
                 image = mixed[0].permute(1, 2, 0).contiguous().numpy()
                 cv2.imwrite(
                     str(out / f"torch{k}.jpg"),
@@ -323,18 +271,12 @@ def by_torch(
     return run
 
 
-def by_albumentations(
-    files: list[Path], cuts: list[np.ndarray], out: Path
-) -> Callable[[int], None]:
+def by_albumentations(files: list[Path], cuts: list[np.ndarray], out: Path) -> Callable[[int], None]:
     import albumentations as library
 
     random = np.random.default_rng(1)
-    turn = library.Compose(
-        [library.Affine(rotate=(-30, 30), scale=(0.9, 1.1), p=1.0)], seed=1
-    )
-    overlay = library.Compose(
-        [library.OverlayElements(metadata_key="overlay", p=1.0)], seed=1
-    )
+    turn = library.Compose([library.Affine(rotate=(-30, 30), scale=(0.9, 1.1), p=1.0)], seed=1)
+    overlay = library.Compose([library.OverlayElements(metadata_key="overlay", p=1.0)], seed=1)
 
     def run(round_: int) -> None:
         with (out / "albumentations.jsonl").open("w") as labels:
@@ -379,15 +321,11 @@ def two_workers(root: Path) -> None:
     for round_ in range(3):
         for workers in (1, 2):
             out = root / f"workers{workers}-{round_}"
-            result = generate(
-                recipe, GenerateSettings(count=4096), out, workers=workers
-            )
+            result = generate(recipe, GenerateSettings(count=4096), out, workers=workers)
             rates[workers].append(result["images_per_second"])
             subprocess.run(["rm", "-rf", str(out)], check=True)
     one, two = statistics.median(rates[1]), statistics.median(rates[2])
-    print(
-        f"one worker {one:.0f} images/s {rates[1]}, two {two:.0f} {rates[2]}; load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"one worker {one:.0f} images/s {rates[1]}, two {two:.0f} {rates[2]}; load {os.getloadavg()[0]:.1f}")
     print(f"two workers over one: {two / one:.2f} (bar: 1.8)")
 
 
@@ -405,9 +343,7 @@ def memory(root: Path) -> None:
             f"{count:,} composites of 160x120: peak {peak.megabytes:.0f} MB (PSS of all processes), {result['seconds']:.0f} s"
         )
         subprocess.run(["rm", "-rf", str(out)], check=True)
-    print(
-        f"peak of 50,000 over that of 5,000: {peaks[50_000] / peaks[5_000]:.3f} (bar: 1.1)"
-    )
+    print(f"peak of 50,000 over that of 5,000: {peaks[50_000] / peaks[5_000]:.3f} (bar: 1.1)")
 
 
 class Peak:
@@ -426,9 +362,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.25):
-            self.megabytes = max(
-                self.megabytes, sum(pss_mb(pid) for pid in family(os.getpid()))
-            )
+            self.megabytes = max(self.megabytes, sum(pss_mb(pid) for pid in family(os.getpid())))
 
 
 def family(root: int) -> list[int]:
@@ -460,14 +394,10 @@ def assembly(root: Path) -> None:
     times = {}
     for count in (200_000, 1_000_000):
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import generate; generate.assemble({count})"
-        done = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         seconds, peak_mb, size_mb = map(float, done.stdout.split()[-3:])
         times[count] = seconds
-        print(
-            f"{count:,} annotations: {seconds:.1f} s of CPU, peak {peak_mb:.0f} MB, file {size_mb:.0f} MB"
-        )
+        print(f"{count:,} annotations: {seconds:.1f} s of CPU, peak {peak_mb:.0f} MB, file {size_mb:.0f} MB")
     print(
         f"time of 1,000,000 over five times that of 200,000: {times[1_000_000] / times[200_000] / 5:.2f} (bar: linear)"
     )
@@ -486,10 +416,7 @@ def assemble(count: int) -> None:
             part.mkdir()
             parts.append(part)
             (part / "licences.txt").write_text("CC BY 4.0\n")
-            images = [
-                json.dumps({"id": shard * per_shard + k, "license": "CC BY 4.0"})
-                for k in range(per_shard)
-            ]
+            images = [json.dumps({"id": shard * per_shard + k, "license": "CC BY 4.0"}) for k in range(per_shard)]
             (part / "images.jsonl").write_text("\n".join(images) + "\n")
             lines = [
                 json.dumps(
@@ -541,9 +468,7 @@ def synthesizer(root: Path) -> None:
         stretch=(0.8, 1.25),
         min_visible=0.3,
     )
-    context: Any = SimpleNamespace(
-        foregrounds=bank, backgrounds=bank, poses=poses, device="cpu"
-    )
+    context: Any = SimpleNamespace(foregrounds=bank, backgrounds=bank, poses=poses, device="cpu")
     proposer = LearnedProposer(context, network, LearnedConfig())
     fore, back = (axis.ravel() for axis in np.meshgrid(np.arange(20), np.arange(20)))
     cached = CachedPoses(proposer)

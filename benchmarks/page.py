@@ -21,24 +21,14 @@ from terse.report.page import Box, Gallery, GalleryItem, PageData, Streamed, bui
 def photographs(folder: Path | None, side_px: int, kept: int = 200) -> list[np.ndarray]:
     """So many pictures, drawn or read, squashed to a square."""
     if folder is not None:
-        files = sorted(itertools.chain(folder.glob("*.jpg"), folder.glob("*.png")))[
-            :kept
-        ]
-        return [
-            np.asarray(Image.open(file).convert("RGB").resize((side_px, side_px)))
-            for file in files
-        ]
+        files = sorted(itertools.chain(folder.glob("*.jpg"), folder.glob("*.png")))[:kept]
+        return [np.asarray(Image.open(file).convert("RGB").resize((side_px, side_px))) for file in files]
     draw = np.random.default_rng(0)
     pictures = []
     for _ in range(kept):
         coarse = Image.fromarray(draw.integers(0, 255, (9, 9, 3), dtype=np.uint8))
-        smooth = np.asarray(
-            coarse.resize((side_px, side_px), Image.Resampling.BICUBIC),
-            dtype=np.float64,
-        )
-        pictures.append(
-            np.clip(smooth + draw.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
-        )
+        smooth = np.asarray(coarse.resize((side_px, side_px), Image.Resampling.BICUBIC), dtype=np.float64)
+        pictures.append(np.clip(smooth + draw.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8))
     return pictures
 
 
@@ -60,12 +50,7 @@ def composites(pictures: list[np.ndarray], count: int) -> Iterator[GalleryItem]:
             arm="learned",
             record={
                 "background": f"coco80:{number}.jpg",
-                "pastes": [
-                    {
-                        "foreground": f"person:{number}.jpg:7",
-                        "pose": dict.fromkeys("abcdef", 0.12345),
-                    }
-                ],
+                "pastes": [{"foreground": f"person:{number}.jpg:7", "pose": dict.fromkeys("abcdef", 0.12345)}],
                 "blend": "alpha",
                 "seed": 0,
             },
@@ -86,9 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = options.out or Path(folder) / "report.html"
         for _ in range(options.repeats):
-            gallery = Gallery(
-                Streamed(options.count, composites(pictures, options.count))
-            )
+            gallery = Gallery(Streamed(options.count, composites(pictures, options.count)))
             begun = time.perf_counter()
             build_page(PageData(title="Benchmark", kind="train", gallery=gallery), path)
             seconds.append(time.perf_counter() - begun)

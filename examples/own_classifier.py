@@ -52,17 +52,13 @@ class Noise:
 
     def __init__(self, count: int) -> None:
         self.keys = [f"noise:{i}" for i in range(count)]
-        self.images = 0.4 * torch.rand(
-            count, 1, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(1)
-        )
+        self.images = 0.4 * torch.rand(count, 1, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(1))
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def fetch(self, indices: np.ndarray) -> terse.Backgrounds:
-        return terse.Backgrounds(
-            self.images[torch.from_numpy(indices)], terse.Truth.empty(len(indices))
-        )
+        return terse.Backgrounds(self.images[torch.from_numpy(indices)], terse.Truth.empty(len(indices)))
 
 
 class Pictures:
@@ -80,9 +76,7 @@ class Pictures:
         rng = np.random.default_rng(seed)
         cut = strokes.fetch(rng.integers(0, len(strokes), count))
         below = noise.fetch(rng.integers(0, len(noise), count))
-        poses = terse.AffinePoses(
-            (-turn_deg, turn_deg), (-play, play), (0.0, 0.0), (0.6, 1.0)
-        )
+        poses = terse.AffinePoses((-turn_deg, turn_deg), (-play, play), (0.0, 0.0), (0.6, 1.0))
         drawn = poses.random(count, torch.Generator().manual_seed(seed))
         matrix = poses.matrix(drawn, cut.hull, (SIZE_PX, SIZE_PX))
         self.images = terse.compose(below.images, cut.images, cut.alpha, matrix).images
@@ -128,9 +122,7 @@ def main() -> None:
         ],
     )
     result = terse.train(recipe, data=data)
-    print(
-        f"start {result['metrics']['start']['accuracy']:.2f}, end {result['metrics']['end']['accuracy']:.2f}"
-    )
+    print(f"start {result['metrics']['start']['accuracy']:.2f}, end {result['metrics']['end']['accuracy']:.2f}")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ _SHAPED = (
     "targets",
     "training",
 )
-install_import_hook(
-    [f"terse.{name}" for name in (*_SHAPED, "types")], "shape_checks.check"
-)
+install_import_hook([f"terse.{name}" for name in (*_SHAPED, "types")], "shape_checks.check")
 
 import pytest
 import torch

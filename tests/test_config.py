@@ -6,12 +6,7 @@ from terse.recipe import PoolConfig, Recipe, builtin_recipes, dump_recipe, load_
 
 
 def test_yaml_is_1_2():
-    assert read_yaml("{a: 1e-3, b: no, c: 010, d: '1'}", "r") == {
-        "a": 0.001,
-        "b": "no",
-        "c": 10,
-        "d": "1",
-    }
+    assert read_yaml("{a: 1e-3, b: no, c: 010, d: '1'}", "r") == {"a": 0.001, "b": "no", "c": 10, "d": "1"}
 
 
 def test_a_repeated_key_is_named_with_its_line():
@@ -30,26 +25,19 @@ def test_a_list_is_no_recipe():
 
 
 def test_overrides_nest_and_read_their_values_as_yaml():
-    assert parse_overrides(["a.b=1", "a.c=[1, 2]", "d="]) == {
-        "a": {"b": 1, "c": [1, 2]},
-        "d": "",
-    }
+    assert parse_overrides(["a.b=1", "a.c=[1, 2]", "d="]) == {"a": {"b": 1, "c": [1, 2]}, "d": ""}
 
 
 @pytest.mark.parametrize("item", ["a", "=1", "a..b=1"])
 def test_an_override_without_key_or_value_is_refused(item):
     with pytest.raises(RecipeError) as caught:
         parse_overrides([item])
-    assert str(caught.value) == (
-        f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist"
-    )
+    assert str(caught.value) == (f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
 
 
 def test_refusals_name_rule_value_and_the_papers_value():
     with pytest.raises(RecipeError) as caught:
-        validate(
-            PoolConfig, {"per_class": 0, "per_clas": 1, "candidates": "many"}, None
-        )
+        validate(PoolConfig, {"per_class": 0, "per_clas": 1, "candidates": "many"}, None)
     assert str(caught.value).splitlines() == [
         "per_class: expected an integer >= 1, got 0; 500 is the paper's",
         "candidates: expected an integer, got 'many'; 20000 is the default",
@@ -81,9 +69,7 @@ def test_another_kind_drops_the_settings_it_does_not_know(tmp_path):
 
 
 def test_a_base_supplies_what_the_file_leaves_out(tmp_path):
-    (tmp_path / "mine.yaml").write_text(
-        "base: quickstart\ncycles: 2\npool: {per_cycle: 10}\n"
-    )
+    (tmp_path / "mine.yaml").write_text("base: quickstart\ncycles: 2\npool: {per_cycle: 10}\n")
     recipe = load_recipe(tmp_path / "mine.yaml")
     below = load_recipe("quickstart")
     assert (recipe.name, recipe.cycles, recipe.pool.per_cycle) == ("mine", 2, 10)
@@ -105,15 +91,9 @@ def test_paths_start_at_the_recipe_or_at_the_working_directory(tmp_path, monkeyp
     monkeypatch.chdir(here)
     (folder / "mine.yaml").write_text("base: quickstart\ndata: {root: digits}\n")
     assert load_recipe(folder / "mine.yaml").data.root == folder / "digits"
-    assert (
-        load_recipe(folder / "mine.yaml", ["data.root=digits"]).data.root
-        == here / "digits"
-    )
+    assert load_recipe(folder / "mine.yaml", ["data.root=digits"]).data.root == here / "digits"
     monkeypatch.setenv("MY_DATA", "/somewhere")
-    assert (
-        str(load_recipe("quickstart", ["data.root=$MY_DATA/x"]).data.root)
-        == "/somewhere/x"
-    )
+    assert str(load_recipe("quickstart", ["data.root=$MY_DATA/x"]).data.root) == "/somewhere/x"
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", ["data.root=$NO_SUCH/x"])
     assert str(caught.value) == (
@@ -128,17 +108,11 @@ def test_a_resolved_recipe_loads_to_an_equal_object(name, tmp_path, monkeypatch)
         recipe = load_recipe(name)
     except RecipeError as error:
         # A base or a template leaves out what only its user knows; nothing else may be missing.
-        assert {line.split(":")[0] for line in str(error).splitlines()} <= {
-            "foregrounds",
-            "backgrounds",
-            "train",
-        }
+        assert {line.split(":")[0] for line in str(error).splitlines()} <= {"foregrounds", "backgrounds", "train"}
         return
     (tmp_path / "written.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(tmp_path / "written.yaml") == recipe
-    assert read_yaml(
-        write_yaml(recipe.model_dump(mode="json")), "r"
-    ) == recipe.model_dump(mode="json")
+    assert read_yaml(write_yaml(recipe.model_dump(mode="json")), "r") == recipe.model_dump(mode="json")
 
 
 def test_every_setting_has_a_help_text_or_speaks_for_itself():
@@ -146,6 +120,4 @@ def test_every_setting_has_a_help_text_or_speaks_for_itself():
         "name", "description", "task", "seed", "cycles", "foregrounds", "backgrounds", "train", "target",
         "synthesis", "poses", "artefacts", "objective", "hardness", "pool", "fine_tune", "checkpoint", "runtime",
     }  # fmt: skip
-    assert {
-        name for name, field in Recipe.model_fields.items() if not field.description
-    } <= short
+    assert {name for name, field in Recipe.model_fields.items() if not field.description} <= short

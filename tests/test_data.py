@@ -28,20 +28,11 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             cv2.circle(alpha, (20, 20), 18, 255, -1)
         else:
             alpha[4:36, 4:36] = 255
-        cv2.imwrite(
-            str(root / "cuts" / name / "a.png"),
-            np.dstack([random.integers(0, 256, (40, 40, 3)), alpha]),
-        )
+        cv2.imwrite(str(root / "cuts" / name / "a.png"), np.dstack([random.integers(0, 256, (40, 40, 3)), alpha]))
     (root / "back").mkdir()
     for k in range(3):
-        cv2.imwrite(
-            str(root / "back" / f"{k}.png"),
-            random.integers(0, 256, (60, 80, 3)).astype(np.uint8),
-        )
-    return [
-        f"foregrounds.cutouts={root / 'cuts'}",
-        f"backgrounds.images={root / 'back'}",
-    ]
+        cv2.imwrite(str(root / "back" / f"{k}.png"), random.integers(0, 256, (60, 80, 3)).astype(np.uint8))
+    return [f"foregrounds.cutouts={root / 'cuts'}", f"backgrounds.images={root / 'back'}"]
 
 
 def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
@@ -58,28 +49,17 @@ def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
     for k in range(12):
         _, target = data[k]
         rows = len(target["labels"])
-        assert [len(target[key]) for key in ("boxes", "masks", "area", "iscrowd")] == [
-            rows
-        ] * 4
-        for box, mask, area in zip(
-            target["boxes"], target["masks"], target["area"], strict=True
-        ):
+        assert [len(target[key]) for key in ("boxes", "masks", "area", "iscrowd")] == [rows] * 4
+        for box, mask, area in zip(target["boxes"], target["masks"], target["area"], strict=True):
             ys, xs = torch.nonzero(mask).T
             assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             assert area == mask.sum()
 
 
 def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) -> None:
-    generate(
-        load_recipe("paste", overrides),
-        GenerateSettings(count=5, image="png"),
-        tmp_path,
-        workers=0,
-    )
+    generate(load_recipe("paste", overrides), GenerateSettings(count=5, image="png"), tmp_path, workers=0)
     data = Composites("paste", overrides, length=5)
-    boxes = json.loads((tmp_path / "annotations.json").read_text("utf-8"))[
-        "annotations"
-    ]
+    boxes = json.loads((tmp_path / "annotations.json").read_text("utf-8"))["annotations"]
     for k in range(5):
         image, target = data[k]
         written = cv2.imread(str(tmp_path / "images" / f"{k:08d}.png"))[..., ::-1]
@@ -88,13 +68,9 @@ def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) 
         assert target["boxes"].tolist() == [[x, y, x + width, y + height]]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:This process .* is multi-threaded:DeprecationWarning"
-)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_loader_workers_change_nothing_and_epochs_do(overrides: list[str]) -> None:
-    data = Composites(
-        "paste", overrides, length=6, transforms=v2.RandomHorizontalFlip(p=1.0)
-    )
+    data = Composites("paste", overrides, length=6, transforms=v2.RandomHorizontalFlip(p=1.0))
     alone = [data[k] for k in range(6)]
     loaded = list(DataLoader(data, batch_size=None, num_workers=2))
     for (image, target), (other, known) in zip(loaded, alone, strict=True):
@@ -115,12 +91,7 @@ def test_the_end_is_the_end(overrides: list[str]) -> None:
 
 def test_limits_that_nothing_meets_are_named(overrides: list[str]) -> None:
     data = Composites(
-        "paste",
-        [*overrides, "poses.scale=[1.2, 1.2]"],
-        length=2,
-        objects=(3, 3),
-        max_overlap=0.01,
-        tries=2,
+        "paste", [*overrides, "poses.scale=[1.2, 1.2]"], length=2, objects=(3, 3), max_overlap=0.01, tries=2
     )
     with pytest.raises(DataError) as error:
         data[0]

@@ -6,12 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from terse.discriminator import (
-    Discriminator,
-    auc_of_scores,
-    discriminator_loss,
-    realism_loss,
-)
+from terse.discriminator import Discriminator, auc_of_scores, discriminator_loss, realism_loss
 from terse.errors import ShapeError
 
 
@@ -20,19 +15,9 @@ def test_every_layer_is_the_dumps() -> None:
     lines = []
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            lines.append(
-                (
-                    layer.in_channels,
-                    layer.out_channels,
-                    layer.kernel_size,
-                    layer.stride,
-                    layer.padding,
-                )
-            )
+            lines.append((layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding))
         elif isinstance(layer, nn.InstanceNorm2d):
-            lines.append(
-                (layer.num_features, layer.eps, layer.affine, layer.track_running_stats)
-            )
+            lines.append((layer.num_features, layer.eps, layer.affine, layer.track_running_stats))
         elif isinstance(layer, nn.LeakyReLU):
             lines.append(layer.negative_slope)
     four, two, one = (4, 4), (2, 2), (1, 1)
@@ -44,9 +29,7 @@ def test_every_layer_is_the_dumps() -> None:
         (512, 1, four, one, two),
     ]  # fmt: skip
     widths = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1)]
-    assert sum(p.numel() for p in network.parameters()) == sum(
-        (16 * a + 1) * b for a, b in widths
-    )
+    assert sum(p.numel() for p in network.parameters()) == sum((16 * a + 1) * b for a, b in widths)
 
 
 def test_sizes_run_151_76_39_40_41() -> None:
@@ -66,9 +49,7 @@ def test_scales_add_networks_on_halved_images() -> None:
     images = torch.rand(2, 3, 96, 96)
     first, second = model.networks
     halved = nn.functional.avg_pool2d(2 * images - 1, 3, 2, 1, count_include_pad=False)
-    expected = torch.cat(
-        [first(2 * images - 1).flatten(1), second(halved).flatten(1)], dim=1
-    )
+    expected = torch.cat([first(2 * images - 1).flatten(1), second(halved).flatten(1)], dim=1)
     assert torch.equal(model(images), expected)
 
 
@@ -97,19 +78,12 @@ def test_losses_by_hand() -> None:
     def log_not_d(x: float) -> float:
         return math.log(1 - 1 / (1 + math.exp(-x)))
 
-    expected = (
-        -(log_d(0) + log_d(2)) / 2
-        - (log_not_d(-1) + log_not_d(0) + 2 * log_not_d(3)) / 4
-    )
+    expected = -(log_d(0) + log_d(2)) / 2 - (log_not_d(-1) + log_not_d(0) + 2 * log_not_d(3)) / 4
     assert discriminator_loss(real, fake).item() == pytest.approx(expected, rel=1e-6)
     per_image = [(log_not_d(-1) + log_not_d(0)) / 2, log_not_d(3)]
-    assert realism_loss(fake, "saturating").tolist() == pytest.approx(
-        per_image, rel=1e-5
-    )
+    assert realism_loss(fake, "saturating").tolist() == pytest.approx(per_image, rel=1e-5)
     per_image = [-(log_d(-1) + log_d(0)) / 2, -log_d(3)]
-    assert realism_loss(fake, "non_saturating").tolist() == pytest.approx(
-        per_image, rel=1e-5
-    )
+    assert realism_loss(fake, "non_saturating").tolist() == pytest.approx(per_image, rel=1e-5)
 
 
 def test_losses_stay_finite_where_the_verdict_is_certain() -> None:
@@ -120,25 +94,17 @@ def test_losses_stay_finite_where_the_verdict_is_certain() -> None:
 
 def test_the_saturating_form_has_no_slope_where_the_composite_is_found_out() -> None:
     found_out = torch.tensor([[-20.0]], requires_grad=True)
-    (flat,) = torch.autograd.grad(
-        realism_loss(found_out, "saturating").sum(), found_out
-    )
-    (steep,) = torch.autograd.grad(
-        realism_loss(found_out, "non_saturating").sum(), found_out
-    )
+    (flat,) = torch.autograd.grad(realism_loss(found_out, "saturating").sum(), found_out)
+    (steep,) = torch.autograd.grad(realism_loss(found_out, "non_saturating").sum(), found_out)
     assert abs(flat.item()) < 1e-8
     assert steep.item() == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("form", ["saturating", "non_saturating"])
 def test_losses_pass_gradcheck(form: str) -> None:
-    logits = torch.randn(
-        3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    ).requires_grad_()
+    logits = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: realism_loss(x, form), (logits,))  # type: ignore[arg-type]
-    assert torch.autograd.gradcheck(
-        discriminator_loss, (logits, logits.detach().flip(0).requires_grad_())
-    )
+    assert torch.autograd.gradcheck(discriminator_loss, (logits, logits.detach().flip(0).requires_grad_()))
 
 
 def test_training_tells_bright_from_dark() -> None:
@@ -153,23 +119,16 @@ def test_training_tells_bright_from_dark() -> None:
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        real = model(torch.rand(8, 3, 32, 32, generator=generator) * 0.5 + 0.5).mean(
-            dim=1
-        )
+        real = model(torch.rand(8, 3, 32, 32, generator=generator) * 0.5 + 0.5).mean(dim=1)
         fake = model(torch.rand(8, 3, 32, 32, generator=generator) * 0.5).mean(dim=1)
     assert auc_of_scores(real, fake) == 1.0
 
 
 def test_auc_counts_pairs() -> None:
     generator = torch.Generator().manual_seed(0)
-    real, fake = (
-        torch.randint(0, 6, (40,), generator=generator) + 1,
-        torch.randint(0, 6, (30,), generator=generator),
-    )
+    real, fake = torch.randint(0, 6, (40,), generator=generator) + 1, torch.randint(0, 6, (30,), generator=generator)
     wins = (real[:, None] > fake).double() + 0.5 * (real[:, None] == fake).double()
-    assert auc_of_scores(real.float(), fake.float()) == pytest.approx(
-        wins.mean().item(), abs=1e-12
-    )
+    assert auc_of_scores(real.float(), fake.float()) == pytest.approx(wins.mean().item(), abs=1e-12)
     assert auc_of_scores(real.float(), real.float()) == 0.5
 
 
@@ -181,7 +140,4 @@ def test_misuse_is_told_in_one_sentence() -> None:
     )
     with pytest.raises(ShapeError) as none:
         auc_of_scores(torch.zeros(0), torch.zeros(3))
-    assert (
-        str(none.value)
-        == "scores: expected at least one of each kind, got 0 real and 3 fake"
-    )
+    assert str(none.value) == "scores: expected at least one of each kind, got 0 real and 3 fake"

@@ -15,9 +15,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 def test_quickstart_from_python_reaches_its_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = next(
-        text for kind, text in BLOCKS if kind == "python" and "quickstart" in text
-    )
+    code = next(text for kind, text in BLOCKS if kind == "python" and "quickstart" in text)
     scope = {}
     exec(code, scope)
     result = scope["result"]
@@ -31,13 +29,9 @@ def test_quickstart_from_python_reaches_its_figure(tmp_path, monkeypatch, capsys
 
 
 def test_compositing_from_python(capsys):
-    code = next(
-        text for kind, text in BLOCKS if kind == "python" and "terse.compose" in text
-    )
+    code = next(text for kind, text in BLOCKS if kind == "python" and "terse.compose" in text)
     exec(code, {})
-    assert capsys.readouterr().out.startswith(
-        "torch.Size([1, 3, 128, 128]) tensor(4096."
-    )
+    assert capsys.readouterr().out.startswith("torch.Size([1, 3, 128, 128]) tensor(4096.")
 
 
 def test_the_readmes_recipes_can_be_read(tmp_path):
@@ -58,9 +52,7 @@ def test_links_in_the_documents_lead_somewhere():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
-@pytest.mark.parametrize(
-    "example", sorted(p.name for p in (ROOT / "examples").glob("own_*.py"))
-)
+@pytest.mark.parametrize("example", sorted(p.name for p in (ROOT / "examples").glob("own_*.py")))
 def test_examples_run(example, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     runpy.run_path(str(ROOT / "examples" / example), run_name="__main__")

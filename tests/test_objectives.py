@@ -7,26 +7,20 @@ from terse.recipe import ObjectiveConfig
 
 def test_the_synthesizer_wants_the_target_to_fail_and_the_picture_to_be_real():
     attack, realism = torch.tensor([1.0, 3.0]), torch.tensor([0.5, 0.1])
-    loss = synthesizer_loss(
-        attack, realism, torch.rand(2, 6), ObjectiveConfig(fooling=2, realism=10)
-    )
+    loss = synthesizer_loss(attack, realism, torch.rand(2, 6), ObjectiveConfig(fooling=2, realism=10))
     assert loss.total.item() == pytest.approx(10 * 0.3 - 2 * 2.0)
     assert (loss.fooling.item(), loss.realism.item()) == pytest.approx((2.0, 0.3))
 
 
 def test_the_cap_bounds_what_one_composite_gives():
     attack = torch.tensor([1.0, 9.0], requires_grad=True)
-    synthesizer_loss(
-        attack, None, torch.rand(2, 6), ObjectiveConfig(cap=2)
-    ).total.backward()
+    synthesizer_loss(attack, None, torch.rand(2, 6), ObjectiveConfig(cap=2)).total.backward()
     assert attack.grad.tolist() == [-0.5, 0.0]
 
 
 def test_weights_leave_composites_out():
     attack = torch.tensor([1.0, 9.0])
-    loss = synthesizer_loss(
-        attack, None, torch.rand(2, 6), ObjectiveConfig(), torch.tensor([1.0, 0.0])
-    )
+    loss = synthesizer_loss(attack, None, torch.rand(2, 6), ObjectiveConfig(), torch.tensor([1.0, 0.0]))
     assert loss.total.item() == -1.0
 
 
@@ -43,6 +37,4 @@ def test_gradients_in_float64():
     poses = torch.rand(5, 3, generator=generator, dtype=torch.float64).requires_grad_()
     attack = torch.rand(5, generator=generator, dtype=torch.float64).requires_grad_()
     settings = ObjectiveConfig(diversity=0.7)
-    assert torch.autograd.gradcheck(
-        lambda a, p: synthesizer_loss(a, None, p, settings).total, (attack, poses)
-    )
+    assert torch.autograd.gradcheck(lambda a, p: synthesizer_loss(a, None, p, settings).total, (attack, poses))

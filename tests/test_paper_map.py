@@ -7,9 +7,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def tool():
-    spec = importlib.util.spec_from_file_location(
-        "paper_map", ROOT / "tools" / "paper_map.py"
-    )
+    spec = importlib.util.spec_from_file_location("paper_map", ROOT / "tools" / "paper_map.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -23,6 +21,4 @@ def test_every_public_name_of_the_method_names_its_source():
 
 def test_the_page_is_up_to_date():
     made = tool().page()
-    assert (ROOT / "docs" / "paper-map.md").read_text("utf-8") == made, (
-        "run: uv run python tools/paper_map.py"
-    )
+    assert (ROOT / "docs" / "paper-map.md").read_text("utf-8") == made, "run: uv run python tools/paper_map.py"

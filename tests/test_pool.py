@@ -24,10 +24,7 @@ class Bank:
         raise AssertionError
 
 
-FOREGROUNDS, BACKGROUNDS = (
-    Bank([f"fg:{i}" for i in range(5)]),
-    Bank([f"bg:{i}" for i in range(3)]),
-)
+FOREGROUNDS, BACKGROUNDS = Bank([f"fg:{i}" for i in range(5)]), Bank([f"bg:{i}" for i in range(3)])
 
 
 def example():
@@ -37,42 +34,25 @@ def example():
         image_index=np.array([0, 0, 1, 1]),
         foreground=np.array([4, 1, 0, 3]),
         pose=np.round(np.random.default_rng(0).normal(size=(4, 6)), 5),
-        role=np.array(
-            [Role.OBJECT, Role.DISTRACTOR, Role.OBJECT, Role.ARTEFACT], dtype=np.int64
-        ),
+        role=np.array([Role.OBJECT, Role.DISTRACTOR, Role.OBJECT, Role.ARTEFACT], dtype=np.int64),
         texture=np.array([-1, -1, -1, 2]),
         blend=("alpha", "alpha", "box"),
         seed=np.array([7, 8, 9]),
     )
     measured = Measured(
-        np.array([1, 1, 1]),
-        np.array([0, 3, 2]),
-        np.array([0.5, 0.25, 1.0]),
-        np.array([True, False, True]),
+        np.array([1, 1, 1]), np.array([0, 3, 2]), np.array([0.5, 0.25, 1.0]), np.array([True, False, True])
     )
     return placements, measured
 
 
 def equal(a, b):
-    fields = (
-        "background",
-        "image_index",
-        "foreground",
-        "pose",
-        "role",
-        "texture",
-        "seed",
-    )
-    return a.blend == b.blend and all(
-        np.array_equal(getattr(a, f), getattr(b, f)) for f in fields
-    )
+    fields = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
+    return a.blend == b.blend and all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
 
 
 def test_what_is_written_is_read(tmp_path):
     placements, measured = example()
-    write_placements(
-        tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS
-    )
+    write_placements(tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS)
     read, known = read_placements(tmp_path / "p.parquet", FOREGROUNDS, BACKGROUNDS)
     assert equal(read, placements)
     assert [getattr(known, n).tolist() for n in Measured.__slots__] == [
@@ -82,9 +62,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_sources_are_found_by_name_wherever_they_stand(tmp_path):
     placements, measured = example()
-    write_placements(
-        tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS
-    )
+    write_placements(tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS)
     turned = Bank(FOREGROUNDS.keys[::-1])
     read, _ = read_placements(tmp_path / "p.parquet", turned, BACKGROUNDS)
     assert read.foreground.tolist() == [0, 3, 4, 1]
@@ -103,10 +81,7 @@ def test_a_source_that_is_gone_is_named(tmp_path):
 def test_a_torn_shard_is_named(tmp_path):
     path = tmp_path / "p.parquet"
     path.write_bytes(b"PAR1 torn")
-    with pytest.raises(
-        DataError,
-        match=r"expected placements in Parquet, got a file that cannot be read so",
-    ):
+    with pytest.raises(DataError, match=r"expected placements in Parquet, got a file that cannot be read so"):
         read_placements(path, FOREGROUNDS, BACKGROUNDS)
 
 
@@ -118,10 +93,7 @@ def test_shards_after_the_checkpoint_go(tmp_path):
     again.load(2)
     assert len(again) == 6
     assert equal(again.placements, Placements.join([example()[0]] * 2))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "cycle-0001.parquet",
-        "cycle-0002.parquet",
-    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cycle-0001.parquet", "cycle-0002.parquet"]
 
 
 @given(st.lists(st.integers(0, 2), max_size=6))
@@ -132,9 +104,7 @@ def test_taking_images_takes_their_pastes(chosen):
     alone = [placements.take(np.array([i])) for i in chosen]
     if alone:
         assert equal(taken, Placements.join(alone))
-        assert taken.foreground.tolist() == [
-            f for a in alone for f in a.foreground.tolist()
-        ]
+        assert taken.foreground.tolist() == [f for a in alone for f in a.foreground.tolist()]
 
 
 @given(

@@ -41,7 +41,5 @@ def test_reading_every_family_imports_no_torch():
         "from terse.recipe import load_recipe; load_recipe('quickstart');"
         "print([m for m in ('torch', 'torchvision', 'cv2', 'scipy', 'plotly') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,12 +10,7 @@ from terse.errors import ShapeError
 from terse.transforms import Paste
 
 
-def sample(
-    value: int,
-    boxes: list[tuple[int, int, int, int]],
-    size: int = 20,
-    dtype: torch.dtype = torch.uint8,
-):
+def sample(value: int, boxes: list[tuple[int, int, int, int]], size: int = 20, dtype: torch.dtype = torch.uint8):
     masks = torch.zeros(len(boxes), size, size, dtype=torch.bool)
     for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
         mask[y0:y1, x0:x1] = True
@@ -23,9 +18,7 @@ def sample(
     image = image if dtype == torch.uint8 else image.to(dtype) / 255
     target = {
         "boxes": tv_tensors.BoundingBoxes(
-            torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-            format="XYXY",
-            canvas_size=(size, size),
+            torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), format="XYXY", canvas_size=(size, size)
         ),
         "masks": tv_tensors.Mask(masks),
         "labels": torch.arange(len(boxes)) + value,
@@ -62,10 +55,7 @@ def test_a_square_is_pasted_where_it_stood(dtype: torch.dtype) -> None:
 
 def test_inputs_are_not_changed() -> None:
     batch = [sample(10, [(4, 2, 10, 12)]), sample(200, [(0, 0, 8, 20)])]
-    before = (
-        [image.clone() for image, _ in batch],
-        [{k: _copy(v) for k, v in t.items()} for _, t in batch],
-    )
+    before = [image.clone() for image, _ in batch], [{k: _copy(v) for k, v in t.items()} for _, t in batch]
     Paste(poses=None)([image for image, _ in batch], [target for _, target in batch])
     for (image, target), old, kept in zip(batch, *before, strict=True):
         assert torch.equal(image, old)
@@ -77,30 +67,17 @@ def _copy(value: object) -> object:
 
 
 def _same(a: object, b: object) -> bool:
-    return (
-        torch.equal(a, b)
-        if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)
-        else a == b
-    )
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
 
 
 def test_boxes_shrink_to_what_is_left_and_hidden_objects_go() -> None:
     donor = sample(1, [(0, 0, 20, 10)])
     below = sample(2, [(5, 5, 15, 15), (2, 2, 6, 6), (0, 8, 4, 18)])
     _, targets = Paste(blur_sigma_px=0)([donor[0], below[0]], [donor[1], below[1]])
-    assert targets[1]["boxes"].tolist() == [
-        [5, 10, 15, 15],
-        [0, 10, 4, 18],
-        [0, 0, 20, 10],
-    ]
+    assert targets[1]["boxes"].tolist() == [[5, 10, 15, 15], [0, 10, 4, 18], [0, 0, 20, 10]]
     assert targets[1]["labels"].tolist() == [2, 4, 1]
-    _, targets = Paste(blur_sigma_px=0, min_visible=0.7)(
-        [donor[0], below[0]], [donor[1], below[1]]
-    )
-    assert targets[1]["labels"].tolist() == [
-        4,
-        1,
-    ]  # a half is left of the first, four fifths of the third
+    _, targets = Paste(blur_sigma_px=0, min_visible=0.7)([donor[0], below[0]], [donor[1], below[1]])
+    assert targets[1]["labels"].tolist() == [4, 1]  # a half is left of the first, four fifths of the third
 
 
 def test_later_pastes_hide_earlier_ones() -> None:
@@ -130,9 +107,7 @@ def test_sizes_may_differ_and_batches_may_be_tensors() -> None:
 def test_other_box_formats_stay() -> None:
     first, second = sample(1, [(1, 2, 4, 6)]), sample(2, [])
     for _, target in (first, second):
-        target["boxes"] = v2.functional.convert_bounding_box_format(
-            target["boxes"], new_format="XYWH"
-        )
+        target["boxes"] = v2.functional.convert_bounding_box_format(target["boxes"], new_format="XYWH")
     _, targets = Paste()([first[0], second[0]], [first[1], second[1]])
     assert targets[1]["boxes"].format.name == "XYWH"
     assert targets[1]["boxes"].tolist() == [[1, 2, 3, 4]]
@@ -140,9 +115,7 @@ def test_other_box_formats_stay() -> None:
 
 def test_the_border_is_soft() -> None:
     donor, below = sample(0, [(5, 5, 15, 15)]), sample(200, [])
-    images, targets = Paste(blur_sigma_px=1.0)(
-        [donor[0], below[0]], [donor[1], below[1]]
-    )
+    images, targets = Paste(blur_sigma_px=1.0)([donor[0], below[0]], [donor[1], below[1]])
     row = images[1][0, 10].tolist()
     assert row[:2] == [200, 200]
     assert row[9:11] == [0, 0]
@@ -153,14 +126,10 @@ def test_the_border_is_soft() -> None:
 def test_random_poses_move_objects_and_labels_follow() -> None:
     torch.manual_seed(0)
     donor, below = sample(255, [(10, 10, 30, 30)], size=60), sample(0, [], size=60)
-    poses = AffinePoses(
-        (-45, 45), (-1, 1), (0, 0), (0.2, 0.6), stretch=(1, 1), min_visible=1.0
-    )
+    poses = AffinePoses((-45, 45), (-1, 1), (0, 0), (0.2, 0.6), stretch=(1, 1), min_visible=1.0)
     places = []
     for _ in range(5):
-        images, targets = Paste(poses, blur_sigma_px=0)(
-            [donor[0], below[0]], [donor[1], below[1]]
-        )
+        images, targets = Paste(poses, blur_sigma_px=0)([donor[0], below[0]], [donor[1], below[1]])
         drawn = images[1][0] >= 128
         rows, columns = torch.nonzero(drawn).T
         box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -175,18 +144,11 @@ def test_the_same_seed_is_the_same_batch() -> None:
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        images, targets = Paste(objects=(1, 1), p=0.7)(
-            [i for i, _ in batch], [t for _, t in batch]
-        )
-        results.append(
-            (torch.stack(list(images)), torch.cat([t["labels"] for t in targets]))
-        )
+        images, targets = Paste(objects=(1, 1), p=0.7)([i for i, _ in batch], [t for _, t in batch])
+        results.append((torch.stack(list(images)), torch.cat([t["labels"] for t in targets])))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
-    assert not (
-        torch.equal(results[0][0], results[2][0])
-        and torch.equal(results[0][1], results[2][1])
-    )
+    assert not (torch.equal(results[0][0], results[2][0]) and torch.equal(results[0][1], results[2][1]))
 
 
 def test_mistakes_are_sentences() -> None:
@@ -196,10 +158,7 @@ def test_mistakes_are_sentences() -> None:
     assert str(error.value) == "targets: expected one an image, 1, got 0"
     with pytest.raises(ShapeError) as error:
         Paste()([image], [{"boxes": target["boxes"]}])
-    assert (
-        str(error.value)
-        == "targets[0]: expected masks, boxes and labels, got none named masks, labels"
-    )
+    assert str(error.value) == "targets[0]: expected masks, boxes and labels, got none named masks, labels"
     with pytest.raises(ShapeError) as error:
         Paste()([image], [{**target, "masks": target["masks"][:, :10]}])
     assert str(error.value) == (

@@ -6,14 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PLACES = (
-    "compositing",
-    "synthesis",
-    "discriminator.py",
-    "objectives.py",
-    "training",
-    "evaluation",
-)
+PLACES = ("compositing", "synthesis", "discriminator.py", "objectives.py", "training", "evaluation")
 HEAD = """# Where the paper is in the code
 
 Made from the `Source:` lines by `uv run python tools/paper_map.py`; a test sees that it is up to date. "Ours" marks what
@@ -31,8 +24,7 @@ def public_names(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassD
         (
             ast.literal_eval(node.value)
             for node in tree.body
-            if isinstance(node, ast.Assign)
-            and any(getattr(t, "id", "") == "__all__" for t in node.targets)
+            if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in node.targets)
         ),
         [],
     )
@@ -45,14 +37,8 @@ def is_value(node: ast.FunctionDef | ast.ClassDef) -> bool:
     """A record, a protocol or an exception: nothing that the paper could say anything about."""
     if isinstance(node, ast.FunctionDef):
         return False
-    marks = [ast.unparse(mark) for mark in node.decorator_list] + [
-        ast.unparse(base) for base in node.bases
-    ]
-    return any(
-        word in mark
-        for mark in marks
-        for word in ("dataclass", "Protocol", "Exception")
-    )
+    marks = [ast.unparse(mark) for mark in node.decorator_list] + [ast.unparse(base) for base in node.bases]
+    return any(word in mark for mark in marks for word in ("dataclass", "Protocol", "Exception"))
 
 
 def entries() -> Iterator[tuple[str, str, str | None]]:
@@ -68,21 +54,13 @@ def entries() -> Iterator[tuple[str, str, str | None]]:
                     continue
                 text = ast.get_docstring(node) or ""
                 first = " ".join(text.split("\n\n")[0].split())
-                found = re.search(
-                    r"^Source: (.+?)(?=\n\n|\Z)", text, re.DOTALL | re.MULTILINE
-                )
-                yield (
-                    f"`{module}.{name}`",
-                    first,
-                    " ".join(found.group(1).split()) if found else None,
-                )
+                found = re.search(r"^Source: (.+?)(?=\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+                yield f"`{module}.{name}`", first, " ".join(found.group(1).split()) if found else None
 
 
 def page() -> str:
     """The whole page."""
-    rows = [
-        f"| {name} | {first} | {source or '-'} |" for name, first, source in entries()
-    ]
+    rows = [f"| {name} | {first} | {source or '-'} |" for name, first, source in entries()]
     return HEAD + "\n".join(row.replace("|b|", "b") for row in rows) + "\n"
 
 

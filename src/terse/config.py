@@ -50,12 +50,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class Config(BaseModel):
     """A frozen model that refuses unknown keys; the string below a field is its help text."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        validate_default=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
 class Component(Config):
@@ -83,16 +78,12 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
         return value
     path = Path(os.path.expandvars(value)).expanduser()
     if "$" in str(path):
-        raise ValueError(
-            f"expected the environment variable in {value} to be set, got none of that name"
-        )
+        raise ValueError(f"expected the environment variable in {value} to be set, got none of that name")
     folder = None if isinstance(value, _Typed) else (info.context or {}).get("folder")
     return path if path.is_absolute() else Path(folder or Path.cwd()) / path
 
 
-InputPath = Annotated[
-    Path, BeforeValidator(_resolve), AfterValidator(lambda path: path.resolve())
-]
+InputPath = Annotated[Path, BeforeValidator(_resolve), AfterValidator(lambda path: path.resolve())]
 """A path of the user's: relative ones start at the recipe's file, on the command line at the working directory."""
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -112,9 +103,7 @@ def component(family: str, *, or_fraction: bool = False) -> Any:
             return value
         if or_fraction and isinstance(value, int | float):
             if not 0 < value < 1:
-                raise ValueError(
-                    f"expected a source or a fraction between 0 and 1, got {value}"
-                )
+                raise ValueError(f"expected a source or a fraction between 0 and 1, got {value}")
             return value
         if isinstance(value, str):
             value = {"kind": value}
@@ -142,15 +131,8 @@ def _family_of(field: Any) -> str | None:
     """The family of a component's field, optional ones included, whose mark is inside the union."""
     if field is None:
         return None
-    inner = [
-        mark
-        for part in typing.get_args(field.annotation)
-        for mark in getattr(part, "__metadata__", ())
-    ]
-    return next(
-        (mark.name for mark in [*field.metadata, *inner] if isinstance(mark, _Family)),
-        None,
-    )
+    inner = [mark for part in typing.get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
+    return next((mark.name for mark in [*field.metadata, *inner] if isinstance(mark, _Family)), None)
 
 
 def kind_of(family: str, value: Mapping[str, Any]) -> str:
@@ -164,9 +146,7 @@ def kind_of(family: str, value: Mapping[str, Any]) -> str:
     kind = _named_kind(family, value)
     if kind is None:
         keys = ", ".join(map(str, value)) or "no keys"
-        raise RecipeError(
-            f"expected kind: one of {', '.join(registry.kinds(family))}, got {keys}"
-        )
+        raise RecipeError(f"expected kind: one of {', '.join(registry.kinds(family))}, got {keys}")
     return kind
 
 
@@ -193,19 +173,13 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         problem = " ".join(str(error.problem).split())
-        raise RecipeError(
-            f"{name}, line {line}: expected YAML with each key once, got: {problem}"
-        ) from None
+        raise RecipeError(f"{name}, line {line}: expected YAML with each key once, got: {problem}") from None
     except YAMLError as error:
-        raise RecipeError(
-            f"{name}: expected YAML, got: {' '.join(str(error).split())}"
-        ) from None
+        raise RecipeError(f"{name}: expected YAML, got: {' '.join(str(error).split())}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise RecipeError(
-            f"{name}: expected a mapping of settings, got {type(data).__name__}"
-        )
+        raise RecipeError(f"{name}: expected a mapping of settings, got {type(data).__name__}")
     return {str(key): value for key, value in data.items()}
 
 
@@ -231,9 +205,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not all(key.split(".")):
-            raise RecipeError(
-                f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist"
-            )
+            raise RecipeError(f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
         value = read_yaml(f"value: {text}" if text else "value: ''", item)["value"]
         nested = value
         for part in reversed(key.split(".")):
@@ -242,9 +214,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
-def join(
-    model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, Any]
-) -> dict[str, Any]:
+def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """A base's settings with those above laid over them, mapping by mapping.
 
     Where the setting above picks another kind of component, only the base's keys that the new kind knows
@@ -266,9 +236,7 @@ def join(
     return joined
 
 
-def validate(
-    model: type[_Model], data: Mapping[str, Any], folder: Path | None
-) -> _Model:
+def validate(model: type[_Model], data: Mapping[str, Any], folder: Path | None) -> _Model:
     """The model of these settings; relative paths start at the folder.
 
     Raises:
@@ -280,35 +248,22 @@ def validate(
         raise RecipeError("\n".join(_messages(model, data, error))) from None
 
 
-def _join_component(
-    family: str, old: Mapping[str, Any], value: Mapping[str, Any]
-) -> dict[str, Any]:
+def _join_component(family: str, old: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
     kinds = registry.kinds(family)
     named, before = _named_kind(family, value), _named_kind(family, old)
     # `train.images=D` over `{coco: F, images: E}` sets COCO's images, though `images` is a kind as well.
-    own = (
-        "kind" not in value
-        and before in kinds
-        and set(value) <= set(kinds[before].model_fields)
-    )  # type: ignore[attr-defined]
+    own = "kind" not in value and before in kinds and set(value) <= set(kinds[before].model_fields)  # type: ignore[attr-defined]
     if own or named is None or named == before or named not in kinds:
         return _merge(old, value)
     known = kinds[named].model_fields  # type: ignore[attr-defined]
-    return _merge(
-        {key: item for key, item in old.items() if key in known and key != "kind"},
-        {"kind": named, **value},
-    )
+    return _merge({key: item for key, item in old.items() if key in known and key != "kind"}, {"kind": named, **value})
 
 
 def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = (
-            _merge(old, value)
-            if isinstance(old, Mapping) and isinstance(value, Mapping)
-            else value
-        )
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -322,10 +277,7 @@ def _typed(value: Any) -> Any:
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
     candidates = typing.get_args(annotation) or (annotation,)
-    return next(
-        (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)),
-        None,
-    )
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 _RULES = {
@@ -346,9 +298,7 @@ _RULES = {
 }
 
 
-def _messages(
-    model: type[BaseModel], data: Mapping[str, Any], error: ValidationError
-) -> Iterator[str]:
+def _messages(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"] if not _internal(str(part))]
         owner, field = _field(model, data, path)
@@ -360,29 +310,16 @@ def _messages(
             yield f"{where}: expected a known setting, got {path[-1]!r}{near or '; known are ' + ', '.join(known)}"
             continue
         context = {key: _plain(value) for key, value in (item.get("ctx") or {}).items()}
-        integer = (
-            isinstance(item["input"], int)
-            and field is not None
-            and "int" in str(field.annotation)
-        )
+        integer = isinstance(item["input"], int) and field is not None and "int" in str(field.annotation)
         context["type"] = "an integer" if integer else "a number"
         rule = _RULES[kind].format(**context) if kind in _RULES else ""
         if not rule:
             text = item["msg"].removeprefix("Value error, ")
             yield f"{where}: {text}"
             continue
-        paper = (
-            next((m.value for m in field.metadata if isinstance(m, Paper)), None)
-            if field
-            else None
-        )
+        paper = next((m.value for m in field.metadata if isinstance(m, Paper)), None) if field else None
         hint = f"; {paper} is the paper's" if paper is not None else ""
-        if (
-            not hint
-            and field is not None
-            and not field.is_required()
-            and field.default is not None
-        ):
+        if not hint and field is not None and not field.is_required() and field.default is not None:
             hint = f"; {field.default} is the default"
         got = "nothing" if kind == "missing" else repr(item["input"])
         yield f"{where}: expected {rule}, got {got}{hint}"
@@ -397,9 +334,7 @@ def _internal(part: str) -> bool:
     return part == "float" or "[" in part or part == "Config"
 
 
-def _field(
-    model: type[BaseModel], data: Any, path: Sequence[str]
-) -> tuple[type[BaseModel] | None, Any]:
+def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type[BaseModel] | None, Any]:
     """The model that owns the last part of the path, and its field there, through components and unions."""
     owner: type[BaseModel] | None = model
     field: Any = None

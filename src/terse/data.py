@@ -59,13 +59,9 @@ class Composites(Dataset[tuple[Tensor, Target]]):
         self.first_label = first_label
         self.transforms = transforms
         self.epoch = 0
-        self._scene = scene_of(
-            made, GenerateSettings(count=length, **settings), material_of(made)
-        )
+        self._scene = scene_of(made, GenerateSettings(count=length, **settings), material_of(made))
         self.classes = self._scene.material.classes
-        counts = np.bincount(
-            self._scene.material.foreground_labels, minlength=len(self.classes)
-        )
+        counts = np.bincount(self._scene.material.foreground_labels, minlength=len(self.classes))
         self._slots = plan_slots(self._scene.settings, length, self.classes, counts)
 
     def __len__(self) -> int:
@@ -83,33 +79,20 @@ class Composites(Dataset[tuple[Tensor, Target]]):
             DataError: nothing met the limits, or a source cannot be read.
         """
         if not -len(self) <= index < len(self):
-            raise IndexError(
-                f"index: expected -{len(self)} to {len(self) - 1}, got {index}"
-            )
+            raise IndexError(f"index: expected -{len(self)} to {len(self) - 1}, got {index}")
         index %= len(self)
-        found = propose(
-            self._scene,
-            Trained(),
-            index + self.epoch * len(self),
-            self._slots.of(index, index + 1),
-        )
+        found = propose(self._scene, Trained(), index + self.epoch * len(self), self._slots.of(index, index + 1))
         if not found.accepted:
-            raise DataError(
-                f"limits: expected a placement that meets them, got {next(iter(found.refused))}"
-            )
+            raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused))}")
         (canvas, objects), *_ = draw_images(self._scene, found.accepted)
-        image = tv_tensors.Image(
-            torch.from_numpy(np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1)))
-        )
+        image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))))
         target = self._target(objects, (canvas.shape[0], canvas.shape[1]), index)
         if self.transforms is None:
             return image, target
         changed: tuple[Tensor, Target] = self.transforms(image, target)
         return changed
 
-    def _target(
-        self, objects: Sequence[Labelled], size_px: tuple[int, int], index: int
-    ) -> Target:
+    def _target(self, objects: Sequence[Labelled], size_px: tuple[int, int], index: int) -> Target:
         masks = torch.zeros(len(objects), *size_px, dtype=torch.bool)
         for mask, item in zip(masks.numpy(), objects, strict=True):
             if item.modal is None:
@@ -117,25 +100,14 @@ class Composites(Dataset[tuple[Tensor, Target]]):
                 mask[y0:y1, x0:x1] = True
                 continue
             height, width = item.modal.mask.shape
-            window = (
-                slice(item.modal.top, item.modal.top + height),
-                slice(item.modal.left, item.modal.left + width),
-            )
+            window = slice(item.modal.top, item.modal.top + height), slice(item.modal.left, item.modal.left + width)
             mask[window] = item.modal.mask > 0
-        boxes = torch.tensor(
-            [item.box_px for item in objects], dtype=torch.float32
-        ).reshape(-1, 4)
+        boxes = torch.tensor([item.box_px for item in objects], dtype=torch.float32).reshape(-1, 4)
         return {
-            "boxes": tv_tensors.BoundingBoxes(
-                boxes, format="XYXY", canvas_size=size_px
-            ),
-            "labels": torch.tensor(
-                [item.label + self.first_label for item in objects], dtype=torch.int64
-            ),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_px),
+            "labels": torch.tensor([item.label + self.first_label for item in objects], dtype=torch.int64),
             "masks": tv_tensors.Mask(masks),
             "area": torch.tensor([float(item.area_px) for item in objects]),
-            "iscrowd": torch.tensor(
-                [int(item.ignore or item.crowd) for item in objects], dtype=torch.int64
-            ),
+            "iscrowd": torch.tensor([int(item.ignore or item.crowd) for item in objects], dtype=torch.int64),
             "image_id": index,
         }

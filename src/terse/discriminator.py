@@ -52,11 +52,7 @@ class Discriminator(nn.Module):
         Source: paper A.2.
         """
         smallest = _SMALLEST_PX * 2 ** (len(self.networks) - 1)
-        if (
-            images.ndim != 4
-            or images.shape[1] != 3
-            or min(images.shape[-2:]) < smallest
-        ):
+        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[-2:]) < smallest:
             raise ShapeError(
                 f"images: expected RGB of shape (batch, 3, height, width), at least {smallest} px a side, "
                 f"got {tuple(images.shape)}"
@@ -77,31 +73,21 @@ def discriminator_loss(
     Source: paper Eq. 2, negated.
     """
     # -log sigmoid(x) = softplus(-x), without the overflow of the logarithm of a rounded zero.
-    return (
-        functional.softplus(-real_logits).mean()
-        + functional.softplus(fake_logits).mean()
-    )
+    return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
 
 
 def realism_loss(
-    fake_logits: Float[Tensor, "b patches"],
-    form: Literal["saturating", "non_saturating"],
+    fake_logits: Float[Tensor, "b patches"], form: Literal["saturating", "non_saturating"]
 ) -> Float[Tensor, " b"]:
     """What the synthesizer minimises, one value an image: log(1 - D), or -log D.
 
     Source: paper Eq. 2 and 3 for the saturating form; Goodfellow et al. 2014 for the other.
     """
-    loss = (
-        -functional.softplus(fake_logits)
-        if form == "saturating"
-        else functional.softplus(-fake_logits)
-    )
+    loss = -functional.softplus(fake_logits) if form == "saturating" else functional.softplus(-fake_logits)
     return loss.mean(dim=1)
 
 
-def auc_of_scores(
-    real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]
-) -> float:
+def auc_of_scores(real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, " f"]) -> float:
     """How often a real image scores above a composite, ties counting half: 0.5 where they cannot be told apart.
 
     An image's score is the mean of its logits.
@@ -123,18 +109,12 @@ def auc_of_scores(
 
 
 def _patch_network() -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Sequential(
-            nn.Conv2d(3, _WIDTHS[0], 4, 2, 2), nn.LeakyReLU(0.2, inplace=True)
-        )
-    ]
+    layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, _WIDTHS[0], 4, 2, 2), nn.LeakyReLU(0.2, inplace=True))]
     for inputs, outputs in pairwise(_WIDTHS):
         stride = 1 if outputs == _WIDTHS[-1] else 2
         layers.append(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 4, stride, 2),
-                nn.InstanceNorm2d(outputs),
-                nn.LeakyReLU(0.2, inplace=True),
+                nn.Conv2d(inputs, outputs, 4, stride, 2), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)
             )
         )
     return nn.Sequential(*layers, nn.Sequential(nn.Conv2d(_WIDTHS[-1], 1, 4, 1, 2)))

@@ -55,17 +55,11 @@ class Diverged(TerseError):
         checkpoint: the last good checkpoint, or None before the first.
     """
 
-    def __init__(
-        self, player: str, step: int, value: str, checkpoint: str | None
-    ) -> None:
+    def __init__(self, player: str, step: int, value: str, checkpoint: str | None) -> None:
         self.player = player
         self.step = step
         self.checkpoint = checkpoint
-        good = (
-            f"the last good checkpoint is {checkpoint}"
-            if checkpoint
-            else "no checkpoint was written yet"
-        )
+        good = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was written yet"
         super().__init__(
             f"{player}: expected a finite loss at step {step}, got {value}; "
             f"{good}; lower its learning rate or look at its input with `terse preview`"

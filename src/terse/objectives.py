@@ -45,11 +45,7 @@ def synthesizer_loss(
     fooling = _mean(bounded, weight)
     real = attack.new_zeros(()) if realism is None else _mean(realism, weight)
     spread = diversity_loss(unit_poses) if settings.diversity else attack.new_zeros(())
-    total = (
-        settings.realism * real
-        - settings.fooling * fooling
-        + settings.diversity * spread
-    )
+    total = settings.realism * real - settings.fooling * fooling + settings.diversity * spread
     return SynthesizerLoss(total, fooling.detach(), real.detach(), spread.detach())
 
 
@@ -62,11 +58,5 @@ def diversity_loss(unit_poses: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
     return (1 - spread / _UNIFORM_STD).clamp(min=0).mean()
 
 
-def _mean(
-    values: Float[Tensor, " b"], weight: Float[Tensor, " b"] | None
-) -> Float[Tensor, ""]:
-    return (
-        values.mean()
-        if weight is None
-        else (values * weight).sum() / torch.clamp(weight.sum(), min=1)
-    )
+def _mean(values: Float[Tensor, " b"], weight: Float[Tensor, " b"] | None) -> Float[Tensor, ""]:
+    return values.mean() if weight is None else (values * weight).sum() / torch.clamp(weight.sum(), min=1)

@@ -20,9 +20,7 @@ class Measured:
 
     cycle: Int64[np.ndarray, " b"]
     label: Int64[np.ndarray, " b"]  # class of its first object
-    hardness: Float64[
-        np.ndarray, " b"
-    ]  # 1 - p, p the target's probability of the truth then
+    hardness: Float64[np.ndarray, " b"]  # 1 - p, p the target's probability of the truth then
     hard: np.ndarray  # bool: did it count as hard
 
     @staticmethod
@@ -37,9 +35,7 @@ class Measured:
 
     def take(self, rows: np.ndarray) -> "Measured":
         """Some of them."""
-        return Measured(
-            self.cycle[rows], self.label[rows], self.hardness[rows], self.hard[rows]
-        )
+        return Measured(self.cycle[rows], self.label[rows], self.hardness[rows], self.hard[rows])
 
 
 class Quota:
@@ -48,9 +44,7 @@ class Quota:
     Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours).
     """
 
-    def __init__(
-        self, classes: int, per_class: int | None, per_cycle: int | None
-    ) -> None:
+    def __init__(self, classes: int, per_class: int | None, per_cycle: int | None) -> None:
         if per_class is not None:
             self.room = np.full(classes, per_class, dtype=np.int64)
         else:
@@ -64,9 +58,7 @@ class Quota:
         """How many are still wanted."""
         return int(self.room.sum())
 
-    def accept(
-        self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray
-    ) -> Int64[np.ndarray, " k"]:
+    def accept(self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray) -> Int64[np.ndarray, " k"]:
         """The rows taken, in index order: wanted ones until their class is full."""
         taken = []
         for label in np.unique(labels[wanted]):
@@ -79,12 +71,7 @@ class Quota:
 class Pool:
     """The pool of a run, in memory and as one shard a cycle in its folder."""
 
-    def __init__(
-        self,
-        folder: Path | None,
-        foregrounds: ForegroundBank,
-        backgrounds: BackgroundBank,
-    ) -> None:
+    def __init__(self, folder: Path | None, foregrounds: ForegroundBank, backgrounds: BackgroundBank) -> None:
         self.folder = folder
         self._foregrounds = foregrounds
         self._backgrounds = backgrounds
@@ -110,9 +97,7 @@ class Pool:
         """Add a cycle's harvest, and write its shard before anything else happens."""
         if self.folder is not None:
             path = self.folder / f"cycle-{cycle:04d}.parquet"
-            write_placements(
-                path, placements, measured, self._foregrounds, self._backgrounds
-            )
+            write_placements(path, placements, measured, self._foregrounds, self._backgrounds)
         if len(placements):
             self._placements.append(placements)
             self._measured.append(measured)
@@ -130,23 +115,15 @@ class Pool:
         for cycle in range(1, cycles + 1):
             path = self.folder / f"cycle-{cycle:04d}.parquet"
             if not path.is_file():
-                raise RunError(
-                    f"{path}: expected the pool's shard of cycle {cycle}, got none; the run cannot go on"
-                )
-            placements, measured = read_placements(
-                path, self._foregrounds, self._backgrounds
-            )
+                raise RunError(f"{path}: expected the pool's shard of cycle {cycle}, got none; the run cannot go on")
+            placements, measured = read_placements(path, self._foregrounds, self._backgrounds)
             if len(placements):
                 self._placements.append(placements)
                 self._measured.append(measured)
 
 
 def write_placements(
-    path: Path,
-    placements: Placements,
-    measured: Measured,
-    foregrounds: ForegroundBank,
-    backgrounds: BackgroundBank,
+    path: Path, placements: Placements, measured: Measured, foregrounds: ForegroundBank, backgrounds: BackgroundBank
 ) -> None:
     """One Parquet file, a row a composite, with sources by key; whole or not at all."""
     import pyarrow as pa
@@ -156,9 +133,7 @@ def write_placements(
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
     size = placements.pose.shape[1]
     flat = pa.array(placements.pose.ravel())
-    poses = pa.ListArray.from_arrays(
-        pa.array(np.arange(len(placements.pose) + 1, dtype=np.int32) * size), flat
-    )
+    poses = pa.ListArray.from_arrays(pa.array(np.arange(len(placements.pose) + 1, dtype=np.int32) * size), flat)
     textures = [backgrounds.keys[i] if i >= 0 else None for i in placements.texture]
     pastes = pa.StructArray.from_arrays(
         [
@@ -175,9 +150,7 @@ def write_placements(
             "label": pa.array(measured.label),
             "hardness": pa.array(measured.hardness),
             "hard": pa.array(measured.hard),
-            "background": pa.array(
-                [backgrounds.keys[i] for i in placements.background], pa.string()
-            ),
+            "background": pa.array([backgrounds.keys[i] for i in placements.background], pa.string()),
             "pastes": pa.ListArray.from_arrays(offsets, pastes),
             "blend": pa.array(placements.blend, pa.string()),
             "seed": pa.array(placements.seed),
@@ -190,9 +163,7 @@ def write_placements(
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: expected room to write the pool, got {error.strerror or error}"
-        ) from None
+        raise RunError(f"{path}: expected room to write the pool, got {error.strerror or error}") from None
 
 
 def read_placements(
@@ -220,13 +191,9 @@ def read_placements(
     foreground_of = {key: i for i, key in enumerate(foregrounds.keys)}
     background_of = {key: i for i, key in enumerate(backgrounds.keys)}
     placements = Placements(
-        background=_indices(
-            table.column("background").to_pylist(), background_of, path
-        ),
+        background=_indices(table.column("background").to_pylist(), background_of, path),
         image_index=np.repeat(np.arange(len(table)), lengths),
-        foreground=_indices(
-            pastes.field("foreground").to_pylist(), foreground_of, path
-        ),
+        foreground=_indices(pastes.field("foreground").to_pylist(), foreground_of, path),
         pose=flat.reshape(len(pastes), -1) if len(pastes) else np.zeros((0, 0)),
         role=pastes.field("role").to_numpy(zero_copy_only=False).astype(np.int64),
         texture=_indices(pastes.field("texture").to_pylist(), background_of, path),
@@ -237,14 +204,8 @@ def read_placements(
     return placements, Measured(*(table.column(name).to_numpy() for name in names))
 
 
-def _indices(
-    keys: Sequence[str | None], index_of: dict[str, int], path: Path
-) -> Int64[np.ndarray, " n"]:
+def _indices(keys: Sequence[str | None], index_of: dict[str, int], path: Path) -> Int64[np.ndarray, " n"]:
     gone = next((key for key in keys if key is not None and key not in index_of), None)
     if gone is not None:
-        raise DataError(
-            f"{path}: expected the source {gone}, got none of that name; it is gone since the placement"
-        )
-    return np.array(
-        [-1 if key is None else index_of[key] for key in keys], dtype=np.int64
-    )
+        raise DataError(f"{path}: expected the source {gone}, got none of that name; it is gone since the placement")
+    return np.array([-1 if key is None else index_of[key] for key in keys], dtype=np.int64)

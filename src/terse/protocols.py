@@ -10,15 +10,7 @@ from torch import Tensor, nn
 
 from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
 
-__all__ = [
-    "BackgroundBank",
-    "ForegroundBank",
-    "PoseFamily",
-    "Proposer",
-    "RealImages",
-    "Renders",
-    "Target",
-]
+__all__ = ["BackgroundBank", "ForegroundBank", "PoseFamily", "Proposer", "RealImages", "Renders", "Target"]
 
 
 @runtime_checkable
@@ -31,24 +23,18 @@ class Target(Protocol):
 
     module: nn.Module
 
-    def attack_loss(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, " b"]:
+    def attack_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
         """Eq. 1 over the pasted objects only, one value an image, differentiable in the pixels.
 
         Runs in eval mode whatever mode the module is in: no dropout, BatchNorm untouched, no sampling.
         """
         ...
 
-    def train_loss(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, ""]:
+    def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
         """The model's own scalar over all objects, in train mode."""
         ...
 
-    def confidence(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, " n_pasted"]:
+    def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
         """P of the truth for each pasted object, in the order of `truth`; no gradient, eval mode."""
         ...
 
@@ -64,9 +50,7 @@ class Target(Protocol):
 class ForegroundBank(Protocol):
     """Cut-outs, indexed once and fetched by number."""
 
-    keys: Sequence[
-        str
-    ]  # stable names, `<source>:<image>:<annotation>`; a placement stores these
+    keys: Sequence[str]  # stable names, `<source>:<image>:<annotation>`; a placement stores these
     labels: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
 
@@ -96,9 +80,7 @@ class RealImages(Protocol):
 
     def __len__(self) -> int: ...
 
-    def fetch(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers, in this order."""
         ...
 
@@ -119,9 +101,7 @@ class PoseFamily(Protocol):
         """Unbounded network outputs to mapped values inside `ranges`, smoothly."""
         ...
 
-    def random(
-        self, count: int, generator: torch.Generator
-    ) -> Float[Tensor, "count k"]:
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
         """Poses drawn uniformly from `ranges`."""
         ...
 

@@ -198,22 +198,16 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _sources(self) -> Self:
         if self.pool.per_class is None and self.pool.per_cycle is None:
-            raise ValueError(
-                "pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)"
-            )
+            raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
         if self.pool.per_class is not None and self.pool.per_cycle is not None:
-            raise ValueError(
-                "pool: expected per_class or per_cycle, got both; set the other to null"
-            )
+            raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
         return self
 
 
 def builtin_recipes() -> dict[str, str]:
     """The text of each built-in recipe by name."""
     folder = resources.files("terse") / "recipes"
-    files = sorted(
-        (f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name
-    )
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
 
 
@@ -241,29 +235,18 @@ def _read(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path |
     if name in builtin:
         settings, folder = read_yaml(builtin[name], name), None
     elif path.is_file():
-        settings, folder = (
-            read_yaml(path.read_text("utf-8"), name),
-            path.resolve().parent,
-        )
+        settings, folder = read_yaml(path.read_text("utf-8"), name), path.resolve().parent
     else:
         near = registry.nearest(name, builtin)
         raise RecipeError(
             f"{name}: expected a recipe file or one of {', '.join(builtin)}, got neither{near or '; see `terse recipes`'}"
         )
     if name in seen:
-        raise RecipeError(
-            f"{name}: expected a base that ends, got the circle {' > '.join((*seen, name))}"
-        )
+        raise RecipeError(f"{name}: expected a base that ends, got the circle {' > '.join((*seen, name))}")
     base: Any = settings.pop("base", None)
     if base is None:
         return settings, folder
-    beside = (
-        str(folder / str(base))
-        if folder and (folder / str(base)).is_file()
-        else str(base)
-    )
+    beside = str(folder / str(base)) if folder and (folder / str(base)).is_file() else str(base)
     below: Mapping[str, Any] = _read(beside, (*seen, name))[0]
-    below = {
-        key: value for key, value in below.items() if key not in ("name", "description")
-    }
+    below = {key: value for key, value in below.items() if key not in ("name", "description")}
     return join(Recipe, below, settings), folder

@@ -52,9 +52,7 @@ def register(family: str, kind: str) -> Callable[[_Class], _Class]:
     def decorate(cls: _Class) -> _Class:
         owner = _members[family].get(kind)
         if owner is not None and _name(owner) != _name(cls):
-            raise TerseError(
-                f"{family} kind {kind!r}: expected one owner, got {_name(owner)} and {_name(cls)}"
-            )
+            raise TerseError(f"{family} kind {kind!r}: expected one owner, got {_name(owner)} and {_name(cls)}")
         _members[family][kind] = cls
         return cls
 
@@ -75,9 +73,7 @@ def lookup(family: str, kind: str) -> type:
     """
     members = kinds(family)
     if kind not in members:
-        raise RecipeError(
-            f"expected one of {', '.join(members)}, got {kind!r}{nearest(kind, members)}"
-        )
+        raise RecipeError(f"expected one of {', '.join(members)}, got {kind!r}{nearest(kind, members)}")
     return members[kind]
 
 
@@ -94,20 +90,14 @@ def _load(family: str) -> None:
         package = importlib.import_module(home)
         for module in pkgutil.iter_modules(package.__path__, prefix=f"{home}."):
             spec = importlib.util.find_spec(module.name)
-            if (
-                spec
-                and spec.origin
-                and "@register(" in Path(spec.origin).read_text("utf-8")
-            ):
+            if spec and spec.origin and "@register(" in Path(spec.origin).read_text("utf-8"):
                 importlib.import_module(module.name)
     if family in _ENTRY_POINTS:
         for point in entry_points(group=_ENTRY_POINTS[family]):
             try:
                 point.load()
             except Exception as error:
-                raise TerseError(
-                    f"entry point {point.value}: expected an importable module, got {error!r}"
-                ) from error
+                raise TerseError(f"entry point {point.value}: expected an importable module, got {error!r}") from error
     _loaded.add(family)
 
 

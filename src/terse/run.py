@@ -11,6 +11,7 @@ import torch
 from terse import recipe as recipes
 from terse.compositing.render import Renderer
 from terse.config import read_yaml
+from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
@@ -25,14 +26,7 @@ from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
-__all__ = [
-    "build_material",
-    "build_players",
-    "evaluate",
-    "open_run",
-    "open_session",
-    "train",
-]
+__all__ = ["build_material", "build_players", "evaluate", "open_run", "open_session", "train"]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
@@ -66,29 +60,16 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = recipes.load_recipe(recipe, overrides)
     elif overrides:
-        raise RecipeError(
-            "overrides: expected none beside a Recipe object, got some; use recipe.model_copy"
-        )
+        raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
-    session = open_session(
-        recipe, folder, resume=resume, data=data, target=target, observer=observer
-    )
+    session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
     result = run_cycles(session)
     spent = sum(row["seconds"] for row in session.facts["rows"])
-    whole = {
-        "out": str(folder) if folder else None,
-        **result,
-        "seconds": round(spent, 3),
-    }
+    whole = {"out": str(folder) if folder else None, **result, "seconds": round(spent, 3)}
     if folder is not None:
-        write_atomically(
-            folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode()
-        )
+        write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
         classes = list(session.players.context.classes)
-        write_atomically(
-            folder / "labels.json",
-            (json.dumps(classes, ensure_ascii=False) + "\n").encode(),
-        )
+        write_atomically(folder / "labels.json", (json.dumps(classes, ensure_ascii=False) + "\n").encode())
     return whole
 
 
@@ -126,30 +107,22 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
     """
     written, result = folder / "recipe.yaml", folder / "result.json"
     if not written.is_file() or not result.is_file():
-        raise RunError(
-            f"{folder}: expected a finished run with recipe.yaml and result.json, got none"
-        )
+        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe = recipes.load_recipe(written)
     players = build_players(recipe, torch.device(_device("cpu")))
     if (folder / "target.pth").is_file():
         load_weights(players.target.module, folder / "target.pth")
-    pool = Pool(
-        folder / "pool", players.context.foregrounds, players.context.backgrounds
-    )
+    pool = Pool(folder / "pool", players.context.foregrounds, players.context.backgrounds)
     pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, json.loads(result.read_text("utf-8")), players, pool
 
 
-def build_players(
-    recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None
-) -> Players:
+def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
     material = data if data is not None else build_material(recipe)
     poses = recipe.poses.build()
     classes = tuple(material.classes)
-    render = Renderer(
-        material.foregrounds, material.backgrounds, poses, recipe.edges, device=device
-    )
+    render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
     context = Context(
         material.foregrounds,
         material.backgrounds,
@@ -173,20 +146,11 @@ def build_players(
     discriminator = None
     if isinstance(proposer, LearnedProposer):
         reseed(recipe.seed, 0, "discriminator weights", 0)
-        discriminator = proposer.settings.build_discriminator()
-    if discriminator is not None:
-        discriminator.to(device)
+        settings = proposer.settings.discriminator_settings
+        if proposer.settings.discriminator:
+            discriminator = Discriminator(weight_sigma=settings.weight_sigma, scales=settings.scales).to(device)
     rule = recipe.hardness.build()
-    return Players(
-        target,
-        proposer,
-        rule,
-        context,
-        material.train,
-        material.val,
-        material.test,
-        discriminator,
-    )
+    return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
 
 
 def build_material(recipe: Recipe) -> Any:
@@ -197,11 +161,7 @@ def build_material(recipe: Recipe) -> Any:
     """
     if recipe.data is not None:
         return recipe.data.build()
-    missing = [
-        name
-        for name in ("foregrounds", "backgrounds", "train")
-        if getattr(recipe, name) is None
-    ]
+    missing = [name for name in ("foregrounds", "backgrounds", "train") if getattr(recipe, name) is None]
     if missing:
         raise RecipeError(
             f"{missing[0]}: expected a source of images, got nothing; see `terse recipes` or `terse init`"
@@ -215,25 +175,15 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     assert recipe.foregrounds is not None
     assert recipe.backgrounds is not None
     train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
-    val, train = _held_out(
-        recipe.val if recipe.val is not None else 0.2, train, _VAL_SPLIT
-    )
-    test, train = (
-        _held_out(recipe.test, train, _TEST_SPLIT)
-        if recipe.test is not None
-        else (val, train)
-    )
+    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, _VAL_SPLIT)
+    test, train = _held_out(recipe.test, train, _TEST_SPLIT) if recipe.test is not None else (val, train)
     foregrounds = foregrounds.without_images_of(val, test)
     train = train.without_images_of(val, test)
     classes = recipe.classes or foregrounds.classes
     side, workers = recipe.canvas_px, recipe.runtime.workers
     return InMemoryData(
-        foregrounds=PhotoForegrounds(
-            foregrounds, classes, patch_px=side, workers=workers
-        ),
-        backgrounds=PhotoBackgrounds(
-            recipe.backgrounds.build(), classes, canvas_px=side, workers=workers
-        ),
+        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
+        backgrounds=PhotoBackgrounds(recipe.backgrounds.build(), classes, canvas_px=side, workers=workers),
         train=PhotoImages(train, classes, canvas_px=side, workers=workers),
         val=PhotoImages(val, classes, canvas_px=side, workers=workers),
         test=PhotoImages(test, classes, canvas_px=side, workers=workers),
@@ -241,9 +191,7 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     )
 
 
-def _held_out(
-    what: Any, train: Annotations, seed: int
-) -> tuple[Annotations, Annotations]:
+def _held_out(what: Any, train: Annotations, seed: int) -> tuple[Annotations, Annotations]:
     """A split of its own, or a fraction of train; and what is left to train on."""
     if isinstance(what, float):
         held, rest = train.split(what, seed)
@@ -257,13 +205,9 @@ def _device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise RecipeError(
-            f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}"
-        ) from None
+        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise RecipeError(
-            f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto"
-        )
+        raise RecipeError(f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto")
     return name
 
 
@@ -273,26 +217,16 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(
-            f"{folder}: expected a folder that can be written, got: {error.strerror}"
-        ) from None
+        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
     if written.is_file():
         if not resume:
-            raise RunError(
-                f"{folder}: expected a new folder, got one that holds a run; add --resume to go on with it"
-            )
-        _same_recipe(
-            folder, read_yaml(written.read_text("utf-8"), str(written)), recipe
-        )
+            raise RunError(f"{folder}: expected a new folder, got one that holds a run; add --resume to go on with it")
+        _same_recipe(folder, read_yaml(written.read_text("utf-8"), str(written)), recipe)
         return
     if resume:
-        raise RunError(
-            f"{folder}: expected a run to go on with, got none; leave --resume out to begin one"
-        )
+        raise RunError(f"{folder}: expected a run to go on with, got none; leave --resume out to begin one")
     if any(folder.iterdir()):
-        raise RunError(
-            f"{folder}: expected a new or empty folder, got one with files in it; give --out another"
-        )
+        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
     write_atomically(written, dump_recipe(recipe).encode())
 
 
@@ -308,11 +242,7 @@ def _same_recipe(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
 
 def environment() -> dict[str, str]:
     """Versions a result depends on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-    }
+    return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
 def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, float]:

@@ -55,9 +55,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         self.min_visible = min_visible
         self.p = p
 
-    def forward(
-        self, images: Tensor | Sequence[Tensor], targets: Sequence[Target]
-    ) -> tuple[Any, list[Target]]:
+    def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[Target]) -> tuple[Any, list[Target]]:
         """The batch with objects of each image in the next.
 
         Raises:
@@ -71,32 +69,18 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         ]
         drawn = [image for image, _ in done]
         if isinstance(images, Tensor):
-            return tv_tensors.wrap(torch.stack(drawn), like=images), [
-                target for _, target in done
-            ]
-        return [
-            tv_tensors.wrap(new, like=old)
-            for new, old in zip(drawn, batch, strict=True)
-        ], [t for _, t in done]
+            return tv_tensors.wrap(torch.stack(drawn), like=images), [target for _, target in done]
+        return [tv_tensors.wrap(new, like=old) for new, old in zip(drawn, batch, strict=True)], [t for _, t in done]
 
-    def _into(
-        self, image: Tensor, target: Target, donor: Tensor, given: Target
-    ) -> tuple[Tensor, Target]:
+    def _into(self, image: Tensor, target: Target, donor: Tensor, given: Target) -> tuple[Tensor, Target]:
         chosen = self._choose(len(given["masks"]))
         if not len(chosen):
             return image, dict(target)
         masks = np.ascontiguousarray(given["masks"][chosen].numpy()).view(np.uint8)
         size_px = image.shape[-2], image.shape[-1]
         if donor.shape != image.shape:
-            donor = v2.functional.resize(
-                donor.as_subclass(torch.Tensor), list(size_px), antialias=True
-            )
-            masks = np.stack(
-                [
-                    cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_NEAREST)
-                    for mask in masks
-                ]
-            )
+            donor = v2.functional.resize(donor.as_subclass(torch.Tensor), list(size_px), antialias=True)
+            masks = np.stack([cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_NEAREST) for mask in masks])
         if self.poses is None:
             new, pasted = _in_place(image, donor, masks, self.blur_sigma_px)
         else:
@@ -120,35 +104,18 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         assert self.poses is not None
         pixels, canvas = _bytes(donor), _bytes(image)
         cuts = [_cut_out(pixels, mask) for mask in masks]
-        hulls = torch.cat(
-            [
-                support_points(
-                    torch.from_numpy(c[None, None, ..., 3] / np.float32(255))
-                )
-                for c in cuts
-            ]
-        )
+        hulls = torch.cat([support_points(torch.from_numpy(c[None, None, ..., 3] / np.float32(255))) for c in cuts])
         low, high = torch.tensor(self.poses.ranges).T
         poses = low + (high - low) * torch.rand(len(cuts), self.poses.size)
-        matrices = self.poses.matrix(
-            poses, hulls, (canvas.shape[0], canvas.shape[1])
-        ).numpy()
+        matrices = self.poses.matrix(poses, hulls, (canvas.shape[0], canvas.shape[1])).numpy()
         edges = Edges(binarise=True, blur_sigma_px=self.blur_sigma_px)
-        regions = [
-            draw(canvas, Sprite.of(cut), m, edges=edges)
-            for cut, m in zip(cuts, matrices, strict=True)
-        ]
+        regions = [draw(canvas, Sprite.of(cut), m, edges=edges) for cut, m in zip(cuts, matrices, strict=True)]
         drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
-        return (
-            drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255
-        ), regions
+        return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions
 
 
 def _in_place(
-    image: Tensor,
-    donor: Tensor,
-    masks: UInt8[np.ndarray, "n h w"],
-    blur_sigma_px: float,
+    image: Tensor, donor: Tensor, masks: UInt8[np.ndarray, "n h w"], blur_sigma_px: float
 ) -> tuple[Tensor, list[Drawn]]:
     """The donor's pixels under the union of the masks; only the rectangle around it is touched."""
     union = masks[0].copy()
@@ -158,22 +125,11 @@ def _in_place(
     new = image.as_subclass(torch.Tensor).clone()
     reach = int(np.ceil(3 * blur_sigma_px))
     x0, y0 = max(x - reach, 0), max(y - reach, 0)
-    x1, y1 = (
-        min(x + width + reach, union.shape[1]),
-        min(y + height + reach, union.shape[0]),
-    )
+    x1, y1 = min(x + width + reach, union.shape[1]), min(y + height + reach, union.shape[0])
     if width:
-        alpha: Float32[np.ndarray, "h w"] = np.ascontiguousarray(
-            union[y0:y1, x0:x1]
-        ).astype(np.float32)
-        weight = torch.from_numpy(
-            blurred(alpha, blur_sigma_px) if blur_sigma_px else alpha
-        )
-        _mix(
-            new[:, y0:y1, x0:x1],
-            donor.as_subclass(torch.Tensor)[:, y0:y1, x0:x1],
-            weight,
-        )
+        alpha: Float32[np.ndarray, "h w"] = np.ascontiguousarray(union[y0:y1, x0:x1]).astype(np.float32)
+        weight = torch.from_numpy(blurred(alpha, blur_sigma_px) if blur_sigma_px else alpha)
+        _mix(new[:, y0:y1, x0:x1], donor.as_subclass(torch.Tensor)[:, y0:y1, x0:x1], weight)
     return new, [_region(mask * np.uint8(255)) for mask in masks]
 
 
@@ -185,12 +141,7 @@ def _mix(below: Tensor, above: Tensor, weight: Float[Tensor, "h w"]) -> None:
 
 
 def _joined(
-    target: Target,
-    given: Target,
-    rows: Tensor,
-    pasted: list[Drawn],
-    size_px: tuple[int, int],
-    min_visible: float,
+    target: Target, given: Target, rows: Tensor, pasted: list[Drawn], size_px: tuple[int, int], min_visible: float
 ) -> Target:
     """The image's own objects, less what is hidden, then the pasted ones, less what later ones hide."""
     own = np.ascontiguousarray(target["masks"].numpy()).view(np.uint8)
@@ -200,10 +151,7 @@ def _joined(
     keep = np.ones(len(masks), dtype=np.bool_)
     for k, region in enumerate(pasted, len(own)):
         height, width = region.mask.shape
-        window = (
-            slice(region.top, region.top + height),
-            slice(region.left, region.left + width),
-        )
+        window = slice(region.top, region.top + height), slice(region.left, region.left + width)
         masks[k][window] = region.mask > 0
         boxes[k] = region.left, region.top, region.left + width, region.top + height
     cover = _union(pasted)
@@ -215,45 +163,24 @@ def _joined(
     kept = torch.from_numpy(np.flatnonzero(keep))
     joined = dict(target)
     for key, value in target.items():
-        if (
-            key not in ("masks", "boxes")
-            and isinstance(value, Tensor)
-            and value.ndim
-            and len(value) == len(own)
-        ):
+        if key not in ("masks", "boxes") and isinstance(value, Tensor) and value.ndim and len(value) == len(own):
             joined[key] = torch.cat([value, given[key][rows].to(value.dtype)])[kept]
-    every = torch.from_numpy(masks if keep.all() else masks[keep]).to(
-        target["masks"].dtype
-    )
-    joined["masks"] = (
-        tv_tensors.wrap(every, like=target["masks"])
-        if _is_tv(target["masks"])
-        else every
-    )
-    joined["boxes"] = _boxes_like(
-        torch.from_numpy(boxes)[kept], target["boxes"], size_px
-    )
+    every = torch.from_numpy(masks if keep.all() else masks[keep]).to(target["masks"].dtype)
+    joined["masks"] = tv_tensors.wrap(every, like=target["masks"]) if _is_tv(target["masks"]) else every
+    joined["boxes"] = _boxes_like(torch.from_numpy(boxes)[kept], target["boxes"], size_px)
     if "area" in joined:
         joined["area"] = every.flatten(1).sum(dim=1).to(joined["area"].dtype)
     return joined
 
 
 def _hide(
-    mask: UInt8[np.ndarray, "h w"],
-    box: Float32[np.ndarray, " 4"],
-    above: Sequence[Drawn],
-    min_visible: float,
+    mask: UInt8[np.ndarray, "h w"], box: Float32[np.ndarray, " 4"], above: Sequence[Drawn], min_visible: float
 ) -> bool:
     """Take what lies above off the mask, and the box with it; whether enough is left."""
     before = None
     for region in above:
         height, width = region.mask.shape
-        left, top, right, bottom = (
-            region.left,
-            region.top,
-            region.left + width,
-            region.top + height,
-        )
+        left, top, right, bottom = region.left, region.top, region.left + width, region.top + height
         x0, y0, x1, y1 = (
             max(left, int(box[0])),
             max(top, int(box[1])),
@@ -265,9 +192,7 @@ def _hide(
         x, y, xx, yy = (_up(v) for v in box)
         if before is None:
             before = int(np.count_nonzero(mask[max(y - 1, 0) : yy, max(x - 1, 0) : xx]))
-        mask[y0:y1, x0:x1][
-            region.mask[y0 - top : y1 - top, x0 - left : x1 - left] > 0
-        ] = 0
+        mask[y0:y1, x0:x1][region.mask[y0 - top : y1 - top, x0 - left : x1 - left] > 0] = 0
     if before is None:
         return True
     x, y, xx, yy = max(int(box[0]), 0), max(int(box[1]), 0), _up(box[2]), _up(box[3])
@@ -290,10 +215,7 @@ def _union(regions: Sequence[Drawn]) -> Drawn:
     mask = np.zeros((bottom - top, right - left), np.uint8)
     for region in regions:
         height, width = region.mask.shape
-        part = mask[
-            region.top - top : region.top - top + height,
-            region.left - left : region.left - left + width,
-        ]
+        part = mask[region.top - top : region.top - top + height, region.left - left : region.left - left + width]
         cv2.bitwise_or(part, region.mask, dst=part)
     return Drawn(left, top, mask, 0)
 
@@ -304,9 +226,7 @@ def _region(mask: UInt8[np.ndarray, "h w"]) -> Drawn:
     return Drawn(x, y, tight, int(np.count_nonzero(tight)))
 
 
-def _cut_out(
-    pixels: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "side side 4"]:
+def _cut_out(pixels: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "side side 4"]:
     """The object on a square patch that its longer side fills."""
     x, y, width, height = cv2.boundingRect(mask)
     side = max(width, height, 1)
@@ -320,19 +240,13 @@ def _cut_out(
 
 def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
     plain = image.as_subclass(torch.Tensor)
-    pixels = (
-        plain
-        if plain.dtype == torch.uint8
-        else (plain.clamp(0, 1) * 255).round().to(torch.uint8)
-    )
+    pixels = plain if plain.dtype == torch.uint8 else (plain.clamp(0, 1) * 255).round().to(torch.uint8)
     return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
 
 
 def _corners(boxes: Tensor) -> Float[Tensor, "n 4"]:
     if isinstance(boxes, tv_tensors.BoundingBoxes):
-        boxes = v2.functional.convert_bounding_box_format(
-            boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY
-        )
+        boxes = v2.functional.convert_bounding_box_format(boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY)
     return boxes.as_subclass(torch.Tensor).float()
 
 
@@ -340,9 +254,7 @@ def _boxes_like(corners: Tensor, like: Tensor, size_px: tuple[int, int]) -> Tens
     if not isinstance(like, tv_tensors.BoundingBoxes):
         return corners.to(like.dtype)
     xyxy = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=size_px)
-    changed: Tensor = v2.functional.convert_bounding_box_format(
-        xyxy, new_format=like.format
-    ).to(like.dtype)
+    changed: Tensor = v2.functional.convert_bounding_box_format(xyxy, new_format=like.format).to(like.dtype)
     return changed
 
 
@@ -352,22 +264,14 @@ def _is_tv(value: Tensor) -> bool:
 
 def _check(images: Sequence[Tensor], targets: Sequence[Target]) -> None:
     if len(images) != len(targets):
-        raise ShapeError(
-            f"targets: expected one an image, {len(images)}, got {len(targets)}"
-        )
+        raise ShapeError(f"targets: expected one an image, {len(images)}, got {len(targets)}")
     for k, (image, target) in enumerate(zip(images, targets, strict=True)):
         if image.ndim != 3 or image.shape[0] != 3:
-            raise ShapeError(
-                f"images[{k}]: expected RGB of shape (3, height, width), got {tuple(image.shape)}"
-            )
+            raise ShapeError(f"images[{k}]: expected RGB of shape (3, height, width), got {tuple(image.shape)}")
         missing = [key for key in ("masks", "boxes", "labels") if key not in target]
         if missing:
-            raise ShapeError(
-                f"targets[{k}]: expected masks, boxes and labels, got none named {', '.join(missing)}"
-            )
+            raise ShapeError(f"targets[{k}]: expected masks, boxes and labels, got none named {', '.join(missing)}")
         if target["masks"].shape != (len(target["boxes"]), *image.shape[-2:]):
             expected = (len(target["boxes"]), *image.shape[-2:])
             got = tuple(target["masks"].shape)
-            raise ShapeError(
-                f"targets[{k}].masks: expected the shape {expected} of its boxes and image, got {got}"
-            )
+            raise ShapeError(f"targets[{k}].masks: expected the shape {expected} of its boxes and image, got {got}")

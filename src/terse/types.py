@@ -13,15 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-__all__ = [
-    "Backgrounds",
-    "Composites",
-    "Costs",
-    "Foregrounds",
-    "Placements",
-    "Role",
-    "Truth",
-]
+__all__ = ["Backgrounds", "Composites", "Costs", "Foregrounds", "Placements", "Role", "Truth"]
 
 
 class Role(IntEnum):
@@ -42,24 +34,16 @@ class Truth:
     labels: Int64[Tensor, " n"]  # index in the task's classes
     boxes_px: Float[Tensor, "n 4"]  # half-open xyxy of the visible part
     image_index: Int64[Tensor, " n"]  # the image each object is in, ascending
-    pasted: Bool[
-        Tensor, " n"
-    ]  # False: the object came with the background, or the image is real
-    ignore: Bool[
-        Tensor, " n"
-    ]  # crowd, difficult, or below the visibility floor: neither right nor wrong
+    pasted: Bool[Tensor, " n"]  # False: the object came with the background, or the image is real
+    ignore: Bool[Tensor, " n"]  # crowd, difficult, or below the visibility floor: neither right nor wrong
     batch_size: int
 
     @staticmethod
-    def of_images(
-        labels: Int64[Tensor, " n"], boxes_px: Float[Tensor, "n 4"] | None = None
-    ) -> "Truth":
+    def of_images(labels: Int64[Tensor, " n"], boxes_px: Float[Tensor, "n 4"] | None = None) -> "Truth":
         """The truth of real images that hold one object each."""
         n = len(labels)
         no = torch.zeros(n, dtype=torch.bool, device=labels.device)
-        boxes = (
-            torch.zeros(n, 4, device=labels.device) if boxes_px is None else boxes_px
-        )
+        boxes = torch.zeros(n, 4, device=labels.device) if boxes_px is None else boxes_px
         return Truth(labels, boxes, torch.arange(n, device=labels.device), no, no, n)
 
     @staticmethod
@@ -76,12 +60,7 @@ class Truth:
         return Truth(
             torch.cat([part.labels for part in parts]),
             torch.cat([part.boxes_px for part in parts]),
-            torch.cat(
-                [
-                    part.image_index + int(start)
-                    for part, start in zip(parts, starts, strict=False)
-                ]
-            ),
+            torch.cat([part.image_index + int(start) for part, start in zip(parts, starts, strict=False)]),
             torch.cat([part.pasted for part in parts]),
             torch.cat([part.ignore for part in parts]),
             int(starts[-1]),
@@ -92,18 +71,9 @@ class Truth:
         chosen = [int(i) for i in images]
         rows = [torch.nonzero(self.image_index == i).flatten() for i in chosen]
         row = torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
-        index = (
-            torch.cat([torch.full_like(r, k) for k, r in enumerate(rows)])
-            if rows
-            else row
-        )
+        index = torch.cat([torch.full_like(r, k) for k, r in enumerate(rows)]) if rows else row
         return Truth(
-            self.labels[row],
-            self.boxes_px[row],
-            index,
-            self.pasted[row],
-            self.ignore[row],
-            batch_size=len(chosen),
+            self.labels[row], self.boxes_px[row], index, self.pasted[row], self.ignore[row], batch_size=len(chosen)
         )
 
     def to(self, device: torch.device | str) -> "Truth":
@@ -136,12 +106,7 @@ class Foregrounds:
 
     def to(self, device: torch.device | str) -> "Foregrounds":
         """The same on another device."""
-        return Foregrounds(
-            self.images.to(device),
-            self.alpha.to(device),
-            self.labels.to(device),
-            self.hull.to(device),
-        )
+        return Foregrounds(self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +141,10 @@ class Placements:
 
     background: Int64[np.ndarray, " b"]  # index in the background bank
     image_index: Int64[np.ndarray, " n"]  # the image each paste is in, ascending
-    foreground: Int64[
-        np.ndarray, " n"
-    ]  # index in the foreground bank; for an artefact, the shape
+    foreground: Int64[np.ndarray, " n"]  # index in the foreground bank; for an artefact, the shape
     pose: Float64[np.ndarray, "n k"]
     role: Int64[np.ndarray, " n"]  # a Role
-    texture: Int64[
-        np.ndarray, " n"
-    ]  # background bank index an artefact patch is cut from; -1 for the others
+    texture: Int64[np.ndarray, " n"]  # background bank index an artefact patch is cut from; -1 for the others
     blend: tuple[str, ...]  # one an image
     seed: Int64[np.ndarray, " b"]
 
@@ -217,9 +178,7 @@ class Placements:
         starts = np.cumsum([0, *(len(part) for part in parts)])
         return Placements(
             background=np.concatenate([part.background for part in parts]),
-            image_index=np.concatenate(
-                [part.image_index + s for part, s in zip(parts, starts, strict=False)]
-            ),
+            image_index=np.concatenate([part.image_index + s for part, s in zip(parts, starts, strict=False)]),
             foreground=np.concatenate([part.foreground for part in parts]),
             pose=np.concatenate([part.pose for part in parts]),
             role=np.concatenate([part.role for part in parts]),
@@ -233,11 +192,7 @@ class Placements:
         first = np.searchsorted(self.image_index, images, side="left")
         last = np.searchsorted(self.image_index, images, side="right")
         counts = last - first
-        offsets = (
-            np.concatenate([[0], np.cumsum(counts)[:-1]])
-            if len(images)
-            else np.zeros(0, dtype=np.int64)
-        )
+        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(images) else np.zeros(0, dtype=np.int64)
         rows = np.repeat(first - offsets, counts) + np.arange(counts.sum())
         return replace(
             self,

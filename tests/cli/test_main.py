@@ -26,9 +26,7 @@ def test_version_and_help_import_no_torch():
             "atexit.register(lambda: print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)), file=sys.stderr))\n"
             f"from terse.cli.main import main; main(['{flag}'])"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0
         assert done.stderr.strip() == "[]"
     assert "train" in done.stdout
@@ -55,9 +53,7 @@ def test_every_commands_help_answers(command, capsys):
         (["preview", "quickstart", "--count", "0"], "--count: expected an integer >= 1, got 0"),
     ],
 )  # fmt: skip
-def test_a_users_mistake_is_one_sentence_and_exit_2(
-    arguments, message, capsys, tmp_path, monkeypatch
-):
+def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
@@ -72,38 +68,16 @@ def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch)
     assert set(result) >= {"out", "primary", "metrics", "cycles", "seconds"}
     assert result["out"] == str(Path("runs") / "quickstart")
     assert set(result["metrics"]) == {"start", "end"}
-    wanted = {
-        "samples",
-        "accuracy",
-        "hard_rate",
-        "target_forwards",
-        "target_backwards",
-        "seconds",
-    }
+    wanted = {"samples", "accuracy", "hard_rate", "target_forwards", "target_backwards", "seconds"}
     assert all(wanted <= set(row) for row in result["cycles"])
     folder = tmp_path / "runs" / "quickstart"
     assert json.loads((folder / "result.json").read_text()) == result
     assert json.loads((folder / "labels.json").read_text()) == list("0123456789")
-    names = {
-        "recipe.yaml",
-        "result.json",
-        "labels.json",
-        "target.pth",
-        "report.html",
-        "state",
-        "pool",
-    }
+    names = {"recipe.yaml", "result.json", "labels.json", "target.pth", "report.html", "state", "pool"}
     assert names == {p.name for p in folder.iterdir()}
     assert "cycle 2/2: accuracy" in err
 
-    code, out, _ = run(
-        capsys,
-        "evaluate",
-        folder / "recipe.yaml",
-        "--checkpoint",
-        folder / "target.pth",
-        "--json",
-    )
+    code, out, _ = run(capsys, "evaluate", folder / "recipe.yaml", "--checkpoint", folder / "target.pth", "--json")
     assert code == 0
     assert json.loads(out)["metrics"] == pytest.approx(result["metrics"]["end"])
 
@@ -111,9 +85,7 @@ def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch)
     assert run(capsys, "report", folder)[0] == 0
     assert (folder / "report.html").stat().st_size > 10_000
 
-    code, out, _ = run(
-        capsys, "preview", "quickstart", *small, "--count", 9, "--out", "sheet.png"
-    )
+    code, out, _ = run(capsys, "preview", "quickstart", *small, "--count", 9, "--out", "sheet.png")
     assert code == 0
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
@@ -123,26 +95,13 @@ def test_a_second_run_gets_a_folder_of_its_own(capsys, tmp_path, small, monkeypa
     quick = [*small, "cycles=0", "pretrain.epochs=0"]
     for _ in range(2):
         run(capsys, "train", "quickstart", *quick)
-    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == [
-        "quickstart",
-        "quickstart-2",
-    ]
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, small):
-    arguments = [
-        "train",
-        "quickstart",
-        *small,
-        "fine_tune.epochs=400",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    arguments = ["train", "quickstart", *small, "fine_tune.epochs=400", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "terse", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "terse", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     state = tmp_path / "run" / "state" / "checkpoint.pth"
     deadline = time.monotonic() + 120
@@ -161,9 +120,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, small):
 def test_recipes_targets_and_doctor(capsys):
     code, out, _ = run(capsys, "recipes", "--json")
     assert code == 0
-    assert {"quickstart", "affnist-efficiency", "affnist-accuracy", "detector"} <= set(
-        json.loads(out)
-    )
+    assert {"quickstart", "affnist-efficiency", "affnist-accuracy", "detector"} <= set(json.loads(out))
     code, out, _ = run(capsys, "recipes", "quickstart")
     assert out.startswith("description:")
     code, out, _ = run(capsys, "targets", "--json")
@@ -181,7 +138,4 @@ def test_our_own_bug_is_exit_1_with_its_traceback(capsys, monkeypatch):
     code, out, err = run(capsys, "recipes")
     assert (code, out) == (1, "")
     assert "ZeroDivisionError" in err
-    assert (
-        err.splitlines()[-1]
-        == "terse: this is a bug of ours; please report it with the lines above"
-    )
+    assert err.splitlines()[-1] == "terse: this is a bug of ours; please report it with the lines above"

@@ -27,21 +27,9 @@ class _Shapes:
         return 3
 
     def fetch(self, indices: np.ndarray) -> Foregrounds:
-        alpha = torch.cat(
-            [ellipse(40, 0.2 + 0.15 * i, 0.7) for i in indices]
-            or [torch.zeros(0, 1, 40, 40)]
-        )
-        red = (
-            torch.tensor([1.0, 0.0, 0.0])
-            .view(1, 3, 1, 1)
-            .expand(len(indices), -1, 40, 40)
-        )
-        return Foregrounds(
-            red,
-            alpha,
-            torch.zeros(len(indices), dtype=torch.int64),
-            support_points(alpha),
-        )
+        alpha = torch.cat([ellipse(40, 0.2 + 0.15 * i, 0.7) for i in indices] or [torch.zeros(0, 1, 40, 40)])
+        red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(len(indices), -1, 40, 40)
+        return Foregrounds(red, alpha, torch.zeros(len(indices), dtype=torch.int64), support_points(alpha))
 
 
 class _Scenes:
@@ -49,9 +37,7 @@ class _Scenes:
 
     keys = ("0", "1", "2", "3")
 
-    def __init__(
-        self, boxes: dict[int, tuple[int, int, int, int]] | None = None
-    ) -> None:
+    def __init__(self, boxes: dict[int, tuple[int, int, int, int]] | None = None) -> None:
         self.boxes = boxes or {}
 
     def __len__(self) -> int:
@@ -70,38 +56,17 @@ class _Scenes:
         return Backgrounds(images, _truth(boxes, index, len(indices)))
 
 
-def _truth(
-    boxes: list[tuple[int, int, int, int]], index: list[int], count: int
-) -> Truth:
+def _truth(boxes: list[tuple[int, int, int, int]], index: list[int], count: int) -> Truth:
     n = len(boxes)
     no = torch.zeros(n, dtype=torch.bool)
     boxes_px = torch.tensor(boxes, dtype=torch.float32).view(n, 4)
-    return Truth(
-        torch.zeros(n, dtype=torch.int64),
-        boxes_px,
-        torch.tensor(index, dtype=torch.int64),
-        no,
-        no,
-        count,
-    )
+    return Truth(torch.zeros(n, dtype=torch.int64), boxes_px, torch.tensor(index, dtype=torch.int64), no, no, count)
 
 
-def _draw(
-    truth: Truth,
-    seed: int = 0,
-    settings: ArtefactConfig = _ALWAYS,
-    scenes: _Scenes | None = None,
-) -> Patches:
+def _draw(truth: Truth, seed: int = 0, settings: ArtefactConfig = _ALWAYS, scenes: _Scenes | None = None) -> Patches:
     generator = torch.Generator().manual_seed(seed)
     return draw_patches(
-        truth,
-        (_SIDE, _SIDE),
-        _Shapes(),
-        scenes or _Scenes(),
-        PHOTO_POSES,
-        settings,
-        generator,
-        blur_sigma_px=1.0,
+        truth, (_SIDE, _SIDE), _Shapes(), scenes or _Scenes(), PHOTO_POSES, settings, generator, blur_sigma_px=1.0
     )
 
 
@@ -113,10 +78,7 @@ def _renderer(scenes: _Scenes | None = None) -> Renderer:
 def test_objects_keep_every_bit_and_the_rest_gets_patches(seed: int) -> None:
     random = np.random.default_rng(seed)
     corner, extent = random.integers(0, 40, (12, 2)), random.integers(5, 40, (12, 2))
-    boxes = [
-        tuple(int(v) for v in (*c, *(c + e)))
-        for c, e in zip(corner, extent, strict=True)
-    ]
+    boxes = [tuple(int(v) for v in (*c, *(c + e))) for c, e in zip(corner, extent, strict=True)]
     truth = _truth(boxes, sorted(random.integers(0, 8, 12).tolist()), 8)
     images = noise(seed, 8, 3, _SIDE, _SIDE)
     patches = _draw(truth, seed)
@@ -124,9 +86,7 @@ def test_objects_keep_every_bit_and_the_rest_gets_patches(seed: int) -> None:
     changed = (drawn != images).any(dim=1)
     for (x0, y0, x1, y1), k in zip(boxes, truth.image_index.tolist(), strict=True):
         assert not changed[k, y0:y1, x0:x1].any()
-    assert set(changed.any(dim=(1, 2)).nonzero().flatten().tolist()) <= set(
-        patches.image_index.tolist()
-    )
+    assert set(changed.any(dim=(1, 2)).nonzero().flatten().tolist()) <= set(patches.image_index.tolist())
     assert len(patches) > 4
 
 
@@ -147,23 +107,14 @@ def test_a_patch_never_comes_from_its_own_image() -> None:
     generator = torch.Generator().manual_seed(0)
     own = np.array([0, 1, 2, 3] * 10)
     patches = draw_patches(
-        Truth.empty(40),
-        (_SIDE, _SIDE),
-        _Shapes(),
-        _Scenes(),
-        PHOTO_POSES,
-        _ALWAYS,
-        generator,
-        own=own,
+        Truth.empty(40), (_SIDE, _SIDE), _Shapes(), _Scenes(), PHOTO_POSES, _ALWAYS, generator, own=own
     )
     assert (patches.texture != own[patches.image_index]).all()
     assert set(patches.texture.tolist()) == {0, 1, 2, 3}
 
 
 def test_the_share_of_images_and_the_count_are_the_recipes() -> None:
-    patches = _draw(
-        Truth.empty(2000), settings=ArtefactConfig(count=3, probability=0.25)
-    )
+    patches = _draw(Truth.empty(2000), settings=ArtefactConfig(count=3, probability=0.25))
     images, counts = np.unique(patches.image_index, return_counts=True)
     assert set(counts.tolist()) == {3}
     assert len(images) / 2000 == pytest.approx(0.25, abs=0.03)
@@ -203,12 +154,7 @@ def test_a_placement_with_patches_replays_what_was_pasted() -> None:
 
 def test_gradients_of_the_image_pass_beside_a_patch_and_not_through_it() -> None:
     images = noise(0, 1, 3, _SIDE, _SIDE).requires_grad_()
-    patches = Patches(
-        np.array([0]),
-        np.array([2]),
-        np.array([[0.0, 0.0, 0.0, 0.0, 0.8, 1.0]]),
-        np.array([1]),
-    )
+    patches = Patches(np.array([0]), np.array([2]), np.array([[0.0, 0.0, 0.0, 0.0, 0.8, 1.0]]), np.array([1]))
     paste_patches(images, patches, _renderer()).sum().backward()
     gradient: Tensor = images.grad  # type: ignore[assignment]
     assert gradient[0, :, _SIDE // 2, _SIDE // 2].abs().max() < 1e-6

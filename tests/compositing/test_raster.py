@@ -12,14 +12,7 @@ from terse.compositing.raster import Edges, Sprite, draw, draw_mask
 from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, ShapeError
 
-POSES = AffinePoses(
-    (-90.0, 90.0),
-    (-1.0, 1.0),
-    (-0.2, 0.2),
-    (0.1, 1.2),
-    stretch=(0.8, 1.25),
-    min_visible=0.3,
-)
+POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 EDGES = (Edges(), Edges(blur_sigma_px=0.0), None)
 
 
@@ -28,24 +21,16 @@ def photo(random: np.random.Generator, height: int, width: int) -> np.ndarray:
     return np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
 
 
-def cut_out(
-    random: np.random.Generator, side: int, *, soft: bool = False
-) -> np.ndarray:
+def cut_out(random: np.random.Generator, side: int, *, soft: bool = False) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, 13)[:-1]
     radii = random.uniform(0.4, 0.98, 12) * side / 2
-    points = (
-        np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1) + side / 2
-    )
+    points = np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1) + side / 2
     alpha = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(
-        alpha, [points.astype(np.int32)], 255, lineType=cv2.LINE_AA if soft else 8
-    )
+    cv2.fillPoly(alpha, [points.astype(np.int32)], 255, lineType=cv2.LINE_AA if soft else 8)
     return np.dstack([photo(random, side, side), alpha])
 
 
-def matrix_of(
-    rgba: np.ndarray, size_px: tuple[int, int], pose: torch.Tensor
-) -> torch.Tensor:
+def matrix_of(rgba: np.ndarray, size_px: tuple[int, int], pose: torch.Tensor) -> torch.Tensor:
     hull = support_points(torch.from_numpy(rgba[None, None, ..., 3]).float() / 255)
     return POSES.matrix(pose, hull, size_px)
 
@@ -56,23 +41,15 @@ def drawn_by_torch(
     def planes(pixels: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
-    settings = (
-        {"binarise": edges.binarise, "blur_sigma_px": edges.blur_sigma_px}
-        if edges
-        else {}
-    )
-    pasted = compose(
-        planes(canvas), planes(rgba[..., :3]), planes(rgba[..., 3:]), matrix, **settings
-    )  # type: ignore[arg-type]
+    settings = {"binarise": edges.binarise, "blur_sigma_px": edges.blur_sigma_px} if edges else {}
+    pasted = compose(planes(canvas), planes(rgba[..., :3]), planes(rgba[..., 3:]), matrix, **settings)  # type: ignore[arg-type]
     return pasted.images[0].permute(1, 2, 0).numpy() * 255, pasted.alpha[0, 0].numpy()
 
 
 def filled(drawn: object, size_px: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(size_px, bool)
     height, width = drawn.mask.shape  # type: ignore[attr-defined]
-    mask[drawn.top : drawn.top + height, drawn.left : drawn.left + width] = (
-        drawn.mask > 0
-    )  # type: ignore[attr-defined]
+    mask[drawn.top : drawn.top + height, drawn.left : drawn.left + width] = drawn.mask > 0  # type: ignore[attr-defined]
     return mask
 
 
@@ -89,19 +66,13 @@ def test_raster_and_torch_agree(
 ) -> None:
     random = np.random.default_rng(seed)
     rgba, canvas = cut_out(random, side, soft=soft), photo(random, *size_px)
-    matrix = matrix_of(
-        rgba, size_px, POSES.random(1, torch.Generator().manual_seed(seed))
-    )
+    matrix = matrix_of(rgba, size_px, POSES.random(1, torch.Generator().manual_seed(seed)))
     expected, alpha = drawn_by_torch(canvas, rgba, matrix, edges)
     image = canvas.copy()
     drawn = draw(image, Sprite.of(rgba), matrix[0].numpy(), edges=edges)
     region = alpha > 0
-    warped = warp(
-        torch.from_numpy(rgba[None, None, ..., 3]).float() / 255, matrix, size_px
-    )[0, 0].numpy()
-    rim = cv2.dilate(
-        ((warped > 0) & (warped < 1 - 1e-4)).astype(np.uint8), np.ones((3, 3))
-    )
+    warped = warp(torch.from_numpy(rgba[None, None, ..., 3]).float() / 255, matrix, size_px)[0, 0].numpy()
+    rim = cv2.dilate(((warped > 0) & (warped < 1 - 1e-4)).astype(np.uint8), np.ones((3, 3)))
     difference = np.abs(image - expected)
     inside, mask = filled(drawn, size_px), alpha >= 0.5
     if mask.sum() > 32 * 32:
@@ -116,43 +87,25 @@ def test_raster_and_torch_agree(
 def test_outside_the_object_the_canvas_keeps_its_bits() -> None:
     random = np.random.default_rng(0)
     rgba, canvas = cut_out(random, 80), photo(random, 150, 200)
-    matrix = matrix_of(
-        rgba, (150, 200), torch.tensor([[20.0, 0.2, 0.1, 0.1, 0.5, 1.0]])
-    )
+    matrix = matrix_of(rgba, (150, 200), torch.tensor([[20.0, 0.2, 0.1, 0.1, 0.5, 1.0]]))
     for blend in BLENDS:
         image = canvas.copy()
-        drawn = draw(
-            image, Sprite.of(rgba), matrix[0].numpy(), edges=Edges(), blend=blend
-        )
-        near = (
-            cv2.dilate(filled(drawn, (150, 200)).astype(np.uint8), np.ones((13, 13)))
-            > 0
-        )
+        drawn = draw(image, Sprite.of(rgba), matrix[0].numpy(), edges=Edges(), blend=blend)
+        near = cv2.dilate(filled(drawn, (150, 200)).astype(np.uint8), np.ones((13, 13))) > 0
         assert (image[~near] == canvas[~near]).all(), blend
-        assert (
-            image[filled(drawn, (150, 200))] != canvas[filled(drawn, (150, 200))]
-        ).mean() > 0.5, blend
+        assert (image[filled(drawn, (150, 200))] != canvas[filled(drawn, (150, 200))]).mean() > 0.5, blend
 
 
 def test_labels_are_the_same_in_all_blends() -> None:
     random = np.random.default_rng(1)
     rgba, canvas = cut_out(random, 90), photo(random, 150, 200)
-    matrix = matrix_of(
-        rgba, (150, 200), torch.tensor([[-40.0, 0.9, -0.8, 0.0, 0.6, 1.1]])
-    )[0].numpy()
-    masks = [
-        draw(canvas.copy(), Sprite.of(rgba), matrix, edges=Edges(), blend=blend)
-        for blend in BLENDS
-    ]
+    matrix = matrix_of(rgba, (150, 200), torch.tensor([[-40.0, 0.9, -0.8, 0.0, 0.6, 1.1]]))[0].numpy()
+    masks = [draw(canvas.copy(), Sprite.of(rgba), matrix, edges=Edges(), blend=blend) for blend in BLENDS]
     masks.append(draw_mask(Sprite.of(rgba), matrix, (150, 200), Edges()))
     first = masks[0]
     assert first.mask.any()
     for other in masks[1:]:
-        assert (other.left, other.top, other.whole_px) == (
-            first.left,
-            first.top,
-            first.whole_px,
-        )
+        assert (other.left, other.top, other.whole_px) == (first.left, first.top, first.whole_px)
         assert (other.mask == first.mask).all()
 
 
@@ -166,51 +119,27 @@ def test_a_clone_of_the_background_onto_itself_changes_nothing() -> None:
         cv2.circle(alpha, centre, 31, 255, -1)
         image = canvas.copy()
         identity = np.array([[1.0, 0, 0], [0, 1, 0]])
-        draw(
-            image,
-            Sprite.of(np.dstack([canvas, alpha])),
-            identity,
-            edges=Edges(),
-            blend="poisson",
-        )
+        draw(image, Sprite.of(np.dstack([canvas, alpha])), identity, edges=Edges(), blend="poisson")
         assert np.abs(image.astype(int) - canvas).max() <= 2, centre
 
 
 def test_what_the_border_cuts_off_still_counts_as_the_whole_object() -> None:
     rgba = np.full((40, 40, 4), 255, np.uint8)
     canvas = np.zeros((100, 100, 3), np.uint8)
-    quarter = np.array(
-        [[2.5, 0, 1.5], [0, 2.5, 0]]
-    )  # a 40 px patch whose centre is 30 px left of the middle
+    quarter = np.array([[2.5, 0, 1.5], [0, 2.5, 0]])  # a 40 px patch whose centre is 30 px left of the middle
     cut = np.array([[2.5, 0, 2.5], [0, 2.5, 0]])  # its centre on the left border
     whole = draw(canvas.copy(), Sprite.of(rgba), quarter, edges=None)
     half = draw(canvas.copy(), Sprite.of(rgba), cut, edges=None)
-    assert (whole.left, whole.top, whole.mask.shape, whole.whole_px) == (
-        0,
-        30,
-        (40, 40),
-        1600,
-    )
-    assert (half.left, half.top, half.mask.shape, half.whole_px) == (
-        0,
-        30,
-        (40, 20),
-        1600,
-    )
+    assert (whole.left, whole.top, whole.mask.shape, whole.whole_px) == (0, 30, (40, 40), 1600)
+    assert (half.left, half.top, half.mask.shape, half.whole_px) == (0, 30, (40, 20), 1600)
 
 
 def test_nothing_is_drawn_of_an_empty_mask_or_far_outside() -> None:
     canvas = np.full((50, 60, 3), 7, np.uint8)
     empty = Sprite.of(np.zeros((10, 10, 4), np.uint8))
-    assert (
-        draw(canvas, empty, np.array([[1.0, 0, 0], [0, 1, 0]]), edges=None).mask.size
-        == 0
-    )
+    assert draw(canvas, empty, np.array([[1.0, 0, 0], [0, 1, 0]]), edges=None).mask.size == 0
     full = Sprite.of(np.full((10, 10, 4), 255, np.uint8))
-    assert (
-        draw(canvas, full, np.array([[1.0, 0, 50], [0, 1, 0]]), edges=None).mask.size
-        == 0
-    )
+    assert draw(canvas, full, np.array([[1.0, 0, 50], [0, 1, 0]]), edges=None).mask.size == 0
     assert (canvas == 7).all()
 
 
@@ -223,18 +152,14 @@ def test_colour_below_a_transparent_alpha_does_not_bleed_in() -> None:
         canvas = np.zeros((100, 100, 3), np.uint8)
         draw(canvas, Sprite.of(rgba), matrix, edges=Edges(), blend=blend)
         assert canvas[..., 1].max() <= 1, blend
-        assert blend == "poisson" or canvas[..., 0].max() >= 150, (
-            blend
-        )  # which keeps gradients, not colours
+        assert blend == "poisson" or canvas[..., 0].max() >= 150, blend  # which keeps gradients, not colours
 
 
 @pytest.mark.parametrize("blend", BLENDS)
 def test_the_same_seed_draws_the_same_pixels(blend: str) -> None:
     random = np.random.default_rng(3)
     rgba, canvas = cut_out(random, 60), photo(random, 90, 90)
-    matrix = matrix_of(rgba, (90, 90), torch.tensor([[10.0, 0.0, 0.0, 0.0, 0.5, 1.0]]))[
-        0
-    ].numpy()
+    matrix = matrix_of(rgba, (90, 90), torch.tensor([[10.0, 0.0, 0.0, 0.0, 0.5, 1.0]]))[0].numpy()
     pictures = []
     for seed in (4, 4, 5):
         image = canvas.copy()
@@ -247,20 +172,8 @@ def test_the_same_seed_draws_the_same_pixels(blend: str) -> None:
 def test_errors_are_sentences(unchecked: None) -> None:
     with pytest.raises(ShapeError) as shape:
         Sprite.of(np.zeros((4, 4, 3), np.uint8))
-    assert (
-        str(shape.value)
-        == "cut-out: expected uint8 (height, width, 4), got uint8 (4, 4, 3)"
-    )
+    assert str(shape.value) == "cut-out: expected uint8 (height, width, 4), got uint8 (4, 4, 3)"
     sprite = Sprite.of(np.full((8, 8, 4), 255, np.uint8))
     with pytest.raises(DataError) as blend:
-        draw(
-            np.zeros((9, 9, 3), np.uint8),
-            sprite,
-            np.array([[1.0, 0, 0], [0, 1, 0]]),
-            edges=None,
-            blend="glue",
-        )
-    assert (
-        str(blend.value)
-        == "blend: expected one of alpha, gaussian, box, motion, none, poisson, got 'glue'"
-    )
+        draw(np.zeros((9, 9, 3), np.uint8), sprite, np.array([[1.0, 0, 0], [0, 1, 0]]), edges=None, blend="glue")
+    assert str(blend.value) == "blend: expected one of alpha, gaussian, box, motion, none, poisson, got 'glue'"

@@ -22,9 +22,7 @@ _IDENTITY = torch.eye(3)[None, :2]
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
 def test_the_identity_changes_nothing(height: int, width: int, seed: int) -> None:
     image = noise(seed, 1, 2, height, width)
-    torch.testing.assert_close(
-        warp(image, _IDENTITY, (height, width)), image, rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(warp(image, _IDENTITY, (height, width)), image, rtol=0, atol=1e-5)
 
 
 def _opencv(image: Tensor, matrix: Tensor, size_px: tuple[int, int]) -> Tensor:
@@ -50,13 +48,9 @@ def test_opencv_draws_the_same(seed: int) -> None:
     image, size_px = smooth(seed, 1, (60, 60)), (80, 90)
     matrix = matrices(seed, ellipse(60), size_px)
     scale = shrink_levels(matrix, (60, 60), size_px)
-    matrix = (
-        matrix / 2 ** scale.float()[:, None, None]
-    )  # no halving, which OpenCV does not do
+    matrix = matrix / 2 ** scale.float()[:, None, None]  # no halving, which OpenCV does not do
     # cv2.remap rounds coordinates to 1/32 px.
-    torch.testing.assert_close(
-        warp(image, matrix, size_px), _opencv(image, matrix, size_px), rtol=0, atol=0.04
-    )
+    torch.testing.assert_close(warp(image, matrix, size_px), _opencv(image, matrix, size_px), rtol=0, atol=0.04)
 
 
 @pytest.mark.parametrize("scale", [0.11, 0.2, 0.35, 0.6])
@@ -64,9 +58,7 @@ def test_shrinking_comes_closer_to_averaging_than_plain_sampling(scale: float) -
     image, size_px = noise(1, 1, 3, 130, 130), (100, 100)
     matrix = upright(scale)
     fine = functional.affine_grid(matrix, [1, 3, 1600, 1600], align_corners=False)
-    exact = functional.avg_pool2d(
-        functional.grid_sample(image, fine, align_corners=False), 16
-    )
+    exact = functional.avg_pool2d(functional.grid_sample(image, fine, align_corners=False), 16)
     grid = functional.affine_grid(matrix, [1, 3, *size_px], align_corners=False)
     plain = functional.grid_sample(image, grid, align_corners=False)
     ours = warp(image, matrix, size_px)
@@ -77,9 +69,7 @@ def test_shrinking_comes_closer_to_averaging_than_plain_sampling(scale: float) -
 def test_halving_moves_nothing(side: int) -> None:
     """The centre of mass of a small disc stays where the matrix puts it, odd sides included."""
     along = (2 * torch.arange(side) + 1) / side - 1
-    disc = (((along - 0.5) ** 2 + (along[:, None] + 0.4) ** 2) < 0.05).float()[
-        None, None
-    ]
+    disc = (((along - 0.5) ** 2 + (along[:, None] + 0.4) ** 2) < 0.05).float()[None, None]
     drawn = warp(disc, upright(0.15), (200, 200))[0, 0]
     centres = (2 * torch.arange(200) + 1) / 200 - 1
     x = (drawn.sum(0) * centres).sum() / drawn.sum() / 0.15
@@ -88,27 +78,14 @@ def test_halving_moves_nothing(side: int) -> None:
     true_y = (disc[0, 0].sum(1) * along).sum() / disc.sum()
     assert abs(x - true_x) < 0.01
     assert abs(y - true_y) < 0.01
-    assert drawn.sum() / 200**2 / 0.15**2 == pytest.approx(
-        disc.sum().item() / side**2, rel=0.01
-    )
+    assert drawn.sum() / 200**2 / 0.15**2 == pytest.approx(disc.sum().item() / side**2, rel=0.01)
 
 
 def test_the_level_halves_until_a_step_is_about_a_pixel() -> None:
     scales = [2.0, 1.0, 0.75, 0.6, 0.3, 0.26, 0.13, 0.001]
     matrix = torch.cat([upright(scale) for scale in scales])
-    assert shrink_levels(matrix, (64, 64), (64, 64)).tolist() == [
-        0,
-        0,
-        0,
-        1,
-        2,
-        2,
-        3,
-        5,
-    ]
-    assert shrink_levels(matrix[-1:], (8, 8), (64, 64)).tolist() == [
-        2
-    ]  # at least two pixels stay
+    assert shrink_levels(matrix, (64, 64), (64, 64)).tolist() == [0, 0, 0, 1, 2, 2, 3, 5]
+    assert shrink_levels(matrix[-1:], (8, 8), (64, 64)).tolist() == [2]  # at least two pixels stay
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -117,34 +94,23 @@ def test_a_window_a_batch_and_an_image_alone_have_the_same_bits(seed: int) -> No
     image = noise(seed, 5, 4, 70, 70)
     matrix = matrices(seed, ellipse(70).repeat(5, 1, 1, 1), size_px)
     together = warp(image, matrix, size_px)
-    assert torch.equal(
-        warp(image, matrix, size_px, Window(11, 7, 52, 40)), together[:, :, 7:40, 11:52]
-    )
+    assert torch.equal(warp(image, matrix, size_px, Window(11, 7, 52, 40)), together[:, :, 7:40, 11:52])
     around = warp(image, matrix, size_px, canvas_window(size_px, 3))
     assert torch.equal(around[:, :, 3:-3, 3:-3], together)
     for i in range(5):
-        assert torch.equal(
-            warp(image[i : i + 1], matrix[i : i + 1], size_px), together[i : i + 1]
-        )
+        assert torch.equal(warp(image[i : i + 1], matrix[i : i + 1], size_px), together[i : i + 1])
 
 
 def test_gradcheck_in_image_and_matrix() -> None:
     image = noise(0, 2, 2, 7, 9).double().requires_grad_()
-    turned = torch.tensor(
-        [[[0.71, 0.313, 0.0537], [-0.217, 0.83, 0.1093]]], dtype=torch.float64
-    )
+    turned = torch.tensor([[[0.71, 0.313, 0.0537], [-0.217, 0.83, 0.1093]]], dtype=torch.float64)
     shrunk = turned * 1.9  # samples a halved image, whose odd width is padded
     matrix = torch.cat([turned, shrunk]).requires_grad_()
     assert shrink_levels(matrix, (7, 9), (5, 6)).tolist() == [0, 1]
-    assert torch.autograd.gradcheck(
-        lambda i, m: warp(i, m, (5, 6)), (image, matrix), eps=1e-7, atol=1e-5
-    )
+    assert torch.autograd.gradcheck(lambda i, m: warp(i, m, (5, 6)), (image, matrix), eps=1e-7, atol=1e-5)
 
 
 def test_misuse_is_told_in_one_sentence(unchecked: None) -> None:
     with pytest.raises(ShapeError) as caught:
         warp(noise(0, 2, 3, 8, 8), torch.zeros(1, 2, 3), (8, 8))
-    assert (
-        str(caught.value)
-        == "matrix: expected the shape (2, 2, 3) of the images' batch, got (1, 2, 3)"
-    )
+    assert str(caught.value) == "matrix: expected the shape (2, 2, 3) of the images' batch, got (1, 2, 3)"

@@ -14,16 +14,8 @@ from terse.compositing.window import Window, canvas_window, paste, windows_of_pa
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 10**6),
-    st.integers(8, 90),
-    st.integers(8, 90),
-    st.integers(4, 80),
-    st.integers(0, 4),
-)
-def test_a_warped_mask_lies_in_its_window(
-    seed: int, height: int, width: int, patch: int, margin: int
-) -> None:
+@given(st.integers(0, 10**6), st.integers(8, 90), st.integers(8, 90), st.integers(4, 80), st.integers(0, 4))
+def test_a_warped_mask_lies_in_its_window(seed: int, height: int, width: int, patch: int, margin: int) -> None:
     mask = ellipse(patch, 0.5, 0.9).roll(patch // 5, dims=3).repeat(3, 1, 1, 1)
     pose = PHOTO_POSES.random(3, torch.Generator().manual_seed(seed))
     matrix = PHOTO_POSES.matrix(pose, support_points(mask), (height, width))
@@ -56,22 +48,15 @@ def test_a_small_object_has_a_small_window() -> None:
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
 def test_a_broken_matrix_gets_the_whole_canvas(value: float) -> None:
     matrix = torch.full((1, 2, 3), value)
-    assert windows_of_pastes(ellipse(20), matrix, torch.tensor([0]), (30, 40), 2) == [
-        Window(-2, -2, 42, 32)
-    ]
+    assert windows_of_pastes(ellipse(20), matrix, torch.tensor([0]), (30, 40), 2) == [Window(-2, -2, 42, 32)]
 
 
 def test_paste_is_assignment_with_its_gradient() -> None:
     canvas = noise(0, 4, 2, 6, 7).double().requires_grad_()
-    parts = [
-        noise(1, 2, 2, 3, 2).double().requires_grad_(),
-        noise(2, 2, 2, 2, 7).double().requires_grad_(),
-    ]
+    parts = [noise(1, 2, 2, 3, 2).double().requires_grad_(), noise(2, 2, 2, 2, 7).double().requires_grad_()]
     windows = [Window(1, 2, 3, 5), Window(0, 4, 7, 6)]
     expected = canvas.detach().clone()
     expected[:2, :, 2:5, 1:3] = parts[0]
     expected[2:, :, 4:6, 0:7] = parts[1]
     assert torch.equal(paste(canvas, windows, parts), expected)
-    assert torch.autograd.gradcheck(
-        lambda c, *p: paste(c, windows, p), (canvas, *parts)
-    )
+    assert torch.autograd.gradcheck(lambda c, *p: paste(c, windows, p), (canvas, *parts))

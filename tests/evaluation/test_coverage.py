@@ -14,14 +14,7 @@ from terse.evaluation.coverage import collapse_alarms, coverage, feature_diversi
 from terse.types import Placements, Role
 
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
-PHOTOGRAPHS = AffinePoses(
-    (-90.0, 90.0),
-    (-1.0, 1.0),
-    (-0.2, 0.2),
-    (0.1, 1.2),
-    stretch=(0.8, 1.25),
-    min_visible=0.3,
-)
+PHOTOGRAPHS = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 
 
 def placed(pose: np.ndarray, *, foregrounds: int = 1000) -> Placements:
@@ -37,16 +30,9 @@ def random_pose(count: int, family: AffinePoses = DIGITS, seed: int = 1) -> np.n
 @pytest.mark.parametrize("family", [DIGITS, PHOTOGRAPHS])
 def test_random_poses_cover_like_random_poses(family: AffinePoses) -> None:
     seen = coverage(placed(random_pose(2000, family)), family)
-    assert (seen.images, seen.objects, seen.foregrounds, seen.backgrounds) == (
-        2000,
-        2000,
-        1000,
-        7,
-    )
+    assert (seen.images, seen.objects, seen.foregrounds, seen.backgrounds) == (2000, 2000, 1000, 7)
     assert seen.entropy == pytest.approx(1.0, abs=0.02)
-    assert all(
-        part.at_edge == pytest.approx(0.02, abs=0.02) for part in seen.components
-    )
+    assert all(part.at_edge == pytest.approx(0.02, abs=0.02) for part in seen.components)
     assert (seen.duplicates, seen.near_duplicates) == (0.0, 0.0)
     assert collapse_alarms(seen) == []
 
@@ -58,12 +44,7 @@ def test_a_small_random_sample_is_not_taken_for_a_narrow_one() -> None:
 def test_histogram_by_hand() -> None:
     pose = np.zeros((4, 6))
     pose[:, 4:] = 1.0
-    pose[:, 0] = [
-        -20,
-        -19.9,
-        0.1,
-        25,
-    ]  # bins of 2 degrees; what lies outside is counted at the end
+    pose[:, 0] = [-20, -19.9, 0.1, 25]  # bins of 2 degrees; what lies outside is counted at the end
     part = coverage(placed(pose), DIGITS).components[0]
     assert (part.name, part.low, part.high) == ("rotation_deg", -20.0, 20.0)
     assert part.counts == (2, *([0] * 8), 0, 1, *([0] * 8), 1)
@@ -100,9 +81,7 @@ def test_duplicates() -> None:
     twice = Placements.join([placements, placements])
     seen = coverage(twice, DIGITS)
     assert (seen.duplicates, seen.near_duplicates) == (0.5, 0.5)
-    assert collapse_alarms(seen) == [
-        "50% of the composites repeat an earlier one; add foregrounds or widen the poses"
-    ]
+    assert collapse_alarms(seen) == ["50% of the composites repeat an earlier one; add foregrounds or widen the poses"]
     elsewhere = replace(placements, background=placements.background + 1)
     moved = coverage(Placements.join([placements, elsewhere]), DIGITS)
     assert (moved.duplicates, moved.near_duplicates) == (0.0, 0.5)
@@ -127,41 +106,22 @@ def test_size_and_position() -> None:
     assert (seen.size.low, seen.size.high) == (pytest.approx(0.8), pytest.approx(1.2))
     assert (seen.size.counts[0], seen.size.counts[-1]) == (1, 1)
     assert seen.position is not None
-    assert (seen.position[0][0], seen.position[0][7], sum(map(sum, seen.position))) == (
-        1,
-        1,
-        2,
-    )
+    assert (seen.position[0][0], seen.position[0][7], sum(map(sum, seen.position))) == (1, 1, 2)
     stretched = coverage(placed(random_pose(10, PHOTOGRAPHS)), PHOTOGRAPHS)
     assert stretched.size is not None
-    assert (stretched.size.low, stretched.size.high) == (
-        pytest.approx(0.1),
-        pytest.approx(1.2),
-    )
+    assert (stretched.size.low, stretched.size.high) == (pytest.approx(0.1), pytest.approx(1.2))
 
 
 def test_nothing_is_covered_by_nothing() -> None:
     seen = coverage(placed(np.zeros((0, 6))), DIGITS)
-    assert (seen.images, seen.objects, seen.duplicates, seen.near_duplicates) == (
-        0,
-        0,
-        0.0,
-        0.0,
-    )
+    assert (seen.images, seen.objects, seen.duplicates, seen.near_duplicates) == (0, 0, 0.0, 0.0)
     assert collapse_alarms(seen) == []
 
 
 def test_json_is_plain() -> None:
     seen = coverage(placed(random_pose(40)), DIGITS).to_json()
     assert json.loads(json.dumps(seen)) == seen
-    assert set(seen["poses"]) == {
-        "rotation_deg",
-        "shift_x",
-        "shift_y",
-        "shear",
-        "scale_x",
-        "scale_y",
-    }
+    assert set(seen["poses"]) == {"rotation_deg", "shift_x", "shift_y", "shear", "scale_x", "scale_y"}
     assert sum(seen["poses"]["shear"]["counts"]) == 40
 
 
@@ -170,15 +130,10 @@ def test_json_is_plain() -> None:
 def test_the_order_of_composites_changes_nothing(seed: int) -> None:
     placements = placed(random_pose(60, seed=seed), foregrounds=5)
     order = np.random.default_rng(seed).permutation(60)
-    mixed, straight = (
-        coverage(placements.take(order), DIGITS),
-        coverage(placements, DIGITS),
-    )
+    mixed, straight = coverage(placements.take(order), DIGITS), coverage(placements, DIGITS)
     assert mixed.position == straight.position
     assert mixed.near_duplicates == straight.near_duplicates
-    assert [part.counts for part in mixed.components] == [
-        part.counts for part in straight.components
-    ]
+    assert [part.counts for part in mixed.components] == [part.counts for part in straight.components]
 
 
 def test_diversity_by_hand() -> None:

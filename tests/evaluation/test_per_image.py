@@ -10,9 +10,7 @@ from terse.targets.classification_target import ClassificationTarget
 from terse.types import Truth
 
 
-def drawn(
-    seed: int, *, images: int = 30, classes: int = 3
-) -> tuple[list[dict[str, torch.Tensor]], Truth]:
+def drawn(seed: int, *, images: int = 30, classes: int = 3) -> tuple[list[dict[str, torch.Tensor]], Truth]:
     """Objects, some ignored; detections near some of them, doubled at times, and false ones; equal scores occur."""
     draw = np.random.default_rng(seed)
     found, boxes, labels, index = [], [], [], []
@@ -25,17 +23,10 @@ def drawn(
         labels.append(of)
         index += [i] * count
         near = np.repeat(own, 2, axis=0) + draw.normal(0, 3, (2 * count, 4))
-        near[:, 2:] = np.maximum(
-            near[:, 2:], near[:, :2] + 1
-        )  # COCO leaves boxes of negative area out
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)  # COCO leaves boxes of negative area out
         far_corner = draw.uniform(0, 60, (3, 2))
-        far = np.concatenate(
-            [far_corner, far_corner + draw.uniform(8, 40, (3, 2))], axis=1
-        )
-        every, given = (
-            np.concatenate([near, far]),
-            np.concatenate([np.repeat(of, 2), draw.integers(0, classes, 3)]),
-        )
+        far = np.concatenate([far_corner, far_corner + draw.uniform(8, 40, (3, 2))], axis=1)
+        every, given = np.concatenate([near, far]), np.concatenate([np.repeat(of, 2), draw.integers(0, classes, 3)])
         keep = draw.random(len(every)) < 0.7
         scores = np.round(draw.random(int(keep.sum())), 2)
         found.append(
@@ -62,9 +53,7 @@ def drawn(
 def test_one_block_is_the_ap_of_coco(seed: int) -> None:
     found, truth = drawn(seed)
     whole = ap50_pseudo_values(found, truth, blocks=1)  # nothing is left without it
-    assert whole == [
-        pytest.approx(detection_scores(found, truth, ["a", "b", "c"])["ap50"], abs=1e-9)
-    ]
+    assert whole == [pytest.approx(detection_scores(found, truth, ["a", "b", "c"])["ap50"], abs=1e-9)]
 
 
 def test_a_pseudo_value_by_leaving_the_block_out() -> None:
@@ -73,9 +62,7 @@ def test_a_pseudo_value_by_leaving_the_block_out() -> None:
     assert len(values) == 4
     kept = [i for i in range(12) if i % 4 != 1]
     whole = detection_scores(found, truth, ["a", "b", "c"])["ap50"]
-    rest = detection_scores(
-        [found[i] for i in kept], truth.take(kept), ["a", "b", "c"]
-    )["ap50"]
+    rest = detection_scores([found[i] for i in kept], truth.take(kept), ["a", "b", "c"])["ap50"]
     assert values[1] == pytest.approx(4 * whole - 3 * rest, abs=1e-9)
     assert np.mean(values) == pytest.approx(whole, abs=0.05)
 
@@ -106,9 +93,7 @@ def test_correct_images_by_hand() -> None:
             return 4
 
         def fetch(self, indices: np.ndarray) -> tuple[torch.Tensor, Truth]:
-            return torch.zeros(len(indices), 1, 2, 2), Truth.of_images(
-                torch.tensor([1, 0, 1, 0])[indices]
-            )
+            return torch.zeros(len(indices), 1, 2, 2), Truth.of_images(torch.tensor([1, 0, 1, 0])[indices])
 
     target = ClassificationTarget(Always(), ("zero", "one"))
     assert correct_images(target, Four(), batch_size=3) == [1.0, 0.0, 1.0, 0.0]

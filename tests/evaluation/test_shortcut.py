@@ -10,37 +10,20 @@ from terse.evaluation.shortcut import Pasted, shortcut_auc, shortcut_audit
 STEPS = 60
 
 
-def textures(
-    count: int, channels: int, size: int, generator: torch.Generator
-) -> torch.Tensor:
+def textures(count: int, channels: int, size: int, generator: torch.Generator) -> torch.Tensor:
     coarse = torch.rand(count, channels, 8, 8, generator=generator)
-    smooth = functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(
-        0, 1
-    )
-    return (
-        0.2
-        + 0.6 * smooth
-        + 0.05 * torch.randn(count, channels, size, size, generator=generator)
-    )
+    smooth = functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1)
+    return 0.2 + 0.6 * smooth + 0.05 * torch.randn(count, channels, size, size, generator=generator)
 
 
 def discs(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     cy, cx = torch.rand(2, count, generator=generator) * (size - 40) + 20
     radius = torch.rand(count, generator=generator) * 8 + 10
-    return (y - cy[:, None, None]) ** 2 + (x - cx[:, None, None]) ** 2 < (radius**2)[
-        :, None, None
-    ]
+    return (y - cy[:, None, None]) ** 2 + (x - cx[:, None, None]) ** 2 < (radius**2)[:, None, None]
 
 
-def scene(
-    *,
-    halo: float,
-    decoys: bool = False,
-    count: int = 40,
-    channels: int = 3,
-    seed: int = 0,
-) -> Pasted:
+def scene(*, halo: float, decoys: bool = False, count: int = 40, channels: int = 3, seed: int = 0) -> Pasted:
     """Discs whose rim is darkened and whose inside is the image itself: without halo nothing is there to find."""
     size = 72
     generator = torch.Generator().manual_seed(seed)
@@ -49,9 +32,7 @@ def scene(
     patches = discs(count, size, generator) & ~masks if decoys else None
     for mask in (masks, patches):
         if mask is not None:
-            rim = mask & (
-                functional.max_pool2d((~mask)[:, None].float(), 3, 1, 1)[:, 0] > 0
-            )
+            rim = mask & (functional.max_pool2d((~mask)[:, None].float(), 3, 1, 1)[:, 0] > 0)
             images = torch.where(rim[:, None], images * (1 - halo), images)
     return Pasted(images.clamp(0, 1), masks, patches)
 
@@ -65,16 +46,12 @@ def test_a_perfect_paste_is_not_found() -> None:
 
 
 def test_decoys_with_the_same_halo_hide_it() -> None:
-    assert shortcut_auc(scene(halo=0.8, decoys=True), steps=STEPS) == pytest.approx(
-        0.5, abs=0.12
-    )
+    assert shortcut_auc(scene(halo=0.8, decoys=True), steps=STEPS) == pytest.approx(0.5, abs=0.12)
 
 
 def test_the_audit_warns_of_the_one_that_is_too_easy() -> None:
     audit = shortcut_audit(
-        {"none": scene(halo=0.8, channels=1), "alpha": scene(halo=0.0, channels=1)},
-        steps=STEPS,
-        threshold=0.8,
+        {"none": scene(halo=0.8, channels=1), "alpha": scene(halo=0.0, channels=1)}, steps=STEPS, threshold=0.8
     )
     assert audit.auc["none"] > 0.95
     assert audit.auc["alpha"] < 0.65
@@ -85,11 +62,7 @@ def test_the_audit_warns_of_the_one_that_is_too_easy() -> None:
             "add artefact patches or mix the blends"
         ),
     )
-    assert audit.to_json() == {
-        "auc": audit.auc,
-        "threshold": 0.8,
-        "warnings": list(audit.warnings),
-    }
+    assert audit.to_json() == {"auc": audit.auc, "threshold": 0.8, "warnings": list(audit.warnings)}
 
 
 def test_the_seed_gives_the_number_again_and_nothing_outside_changes() -> None:
@@ -106,9 +79,7 @@ def test_a_group_is_on_one_side_only() -> None:
     """Each cut-out has a tint of its own; a probe that has met it knows it again, one that has not does not."""
     pasted = scene(halo=0.0)
     generator = torch.Generator().manual_seed(9)
-    pattern = torch.randn(4, 3, 72, 72, generator=generator).repeat_interleave(
-        10, dim=0
-    )
+    pattern = torch.randn(4, 3, 72, 72, generator=generator).repeat_interleave(10, dim=0)
     tint = torch.where(pasted.masks[:, None], 0.1 * pattern, torch.zeros(()))
     images = (pasted.images + tint).clamp(0, 1)
     groups = torch.arange(4).repeat_interleave(10)
@@ -123,9 +94,7 @@ def test_a_group_is_on_one_side_only() -> None:
 def test_what_does_not_fit() -> None:
     pasted = scene(halo=0.0, count=6)
     cases = {
-        "masks: expected the shape (6, 72, 72), got (5, 72, 72)": Pasted(
-            pasted.images, pasted.masks[:5]
-        ),
+        "masks: expected the shape (6, 72, 72), got (5, 72, 72)": Pasted(pasted.images, pasted.masks[:5]),
         "decoys: expected the shape (6, 72, 72), got (6, 72, 71)": Pasted(
             pasted.images, pasted.masks, pasted.masks[..., :71]
         ),
@@ -146,6 +115,4 @@ def test_masks_without_a_pixel() -> None:
     pasted = scene(halo=0.0, count=6)
     with pytest.raises(DataError) as caught:
         shortcut_auc(Pasted(pasted.images, torch.zeros_like(pasted.masks)))
-    assert str(caught.value) == (
-        "masks: expected some pixels on both sides of the split, got none; give more images"
-    )
+    assert str(caught.value) == ("masks: expected some pixels on both sides of the split, got none; give more images")

@@ -12,9 +12,7 @@ from terse.export.outlines import one_outline, outlines
 from terse.export.runs import run_lengths, runs_of_box, runs_of_region
 
 # pycocotools speaks to numpy 2 in the words of numpy 1.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def some_mask(seed: int, height: int, width: int, kind: str) -> np.ndarray:
@@ -25,28 +23,14 @@ def some_mask(seed: int, height: int, width: int, kind: str) -> np.ndarray:
     if kind == "blobs":
         return (cv2.GaussianBlur(noise, (0, 0), 2) > 0.5).astype(np.uint8) * 255
     ring = np.zeros((height, width), np.uint8)
-    cv2.ellipse(
-        ring,
-        (width // 2, height // 2),
-        (width // 3 + 1, height // 3 + 1),
-        30,
-        0,
-        360,
-        255,
-        -1,
-    )
+    cv2.ellipse(ring, (width // 2, height // 2), (width // 3 + 1, height // 3 + 1), 30, 0, 360, 255, -1)
     cv2.circle(ring, (width // 2, height // 2), min(width, height) // 6, 0, -1)
     return ring
 
 
 def region_of(mask: np.ndarray) -> Drawn:
     x, y, width, height = cv2.boundingRect(mask)
-    return Drawn(
-        x,
-        y,
-        np.ascontiguousarray(mask[y : y + height, x : x + width]),
-        int((mask > 0).sum()),
-    )
+    return Drawn(x, y, np.ascontiguousarray(mask[y : y + height, x : x + width]), int((mask > 0).sum()))
 
 
 @settings(max_examples=150, deadline=None)
@@ -60,21 +44,13 @@ def test_masks_come_back_exactly(seed: int, height: int, width: int, kind: str) 
     mask = some_mask(seed, height, width, kind)
     region = region_of(mask)
     runs = runs_of_region(region, (width, height))
-    assert (
-        runs["counts"] == coco.encode(np.asfortranarray(mask // 255))["counts"].decode()
-    )
+    assert runs["counts"] == coco.encode(np.asfortranarray(mask // 255))["counts"].decode()
     rings = outlines(region)
     if not mask.any():
         assert rings == []
         return
     for parts in (rings, [one_outline(rings)]):
-        again = coco.merge(
-            coco.frPyObjects(
-                [ring.reshape(-1).astype(float).tolist() for ring in parts],
-                height,
-                width,
-            )
-        )
+        again = coco.merge(coco.frPyObjects([ring.reshape(-1).astype(float).tolist() for ring in parts], height, width))
         assert (coco.decode(again) == mask // 255).all()
 
 

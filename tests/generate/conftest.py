@@ -16,9 +16,7 @@ def picture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
     return np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
 
 
-def coco_of(
-    folder: Path, images: int, size_px: tuple[int, int], per_image: int, seed: int
-) -> Path:
+def coco_of(folder: Path, images: int, size_px: tuple[int, int], per_image: int, seed: int) -> Path:
     """Images with round and square things on them, annotated with run lengths and polygons."""
     random = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
@@ -29,29 +27,14 @@ def coco_of(
         pixels = picture(random, width, height)
         for k in range(per_image):
             side = int(random.integers(height // 4, height // 2))
-            x, y = (
-                int(random.integers(0, width - side)),
-                int(random.integers(0, height - side)),
-            )
+            x, y = int(random.integers(0, width - side)), int(random.integers(0, height - side))
             colour = random.integers(0, 256, 3).tolist()
             if k % 2:
-                points = np.array(
-                    [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
-                )
+                points = np.array([[x, y], [x + side, y], [x + side, y + side], [x, y + side]])
             else:
-                points = cv2.ellipse2Poly(
-                    (x + side // 2, y + side // 2),
-                    (side // 2, side // 2),
-                    0,
-                    0,
-                    360,
-                    15,
-                )
+                points = cv2.ellipse2Poly((x + side // 2, y + side // 2), (side // 2, side // 2), 0, 0, 360, 15)
             cv2.fillPoly(pixels, [points.astype(np.int32)], colour)
-            (left, top), (right, bottom) = (
-                points.min(axis=0).tolist(),
-                points.max(axis=0).tolist(),
-            )
+            (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -63,20 +46,8 @@ def coco_of(
                     "segmentation": [points.reshape(-1).tolist()],
                 }
             )
-        cv2.imwrite(
-            str(folder / "images" / f"{i:03d}.jpg"),
-            pixels,
-            [cv2.IMWRITE_JPEG_QUALITY, 95],
-        )
-        listed.append(
-            {
-                "id": i,
-                "file_name": f"{i:03d}.jpg",
-                "width": width,
-                "height": height,
-                "license": 1 + i % 2,
-            }
-        )
+        cv2.imwrite(str(folder / "images" / f"{i:03d}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        listed.append({"id": i, "file_name": f"{i:03d}.jpg", "width": width, "height": height, "license": 1 + i % 2})
     data = {
         "images": listed,
         "annotations": annotations,
@@ -107,29 +78,16 @@ def plain(world: Path) -> Recipe:
 def labelled(world: Path) -> Recipe:
     """Backgrounds that hold objects of the same classes."""
     back = world / "back"
-    return recipe_of(
-        world,
-        f"backgrounds.coco={back / 'set.json'}",
-        f"backgrounds.images={back / 'images'}",
-    )
+    return recipe_of(world, f"backgrounds.coco={back / 'set.json'}", f"backgrounds.images={back / 'images'}")
 
 
 def recipe_of(world: Path, *overrides: str) -> Recipe:
     fore = world / "fore"
     return load_recipe(
-        "paste",
-        [
-            f"foregrounds.coco={fore / 'set.json'}",
-            f"foregrounds.images={fore / 'images'}",
-            *overrides,
-        ],
+        "paste", [f"foregrounds.coco={fore / 'set.json'}", f"foregrounds.images={fore / 'images'}", *overrides]
     )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Everything in a folder by relative path."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

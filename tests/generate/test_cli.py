@@ -32,23 +32,10 @@ def folders(world: Path) -> list[str]:
     ]
 
 
-def test_one_command_on_two_folders(
-    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_command_on_two_folders(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "set"
     code, printed, err = run(
-        capsys,
-        "generate",
-        *folders,
-        "--count",
-        "5",
-        "--format",
-        "coco",
-        "--out",
-        str(out),
-        "--workers",
-        "0",
-        "--json",
+        capsys, "generate", *folders, "--count", "5", "--format", "coco", "--out", str(out), "--workers", "0", "--json"
     )
     assert (code, err) == (0, "")
     result = json.loads(printed)
@@ -67,53 +54,19 @@ def test_placements_are_drawn_again_edited_and_larger(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = tmp_path / "first"
-    arguments = (
-        "--count",
-        "4",
-        "--out",
-        str(first),
-        "--workers",
-        "0",
-        "--image",
-        "png",
-    )
+    arguments = ("--count", "4", "--out", str(first), "--workers", "0", "--image", "png")
     assert run(capsys, "generate", *folders, *arguments)[0] == 0
     again = tmp_path / "again"
-    assert (
-        run(
-            capsys,
-            "render",
-            str(first / "placements.parquet"),
-            "--out",
-            str(again),
-            "--workers",
-            "0",
-        )[0]
-        == 0
-    )
+    assert run(capsys, "render", str(first / "placements.parquet"), "--out", str(again), "--workers", "0")[0] == 0
     for name in ("annotations.json", "SHA256SUMS"):
         assert files_of(again)[name] == files_of(first)[name]
 
     twice = tmp_path / "twice"
     options = ("--side", "240", "--format", "yolo", "--masks", "box", "--workers", "0")
-    assert (
-        run(
-            capsys,
-            "render",
-            str(first / "placements.parquet"),
-            "--out",
-            str(twice),
-            *options,
-        )[0]
-        == 0
-    )
+    assert run(capsys, "render", str(first / "placements.parquet"), "--out", str(twice), *options)[0] == 0
     assert cv2.imread(str(twice / "images" / "00000000.png")).shape == (240, 320, 3)
-    small = json.loads((first / "annotations.json").read_text("utf-8"))["annotations"][
-        0
-    ]["bbox"]
-    _, x, y, width, height = map(
-        float, (twice / "labels" / "00000000.txt").read_text().split()
-    )
+    small = json.loads((first / "annotations.json").read_text("utf-8"))["annotations"][0]["bbox"]
+    _, x, y, width, height = map(float, (twice / "labels" / "00000000.txt").read_text().split())
     large = [(x - width / 2) * 320, (y - height / 2) * 240, width * 320, height * 240]
     assert all(abs(b - 2 * a) <= 4 for a, b in zip(small, large, strict=True))
 
@@ -125,40 +78,20 @@ def test_placements_are_drawn_again_edited_and_larger(
     pq.write_table(frame, first / "edited.parquet")
     edited = tmp_path / "edited"
     code, printed, _ = run(
-        capsys,
-        "render",
-        str(first / "edited.parquet"),
-        "--out",
-        str(edited),
-        "--workers",
-        "0",
-        "--json",
+        capsys, "render", str(first / "edited.parquet"), "--out", str(edited), "--workers", "0", "--json"
     )
     assert (code, json.loads(printed)["images"]) == (0, 3)
     images = json.loads((edited / "annotations.json").read_text("utf-8"))["images"]
-    assert [(image["id"], image["blend"]) for image in images] == [
-        (0, "poisson"),
-        (1, "poisson"),
-        (3, "poisson"),
-    ]
+    assert [(image["id"], image["blend"]) for image in images] == [(0, "poisson"), (1, "poisson"), (3, "poisson")]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--count", "0"), "count: expected an integer >= 1, got 0"),
-        (
-            ("--objects", "three"),
-            "--objects: expected a number or LOW..HIGH, got 'three'; for example 1..3",
-        ),
-        (
-            ("--objects", "3..1"),
-            "objects: expected the smaller number first, got 3..1; turn them round",
-        ),
-        (
-            ("--quota", "ball"),
-            "--quota: expected NAME=COUNT, got 'ball'; for example --quota dog=500",
-        ),
+        (("--objects", "three"), "--objects: expected a number or LOW..HIGH, got 'three'; for example 1..3"),
+        (("--objects", "3..1"), "objects: expected the smaller number first, got 3..1; turn them round"),
+        (("--quota", "ball"), "--quota: expected NAME=COUNT, got 'ball'; for example --quota dog=500"),
         (
             ("--quota", "bell=1"),
             "quota: expected a class of the foregrounds, got 'bell'; did you mean 'ball'?",
@@ -178,65 +111,24 @@ def test_placements_are_drawn_again_edited_and_larger(
     ],
 )
 def test_mistakes_are_sentences(
-    options: tuple[str, ...],
-    message: str,
-    folders: list[str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...], message: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count = () if "--count" in options else ("--count", "3")
-    code, out, err = run(
-        capsys,
-        "generate",
-        *folders,
-        *count,
-        *options,
-        "--out",
-        str(tmp_path / "o"),
-        "--workers",
-        "0",
-    )
+    code, out, err = run(capsys, "generate", *folders, *count, *options, "--out", str(tmp_path / "o"), "--workers", "0")
     assert (code, out) == (2, "")
     assert err.removeprefix("terse: ").strip().removeprefix("recipe: ") == message
     assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
 
 
-def test_no_foregrounds_is_a_sentence(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _, err = run(
-        capsys,
-        "generate",
-        "paste",
-        "--count",
-        "3",
-        "--out",
-        str(tmp_path / "o"),
-        "--workers",
-        "0",
-    )
+def test_no_foregrounds_is_a_sentence(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "generate", "paste", "--count", "3", "--out", str(tmp_path / "o"), "--workers", "0")
     assert code == 2
-    assert (
-        err
-        == "terse: foregrounds: expected a source, got nothing; for example foregrounds.images=FOLDER\n"
-    )
+    assert err == "terse: foregrounds: expected a source, got nothing; for example foregrounds.images=FOLDER\n"
 
 
-def test_a_summary_for_people(
-    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_summary_for_people(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "set"
-    code, printed, _ = run(
-        capsys,
-        "generate",
-        *folders,
-        "--count",
-        "4",
-        "--out",
-        str(out),
-        "--workers",
-        "0",
-    )
+    code, printed, _ = run(capsys, "generate", *folders, "--count", "4", "--out", str(out), "--workers", "0")
     assert code == 0
     first, second = printed.splitlines()
     assert first.startswith("4 images, 4 objects in ")

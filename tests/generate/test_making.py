@@ -20,9 +20,7 @@ from terse.types import Placements
 
 from .conftest import files_of, recipe_of
 
-SMALL = GenerateSettings(
-    count=20, shard_images=6, objects=(0, 3), max_overlap=0.4, blends=("alpha", "box")
-)
+SMALL = GenerateSettings(count=20, shard_images=6, objects=(0, 3), max_overlap=0.4, blends=("alpha", "box"))
 
 
 def annotations(out: Path) -> dict:
@@ -30,13 +28,9 @@ def annotations(out: Path) -> dict:
 
 
 @pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "webdataset"])
-def test_the_set_is_the_same_for_any_number_of_workers(
-    kind: str, labelled: Recipe, tmp_path: Path
-) -> None:
+def test_the_set_is_the_same_for_any_number_of_workers(kind: str, labelled: Recipe, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"format": kind})
-    results = [
-        generate(labelled, settings, tmp_path / str(n), workers=n) for n in (0, 1, 2, 4)
-    ]
+    results = [generate(labelled, settings, tmp_path / str(n), workers=n) for n in (0, 1, 2, 4)]
     files = [files_of(tmp_path / str(n)) for n in (0, 1, 2, 4)]
     assert all(other == files[0] for other in files[1:])
     assert not any(name.startswith(".parts") for name in files[0])
@@ -46,22 +40,15 @@ def test_the_set_is_the_same_for_any_number_of_workers(
 
 def test_another_seed_is_another_set(plain: Recipe, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
-        generate(
-            plain, SMALL.model_copy(update={"seed": seed}), tmp_path / name, workers=0
-        )
-    assert (
-        files_of(tmp_path / "a")["annotations.json"]
-        != files_of(tmp_path / "b")["annotations.json"]
-    )
+        generate(plain, SMALL.model_copy(update={"seed": seed}), tmp_path / name, workers=0)
+    assert files_of(tmp_path / "a")["annotations.json"] != files_of(tmp_path / "b")["annotations.json"]
 
 
 class _Interrupted(Exception):
     pass
 
 
-def test_an_interrupted_set_resumes_to_the_same_bytes(
-    plain: Recipe, tmp_path: Path
-) -> None:
+def test_an_interrupted_set_resumes_to_the_same_bytes(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, SMALL, tmp_path / "whole", workers=0)
 
     def stop(done: int, wanted: int) -> None:
@@ -72,14 +59,7 @@ def test_an_interrupted_set_resumes_to_the_same_bytes(
         generate(plain, SMALL, tmp_path / "cut", workers=0, progress=stop)
     assert not (tmp_path / "cut" / "annotations.json").exists()
     made: list[int] = []
-    generate(
-        plain,
-        SMALL,
-        tmp_path / "cut",
-        workers=0,
-        resume=True,
-        progress=lambda done, _: made.append(done),
-    )
+    generate(plain, SMALL, tmp_path / "cut", workers=0, resume=True, progress=lambda done, _: made.append(done))
     assert made == [18, 20]  # two shards of four were whole already
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
@@ -89,25 +69,13 @@ def test_resuming_a_whole_set_does_nothing(plain: Recipe, tmp_path: Path) -> Non
     before = files_of(tmp_path / "out")
     again = generate(plain, SMALL, tmp_path / "out", workers=0, resume=True)
     assert files_of(tmp_path / "out") == before
-    assert {**first, "seconds": 0, "images_per_second": 0} == {
-        **again,
-        "seconds": 0,
-        "images_per_second": 0,
-    }
+    assert {**first, "seconds": 0, "images_per_second": 0} == {**again, "seconds": 0, "images_per_second": 0}
 
 
-def test_resuming_with_another_request_is_refused(
-    plain: Recipe, tmp_path: Path
-) -> None:
+def test_resuming_with_another_request_is_refused(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, SMALL, tmp_path / "out", workers=0)
     with pytest.raises(RunError) as error:
-        generate(
-            plain,
-            SMALL.model_copy(update={"seed": 3}),
-            tmp_path / "out",
-            workers=0,
-            resume=True,
-        )
+        generate(plain, SMALL.model_copy(update={"seed": 3}), tmp_path / "out", workers=0, resume=True)
     assert str(error.value) == (
         f"--resume: expected the request that {tmp_path / 'out'} was begun with, got another settings.seed: "
         "3 in the place of 0; give the same, or another --out"
@@ -130,13 +98,7 @@ def _dies_always() -> Trained:
 
 def test_a_killed_workers_shard_is_made_again(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, SMALL, tmp_path / "whole", workers=0, trained=Trained)
-    generate(
-        plain,
-        SMALL,
-        tmp_path / "killed",
-        workers=2,
-        trained=partial(_dies_once, tmp_path),
-    )
+    generate(plain, SMALL, tmp_path / "killed", workers=2, trained=partial(_dies_once, tmp_path))
     assert (tmp_path / "died").exists()
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
@@ -160,13 +122,9 @@ def test_labels_are_what_the_pixels_show(tmp_path: Path) -> None:
     recipe = recipe_of_folders(tmp_path)
     settings = GenerateSettings(count=30, image="png", objects=(1, 1), blends=("none",))
     generate(recipe, settings, tmp_path / "out", workers=0)
-    notes = read_coco(
-        tmp_path / "out" / "annotations.json", tmp_path / "out" / "images"
-    )
+    notes = read_coco(tmp_path / "out" / "annotations.json", tmp_path / "out" / "images")
     for image in range(len(notes)):
-        pixels = cv2.imread(
-            str(tmp_path / "out" / "images" / notes.paths[image]), cv2.IMREAD_GRAYSCALE
-        )
+        pixels = cv2.imread(str(tmp_path / "out" / "images" / notes.paths[image]), cv2.IMREAD_GRAYSCALE)
         x, y, width, height = cv2.boundingRect((pixels >= 128).astype(np.uint8))
         (row,) = notes.objects_of(image)
         assert notes.boxes_px[row].tolist() == [x, y, x + width, y + height]
@@ -178,19 +136,12 @@ def recipe_of_folders(root: Path, *overrides: str) -> Recipe:
     from terse.recipe import load_recipe
 
     return load_recipe(
-        "paste",
-        [
-            f"foregrounds.cutouts={root / 'cuts'}",
-            f"backgrounds.images={root / 'back'}",
-            *overrides,
-        ],
+        "paste", [f"foregrounds.cutouts={root / 'cuts'}", f"backgrounds.images={root / 'back'}", *overrides]
     )
 
 
 def test_quotas_are_exact(plain: Recipe, tmp_path: Path) -> None:
-    settings = GenerateSettings(
-        count=24, objects=(1, 3), quota={"Kästchen": 7}, max_overlap=1, min_visible=0
-    )
+    settings = GenerateSettings(count=24, objects=(1, 3), quota={"Kästchen": 7}, max_overlap=1, min_visible=0)
     result = generate(plain, settings, tmp_path / "out", workers=0)
     table = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     assert sum(row["class"] == "Kästchen" for row in table) == 7
@@ -198,16 +149,12 @@ def test_quotas_are_exact(plain: Recipe, tmp_path: Path) -> None:
     both = settings.model_copy(update={"quota": {"Kästchen": 20, "ball": 15}})
     generate(plain, both, tmp_path / "both", workers=0)
     table = pq.read_table(tmp_path / "both" / "placements.parquet").to_pylist()
-    assert [
-        sum(row["class"] == name for row in table) for name in ("Kästchen", "ball")
-    ] == [20, 15]
+    assert [sum(row["class"] == name for row in table) for name in ("Kästchen", "ball")] == [20, 15]
 
 
 def test_quotas_that_cannot_be_met_are_refused(plain: Recipe, tmp_path: Path) -> None:
     cases = {
-        "quota: expected a class of the foregrounds, got 'bal'; did you mean 'ball'?": {
-            "bal": 1
-        },
+        "quota: expected a class of the foregrounds, got 'bal'; did you mean 'ball'?": {"bal": 1},
         "quota: expected at most 10 objects together, which 10 images hold, got 11; raise --count or --objects": {
             "ball": 11
         },
@@ -216,51 +163,28 @@ def test_quotas_that_cannot_be_met_are_refused(plain: Recipe, tmp_path: Path) ->
     }
     for message, quota in cases.items():
         with pytest.raises(DataError) as error:
-            generate(
-                plain,
-                GenerateSettings(count=10, quota=quota),
-                tmp_path / "out",
-                workers=0,
-            )
+            generate(plain, GenerateSettings(count=10, quota=quota), tmp_path / "out", workers=0)
         assert str(error.value) == message
         assert not any((tmp_path / "out").iterdir())
 
 
 def test_overlap_and_truncation_limits_hold(labelled: Recipe, tmp_path: Path) -> None:
-    settings = GenerateSettings(
-        count=30, objects=(2, 4), max_overlap=0.2, max_truncation=0.1, min_visible=0
-    )
+    settings = GenerateSettings(count=30, objects=(2, 4), max_overlap=0.2, max_truncation=0.1, min_visible=0)
     generate(labelled, settings, tmp_path / "out", workers=0)
-    own = [
-        item
-        for item in annotations(tmp_path / "out")["annotations"]
-        if not item["pasted"]
-    ]
-    pasted = [
-        item for item in annotations(tmp_path / "out")["annotations"] if item["pasted"]
-    ]
+    own = [item for item in annotations(tmp_path / "out")["annotations"] if not item["pasted"]]
+    pasted = [item for item in annotations(tmp_path / "out")["annotations"] if item["pasted"]]
     assert own
     assert len(pasted) >= 60
     assert min(item["visible_fraction"] for item in own) >= 0.8
     assert min(item["visible_fraction"] for item in pasted) >= 0.9 * 0.8
     free = settings.model_copy(update={"max_overlap": 1.0, "max_truncation": 1.0})
     generate(labelled, free, tmp_path / "free", workers=0)
-    assert (
-        min(
-            item["visible_fraction"]
-            for item in annotations(tmp_path / "free")["annotations"]
-        )
-        < 0.7
-    )
+    assert min(item["visible_fraction"] for item in annotations(tmp_path / "free")["annotations"]) < 0.7
 
 
 def test_limits_that_nothing_meets_stop(labelled: Recipe, tmp_path: Path) -> None:
-    recipe = labelled.model_copy(
-        update={"poses": labelled.poses.model_copy(update={"scale": (1.2, 1.2)})}
-    )
-    settings = GenerateSettings(
-        count=40, objects=(3, 3), max_overlap=0.01, max_truncation=0.01
-    )
+    recipe = labelled.model_copy(update={"poses": labelled.poses.model_copy(update={"scale": (1.2, 1.2)})})
+    settings = GenerateSettings(count=40, objects=(3, 3), max_overlap=0.01, max_truncation=0.01)
     with pytest.raises(DataError) as error:
         generate(recipe, settings, tmp_path / "out", workers=0)
     assert str(error.value) == (
@@ -286,18 +210,11 @@ def test_a_hardness_window_keeps_what_falls_in(plain: Recipe, tmp_path: Path) ->
     assert result["images"] == 40
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     assert all(abs(row["rotation_deg"]) >= 15 for row in rows)
-    assert all(
-        row["hardness"] == pytest.approx(abs(row["rotation_deg"]) / 30) for row in rows
-    )
-    assert all(
-        0.5 <= image["hardness"] <= 1
-        for image in annotations(tmp_path / "out")["images"]
-    )
+    assert all(row["hardness"] == pytest.approx(abs(row["rotation_deg"]) / 30) for row in rows)
+    assert all(0.5 <= image["hardness"] <= 1 for image in annotations(tmp_path / "out")["images"])
 
 
-def test_a_window_that_nothing_falls_in_stops_with_what_it_saw(
-    plain: Recipe, tmp_path: Path
-) -> None:
+def test_a_window_that_nothing_falls_in_stops_with_what_it_saw(plain: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(count=500, hardness=(1.0, 1.0))
     for workers in (0, 2):
         with pytest.raises(DataError) as error:
@@ -307,10 +224,7 @@ def test_a_window_that_nothing_falls_in_stops_with_what_it_saw(
             "--hardness: expected composites inside the window, got no composite with a hardness of 1 to 1 in 50 tries"
         )
         words = rest.replace(",", "").split()
-        least, most = (
-            float(words[words.index("to") - 1]),
-            float(words[words.index("to") + 1]),
-        )
+        least, most = float(words[words.index("to") - 1]), float(words[words.index("to") + 1])
         assert 0 <= least < 0.05
         assert 0.95 < most <= 1
 
@@ -320,9 +234,7 @@ def test_a_rare_window_gives_what_was_found(plain: Recipe, tmp_path: Path) -> No
     result = generate(plain, settings, tmp_path / "out", workers=0, trained=_judge)
     assert 0 < result["images"] < 40
     missing = 40 - result["images"]
-    assert result["skipped"] == [
-        f"{missing} of 40 images: no composite with a hardness of 0.98 to 1 in 20 tries"
-    ]
+    assert result["skipped"] == [f"{missing} of 40 images: no composite with a hardness of 0.98 to 1 in 20 tries"]
     assert (
         len(annotations(tmp_path / "out")["images"])
         == result["images"]
@@ -332,12 +244,7 @@ def test_a_rare_window_gives_what_was_found(plain: Recipe, tmp_path: Path) -> No
 
 def test_hardness_needs_a_run(plain: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
-        generate(
-            plain,
-            GenerateSettings(count=1, hardness=(0.5, 1)),
-            tmp_path / "out",
-            workers=0,
-        )
+        generate(plain, GenerateSettings(count=1, hardness=(0.5, 1)), tmp_path / "out", workers=0)
     assert str(error.value) == (
         "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
     )
@@ -349,13 +256,7 @@ def _poses(foreground: np.ndarray, background: np.ndarray, seed: int) -> np.ndar
 
 
 def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
-    generate(
-        plain,
-        GenerateSettings(count=100),
-        tmp_path / "out",
-        workers=0,
-        trained=partial(Trained, _poses),
-    )
+    generate(plain, GenerateSettings(count=100), tmp_path / "out", workers=0, trained=partial(Trained, _poses))
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     from terse.generate.making import material_of
 
@@ -366,38 +267,21 @@ def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
 
 def test_distractors_hide_but_have_no_label(plain: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(
-        count=20,
-        objects=(1, 1),
-        distractors=(2, 2),
-        distractor_classes=("Kästchen",),
-        max_overlap=0.9,
-        min_visible=0,
+        count=20, objects=(1, 1), distractors=(2, 2), distractor_classes=("Kästchen",), max_overlap=0.9, min_visible=0
     )
     result = generate(plain, settings, tmp_path / "out", workers=0)
     assert set(result["per_class"]) == {"ball"}
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     assert sum(row["role"] == "distractor" for row in rows) == 40
-    assert (
-        min(
-            item["visible_fraction"]
-            for item in annotations(tmp_path / "out")["annotations"]
-        )
-        < 0.9
-    )
+    assert min(item["visible_fraction"] for item in annotations(tmp_path / "out")["annotations"]) < 0.9
 
 
 def test_one_scene_in_all_blends_has_one_truth(plain: Recipe, tmp_path: Path) -> None:
     blends = ("alpha", "gaussian", "box", "motion", "none", "poisson")
-    settings = GenerateSettings(
-        count=15, blends=blends, all_blends=True, objects=(2, 2)
-    )
+    settings = GenerateSettings(count=15, blends=blends, all_blends=True, objects=(2, 2))
     generate(plain, settings, tmp_path / "out", workers=0)
     data = annotations(tmp_path / "out")
-    assert [image["blend"] for image in data["images"]] == [
-        *blends,
-        *blends,
-        *blends[:3],
-    ]
+    assert [image["blend"] for image in data["images"]] == [*blends, *blends, *blends[:3]]
     by_image = {}
     for item in data["annotations"]:
         known = {key: item[key] for key in ("bbox", "segmentation", "visible_fraction")}
@@ -408,20 +292,11 @@ def test_one_scene_in_all_blends_has_one_truth(plain: Recipe, tmp_path: Path) ->
 
 def test_a_size_of_their_own(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, GenerateSettings(count=3, side_px=60), tmp_path / "out", workers=0)
-    assert {
-        (image["width"], image["height"])
-        for image in annotations(tmp_path / "out")["images"]
-    } == {(80, 60)}
-    assert cv2.imread(str(tmp_path / "out" / "images" / "00000000.jpg")).shape == (
-        60,
-        80,
-        3,
-    )
+    assert {(image["width"], image["height"]) for image in annotations(tmp_path / "out")["images"]} == {(80, 60)}
+    assert cv2.imread(str(tmp_path / "out" / "images" / "00000000.jpg")).shape == (60, 80, 3)
 
 
-def test_the_manifest_says_what_it_was_made_from(
-    labelled: Recipe, tmp_path: Path
-) -> None:
+def test_the_manifest_says_what_it_was_made_from(labelled: Recipe, tmp_path: Path) -> None:
     generate(labelled, SMALL, tmp_path / "out", workers=0)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     assert manifest["sources"]["backgrounds"]["licences"] == {"CC BY 4.0": 3, "CC0": 2}
@@ -429,19 +304,12 @@ def test_the_manifest_says_what_it_was_made_from(
     assert manifest["made_by"]["terse-synth"]
     import hashlib
 
-    digest = hashlib.sha256(
-        (tmp_path / "out" / "annotations.json").read_bytes()
-    ).hexdigest()
+    digest = hashlib.sha256((tmp_path / "out" / "annotations.json").read_bytes()).hexdigest()
     assert manifest["sha256"]["annotations.json"] == digest
     for line in (tmp_path / "out" / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
-        assert (
-            hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
-        )
-    licences = {
-        row["background_licence"]
-        for row in pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
-    }
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
+    licences = {row["background_licence"] for row in pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()}
     assert licences == {"CC BY 4.0", "CC0"}
 
 
@@ -518,15 +386,8 @@ def test_a_source_gone_under_way_is_named(world: Path, tmp_path: Path) -> None:
     render(tmp_path / "out" / "placements.parquet", tmp_path / "restored", workers=0)
 
 
-def test_a_backgrounds_own_objects_do_not_hide_each_other(
-    world: Path, labelled: Recipe, tmp_path: Path
-) -> None:
-    generate(
-        labelled,
-        GenerateSettings(count=10, objects=(0, 0), image="png"),
-        tmp_path / "out",
-        workers=0,
-    )
+def test_a_backgrounds_own_objects_do_not_hide_each_other(world: Path, labelled: Recipe, tmp_path: Path) -> None:
+    generate(labelled, GenerateSettings(count=10, objects=(0, 0), image="png"), tmp_path / "out", workers=0)
     data = annotations(tmp_path / "out")
     assert len(data["annotations"]) == 20
     assert {item["visible_fraction"] for item in data["annotations"]} == {1.0}

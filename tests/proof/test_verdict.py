@@ -14,10 +14,7 @@ from terse.proof.verdict import Verdict, judge, power, seeds_needed
 
 
 def runs(*gains: float) -> dict[str, dict[int, float]]:
-    return {
-        "none": dict.fromkeys(range(len(gains)), 0.5),
-        "learned": {i: 0.5 + g for i, g in enumerate(gains)},
-    }
+    return {"none": dict.fromkeys(range(len(gains)), 0.5), "learned": {i: 0.5 + g for i, g in enumerate(gains)}}
 
 
 def test_go() -> None:
@@ -66,15 +63,9 @@ def test_noise_is_undecided_and_says_how_many_more() -> None:
 @pytest.mark.parametrize("gain", [0.9, -0.9, 0.0])
 def test_one_seed_gives_no_verdict_whatever_it_says(gain: float) -> None:
     verdict = judge(
-        runs(gain),
-        units={"none": {0: [0.0, 1.0] * 50}, "learned": {0: [gain, 1.0 + gain] * 50}},
-        metric="ap50",
+        runs(gain), units={"none": {0: [0.0, 1.0] * 50}, "learned": {0: [gain, 1.0 + gain] * 50}}, metric="ap50"
     )
-    assert (verdict.verdict, verdict.more_seeds, verdict.gain.bounds) == (
-        "undecided",
-        4,
-        None,
-    )
+    assert (verdict.verdict, verdict.more_seeds, verdict.gain.bounds) == ("undecided", 4, None)
     assert verdict.reason == (
         f"one seed gives no verdict: learned over none, ap50 {gain:+.4g}; how much another seed would change it "
         "is unknown. Run 5 seeds."
@@ -97,10 +88,7 @@ def test_equal_gains_are_judged_by_the_images_where_they_are_known() -> None:
         "none": dict.fromkeys(range(5), right.astype(float).tolist()),
         "learned": dict.fromkeys(range(5), better.astype(float).tolist()),
     }
-    metric = {
-        arm: {seed: float(np.mean(values)) for seed, values in of.items()}
-        for arm, of in units.items()
-    }
+    metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
     verdict = judge(metric, units=units)
     assert verdict.verdict == "go"
     assert (verdict.gain.seeds.low, verdict.gain.seeds.high) == (None, None)
@@ -116,14 +104,9 @@ def test_seeds_that_agree_on_few_images_are_no_go_ahead() -> None:
     image = generator.normal(0.2, 1, 12)
     units = {
         "none": {s: [0.0] * 12 for s in range(5)},
-        "learned": {
-            s: (image + generator.normal(0, 0.01, 12)).tolist() for s in range(5)
-        },
+        "learned": {s: (image + generator.normal(0, 0.01, 12)).tolist() for s in range(5)},
     }
-    metric = {
-        arm: {seed: float(np.mean(values)) for seed, values in of.items()}
-        for arm, of in units.items()
-    }
+    metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
     verdict = judge(metric, units=units)
     assert verdict.gain.seeds.low is not None
     assert verdict.gain.seeds.low > 0
@@ -139,27 +122,14 @@ def test_a_gain_shown_to_be_below_its_worth_is_a_no_go() -> None:
     many = judge(runs(0.010, 0.012, 0.011, 0.010, 0.012), worth=0.05)
     assert (few.verdict, many.verdict) == ("undecided", "no_go")
     assert many.reason.endswith("over 5 seeds, which is below the 0.05 worth having.")
-    assert (
-        "below the 0.05 worth having, but fewer than 5 seeds give no no-go; 2 more seeds"
-        in few.reason
-    )
+    assert "below the 0.05 worth having, but fewer than 5 seeds give no no-go; 2 more seeds" in few.reason
 
 
 def test_the_object_of_the_command_line() -> None:
-    per_seed = {
-        "none": {0: 0.5, 1: 0.6},
-        "random": {0: 0.6, 1: 0.6},
-        "learned": {0: 0.7, 1: 0.9},
-    }
+    per_seed = {"none": {0: 0.5, 1: 0.6}, "random": {0: 0.6, 1: 0.6}, "learned": {0: 0.7, 1: 0.9}}
     found = json.loads(
         json.dumps(
-            judge(
-                per_seed,
-                units={
-                    arm: {s: [v, v] for s, v in of.items()}
-                    for arm, of in per_seed.items()
-                },
-            ).to_json()
+            judge(per_seed, units={arm: {s: [v, v] for s, v in of.items()} for arm, of in per_seed.items()}).to_json()
         )
     )
     assert set(found) >= {"verdict", "arms", "gain", "reason"}
@@ -168,40 +138,24 @@ def test_the_object_of_the_command_line() -> None:
     assert set(found["arms"]["none"]) == {"mean", "low", "high", "per_seed"}
     assert found["gain"]["mean"] == pytest.approx(0.25)
     expected = student([0.2, 0.3])
-    assert (found["gain"]["low"], found["gain"]["high"]) == (
-        pytest.approx(expected.low),
-        pytest.approx(expected.high),
-    )
+    assert (found["gain"]["low"], found["gain"]["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert list(found["gains"]) == ["random", "learned"]
 
 
 @settings(max_examples=10, deadline=None)
-@given(
-    st.permutations(["none", "random", "mined", "context", "learned", "another"]),
-    st.permutations(range(4)),
-)
-def test_the_order_of_arms_and_seeds_changes_no_number(
-    arms: list[str], seeds: list[int]
-) -> None:
+@given(st.permutations(["none", "random", "mined", "context", "learned", "another"]), st.permutations(range(4)))
+def test_the_order_of_arms_and_seeds_changes_no_number(arms: list[str], seeds: list[int]) -> None:
     def table(names: list[str], order: list[int]) -> Verdict:
         generator = np.random.default_rng(0)
         values = {name: generator.random((4, 10)) for name in sorted(names)}
         units = {name: {s: values[name][s].tolist() for s in order} for name in names}
-        return judge(
-            {
-                n: {s: float(np.mean(v)) for s, v in of.items()}
-                for n, of in units.items()
-            },
-            units=units,
-        )
+        return judge({n: {s: float(np.mean(v)) for s, v in of.items()} for n, of in units.items()}, units=units)
 
     assert table(arms, seeds).to_json() == table(sorted(arms), [0, 1, 2, 3]).to_json()
 
 
 def test_learned_is_the_question_and_none_the_reference() -> None:
-    values = {
-        name: {0: 0.1, 1: 0.2} for name in ("learned", "none", "random", "another")
-    }
+    values = {name: {0: 0.1, 1: 0.2} for name in ("learned", "none", "random", "another")}
     verdict = judge(values)
     assert (verdict.treatment, verdict.reference) == ("learned", "none")
     fewer = judge({name: values[name] for name in ("another", "random")})
@@ -213,11 +167,7 @@ def test_learned_is_the_question_and_none_the_reference() -> None:
 @pytest.mark.parametrize(
     ("arms", "choice", "message"),
     [
-        (
-            ["none"],
-            {},
-            "arms: expected two or more, got none; a verdict compares two arms",
-        ),
+        (["none"], {}, "arms: expected two or more, got none; a verdict compares two arms"),
         (
             ["none", "random"],
             {"treatment": "learned"},
@@ -230,9 +180,7 @@ def test_learned_is_the_question_and_none_the_reference() -> None:
         ),
     ],
 )
-def test_refused_comparisons(
-    arms: list[str], choice: dict[str, str], message: str
-) -> None:
+def test_refused_comparisons(arms: list[str], choice: dict[str, str], message: str) -> None:
     with pytest.raises(RunError) as caught:
         judge({name: {0: 0.1} for name in arms}, **choice)  # type: ignore[arg-type]
     assert str(caught.value) == message
@@ -247,9 +195,7 @@ def test_power_over_seeds_is_as_computed(ratio: float) -> None:
         low = student((effect + spread * generator.normal(size=6)).tolist()).low
         hits += low is not None and low > 0
     computed = power(effect, spread, 6)
-    assert hits / 1000 == pytest.approx(
-        computed, abs=3 * np.sqrt(computed * (1 - computed) / 1000) + 0.005
-    )
+    assert hits / 1000 == pytest.approx(computed, abs=3 * np.sqrt(computed * (1 - computed) / 1000) + 0.005)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 10.0])
@@ -258,24 +204,16 @@ def test_power_over_seeds_and_images_is_as_computed(ratio: float) -> None:
     seeds, images, effect = 6, 80, 0.4
     hits = 0
     for _ in range(1000):
-        gains = (
-            effect
-            + generator.normal(0, np.sqrt(ratio / images), (seeds, 1))
-            + generator.normal(0, 1, (1, images))
-        )
+        gains = effect + generator.normal(0, np.sqrt(ratio / images), (seeds, 1)) + generator.normal(0, 1, (1, images))
         low = overall_interval(gains, float(gains.mean())).low
         hits += low is not None and low > 0
-    computed = power(
-        effect, np.sqrt(ratio / images), seeds, image_error=1 / np.sqrt(images)
-    )
+    computed = power(effect, np.sqrt(ratio / images), seeds, image_error=1 / np.sqrt(images))
     assert hits / 1000 == pytest.approx(computed, abs=0.04)
 
 
 def test_power_by_hand() -> None:
     assert power(0.0, 1.0, 5) == pytest.approx(0.05)
-    assert power(1.0, 1.0, 10) == pytest.approx(
-        0.803, abs=5e-4
-    )  # tables of the paired t test, d = 1
+    assert power(1.0, 1.0, 10) == pytest.approx(0.803, abs=5e-4)  # tables of the paired t test, d = 1
     assert power(-1.0, 1.0, 10) == power(1.0, 1.0, 10)
     assert power(1.0, 1.0, 1) == 0.0
 

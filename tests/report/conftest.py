@@ -31,10 +31,7 @@ def result(cycles=5):
     return {
         "out": "runs/quickstart",
         "primary": "accuracy",
-        "metrics": {
-            "start": {"accuracy": accuracy[0]},
-            "end": {"accuracy": accuracy[-1]},
-        },
+        "metrics": {"start": {"accuracy": accuracy[0]}, "end": {"accuracy": accuracy[-1]}},
         "cycles": [
             {
                 "samples": 500 * (k + 1),
@@ -43,11 +40,7 @@ def result(cycles=5):
                 "target_forwards": 61_000 + 9_000 * k,
                 "target_backwards": 52_000 + 8_000 * k,
                 "seconds": 9.4 + 1.7 * k,
-                "phase_seconds": {
-                    "synthesizer": 3.1 + k,
-                    "harvest": 0.8,
-                    "target": 5.5 + 0.7 * k,
-                },
+                "phase_seconds": {"synthesizer": 3.1 + k, "harvest": 0.8, "target": 5.5 + 0.7 * k},
             }
             for k in range(cycles)
         ],
@@ -91,10 +84,7 @@ def proof(seeds=3, gain=0.03, noise=0.006):
                     "seconds": 1200.0,
                 }
             )
-    per_seed = {
-        arm: {k: run["metrics"]["end"]["ap50"] for k, run in enumerate(seeded)}
-        for arm, seeded in runs.items()
-    }
+    per_seed = {arm: {k: run["metrics"]["end"]["ap50"] for k, run in enumerate(seeded)} for arm, seeded in runs.items()}
     return judge(per_seed, metric="AP50").to_json(), runs
 
 
@@ -127,11 +117,7 @@ def digit(rng, size=40):
     image = (255 * np.clip(2.2 - ring, 0, 1)).astype(np.uint8)
     mask = image > 60
     ys, xs = np.where(mask)
-    return (
-        image[:, :, None],
-        mask,
-        (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)),
-    )
+    return image[:, :, None], mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
 
 
 def scene(rng, size=160):
@@ -145,20 +131,10 @@ def scene(rng, size=160):
     image[mask] = rng.integers(0, 255, 3)
     image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
     ys, xs = np.where(mask)
-    return (
-        image,
-        mask,
-        (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)),
-    )
+    return image, mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
 
 
-def items(
-    count,
-    draw=digit,
-    classes=("0", "1", "2", HOSTILE),
-    arms=("learned", "random"),
-    seed=0,
-):
+def items(count, draw=digit, classes=("0", "1", "2", HOSTILE), arms=("learned", "random"), seed=0):
     """Gallery items in cycle order; hardness falls within a cycle."""
     rng = np.random.default_rng(seed)
     for k in range(count):
@@ -189,13 +165,7 @@ def sheets(draw=digit):
         images = np.stack([draw(rng)[0] for _ in range(20)])
         sheet = contact_sheet(images, 10, transparent=True)
         strips.append(
-            Sheet(
-                "By cycle",
-                f"Cycle {cycle}",
-                sheet,
-                f"Twenty samples of cycle {cycle}",
-                "most hard: 8, 3, 5",
-            )
+            Sheet("By cycle", f"Cycle {cycle}", sheet, f"Twenty samples of cycle {cycle}", "most hard: 8, 3, 5")
         )
     return strips
 
@@ -207,10 +177,7 @@ def pairs(count=6):
     for k in range(count):
         image, _, box = scene(rng)
         other = (8.0, 90.0, 40.0, 150.0)
-        before = Answer(
-            "1 of 2 found",
-            [Box(box, "person", 0.81, "correct"), Box(other, "person", None, "missed")],
-        )
+        before = Answer("1 of 2 found", [Box(box, "person", 0.81, "correct"), Box(other, "person", None, "missed")])
         after = Answer(
             "2 of 2 found, 1 false alarm",
             [
@@ -225,9 +192,7 @@ def pairs(count=6):
 
 def gallery(count=120, draw=digit):
     """A gallery of drawn items."""
-    return Gallery(
-        list(items(count, draw)), note=f"{count:,} of {count * 3:,}: every third"
-    )
+    return Gallery(list(items(count, draw)), note=f"{count:,} of {count * 3:,}: every third")
 
 
 @pytest.fixture(scope="session")
@@ -240,16 +205,9 @@ def drawn():
 def browser():
     """A real browser, or a skip that says which part of it is missing."""
     if not CHROMIUM.exists():
-        pytest.skip(
-            f"no browser: {CHROMIUM} is missing; install it with: apt-get install chromium"
-        )
-    api = pytest.importorskip(
-        "playwright.sync_api",
-        reason="no browser client: the package playwright is missing",
-    )
+        pytest.skip(f"no browser: {CHROMIUM} is missing; install it with: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="no browser client: the package playwright is missing")
     with api.sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS)
-        )
+        running = play.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_FLAGS))
         yield running
         running.close()

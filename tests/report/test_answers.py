@@ -38,9 +38,7 @@ def truth(label, *boxes):
     n = len(boxes) or 1
     no = torch.zeros(n, dtype=torch.bool)
     box = torch.tensor(boxes, dtype=torch.float32) if boxes else torch.zeros(1, 4)
-    return Truth(
-        torch.full((n,), label), box, torch.zeros(n, dtype=torch.int64), no, no, 1
-    )
+    return Truth(torch.full((n,), label), box, torch.zeros(n, dtype=torch.int64), no, no, 1)
 
 
 def sure(label):
@@ -50,12 +48,8 @@ def sure(label):
 def test_a_classifiers_changed_answers_are_shown_and_counted():
     labels = [k % 2 for k in range(20)]
     images = Images([truth(label) for label in labels])
-    before = Says(
-        [sure(1 - label) if k < 10 else sure(label) for k, label in enumerate(labels)]
-    )
-    after = Says(
-        [sure(label) if k < 18 else sure(1 - label) for k, label in enumerate(labels)]
-    )
+    before = Says([sure(1 - label) if k < 10 else sure(label) for k, label in enumerate(labels)])
+    after = Says([sure(label) if k < 18 else sure(1 - label) for k, label in enumerate(labels)])
     answers = classifier_answers(before, after, images, CLASSES)
     assert answers.note == (
         "Of 20 test images, 10 went from wrong to right and 2 from right to wrong. Shown are 12 of these."
@@ -73,19 +67,13 @@ def test_a_model_that_did_not_change_has_no_pairs():
     same = Says([sure(0)] * 5)
     answers = classifier_answers(same, same, images, CLASSES)
     assert answers.pairs == []
-    assert answers.note.startswith(
-        "Of 5 test images, 0 went from wrong to right and 0 from right to wrong."
-    )
+    assert answers.note.startswith("Of 5 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 
 def said(*rows):
     boxes = torch.tensor([row[0] for row in rows], dtype=torch.float32).reshape(-1, 4)
     scores, labels = ([row[k] for row in rows] for k in (1, 2))
-    return {
-        "boxes": boxes,
-        "scores": torch.tensor(scores),
-        "labels": torch.tensor(labels, dtype=torch.int64),
-    }
+    return {"boxes": boxes, "scores": torch.tensor(scores), "labels": torch.tensor(labels, dtype=torch.int64)}
 
 
 def test_detections_are_matched_as_ap_does():
@@ -116,9 +104,7 @@ def test_detections_are_matched_as_ap_does():
 def test_nothing_in_the_image_and_nothing_said():
     empty = torch.zeros(0, 4)
     assert match(empty, torch.zeros(0, dtype=torch.int64), said(), CLASSES) == []
-    found = match(
-        empty, torch.zeros(0, dtype=torch.int64), said(([0, 0, 4, 4], 0.9, 1)), CLASSES
-    )
+    found = match(empty, torch.zeros(0, dtype=torch.int64), said(([0, 0, 4, 4], 0.9, 1)), CLASSES)
     assert [box.state for box in found] == ["false"]
 
 
@@ -126,15 +112,10 @@ def test_the_images_that_changed_most_stand_first():
     box, other = (1, 1, 9, 9), (10, 10, 15, 15)
     images = Images([truth(0, box), truth(0, box, other), truth(0, box)])
     before = Says([said(), said(), said((box, 0.9, 0))])
-    after = Says(
-        [said((box, 0.9, 0)), said((box, 0.9, 0), (other, 0.8, 0)), said((box, 0.9, 0))]
-    )
+    after = Says([said((box, 0.9, 0)), said((box, 0.9, 0), (other, 0.8, 0)), said((box, 0.9, 0))])
     answers = detector_answers(before, after, images, CLASSES)
     assert [pair.name for pair in answers.pairs] == ["test image 1", "test image 0"]
-    assert [answers.pairs[0].before.caption, answers.pairs[0].after.caption] == [
-        "0 of 2 found",
-        "2 of 2 found",
-    ]
+    assert [answers.pairs[0].before.caption, answers.pairs[0].after.caption] == ["0 of 2 found", "2 of 2 found"]
     assert answers.note == (
         "Of 4 objects in 3 test images, 1 were found at the start and 4 at the end (score at least 0.5, IoU at least "
         "0.5). Shown are the images that changed most, for better or worse."

@@ -30,12 +30,8 @@ def paths(drawn, tmp_path_factory):
 
 
 WIDE = ("no charts", 1280, 900)
-WITH_CHARTS = pytest.mark.parametrize(
-    "page", [("charts", 1280, 900)], indirect=True, ids=["charts"]
-)
-NARROW = pytest.mark.parametrize(
-    "page", [("charts", 360, 740)], indirect=True, ids=["narrow"]
-)
+WITH_CHARTS = pytest.mark.parametrize("page", [("charts", 1280, 900)], indirect=True, ids=["charts"])
+NARROW = pytest.mark.parametrize("page", [("charts", 360, 740)], indirect=True, ids=["narrow"])
 
 
 @pytest.fixture
@@ -45,26 +41,10 @@ def page(browser, paths, request):
     context.set_default_timeout(8000)
     opened = context.new_page()
     complaints = []
-    opened.on(
-        "console",
-        lambda message: complaints.append(f"console {message.type}: {message.text}"),
-    )
+    opened.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
     opened.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    opened.on(
-        "dialog",
-        lambda dialog: (
-            complaints.append(f"dialog: {dialog.message}"),
-            dialog.dismiss(),
-        ),
-    )
-    opened.on(
-        "request",
-        lambda r: (
-            None
-            if r.url.startswith(("file:", "data:", "blob:"))
-            else complaints.append(r.url)
-        ),
-    )
+    opened.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
     opened.goto(paths[kind].as_uri())
     opened.wait_for_selector("html[data-ready]")
     yield opened
@@ -76,31 +56,23 @@ def draw_all(page):
     """Bring every chart into view until it is drawn."""
     for plot in page.locator(".plot").all():
         plot.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.plot')].every((n) => n.dataset.drawn)"
-    )
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].every((n) => n.dataset.drawn)")
 
 
 def cards(page):
     """Labels of the cards that exist, in reading order."""
-    return page.locator(".card").evaluate_all(
-        "(nodes) => nodes.map((n) => n.getAttribute('aria-label'))"
-    )
+    return page.locator(".card").evaluate_all("(nodes) => nodes.map((n) => n.getAttribute('aria-label'))")
 
 
 def settle(page):
-    page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @WITH_CHARTS
 def test_the_charts_hold_the_numbers_of_the_result(page, drawn):
     draw_all(page)
     result = drawn.result()
-    trace = page.evaluate(
-        "() => { const t = document.getElementById('curve-samples').data[0]; return [t.x, t.y]; }"
-    )
+    trace = page.evaluate("() => { const t = document.getElementById('curve-samples').data[0]; return [t.x, t.y]; }")
     assert trace == [
         [0, *(cycle["samples"] for cycle in result["cycles"])],
         [0.185, *(cycle["accuracy"] for cycle in result["cycles"])],
@@ -117,17 +89,10 @@ def test_the_colours_of_a_chart_follow_the_scheme(page):
     light = line.evaluate("(n) => getComputedStyle(n).stroke")
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(
-        "(light) => getComputedStyle(document.querySelector('#curve-samples .js-line')).stroke !== light",
-        arg=light,
+        "(light) => getComputedStyle(document.querySelector('#curve-samples .js-line')).stroke !== light", arg=light
     )
-    assert (
-        page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-        == "rgb(18, 20, 23)"
-    )
-    assert (light, line.evaluate("(n) => getComputedStyle(n).stroke")) == (
-        "rgb(37, 99, 235)",
-        "rgb(110, 163, 255)",
-    )
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
+    assert (light, line.evaluate("(n) => getComputedStyle(n).stroke")) == ("rgb(37, 99, 235)", "rgb(110, 163, 255)")
 
 
 def test_a_hostile_name_is_text_everywhere(page, drawn):
@@ -144,22 +109,16 @@ def test_a_hostile_name_is_text_everywhere(page, drawn):
 
 def test_the_filters_filter_and_reset(page, drawn):
     wanted = [
-        item
-        for item in drawn.items(COUNT)
-        if item.class_name == "1" and item.cycle == 2 and item.arm == "random"
+        item for item in drawn.items(COUNT) if item.class_name == "1" and item.cycle == 2 and item.arm == "random"
     ]
     page.locator("select[name=class]").select_option(label="1")
     page.locator("select[name=cycle]").select_option("2")
     page.locator("select[name=arm]").select_option(label="random")
     settle(page)
     assert page.locator("#count").inner_text() == f"{len(wanted)} of {COUNT} images"
-    assert cards(page) == [
-        f"1, hardness {item.hardness:.2f}, cycle 2, random" for item in wanted
-    ]
+    assert cards(page) == [f"1, hardness {item.hardness:.2f}, cycle 2, random" for item in wanted]
     page.locator("#filters button[type=reset]").click()
-    page.wait_for_function(
-        f"() => document.getElementById('count').textContent === '{COUNT} images'"
-    )
+    page.wait_for_function(f"() => document.getElementById('count').textContent === '{COUNT} images'")
 
 
 def test_the_range_of_hardness_filters_and_the_order_sorts(page, drawn):
@@ -167,10 +126,7 @@ def test_the_range_of_hardness_filters_and_the_order_sorts(page, drawn):
     page.locator("input[name=high]").fill("0.8")
     page.locator("select[name=order]").select_option("hard")
     settle(page)
-    wanted = sorted(
-        (item.hardness for item in drawn.items(COUNT) if 0.5 <= item.hardness <= 0.8),
-        reverse=True,
-    )
+    wanted = sorted((item.hardness for item in drawn.items(COUNT) if 0.5 <= item.hardness <= 0.8), reverse=True)
     assert page.locator("#count").inner_text() == f"{len(wanted)} of {COUNT} images"
     shown = [float(text) for text in page.locator(".card .value").all_inner_texts()]
     assert shown == [float(f"{value:.2f}") for value in wanted[: len(shown)]]
@@ -179,9 +135,7 @@ def test_the_range_of_hardness_filters_and_the_order_sorts(page, drawn):
 def test_boxes_and_masks_are_toggled(page):
     def layers():
         settle(page)
-        return page.locator(".card .box").count() > 0, page.locator(
-            ".card .mask"
-        ).count() > 0
+        return page.locator(".card .box").count() > 0, page.locator(".card .mask").count() > 0
 
     assert layers() == (True, False)
     page.locator("input[name=masks]").check()
@@ -208,12 +162,7 @@ def test_the_gallery_works_by_keyboard_alone(page):
     position = "() => document.activeElement.dataset.position"
     assert page.evaluate(position) == "0"
     columns = page.evaluate("() => window.gallery.grid.columns")
-    for key, expected in (
-        ("ArrowRight", 1),
-        ("ArrowDown", 1 + columns),
-        ("End", COUNT - 1),
-        ("Home", 0),
-    ):
+    for key, expected in (("ArrowRight", 1), ("ArrowDown", 1 + columns), ("End", COUNT - 1), ("Home", 0)):
         page.keyboard.press(key)
         assert page.evaluate(position) == str(expected), key
     for key in ("Enter", "Space"):
@@ -229,14 +178,10 @@ def test_the_gallery_works_by_keyboard_alone(page):
 def test_only_the_cards_near_the_window_exist(page):
     settle(page)
     assert page.locator(".card").count() < 90
-    page.evaluate(
-        "() => { const s = document.getElementById('scroller'); s.scrollTop = s.scrollHeight; }"
-    )
+    page.evaluate("() => { const s = document.getElementById('scroller'); s.scrollTop = s.scrollHeight; }")
     page.wait_for_selector(f".card[data-position='{COUNT - 1}']")
     assert page.locator(".card").count() < 90
-    drawn = page.evaluate(
-        "() => [...document.querySelectorAll('.card img')].pop().decode().then(() => true)"
-    )
+    drawn = page.evaluate("() => [...document.querySelectorAll('.card img')].pop().decode().then(() => true)")
     assert drawn
 
 
@@ -253,27 +198,18 @@ def test_a_narrow_window_shows_all_without_scrolling_sideways(page):
 def test_before_and_after_stand_side_by_side_and_open(page):
     assert page.locator(".pair").count() == 6
     first = page.locator(".pair").first
-    assert first.locator("figcaption").all_inner_texts() == [
-        "Before 1 of 2 found",
-        "After 2 of 2 found, 1 false alarm",
-    ]
+    assert first.locator("figcaption").all_inner_texts() == ["Before 1 of 2 found", "After 2 of 2 found, 1 false alarm"]
     assert first.locator("rect.missed").count() == 1
     assert first.locator("rect.correct").count() == 3
     first.locator("button").nth(1).click()
-    assert (
-        page.locator("#viewer-heading").inner_text()
-        == "After: 2 of 2 found, 1 false alarm"
-    )
+    assert page.locator("#viewer-heading").inner_text() == "After: 2 of 2 found, 1 false alarm"
 
 
 def test_a_sheet_opens_large_and_gives_the_focus_back(page):
     button = page.locator(".enlarge").first
     button.focus()
     page.keyboard.press("Enter")
-    assert (
-        page.locator("#viewer-image img").get_attribute("alt")
-        == "Twenty samples of cycle 1"
-    )
+    assert page.locator("#viewer-image img").get_attribute("alt") == "Twenty samples of cycle 1"
     assert page.locator("#viewer-next").is_hidden()
     page.keyboard.press("Escape")
     assert button.evaluate("(node) => document.activeElement === node")

@@ -29,19 +29,11 @@ def test_a_loss_is_called_a_loss(drawn):
 def test_the_charts_hold_the_numbers_of_the_result(drawn):
     result = drawn.result()
     charts = {chart.name: chart.figure for chart in train_page("", result).charts}
-    samples, forwards = (
-        charts["curve-samples"].data[0],
-        charts["curve-target-forwards"].data[0],
-    )
+    samples, forwards = charts["curve-samples"].data[0], charts["curve-target-forwards"].data[0]
     assert list(samples.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
-    assert list(samples.y) == [
-        0.185,
-        *(cycle["accuracy"] for cycle in result["cycles"]),
-    ]
+    assert list(samples.y) == [0.185, *(cycle["accuracy"] for cycle in result["cycles"])]
     assert forwards.x[-1] == sum(cycle["target_forwards"] for cycle in result["cycles"])
-    assert list(charts["hard-rate"].data[0].y) == [
-        cycle["hard_rate"] for cycle in result["cycles"]
-    ]
+    assert list(charts["hard-rate"].data[0].y) == [cycle["hard_rate"] for cycle in result["cycles"]]
     assert "hardness" not in charts
 
 
@@ -50,21 +42,12 @@ def test_a_run_that_has_no_cycle_yet_has_a_page(drawn):
     page = train_page("", result)
     assert page.title == "Accuracy stayed at 0.185"
     assert page.charts == []
-    assert list(page.summary) == [
-        "No cycle has ended yet: the numbers are those of the model as it came."
-    ]
+    assert list(page.summary) == ["No cycle has ended yet: the numbers are those of the model as it came."]
 
 
 def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
     result = drawn.result(2)
-    ap = {
-        "ap": 0.24,
-        "ap50": 0.40,
-        "ap60": 0.3,
-        "ap70": 0.2,
-        "ap80": 0.06,
-        "per_class": {"person": 0.4},
-    }
+    ap = {"ap": 0.24, "ap50": 0.40, "ap60": 0.3, "ap70": 0.2, "ap80": 0.06, "per_class": {"person": 0.4}}
     result |= {"primary": "ap50", "metrics": {"start": ap, "end": {**ap, "ap50": 0.42}}}
     for cycle in result["cycles"]:
         cycle |= {**ap, "discriminator_auc": 0.61, "seconds": 12.0}
@@ -87,10 +70,7 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
     ]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(52.4, "52 s"), (150, "2 min"), (5399, "90 min"), (7000, "1 h 57 min")],
-)
+@pytest.mark.parametrize(("seconds", "text"), [(52.4, "52 s"), (150, "2 min"), (5399, "90 min"), (7000, "1 h 57 min")])
 def test_times_are_written_for_readers(drawn, seconds, text):
     page = train_page("", {**drawn.result(), "seconds": seconds})
     assert page.facts[-1].value == (text if text != "90 min" else "1 h 30 min")
@@ -109,7 +89,5 @@ def test_a_folder_with_a_blank_can_be_typed_again(drawn):
     ],
 )
 def test_another_target_than_the_last_is_named(drawn, best, sentence):
-    assert (
-        train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence
-    )
+    assert train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence
     assert sentence not in train_page("", {**drawn.result(), "best_cycle": 5}).summary

@@ -22,24 +22,14 @@ def test_the_title_says_whether_to_go_on(weights, title, word):
 
 
 def test_the_worst_stands_first_and_examples_are_few():
-    page = check_page(
-        "d", [finding("note"), finding("error", [f"{k}.jpg" for k in range(9)])]
-    )
+    page = check_page("d", [finding("note"), finding("error", [f"{k}.jpg" for k in range(9)])])
     assert [row[1] for row in page.tables[0].rows] == ["error", "note"]
     assert page.tables[0].rows[0][2] == "9"
     assert page.tables[0].rows[0][5] == "0.jpg, 1.jpg, 2.jpg and 6 more"
 
 
 def test_classes_are_counted_part_by_part():
-    page = check_page(
-        "d",
-        [],
-        classes={"train": {"dog": 3, "cat": 1}, "val": {"cat": 2}},
-        leave_out=["x.jpg"],
-    )
+    page = check_page("d", [], classes={"train": {"dog": 3, "cat": 1}, "val": {"cat": 2}}, leave_out=["x.jpg"])
     assert page.tables[0].rows == [("dog", "3", "0"), ("cat", "1", "2")]
-    assert [(trace.name, list(trace.x)) for trace in page.charts[0].figure.data] == [
-        ("train", [3, 1]),
-        ("val", [0, 2]),
-    ]
+    assert [(trace.name, list(trace.x)) for trace in page.charts[0].figure.data] == [("train", [3, 1]), ("val", [0, 2])]
     assert page.tables[1].rows == [("x.jpg",)]

@@ -7,25 +7,15 @@ RESULT = {
 
 
 def test_the_set_is_counted(drawn):
-    page = dataset_page(
-        RESULT, coverage=drawn.covered("learned"), sizes=[0.1, 0.4], visible=[1.0]
-    )
+    page = dataset_page(RESULT, coverage=drawn.covered("learned"), sizes=[0.1, 0.4], visible=[1.0])
     assert page.title == "1,000 images with 2,310 objects"
     assert page.facts[1].note == "2.31 an image"
-    assert [chart.name for chart in page.charts] == [
-        "classes",
-        "sizes",
-        "visible",
-        "poses",
-        "positions",
-    ]
+    assert [chart.name for chart in page.charts] == ["classes", "sizes", "visible", "poses", "positions"]
     assert list(page.charts[0].figure.data[0].x) == [1500, 810]
     assert page.alarms == []
 
 
 def test_what_was_left_out_is_named():
-    page = dataset_page(
-        {**RESULT, "skipped": ["a.jpg: expected an image, got 12 bytes"]}
-    )
+    page = dataset_page({**RESULT, "skipped": ["a.jpg: expected an image, got 12 bytes"]})
     assert page.alarms == ["1 source could not be used; the table names them."]
     assert page.tables[-1].rows == [("a.jpg: expected an image, got 12 bytes",)]

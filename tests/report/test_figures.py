@@ -14,9 +14,7 @@ def test_the_shares_of_a_histogram_add_up_to_one(values):
 
 
 def test_a_histogram_counts_by_hand():
-    bar = figures.histogram(
-        {"a": [0.1, 0.1, 0.9, float("nan")]}, "x", (0.0, 1.0), bins=2
-    ).data[0]
+    bar = figures.histogram({"a": [0.1, 0.1, 0.9, float("nan")]}, "x", (0.0, 1.0), bins=2).data[0]
     assert list(bar.x) == [0.25, 0.75]
     assert list(bar.y) == pytest.approx([2 / 3, 1 / 3])
 
@@ -36,9 +34,7 @@ def test_a_curve_holds_its_numbers_and_its_band_stands_behind_it():
 
 
 def test_cycles_count_from_one_and_keep_their_gaps():
-    figure = figures.cycle_lines(
-        {"hard_rate": [0.5, None, 0.2]}, "Hard rate", reference=0.5
-    )
+    figure = figures.cycle_lines({"hard_rate": [0.5, None, 0.2]}, "Hard rate", reference=0.5)
     assert list(figure.data[0].x) == [1, 2, 3]
     assert list(figure.data[0].y) == [0.5, None, 0.2]
     assert figure.layout.shapes[0].y0 == 0.5
@@ -54,9 +50,7 @@ def test_an_interval_reaches_from_low_to_high():
 
 
 def test_bars_fill_in_what_a_row_lacks():
-    first, second = figures.bars(
-        {"one": {"a": 1.0}, "two": {"a": 2.0, "b": 3.0}}, "Seconds"
-    ).data
+    first, second = figures.bars({"one": {"a": 1.0}, "two": {"a": 2.0, "b": 3.0}}, "Seconds").data
     assert (list(first.x), list(second.x)) == ([1.0, 2.0], [0.0, 3.0])
 
 

@@ -76,28 +76,16 @@ def full(drawn):
 def test_nothing_hostile_becomes_markup(full):
     page = Elements(page_html(full))
     scripts = [attributes for tag, attributes in page.tags if tag == "script"]
-    assert [s.get("type") for s in scripts] == ["application/json"] * 4 + [
-        "application/octet-stream",
-        None,
-    ]
-    assert not any(
-        name.startswith("on") for _, attributes in page.tags for name in attributes
-    )
+    assert [s.get("type") for s in scripts] == ["application/json"] * 4 + ["application/octet-stream", None]
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
 def test_the_policy_names_exactly_the_scripts_of_the_page(full):
     text = page_html(full)
     page = Elements(text)
-    policy = next(
-        a["content"]
-        for _, a in page.tags
-        if a.get("http-equiv") == "Content-Security-Policy"
-    )
+    policy = next(a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
     library = gzip.decompress(base64.b64decode(page.scripts[-2]))
-    hashes = [
-        base64.b64encode(hashlib.sha256(s).digest()).decode()
-        for s in (page.scripts[-1].encode(), library)
-    ]
+    hashes = [base64.b64encode(hashlib.sha256(s).digest()).decode() for s in (page.scripts[-1].encode(), library)]
     assert policy == (
         f"default-src 'none'; script-src 'sha256-{hashes[0]}' 'sha256-{hashes[1]}'; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -116,46 +104,31 @@ def test_plotly_comes_only_with_a_chart():
 
 
 def test_every_image_has_a_text(full):
-    assert all(
-        attributes.get("alt")
-        for tag, attributes in Elements(page_html(full)).tags
-        if tag == "img"
-    )
+    assert all(attributes.get("alt") for tag, attributes in Elements(page_html(full)).tags if tag == "img")
 
 
 def test_a_chart_has_its_numbers_beside_it(drawn):
     text = page_html(train_page("", drawn.result()))
-    table = re.search(
-        r'Numbers of Accuracy against samples">.*?</table>', text, re.DOTALL
-    ).group()
+    table = re.search(r'Numbers of Accuracy against samples">.*?</table>', text, re.DOTALL).group()
     assert re.findall(r"<td>(.*?)</td>", table)[:4] == ["0", "0.185", "500", "0.552"]
 
 
 def test_the_same_data_make_the_same_bytes(drawn, tmp_path):
     data = train_page(drawn.RECIPE, drawn.result(), gallery=drawn.gallery(8))
-    first, second = (
-        build_page(data, tmp_path / name).read_bytes() for name in ("a.html", "b.html")
-    )
+    first, second = (build_page(data, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 
 
 def test_a_page_replaces_the_one_before_it(tmp_path):
     for title in ("one", "two"):
-        build_page(
-            PageData(title=title, kind="check"), tmp_path / "deep" / "report.html"
-        )
+        build_page(PageData(title=title, kind="check"), tmp_path / "deep" / "report.html")
     assert names(tmp_path / "deep") == ["report.html"]
     assert "<h1>two</h1>" in (tmp_path / "deep" / "report.html").read_text("utf-8")
 
 
 def test_data_that_fail_halfway_leave_the_old_page(tmp_path, drawn):
     path = build_page(PageData(title="old", kind="check"), tmp_path / "report.html")
-    bad = Gallery(
-        [
-            *drawn.items(3),
-            GalleryItem(image=drawn.sheets()[0].image.astype(float), class_name="x"),
-        ]
-    )
+    bad = Gallery([*drawn.items(3), GalleryItem(image=drawn.sheets()[0].image.astype(float), class_name="x")])
     with pytest.raises(DataError):
         build_page(PageData(title="new", kind="check", gallery=bad), path)
     assert "<h1>old</h1>" in path.read_text("utf-8")
@@ -170,8 +143,5 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     with pytest.raises(RunError) as error:
         build_page(PageData(title="new", kind="check"), path)
-    assert (
-        str(error.value)
-        == f"{path}: expected room to write it, got: No space left on device"
-    )
+    assert str(error.value) == f"{path}: expected room to write it, got: No space left on device"
     assert names(tmp_path) == []

@@ -5,19 +5,12 @@ from terse.report.prove import prove_page
 
 def page_of(drawn, **kwargs):
     proof, runs = drawn.proof(**kwargs)
-    return (
-        proof,
-        runs,
-        prove_page(drawn.RECIPE, proof, runs, out="my proofs/a", name="person"),
-    )
+    return proof, runs, prove_page(drawn.RECIPE, proof, runs, out="my proofs/a", name="person")
 
 
 def test_a_go_is_said_first(drawn):
     proof, _, page = page_of(drawn)
-    assert (
-        page.title
-        == f"Learned gains {proof['gain']['mean']:.3f} AP at IoU 0.5 over none"
-    )
+    assert page.title == f"Learned gains {proof['gain']['mean']:.3f} AP at IoU 0.5 over none"
     assert (page.verdict.word, page.verdict.tone) == ("Go", "good")
     assert page.verdict.sentence == proof["reason"][0].upper() + proof["reason"][1:]
     assert page.summary[0] == (
@@ -36,10 +29,7 @@ def test_what_is_not_settled_says_what_would_settle_it(drawn):
     proof, _, page = page_of(drawn, seeds=2, gain=0.006)
     assert page.title == "Whether learned gains over none is not settled yet"
     assert page.verdict.word == "Not enough evidence"
-    assert (
-        page.summary[1]
-        == "3 more seeds would settle it with a chance of 80 %, if what was seen so far is typical."
-    )
+    assert page.summary[1] == "3 more seeds would settle it with a chance of 80 %, if what was seen so far is typical."
     arms = ",".join(proof["arms"])
     assert page.commands[0].line == (
         f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds 5 --out 'my proofs/a' --resume"
@@ -50,51 +40,29 @@ def test_one_seed_has_means_without_intervals(drawn):
     _, runs, page = page_of(drawn, seeds=1)
     assert page.facts[0].note == "one seed has no interval"
     dots = page.charts[0].figure.data
-    assert [trace.x[0] for trace in dots] == [
-        run[0]["metrics"]["end"]["ap50"] for run in runs.values()
-    ]
+    assert [trace.x[0] for trace in dots] == [run[0]["metrics"]["end"]["ap50"] for run in runs.values()]
     assert all(trace.error_x.array is None for trace in dots)
 
 
 def test_the_charts_hold_the_numbers_of_the_proof(drawn):
     proof, runs, page = page_of(drawn)
     charts = {chart.name: chart.figure for chart in page.charts}
-    means = {
-        trace.name: trace.x[0]
-        for trace in charts["arms"].data
-        if trace.error_x.array is not None
-    }
-    assert means == {
-        name.replace("_", "-"): one["mean"] for name, one in proof["arms"].items()
-    }
+    means = {trace.name: trace.x[0] for trace in charts["arms"].data if trace.error_x.array is not None}
+    assert means == {name.replace("_", "-"): one["mean"] for name, one in proof["arms"].items()}
     gain = next(trace for trace in charts["gains"].data if trace.name == "learned")
     assert gain.x[0] + gain.error_x.array[0] == pytest.approx(proof["gain"]["high"])
-    learned = next(
-        trace for trace in charts["curve-samples"].data if trace.name == "learned"
-    )
+    learned = next(trace for trace in charts["curve-samples"].data if trace.name == "learned")
     ends = [run["metrics"]["end"]["ap50"] for run in runs["learned"]]
     assert list(learned.x) == [0, 400, 800, 1200, 1600]
     assert learned.y[-1] == pytest.approx(sum(ends) / len(ends))
-    forwards = next(
-        trace
-        for trace in charts["curve-target-forwards"].data
-        if trace.name == "learned"
-    )
+    forwards = next(trace for trace in charts["curve-target-forwards"].data if trace.name == "learned")
     assert list(forwards.x) == [0, 14000, 28000, 42000, 56000]
 
 
 def test_an_arm_without_samples_stands_beside_the_others(drawn):
     _, _, page = page_of(drawn)
-    curves = next(
-        chart for chart in page.charts if chart.name == "curve-samples"
-    ).figure.data
-    assert list(next(trace for trace in curves if trace.name == "none").x) == [
-        0,
-        400,
-        800,
-        1200,
-        1600,
-    ]
+    curves = next(chart for chart in page.charts if chart.name == "curve-samples").figure.data
+    assert list(next(trace for trace in curves if trace.name == "none").x) == [0, 400, 800, 1200, 1600]
 
 
 def test_the_ablation_table_has_every_arm_and_seed(drawn):
@@ -103,14 +71,7 @@ def test_the_ablation_table_has_every_arm_and_seed(drawn):
     assert list(table.columns) == [
         "Arm", "AP at IoU 0.5", "Interval", "Gain over none", "Interval of the gain", "Seed 1", "Seed 2", "Seed 3",
     ]  # fmt: skip
-    assert [row[0] for row in table.rows] == [
-        "none",
-        "random",
-        "mined",
-        "cut-paste-learn",
-        "context",
-        "learned",
-    ]
+    assert [row[0] for row in table.rows] == ["none", "random", "mined", "cut-paste-learn", "context", "learned"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert table.rows[0][3:5] == ("", "")
     assert table.rows[5][7] == f"{runs['learned'][2]['metrics']['end']['ap50']:.3f}"
@@ -119,18 +80,8 @@ def test_the_ablation_table_has_every_arm_and_seed(drawn):
 
 def test_a_shortcut_is_an_alarm_and_a_chart(drawn):
     proof, runs = drawn.proof()
-    shortcut = {
-        "auc": {"alpha": 0.93},
-        "threshold": 0.8,
-        "warnings": ["alpha: 0.93 is above 0.8"],
-    }
-    page = prove_page(
-        "",
-        proof,
-        runs,
-        shortcut=shortcut,
-        coverage={"learned": drawn.covered("learned")},
-    )
+    shortcut = {"auc": {"alpha": 0.93}, "threshold": 0.8, "warnings": ["alpha: 0.93 is above 0.8"]}
+    page = prove_page("", proof, runs, shortcut=shortcut, coverage={"learned": drawn.covered("learned")})
     assert page.alarms == ["alpha: 0.93 is above 0.8"]
     chart = next(chart for chart in page.charts if chart.name == "shortcut").figure
     assert (chart.data[0].x[0], chart.layout.shapes[0].x0) == (0.93, 0.8)

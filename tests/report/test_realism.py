@@ -57,12 +57,9 @@ def players():
     """Real images and backgrounds alike, composites brighter."""
     drawn = Bank(20, 0.6)
     context = SimpleNamespace(
-        backgrounds=Bank(20, 0.2),
-        render=lambda rows: SimpleNamespace(images=drawn.images(np.asarray(rows))),
+        backgrounds=Bank(20, 0.2), render=lambda rows: SimpleNamespace(images=drawn.images(np.asarray(rows)))
     )
-    return SimpleNamespace(
-        train=Bank(20, 0.2), context=context, discriminator=Discriminator()
-    )
+    return SimpleNamespace(train=Bank(20, 0.2), context=context, discriminator=Discriminator())
 
 
 def test_the_kept_discriminator_is_asked(players, tmp_path):
@@ -81,10 +78,7 @@ def test_the_kept_discriminator_is_asked(players, tmp_path):
         )  # fmt: skip
     assert table.rows == [
         ("Composites against real images", f"{auc_of_scores(real, drawn):.2f}"),
-        (
-            "Untouched backgrounds against real images",
-            f"{auc_of_scores(real, plain):.2f}",
-        ),
+        ("Untouched backgrounds against real images", f"{auc_of_scores(real, plain):.2f}"),
     ]
     assert table.rows[1][1] == "0.50"
     assert table.rows[0][1] != "0.50"

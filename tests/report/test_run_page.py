@@ -9,13 +9,7 @@ import torch
 from terse.errors import RunError
 from terse.pool import Pool, read_placements
 from terse.report.page import page_html
-from terse.report.pool_pictures import (
-    boxes_of,
-    cycle_sheets,
-    pool_gallery,
-    real_and_synthetic,
-    spread,
-)
+from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic, spread
 from terse.report.run_page import build_run_page, run_page
 from terse.run import open_run, train
 
@@ -41,17 +35,10 @@ def opened(folder):
 def test_the_page_says_what_the_result_says(folder):
     result = json.loads((folder / "result.json").read_text())
     page = run_page(folder)
-    curve = next(
-        chart for chart in page.charts if chart.name == "curve-samples"
-    ).figure.data[0]
+    curve = next(chart for chart in page.charts if chart.name == "curve-samples").figure.data[0]
     assert list(curve.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
     assert list(curve.y)[1:] == [cycle["accuracy"] for cycle in result["cycles"]]
-    assert [sheet.heading for sheet in page.sheets] == [
-        "Cycle 1",
-        "Cycle 2",
-        "Real",
-        "Synthetic",
-    ]
+    assert [sheet.heading for sheet in page.sheets] == ["Cycle 1", "Cycle 2", "Real", "Synthetic"]
     assert len(page.gallery.items) == result["cycles"][-1]["samples"]
     assert page.recipe == (folder / "recipe.yaml").read_text()
 
@@ -67,39 +54,22 @@ def test_the_gallery_holds_the_pool(opened):
     items = list(pool_gallery(players.context, {recipe.synthesis.kind: pool}).items)
     drawn = players.context.render(pool.placements, masks=True)
     assert [item.hardness for item in items] == pool.measured.hardness.tolist()
-    assert [item.class_name for item in items] == [
-        players.context.classes[k] for k in pool.measured.label
-    ]
+    assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.measured.label]
     last = items[-1]
-    assert np.array_equal(
-        last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy()
-    )
+    assert np.array_equal(last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy())
     assert np.array_equal(last.masks[0], drawn.modal[-1].numpy())
-    assert (
-        last.boxes == boxes_of(drawn.truth, len(items) - 1, players.context.classes)[0]
-    )
-    assert (
-        last.record["pastes"][0]["foreground"]
-        == players.context.foregrounds.keys[pool.placements.foreground[-1]]
-    )
-    assert (
-        last.record["pastes"][0]["pose"]["rotation_deg"] == pool.placements.pose[-1][0]
-    )
+    assert last.boxes == boxes_of(drawn.truth, len(items) - 1, players.context.classes)[0]
+    assert last.record["pastes"][0]["foreground"] == players.context.foregrounds.keys[pool.placements.foreground[-1]]
+    assert last.record["pastes"][0]["pose"]["rotation_deg"] == pool.placements.pose[-1][0]
 
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
     _, _, players, pool = opened
     item = next(iter(pool_gallery(players.context, {"learned": pool}).items))
     context = players.context
-    placements, _ = read_placements(
-        folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds
-    )
-    assert (
-        list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
-    )
-    assert (
-        item.record["background"] == context.backgrounds.keys[placements.background[0]]
-    )
+    placements, _ = read_placements(folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds)
+    assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
+    assert item.record["background"] == context.backgrounds.keys[placements.background[0]]
 
 
 def test_every_strip_is_of_its_cycle(opened):
@@ -109,9 +79,7 @@ def test_every_strip_is_of_its_cycle(opened):
     assert not np.array_equal(first.image, second.image)
 
 
-@pytest.mark.parametrize(
-    ("total", "most"), [(0, 5), (3, 5), (5, 5), (12, 5), (5000, 2000)]
-)
+@pytest.mark.parametrize(("total", "most"), [(0, 5), (3, 5), (5, 5), (12, 5), (5000, 2000)])
 def test_an_even_share_is_even(total, most):
     rows = spread(total, most)
     assert len(rows) == min(total, most)
@@ -125,10 +93,7 @@ def test_an_even_share_is_even(total, most):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError) as error:
         build_run_page(tmp_path)
-    assert (
-        str(error.value)
-        == f"{tmp_path}: expected a finished run with recipe.yaml and result.json, got none"
-    )
+    assert str(error.value) == f"{tmp_path}: expected a finished run with recipe.yaml and result.json, got none"
 
 
 def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
@@ -139,9 +104,7 @@ def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(path.as_uri())
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.plot')].some((n) => n.dataset.drawn)"
-    )
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].some((n) => n.dataset.drawn)")
     page.wait_for_selector(".card")
     page.close()
     assert complaints == []
@@ -156,12 +119,7 @@ def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
         ("cycle 2", str((pool.measured.cycle == 2).sum())),
         ("whole pool", str(len(pool))),
     ]
-    assert {chart.name for chart in page.charts} >= {
-        "poses",
-        "positions",
-        "hardness",
-        "seconds",
-    }
+    assert {chart.name for chart in page.charts} >= {"poses", "positions", "hardness", "seconds"}
 
 
 def test_the_answers_before_and_after_need_the_start(folder, opened):
@@ -174,9 +132,7 @@ def test_the_answers_before_and_after_need_the_start(folder, opened):
         note = run_page(folder).before_after_note
     finally:
         start.unlink() if kept is None else start.write_bytes(kept)
-    assert note.startswith(
-        "Of 100 test images, 0 went from wrong to right and 0 from right to wrong."
-    )
+    assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 
 def test_arms_share_the_gallery(opened):

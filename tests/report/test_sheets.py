@@ -9,11 +9,7 @@ def test_small_images_are_enlarged_by_a_whole_factor_with_square_pixels(drawn):
     rng = np.random.default_rng(0)
     images = np.stack([drawn.digit(rng)[0] for _ in range(5)])
     sheet = contact_sheet(images, 3)
-    assert sheet.shape == (
-        2 * (120 + GUTTER_PX) + GUTTER_PX,
-        3 * (120 + GUTTER_PX) + GUTTER_PX,
-        3,
-    )
+    assert sheet.shape == (2 * (120 + GUTTER_PX) + GUTTER_PX, 3 * (120 + GUTTER_PX) + GUTTER_PX, 3)
     cell = sheet[GUTTER_PX : GUTTER_PX + 120, GUTTER_PX : GUTTER_PX + 120]
     assert np.array_equal(cell[::3, ::3, :1], images[0])
     assert np.array_equal(cell[::3, ::3], cell[2::3, 2::3])
@@ -45,9 +41,7 @@ def test_a_mask_tints_its_pixels_and_no_others():
     images = np.full((1, 40, 40, 1), 100, np.uint8)
     mask = np.zeros((40, 40), np.bool_)
     mask[5:15, 5:15] = True
-    sheet = contact_sheet(images, 1, masks=[mask[None]])[
-        GUTTER_PX:-GUTTER_PX, GUTTER_PX:-GUTTER_PX
-    ]
+    sheet = contact_sheet(images, 1, masks=[mask[None]])[GUTTER_PX:-GUTTER_PX, GUTTER_PX:-GUTTER_PX]
     changed = (sheet != 100).any(axis=2)
     assert np.array_equal(changed, mask.repeat(3, 0).repeat(3, 1))
 
@@ -75,13 +69,7 @@ def test_a_long_caption_is_cut_within_its_cell():
 
 def test_an_image_without_objects_among_others_is_drawn():
     images = np.zeros((2, 40, 40, 3), np.uint8)
-    sheet = contact_sheet(
-        images,
-        2,
-        [[], [[1, 1, 5, 5]]],
-        [[], ["a"]],
-        [np.zeros((0, 40, 40)), np.zeros((1, 40, 40))],
-    )
+    sheet = contact_sheet(images, 2, [[], [[1, 1, 5, 5]]], [[], ["a"]], [np.zeros((0, 40, 40)), np.zeros((1, 40, 40))])
     assert sheet.any()
 
 
@@ -95,14 +83,8 @@ def test_an_image_without_objects_among_others_is_drawn():
                 "(2, 3, 8, 8); tensors become so by (x * 255).round().byte().permute(0, 2, 3, 1).numpy()"
             ),
         ),
-        (
-            {"columns": 0},
-            "columns: expected an integer >= 1, got 0; 8 suits most screens",
-        ),
-        (
-            {"captions": ["one"]},
-            "captions: expected one entry an image, 2, got 1; pass None for none",
-        ),
+        ({"columns": 0}, "columns: expected an integer >= 1, got 0; 8 suits most screens"),
+        ({"captions": ["one"]}, "captions: expected one entry an image, 2, got 1; pass None for none"),
     ],
 )
 def test_bad_input_is_refused_in_words(change, message):

@@ -34,13 +34,7 @@ def test_the_side_is_the_largest_that_fits_the_budget(drawn):
     larger = thumbs.SIDES_PX[thumbs.SIDES_PX.index(side) - 1]
 
     def total(side_px):
-        return (
-            1000
-            * sum(len(thumbs.encode(s, side_px)) for s in samples)
-            / len(samples)
-            * 4
-            / 3
-        )
+        return 1000 * sum(len(thumbs.encode(s, side_px)) for s in samples) / len(samples) * 4 / 3
 
     assert thumbs.SIDES_PX[-1] < side < thumbs.SIDES_PX[0]
     assert total(side) <= 4_000_000 < total(larger)

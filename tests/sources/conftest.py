@@ -18,11 +18,7 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     corners = rng.uniform(30, 220, (3, 3))
-    ramp = (
-        corners[0]
-        + across[..., None] * (corners[1] - corners[0])
-        + down[..., None] * (corners[2] - corners[0])
-    )
+    ramp = corners[0] + across[..., None] * (corners[1] - corners[0]) + down[..., None] * (corners[2] - corners[0])
     return np.clip(ramp + rng.normal(0, 3, ramp.shape), 0, 255).astype(np.uint8)
 
 
@@ -30,9 +26,7 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
 def save() -> Callable[..., np.ndarray]:
     """Draw a picture into a file."""
 
-    def write(
-        path: Path, width: int = 40, height: int = 30, seed: int = 0, **options: Any
-    ) -> np.ndarray:
+    def write(path: Path, width: int = 40, height: int = 30, seed: int = 0, **options: Any) -> np.ndarray:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = picture(width, height, seed)
         Image.fromarray(pixels).save(path, **options)
@@ -42,9 +36,7 @@ def save() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture
-def coco(
-    tmp_path: Path, save: Callable[..., np.ndarray]
-) -> Callable[..., tuple[Path, Path]]:
+def coco(tmp_path: Path, save: Callable[..., np.ndarray]) -> Callable[..., tuple[Path, Path]]:
     """A COCO file and its images, two of 40x30 px, with one masked person in the first; any part can be replaced."""
 
     def write(size_px: tuple[int, int] = (40, 30), **parts: Any) -> tuple[Path, Path]:

@@ -34,15 +34,11 @@ def index(counts, name="set", seed=0):
 
 def consistent(notes):
     """Every object still sits in the image it was made for."""
-    for owner, name, box in zip(
-        notes.image_index, notes.object_names, notes.boxes_px, strict=True
-    ):
+    for owner, name, box in zip(notes.image_index, notes.object_names, notes.boxes_px, strict=True):
         image = name.split("#")[0]
         assert notes.paths[owner] == f"{image}.jpg"
         assert box[0] == int(image)
-    for path, size, licence in zip(
-        notes.paths, notes.sizes_px, notes.licences, strict=True
-    ):
+    for path, size, licence in zip(notes.paths, notes.sizes_px, notes.licences, strict=True):
         assert (path, licence) == (f"{size[0] - 10}.jpg", f"licence {size[0] - 10}")
     assert (np.diff(notes.image_index) >= 0).all()
     assert [len(notes.objects_of(i)) for i in range(len(notes))] == np.bincount(
@@ -56,15 +52,11 @@ counts = st.lists(st.integers(0, 4), min_size=1, max_size=8)
 @given(counts, st.data())
 def test_taking_out_images_and_objects_keeps_the_rest_together(sizes, data):
     notes = index(sizes)
-    keep = np.array(
-        data.draw(st.lists(st.booleans(), min_size=len(notes), max_size=len(notes)))
-    )
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(notes), max_size=len(notes))))
     some = notes.keep_images(keep)
     consistent(some)
     assert len(some) == keep.sum()
-    assert len(some.labels) == sum(
-        n for n, kept in zip(sizes, keep, strict=True) if kept
-    )
+    assert len(some.labels) == sum(n for n, kept in zip(sizes, keep, strict=True) if kept)
     chosen = np.arange(len(notes.labels)) % 2 == 0
     fewer = notes.keep_objects(chosen)
     consistent(fewer)
@@ -103,9 +95,7 @@ def test_classes_are_renumbered_and_others_dropped():
     made = notes.with_classes(["c", "x", "a"])
     consistent(made)
     names = {0: "c", 2: "a"}
-    expected = [
-        notes.classes[label] for label in notes.labels if notes.classes[label] != "b"
-    ]
+    expected = [notes.classes[label] for label in notes.labels if notes.classes[label] != "b"]
     assert [names[label] for label in made.labels.tolist()] == expected
     assert len(notes.with_classes([]).labels) == 0
     same = notes.with_classes(notes.classes)
@@ -117,11 +107,7 @@ def test_images_that_hold_a_class_are_taken_out():
     made = notes.without_images_with(["b"])
     consistent(made)
     assert "b" not in {made.classes[label] for label in made.labels}
-    held = {
-        notes.paths[i]
-        for i, label in zip(notes.image_index, notes.labels, strict=True)
-        if label == 1
-    }
+    held = {notes.paths[i] for i, label in zip(notes.image_index, notes.labels, strict=True) if label == 1}
     assert held
     assert set(made.paths) == set(notes.paths) - held
 

@@ -15,9 +15,7 @@ from terse.sources.decode import probe, read_rgb
 from terse.sources.voc import read_voc
 from terse.sources.yolo import read_yolo
 
-relaxed = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
-)
+relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def outcome(function, *args):
@@ -29,9 +27,7 @@ def outcome(function, *args):
 
 
 def encoded(kind):
-    image = Image.fromarray(
-        np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    )
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8))
     buffer = io.BytesIO()
     image.save(buffer, kind)
     return buffer.getvalue()
@@ -46,9 +42,7 @@ WHOLE = {kind: encoded(kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "
 def test_any_bytes(tmp_path, kind, data):
     content = bytearray(WHOLE[kind])
     for _ in range(data.draw(st.integers(0, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(
-            st.integers(0, 255)
-        )
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     file = tmp_path / "photo"
     file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     size, sentence = outcome(probe, file, "photo")
@@ -59,15 +53,8 @@ def test_any_bytes(tmp_path, kind, data):
 
 
 anything = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-9, 99)
-    | st.floats()
-    | st.sampled_from(["", "a.png", "person", "9", "\0"]),
-    lambda inner: (
-        st.lists(inner, max_size=7)
-        | st.dictionaries(st.sampled_from(["id", "size", "counts"]), inner)
-    ),
+    st.none() | st.booleans() | st.integers(-9, 99) | st.floats() | st.sampled_from(["", "a.png", "person", "9", "\0"]),
+    lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.sampled_from(["id", "size", "counts"]), inner),
     max_leaves=8,
 )
 
@@ -109,9 +96,7 @@ def test_any_yolo_labels(tmp_path, save, text):
     (root / "labels/a.txt").write_text(text)
     (root / "data.yaml").write_text("train: images\nnames: [person, dog]\n")
     notes = read_yolo(root)
-    assert len(notes.labels) + len(notes.skipped) == sum(
-        bool(line.split()) for line in text.splitlines()
-    )
+    assert len(notes.labels) + len(notes.skipped) == sum(bool(line.split()) for line in text.splitlines())
 
 
 @relaxed
@@ -121,17 +106,11 @@ def test_any_yolo_labels(tmp_path, save, text):
 ), max_leaves=20))  # fmt: skip
 def test_any_voc_xml(tmp_path, save, tree):
     def text(node):
-        return (
-            node
-            if isinstance(node, str)
-            else f"<{node[0]}>{''.join(map(text, node[1]))}</{node[0]}>"
-        )
+        return node if isinstance(node, str) else f"<{node[0]}>{''.join(map(text, node[1]))}</{node[0]}>"
 
     save(tmp_path / "JPEGImages/a.png")
     (tmp_path / "Annotations").mkdir(exist_ok=True)
-    (tmp_path / "Annotations/a.xml").write_text(
-        f"<annotation><filename>a.png</filename>{text(tree)}</annotation>"
-    )
+    (tmp_path / "Annotations/a.xml").write_text(f"<annotation><filename>a.png</filename>{text(tree)}</annotation>")
     notes, sentence = outcome(read_voc, tmp_path)
     assert sentence is None or ": expected " in sentence
     assert notes is None or np.isfinite(notes.boxes_px).all()

@@ -16,10 +16,7 @@ def test_a_foreground_fills_its_patch_by_its_longer_side(coco):
     assert cut.images.shape == (1, 3, 64, 64)
     inside = cut.alpha[0, 0] == 1
     assert set(cut.alpha.unique().tolist()) == {0.0, 1.0}
-    rows, columns = (
-        torch.nonzero(inside.any(1)).flatten(),
-        torch.nonzero(inside.any(0)).flatten(),
-    )
+    rows, columns = torch.nonzero(inside.any(1)).flatten(), torch.nonzero(inside.any(0)).flatten()
     assert (int(rows[0]), int(rows[-1]) + 1) == (0, 64)  # 20 px high, the longer side
     assert (int(columns[0]), int(columns[-1]) + 1) == (16, 48)  # 10 px wide, centred
     assert not cut.images[0][:, ~inside].any()
@@ -35,12 +32,8 @@ def test_squash_gives_the_foreground_the_shape_it_has_in_its_squashed_image(coco
 def test_a_foreground_has_the_colours_of_its_photograph(coco, save, tmp_path):
     file, images = coco()
     pixels = save(images / "a.png", seed=5)
-    cut = PhotoForegrounds(
-        read_coco(file, images), patch_px=20, squash=False, classes=["person"]
-    ).fetch(np.array([0]))
-    expected = (
-        torch.from_numpy(pixels[5:25, 10:20].copy()).permute(2, 0, 1).float() / 255
-    )
+    cut = PhotoForegrounds(read_coco(file, images), patch_px=20, squash=False, classes=["person"]).fetch(np.array([0]))
+    expected = torch.from_numpy(pixels[5:25, 10:20].copy()).permute(2, 0, 1).float() / 255
     assert torch.equal(cut.images[0, :, :, 5:15], expected)
 
 
@@ -52,30 +45,18 @@ def test_no_colour_from_outside_the_mask_bleeds_in(coco, tmp_path):
     pixels[5:25, 10:20] = (200, 20, 40)
     Image.fromarray(pixels).save(images / "a.png")
     for side in (7, 13, 90):
-        cut = PhotoForegrounds(
-            read_coco(file, images), ["person"], patch_px=side
-        ).fetch(np.array([0]))
+        cut = PhotoForegrounds(read_coco(file, images), ["person"], patch_px=side).fetch(np.array([0]))
         seen = cut.images[0].permute(1, 2, 0)[cut.alpha[0, 0] == 1]
         assert torch.allclose(seen * 255, torch.tensor([200.0, 20.0, 40.0]), atol=1)
 
 
 def test_images_and_their_truth_are_squashed_alike(coco, note):
     crowd = note(id=2, iscrowd=1, bbox=[0, 0, 40, 15], segmentation=None)
-    dog = note(
-        id=3, image_id=8, category_id=2, bbox=[20, 15, 10, 15], segmentation=None
-    )
-    bank = PhotoImages(
-        read_coco(*coco(annotations=[note(), crowd, dog])),
-        ["dog", "person"],
-        canvas_px=120,
-    )
+    dog = note(id=3, image_id=8, category_id=2, bbox=[20, 15, 10, 15], segmentation=None)
+    bank = PhotoImages(read_coco(*coco(annotations=[note(), crowd, dog])), ["dog", "person"], canvas_px=120)
     images, truth = bank.fetch(np.array([1, 0]))
     assert images.shape == (2, 3, 120, 120)
-    assert truth.boxes_px.tolist() == [
-        [60, 60, 90, 120],
-        [30, 20, 60, 100],
-        [0, 0, 120, 60],
-    ]
+    assert truth.boxes_px.tolist() == [[60, 60, 90, 120], [30, 20, 60, 100], [0, 0, 120, 60]]
     assert truth.labels.tolist() == [0, 1, 1]
     assert truth.image_index.tolist() == [0, 1, 1]
     assert truth.ignore.tolist() == [False, False, True]
@@ -84,9 +65,7 @@ def test_images_and_their_truth_are_squashed_alike(coco, note):
 
 def test_backgrounds_keep_their_own_objects_and_masks(coco, note):
     boxed = note(id=2, bbox=[0, 0, 4, 3], segmentation=None)
-    bank = PhotoBackgrounds(
-        read_coco(*coco(annotations=[note(), boxed])), ["person"], canvas_px=60
-    )
+    bank = PhotoBackgrounds(read_coco(*coco(annotations=[note(), boxed])), ["person"], canvas_px=60)
     drawn = bank.fetch(np.array([0]))
     assert drawn.masks.shape == (2, 60, 60)
     expected = torch.zeros(2, 60, 60, dtype=torch.bool)
@@ -98,36 +77,23 @@ def test_backgrounds_keep_their_own_objects_and_masks(coco, note):
 
 def test_without_squash_the_middle_square_is_taken(coco, note):
     edge = note(id=2, bbox=[0, 0, 3, 30], segmentation=None)
-    bank = PhotoBackgrounds(
-        read_coco(*coco(annotations=[note(), edge])),
-        ["person"],
-        canvas_px=30,
-        squash=False,
-    )
+    bank = PhotoBackgrounds(read_coco(*coco(annotations=[note(), edge])), ["person"], canvas_px=30, squash=False)
     drawn = bank.fetch(np.array([0]))
-    assert drawn.truth.boxes_px.tolist() == [
-        [5, 5, 15, 25]
-    ]  # 5 px are cut off on the left, the edge's box with them
+    assert drawn.truth.boxes_px.tolist() == [[5, 5, 15, 25]]  # 5 px are cut off on the left, the edge's box with them
     assert drawn.masks[0, 5:25, 5:15].all()
     assert int(drawn.masks.sum()) == 200
 
 
-def test_objects_of_other_classes_are_dropped_and_masks_are_none_without_any(
-    coco, note
-):
+def test_objects_of_other_classes_are_dropped_and_masks_are_none_without_any(coco, note):
     file, images = coco(annotations=[note(category_id=2)])
-    drawn = PhotoBackgrounds(read_coco(file, images), ["person"], canvas_px=30).fetch(
-        np.array([0, 1])
-    )
+    drawn = PhotoBackgrounds(read_coco(file, images), ["person"], canvas_px=30).fetch(np.array([0, 1]))
     assert drawn.masks is None
     assert len(drawn.truth.labels) == 0
     assert drawn.truth.batch_size == 2
 
 
 def test_workers_and_the_limit_change_nothing(coco, note):
-    notes = read_coco(
-        *coco(annotations=[note(id=i, bbox=[i, 2, 9, 9 + i]) for i in range(9)])
-    )
+    notes = read_coco(*coco(annotations=[note(id=i, bbox=[i, 2, 9, 9 + i]) for i in range(9)]))
     notes = notes.with_classes(["person"])
     order = np.array([3, 1, 1, 8, 0, 3, 7])
     plain = PhotoForegrounds(notes, patch_px=33, keep_bytes=0).fetch(order)
@@ -141,29 +107,16 @@ def test_workers_and_the_limit_change_nothing(coco, note):
 
 
 def test_keys_files_and_images_say_where_a_foreground_is_from(coco, note):
-    file, images = coco(
-        annotations=[
-            note(),
-            note(id=2),
-            note(id=3, image_id=8),
-            note(id=4, segmentation=None),
-        ]
-    )
+    file, images = coco(annotations=[note(), note(id=2), note(id=3, image_id=8), note(id=4, segmentation=None)])
     bank = PhotoForegrounds(read_coco(file, images), ["person"], patch_px=20)
     assert bank.keys == ("set:a.png:1", "set:a.png:2", "set:b.png:3")
     assert bank.image_of.tolist() == [0, 0, 1]
-    assert bank.files == (
-        str(images / "a.png"),
-        str(images / "a.png"),
-        str(images / "b.png"),
-    )
+    assert bank.files == (str(images / "a.png"), str(images / "a.png"), str(images / "b.png"))
     assert bank.labels.tolist() == [0, 0, 0]
 
 
 def test_no_masks_at_all_is_an_error(coco, note):
-    notes = read_coco(
-        *coco(annotations=[note(segmentation=None), note(id=2, iscrowd=1)])
-    )
+    notes = read_coco(*coco(annotations=[note(segmentation=None), note(id=2, iscrowd=1)]))
     with pytest.raises(DataError) as error:
         PhotoForegrounds(notes, patch_px=20)
     assert str(error.value) == (

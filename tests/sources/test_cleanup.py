@@ -48,24 +48,21 @@ def test_scraps_are_dropped(cleaned):
 
 
 def test_a_mask_in_pieces_is_dropped(cleaned):
-    assert cleaned(
-        bbox=[50, 20, 60, 60],
-        segmentation=[square(50, 20, 75, 80), square(85, 20, 110, 80)],
-    ) == [("the largest part is 0.50 of the mask, less than 0.7",)]
+    assert cleaned(bbox=[50, 20, 60, 60], segmentation=[square(50, 20, 75, 80), square(85, 20, 110, 80)]) == [
+        ("the largest part is 0.50 of the mask, less than 0.7",)
+    ]
 
 
 def test_a_mask_of_two_people_is_dropped(cleaned, note):
     behind = note(id=2, bbox=[70, 20, 20, 60], segmentation=None)
-    assert cleaned(
-        behind, bbox=[50, 20, 40, 60], segmentation=[square(50, 20, 90, 80)]
-    ) == [("the mask covers 1.00 of another object's box, more than 0.75",)]
+    assert cleaned(behind, bbox=[50, 20, 40, 60], segmentation=[square(50, 20, 90, 80)]) == [
+        ("the mask covers 1.00 of another object's box, more than 0.75",)
+    ]
 
 
 def test_a_neighbour_of_another_class_may_be_covered(cleaned, note):
     tie = note(id=2, category_id=2, bbox=[70, 20, 20, 60], segmentation=None)
-    assert (
-        cleaned(tie, bbox=[50, 20, 40, 60], segmentation=[square(50, 20, 90, 80)]) == []
-    )
+    assert cleaned(tie, bbox=[50, 20, 40, 60], segmentation=[square(50, 20, 90, 80)]) == []
 
 
 def test_what_fills_the_image_is_dropped_and_what_leaves_it_on_one_side_is_not(cleaned):
@@ -76,33 +73,19 @@ def test_what_fills_the_image_is_dropped_and_what_leaves_it_on_one_side_is_not(c
 
 
 def test_an_empty_mask_is_dropped(cleaned):
-    assert cleaned(
-        bbox=[50, 20, 40, 60], segmentation=[[50.2, 20, 50.2, 80, 50.2, 20]]
-    ) == [("the mask is empty",)]
+    assert cleaned(bbox=[50, 20, 40, 60], segmentation=[[50.2, 20, 50.2, 80, 50.2, 20]]) == [("the mask is empty",)]
 
 
 def test_every_reason_is_given_and_limits_can_be_set(coco, note):
-    notes = read_coco(
-        *coco(annotations=[note(bbox=[10, 5, 20, 20]), note(id=2, image_id=8)])
-    )
+    notes = read_coco(*coco(annotations=[note(bbox=[10, 5, 20, 20]), note(id=2, image_id=8)]))
     first, second = examine(notes)
     assert first.reasons == (
         "box and mask's box overlap by 0.50, less than 0.7",
         "10x20 px, its longer side less than 32",
     )
-    assert (first.key, first.box_iou, first.solidity, first.largest_share) == (
-        "set:a.png:1",
-        0.5,
-        1.0,
-        1.0,
-    )
+    assert (first.key, first.box_iou, first.solidity, first.largest_share) == ("set:a.png:1", 0.5, 1.0, 1.0)
     assert second.box_iou == 1.0
-    assert [
-        v.reasons
-        for v in examine(
-            notes, CleanupLimits(min_side_px=8, min_box_iou=0.4), workers=2
-        )
-    ] == [(), ()]
+    assert [v.reasons for v in examine(notes, CleanupLimits(min_side_px=8, min_box_iou=0.4), workers=2)] == [(), ()]
 
 
 def test_a_mask_file_that_is_gone_is_a_reason(coco, note):
@@ -118,9 +101,7 @@ def test_a_mask_file_that_is_gone_is_a_reason(coco, note):
 
 
 def test_objects_without_masks_and_crowds_are_not_judged(coco, note):
-    notes = read_coco(
-        *coco(annotations=[note(segmentation=None), note(id=2, iscrowd=1)])
-    )
+    notes = read_coco(*coco(annotations=[note(segmentation=None), note(id=2, iscrowd=1)]))
     result = clean_up(notes)
     assert len(result.kept.labels) == 2
     assert np.array_equal(result.kept.boxes_px, notes.boxes_px)

@@ -26,14 +26,7 @@ def error_of(file, images):
 
 
 def test_images_objects_and_licences_are_read(coco, note):
-    dog = note(
-        id=5,
-        image_id=8,
-        category_id=2,
-        bbox=[0.5, 1, 3.25, 4],
-        segmentation=None,
-        iscrowd=1,
-    )
+    dog = note(id=5, image_id=8, category_id=2, bbox=[0.5, 1, 3.25, 4], segmentation=None, iscrowd=1)
     file, images = coco(annotations=[dog, note()])
     notes = read_coco(file, images)
     assert len(notes) == 2
@@ -64,23 +57,14 @@ def test_polygons_and_both_kinds_of_runs_draw_the_same_mask(coco, note):
         {"size": [30, 40], "counts": packed["counts"].decode()},
         {"size": [30, 40], "counts": runs},
     ]
-    notes = read_coco(
-        *coco(
-            annotations=[note(id=i, segmentation=kind) for i, kind in enumerate(kinds)]
-        )
-    )
+    notes = read_coco(*coco(annotations=[note(id=i, segmentation=kind) for i, kind in enumerate(kinds)]))
     assert [type(mask) for mask in notes.masks] == [Polygons, Rle, Rle]
     for mask in notes.masks:
         assert np.array_equal(draw_mask(mask, notes.root, (40, 30)) > 0, truth > 0)
-        assert np.array_equal(
-            draw_mask(mask, notes.root, (40, 30), (8, 3, 15, 9)) > 0,
-            truth[3:9, 8:15] > 0,
-        )
+        assert np.array_equal(draw_mask(mask, notes.root, (40, 30), (8, 3, 15, 9)) > 0, truth[3:9, 8:15] > 0)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # pycocotools'
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 30)), min_size=3, max_size=9))
 def test_polygons_are_drawn_as_coco_draws_them(points):
@@ -90,18 +74,14 @@ def test_polygons_are_drawn_as_coco_draws_them(points):
     drawn = draw_mask(mask, Path(), (40, 30))
     assert np.array_equal(drawn > 0, expected > 0)
     x0, y0, x1, y1 = window = extent(mask, (40, 30))
-    assert np.array_equal(
-        draw_mask(mask, Path(), (40, 30), window), drawn[y0:y1, x0:x1]
-    )
+    assert np.array_equal(draw_mask(mask, Path(), (40, 30), window), drawn[y0:y1, x0:x1])
     assert drawn.sum() == drawn[y0:y1, x0:x1].sum()
 
 
 def test_several_parts_are_one_mask(coco, note):
     parts = [[0, 0, 4, 0, 4, 4, 0, 4], [2, 2, 8, 2, 8, 8, 2, 8]]
     notes = read_coco(*coco(annotations=[note(bbox=[0, 0, 8, 8], segmentation=parts)]))
-    assert (
-        int((draw_mask(notes.masks[0], notes.root, (40, 30)) > 0).sum()) == 16 + 36 - 4
-    )
+    assert int((draw_mask(notes.masks[0], notes.root, (40, 30)) > 0).sum()) == 16 + 36 - 4
 
 
 def test_an_exif_turned_image_is_read_as_it_was_annotated(coco, note, save, tmp_path):
@@ -125,14 +105,8 @@ def test_an_exif_turned_image_is_read_as_it_was_annotated(coco, note, save, tmp_
             {"bbox": [50, 5, 10, 10]},
             ".bbox: expected a box inside the 40x30 image, got [50.0, 5.0, 60.0, 15.0]; it is left out",
         ),
-        (
-            {"bbox": [10, 5, 0, 10]},
-            ".bbox: expected a box with an area, got 0x10; it is left out",
-        ),
-        (
-            {"bbox": [10, 5, -3, 10]},
-            ".bbox: expected a box with an area, got -3x10; it is left out",
-        ),
+        ({"bbox": [10, 5, 0, 10]}, ".bbox: expected a box with an area, got 0x10; it is left out"),
+        ({"bbox": [10, 5, -3, 10]}, ".bbox: expected a box with an area, got -3x10; it is left out"),
         (
             {"bbox": [10, float("nan"), 5, 10]},
             ".bbox: expected four finite numbers, got [10, nan, 15, nan]; its box is left out",
@@ -141,31 +115,14 @@ def test_an_exif_turned_image_is_read_as_it_was_annotated(coco, note, save, tmp_
             {"bbox": [10, float("inf"), 5, 10]},
             ".bbox: expected four finite numbers, got [10, inf, 15, inf]; its box is left out",
         ),
-        (
-            {"bbox": [1, 2, 3]},
-            ".bbox: expected four finite numbers, got [1, 2, 3]; its box is left out",
-        ),
-        (
-            {"bbox": None},
-            ".bbox: expected four finite numbers, got []; its box is left out",
-        ),
-        (
-            {"bbox": ["1", 2, 3, 4]},
-            ".bbox: expected four finite numbers, got ['1', 2, 3, 4]; its box is left out",
-        ),
-        (
-            {"image_id": 99},
-            ".image_id: expected the id of an image, got 99; it is left out",
-        ),
-        (
-            {"category_id": 9},
-            ".category_id: expected the id of a category, got 9; it is left out",
-        ),
+        ({"bbox": [1, 2, 3]}, ".bbox: expected four finite numbers, got [1, 2, 3]; its box is left out"),
+        ({"bbox": None}, ".bbox: expected four finite numbers, got []; its box is left out"),
+        ({"bbox": ["1", 2, 3, 4]}, ".bbox: expected four finite numbers, got ['1', 2, 3, 4]; its box is left out"),
+        ({"image_id": 99}, ".image_id: expected the id of an image, got 99; it is left out"),
+        ({"category_id": 9}, ".category_id: expected the id of a category, got 9; it is left out"),
     ],
 )
-def test_an_annotation_that_cannot_be_used_is_left_out_and_named(
-    coco, note, parts, sentence
-):
+def test_an_annotation_that_cannot_be_used_is_left_out_and_named(coco, note, parts, sentence):
     notes = read_coco(*coco(annotations=[note(), note(id=2, **parts)]))
     assert skipped(notes) == [f"set.json: annotations[1]{sentence}"]
     assert len(notes.labels) == 1
@@ -173,16 +130,12 @@ def test_an_annotation_that_cannot_be_used_is_left_out_and_named(
 
 def test_an_annotation_that_is_no_mapping_is_left_out(coco, note):
     notes = read_coco(*coco(annotations=[[1], note()]))
-    assert skipped(notes) == [
-        "set.json: annotations[0]: expected a mapping, got list; it is left out"
-    ]
+    assert skipped(notes) == ["set.json: annotations[0]: expected a mapping, got list; it is left out"]
 
 
 def test_a_box_that_sticks_out_is_cut_at_the_border_and_its_mask_too(coco, note):
     outline = [[-5, -5, 60, -5, 60, 9, -5, 9]]
-    notes = read_coco(
-        *coco(annotations=[note(bbox=[-5, -5, 65, 14], segmentation=outline)])
-    )
+    notes = read_coco(*coco(annotations=[note(bbox=[-5, -5, 65, 14], segmentation=outline)]))
     assert notes.skipped == ()
     assert notes.boxes_px.tolist() == [[0, 0, 40, 9]]
     assert int((draw_mask(notes.masks[0], notes.root, (40, 30)) > 0).sum()) == 40 * 9
@@ -191,56 +144,29 @@ def test_a_box_that_sticks_out_is_cut_at_the_border_and_its_mask_too(coco, note)
 @pytest.mark.parametrize(
     ("segmentation", "sentence"),
     [
-        (
-            [[1, 1, 5, 5]],
-            "[0]: expected x, y of at least three points, got 2 points; this part is left out",
-        ),
-        (
-            [[1, 1, 5, 5, 3]],
-            "[0]: expected x, y of at least three points, got 2 points; this part is left out",
-        ),
+        ([[1, 1, 5, 5]], "[0]: expected x, y of at least three points, got 2 points; this part is left out"),
+        ([[1, 1, 5, 5, 3]], "[0]: expected x, y of at least three points, got 2 points; this part is left out"),
         (
             [[1, 1, 5, float("nan"), 3, 3]],
             "[0]: expected x, y of at least three points, got 3 points; this part is left out",
         ),
-        (
-            [["x"] * 6],
-            f"[0]: expected x, y of at least three points, got {['x'] * 6!r}; this part is left out",
-        ),
-        (
-            "text",
-            "[0]: expected x, y of at least three points, got 'text'; this part is left out",
-        ),
+        ([["x"] * 6], f"[0]: expected x, y of at least three points, got {['x'] * 6!r}; this part is left out"),
+        ("text", "[0]: expected x, y of at least three points, got 'text'; this part is left out"),
         (
             {"size": [30, 41], "counts": [1230]},
             ".size: expected the image's [30, 40], got [30, 41]; the mask is left out",
         ),
-        (
-            {"counts": [1200]},
-            ".size: expected the image's [30, 40], got None; the mask is left out",
-        ),
+        ({"counts": [1200]}, ".size: expected the image's [30, 40], got None; the mask is left out"),
         *(
             (
                 {"size": [30, 40], "counts": counts},
                 ".counts: expected runs that fill 40x30 px, got others; the mask is left out",
             )
-            for counts in (
-                [10, 20],
-                [10, 20_000],
-                [-5, 1205],
-                "0f0",
-                "PPPPPPPPPPPPPPPPPPP",
-                "\u00e9",
-                None,
-                7,
-                ["a"],
-            )
+            for counts in ([10, 20], [10, 20_000], [-5, 1205], "0f0", "PPPPPPPPPPPPPPPPPPP", "\u00e9", None, 7, ["a"])
         ),
     ],
 )
-def test_a_mask_that_cannot_be_used_is_left_out_and_its_box_kept(
-    coco, note, segmentation, sentence
-):
+def test_a_mask_that_cannot_be_used_is_left_out_and_its_box_kept(coco, note, segmentation, sentence):
     notes = read_coco(*coco(annotations=[note(segmentation=segmentation)]))
     assert skipped(notes) == [f"set.json: annotations[0].segmentation{sentence}"]
     assert notes.masks == (None,)
@@ -248,9 +174,7 @@ def test_a_mask_that_cannot_be_used_is_left_out_and_its_box_kept(
 
 
 def test_the_good_parts_of_a_mask_are_kept(coco, note):
-    notes = read_coco(
-        *coco(annotations=[note(segmentation=[[1, 1], [10, 5, 20, 5, 20, 25, 10, 25]])])
-    )
+    notes = read_coco(*coco(annotations=[note(segmentation=[[1, 1], [10, 5, 20, 5, 20, 25, 10, 25]])]))
     assert len(notes.masks[0].parts) == 1
     assert len(notes.skipped) == 1
 
@@ -262,11 +186,7 @@ def test_a_missing_image_is_left_out_with_its_objects(coco, note):
     assert skipped(notes) == [
         f"a.png: expected an image file, got nothing at {images / 'a.png'}; restore it or leave it out"
     ]
-    assert (notes.paths, notes.object_names, notes.image_index.tolist()) == (
-        ("b.png",),
-        ("2",),
-        [0],
-    )
+    assert (notes.paths, notes.object_names, notes.image_index.tolist()) == (("b.png",), ("2",), [0])
 
 
 def test_a_name_too_long_for_a_file_is_a_missing_image(coco):
@@ -293,10 +213,7 @@ def test_a_path_outside_the_folder_is_refused(coco, name):
         if name[0] == "/"
         else f"got {name!r}; move the file into the folder"
     )
-    assert (
-        error_of(file, images)
-        == f"set.json: images[0].file_name: expected a path inside {images}, {rule}"
-    )
+    assert error_of(file, images) == f"set.json: images[0].file_name: expected a path inside {images}, {rule}"
 
 
 def test_a_link_out_of_the_folder_is_refused(coco, save, tmp_path):
@@ -337,10 +254,7 @@ def test_two_images_of_one_name_or_id_are_refused(coco):
             "[]",
             "set.json: expected a mapping with images and annotations, got list; use COCO's instances format",
         ),
-        (
-            "{}",
-            "set.json: categories: expected a list, got nothing; use COCO's instances format",
-        ),
+        ("{}", "set.json: categories: expected a list, got nothing; use COCO's instances format"),
         (
             '{"categories": [], "images": {}}',
             "set.json: images: expected a list, got dict; use COCO's instances format",
@@ -357,10 +271,7 @@ def test_two_images_of_one_name_or_id_are_refused(coco):
             '{"categories": [], "images": []}',
             "set.json: annotations: expected a list, got nothing; use COCO's instances format",
         ),
-        (
-            "[" * 100_000,
-            "set.json: expected COCO JSON in UTF-8, got something else; copy it again",
-        ),
+        ("[" * 100_000, "set.json: expected COCO JSON in UTF-8, got something else; copy it again"),
     ],
 )
 def test_a_file_that_is_not_coco_is_refused(coco, text, sentence):
@@ -372,17 +283,11 @@ def test_a_file_that_is_not_coco_is_refused(coco, text, sentence):
 def test_other_bytes_are_refused(coco):
     file, images = coco()
     file.write_bytes(b"\xff\xfe\x00\x01\xff")
-    assert (
-        error_of(file, images)
-        == "set.json: expected COCO JSON in UTF-8, got something else; copy it again"
-    )
+    assert error_of(file, images) == "set.json: expected COCO JSON in UTF-8, got something else; copy it again"
 
 
 def test_images_can_be_chosen_by_their_own_fields(coco, note):
-    images = [
-        {"id": 7, "file_name": "a.png", "split": "x"},
-        {"id": 8, "file_name": "b.png", "split": "y"},
-    ]
+    images = [{"id": 7, "file_name": "a.png", "split": "x"}, {"id": 8, "file_name": "b.png", "split": "y"}]
     file, folder = coco(images=images, annotations=[note(), note(id=2, image_id=8)])
     made = CocoConfig(coco=file, images=folder, where={"split": "y"}).build()
     assert (made.paths, made.object_names) == (("b.png",), ("2",))

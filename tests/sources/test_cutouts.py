@@ -45,11 +45,7 @@ def test_soft_edges_stay_soft(tmp_path):
     alpha = blob()
     alpha[5:25, 10] = 100
     rgba(tmp_path / "cup/a.png", alpha)
-    patch = (
-        PhotoForegrounds(read_cutouts(tmp_path), patch_px=20)
-        .fetch(np.array([0]))
-        .alpha[0, 0]
-    )
+    patch = PhotoForegrounds(read_cutouts(tmp_path), patch_px=20).fetch(np.array([0])).alpha[0, 0]
     assert sorted(set((patch * 255).round().int().flatten().tolist())) == [0, 100, 255]
 
 

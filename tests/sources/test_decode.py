@@ -32,12 +32,7 @@ def file(tmp_path):
 def corners(width=4, height=2):
     """Four coloured corners, so that a turn shows."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
-    pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1] = (
-        (255, 0, 0),
-        (0, 255, 0),
-        (0, 0, 255),
-        (255, 255, 0),
-    )
+    pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
     return pixels
 
 
@@ -54,9 +49,7 @@ def error_of(function, *args):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_pixels_unless_the_annotations_were_made_without_it(
-    file, orientation
-):
+def test_exif_turns_the_pixels_unless_the_annotations_were_made_without_it(file, orientation):
     path, name = file(Image.fromarray(corners()), exif=exif(orientation))
     expected = {
         1: corners(),
@@ -84,30 +77,18 @@ def test_a_large_turned_jpeg_may_come_smaller_but_never_below_what_is_asked(file
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_is_no_exif(file):
-    path, name = file(
-        Image.fromarray(corners()), ".jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff"
-    )
+    path, name = file(Image.fromarray(corners()), ".jpg", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
     assert probe(path, name) == (4, 2)
 
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [
-        ("CMYK", ".jpg"),
-        ("P", ".png"),
-        ("P", ".gif"),
-        ("L", ".jpg"),
-        ("1", ".png"),
-        ("LA", ".png"),
-        ("RGBA", ".png"),
-    ],
+    [("CMYK", ".jpg"), ("P", ".png"), ("P", ".gif"), ("L", ".jpg"), ("1", ".png"), ("LA", ".png"), ("RGBA", ".png")],
 )
 def test_modes_become_rgb(file, mode, suffix):
     grey = np.full((20, 30, 3), 200, dtype=np.uint8)
     grey[:, :15] = 0
-    path, name = file(
-        Image.fromarray(grey).convert(mode, dither=Image.Dither.NONE), suffix
-    )
+    path, name = file(Image.fromarray(grey).convert(mode, dither=Image.Dither.NONE), suffix)
     pixels = read_rgb(path, name, probe(path, name))
     assert pixels.shape == (20, 30, 3)
     assert abs(int(pixels[10, 3].max())) < 8
@@ -117,26 +98,20 @@ def test_modes_become_rgb(file, mode, suffix):
 def test_a_palette_with_transparency_keeps_its_colours(file):
     image = Image.fromarray(corners()).quantize(4)
     path, name = file(image, transparency=bytes([0, 255, 255, 255]))
-    assert np.array_equal(
-        read_rgb(path, name, (4, 2)), np.asarray(image.convert("RGB"))
-    )
+    assert np.array_equal(read_rgb(path, name, (4, 2)), np.asarray(image.convert("RGB")))
     assert read_alpha(path, name).min() == 0
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_keep_their_upper_eight(file, suffix):
-    path, name = file(
-        Image.fromarray(np.array([[0, 255, 256, 65535]], dtype=np.uint16)), suffix
-    )
+    path, name = file(Image.fromarray(np.array([[0, 255, 256, 65535]], dtype=np.uint16)), suffix)
     assert read_rgb(path, name, (4, 1))[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
 def test_sixteen_bit_colour_is_read(file):
     import cv2
 
-    deep = np.full(
-        (3, 5, 3), (65535, 256 * 40, 0), dtype=np.uint16
-    )  # OpenCV's order: blue first
+    deep = np.full((3, 5, 3), (65535, 256 * 40, 0), dtype=np.uint16)  # OpenCV's order: blue first
     path, name = file(cv2.imencode(".png", deep)[1].tobytes())
     assert read_rgb(path, name, (5, 3))[0, 0].tolist() == [0, 40, 255]
 
@@ -145,11 +120,7 @@ def test_sixteen_bit_colour_is_read(file):
 def test_of_an_animation_the_first_frame_is_read(file, suffix):
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
     path, name = file(
-        frames[0],
-        suffix,
-        save_all=True,
-        append_images=frames[1:],
-        **({"lossless": True} if suffix == ".webp" else {}),
+        frames[0], suffix, save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == ".webp" else {})
     )
     assert read_rgb(path, name, probe(path, name))[3, 3].tolist() == [255, 0, 0]
 
@@ -164,26 +135,14 @@ def huge_png(side):
     """A PNG that says it is huge; nobody may try to decode it."""
 
     def chunk(name, data):
-        return (
-            struct.pack(">I", len(data))
-            + name
-            + data
-            + struct.pack(">I", zlib.crc32(name + data))
-        )
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", b"x")
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("warned", ["error", "ignore"])
-@pytest.mark.parametrize(
-    ("side", "got"), [(9_000, "81"), (10_000, "100"), (30_000, "900")]
-)
+@pytest.mark.parametrize(("side", "got"), [(9_000, "81"), (10_000, "100"), (30_000, "900")])
 def test_a_hundred_megapixels_are_refused_before_decoding(file, side, got, warned):
     path, name = file(huge_png(side))
     with warnings.catch_warnings():
@@ -201,9 +160,7 @@ def test_the_limit_itself_is_allowed(file, monkeypatch):
 
 def jpeg(width=64, height=48):
     buffer = io.BytesIO()
-    Image.fromarray(
-        np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    ).save(buffer, "JPEG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -223,22 +180,13 @@ def test_bytes_after_the_end_do_not_matter(file):
     ("content", "got"),
     [
         (b"", "an empty file"),
-        (
-            b"<html>not found</html>",
-            "bytes that no decoder knows (UnidentifiedImageError)",
-        ),
-        (
-            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-            "bytes that no decoder knows (UnidentifiedImageError)",
-        ),
+        (b"<html>not found</html>", "bytes that no decoder knows (UnidentifiedImageError)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "bytes that no decoder knows (UnidentifiedImageError)"),
     ],
 )
 def test_what_is_no_image_is_refused(file, content, got):
     path, name = file(content, ".jpg")
-    assert (
-        error_of(probe, path, name)
-        == f"photo.jpg: expected an image file, got {got}; restore it or leave it out"
-    )
+    assert error_of(probe, path, name) == f"photo.jpg: expected an image file, got {got}; restore it or leave it out"
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -279,9 +227,7 @@ def test_mask_files_give_their_numbers(file):
     image.putpalette(list(range(256)) * 3)
     assert image.mode == "P"
     assert np.array_equal(read_values(*file(image)), numbers)
-    assert read_values(*file(b"P4\n4 1\n\x60", ".pbm")).tolist() == [
-        [255, 0, 0, 255]
-    ]  # in a PBM, 1 is black
+    assert read_values(*file(b"P4\n4 1\n\x60", ".pbm")).tolist() == [[255, 0, 0, 255]]  # in a PBM, 1 is black
     assert error_of(read_values, *file(Image.fromarray(corners()))) == (
         "photo.png: expected a mask with one number a pixel (palette, grey or black and white), got mode RGB; "
         "save it as an 8-bit PNG"

@@ -17,12 +17,7 @@ def digits():
 
 
 def test_package_digits_are_split_apart(digits):
-    assert (
-        len(digits.foregrounds),
-        len(digits.train),
-        len(digits.val),
-        len(digits.test),
-    ) == (200, 200, 50, 80)
+    assert (len(digits.foregrounds), len(digits.train), len(digits.val), len(digits.test)) == (200, 200, 50, 80)
     assert digits.classes == tuple("0123456789")
     assert set(digits.foregrounds.labels.tolist()) == set(range(10))
 
@@ -33,9 +28,7 @@ def test_ink_is_the_alpha_and_white_the_colour(digits):
     assert torch.equal(cut.alpha, real)
     assert torch.equal(cut.images, torch.ones(1, 1, 1, 1))
     assert truth.labels.tolist() == [digits.foregrounds.labels[3]]
-    assert (
-        real[:, :, :6].sum() == real[:, :, -6:].sum() == 0
-    )  # 28x28 in the middle of 40x40
+    assert real[:, :, :6].sum() == real[:, :, -6:].sum() == 0  # 28x28 in the middle of 40x40
     identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
     drawn = compose(torch.zeros(1, 1, 40, 40), cut.images, cut.alpha, identity)
     assert torch.allclose(drawn.images, real, atol=1e-6)
@@ -44,9 +37,7 @@ def test_ink_is_the_alpha_and_white_the_colour(digits):
 def test_more_digits_than_there_are(tmp_path):
     with pytest.raises(RecipeError) as caught:
         DigitsConfig(train=6000, val=1000).build()
-    assert str(caught.value).startswith(
-        "data.train + data.val: expected at most 6,500 digits, got 7,000; "
-    )
+    assert str(caught.value).startswith("data.train + data.val: expected at most 6,500 digits, got 7,000; ")
 
 
 def test_all_ink_stays_inside_under_affnists_poses():
@@ -83,10 +74,7 @@ def test_the_official_batches_are_read_upright(tmp_path):
     read, labels = read_affnist(tmp_path / "test.mat")
     assert np.array_equal(read, images)
     assert labels.tolist() == [4, 0, 9]
-    recipe = load_recipe(
-        "quickstart",
-        [f"data.affnist={tmp_path / 'test.mat'}", "data.train=20", "data.val=5"],
-    )
+    recipe = load_recipe("quickstart", [f"data.affnist={tmp_path / 'test.mat'}", "data.train=20", "data.val=5"])
     test = recipe.data.build().test
     assert len(test) == 3
     assert test.fetch(np.array([1]))[0][0, 0, 5, 30] == pytest.approx(200 / 255)
@@ -95,14 +83,8 @@ def test_the_official_batches_are_read_upright(tmp_path):
 def test_what_is_no_affnist_batch_is_refused(tmp_path):
     path = tmp_path / "x.mat"
     path.write_bytes(b"no matlab")
-    with pytest.raises(
-        DataError,
-        match=r"expected an affNIST batch with affNISTdata.image and .label_int, got",
-    ):
+    with pytest.raises(DataError, match=r"expected an affNIST batch with affNISTdata.image and .label_int, got"):
         read_affnist(path)
     with pytest.raises(DataError) as caught:
         read_affnist(tmp_path / "none.mat")
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'none.mat'}: expected an affNIST batch, got no such file"
-    )
+    assert str(caught.value) == f"{tmp_path / 'none.mat'}: expected an affNIST batch, got no such file"

@@ -9,10 +9,7 @@ from terse.sources.idx import read_digits, read_idx
 
 
 def idx(array):
-    return (
-        struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-        + array.astype(np.uint8).tobytes()
-    )
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 @pytest.fixture
@@ -59,10 +56,7 @@ def test_a_truncated_file(tmp_path):
         "expected 2,352 bytes for the shape (3, 28, 28), got 2,347; the file is truncated or not the right one"
     )
     path.write_bytes(idx(np.zeros((3, 28, 28)))[:9])
-    assert (
-        refusal(path)
-        == "expected a header of 16 bytes, got a file of 9; it is truncated"
-    )
+    assert refusal(path) == "expected a header of 16 bytes, got a file of 9; it is truncated"
     packed = tmp_path / "x.gz"
     packed.write_bytes(gzip.compress(idx(np.zeros((3, 28, 28))))[:-9])
     assert refusal(packed) == (
@@ -74,10 +68,7 @@ def test_a_truncated_file(tmp_path):
 def test_another_file(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"\x89PNG....")
-    assert (
-        refusal(path)
-        == "expected an idx file of unsigned bytes, got one that starts with '89504e47'"
-    )
+    assert refusal(path) == "expected an idx file of unsigned bytes, got one that starts with '89504e47'"
 
 
 def test_a_header_that_promises_the_moon_allocates_nothing(tmp_path):
@@ -92,10 +83,7 @@ def test_labels_of_another_length(folder):
     path.write_bytes(idx(np.zeros(5)))
     with pytest.raises(DataError) as caught:
         read_digits(root, "train")
-    assert (
-        str(caught.value)
-        == f"{path}: expected 6 labels, one an image, got the shape (5,)"
-    )
+    assert str(caught.value) == f"{path}: expected 6 labels, one an image, got the shape (5,)"
     path.write_bytes(idx(np.full(6, 17)))
     with pytest.raises(DataError) as caught:
         read_digits(root, "train")

@@ -67,10 +67,7 @@ def test_two_callers_share_one_load_and_prefetching_does_not_wait():
     assert time.monotonic() - begun < 1
     assert started.wait(5)
     results = []
-    callers = [
-        threading.Thread(target=lambda: results.append(loader.fetch([7])))
-        for _ in range(3)
-    ]
+    callers = [threading.Thread(target=lambda: results.append(loader.fetch([7]))) for _ in range(3)]
     for caller in callers:
         caller.start()
     go.set()

@@ -21,9 +21,7 @@ def test_windows_hold_every_pixel_that_a_box_touches():
 
 def test_a_patch_of_the_same_size_is_the_object_itself():
     colours = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
-    alpha = np.array(
-        [[0, 255, 255, 0], [255] * 4, [255] * 4, [255, 0, 0, 255]], dtype=np.uint8
-    )
+    alpha = np.array([[0, 255, 255, 0], [255] * 4, [255] * 4, [255, 0, 0, 255]], dtype=np.uint8)
     patch = cut_patch(colours, alpha, 4)
     assert np.array_equal(patch[..., 3], alpha)
     assert np.array_equal(patch[..., :3], np.where(alpha[..., None] > 0, colours, 0))
@@ -38,16 +36,12 @@ def test_a_patch_of_the_same_size_is_the_object_itself():
     st.booleans(),
     st.integers(0, 9),
 )
-def test_any_object_fills_its_patch_keeps_its_colours_and_is_never_lost(
-    width, height, side, stretch, soft, seed
-):
+def test_any_object_fills_its_patch_keeps_its_colours_and_is_never_lost(width, height, side, stretch, soft, seed):
     rng = np.random.default_rng(seed)
     alpha = (rng.random((height, width)) < 0.7).astype(np.uint8) * np.uint8(255)
     alpha[rng.integers(height), rng.integers(width)] = 255
     if soft:
-        alpha = np.where(alpha > 0, rng.integers(1, 256, alpha.shape), 0).astype(
-            np.uint8
-        )
+        alpha = np.where(alpha > 0, rng.integers(1, 256, alpha.shape), 0).astype(np.uint8)
     colours = rng.integers(90, 120, (height, width, 3)).astype(np.uint8)
     patch = cut_patch(colours, alpha, side, stretch)
     assert patch.shape == (side, side, 4)
@@ -56,10 +50,7 @@ def test_any_object_fills_its_patch_keeps_its_colours_and_is_never_lost(
         assert inside.any()
         assert set(np.unique(patch[..., 3])) <= {0, 255}
     assert not patch[~inside].any()
-    assert (
-        patch[inside][:, :3].size == 0
-        or 89 <= patch[inside][:, :3].min() <= patch[inside][:, :3].max() <= 120
-    )
+    assert patch[inside][:, :3].size == 0 or 89 <= patch[inside][:, :3].min() <= patch[inside][:, :3].max() <= 120
     box = box_of(cut_patch(colours, np.full_like(alpha, 255), side, stretch)[..., 3])
     wide, high = box[2] - box[0], box[3] - box[1]
     assert max(wide, high) == side

@@ -30,10 +30,7 @@ def test_climbing_out_is_refused(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["/etc/passwd", "C:\\photos\\a.jpg", "c:a.jpg", "\\\\server\\a.jpg", "\\a.jpg"],
-)
+@pytest.mark.parametrize("name", ["/etc/passwd", "C:\\photos\\a.jpg", "c:a.jpg", "\\\\server\\a.jpg", "\\a.jpg"])
 def test_absolute_paths_are_refused(tmp_path, name):
     assert error_of(inside, tmp_path, name, "f") == (
         f"f: expected a path inside {tmp_path}, got the absolute {name!r}; make it relative"
@@ -42,10 +39,7 @@ def test_absolute_paths_are_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["", "a\0.jpg", "a\udce4.jpg"])
 def test_what_is_no_name_is_refused(tmp_path, name):
-    assert (
-        error_of(inside, tmp_path, name, "f")
-        == f"f: expected a file name, got {name!r}; correct it"
-    )
+    assert error_of(inside, tmp_path, name, "f") == f"f: expected a file name, got {name!r}; correct it"
 
 
 def test_links_that_lead_out_are_refused_and_others_are_not(tmp_path):
@@ -58,10 +52,7 @@ def test_links_that_lead_out_are_refused_and_others_are_not(tmp_path):
     (root / "far.jpg").symlink_to(other / "secret.jpg")
     (root / "folder").symlink_to(other)
     assert inside(root, "near.jpg", "f") == "near.jpg"
-    for name, real in (
-        ("far.jpg", other / "secret.jpg"),
-        ("folder/secret.jpg", other / "secret.jpg"),
-    ):
+    for name, real in (("far.jpg", other / "secret.jpg"), ("folder/secret.jpg", other / "secret.jpg")):
         assert error_of(inside, root, name, "f") == (
             f"f: expected a path inside {root}, got {name!r}, a link to {real}; copy the file into the folder"
         )
@@ -69,16 +60,10 @@ def test_links_that_lead_out_are_refused_and_others_are_not(tmp_path):
         f"{root}: expected a path inside {root}, got 'folder', a link to {other}; copy the file into the folder"
     )
     (root / "folder").unlink()
-    assert error_of(list, image_files(root)).startswith(
-        f"{root}: expected a path inside {root}, got 'far.jpg', a link"
-    )
+    assert error_of(list, image_files(root)).startswith(f"{root}: expected a path inside {root}, got 'far.jpg', a link")
 
 
-@given(
-    st.lists(
-        st.sampled_from(["..", ".", "a", "b", "", "/", "c.jpg", "..."]), max_size=6
-    )
-)
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", "", "/", "c.jpg", "..."]), max_size=6))
 def test_an_accepted_path_is_inside(parts):
     root = Path("/nowhere/root")
     try:
@@ -90,14 +75,7 @@ def test_an_accepted_path_is_inside(parts):
 
 
 def test_images_below_a_folder_are_sorted_and_hidden_ones_passed_over(tmp_path):
-    for name in (
-        "b/2.JPG",
-        "b/10.png",
-        "a.webp",
-        "notes.txt",
-        ".hidden.png",
-        ".git/x.png",
-    ):
+    for name in ("b/2.JPG", "b/10.png", "a.webp", "notes.txt", ".hidden.png", ".git/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert list(image_files(tmp_path)) == ["a.webp", "b/10.png", "b/2.JPG"]
@@ -109,10 +87,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
     assert existing_file("coco", tmp_path / "file") == tmp_path / "file"
     assert existing_folder("images", tmp_path) == tmp_path
     end = "; relative paths start at the recipe's file"
-    assert (
-        error_of(existing_file, "coco", tmp_path)
-        == f"coco: expected a file, got a folder at {tmp_path}{end}"
-    )
+    assert error_of(existing_file, "coco", tmp_path) == f"coco: expected a file, got a folder at {tmp_path}{end}"
     assert (
         error_of(existing_file, "coco", tmp_path / "x")
         == f"coco: expected a file, got nothing at {tmp_path / 'x'}{end}"

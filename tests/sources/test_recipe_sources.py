@@ -21,25 +21,13 @@ def test_the_tag_key_names_the_kind_whatever_comes_first(kind):
 
 def test_a_setting_of_the_same_kind_is_laid_over():
     assert over({"images": "b"}) == {**COCO, "images": "b"}
-    assert over({"images": "b", "coco": "b.json"}) == {
-        "coco": "b.json",
-        "images": "b",
-        "classes": ["person"],
-    }
+    assert over({"images": "b", "coco": "b.json"}) == {"coco": "b.json", "images": "b", "classes": ["person"]}
     assert over({"min_area_px": 9}) == {**COCO, "min_area_px": 9}
 
 
 def test_another_kind_keeps_only_what_it_knows():
-    assert over({"voc": "VOC2012"}) == {
-        "classes": ["person"],
-        "kind": "voc",
-        "voc": "VOC2012",
-    }
-    assert over({"kind": "images", "images": "b"}) == {
-        "images": "b",
-        "classes": ["person"],
-        "kind": "images",
-    }
+    assert over({"voc": "VOC2012"}) == {"classes": ["person"], "kind": "voc", "voc": "VOC2012"}
+    assert over({"kind": "images", "images": "b"}) == {"images": "b", "classes": ["person"], "kind": "images"}
 
 
 def test_a_fraction_gives_way_to_a_source_and_back():

@@ -23,41 +23,20 @@ CLASSES = ("cat", "dog")
 def blob(x, y, width, height, label, seed):
     """An object with a ragged outline that touches all four sides of its box."""
     mask = np.zeros((height, width), dtype=np.uint8)
-    points = (
-        np.random.default_rng(seed)
-        .integers(0, (width, height), (6, 2))
-        .astype(np.int32)
-    )
+    points = np.random.default_rng(seed).integers(0, (width, height), (6, 2)).astype(np.int32)
     cv2.fillPoly(mask, [points], 255)
     mask[height // 2], mask[:, width // 2] = 255, 255
     return Labelled(
-        label,
-        (float(x), float(y), float(x + width), float(y + height)),
-        Drawn(x, y, mask, 0),
-        None,
-        1.0,
-        0,
-        True,
+        label, (float(x), float(y), float(x + width), float(y + height)), Drawn(x, y, mask, 0), None, 1.0, 0, True
     )
 
 
 # Side by side, so that none covers another: VOC's masks hold one number a pixel.
 objects = st.lists(
-    st.tuples(
-        st.integers(3, 14),
-        st.integers(3, 30),
-        st.integers(0, 5),
-        st.integers(0, 1),
-        st.integers(0, 99),
-    ),
+    st.tuples(st.integers(3, 14), st.integers(3, 30), st.integers(0, 5), st.integers(0, 1), st.integers(0, 99)),
     min_size=0,
     max_size=3,
-).map(
-    lambda items: [
-        blob(16 * k, y, w, h, label, seed)
-        for k, (w, h, y, label, seed) in enumerate(items)
-    ]
-)
+).map(lambda items: [blob(16 * k, y, w, h, label, seed) for k, (w, h, y, label, seed) in enumerate(items)])
 
 
 def written(exporter, out, images, masks="auto"):
@@ -67,9 +46,7 @@ def written(exporter, out, images, masks="auto"):
     for number, items in enumerate(images):
         pixels = np.full((HEIGHT, WIDTH, 3), number, dtype=np.uint8)
         data = cv2.imencode(".png", pixels)[1].tobytes()
-        writer.add(
-            Sample(number, data, (WIDTH, HEIGHT), items, f"set:{number}", "", "alpha")
-        )
+        writer.add(Sample(number, data, (WIDTH, HEIGHT), items, f"set:{number}", "", "alpha"))
     writer.close()
     exporter.assemble(out, [out / "part"], info)
     return out
@@ -80,25 +57,17 @@ def read_back(kind, out, images):
         out = written(CocoExporter(), out, images)
         return read_coco(out / "annotations.json", out / "images")
     if kind == "voc":
-        return read_voc(
-            written(VocExporter(), out, images), ["VOCdevkit/VOC2012"], ["train"]
-        )
+        return read_voc(written(VocExporter(), out, images), ["VOCdevkit/VOC2012"], ["train"])
     return read_yolo(written(YoloExporter(), out, images))
 
 
 @pytest.mark.parametrize("kind", ["coco", "voc", "yolo"])
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(objects, min_size=1, max_size=3))
 def test_export_then_import_is_equal(kind, tmp_path_factory, images):
     notes = read_back(kind, tmp_path_factory.mktemp(kind), images)
     assert notes.skipped == ()
-    assert notes.image_index.tolist() == [
-        i for i, items in enumerate(images) for _ in items
-    ]
+    assert notes.image_index.tolist() == [i for i, items in enumerate(images) for _ in items]
     for row, item in enumerate(item for items in images for item in items):
         assert notes.classes[notes.labels[row]] == CLASSES[item.label]
         assert np.allclose(notes.boxes_px[row], item.box_px, atol=1e-3)
@@ -106,9 +75,7 @@ def test_export_then_import_is_equal(kind, tmp_path_factory, images):
         expected = np.zeros((HEIGHT, WIDTH), dtype=bool)
         x, y, (high, wide) = item.modal.left, item.modal.top, item.modal.mask.shape
         expected[y : y + high, x : x + wide] = item.modal.mask > 0
-        if (
-            kind == "yolo"
-        ):  # outlines pass through fractions of seven digits and one rasteriser
+        if kind == "yolo":  # outlines pass through fractions of seven digits and one rasteriser
             assert (drawn ^ expected).sum() <= 0.1 * expected.sum() + 4
         else:
             assert np.array_equal(drawn, expected)
@@ -116,21 +83,7 @@ def test_export_then_import_is_equal(kind, tmp_path_factory, images):
 
 def test_crowds_and_ignored_objects_stay_so(tmp_path):
     sound, crowd = blob(0, 0, 10, 10, 0, 1), blob(20, 5, 12, 20, 1, 2)
-    marked = Labelled(
-        crowd.label,
-        crowd.box_px,
-        crowd.modal,
-        None,
-        1.0,
-        0,
-        False,
-        ignore=True,
-        crowd=True,
-    )
-    for kind, flags in (
-        ("coco", [False, True]),
-        ("voc", [False, True]),
-        ("yolo", [False]),
-    ):
+    marked = Labelled(crowd.label, crowd.box_px, crowd.modal, None, 1.0, 0, False, ignore=True, crowd=True)
+    for kind, flags in (("coco", [False, True]), ("voc", [False, True]), ("yolo", [False])):
         notes = read_back(kind, tmp_path / kind, [[sound, marked]])
         assert (notes.ignore | notes.crowd).tolist() == flags

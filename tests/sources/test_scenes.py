@@ -3,30 +3,16 @@
 import numpy as np
 import torch
 
-from terse.sources.drawn_scenes import (
-    CLASSES,
-    EASY,
-    HARD,
-    SceneForegrounds,
-    SceneImages,
-    Scenes,
-)
+from terse.sources.drawn_scenes import CLASSES, EASY, HARD, SceneForegrounds, SceneImages, Scenes
 from terse.sources.scenes import ShapesConfig
 
 
 def test_a_scene_is_a_function_of_its_seed_and_number():
     ahead, behind = (SceneImages(Scenes("train", 8, 48, EASY, 3)) for _ in range(2))
     first, truth = ahead.fetch(np.arange(8))
-    assert all(
-        torch.equal(behind.fetch(np.array([i]))[0][0], first[i])
-        for i in reversed(range(8))
-    )
-    assert not torch.equal(
-        SceneImages(Scenes("val", 8, 48, EASY, 3)).fetch(np.arange(8))[0], first
-    )
-    assert not torch.equal(
-        SceneImages(Scenes("train", 8, 48, EASY, 4)).fetch(np.arange(8))[0], first
-    )
+    assert all(torch.equal(behind.fetch(np.array([i]))[0][0], first[i]) for i in reversed(range(8)))
+    assert not torch.equal(SceneImages(Scenes("val", 8, 48, EASY, 3)).fetch(np.arange(8))[0], first)
+    assert not torch.equal(SceneImages(Scenes("train", 8, 48, EASY, 4)).fetch(np.arange(8))[0], first)
     assert truth.batch_size == 8
     assert (truth.image_index.diff() >= 0).all()
 
@@ -38,12 +24,7 @@ def test_boxes_are_tight_around_the_masks_and_objects_are_apart():
         assert inked.sum(axis=0).max() == 1
         for mask, box in zip(scene.masks, scene.boxes_px, strict=True):
             rows, columns = np.nonzero(mask > 127)
-            assert box.tolist() == [
-                columns.min(),
-                rows.min(),
-                columns.max() + 1,
-                rows.max() + 1,
-            ]
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 def test_foregrounds_go_round_the_classes_and_hold_no_background():
@@ -64,9 +45,7 @@ def test_what_judges_is_smaller_turned_and_cut():
     def measured(style):
         _, truth = SceneImages(Scenes("x", 150, 96, style, 2)).fetch(np.arange(150))
         size = (truth.boxes_px[:, 2:] - truth.boxes_px[:, :2]).amax(dim=1)
-        at_border = (truth.boxes_px[:, :2] <= 0).any(dim=1) | (
-            truth.boxes_px[:, 2:] >= 96
-        ).any(dim=1)
+        at_border = (truth.boxes_px[:, :2] <= 0).any(dim=1) | (truth.boxes_px[:, 2:] >= 96).any(dim=1)
         return size.median(), at_border.float().mean()
 
     (easy_size, easy_cut), (hard_size, hard_cut) = measured(EASY), measured(HARD)
@@ -77,16 +56,7 @@ def test_what_judges_is_smaller_turned_and_cut():
 def test_the_recipe_builds_all_that_a_run_needs():
     data = ShapesConfig(train=4, val=3, test=2, backgrounds=5, canvas_px=40).build()
     assert data.classes == CLASSES
-    assert [
-        len(part)
-        for part in (
-            data.foregrounds,
-            data.backgrounds,
-            data.train,
-            data.val,
-            data.test,
-        )
-    ] == [
+    assert [len(part) for part in (data.foregrounds, data.backgrounds, data.train, data.val, data.test)] == [
         4,
         5,
         4,

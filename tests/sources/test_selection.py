@@ -12,9 +12,7 @@ def build(coco, note):
     """A COCO source of a person in one image and a dog in the other, under these settings."""
 
     def make(**options):
-        dog = note(
-            id=2, image_id=8, category_id=2, bbox=[0, 0, 4, 4], segmentation=None
-        )
+        dog = note(id=2, image_id=8, category_id=2, bbox=[0, 0, 4, 4], segmentation=None)
         file, images = coco(annotations=[note(), dog])
         return CocoConfig(coco=file, images=images, **options).build()
 
@@ -57,10 +55,7 @@ def test_unknown_classes_are_refused(build):
     assert error_of(build, classes=("persn",)) == (
         "classes: expected classes of set, got 'persn'; did you mean 'person'?"
     )
-    assert (
-        error_of(build, without=("zebra",))
-        == "without: expected classes of set, got 'zebra'; it has person, dog"
-    )
+    assert error_of(build, without=("zebra",)) == "without: expected classes of set, got 'zebra'; it has person, dog"
 
 
 def test_nothing_left_is_an_error(build, tmp_path):

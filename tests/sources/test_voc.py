@@ -11,20 +11,13 @@ from terse.sources.voc_instances import VOC_CLASSES, match_instances
 
 
 def page(*objects, name="one.jpg", size=(40, 30)):
-    tag = (
-        f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
-        if size
-        else ""
-    )
-    return (
-        f"<annotation><filename>{name}</filename>{tag}{''.join(objects)}</annotation>"
-    )
+    tag = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>" if size else ""
+    return f"<annotation><filename>{name}</filename>{tag}{''.join(objects)}</annotation>"
 
 
 def thing(name="person", box=(11, 6, 20, 25), difficult="0"):
     corners = "".join(
-        f"<{key}>{value}</{key}>"
-        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+        f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
     )
     return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{corners}</bndbox></object>"
 
@@ -34,21 +27,12 @@ def voc(tmp_path, save):
     """A VOC folder of these pages and these masks; every page has its image."""
 
     def write(pages, masks=None, kinds=None, lists=None, root=tmp_path / "VOC2012"):
-        for folder in (
-            "Annotations",
-            "JPEGImages",
-            "SegmentationObject",
-            "SegmentationClass",
-            "ImageSets/Main",
-        ):
+        for folder in ("Annotations", "JPEGImages", "SegmentationObject", "SegmentationClass", "ImageSets/Main"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for i, (stem, text) in enumerate(pages.items()):
             (root / "Annotations" / f"{stem}.xml").write_text(text)
             save(root / "JPEGImages" / f"{stem}.jpg", seed=i)
-        for folder, images in (
-            ("SegmentationObject", masks or {}),
-            ("SegmentationClass", kinds or {}),
-        ):
+        for folder, images in (("SegmentationObject", masks or {}), ("SegmentationClass", kinds or {})):
             for stem, values in images.items():
                 image = Image.fromarray(values)
                 image.putpalette(list(range(256)) * 3)
@@ -84,10 +68,7 @@ def test_boxes_are_counted_from_one_and_end_inside(voc):
     assert notes.labels.tolist() == [1, 0]
     assert notes.boxes_px.tolist() == [[10, 5, 20, 25], [0, 0, 40, 30]]
     assert notes.ignore.tolist() == [False, True]
-    assert notes.object_keys == (
-        "VOC2012:JPEGImages/one.jpg:0",
-        "VOC2012:JPEGImages/one.jpg:1",
-    )
+    assert notes.object_keys == ("VOC2012:JPEGImages/one.jpg:0", "VOC2012:JPEGImages/one.jpg:1")
     assert notes.masks == (None, None)
     assert notes.skipped == ()
 
@@ -99,16 +80,12 @@ def test_an_object_gets_the_instance_that_its_box_surrounds(voc):
     notes = read_voc(voc({"one": page(*boxes)}, {"one": values}))
     assert [mask.value for mask in notes.masks] == [1, 3]
     for mask, number in zip(notes.masks, (1, 3), strict=True):
-        assert np.array_equal(
-            draw_mask(mask, notes.root, (40, 30)) > 0, values == number
-        )
+        assert np.array_equal(draw_mask(mask, notes.root, (40, 30)) > 0, values == number)
 
 
 def test_matching_takes_the_best_pairs_first_and_each_once():
     values = instances((1, (0, 0, 10, 10)), (2, (8, 0, 20, 10)))
-    boxes = np.array(
-        [[0, 0, 12, 10], [0, 0, 10, 10], [30, 20, 35, 25]], dtype=np.float64
-    )
+    boxes = np.array([[0, 0, 12, 10], [0, 0, 10, 10], [30, 20, 35, 25]], dtype=np.float64)
     assert match_instances(values, boxes, ["person"] * 3) == {1: 1, 0: 2}
     assert match_instances(values, boxes[:0], []) == {}
     assert match_instances(values, np.full((1, 4), np.nan), ["person"]) == {}
@@ -124,10 +101,7 @@ def test_an_instance_is_given_to_a_box_of_its_class_only():
     assert match_instances(values, boxes, ["bicycle", "person"]) == {1: 2, 0: 1}
     # Numbers that are not VOC's: no box is a bicycle, or there is no class of that number.
     assert match_instances(values, boxes, ["robot", "person"], kinds) == {1: 2, 0: 1}
-    assert match_instances(values, boxes, ["bicycle", "person"], kinds + 100) == {
-        1: 2,
-        0: 1,
-    }
+    assert match_instances(values, boxes, ["bicycle", "person"], kinds + 100) == {1: 2, 0: 1}
 
 
 def test_splits_and_years_are_read_in_order(voc, tmp_path):
@@ -137,36 +111,17 @@ def test_splits_and_years_are_read_in_order(voc, tmp_path):
         root=kit / "VOC2007",
         lists={"trainval": "b\na\nb\n", "test": "a"},
     )
-    voc(
-        {"a": page(name="a.jpg")},
-        root=kit / "VOC2012",
-        lists={"trainval": "a 1\n\nzz -1\n"},
-    )
-    made = VocConfig(
-        voc=kit, folders=("VOC2007", "VOC2012"), split=("trainval",)
-    ).build()
-    assert made.paths == (
-        "VOC2007/JPEGImages/b.jpg",
-        "VOC2007/JPEGImages/a.jpg",
-        "VOC2012/JPEGImages/a.jpg",
-    )
-    assert VocConfig(voc=kit / "VOC2007", split=("test",)).build().paths == (
-        "JPEGImages/a.jpg",
-    )
+    voc({"a": page(name="a.jpg")}, root=kit / "VOC2012", lists={"trainval": "a 1\n\nzz -1\n"})
+    made = VocConfig(voc=kit, folders=("VOC2007", "VOC2012"), split=("trainval",)).build()
+    assert made.paths == ("VOC2007/JPEGImages/b.jpg", "VOC2007/JPEGImages/a.jpg", "VOC2012/JPEGImages/a.jpg")
+    assert VocConfig(voc=kit / "VOC2007", split=("test",)).build().paths == ("JPEGImages/a.jpg",)
     assert error_of(kit / "VOC2007", split=["train"]) == (
         f"split: expected a list in {kit / 'VOC2007/ImageSets/Main'}, got 'train'; there are test, trainval"
     )
 
 
 def test_a_size_of_zero_or_none_is_looked_up(voc):
-    notes = read_voc(
-        voc(
-            {
-                "one": page(thing(), size=(0, 0)),
-                "two": page(thing(), name="two.jpg", size=None),
-            }
-        )
-    )
+    notes = read_voc(voc({"one": page(thing(), size=(0, 0)), "two": page(thing(), name="two.jpg", size=None)}))
     assert notes.sizes_px.tolist() == [[40, 30], [40, 30]]
 
 
@@ -185,10 +140,7 @@ def test_a_size_of_zero_or_none_is_looked_up(voc):
             "<annotation><object>",
             "expected whole XML, got an error at no element found: line 1, column 20; its image is left out",
         ),
-        (
-            "",
-            "expected whole XML, got an error at no element found: line 1, column 0; its image is left out",
-        ),
+        ("", "expected whole XML, got an error at no element found: line 1, column 0; its image is left out"),
     ],
 )
 def test_xml_that_cannot_be_read_is_left_out_and_named(voc, text, reason):
@@ -200,10 +152,7 @@ def test_xml_that_cannot_be_read_is_left_out_and_named(voc, text, reason):
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
-        (
-            thing(box=(11, 6, 11, 3)),
-            ".bndbox: expected a box with an area, got 1x-2; it is left out",
-        ),
+        (thing(box=(11, 6, 11, 3)), ".bndbox: expected a box with an area, got 1x-2; it is left out"),
         (
             thing(box=("nan", 6, 11, 9)),
             ".bndbox: expected four finite numbers, got [nan, 5.0, 11.0, 9.0]; its box is left out",
@@ -230,9 +179,7 @@ def test_an_object_that_cannot_be_used_is_left_out_and_named(voc, item, sentence
 
 
 def test_a_mask_of_another_size_or_kind_leaves_the_masks_out(voc):
-    root = voc(
-        {"one": page(thing())}, {"one": instances((1, (10, 5, 20, 25)), size=(41, 30))}
-    )
+    root = voc({"one": page(thing())}, {"one": instances((1, (10, 5, 20, 25)), size=(41, 30))})
     notes = read_voc(root)
     assert skipped(notes) == [
         "SegmentationObject/one.png: expected its image's size 40x30, got 41x30; its masks are left out"
@@ -260,9 +207,7 @@ def test_paths_that_lead_out_are_refused(voc):
     )
 
 
-def test_a_folder_that_is_not_voc_and_listed_files_that_are_missing_are_named(
-    voc, tmp_path
-):
+def test_a_folder_that_is_not_voc_and_listed_files_that_are_missing_are_named(voc, tmp_path):
     assert error_of(tmp_path) == (
         f"voc: expected a folder, got nothing at {tmp_path / 'Annotations'}; relative paths start at the recipe's file"
     )

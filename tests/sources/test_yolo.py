@@ -12,15 +12,11 @@ from terse.sources.yolo import YoloConfig, read_yolo
 def yolo(tmp_path, save):
     """A YOLO data set of these label files, an image each."""
 
-    def write(
-        labels, yaml="train: images\nnames: [person, dog]\n", root=tmp_path / "set"
-    ):
+    def write(labels, yaml="train: images\nnames: [person, dog]\n", root=tmp_path / "set"):
         for i, (stem, text) in enumerate(labels.items()):
             save(root / "images" / f"{stem}.png", seed=i)
             if text is not None:
-                (root / "labels" / f"{stem}.txt").parent.mkdir(
-                    parents=True, exist_ok=True
-                )
+                (root / "labels" / f"{stem}.txt").parent.mkdir(parents=True, exist_ok=True)
                 (root / "labels" / f"{stem}.txt").write_text(text)
         (root / "data.yaml").write_text(yaml)
         return root
@@ -40,9 +36,7 @@ def error_of(*args, **options):
 
 def test_boxes_and_outlines_are_read(yolo):
     outline = "0 0.25 0.1 0.5 0.1 0.5 0.5 0.25 0.5"
-    notes = read_yolo(
-        yolo({"a": f"1 0.5 0.5 0.25 0.2\n\n{outline}\n", "b": None, "c": ""})
-    )
+    notes = read_yolo(yolo({"a": f"1 0.5 0.5 0.25 0.2\n\n{outline}\n", "b": None, "c": ""}))
     assert notes.paths == ("images/a.png", "images/b.png", "images/c.png")
     assert notes.classes == ("person", "dog")
     assert notes.labels.tolist() == [1, 0]
@@ -56,46 +50,22 @@ def test_boxes_and_outlines_are_read(yolo):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (
-            "2 0.5 0.5 0.1 0.1",
-            ": expected a class number 0 to 1, got '2'; it is left out",
-        ),
-        (
-            "-1 0.5 0.5 0.1 0.1",
-            ": expected a class number 0 to 1, got '-1'; it is left out",
-        ),
-        (
-            "person 0.5 0.5 0.1 0.1",
-            ": expected a class number 0 to 1, got 'person'; it is left out",
-        ),
-        (
-            "0 0.5 0.5 0.1",
-            ": expected x y w h or the x y of three points, got '0.5 0.5 0.1'; it is left out",
-        ),
+        ("2 0.5 0.5 0.1 0.1", ": expected a class number 0 to 1, got '2'; it is left out"),
+        ("-1 0.5 0.5 0.1 0.1", ": expected a class number 0 to 1, got '-1'; it is left out"),
+        ("person 0.5 0.5 0.1 0.1", ": expected a class number 0 to 1, got 'person'; it is left out"),
+        ("0 0.5 0.5 0.1", ": expected x y w h or the x y of three points, got '0.5 0.5 0.1'; it is left out"),
         (
             "0 0.1 0.1 0.2 0.2 0.9",
             ": expected x y w h or the x y of three points, got '0.1 0.1 0.2 0.2 0.9'; it is left out",
         ),
-        (
-            "0 0.5 nan 0.1 0.1",
-            ": expected x y w h or the x y of three points, got '0.5 nan 0.1 0.1'; it is left out",
-        ),
-        (
-            "0 0.5 x 0.1 0.1",
-            ": expected x y w h or the x y of three points, got '0.5 x 0.1 0.1'; it is left out",
-        ),
-        (
-            "0 0.5 0.5 0 0.1",
-            ".box: expected a box with an area, got 0x3; it is left out",
-        ),
+        ("0 0.5 nan 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 nan 0.1 0.1'; it is left out"),
+        ("0 0.5 x 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 x 0.1 0.1'; it is left out"),
+        ("0 0.5 0.5 0 0.1", ".box: expected a box with an area, got 0x3; it is left out"),
         (
             "0 20 15 10 10",
             ".box: expected a box inside the 40x30 image, got [600.0, 300.0, 1000.0, 600.0]; it is left out",
         ),
-        (
-            "0 0.5 0.5 0.5 0.5 0.5 0.5",
-            ".outline: expected a box with an area, got 0x0; it is left out",
-        ),
+        ("0 0.5 0.5 0.5 0.5 0.5 0.5", ".outline: expected a box with an area, got 0x0; it is left out"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_left_out_and_named(yolo, line, sentence):
@@ -107,9 +77,7 @@ def test_a_line_that_cannot_be_used_is_left_out_and_named(yolo, line, sentence):
 def test_a_label_file_of_other_bytes_is_named(yolo):
     root = yolo({"a": ""})
     (root / "labels/a.txt").write_bytes(b"\xff\xfe0 1")
-    assert skipped(read_yolo(root)) == [
-        "labels/a.txt: expected text, got other bytes; its objects are left out"
-    ]
+    assert skipped(read_yolo(root)) == ["labels/a.txt: expected text, got other bytes; its objects are left out"]
 
 
 def test_two_images_of_one_name_share_no_labels(yolo, save):
@@ -123,11 +91,7 @@ def test_two_images_of_one_name_share_no_labels(yolo, save):
 
 
 @pytest.mark.parametrize(
-    "yaml",
-    [
-        "train: ../train/images\nnames: {0: person}\n",
-        "path: train\ntrain: images\nnames: [person]\n",
-    ],
+    "yaml", ["train: ../train/images\nnames: {0: person}\n", "path: train\ntrain: images\nnames: [person]\n"]
 )
 def test_the_ways_people_write_data_yaml(tmp_path, save, yaml):
     root = tmp_path / "set"
@@ -141,17 +105,12 @@ def test_the_ways_people_write_data_yaml(tmp_path, save, yaml):
 
 
 def test_a_split_may_be_a_list_of_files_or_several_places(yolo, save):
-    root = yolo(
-        {"a": None, "b": None},
-        "train: [list.txt, more]\nval: images\nnames: [person]\n",
-    )
+    root = yolo({"a": None, "b": None}, "train: [list.txt, more]\nval: images\nnames: [person]\n")
     save(root / "more/z.png")
     (root / "list.txt").write_text("./images/b.png\n\nimages/b.png\n")
     assert read_yolo(root).paths == ("images/b.png", "more/z.png")
     assert read_yolo(root, "val").paths == ("images/a.png", "images/b.png")
-    (root / "more/z.txt").write_text(
-        "0 0.5 0.5 1 1"
-    )  # without a folder `images`, labels stand beside
+    (root / "more/z.txt").write_text("0 0.5 0.5 1 1")  # without a folder `images`, labels stand beside
     assert len(read_yolo(root).labels) == 1
 
 
@@ -164,8 +123,7 @@ def test_what_leads_out_of_the_folder_is_refused(yolo, save, tmp_path):
     assert read_yolo(root, root=tmp_path / "elsewhere").paths == ("images/a.png",)
     root = yolo({"a": None}, "train: /etc\nnames: [person]\n")
     assert (
-        error_of(root)
-        == f"data.yaml: train: expected a path inside {root}, got the absolute '/etc'; make it relative"
+        error_of(root) == f"data.yaml: train: expected a path inside {root}, got the absolute '/etc'; make it relative"
     )
     root = yolo({"a": None}, "train: list.txt\nnames: [person]\n")
     (root / "list.txt").write_text("../x.png\n")
@@ -188,18 +146,12 @@ def test_a_label_file_that_is_a_link_out_is_refused(yolo, tmp_path):
 @pytest.mark.parametrize(
     ("yaml", "sentence"),
     [
-        (
-            "train: images\n",
-            "data.yaml: names: expected a list of classes, got None; for example names: [person, dog]",
-        ),
+        ("train: images\n", "data.yaml: names: expected a list of classes, got None; for example names: [person, dog]"),
         (
             "names: {a: b}\ntrain: images\n",
             "data.yaml: names: expected a list of classes, got {'a': 'b'}; for example names: [person, dog]",
         ),
-        (
-            "names: [a]\nval: images\n",
-            "split: expected a split of data.yaml, got 'train'; there are val",
-        ),
+        ("names: [a]\nval: images\n", "split: expected a split of data.yaml, got 'train'; there are val"),
         (
             "names: [a\n",
             "data.yaml, line 2: expected YAML with each key once, got: expected ',' or ']', but got '<stream end>'",

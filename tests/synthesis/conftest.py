@@ -15,31 +15,14 @@ from terse.synthesis.proposers import Context
 def shapes() -> Callable[..., Context]:
     """Circles, squares and triangles; the task's classes and the poses may be others."""
 
-    def build(
-        *,
-        classes: tuple[str, ...] | None = None,
-        poses: AffinePoses | None = None,
-        train: int = 60,
-    ) -> Context:
+    def build(*, classes: tuple[str, ...] | None = None, poses: AffinePoses | None = None, train: int = 60) -> Context:
         data = ShapesConfig(train=train, val=10, test=10, backgrounds=12).build()
         poses = poses or AffinePoses(
-            (-90.0, 90.0),
-            (-1.0, 1.0),
-            (-0.2, 0.2),
-            (0.15, 0.6),
-            stretch=(0.8, 1.25),
-            min_visible=0.3,
+            (-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.15, 0.6), stretch=(0.8, 1.25), min_visible=0.3
         )
         render = Renderer(data.foregrounds, data.backgrounds, poses, EdgeConfig())
         return Context(
-            data.foregrounds,
-            data.backgrounds,
-            poses,
-            render,
-            data.train,
-            classes or data.classes,
-            96,
-            seed=0,
+            data.foregrounds, data.backgrounds, poses, render, data.train, classes or data.classes, 96, seed=0
         )
 
     return build

@@ -22,15 +22,9 @@ def test_vgg_ends_with_its_fourth_pool_or_before_its_fifth() -> None:
 
 @pytest.mark.parametrize(
     ("name", "last", "channels"),
-    [
-        ("mobilenet_v2", "13", 96),
-        ("mobilenet_v3_small", "8", 48),
-        ("resnet18", "layer3", 256),
-    ],
+    [("mobilenet_v2", "13", 96), ("mobilenet_v3_small", "8", 48), ("resnet18", "layer3", 256)],
 )
-def test_other_backbones_end_with_their_last_layer_at_a_sixteenth(
-    name: str, last: str, channels: int
-) -> None:
+def test_other_backbones_end_with_their_last_layer_at_a_sixteenth(name: str, last: str, channels: int) -> None:
     backbone, found = build_backbone(name)
     assert [key for key, _ in backbone.named_children()][-1] == last
     assert found == channels
@@ -39,26 +33,17 @@ def test_other_backbones_end_with_their_last_layer_at_a_sixteenth(
 
 def test_first_weights_are_drawn_and_finite() -> None:
     backbone, _ = build_backbone("mobilenet_v3_small")
-    assert all(
-        torch.isfinite(tensor).all() for tensor in backbone.state_dict().values()
-    )
+    assert all(torch.isfinite(tensor).all() for tensor in backbone.state_dict().values())
     convolution = next(m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d))
     assert 0.5 < convolution.weight.std() / (2 / (16 * 9)) ** 0.5 < 1.5
 
 
 @pytest.mark.parametrize("prefix", ["", "features.", "backbone.features."])
-def test_weights_are_read_under_any_prefix_and_float_type(
-    prefix: str, tmp_path: Path
-) -> None:
+def test_weights_are_read_under_any_prefix_and_float_type(prefix: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     whole = models.mobilenet_v3_small(weights=None)
-    state = {
-        prefix + key: tensor.half()
-        for key, tensor in whole.features.state_dict().items()
-    }
-    torch.save(
-        {"state_dict": state | {"other.0.0.weight": torch.zeros(3)}}, tmp_path / "w.pth"
-    )
+    state = {prefix + key: tensor.half() for key, tensor in whole.features.state_dict().items()}
+    torch.save({"state_dict": state | {"other.0.0.weight": torch.zeros(3)}}, tmp_path / "w.pth")
     backbone, _ = build_backbone("mobilenet_v3_small")
     load_backbone(backbone, "mobilenet_v3_small", tmp_path / "w.pth")
     images = torch.rand(1, 3, 64, 64)
@@ -66,9 +51,7 @@ def test_weights_are_read_under_any_prefix_and_float_type(
     assert torch.equal(backbone.eval()(images), expected)
 
 
-def test_weights_without_batchnorm_name_the_backbone_that_takes_them(
-    tmp_path: Path,
-) -> None:
+def test_weights_without_batchnorm_name_the_backbone_that_takes_them(tmp_path: Path) -> None:
     plain, _ = build_backbone("vgg11")
     path = tmp_path / "vgg.pth"
     torch.save(plain.state_dict(), path)
@@ -114,10 +97,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_backbone_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         build_backbone("vgg16bn")
-    assert (
-        str(caught.value)
-        == "backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
-    )
+    assert str(caught.value) == "backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
     for name in ("regnet_y_400mf", "vit_b_16", "convnext_tiny", "mnasnet0_5"):
         with pytest.raises(RecipeError) as caught:
             build_backbone(name)

@@ -13,13 +13,7 @@ from terse.errors import DataError, RecipeError
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
 from terse.synthesis.context import ContextConfig
-from terse.synthesis.context_crops import (
-    BoxShapes,
-    cut,
-    draw_frames,
-    overlap_of_objects,
-    training_crops,
-)
+from terse.synthesis.context_crops import BoxShapes, cut, draw_frames, overlap_of_objects, training_crops
 from terse.synthesis.context_network import score_crops, train_context
 from terse.synthesis.context_placer import ContextProposer
 from terse.synthesis.framing import Framing
@@ -27,21 +21,8 @@ from terse.synthesis.proposers import Context
 from terse.types import Backgrounds, Foregrounds, Placements, Truth
 
 SIDE = 64
-POSES = AffinePoses(
-    (-90.0, 90.0),
-    (-1.0, 1.0),
-    (-0.2, 0.2),
-    (0.1, 1.0),
-    stretch=(0.8, 1.25),
-    min_visible=0.3,
-)
-FAST = {
-    "crops": 1200,
-    "epochs": 4,
-    "crop_px": 24,
-    "candidates": 60,
-    "background_share": 0.4,
-}
+POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.0), stretch=(0.8, 1.25), min_visible=0.3)
+FAST = {"crops": 1200, "epochs": 4, "crop_px": 24, "candidates": 60, "background_share": 0.4}
 
 
 def sky_over_ground(count: int, seed: int) -> torch.Tensor:
@@ -59,23 +40,11 @@ class Scenes:
         self.images = sky_over_ground(count, 1)
         draw = np.random.default_rng(2)
         self.labels = torch.from_numpy(draw.integers(0, 2, count))
-        size = torch.where(
-            self.labels[:, None] == 0,
-            torch.tensor([14.0, 14.0]),
-            torch.tensor([22.0, 11.0]),
-        )
+        size = torch.where(self.labels[:, None] == 0, torch.tensor([14.0, 14.0]), torch.tensor([22.0, 11.0]))
         x = torch.from_numpy(draw.uniform(0, 1, count)).float() * (SIDE - size[:, 0])
-        y = (
-            torch.from_numpy(draw.uniform(0, 1, count)).float()
-            * (SIDE / 2 - size[:, 1])
-            + self.labels * SIDE / 2
-        )
+        y = torch.from_numpy(draw.uniform(0, 1, count)).float() * (SIDE / 2 - size[:, 1]) + self.labels * SIDE / 2
         corner = torch.stack([x, y], dim=1).round()
-        self.boxes = (
-            torch.cat([corner, corner + size], dim=1)
-            if boxes
-            else torch.zeros(count, 4)
-        )
+        self.boxes = torch.cat([corner, corner + size], dim=1) if boxes else torch.zeros(count, 4)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -98,19 +67,11 @@ class CutOuts:
 
     def fetch(self, indices: np.ndarray) -> Foregrounds:
         labels = torch.from_numpy(self.labels[indices])
-        y, x = torch.meshgrid(
-            torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij"
-        )
+        y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
         disc, wide = (x**2 + y**2 < 0.8).float(), (y.abs() < 0.45).float()
         alpha = torch.where(labels[:, None, None] == 0, disc, wide)[:, None]
-        colour = torch.where(
-            labels[:, None, None, None] == 0,
-            torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1),
-            0.0,
-        )
-        return Foregrounds(
-            colour.expand(-1, 3, 32, 32), alpha, labels, support_points(alpha)
-        )
+        colour = torch.where(labels[:, None, None, None] == 0, torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), 0.0)
+        return Foregrounds(colour.expand(-1, 3, 32, 32), alpha, labels, support_points(alpha))
 
 
 class Places:
@@ -129,28 +90,14 @@ class Places:
         if self.box is None:
             return Backgrounds(images, Truth.empty(len(images)))
         labels = torch.zeros(len(images), dtype=torch.int64)
-        return Backgrounds(
-            images, Truth.of_images(labels, self.box.expand(len(images), 4))
-        )
+        return Backgrounds(images, Truth.of_images(labels, self.box.expand(len(images), 4)))
 
 
 def world(**parts: object) -> Context:
-    banks = {
-        "foregrounds": CutOuts(),
-        "backgrounds": Places(10),
-        "real": Scenes(240),
-        **parts,
-    }
+    banks = {"foregrounds": CutOuts(), "backgrounds": Places(10), "real": Scenes(240), **parts}
     render = Renderer(banks["foregrounds"], banks["backgrounds"], POSES, EdgeConfig())
     return Context(
-        banks["foregrounds"],
-        banks["backgrounds"],
-        POSES,
-        render,
-        banks["real"],
-        ("sun", "car"),
-        SIDE,
-        seed=0,
+        banks["foregrounds"], banks["backgrounds"], POSES, render, banks["real"], ("sun", "car"), SIDE, seed=0
     )
 
 
@@ -170,13 +117,9 @@ def test_it_is_an_arm(proposed: tuple[Context, ContextProposer, Placements]) -> 
     assert set(placements.blend) == {"gaussian", "box", "none"}
 
 
-def test_suns_go_into_the_sky_and_cars_onto_the_ground(
-    proposed: tuple[Context, ContextProposer, Placements],
-) -> None:
+def test_suns_go_into_the_sky_and_cars_onto_the_ground(proposed: tuple[Context, ContextProposer, Placements]) -> None:
     context, _, placements = proposed
-    boxes = Framing(context.foregrounds, POSES, SIDE).boxes_px(
-        placements.foreground, placements.pose
-    )
+    boxes = Framing(context.foregrounds, POSES, SIDE).boxes_px(placements.foreground, placements.pose)
     centre = (boxes[:, 1] + boxes[:, 3]) / 2
     labels = context.foregrounds.labels[placements.foreground]
     assert min(np.bincount(labels, minlength=2)) > 20
@@ -189,17 +132,13 @@ def test_cut_outs_are_upright_and_as_large_as_the_real_ones(
 ) -> None:
     context, _, placements = proposed
     assert (placements.pose[:, POSES.names.index("rotation_deg")] == 0).all()
-    extents = Framing(context.foregrounds, POSES, SIDE).extents_px(
-        placements.foreground, placements.pose
-    )
+    extents = Framing(context.foregrounds, POSES, SIDE).extents_px(placements.foreground, placements.pose)
     assert extents[:, 0].min() > 5
     assert extents.max() < 30
     assert np.array_equal(placements.pose, np.round(placements.pose, 5))
 
 
-def test_the_seed_and_the_generator_alone_decide(
-    proposed: tuple[Context, ContextProposer, Placements],
-) -> None:
+def test_the_seed_and_the_generator_alone_decide(proposed: tuple[Context, ContextProposer, Placements]) -> None:
     _, proposer, placements = proposed
     again = ContextConfig.model_validate(FAST).build(world())
     again.places(7)  # what was asked before changes nothing
@@ -217,9 +156,7 @@ def test_what_is_labelled_already_is_not_covered() -> None:
     context = world(backgrounds=Places(4, left))
     places = ContextConfig.model_validate(FAST).build(context).places(0)
     assert len(places.boxes) > 0
-    assert (
-        overlap_of_objects(places.boxes, left[None].double().numpy() / SIDE) < 0.3
-    ).all()
+    assert (overlap_of_objects(places.boxes, left[None].double().numpy() / SIDE) < 0.3).all()
 
 
 def test_a_background_where_nothing_fits_gives_its_best() -> None:
@@ -231,9 +168,7 @@ def test_a_background_where_nothing_fits_gives_its_best() -> None:
 
 
 def test_classifiers_have_no_boxes_to_learn_from() -> None:
-    proposer = ContextConfig.model_validate(FAST).build(
-        world(real=Scenes(10, boxes=False))
-    )
+    proposer = ContextConfig.model_validate(FAST).build(world(real=Scenes(10, boxes=False)))
     with pytest.raises(DataError) as caught:
         proposer.propose(1, torch.Generator())
     assert str(caught.value) == (
@@ -248,21 +183,12 @@ def test_foregrounds_of_other_classes_only(shapes: Callable[..., Context]) -> No
     assert str(caught.value) == (
         "foregrounds: expected some of the classes dog, got circle, square, triangle; set `classes`"
     )
-    with pytest.raises(
-        ValidationError,
-        match=r"objects: expected the smaller number first, got \[2, 1\]; swap them",
-    ):
+    with pytest.raises(ValidationError, match=r"objects: expected the smaller number first, got \[2, 1\]; swap them"):
         ContextConfig(objects=(2, 1))
 
 
 def test_the_network_beats_chance_on_images_it_has_not_seen() -> None:
-    seen, _ = training_crops(
-        Scenes(200),
-        count=1000,
-        background_share=0.5,
-        side_px=24,
-        draw=np.random.default_rng(0),
-    )
+    seen, _ = training_crops(Scenes(200), count=1000, background_share=0.5, side_px=24, draw=np.random.default_rng(0))
     assert (seen.labels > 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
     before = torch.get_rng_state()
     network = train_context(seen, 2, epochs=4, lr=2e-3, seed=0)
@@ -308,16 +234,12 @@ def test_shapes_are_drawn_like_the_real_ones() -> None:
     assert drawn.max() <= 1
     tall = size[:, 1] / size[:, 0] > 1.6
     assert tall.mean() == pytest.approx(0.9, abs=0.06)
-    assert (
-        len(BoxShapes(np.array([[0.0, 0.0, 1.0, 1.0]])).draw(5, draw)) <= 5
-    )  # nothing fits in, nothing hangs
+    assert len(BoxShapes(np.array([[0.0, 0.0, 1.0, 1.0]])).draw(5, draw)) <= 5  # nothing fits in, nothing hangs
 
 
 def test_overlap_by_hand() -> None:
     boxes = np.array([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
-    assert overlap_of_objects(
-        boxes, np.array([[0.25, 0.0, 0.5, 0.5], [0.4, 0.4, 0.6, 0.6]])
-    ).tolist() == [
+    assert overlap_of_objects(boxes, np.array([[0.25, 0.0, 0.5, 0.5], [0.4, 0.4, 0.6, 0.6]])).tolist() == [
         1.0,
         pytest.approx(0.25),
     ]

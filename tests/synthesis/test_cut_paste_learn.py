@@ -17,12 +17,8 @@ from terse.synthesis.proposers import Context
 from terse.types import Placements, Role
 
 
-def propose(
-    context: Context, count: int = 100, seed: int = 0, **settings: object
-) -> Placements:
-    proposer: CutPasteProposer = CutPasteLearnConfig.model_validate(settings).build(
-        context
-    )
+def propose(context: Context, count: int = 100, seed: int = 0, **settings: object) -> Placements:
+    proposer: CutPasteProposer = CutPasteLearnConfig.model_validate(settings).build(context)
     return proposer.propose(count, torch.Generator().manual_seed(seed))
 
 
@@ -33,22 +29,14 @@ def test_it_is_an_arm(shapes: Callable[..., Context]) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 12, 100])
-def test_so_many_composites_as_asked_for(
-    shapes: Callable[..., Context], count: int
-) -> None:
+def test_so_many_composites_as_asked_for(shapes: Callable[..., Context], count: int) -> None:
     placements = propose(shapes(), count)
-    assert (len(placements), len(placements.blend), len(placements.seed)) == (
-        count,
-        count,
-        count,
-    )
+    assert (len(placements), len(placements.blend), len(placements.seed)) == (count, count, count)
     assert np.array_equal(np.unique(placements.image_index), np.arange(count))
     assert (np.diff(placements.image_index) >= 0).all()
 
 
-def test_every_scene_is_drawn_in_all_five_blends(
-    shapes: Callable[..., Context],
-) -> None:
+def test_every_scene_is_drawn_in_all_five_blends(shapes: Callable[..., Context]) -> None:
     placements = propose(shapes(), 50)
     assert placements.blend == ("gaussian", "poisson", "none", "box", "motion") * 10
     first = placements.take(np.arange(0, 50, 5))
@@ -61,13 +49,9 @@ def test_every_scene_is_drawn_in_all_five_blends(
     assert len(np.unique(first.seed)) == 10
 
 
-def test_limits_of_truncation_occlusion_rotation_and_number(
-    shapes: Callable[..., Context],
-) -> None:
+def test_limits_of_truncation_occlusion_rotation_and_number(shapes: Callable[..., Context]) -> None:
     context = shapes()
-    placements = propose(
-        context, 200, objects=(2, 4), blends=("alpha",), max_overlap=0.3
-    )
+    placements = propose(context, 200, objects=(2, 4), blends=("alpha",), max_overlap=0.3)
     counts = np.bincount(placements.image_index)
     assert (counts.min(), counts.max()) >= (1, 3)
     assert counts.max() <= 4
@@ -76,9 +60,7 @@ def test_limits_of_truncation_occlusion_rotation_and_number(
     assert np.abs(pose[:, 0]).max() > 25
     assert (pose[:, context.poses.names.index("scale")] >= 0.15).all()
     assert np.array_equal(pose, np.round(pose, 5))
-    boxes = Framing(context.foregrounds, context.poses, 96).boxes_px(
-        placements.foreground, pose
-    )
+    boxes = Framing(context.foregrounds, context.poses, 96).boxes_px(placements.foreground, pose)
     inside = np.clip(boxes, 0, 96)
     visible = (inside[:, 2:] - inside[:, :2]) / (boxes[:, 2:] - boxes[:, :2])
     assert visible.min() >= 0.75 - 1e-3
@@ -95,24 +77,13 @@ def test_limits_of_truncation_occlusion_rotation_and_number(
 
 
 def test_an_object_without_a_place_is_left_out(shapes: Callable[..., Context]) -> None:
-    large = AffinePoses(
-        (-10.0, 10.0),
-        (-1.0, 1.0),
-        (0.0, 0.0),
-        (0.9, 1.0),
-        stretch=(1.0, 1.0),
-        min_visible=1.0,
-    )
-    placements = propose(
-        shapes(poses=large), 20, objects=(3, 3), max_overlap=0.0, blends=("alpha",)
-    )
+    large = AffinePoses((-10.0, 10.0), (-1.0, 1.0), (0.0, 0.0), (0.9, 1.0), stretch=(1.0, 1.0), min_visible=1.0)
+    placements = propose(shapes(poses=large), 20, objects=(3, 3), max_overlap=0.0, blends=("alpha",))
     assert np.bincount(placements.image_index).max() < 3
     assert np.bincount(placements.image_index).min() >= 1
 
 
-def test_distractors_are_of_no_class_of_the_task(
-    shapes: Callable[..., Context],
-) -> None:
+def test_distractors_are_of_no_class_of_the_task(shapes: Callable[..., Context]) -> None:
     context = shapes(classes=("circle", "square"))
     placements = propose(context, 50, blends=("alpha",))
     labels = context.foregrounds.labels[placements.foreground]
@@ -134,38 +105,26 @@ def test_distractors_that_cannot_be_had(shapes: Callable[..., Context]) -> None:
 
 
 def test_a_range_the_wrong_way_round() -> None:
-    with pytest.raises(
-        ValidationError,
-        match=r"objects: expected the smaller number first, got \[3, 1\]; swap them",
-    ):
+    with pytest.raises(ValidationError, match=r"objects: expected the smaller number first, got \[3, 1\]; swap them"):
         CutPasteLearnConfig(objects=(3, 1))
 
 
 def test_the_generator_alone_decides(shapes: Callable[..., Context]) -> None:
     context = shapes()
-    first, again, other = (
-        propose(context, 30, seed=4),
-        propose(context, 30, seed=4),
-        propose(context, 30, seed=5),
-    )
+    first, again, other = propose(context, 30, seed=4), propose(context, 30, seed=4), propose(context, 30, seed=5)
     assert np.array_equal(first.pose, again.pose)
     assert np.array_equal(first.background, again.background)
     assert not np.array_equal(first.foreground[:10], other.foreground[:10])
 
 
-def test_the_scenes_can_be_drawn_and_have_one_truth_in_all_blends(
-    shapes: Callable[..., Context],
-) -> None:
+def test_the_scenes_can_be_drawn_and_have_one_truth_in_all_blends(shapes: Callable[..., Context]) -> None:
     context = shapes(classes=("circle", "square"))
     placements = propose(context, 10)
     drawn = context.render(placements)
     assert drawn.images.shape == (10, 3, 96, 96)
     assert torch.isfinite(drawn.images).all()
     for scene in range(2):
-        rows = [
-            drawn.truth.boxes_px[drawn.truth.image_index == i]
-            for i in range(5 * scene, 5 * scene + 5)
-        ]
+        rows = [drawn.truth.boxes_px[drawn.truth.image_index == i] for i in range(5 * scene, 5 * scene + 5)]
         assert len(rows[0]) >= 1
         assert all(torch.equal(rows[0], other) for other in rows[1:])
         pictures = drawn.images[5 * scene : 5 * scene + 5]

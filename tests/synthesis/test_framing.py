@@ -21,9 +21,7 @@ def test_boxes_hold_what_is_drawn(shapes: Callable[..., Context]) -> None:
     framing = Framing(context.foregrounds, context.poses, context.canvas_px)
     pose = context.poses.random(40, torch.Generator().manual_seed(0)).double().numpy()
     foreground = np.arange(40)
-    drawn = context.render(
-        Placements.single(np.zeros(40, dtype=np.int64), foreground, pose)
-    )
+    drawn = context.render(Placements.single(np.zeros(40, dtype=np.int64), foreground, pose))
     expected = framing.boxes_px(foreground, np.round(pose, 5))
     found = drawn.truth.boxes_px.numpy()
     whole = ((expected >= 0) & (expected <= 96)).all(axis=1)
@@ -40,53 +38,31 @@ def test_moved_to_puts_the_centre_there(shapes: Callable[..., Context]) -> None:
     framing = Framing(context.foregrounds, context.poses, context.canvas_px)
     generator = np.random.default_rng(0)
     foreground, centres = np.arange(20), generator.uniform(30, 66, (20, 2))
-    pose = framing.pose(
-        20,
-        {
-            "rotation_deg": generator.uniform(-90, 90, 20),
-            "scale": generator.uniform(0.15, 0.4, 20),
-        },
-    )
-    boxes = framing.boxes_px(
-        foreground,
-        framing.moved_to(pose, framing.extents_px(foreground, pose), centres),
-    )
+    pose = framing.pose(20, {"rotation_deg": generator.uniform(-90, 90, 20), "scale": generator.uniform(0.15, 0.4, 20)})
+    boxes = framing.boxes_px(foreground, framing.moved_to(pose, framing.extents_px(foreground, pose), centres))
     assert (boxes[:, :2] + boxes[:, 2:]) / 2 == pytest.approx(centres, abs=1e-3)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-200, 300), st.floats(-200, 300))
 def test_moved_to_stays_inside_the_family(x: float, y: float) -> None:
-    family = AffinePoses(
-        (-90.0, 90.0),
-        (-1.0, 1.0),
-        (-0.2, 0.2),
-        (0.15, 0.6),
-        stretch=(0.8, 1.25),
-        min_visible=0.3,
-    )
+    family = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.15, 0.6), stretch=(0.8, 1.25), min_visible=0.3)
     framing = Framing(_Squares(), family, 96)
     pose = framing.pose(1, {"scale": np.array([0.5])})
     extents = framing.extents_px(np.array([0]), pose)
-    box = framing.boxes_px(
-        np.array([0]), framing.moved_to(pose, extents, np.array([[x, y]]))
-    )[0]
+    box = framing.boxes_px(np.array([0]), framing.moved_to(pose, extents, np.array([[x, y]])))[0]
     inside = np.clip(box, 0, 96)
     assert ((inside[2:] - inside[:2]) / (box[2:] - box[:2]) >= 0.3 - 1e-6).all()
 
 
 def test_neutral_values_and_limits() -> None:
     framing = Framing(_Squares(), DIGITS, 40)
-    assert framing.pose(1, {"scale": np.array([0.9])}).tolist() == [
-        [0.0, 0.0, 0.0, 0.0, 0.9, 0.9]
-    ]
+    assert framing.pose(1, {"scale": np.array([0.9])}).tolist() == [[0.0, 0.0, 0.0, 0.0, 0.9, 0.9]]
     assert framing.limits("scale", None) == (0.8, 1.2)
     assert framing.limits("rotation_deg", (-30.0, 10.0)) == (-20.0, 10.0)
     assert framing.limits("scale", (0.1, 0.3)) == (0.8, 0.8)
     high = AffinePoses((10.0, 90.0), (-1.0, 1.0), (0.0, 0.0), (1.5, 2.0))
-    assert Framing(_Squares(), high, 40).pose(1, {}).tolist() == [
-        [10.0, 0.0, 0.0, 0.0, 1.5, 1.5]
-    ]
+    assert Framing(_Squares(), high, 40).pose(1, {}).tolist() == [[10.0, 0.0, 0.0, 0.0, 1.5, 1.5]]
 
 
 class _Squares:
@@ -104,9 +80,4 @@ class _Squares:
         from terse.types import Foregrounds
 
         alpha = torch.ones(len(indices), 1, 16, 16)
-        return Foregrounds(
-            alpha.expand(-1, 3, -1, -1),
-            alpha,
-            torch.zeros(len(indices)).long(),
-            support_points(alpha),
-        )
+        return Foregrounds(alpha.expand(-1, 3, -1, -1), alpha, torch.zeros(len(indices)).long(), support_points(alpha))

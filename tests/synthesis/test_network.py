@@ -15,9 +15,7 @@ def test_parameters_layer_by_layer():
     convolution = lambda i, o, k: i * o * k * k + o  # noqa: E731
     norm = lambda c: 2 * c  # noqa: E731
     assert count(network.backbone) == convolution(1, 10, 5) + norm(10)
-    assert count(network.branch) == convolution(10, 20, 3) + norm(20) + convolution(
-        20, 20, 3
-    ) + norm(20)
+    assert count(network.branch) == convolution(10, 20, 3) + norm(20) + convolution(20, 20, 3) + norm(20)
     head = convolution(40, 20, 3) + norm(20) + convolution(20, 20, 3) + norm(20)
     assert count(network.join) + count(network.features) == head
     dense = 1620 * 50 + 50 + norm(50) + 50 * 20 + 20 + norm(20) + 20 * 6 + 6
@@ -30,9 +28,7 @@ def test_shapes_layer_by_layer():
     shapes = []
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.MaxPool2d | nn.Linear):
-            part.register_forward_hook(
-                lambda _, __, out: shapes.append(tuple(out.shape[1:]))
-            )
+            part.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:])))
     network(torch.rand(2, 1, 40, 40), torch.zeros(2, 1, 40, 40))
     one_input = [(10, 36, 36), (10, 17, 17), (20, 15, 15), (20, 13, 13)]
     assert shapes == [*one_input, *one_input, (20, 9, 9), (50,), (20,), (6,)]
@@ -43,9 +39,7 @@ def test_the_split_convolution_is_the_dumps_layer_over_both_inputs():
     network = DigitSynthesizer().eval()
     fore, back = torch.rand(3, 1, 40, 40), torch.rand(3, 1, 40, 40)
     seen = [network.branch(network.backbone(x)) for x in (fore, back)]
-    whole = network.regressor(
-        network.features(network.join(torch.cat(seen, dim=1))).flatten(1)
-    )
+    whole = network.regressor(network.features(network.join(torch.cat(seen, dim=1))).flatten(1))
     assert torch.allclose(network(fore, back), whole, atol=1e-5)
 
 
@@ -54,11 +48,7 @@ def test_a_constant_background_costs_one_image_and_leaves_its_statistics_out():
     network = DigitSynthesizer(dropout=0.0)
     fore, black = torch.rand(8, 1, 40, 40), torch.zeros(1, 1, 40, 40)
     network.eval()
-    assert torch.allclose(
-        network(fore, black),
-        network(fore, black.expand(8, -1, -1, -1).clone()),
-        atol=1e-5,
-    )
+    assert torch.allclose(network(fore, black), network(fore, black.expand(8, -1, -1, -1).clone()), atol=1e-5)
     network.train()
     mean = network.backbone[2].running_mean.clone()
     pooled = network.backbone[1](network.backbone[0](fore))

@@ -37,7 +37,9 @@ def _line(layer: nn.Module) -> str:
     match layer:
         case nn.Conv2d():
             padding = f" pdng{layer.padding[0]}" if layer.padding[0] else ""
-            return f"C2d {layer.in_channels}>{layer.out_channels} ksz{layer.kernel_size[0]} st{layer.stride[0]}{padding}"
+            return (
+                f"C2d {layer.in_channels}>{layer.out_channels} ksz{layer.kernel_size[0]} st{layer.stride[0]}{padding}"
+            )
         case nn.BatchNorm2d() | nn.BatchNorm1d():
             return f"BN {layer.num_features} {layer.eps:g} {layer.momentum:g}"
         case nn.MaxPool2d():
@@ -48,9 +50,7 @@ def _line(layer: nn.Module) -> str:
 
 
 def _lines(part: nn.Module) -> list[str]:
-    return [
-        _line(layer) for layer in part.modules() if not isinstance(layer, nn.Sequential)
-    ]
+    return [_line(layer) for layer in part.modules() if not isinstance(layer, nn.Sequential)]
 
 
 def _block(inputs: int, outputs: int) -> list[str]:
@@ -88,27 +88,10 @@ def test_every_layer_is_the_dumps() -> None:
 
 def test_every_parameter_is_counted() -> None:
     net = PhotoSynthesizer()
-    count = {
-        name: sum(p.numel() for p in part.parameters())
-        for name, part in net.named_children()
-    }
-    widths = [
-        (3, 64),
-        (64, 64),
-        (64, 128),
-        (128, 128),
-        (128, 256),
-        (256, 256),
-        (256, 256),
-    ]
+    count = {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
+    widths = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
     widths += [(256, 512), (512, 512), (512, 512)]
-    branch = (
-        (512 * 9 + 1) * 256
-        + 2 * 256
-        + (256 * 9 + 1) * 256
-        + 2 * 256
-        + (256 * 9 + 1) * 20
-    )
+    branch = (512 * 9 + 1) * 256 + 2 * 256 + (256 * 9 + 1) * 256 + 2 * 256 + (256 * 9 + 1) * 20
     assert count == {
         "backbone": sum((a * 9 + 1) * b + 2 * b for a, b in widths),
         "foreground_branch": branch,
@@ -124,16 +107,8 @@ def test_sizes_run_from_300_over_18_to_12() -> None:
     images = torch.empty(2, 3, 300, 300, device="meta")
     seen = net.low_level(images)
     assert seen.shape == (2, 512, 18, 18)
-    assert (
-        net.foreground_branch(seen).shape
-        == net.background_branch(seen).shape
-        == (2, 20, 12, 12)
-    )
-    assert (
-        net.features_of_foregrounds(images).shape
-        == net.features_of_backgrounds(images).shape
-        == (2, 64, 12, 12)
-    )
+    assert net.foreground_branch(seen).shape == net.background_branch(seen).shape == (2, 20, 12, 12)
+    assert net.features_of_foregrounds(images).shape == net.features_of_backgrounds(images).shape == (2, 64, 12, 12)
     assert net(images, images).shape == (2, 6)
 
 
@@ -141,38 +116,22 @@ def test_the_split_convolution_is_the_dumps_layer() -> None:
     net = _settled()
     foregrounds, backgrounds = _images(1), _images(2)
     joined = torch.cat(
-        [
-            net.foreground_branch(net.low_level(foregrounds)),
-            net.background_branch(net.low_level(backgrounds)),
-        ],
-        dim=1,
+        [net.foreground_branch(net.low_level(foregrounds)), net.background_branch(net.low_level(backgrounds))], dim=1
     )
     whole = net.regressor(net.features(net.mix(joined)).mean(dim=(2, 3)))
-    split = net.head(
-        net.features_of_foregrounds(foregrounds),
-        net.features_of_backgrounds(backgrounds),
-    )
+    split = net.head(net.features_of_foregrounds(foregrounds), net.features_of_backgrounds(backgrounds))
     torch.testing.assert_close(split, whole, rtol=1e-4, atol=1e-6)
-    swapped = net.head(
-        net.features_of_foregrounds(backgrounds),
-        net.features_of_backgrounds(foregrounds),
-    )
+    swapped = net.head(net.features_of_foregrounds(backgrounds), net.features_of_backgrounds(foregrounds))
     assert not torch.allclose(swapped, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_features_kept_per_image_give_the_poses_of_pairs() -> None:
     net = _settled()
     foregrounds, backgrounds = _images(1, 3), _images(2, 2)
-    fg, bg = (
-        net.features_of_foregrounds(foregrounds),
-        net.features_of_backgrounds(backgrounds),
-    )
+    fg, bg = net.features_of_foregrounds(foregrounds), net.features_of_backgrounds(backgrounds)
     pairs = [(f, b) for f in range(3) for b in range(2)]
     kept = torch.cat([net.head(fg[f : f + 1], bg[b : b + 1]) for f, b in pairs])
-    whole = net(
-        torch.stack([foregrounds[f] for f, _ in pairs]),
-        torch.stack([backgrounds[b] for _, b in pairs]),
-    )
+    whole = net(torch.stack([foregrounds[f] for f, _ in pairs]), torch.stack([backgrounds[b] for _, b in pairs]))
     torch.testing.assert_close(kept, whole, rtol=1e-3, atol=1e-5)
     assert kept.std(dim=0).min() > 1e-2
 
@@ -181,27 +140,19 @@ def test_gradients_reach_both_branches_and_the_backbone() -> None:
     net = _small()
     net(_images(1), _images(2)).square().sum().backward()
     for part in (net.foreground_branch, net.background_branch, net.mix, net.backbone):
-        assert any(
-            p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters()
-        )
+        assert any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
 
 
 def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     net = _small(train_backbone=False).train()
     before = {key: tensor.clone() for key, tensor in net.backbone.state_dict().items()}
-    optimizer = torch.optim.Adam(
-        [p for p in net.parameters() if p.requires_grad], lr=0.1
-    )
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=0.1)
     net(_images(1), _images(2)).square().sum().backward()
     optimizer.step()
-    assert all(
-        torch.equal(tensor, before[key])
-        for key, tensor in net.backbone.state_dict().items()
-    )
+    assert all(torch.equal(tensor, before[key]) for key, tensor in net.backbone.state_dict().items())
     assert not net.low_level(_images(1)).requires_grad
     torch.testing.assert_close(
-        net.eval()(_images(1), _images(2)),
-        net.pose_of(net.low_level(_images(1)), net.low_level(_images(2))),
+        net.eval()(_images(1), _images(2)), net.pose_of(net.low_level(_images(1)), net.low_level(_images(2)))
     )
 
 
@@ -209,19 +160,13 @@ def test_a_trained_backbone_moves_its_statistics() -> None:
     net = _small()
     before = {key: tensor.clone() for key, tensor in net.backbone.named_buffers()}
     net(_images(1), _images(2))
-    assert any(
-        not torch.equal(tensor, before[key])
-        for key, tensor in net.backbone.named_buffers()
-    )
+    assert any(not torch.equal(tensor, before[key]) for key, tensor in net.backbone.named_buffers())
 
 
 def test_xavier_with_gain_04_bounds_the_weights() -> None:
     net = _small(branch_channels=64)
     for layer in (net.mix, net.regressor[0], net.foreground_branch[3]):
-        inputs, outputs = (
-            layer.weight[0].numel(),
-            len(layer.weight) * layer.weight[0, 0].numel(),
-        )
+        inputs, outputs = layer.weight[0].numel(), len(layer.weight) * layer.weight[0, 0].numel()
         bound = 0.4 * (6 / (inputs + outputs)) ** 0.5
         assert 0.95 * bound < layer.weight.abs().max() <= bound
         assert not layer.bias.any()
@@ -230,11 +175,9 @@ def test_xavier_with_gain_04_bounds_the_weights() -> None:
 def test_dropout_is_off_unless_asked_for() -> None:
     assert not any(isinstance(m, nn.Dropout | nn.Dropout2d) for m in _small().modules())
     net = _small(dropout=0.5)
-    assert [
-        type(m).__name__
-        for m in net.modules()
-        if isinstance(m, nn.Dropout | nn.Dropout2d)
-    ] == (["Dropout2d"] * 6 + ["Dropout"] * 2)
+    assert [type(m).__name__ for m in net.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)] == (
+        ["Dropout2d"] * 6 + ["Dropout"] * 2
+    )
     first, second = net(_images(1), _images(2)), net(_images(1), _images(2))
     assert not torch.equal(first, second)
 
@@ -251,9 +194,7 @@ def test_images_of_another_size_are_resized() -> None:
     net = _settled()
     assert net(_images(1, size=160), _images(2, size=100)).shape == (4, 6)
     flat = torch.full((2, 3, 300, 300), 0.5)
-    torch.testing.assert_close(
-        net.low_level(flat), net.low_level(flat[..., :128, :128]), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(net.low_level(flat), net.low_level(flat[..., :128, :128]), rtol=1e-4, atol=1e-5)
 
 
 def test_misuse_is_told_in_one_sentence() -> None:
@@ -266,16 +207,10 @@ def test_misuse_is_told_in_one_sentence() -> None:
     net = _small(noise_size=3)
     with pytest.raises(ShapeError) as grey:
         net(_images(1)[:, :1], _images(2)[:, :1])
-    assert (
-        str(grey.value)
-        == "images: expected RGB of shape (batch, 3, height, width), got (8, 1, 128, 128)"
-    )
+    assert str(grey.value) == "images: expected RGB of shape (batch, 3, height, width), got (8, 1, 128, 128)"
     with pytest.raises(ShapeError) as missing:
         net(_images(1), _images(2))
-    assert (
-        str(missing.value)
-        == "noise: expected the shape (4, 3), got none; noise_size is 3"
-    )
+    assert str(missing.value) == "noise: expected the shape (4, 3), got none; noise_size is 3"
     with pytest.raises(ShapeError) as unwanted:
         _small()(_images(1), _images(2), torch.zeros(4, 2))
     assert str(unwanted.value) == "noise: expected none, got (4, 2); noise_size is 0"

@@ -22,20 +22,14 @@ def shapes(module, *kinds):
     seen = []
     for part in module.modules():
         if isinstance(part, kinds):
-            part.register_forward_hook(
-                lambda _, __, out: seen.append(tuple(out.shape[1:]))
-            )
+            part.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[1:])))
     module.eval()(torch.rand(1, 1, 40, 40))
     return seen
 
 
 def test_the_small_classifier_layer_by_layer():
     module = MNISTClassifier()
-    assert (
-        count(module)
-        == (25 * 10 + 10) + (250 * 20 + 20) + (980 * 50 + 50) + (50 * 10 + 10)
-        == 54_840
-    )
+    assert count(module) == (25 * 10 + 10) + (250 * 20 + 20) + (980 * 50 + 50) + (50 * 10 + 10) == 54_840
     assert shapes(module, nn.Conv2d, nn.MaxPool2d, nn.Linear) == [
         (10, 36, 36), (10, 18, 18), (20, 14, 14), (20, 7, 7), (50,), (10,),
     ]  # fmt: skip
@@ -54,14 +48,7 @@ def batch(n=6):
     torch.manual_seed(0)
     images, labels = torch.rand(n, 1, 40, 40), torch.arange(n) % 10
     truth = Truth.of_images(labels)
-    return images, Truth(
-        labels,
-        truth.boxes_px,
-        truth.image_index,
-        torch.ones(n, dtype=torch.bool),
-        truth.ignore,
-        n,
-    )
+    return images, Truth(labels, truth.boxes_px, truth.image_index, torch.ones(n, dtype=torch.bool), truth.ignore, n)
 
 
 @pytest.mark.parametrize("make", [MNISTClassifier, MNISTClassifierDeep])
@@ -125,10 +112,7 @@ def test_weights_with_code_in_them_do_not_run(tmp_path):
 
     path = tmp_path / "w.pth"
     torch.save({"a": Evil()}, path)
-    with pytest.raises(
-        DataError,
-        match=r"expected weights as tensors only, got a file that cannot be read so",
-    ):
+    with pytest.raises(DataError, match=r"expected weights as tensors only, got a file that cannot be read so"):
         load_weights(MNISTClassifier(), path)
     assert not (tmp_path / "owned").exists()
 
@@ -161,9 +145,7 @@ def factories(tmp_path, monkeypatch):
 def test_a_classifier_of_the_users_own(small):
     config = UserConfig(factory="my_models:good", settings={"width": 8})
     assert config.build(classes=TEN, canvas_px=40).module[1].out_features == 8
-    recipe = load_recipe(
-        "quickstart", [*small, "target={kind: user, factory: my_models:good}"]
-    )
+    recipe = load_recipe("quickstart", [*small, "target={kind: user, factory: my_models:good}"])
     assert recipe.target.kind == "user"
 
 

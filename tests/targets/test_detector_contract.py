@@ -21,11 +21,7 @@ from terse.compositing import compose
 from terse.targets.detector_target import DetectorTarget
 from terse.types import Truth
 
-DETECTORS = [
-    kind
-    for kind, config in registry.kinds("target").items()
-    if getattr(config, "task", "") == "detection"
-]
+DETECTORS = [kind for kind, config in registry.kinds("target").items() if getattr(config, "task", "") == "detection"]
 CLASSES = ("square", "ring")
 every_detector = pytest.mark.parametrize("kind", DETECTORS)
 
@@ -37,14 +33,10 @@ def prepared(kind: str) -> tuple[DetectorTarget, int]:
     config: Any = registry.lookup("target", kind)
     for size_px in (64, 272):
         try:
-            target = config(image_size_px=size_px).build(
-                classes=CLASSES, canvas_px=size_px
-            )
+            target = config(image_size_px=size_px).build(classes=CLASSES, canvas_px=size_px)
         except ValidationError:
             continue
-        norms = [
-            part for part in target.module.modules() if isinstance(part, nn.BatchNorm2d)
-        ]
+        norms = [part for part in target.module.modules() if isinstance(part, nn.BatchNorm2d)]
         before = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 1.0
@@ -59,26 +51,11 @@ def prepared(kind: str) -> tuple[DetectorTarget, int]:
 
 def scene(size_px: int) -> tuple[Tensor, Truth]:
     """Two images: an own and a pasted object, two pasted ones."""
-    images = torch.rand(
-        2, 3, size_px, size_px, generator=torch.Generator().manual_seed(1)
-    )
-    boxes = (
-        torch.tensor(
-            [[2.0, 2, 20, 30], [5, 6, 40, 50], [10, 10, 30, 35], [20, 5, 60, 60]]
-        )
-        * size_px
-        / 64
-    )
+    images = torch.rand(2, 3, size_px, size_px, generator=torch.Generator().manual_seed(1))
+    boxes = torch.tensor([[2.0, 2, 20, 30], [5, 6, 40, 50], [10, 10, 30, 35], [20, 5, 60, 60]]) * size_px / 64
     labels = torch.tensor([1, 0, 1, 0])
     pasted = torch.tensor([False, True, True, True])
-    return images, Truth(
-        labels,
-        boxes,
-        torch.tensor([0, 0, 1, 1]),
-        pasted,
-        torch.zeros(4, dtype=torch.bool),
-        2,
-    )
+    return images, Truth(labels, boxes, torch.tensor([0, 0, 1, 1]), pasted, torch.zeros(4, dtype=torch.bool), 2)
 
 
 @every_detector
@@ -91,16 +68,12 @@ def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> N
     assert loss.shape == (2,)
     assert gradient.flatten(1).any(1).all()
     with torch.no_grad():
-        after = target.attack_loss(
-            images + 0.01 * gradient / gradient.square().sum(), truth
-        )
+        after = target.attack_loss(images + 0.01 * gradient / gradient.square().sum(), truth)
     assert after.sum() > loss.sum()
 
 
 @every_detector
-def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(
-    kind: str,
-) -> None:
+def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str) -> None:
     # In float64, because networks with random weights are rough: the first order holds for tiny steps alone. The
     # proposals stay those of the first look, as the gradient holds them.
     target, size_px = prepared(kind)
@@ -110,22 +83,16 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(
     background = torch.rand(1, 3, size_px, size_px, generator=draw).double()
     foreground = torch.rand(1, 3, 24, 24, generator=draw).double()
     alpha = pad(torch.ones(1, 1, 18, 18), (3, 3, 3, 3)).double()
-    matrix = torch.tensor(
-        [[[0.6, 0.1, 0.1], [-0.1, 0.5, -0.05]]], dtype=torch.float64, requires_grad=True
-    )
+    matrix = torch.tensor([[[0.6, 0.1, 0.1], [-0.1, 0.5, -0.05]]], dtype=torch.float64, requires_grad=True)
     box = torch.tensor([[0.25, 0.22, 0.85, 0.72]]).double() * size_px
     one = torch.ones(1, dtype=torch.bool)
     truth = Truth(torch.tensor([0]), box, torch.tensor([0]), one, ~one, 1)
     if hasattr(module, "rpn"):
         propose, seen = module.rpn.forward, []
-        module.rpn.forward = lambda *of: (
-            seen[0] if seen else seen.append(propose(*of)) or seen[0]
-        )
+        module.rpn.forward = lambda *of: seen[0] if seen else seen.append(propose(*of)) or seen[0]
 
     def loss_of(pose: Tensor) -> Tensor:
-        drawn = compose(
-            background, foreground, alpha, pose, binarise=False, blur_sigma_px=0.0
-        )
+        drawn = compose(background, foreground, alpha, pose, binarise=False, blur_sigma_px=0.0)
         return mine.attack_loss(drawn.images, truth).sum()
 
     loss = loss_of(matrix)
@@ -141,9 +108,7 @@ def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> 
     module = target.module
     images, truth = scene(size_px)
     module.train()
-    frozen_by_its_owner = next(
-        part for part in module.modules() if not list(part.children())
-    )
+    frozen_by_its_owner = next(part for part in module.modules() if not list(part.children()))
     frozen_by_its_owner.eval()
     modes = [part.training for part in module.modules()]
     learned = [parameter.requires_grad for parameter in module.parameters()]
@@ -154,10 +119,7 @@ def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> 
     target.image_confidence(images[:1], truth.take([0]))
     target.predict(images[:1])
     assert pixels.grad is not None
-    assert all(
-        torch.equal(before[name], tensor)
-        for name, tensor in module.state_dict().items()
-    )
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
     assert [part.training for part in module.modules()] == modes
     assert [parameter.requires_grad for parameter in module.parameters()] == learned
@@ -182,19 +144,10 @@ def test_only_visible_pasted_objects_count(kind: str) -> None:
     images, truth = scene(size_px)
     thin = truth.boxes_px.clone()
     thin[3, 2] = thin[3, 0] + 0.5
-    own = Truth(
-        truth.labels,
-        truth.boxes_px,
-        truth.image_index,
-        torch.zeros_like(truth.pasted),
-        truth.ignore,
-        2,
-    )
+    own = Truth(truth.labels, truth.boxes_px, truth.image_index, torch.zeros_like(truth.pasted), truth.ignore, 2)
     with torch.no_grad():
         whole = target.attack_loss(images, truth)
-        without = target.attack_loss(
-            images, replace(truth, ignore=torch.tensor([False, False, False, True]))
-        )
+        without = target.attack_loss(images, replace(truth, ignore=torch.tensor([False, False, False, True])))
         hidden = target.attack_loss(images, replace(truth, boxes_px=thin))
     assert without[0] == pytest.approx(whole[0].item(), rel=1e-4)
     assert without[1] != pytest.approx(whole[1].item(), rel=1e-4)
@@ -212,65 +165,39 @@ def test_the_training_loss_is_one_number_over_all_objects(kind: str) -> None:
     two_and_none = torch.cat([images, images[:1]])
     truth = Truth.join([truth, Truth.empty(1)])
     thin = truth.boxes_px.clone()
-    thin[1, 3] = (
-        thin[1, 1] + 0.5
-    )  # left out, where torchvision would stop at a box without height
+    thin[1, 3] = thin[1, 1] + 0.5  # left out, where torchvision would stop at a box without height
     loss = mine.train_loss(
-        two_and_none,
-        replace(truth, boxes_px=thin, ignore=torch.tensor([False, False, False, True])),
+        two_and_none, replace(truth, boxes_px=thin, ignore=torch.tensor([False, False, False, True]))
     )
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.shape == ()
     assert loss.isfinite()
     assert not module.training
-    assert any(
-        parameter.grad is not None and parameter.grad.any()
-        for parameter in module.parameters()
-    )
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
     assert mine.train_loss(images, Truth.empty(2)).isfinite()
 
 
 @every_detector
-def test_confidence_is_the_best_score_of_what_suppression_is_given(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "torchvision.ops.boxes.batched_nms",
-        lambda boxes, scores, *_: scores.argsort(descending=True),
-    )
+def test_confidence_is_the_best_score_of_what_suppression_is_given(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.ops.boxes.batched_nms", lambda boxes, scores, *_: scores.argsort(descending=True))
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
     heads: Any = getattr(target.module, "roi_heads", target.module)
-    for name, value in (
-        ("score_thresh", -1.0),
-        ("detections_per_img", 10**6),
-        ("topk_candidates", 10**6),
-    ):
+    for name, value in (("score_thresh", -1.0), ("detections_per_img", 10**6), ("topk_candidates", 10**6)):
         monkeypatch.setattr(heads, name, value, raising=False)
     every = target.predict(images)
     boxes, expected = truth.boxes_px.clone(), []
     for row in truth.pasted.nonzero().flatten().tolist():
         one = every[int(truth.image_index[row])]
         wide = ((one["boxes"][:, 2:] - one["boxes"][:, :2]) > 2).all(1)
-        boxes[row] = one["boxes"][wide][
-            row
-        ]  # an object where something is predicted, whatever the weights
+        boxes[row] = one["boxes"][wide][row]  # an object where something is predicted, whatever the weights
         near = box_iou(boxes[row, None], one["boxes"])[0] >= 0.5
-        expected.append(
-            one["scores"][near & (one["labels"] == truth.labels[row])].max().item()
-        )
-    assert target.confidence(
-        images, replace(truth, boxes_px=boxes)
-    ).tolist() == pytest.approx(expected, abs=1e-5)
+        expected.append(one["scores"][near & (one["labels"] == truth.labels[row])].max().item())
+    assert target.confidence(images, replace(truth, boxes_px=boxes)).tolist() == pytest.approx(expected, abs=1e-5)
     outside = replace(truth, boxes_px=boxes + 4 * size_px)
     assert target.confidence(images, outside).tolist() == [0, 0, 0]
-    first = [
-        every[i]["scores"][every[i]["labels"] == label].max().item()
-        for i, label in ((0, 0), (1, 1))
-    ]
-    assert target.image_confidence(images, truth).tolist() == pytest.approx(
-        first, abs=1e-5
-    )
+    first = [every[i]["scores"][every[i]["labels"] == label].max().item() for i, label in ((0, 0), (1, 1))]
+    assert target.image_confidence(images, truth).tolist() == pytest.approx(first, abs=1e-5)
     anywhere = [one["scores"].max().item() for one in every]
     assert target.image_confidence(images).tolist() == pytest.approx(anywhere, abs=1e-5)
 
@@ -280,37 +207,23 @@ def test_boxes_are_in_pixels_of_the_images_given(kind: str) -> None:
     # Every pixel doubled is resized back to the same image.
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
-    large, wide = (
-        interpolate(images, scale_factor=2.0),
-        replace(truth, boxes_px=2 * truth.boxes_px),
-    )
+    large, wide = interpolate(images, scale_factor=2.0), replace(truth, boxes_px=2 * truth.boxes_px)
     with torch.no_grad():
-        expected, found = (
-            target.attack_loss(images, truth),
-            target.attack_loss(large, wide),
-        )
+        expected, found = target.attack_loss(images, truth), target.attack_loss(large, wide)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     small = target.confidence(images, truth)
-    torch.testing.assert_close(
-        target.confidence(large, wide), small, rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(target.confidence(large, wide), small, rtol=1e-3, atol=1e-3)
 
 
 @every_detector
-def test_predictions_are_in_the_image_and_in_the_tasks_classes(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predictions_are_in_the_image_and_in_the_tasks_classes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, size_px = prepared(kind)
     bigger = interpolate(scene(size_px)[0][:1], scale_factor=2.0)
     heads: Any = getattr(target.module, "roi_heads", target.module)
-    monkeypatch.setattr(
-        heads, "score_thresh", 0.001
-    )  # untrained scores are below torchvision's threshold
+    monkeypatch.setattr(heads, "score_thresh", 0.001)  # untrained scores are below torchvision's threshold
     (one,) = target.predict(bigger)
     assert len(one["boxes"]) > 0
     assert set(one["labels"].tolist()) <= {0, 1}
     assert ((one["boxes"] >= 0) & (one["boxes"] <= 2 * size_px)).all()
-    assert (
-        one["boxes"].max() > size_px
-    )  # pixels of the given image, not of what the network sees
+    assert one["boxes"].max() > size_px  # pixels of the given image, not of what the network sees
     assert torch.equal(one["scores"], one["scores"].sort(descending=True).values)

@@ -22,23 +22,12 @@ SIZE = 64
 CLASSES = ("square", "ring", "bar")
 
 
-def pasted(
-    boxes: list[list[float]], labels: list[int], images: list[int], batch_size: int
-) -> Truth:
+def pasted(boxes: list[list[float]], labels: list[int], images: list[int], batch_size: int) -> Truth:
     yes = torch.ones(len(boxes), dtype=torch.bool)
-    return Truth(
-        torch.tensor(labels),
-        torch.tensor(boxes).reshape(-1, 4),
-        torch.tensor(images),
-        yes,
-        ~yes,
-        batch_size,
-    )
+    return Truth(torch.tensor(labels), torch.tensor(boxes).reshape(-1, 4), torch.tensor(images), yes, ~yes, batch_size)
 
 
-def target_of(
-    kind: str, outputs: int = 4, size_px: int = SIZE, box_weight: float = 1.0
-) -> DetectorTarget:
+def target_of(kind: str, outputs: int = 4, size_px: int = SIZE, box_weight: float = 1.0) -> DetectorTarget:
     torch.manual_seed(0)
     module = NETWORKS[kind].build(outputs, size_px, {})
     return DetectorTarget(module, CLASSES[: outputs - 1], range(1, outputs), box_weight)
@@ -50,16 +39,10 @@ class Body(nn.Sequential):
     out_channels = 16
 
     def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(3, 16, 5, stride=4, padding=2),
-            nn.ReLU(),
-            nn.Conv2d(16, 16, 3, stride=2, padding=1),
-        )
+        super().__init__(nn.Conv2d(3, 16, 5, stride=4, padding=2), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2, padding=1))
 
 
-def small_faster_rcnn(
-    outputs: int = 6, sizes: tuple[int, ...] = (8, 24), **settings: Any
-) -> FasterRCNN:
+def small_faster_rcnn(outputs: int = 6, sizes: tuple[int, ...] = (8, 24), **settings: Any) -> FasterRCNN:
     """Custom anchors, one map, another class count: what a user brings."""
     torch.manual_seed(0)
     return FasterRCNN(
@@ -77,42 +60,28 @@ def test_attack_loss_is_eq_1_over_the_anchors_of_each_pasted_object() -> None:
     target = target_of("ssdlite_mobilenet_v2", size_px=160, box_weight=0.5)
     images = torch.rand(2, 3, 160, 160)
     # The last is too small for any anchor: the best one answers.
-    truth = pasted(
-        [[12.0, 12, 125, 120], [25, 75, 150, 160], [75, 75, 80, 80]],
-        [0, 2, 1],
-        [0, 1, 1],
-        2,
-    )
+    truth = pasted([[12.0, 12, 125, 120], [25, 75, 150, 160], [75, 75, 80, 80]], [0, 2, 1], [0, 1, 1], 2)
     module: Any = target.module.eval()
     with torch.no_grad():
         found = target.attack_loss(images, truth)
         listed, _ = module.transform(list(images))
         features = list(module.backbone(listed.tensors).values())
-        outputs, anchors = (
-            module.head(features),
-            module.anchor_generator(listed, features)[0],
-        )
+        outputs, anchors = module.head(features), module.anchor_generator(listed, features)[0]
     sums, counts, alone = [0.0, 0.0], [0, 0], 0
-    for box, label, image in zip(
-        truth.boxes_px, truth.labels.tolist(), truth.image_index.tolist(), strict=True
-    ):
+    for box, label, image in zip(truth.boxes_px, truth.labels.tolist(), truth.image_index.tolist(), strict=True):
         overlap = box_iou(box[None], anchors)[0]
         rows = (overlap > 0.5).nonzero().flatten().tolist()
         alone += not rows
         for row in rows or [int(overlap.argmax())]:
             p = outputs["cls_logits"][image, row].softmax(0)[label + 1]
-            wanted = module.box_coder.encode_single(box[None], anchors[row : row + 1])[
-                0
-            ]
+            wanted = module.box_coder.encode_single(box[None], anchors[row : row + 1])[0]
             off = (outputs["bbox_regression"][image, row] - wanted).abs()
             smooth = torch.where(off < 1, 0.5 * off**2, off - 0.5).sum()
             sums[image] += float(-p.log() + 0.5 * smooth)
             counts[image] += 1
     assert alone == 1
     assert counts[0] > 1
-    assert found.tolist() == pytest.approx(
-        [sums[0] / counts[0], sums[1] / counts[1]], rel=1e-4
-    )
+    assert found.tolist() == pytest.approx([sums[0] / counts[0], sums[1] / counts[1]], rel=1e-4)
 
 
 def test_focal_scores_are_sigmoids_of_their_own() -> None:
@@ -125,15 +94,10 @@ def test_focal_scores_are_sigmoids_of_their_own() -> None:
         found = target.attack_loss(images, truth)
         listed, _ = module.transform(list(images))
         features = list(module.backbone(listed.tensors).values())
-        logits, anchors = (
-            module.head(features)["cls_logits"],
-            module.anchor_generator(listed, features)[0],
-        )
+        logits, anchors = module.head(features)["cls_logits"], module.anchor_generator(listed, features)[0]
     rows = box_iou(truth.boxes_px, anchors)[0] > 0.5
     assert rows.sum() > 1
-    assert found.item() == pytest.approx(
-        -logits[0, rows, 2].sigmoid().log().mean().item(), rel=1e-5
-    )
+    assert found.item() == pytest.approx(-logits[0, rows, 2].sigmoid().log().mean().item(), rel=1e-5)
 
 
 def test_proposals_are_matched_and_the_truth_is_one_of_them() -> None:
@@ -148,12 +112,8 @@ def test_proposals_are_matched_and_the_truth_is_one_of_them() -> None:
         candidates = torch.cat([module.rpn(listed, features)[0][0], truth.boxes_px])
         chosen = candidates[box_iou(truth.boxes_px, candidates)[0] > 0.5]
         heads = module.roi_heads
-        logits, codes = heads.box_predictor(
-            heads.box_head(heads.box_roi_pool(features, [chosen], [(SIZE, SIZE)]))
-        )
-        wanted = heads.box_coder.encode_single(
-            truth.boxes_px.expand(len(chosen), 4), chosen
-        )
+        logits, codes = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, [chosen], [(SIZE, SIZE)])))
+        wanted = heads.box_coder.encode_single(truth.boxes_px.expand(len(chosen), 4), chosen)
         off = (codes.reshape(len(chosen), -1, 4)[:, 2] - wanted).abs()
     smooth = torch.where(off < 1, 0.5 * off**2, off - 0.5).sum(1)
     expected = (smooth - logits.log_softmax(1)[:, 2]).mean()
@@ -161,36 +121,22 @@ def test_proposals_are_matched_and_the_truth_is_one_of_them() -> None:
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "box", [[4.0, 6, 30, 40], [0, 0, 64, 64], [20, 20, 26, 25], [40, 2, 60, 62]]
-)
-def test_fcos_points_answer_as_torchvision_trains_them(
-    box: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("box", [[4.0, 6, 30, 40], [0, 0, 64, 64], [20, 20, 26, 25], [40, 2, 60, 62]])
+def test_fcos_points_answer_as_torchvision_trains_them(box: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of("fcos_resnet50_fpn")
     module: Any = target.module
     trained: list[Tensor] = []
     monkeypatch.setattr(
-        module.head,
-        "compute_loss",
-        lambda targets, outputs, anchors, matched: (
-            trained.extend(matched) or {"loss": 0}
-        ),
+        module.head, "compute_loss", lambda targets, outputs, anchors, matched: trained.extend(matched) or {"loss": 0}
     )
     images = torch.rand(1, 3, SIZE, SIZE)
     module.train()
     with torch.no_grad():
-        module(
-            list(images), [{"boxes": torch.tensor([box]), "labels": torch.tensor([1])}]
-        )
+        module(list(images), [{"boxes": torch.tensor([box]), "labels": torch.tensor([1])}])
         truth = pasted([box], [0], [0], 1)
         module.eval()
-        matched = target._heads.match(
-            images, truth.boxes_px, truth.image_index, torch.tensor([1])
-        )
-        logits = module.head(
-            list(module.backbone(module.transform(list(images))[0].tensors).values())
-        )["cls_logits"]
+        matched = target._heads.match(images, truth.boxes_px, truth.image_index, torch.tensor([1]))
+        logits = module.head(list(module.backbone(module.transform(list(images))[0].tensors).values()))["cls_logits"]
     answering = trained[0] >= 0
     if answering.any():
         assert torch.equal(matched.logits, logits[0, answering])
@@ -205,9 +151,7 @@ def test_a_step_under_autocast_has_float32_anchors_and_nearly_the_same_loss() ->
     images = torch.rand(4, 3, 192, 192)
     truth = pasted([[101.0, 107, 131, 133]] * 4, [0] * 4, [0, 1, 2, 3], 4)
     seen: list[torch.dtype] = []
-    target.module.anchor_generator.register_forward_hook(
-        lambda _m, _i, boxes: seen.append(boxes[0].dtype)
-    )
+    target.module.anchor_generator.register_forward_hook(lambda _m, _i, boxes: seen.append(boxes[0].dtype))
     exact = target.train_loss(images, truth)
     with torch.autocast("cpu", torch.bfloat16):
         quick = target.train_loss(images, truth)
@@ -236,9 +180,7 @@ def test_a_frozen_part_stays_frozen_in_training() -> None:
     target.train_loss(torch.rand(2, 3, SIZE, SIZE), Truth.empty(2))
     assert not body.training
     assert module.training
-    assert all(
-        torch.equal(before[name], tensor) for name, tensor in body.state_dict().items()
-    )
+    assert all(torch.equal(before[name], tensor) for name, tensor in body.state_dict().items())
 
 
 def squares(count: int, seed: int) -> tuple[Tensor, Truth]:
@@ -250,9 +192,7 @@ def squares(count: int, seed: int) -> tuple[Tensor, Truth]:
     boxes = torch.cat([corner, corner + side], dim=1)
     for image, (left, top, right, bottom) in zip(images, boxes.tolist(), strict=True):
         image[:, top:bottom, left:right] = 0.9
-    return images, pasted(
-        boxes.float().tolist(), [0] * count, list(range(count)), count
-    )
+    return images, pasted(boxes.float().tolist(), [0] * count, list(range(count)), count)
 
 
 def test_a_detector_learns_and_its_measures_say_so() -> None:
@@ -265,11 +205,7 @@ def test_a_detector_learns_and_its_measures_say_so() -> None:
     def measured() -> tuple[float, float, float]:
         ap = detection_scores(target.predict(images), truth, CLASSES[:1])["ap50"]
         with torch.no_grad():
-            return (
-                ap,
-                target.confidence(images, truth).mean().item(),
-                target.attack_loss(images, truth).mean().item(),
-            )
+            return ap, target.confidence(images, truth).mean().item(), target.attack_loss(images, truth).mean().item()
 
     before = measured()
     optimizer = torch.optim.Adam(target.module.parameters(), lr=3e-3)
@@ -295,30 +231,16 @@ def test_a_users_faster_rcnn_with_its_own_anchors_and_classes() -> None:
     loss = target.attack_loss(images, truth)
     (gradient,) = torch.autograd.grad(loss.sum(), images)
     with torch.no_grad():
-        assert (
-            target.attack_loss(images + 1e-3 * gradient / gradient.norm(), truth).sum()
-            > loss.sum()
-        )
+        assert target.attack_loss(images + 1e-3 * gradient / gradient.norm(), truth).sum() > loss.sum()
     plain = images.detach()
     assert target.train_loss(plain, truth).isfinite()
     assert target.confidence(plain, truth).shape == (2,)
-    assert {
-        label for one in target.predict(plain) for label in one["labels"].tolist()
-    } <= {0, 1}
+    assert {label for one in target.predict(plain) for label in one["labels"].tolist()} <= {0, 1}
 
 
-def test_a_user_target_is_wrapped_by_its_interface(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "terse.targets.user.UserConfig._function", lambda self: small_faster_rcnn
-    )
-    config = UserConfig(
-        factory="mine:build",
-        settings={"outputs": 3},
-        labels={"ring": 1, "square": 2},
-        lambda_box=0.5,
-    )
+def test_a_user_target_is_wrapped_by_its_interface(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("terse.targets.user.UserConfig._function", lambda self: small_faster_rcnn)
+    config = UserConfig(factory="mine:build", settings={"outputs": 3}, labels={"ring": 1, "square": 2}, lambda_box=0.5)
     target = config.build(classes=("square", "ring"), canvas_px=SIZE)
     assert isinstance(target, DetectorTarget)
     assert (target.columns, target.box_weight) == ((2, 1), 0.5)
@@ -326,9 +248,7 @@ def test_a_user_target_is_wrapped_by_its_interface(
 
 @pytest.mark.parametrize("kind", ["ssdlite_mobilenet_v2", "retinanet_resnet50_fpn"])
 @pytest.mark.parametrize("sides", [(96, 96), (80, 96), (50, 50)])
-def test_images_are_prepared_as_the_modules_own_transform_does(
-    kind: str, sides: tuple[int, int]
-) -> None:
+def test_images_are_prepared_as_the_modules_own_transform_does(kind: str, sides: tuple[int, int]) -> None:
     module: Any = NETWORKS[kind].build(2, 96, {}).eval()
     images = torch.rand(2, 3, *sides)
     ours, (theirs, _) = _listed(module, images), module.transform(list(images))
@@ -344,21 +264,14 @@ def test_modules_that_are_no_detector_of_boxes() -> None:
         "return an object with module, attack_loss, train_loss, confidence and predict (terse.protocols.Target) "
         "for any other detector"
     )
-    masks = MaskRCNN(
-        Body(),
-        2,
-        AnchorGenerator(((8,),), ((1.0,),)),
-        box_roi_pool=MultiScaleRoIAlign(["0"], 5, 2),
-    )
+    masks = MaskRCNN(Body(), 2, AnchorGenerator(((8,),), ((1.0,),)), box_roi_pool=MultiScaleRoIAlign(["0"], 5, 2))
     with pytest.raises(TerseError) as told:
         wrap_detector(masks, ("a",), SIZE)
     assert str(told.value) == (
         "target: expected a detector of boxes alone, got MaskRCNN with a mask or keypoint head; "
         "set roi_heads.mask_roi_pool and roi_heads.keypoint_roi_pool to None"
     )
-    broken = RetinaNet(
-        Body(), 2, anchor_generator=AnchorGenerator(((8,), (16,)), ((1.0,),) * 2)
-    )
+    broken = RetinaNet(Body(), 2, anchor_generator=AnchorGenerator(((8,), (16,)), ((1.0,),) * 2))
     with pytest.raises(TerseError) as told:
         wrap_detector(broken, ("a",), SIZE)
     assert str(told.value) == (

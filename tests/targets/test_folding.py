@@ -33,27 +33,18 @@ def with_statistics(module: nn.Module) -> nn.Module:
         mobilenet_v2,
         resnet18,
         lambda: resnet50(norm_layer=FrozenBatchNorm2d),
-        lambda: nn.Sequential(
-            nn.Conv2d(3, 5, 3, bias=True), nn.BatchNorm2d(5, eps=0.1)
-        ),
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 3, bias=True), nn.BatchNorm2d(5, eps=0.1)),
     ],
 )
 def test_a_folded_network_computes_the_same_and_is_whole_after(make: Any) -> None:
     torch.manual_seed(0)
     network = with_statistics(make()).double()
     images = torch.rand(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
-    structure, state = (
-        str(network),
-        {name: t.clone() for name, t in network.state_dict().items()},
-    )
+    structure, state = str(network), {name: t.clone() for name, t in network.state_dict().items()}
     expected = network(images)
     (gradient,) = torch.autograd.grad(expected.square().sum(), images)
     with folded(network):
-        norms = [
-            part
-            for part in network.modules()
-            if isinstance(part, (nn.BatchNorm2d, FrozenBatchNorm2d))
-        ]
+        norms = [part for part in network.modules() if isinstance(part, (nn.BatchNorm2d, FrozenBatchNorm2d))]
         found = network(images)
         (quick,) = torch.autograd.grad(found.square().sum(), images)
     # ResNet's stem has its layers as attributes of no order that could be relied on.
@@ -61,10 +52,7 @@ def test_a_folded_network_computes_the_same_and_is_whole_after(make: Any) -> Non
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(quick, gradient)
     assert str(network) == structure
-    assert all(
-        torch.equal(state[name], tensor)
-        for name, tensor in network.state_dict().items()
-    )
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_an_error_inside_leaves_the_network_whole() -> None:
@@ -85,9 +73,7 @@ def test_what_could_compute_something_else_is_not_folded() -> None:
     seen = []
     watched = nn.Conv2d(4, 4, 3)
     watched.register_forward_hook(lambda _m, _i, output: seen.append(output))
-    network = nn.Sequential(
-        Scaled(3, 4, 3), nn.BatchNorm2d(4), watched, nn.BatchNorm2d(4)
-    )
+    network = nn.Sequential(Scaled(3, 4, 3), nn.BatchNorm2d(4), watched, nn.BatchNorm2d(4))
     network.extend([nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)])
     before = list(with_statistics(network))
     with folded(network):

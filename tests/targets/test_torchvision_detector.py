@@ -21,21 +21,12 @@ from terse.targets.detector_target import DetectorTarget
 
 SIZE = 64
 PLAIN = {
-    "fasterrcnn_mobilenet_v3_large_320_fpn": (
-        partial(mobilenet_v3_large, weights=None),
-        "features.",
-    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (partial(mobilenet_v3_large, weights=None), "features."),
     "fasterrcnn_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "fcos_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "retinanet_resnet50_fpn": (partial(resnet50, weights=None), ""),
-    "ssd300_vgg16": (
-        lambda: nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["D"])}),
-        "features.",
-    ),
-    "ssdlite320_mobilenet_v3_large": (
-        partial(mobilenet_v3_large, weights=None),
-        "features.",
-    ),
+    "ssd300_vgg16": (lambda: nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["D"])}), "features."),
+    "ssdlite320_mobilenet_v3_large": (partial(mobilenet_v3_large, weights=None), "features."),
     "ssdlite_mobilenet_v2": (partial(mobilenet_v2, weights=None), "features."),
 }
 
@@ -45,74 +36,45 @@ def saved(path: Path, tensors: dict[str, Tensor]) -> Path:
     return path
 
 
-def built(
-    weights: Path | None, kind: str = "ssdlite_mobilenet_v2", **settings: Any
-) -> DetectorTarget:
+def built(weights: Path | None, kind: str = "ssdlite_mobilenet_v2", **settings: Any) -> DetectorTarget:
     classes = settings.pop("classes", ("person",))
     config: Any = registry.lookup("target", kind)
     size_px = 272 if kind == "ssd300_vgg16" else SIZE
-    target = config(weights=weights, image_size_px=size_px, **settings).build(
-        classes=classes, canvas_px=size_px
-    )
+    target = config(weights=weights, image_size_px=size_px, **settings).build(classes=classes, canvas_px=size_px)
     assert isinstance(target, DetectorTarget)
     return target
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_plain_networks_weights_become_the_detectors_body(
-    kind: str, tmp_path: Path
-) -> None:
+def test_a_plain_networks_weights_become_the_detectors_body(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     make, prefix = PLAIN[kind]
     plain = make().state_dict()
     target = built(saved(tmp_path / "backbone.pth", plain), kind)
     assert target.found == "backbone"
     own = target.module.state_dict()
-    pairs = [
-        (name, inner)
-        for name in own
-        if (inner := NETWORKS[kind].body(name)) is not None
-    ]
+    pairs = [(name, inner) for name in own if (inner := NETWORKS[kind].body(name)) is not None]
     assert all(torch.equal(own[name], plain[prefix + inner]) for name, inner in pairs)
     used = {prefix + inner for _, inner in pairs}
-    left = {
-        name
-        for name in plain
-        if name not in used and not name.startswith(("classifier.", "fc."))
-    }
-    assert all(
-        name.endswith("num_batches_tracked") for name in left
-    )  # frozen statistics count nothing
+    left = {name for name in plain if name not in used and not name.startswith(("classifier.", "fc."))}
+    assert all(name.endswith("num_batches_tracked") for name in left)  # frozen statistics count nothing
 
 
 def test_the_body_computes_what_the_plain_network_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
     images = torch.rand(1, 3, SIZE, SIZE)
-    for kind, plain in (
-        ("ssdlite_mobilenet_v2", mobilenet_v2()),
-        ("ssdlite320_mobilenet_v3_large", None),
-    ):
-        network = plain or mobilenet_v3_large(
-            norm_layer=partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
-        )
-        names = {
-            name.removeprefix("features."): t
-            for name, t in network.features.state_dict().items()
-        }
+    for kind, plain in (("ssdlite_mobilenet_v2", mobilenet_v2()), ("ssdlite320_mobilenet_v3_large", None)):
+        network = plain or mobilenet_v3_large(norm_layer=partial(nn.BatchNorm2d, eps=0.001, momentum=0.03))
+        names = {name.removeprefix("features."): t for name, t in network.features.state_dict().items()}
         target = built(saved(tmp_path / kind, names), kind)
         maps = target.module.eval().backbone(images)
-        torch.testing.assert_close(
-            list(maps.values())[1], network.features.eval()(images)
-        )
+        torch.testing.assert_close(list(maps.values())[1], network.features.eval()(images))
 
 
 def test_a_pretrained_pyramid_keeps_its_statistics(tmp_path: Path) -> None:
     bare, pretrained = (
         built(weights, "retinanet_resnet50_fpn").module
-        for weights in (
-            None,
-            saved(tmp_path / "backbone.pth", resnet50(weights=None).state_dict()),
-        )
+        for weights in (None, saved(tmp_path / "backbone.pth", resnet50(weights=None).state_dict()))
     )
     assert any(isinstance(part, nn.BatchNorm2d) for part in bare.modules())
     assert not any(isinstance(part, nn.BatchNorm2d) for part in pretrained.modules())
@@ -121,9 +83,7 @@ def test_a_pretrained_pyramid_keeps_its_statistics(tmp_path: Path) -> None:
 
 def test_ssdlite_on_mobilenet_v3_is_torchvisions() -> None:
     torch.manual_seed(0)
-    theirs = ssdlite320_mobilenet_v3_large(
-        weights=None, weights_backbone=None, num_classes=3
-    ).eval()
+    theirs = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3).eval()
     ours = NETWORKS["ssdlite320_mobilenet_v3_large"].build(3, 320, {}).eval()
     ours.load_state_dict(theirs.state_dict())
     image = [torch.rand(3, 320, 320)]
@@ -133,23 +93,16 @@ def test_ssdlite_on_mobilenet_v3_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_whole_detector_is_found(
-    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_whole_detector_is_found(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
     state = built(None).module.state_dict()
     file = tmp_path / f"mine{suffix}"
-    save_file(state, file) if suffix == ".safetensors" else torch.save(
-        {"model": state}, file
-    )
+    save_file(state, file) if suffix == ".safetensors" else torch.save({"model": state}, file)
     with caplog.at_level(logging.INFO):
         target = built(file)
     assert target.found == "detector"
     assert caplog.messages == [f"target.weights: mine{suffix} holds a whole detector"]
-    assert all(
-        torch.equal(state[name], tensor)
-        for name, tensor in target.module.state_dict().items()
-    )
+    assert all(torch.equal(state[name], tensor) for name, tensor in target.module.state_dict().items())
 
 
 def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
@@ -162,10 +115,7 @@ def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
     image = torch.rand(1, 3, SIZE, SIZE)
     (theirs,), (ours,) = five.predict(image), target.predict(image)
     for label, letter in ((0, 4), (1, 1)):  # five's labels count from 0 too
-        assert torch.equal(
-            ours["scores"][ours["labels"] == label],
-            theirs["scores"][theirs["labels"] == letter],
-        )
+        assert torch.equal(ours["scores"][ours["labels"] == label], theirs["scores"][theirs["labels"] == letter])
     with pytest.raises(RecipeError) as told:
         built(file, classes=("cat", "dog"))
     assert str(told.value) == (
@@ -182,16 +132,8 @@ def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
             True,
             "target.labels: expected a label for each of cat, dog, got none for dog; add it",
         ),
-        (
-            {"cat": 0, "dog": 1},
-            True,
-            "target.labels.cat: expected an integer from 1 to 3, got 0; 0 is the background",
-        ),
-        (
-            {"cat": 0, "dog": 4},
-            False,
-            "target.labels.dog: expected an integer from 0 to 3, got 4",
-        ),
+        ({"cat": 0, "dog": 1}, True, "target.labels.cat: expected an integer from 1 to 3, got 0; 0 is the background"),
+        ({"cat": 0, "dog": 4}, False, "target.labels.dog: expected an integer from 0 to 3, got 4"),
         (
             {"cat": 2, "dog": 2},
             True,
@@ -199,9 +141,7 @@ def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_labels_that_do_not_fit(
-    labels: dict[str, int], softmax: bool, message: str
-) -> None:
+def test_labels_that_do_not_fit(labels: dict[str, int], softmax: bool, message: str) -> None:
     with pytest.raises(RecipeError) as told:
         columns_of_classes(("cat", "dog"), 4, labels, softmax=softmax)
     assert str(told.value) == message
@@ -211,18 +151,13 @@ def test_labels_count_from_one_behind_a_background() -> None:
     assert columns_of_classes(("cat", "dog"), 3, None, softmax=True) == [1, 2]
     assert columns_of_classes(("cat", "dog"), 3, None, softmax=False) == [1, 2]
     assert columns_of_classes(("cat", "dog"), 2, None, softmax=False) == [0, 1]
-    assert columns_of_classes(
-        ("cat", "dog"), 9, {"cat": 7, "dog": 3, "cow": 4}, softmax=True
-    ) == [7, 3]
+    assert columns_of_classes(("cat", "dog"), 9, {"cat": 7, "dog": 3, "cow": 4}, softmax=True) == [7, 3]
 
 
 def test_weights_of_something_else(tmp_path: Path) -> None:
     state = built(None).module.state_dict()
     last = "head.regression_head.module_list.5.1.bias"
-    cut = saved(
-        tmp_path / "cut.pth",
-        {name: tensor for name, tensor in state.items() if name != last},
-    )
+    cut = saved(tmp_path / "cut.pth", {name: tensor for name, tensor in state.items() if name != last})
     more = saved(tmp_path / "more.pth", {**state, "head.more": torch.zeros(1)})
     wide = saved(tmp_path / "wide.pth", {**state, last: torch.zeros(7)})
     other = saved(tmp_path / "other.pth", {"layer.weight": torch.zeros(3)})
@@ -251,6 +186,4 @@ def test_without_a_size_the_canvas_is_what_the_detector_sees() -> None:
     config: Any = registry.lookup("target", "ssdlite_mobilenet_v2")
     target = config(image_size_px=None).build(classes=("person",), canvas_px=96)
     assert target.module.transform.fixed_size == (96, 96)
-    assert config().build(
-        classes=("person",), canvas_px=96
-    ).module.transform.fixed_size == (320, 320)
+    assert config().build(classes=("person",), canvas_px=96).module.transform.fixed_size == (320, 320)

@@ -31,9 +31,7 @@ def session(small):
 
 @pytest.mark.parametrize("target", ["mnist_classifier", "mnist_classifier_deep"])
 def test_the_synthesizers_phase_leaves_the_target_as_it_was(small, target):
-    session = open_session(
-        load_recipe("quickstart", [*small, f"target.kind={target}"]), None
-    )
+    session = open_session(load_recipe("quickstart", [*small, f"target.kind={target}"]), None)
     players = session.players
     before, synthesizer = state(players.target.module), state(players.proposer.module)
     modes = [m.training for m in players.target.module.modules()]
@@ -56,14 +54,10 @@ def test_the_targets_phase_leaves_the_synthesizer_as_it_was(session):
 def test_a_steps_composites_are_bit_for_bit_what_their_placements_render_to(session):
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters())
-    placements, composites, _ = synthesizer_step(
-        session, players.proposer, optimizer, 64, reseed(0, 1, "s", 0)
-    )
+    placements, composites, _ = synthesizer_step(session, players.proposer, optimizer, 64, reseed(0, 1, "s", 0))
     assert torch.equal(players.context.render(placements).images, composites.images)
     few = np.array([5, 60, 17])
-    assert torch.equal(
-        players.context.render(placements.take(few)).images, composites.images[few]
-    )
+    assert torch.equal(players.context.render(placements.take(few)).images, composites.images[few])
 
 
 def test_the_synthesizer_learns_to_make_the_target_fail(small):
@@ -74,10 +68,7 @@ def test_the_synthesizer_learns_to_make_the_target_fail(small):
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters(), lr=0.02)
     losses = [
-        synthesizer_step(
-            session, players.proposer, optimizer, 128, reseed(0, 1, "s", step)
-        )[2]
-        for step in range(40)
+        synthesizer_step(session, players.proposer, optimizer, 128, reseed(0, 1, "s", step))[2] for step in range(40)
     ]
     assert np.mean(losses[-5:]) > 1.2 * np.mean(losses[:5])
 
@@ -87,19 +78,11 @@ def test_random_numbers_are_a_function_of_seed_cycle_phase_and_step():
         generator = reseed(*key)
         return torch.rand(3).tolist(), torch.rand(3, generator=generator).tolist()
 
-    keys = [
-        (0, 1, "target", 5),
-        (1, 1, "target", 5),
-        (0, 2, "target", 5),
-        (0, 1, "harvest", 5),
-        (0, 1, "target", 6),
-    ]
+    keys = [(0, 1, "target", 5), (1, 1, "target", 5), (0, 2, "target", 5), (0, 1, "harvest", 5), (0, 1, "target", 6)]
     draws = [draw(*key) for key in keys]
     assert draws[0] == draw(*keys[0])
     assert len({str(d) for d in draws}) == len(keys)
-    assert (
-        array_generator(0, 1, "t", 2).random() == array_generator(0, 1, "t", 2).random()
-    )
+    assert array_generator(0, 1, "t", 2).random() == array_generator(0, 1, "t", 2).random()
 
 
 class Broken(ClassificationTarget):
@@ -109,9 +92,7 @@ class Broken(ClassificationTarget):
 
     def train_loss(self, images, truth):
         self.calls += 1
-        return super().train_loss(images, truth) * (
-            float("nan") if self.calls == 3 else 1.0
-        )
+        return super().train_loss(images, truth) * (float("nan") if self.calls == 3 else 1.0)
 
 
 def linear(**settings):
@@ -159,9 +140,7 @@ def test_golden_trace_of_twenty_steps(small):
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters(), lr=1e-3)
     trace = [
-        synthesizer_step(
-            session, players.proposer, optimizer, 32, reseed(0, 1, "golden", step)
-        )[2]
+        synthesizer_step(session, players.proposer, optimizer, 32, reseed(0, 1, "golden", step))[2]
         for step in range(20)
     ]
     assert trace == pytest.approx(GOLDEN, rel=1e-3)

@@ -45,14 +45,8 @@ class StopAt(KillAt):
 
 def lasting(result):
     """All figures but the time they took."""
-    cycles = [
-        {k: v for k, v in row.items() if not k.endswith("seconds")}
-        for row in result["cycles"]
-    ]
-    return {
-        **{k: v for k, v in result.items() if k not in ("seconds", "out")},
-        "cycles": cycles,
-    }
+    cycles = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in result["cycles"]]
+    return {**{k: v for k, v in result.items() if k not in ("seconds", "out")}, "cycles": cycles}
 
 
 def weights(folder):
@@ -64,10 +58,7 @@ def unbroken(tmp_path_factory, small):
     results = {}
     for kind in ("learned", "random"):
         chosen = [
-            o
-            for o in small
-            if kind == "learned"
-            or not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))
+            o for o in small if kind == "learned" or not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))
         ]
         recipe = load_recipe("quickstart", [f"synthesis.kind={kind}", *chosen])
         folder = tmp_path_factory.mktemp(kind)
@@ -102,19 +93,9 @@ def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
 
 
 def test_kill_9_from_outside(tmp_path, small):
-    arguments = [
-        "train",
-        "quickstart",
-        *small,
-        "fine_tune.epochs=8",
-        "--out",
-        str(tmp_path / "run"),
-        "--json",
-    ]
+    arguments = ["train", "quickstart", *small, "fine_tune.epochs=8", "--out", str(tmp_path / "run"), "--json"]
     command = [sys.executable, "-m", "terse", *arguments]
-    first = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = tmp_path / "run" / "state" / "checkpoint.pth"
     deadline = time.monotonic() + 120
     while not state.exists() and time.monotonic() < deadline and first.poll() is None:
@@ -123,13 +104,8 @@ def test_kill_9_from_outside(tmp_path, small):
     first.wait()
     assert state.exists()
     assert not (tmp_path / "run" / "result.json").exists()
-    again = subprocess.run(
-        [*command, "--resume"], capture_output=True, text=True, check=True
-    )
-    whole = train(
-        load_recipe("quickstart", [*small, "fine_tune.epochs=8"]),
-        out=tmp_path / "whole",
-    )
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    whole = train(load_recipe("quickstart", [*small, "fine_tune.epochs=8"]), out=tmp_path / "whole")
     assert lasting(json.loads(again.stdout)) == lasting(whole)
 
 

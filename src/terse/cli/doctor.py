@@ -21,42 +21,22 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int
     import shutil
     from importlib.metadata import PackageNotFoundError, version
 
-    facts: dict[str, object] = {
-        "terse": version("terse-synth"),
-        "python": platform.python_version(),
-    }
+    facts: dict[str, object] = {"terse": version("terse-synth"), "python": platform.python_version()}
     problems = []
-    for package in (
-        "torch",
-        "torchvision",
-        "opencv-python-headless",
-        "pyarrow",
-        "faster-coco-eval",
-        "kornia",
-    ):
+    for package in ("torch", "torchvision", "opencv-python-headless", "pyarrow", "faster-coco-eval", "kornia"):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:
             facts[package] = None
-            problems.append(
-                f"{package}: expected it to be installed, got nothing; run: pip install terse-synth"
-            )
-    facts["cores"] = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
-    )
+            problems.append(f"{package}: expected it to be installed, got nothing; run: pip install terse-synth")
+    facts["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts["free_disk_gib"] = round(shutil.disk_usage(".").free / 2**30, 1)
     if not os.access(".", os.W_OK):
-        problems.append(
-            ".: expected a working directory that can be written, got one that cannot; use --out"
-        )
+        problems.append(".: expected a working directory that can be written, got one that cannot; use --out")
     if facts["torch"] is not None:
         import torch
 
-        facts["cuda"] = (
-            torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-        )
+        facts["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
         facts["cpu_bfloat16"] = bool(torch.cpu._is_avx512_bf16_supported())
         facts["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     facts["problems"] = problems

@@ -29,22 +29,12 @@ def evaluate(
     """
     from terse.recipe import load_recipe
 
-    loaded = load_recipe(
-        recipe, [*overrides, *([f"runtime.device={device}"] if device else [])]
-    )
+    loaded = load_recipe(recipe, [*overrides, *([f"runtime.device={device}"] if device else [])])
     from terse.run import evaluate as measure
 
     figures = measure(loaded, checkpoint)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "recipe": loaded.name,
-                    "checkpoint": str(checkpoint),
-                    "metrics": figures,
-                }
-            )
-        )
+        print(json.dumps({"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}))
         return
     width = max(map(len, figures))
     print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in figures.items()))

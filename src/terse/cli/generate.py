@@ -23,9 +23,7 @@ def generate(
     *overrides: str,
     count: int,
     out: Path,
-    data_format: Annotated[
-        Literal["coco", "voc", "yolo", "webdataset"], Parameter(name="--format")
-    ] = "coco",
+    data_format: Annotated[Literal["coco", "voc", "yolo", "webdataset"], Parameter(name="--format")] = "coco",
     workers: int | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -86,9 +84,7 @@ def generate(
         "seed": seed,
         "objects": _window("--objects", objects, int),
         "quota": dict(_quota(item) for item in quota or ()),
-        "hardness": None
-        if hardness is None
-        else _window("--hardness", hardness, float),
+        "hardness": None if hardness is None else _window("--hardness", hardness, float),
         "max_overlap": max_overlap,
         "max_truncation": max_truncation,
         "min_visible": min_visible,
@@ -122,11 +118,7 @@ def generate(
 
 def cores() -> int:
     """The cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reporter() -> Any:
@@ -152,10 +144,7 @@ def reporter() -> Any:
 
 def summary(result: dict[str, Any]) -> str:
     """What a person wants to know."""
-    classes = (
-        ", ".join(f"{name} {number:,}" for name, number in result["per_class"].items())
-        or "none"
-    )
+    classes = ", ".join(f"{name} {number:,}" for name, number in result["per_class"].items()) or "none"
     rate = f"in {result['seconds']:.1f} s ({result['images_per_second']:.0f} a second)"
     lines = [
         f"{result['images']:,} images, {result['objects']:,} objects {rate} -> {result['out']}",
@@ -163,18 +152,10 @@ def summary(result: dict[str, Any]) -> str:
     ]
     shown = result["skipped"][:10]
     more = len(result["skipped"]) - len(shown)
-    return "\n".join(
-        [
-            *lines,
-            *(f"skipped  {item}" for item in shown),
-            *([f"skipped  {more} more"] if more else []),
-        ]
-    )
+    return "\n".join([*lines, *(f"skipped  {item}" for item in shown), *([f"skipped  {more} more"] if more else [])])
 
 
-def _source(
-    source: str, overrides: tuple[str, ...]
-) -> tuple[Recipe, Material | None, LoadTrained | None]:
+def _source(source: str, overrides: tuple[str, ...]) -> tuple[Recipe, Material | None, LoadTrained | None]:
     from terse.errors import RecipeError
     from terse.recipe import load_recipe
 
@@ -182,9 +163,7 @@ def _source(
     if not folder.is_dir():
         return load_recipe(source, overrides), None, None
     if overrides:
-        raise RecipeError(
-            f"{overrides[0]}: expected no overrides beside a run, got some; its recipe is in recipe.yaml"
-        )
+        raise RecipeError(f"{overrides[0]}: expected no overrides beside a run, got some; its recipe is in recipe.yaml")
     from terse.generate.runs import open_trained
 
     return open_trained(folder)
@@ -197,9 +176,7 @@ def _window(option: str, text: str, kind: type[int | float]) -> tuple[float, flo
     try:
         return (kind(low), kind(high)) if dots else (kind(text), kind(text))
     except ValueError:
-        raise RecipeError(
-            f"{option}: expected a number or LOW..HIGH, got {text!r}; for example 1..3"
-        ) from None
+        raise RecipeError(f"{option}: expected a number or LOW..HIGH, got {text!r}; for example 1..3") from None
 
 
 def _quota(text: str) -> tuple[str, int]:
@@ -207,9 +184,7 @@ def _quota(text: str) -> tuple[str, int]:
 
     name, equals, number = text.rpartition("=")
     if not equals or not name or not number.isdecimal():
-        raise RecipeError(
-            f"--quota: expected NAME=COUNT, got {text!r}; for example --quota dog=500"
-        )
+        raise RecipeError(f"--quota: expected NAME=COUNT, got {text!r}; for example --quota dog=500")
     return name, int(number)
 
 

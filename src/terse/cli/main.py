@@ -14,6 +14,9 @@ _COMMANDS = {
     "evaluate": "Measure a model on a recipe's test images.",
     "generate": "Write a data set of composites.",
     "render": "Draw placements again.",
+    "generate": "Write a data set of composites.",
+    "render": "Draw placements again.",
+    "prove": "Compare arms at equal budgets, with intervals and a verdict.",
     "report": "Build a run's page again.",
     "recipes": "List the built-in recipes.",
     "targets": "List the models that can be improved.",
@@ -80,9 +83,6 @@ def _run(arguments: list[str]) -> int:
         import traceback
 
         traceback.print_exc()
-        print(
-            "terse: this is a bug of ours; please report it with the lines above",
-            file=sys.stderr,
-        )
+        print("terse: this is a bug of ours; please report it with the lines above", file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0

@@ -33,8 +33,4 @@ def preview(
     from terse.report.preview import preview as draw
 
     path = draw(loaded, out, count)
-    print(
-        json.dumps({"out": str(path), "count": count})
-        if as_json
-        else f"{count} composites: {path}"
-    )
+    print(json.dumps({"out": str(path), "count": count}) if as_json else f"{count} composites: {path}")

@@ -71,11 +71,7 @@ class Watcher:
     def figures(self, *extra: str) -> str:
         """The numbers that matter, in words."""
         wanted = ("accuracy", "ap50", "ap", "hard_rate", *extra)
-        shown = [
-            f"{key.replace('_', ' ')} {_number(key, self.numbers[key])}"
-            for key in wanted
-            if key in self.numbers
-        ]
+        shown = [f"{key.replace('_', ' ')} {_number(key, self.numbers[key])}" for key in wanted if key in self.numbers]
         return ", ".join(shown)
 
     def left(self) -> str:
@@ -105,10 +101,7 @@ class _Bar(Watcher):
         cycle, phase, _, _ = self.at
         name = f"cycle {cycle}/{self.cycles}" if cycle else "start"
         self._progress.update(
-            self._task,
-            completed=self.completed,
-            description=f"{name} {phase}",
-            figures=self.figures() + self.left(),
+            self._task, completed=self.completed, description=f"{name} {phase}", figures=self.figures() + self.left()
         )
 
 
@@ -119,12 +112,7 @@ def watching(cycles: int) -> Iterator[Watcher]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[figures]}"),
-        )
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         progress = Progress(*columns, console=Console(stderr=True), transient=True)
         with progress:
             watcher: Watcher = _Bar(cycles, progress)
@@ -144,9 +132,7 @@ def _signals(watcher: Watcher) -> Iterator[None]:
         watcher.stopping = True
         watcher.say("stopping after this step; press Ctrl-C again to stop at once")
 
-    before = {
-        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -60,18 +60,12 @@ def prove(
     if resume and out is None:
         raise RunError("--resume: expected --out with the proof's folder, got none")
     folder = out if out is not None else _new_folder(f"{loaded.name}-proof")
-    names = (
-        [name.strip() for name in arms.split(",") if name.strip()]
-        if arms is not None
-        else None
-    )
+    names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
     from terse.proof.prove import default_arms
     from terse.proof.prove import prove as run
     from terse.training.session import Interrupted
 
-    count = seeds * (
-        1 + len(names or default_arms(loaded.task)) * max(1, loaded.cycles)
-    )
+    count = seeds * (1 + len(names or default_arms(loaded.task)) * max(1, loaded.cycles))
     with _watching(count) as watcher:
         watcher.line(f"{loaded.name} -> {folder}")
         try:
@@ -88,20 +82,8 @@ def prove(
                 watcher=watcher,
             )
         except Interrupted:
-            again = [
-                "terse",
-                "prove",
-                recipe,
-                *settings,
-                "--out",
-                str(folder),
-                "--seeds",
-                str(seeds),
-                "--resume",
-            ]
-            watcher.line(
-                f"stopped; go on with: {shlex.join([*again, *(['--arms', arms] if arms else [])])}"
-            )
+            again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
+            watcher.line(f"stopped; go on with: {shlex.join([*again, *(['--arms', arms] if arms else [])])}")
             return 130
     print(json.dumps(result) if as_json else _summary(result))
     return 0
@@ -114,15 +96,7 @@ def _summary(result: Mapping[str, Any]) -> str:
     table = [f"  {name:<{width}}  {mean:>7}  {between}" for name, mean, between in rows]
     head = f"{result['primary']}, mean over {len(result['seeds'])} seeds and its 95% interval"
     verdict = f"verdict: {words[result['verdict']]}. {result['reason']}"
-    return "\n".join(
-        [
-            *(f"alarm: {alarm}" for alarm in result["alarms"]),
-            head,
-            *table,
-            verdict,
-            result["out"],
-        ]
-    )
+    return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), head, *table, verdict, result["out"]])
 
 
 def _figures(one: Mapping[str, Any]) -> tuple[str, str]:
@@ -142,14 +116,7 @@ class _Lines:
     def cycle(self, job: Job, row: Mapping[str, Any]) -> None:
         """A cycle ended; an arm's cycle 0 is its seed's start and not told again."""
         self.ended += 1
-        figure = next(
-            (
-                f"{name} {row[name]:.3f}"
-                for name in ("accuracy", "ap50")
-                if row.get(name) is not None
-            ),
-            "",
-        )
+        figure = next((f"{name} {row[name]:.3f}" for name in ("accuracy", "ap50") if row.get(name) is not None), "")
         where = f" cycle {row['cycle']}" if job.arm else ""
         self.line(f"{job.name}:{where} {figure}{self._left()}")
 
@@ -169,11 +136,7 @@ class _Lines:
         return self.stopping
 
     def _left(self) -> str:
-        rest = (
-            (time.monotonic() - self._began)
-            * max(0, self.count - self.ended)
-            / max(1, self.ended)
-        )
+        rest = (time.monotonic() - self._began) * max(0, self.count - self.ended) / max(1, self.ended)
         return f" ({self.ended} of {self.count}, {round(rest) // 60}:{round(rest) % 60:02d} left)"
 
 
@@ -188,9 +151,7 @@ def _watching(count: int) -> Iterator[_Lines]:
         watcher.stopping = True
         watcher.line("stopping after this step; press Ctrl-C again to stop at once")
 
-    before = {
-        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield watcher
     finally:

@@ -10,11 +10,7 @@ from cyclopts import Parameter
 __all__ = ["recipes"]
 
 
-def recipes(
-    name: str | None = None,
-    *,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
-) -> None:
+def recipes(name: str | None = None, *, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """List the built-in recipes, or print one.
 
     Args:
@@ -29,17 +25,10 @@ def recipes(
     texts = builtin_recipes()
     if name is not None:
         if name not in texts:
-            raise RecipeError(
-                f"{name}: expected one of {', '.join(texts)}, got another{registry.nearest(name, texts)}"
-            )
-        print(
-            json.dumps(read_yaml(texts[name], name)) if as_json else texts[name], end=""
-        )
+            raise RecipeError(f"{name}: expected one of {', '.join(texts)}, got another{registry.nearest(name, texts)}")
+        print(json.dumps(read_yaml(texts[name], name)) if as_json else texts[name], end="")
         return
-    told = {
-        key: str(read_yaml(text, key).get("description", ""))
-        for key, text in texts.items()
-    }
+    told = {key: str(read_yaml(text, key).get("description", "")) for key, text in texts.items()}
     if as_json:
         print(json.dumps(told))
         return

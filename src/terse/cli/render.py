@@ -15,9 +15,7 @@ def render(
     placements: Path,
     *,
     out: Path,
-    data_format: Annotated[
-        Literal["coco", "voc", "yolo", "webdataset"] | None, Parameter(name="--format")
-    ] = None,
+    data_format: Annotated[Literal["coco", "voc", "yolo", "webdataset"] | None, Parameter(name="--format")] = None,
     workers: int | None = None,
     resume: bool = False,
     side: int | None = None,
@@ -43,13 +41,7 @@ def render(
     from terse.cli.generate import cores, reporter, summary
     from terse.generate import render as draw
 
-    changes = {
-        "format": data_format,
-        "side_px": side,
-        "image": image,
-        "quality": quality,
-        "masks": masks,
-    }
+    changes = {"format": data_format, "side_px": side, "image": image, "quality": quality, "masks": masks}
     result = draw(
         placements,
         out,

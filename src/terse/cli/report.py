@@ -11,9 +11,7 @@ from cyclopts import Parameter
 __all__ = ["report"]
 
 
-def report(
-    run: Path, *, as_json: Annotated[bool, Parameter(name="--json")] = False
-) -> None:
+def report(run: Path, *, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Build a run's page again.
 
     Args:

@@ -47,15 +47,7 @@ def train(
         try:
             result = run(loaded, out=folder, resume=resume, observer=watcher)
         except Interrupted:
-            again = [
-                "terse",
-                "train",
-                recipe,
-                *settings,
-                "--out",
-                str(folder),
-                "--resume",
-            ]
+            again = ["terse", "train", recipe, *settings, "--out", str(folder), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")
             return 130
         from terse.report.run_page import build_run_page
@@ -68,11 +60,7 @@ def train(
 def _summary(result: dict[str, Any], page: Path) -> str:
     name = result["primary"]
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
-    kept = (
-        f"cycle {result['best_cycle']}"
-        if result["best_cycle"]
-        else "the start: no cycle was better on validation"
-    )
+    kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else "the start: no cycle was better on validation"
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
         f"better model  {Path(result['out']) / 'target.pth'}",

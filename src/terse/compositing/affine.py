@@ -42,17 +42,9 @@ class AffinePoses:
             if stretch is not None
             else (("scale_x", scale), ("scale_y", scale))
         )
-        named = (
-            ("rotation_deg", rotation_deg),
-            ("shift_x", shift),
-            ("shift_y", shift),
-            ("shear", shear),
-            *last,
-        )
+        named = (("rotation_deg", rotation_deg), ("shift_x", shift), ("shift_y", shift), ("shear", shear), *last)
         self.names: tuple[str, ...] = tuple(name for name, _ in named)
-        self.ranges: Sequence[tuple[float, float]] = tuple(
-            limits for _, limits in named
-        )
+        self.ranges: Sequence[tuple[float, float]] = tuple(limits for _, limits in named)
         self._low = torch.tensor([low for low, _ in self.ranges])
         self._high = torch.tensor([high for _, high in self.ranges])
 
@@ -69,9 +61,7 @@ class AffinePoses:
         low, high = self._low.to(raw), self._high.to(raw)
         return low + (high - low) * torch.sigmoid(raw)
 
-    def random(
-        self, count: int, generator: torch.Generator
-    ) -> Float[Tensor, "count k"]:
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
         """Uniform in the ranges: with affNIST's ranges, affNIST's own recipe.
 
         Source: Tieleman 2013 (affNIST).
@@ -80,10 +70,7 @@ class AffinePoses:
         return self._low + (self._high - self._low) * unit
 
     def matrix(
-        self,
-        pose: Float[Tensor, "b k"],
-        hull: Float[Tensor, "b points 2"],
-        canvas_px: tuple[int, int],
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]
     ) -> Float[Tensor, "b 2 3"]:
         """The matrix that takes canvas to foreground, both in [-1, 1], differentiable in the pose.
 
@@ -118,13 +105,9 @@ class AffinePoses:
         Source: as `matrix`.
         """
         if pose.shape != (len(hull), self.size):
-            raise ShapeError(
-                f"pose: expected the shape ({len(hull)}, {self.size}), got {tuple(pose.shape)}"
-            )
+            raise ShapeError(f"pose: expected the shape ({len(hull)}, {self.size}), got {tuple(pose.shape)}")
         # Contiguous columns: strided ones take another code path for sin and cos, which rounds differently.
-        rotation, shift_x, shift_y, shear, scale_x, scale_y = (
-            pose.t().contiguous().unbind(0)
-        )
+        rotation, shift_x, shift_y, shear, scale_x, scale_y = pose.t().contiguous().unbind(0)
         if self.stretched:
             root = scale_y.sqrt()
             scale_x, scale_y = scale_x * root, scale_x / root
@@ -136,32 +119,16 @@ class AffinePoses:
         move_x = self._move(a, b, hull, shift_x, half_x)
         move_y = self._move(c, d, hull, shift_y, half_y)
         determinant = a * d - b * c
-        ia, ib, ic, id_ = (
-            d / determinant,
-            -b / determinant,
-            -c / determinant,
-            a / determinant,
-        )
+        ia, ib, ic, id_ = d / determinant, -b / determinant, -c / determinant, a / determinant
         return torch.stack(
             [
-                torch.stack(
-                    [ia * half_x, ib * half_y, -(ia * move_x + ib * move_y)], dim=-1
-                ),
-                torch.stack(
-                    [ic * half_x, id_ * half_y, -(ic * move_x + id_ * move_y)], dim=-1
-                ),
+                torch.stack([ia * half_x, ib * half_y, -(ia * move_x + ib * move_y)], dim=-1),
+                torch.stack([ic * half_x, id_ * half_y, -(ic * move_x + id_ * move_y)], dim=-1),
             ],
             dim=1,
         )
 
-    def _move(
-        self,
-        from_x: Tensor,
-        from_y: Tensor,
-        hull: Tensor,
-        shift: Tensor,
-        half: float | Tensor,
-    ) -> Tensor:
+    def _move(self, from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: float | Tensor) -> Tensor:
         """Where the patch's centre comes to lie on one axis."""
         reach = from_x[:, None] * hull[..., 0] + from_y[:, None] * hull[..., 1]
         low, high = reach.amin(dim=1), reach.amax(dim=1)
@@ -187,9 +154,7 @@ def support_points(alpha: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n points 2
     xs = torch.cat([left - 1, right + 1, left, right, left, right], dim=1)
     ys = torch.cat([rows, rows, rows - 1, rows - 1, rows + 1, rows + 1], dim=1)
     points = torch.stack([(2 * xs + 1) / width - 1, (2 * ys + 1) / height - 1], dim=-1)
-    angles = torch.arange(_DIRECTIONS, device=alpha.device) * (
-        2 * math.pi / _DIRECTIONS
-    )
+    angles = torch.arange(_DIRECTIONS, device=alpha.device) * (2 * math.pi / _DIRECTIONS)
     directions = torch.stack([torch.cos(angles), torch.sin(angles)])
     reach = (points @ directions).masked_fill(~some.repeat(1, 6)[..., None], -torch.inf)
     best = reach.argmax(dim=1)

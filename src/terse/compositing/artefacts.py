@@ -41,9 +41,7 @@ class Patches:
 
         Source: ours.
         """
-        order = np.argsort(
-            np.concatenate([self.image_index, placements.image_index]), kind="stable"
-        )
+        order = np.argsort(np.concatenate([self.image_index, placements.image_index]), kind="stable")
 
         def merged(patches: np.ndarray, pastes: np.ndarray) -> np.ndarray:
             return np.concatenate([patches, pastes])[order]
@@ -53,9 +51,7 @@ class Patches:
             image_index=merged(self.image_index, placements.image_index),
             foreground=merged(self.foreground, placements.foreground),
             pose=merged(self.pose, placements.pose),
-            role=merged(
-                np.full(len(self), int(Role.ARTEFACT), dtype=np.int64), placements.role
-            ),
+            role=merged(np.full(len(self), int(Role.ARTEFACT), dtype=np.int64), placements.role),
             texture=merged(self.texture, placements.texture),
             blend=placements.blend,
             seed=placements.seed,
@@ -66,17 +62,12 @@ class Patches:
 class Poses(Protocol):
     """What is used of a pose family."""
 
-    def random(
-        self, count: int, generator: torch.Generator
-    ) -> Float[Tensor, "count k"]:
+    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
         """Poses drawn uniformly."""
         ...
 
     def matrix(
-        self,
-        pose: Float[Tensor, "b k"],
-        hull: Float[Tensor, "b points 2"],
-        canvas_px: tuple[int, int],
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]
     ) -> Float[Tensor, "b 2 3"]:
         """Canvas to patch."""
         ...
@@ -90,10 +81,7 @@ class Pastes(Protocol):
     backgrounds: BackgroundBank
 
     def paste(
-        self,
-        images: Float[Tensor, "b c h w"],
-        cut: Foregrounds,
-        pose: Float[Tensor, "b k"],
+        self, images: Float[Tensor, "b c h w"], cut: Foregrounds, pose: Float[Tensor, "b k"]
     ) -> tuple[Float[Tensor, "b c h w"], object]:
         """One paste in every image."""
         ...
@@ -134,27 +122,16 @@ def draw_patches(
     n = len(images)
     shapes = torch.randint(len(foregrounds), (n,), generator=generator).numpy()
     tried = poses.random(n * _POSES, generator)
-    colours = torch.randint(
-        len(backgrounds), (n, _TEXTURES), generator=generator
-    ).numpy()
+    colours = torch.randint(len(backgrounds), (n, _TEXTURES), generator=generator).numpy()
     hull = foregrounds.fetch(shapes).hull
     # Rounded as a placement is, so that what was checked is what is drawn.
     rounded = np.round(tried.double().numpy(), 5)
-    reach = _reach(
-        poses,
-        torch.from_numpy(rounded).float(),
-        hull.repeat_interleave(_POSES, dim=0),
-        canvas_px,
-    )
+    reach = _reach(poses, torch.from_numpy(rounded).float(), hull.repeat_interleave(_POSES, dim=0), canvas_px)
     margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
     reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
     fits = _clear(reach, images.repeat_interleave(_POSES), truth).view(n, _POSES)
     if own is not None:
-        colours = np.where(
-            colours == own[images.numpy(), None],
-            (colours + 1) % len(backgrounds),
-            colours,
-        )
+        colours = np.where(colours == own[images.numpy(), None], (colours + 1) % len(backgrounds), colours)
     texture, whole = _object_free(colours, hull, backgrounds)
     rows = np.flatnonzero(fits.any(dim=1).numpy() & whole)
     best = fits.int().argmax(dim=1).numpy()
@@ -162,9 +139,7 @@ def draw_patches(
     return Patches(images.numpy()[rows], shapes[rows], pose[rows], texture[rows])
 
 
-def paste_patches(
-    images: Float[Tensor, "b c h w"], patches: Patches, render: Pastes
-) -> Float[Tensor, "b c h w"]:
+def paste_patches(images: Float[Tensor, "b c h w"], patches: Patches, render: Pastes) -> Float[Tensor, "b c h w"]:
     """The images with their patches, by the same warp, edges and blend as objects.
 
     Source: paper 3.1: "using the same blending function used by S".
@@ -175,9 +150,7 @@ def paste_patches(
         rows = np.flatnonzero(rank == layer)
         where = torch.from_numpy(patches.image_index[rows]).to(images.device)
         cut = render.foregrounds.fetch(patches.foreground[rows])
-        cut = textured(cut, render.backgrounds.fetch(patches.texture[rows]).images).to(
-            images.device
-        )
+        cut = textured(cut, render.backgrounds.fetch(patches.texture[rows]).images).to(images.device)
         pose = torch.from_numpy(patches.pose[rows]).float().to(images.device)
         drawn, _ = render.paste(images[where], cut, pose)
         images = images.index_copy(0, where, drawn)
@@ -193,17 +166,12 @@ def textured(cut: Foregrounds, backgrounds: Float[Tensor, "b c h w"]) -> Foregro
     """
     size = cut.alpha.shape[-2:]
     if backgrounds.shape[-2:] != size:
-        backgrounds = functional.interpolate(
-            backgrounds, size, mode="bilinear", antialias=True
-        )
+        backgrounds = functional.interpolate(backgrounds, size, mode="bilinear", antialias=True)
     return Foregrounds(backgrounds, cut.alpha, cut.labels, cut.hull)
 
 
 def _reach(
-    poses: Poses,
-    pose: Tensor,
-    hull: Float[Tensor, "n points 2"],
-    canvas_px: tuple[int, int],
+    poses: Poses, pose: Tensor, hull: Float[Tensor, "n points 2"], canvas_px: tuple[int, int]
 ) -> Float[Tensor, "n 4"]:
     """The box on the canvas that holds every point of the hull."""
     matrix = poses.matrix(pose, hull, canvas_px).double()
@@ -212,26 +180,18 @@ def _reach(
     determinant = (a * e - b * d)[:, None]
     x = ((e[:, None] * u - b[:, None] * v) / determinant + 1) / 2 * canvas_px[1]
     y = ((a[:, None] * v - d[:, None] * u) / determinant + 1) / 2 * canvas_px[0]
-    return torch.stack(
-        [x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1
-    ).float()
+    return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1).float()
 
 
-def _clear(
-    boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth
-) -> Bool[Tensor, " n"]:
+def _clear(boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth) -> Bool[Tensor, " n"]:
     """Which of the boxes meet no object of their own image."""
     objects, index = truth.boxes_px.cpu(), truth.image_index.cpu()
-    meets = (boxes[:, None, :2] < objects[:, 2:]).all(dim=-1) & (
-        boxes[:, None, 2:] > objects[:, :2]
-    ).all(dim=-1)
+    meets = (boxes[:, None, :2] < objects[:, 2:]).all(dim=-1) & (boxes[:, None, 2:] > objects[:, :2]).all(dim=-1)
     return ~(meets & (images[:, None] == index)).any(dim=1)
 
 
 def _object_free(
-    numbers: Int64[np.ndarray, "n tries"],
-    hull: Float[Tensor, "n points 2"],
-    backgrounds: BackgroundBank,
+    numbers: Int64[np.ndarray, "n tries"], hull: Float[Tensor, "n points 2"], backgrounds: BackgroundBank
 ) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The first background of each patch without an object where the shape lies, and whether there is one."""
     texture, found = numbers[:, 0].copy(), np.zeros(len(numbers), dtype=np.bool_)
@@ -242,9 +202,7 @@ def _object_free(
             break
         held = backgrounds.fetch(numbers[rows, attempt])
         height, width = held.images.shape[-2:]
-        on_background = (
-            (shape[rows] + 1) / 2 * torch.tensor([width, height, width, height])
-        )
+        on_background = (shape[rows] + 1) / 2 * torch.tensor([width, height, width, height])
         clear = _clear(on_background, torch.arange(len(rows)), held.truth).numpy()
         texture[rows[clear]], found[rows[clear]] = numbers[rows[clear], attempt], True
     return texture, found

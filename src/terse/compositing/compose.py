@@ -51,9 +51,7 @@ def compose(
     """
     _check(background, foreground, alpha, matrix)
     if blur_sigma_px and not binarise:
-        raise ShapeError(
-            f"blur_sigma_px: expected 0 without binarise, got {blur_sigma_px}; pass binarise=True"
-        )
+        raise ShapeError(f"blur_sigma_px: expected 0 without binarise, got {blur_sigma_px}; pass binarise=True")
     if binarise:
         return _with_edges(background, foreground, alpha, matrix, blur_sigma_px)
     size_px = (background.shape[-2], background.shape[-1])
@@ -66,33 +64,18 @@ def compose(
     return Pasted(blend(background, premultiplied, warped_alpha), warped_alpha)
 
 
-def _with_edges(
-    background: Tensor,
-    foreground: Tensor,
-    alpha: Tensor,
-    matrix: Tensor,
-    blur_sigma_px: float,
-) -> Pasted:
+def _with_edges(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor, blur_sigma_px: float) -> Pasted:
     size_px = (background.shape[-2], background.shape[-1])
     margin_px = len(gaussian_weights(blur_sigma_px)) - 1
     levels = shrink_levels(matrix.detach(), alpha.shape[-2:], size_px)
     windows, depths = _plan(alpha, matrix.detach(), levels, size_px, margin_px)
     visible = [window.on_canvas(*size_px) for window in windows]
     each = max(1, len(background) // len(windows))
-    batches = (
-        torch.split(t, each)
-        for t in (background, foreground, alpha, matrix, keep_above(levels))
-    )
+    batches = (torch.split(t, each) for t in (background, foreground, alpha, matrix, keep_above(levels)))
     drawn, alphas = [], []
-    for window, part, depth, below, colour, mask, pose, keep in zip(
-        windows, visible, depths, *batches, strict=True
-    ):
-        warped = warp(
-            torch.cat([colour * mask, mask], dim=1), pose, size_px, window, depth
-        )
-        premultiplied, edged = (
-            part.inside(window).of(t) for t in binary_edges(warped, keep, blur_sigma_px)
-        )
+    for window, part, depth, below, colour, mask, pose, keep in zip(windows, visible, depths, *batches, strict=True):
+        warped = warp(torch.cat([colour * mask, mask], dim=1), pose, size_px, window, depth)
+        premultiplied, edged = (part.inside(window).of(t) for t in binary_edges(warped, keep, blur_sigma_px))
         drawn.append(blend(part.of(below), premultiplied, edged))
         alphas.append(edged)
     nothing = torch.zeros_like(background[:, :1])
@@ -100,31 +83,19 @@ def _with_edges(
 
 
 def _plan(
-    alpha: Tensor,
-    matrix: Tensor,
-    levels: Tensor,
-    size_px: tuple[int, int],
-    margin_px: int,
+    alpha: Tensor, matrix: Tensor, levels: Tensor, size_px: tuple[int, int], margin_px: int
 ) -> tuple[list[Window], list[int | None]]:
     """The windows to draw one after the other, each of an equal share of the batch, and their halvings.
 
     A CPU gains by leaving out what no paste touches; a GPU loses more by many small steps.
     """
     if alpha.device.type == "cpu" and len(alpha):
-        return windows_of_pastes(
-            alpha, matrix, levels, size_px, margin_px
-        ), levels.tolist()
+        return windows_of_pastes(alpha, matrix, levels, size_px, margin_px), levels.tolist()
     return [canvas_window(size_px, margin_px)], [None]
 
 
-def _check(
-    background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor
-) -> None:
-    for name, tensor in (
-        ("background", background),
-        ("foreground", foreground),
-        ("alpha", alpha),
-    ):
+def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor) -> None:
+    for name, tensor in (("background", background), ("foreground", foreground), ("alpha", alpha)):
         if tensor.ndim != 4 or not tensor.is_floating_point():
             raise ShapeError(
                 f"{name}: expected a float tensor (batch, channels, height, width), "
@@ -137,14 +108,10 @@ def _check(
             f"got {tuple(foreground.shape)}"
         )
     if alpha.shape[:2] != (batch, 1):
-        raise ShapeError(
-            f"alpha: expected the shape ({batch}, 1, height, width), got {tuple(alpha.shape)}"
-        )
+        raise ShapeError(f"alpha: expected the shape ({batch}, 1, height, width), got {tuple(alpha.shape)}")
     if foreground.shape[-2:] not in ((1, 1), alpha.shape[-2:]):
         raise ShapeError(
             f"foreground: expected the alpha's size {tuple(alpha.shape[-2:])} or 1x1, got {tuple(foreground.shape[-2:])}"
         )
     if matrix.shape != (batch, 2, 3):
-        raise ShapeError(
-            f"matrix: expected the shape ({batch}, 2, 3), got {tuple(matrix.shape)}"
-        )
+        raise ShapeError(f"matrix: expected the shape ({batch}, 2, 3), got {tuple(matrix.shape)}")

@@ -14,9 +14,7 @@ _LEAST = 0.5
 
 
 def binary_edges(
-    warped: Float[Tensor, "b c h w"],
-    threshold: Float[Tensor, " b"],
-    blur_sigma_px: float,
+    warped: Float[Tensor, "b c h w"], threshold: Float[Tensor, " b"], blur_sigma_px: float
 ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 1 h w"]]:
     """Take the interpolated rim off a warped cut-out, then blur what is left into its surroundings.
 
@@ -58,20 +56,14 @@ def gaussian_weights(sigma_px: float) -> list[float]:
     Source: ours.
     """
     radius = math.ceil(3 * sigma_px)
-    weights = (
-        [math.exp(-(x**2) / (2 * sigma_px**2)) for x in range(radius + 1)]
-        if radius
-        else [1.0]
-    )
+    weights = [math.exp(-(x**2) / (2 * sigma_px**2)) for x in range(radius + 1)] if radius else [1.0]
     total = weights[0] + 2 * sum(weights[1:])
     return [weight / total for weight in weights]
 
 
 class _Edges(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, warped: Tensor, threshold: Tensor, sigma_px: float
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, warped: Tensor, threshold: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
         alpha = warped[:, -1:]
         keep = alpha > threshold.to(alpha)[:, None, None, None]
         opaque = keep / alpha.clamp(min=_LEAST)
@@ -91,11 +83,7 @@ class _Edges(torch.autograd.Function):
         inside = on_colour * keep
         through = torch.empty_like(kept)
         torch.sub(on_colour, inside, out=through[:, :-1])
-        torch.add(
-            on_alpha,
-            (inside * kept[:, :-1]).sum(dim=1, keepdim=True),
-            out=through[:, -1:],
-        )
+        torch.add(on_alpha, (inside * kept[:, :-1]).sum(dim=1, keepdim=True), out=through[:, -1:])
         grad = _blur(through, ctx.weights)
         colour = grad[:, :-1].addcmul_(inside, edged)
         # Colour over alpha, differentiated where it was divided; elsewhere the step is passed straight.
@@ -119,11 +107,7 @@ def _blur(image: Tensor, weights: list[float]) -> Tensor:
             if shift >= length:
                 break
             part = image * weight
-            out.narrow(dim, shift, length - shift).add_(
-                part.narrow(dim, 0, length - shift)
-            )
-            out.narrow(dim, 0, length - shift).add_(
-                part.narrow(dim, shift, length - shift)
-            )
+            out.narrow(dim, shift, length - shift).add_(part.narrow(dim, 0, length - shift))
+            out.narrow(dim, 0, length - shift).add_(part.narrow(dim, shift, length - shift))
         image = out
     return image

@@ -15,9 +15,7 @@ def visible_regions(regions: Sequence[Drawn]) -> list[Drawn]:
 
     Source: ours.
     """
-    return [
-        covered(region, regions[above + 1 :]) for above, region in enumerate(regions)
-    ]
+    return [covered(region, regions[above + 1 :]) for above, region in enumerate(regions)]
 
 
 def covered(region: Drawn, above: Sequence[Drawn]) -> Drawn:
@@ -35,15 +33,8 @@ def covered(region: Drawn, above: Sequence[Drawn]) -> Drawn:
             continue
         if seen is None:
             seen = region.mask.copy()
-        part = seen[
-            y0 - region.top : y1 - region.top, x0 - region.left : x1 - region.left
-        ]
-        part[
-            other.mask[
-                y0 - other.top : y1 - other.top, x0 - other.left : x1 - other.left
-            ]
-            > 0
-        ] = 0
+        part = seen[y0 - region.top : y1 - region.top, x0 - region.left : x1 - region.left]
+        part[other.mask[y0 - other.top : y1 - other.top, x0 - other.left : x1 - other.left] > 0] = 0
     if seen is None:
         return region
     x, y, w, h = cv2.boundingRect(seen)

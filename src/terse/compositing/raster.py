@@ -54,14 +54,9 @@ class Sprite:
         Source: ours.
         """
         if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-            raise ShapeError(
-                f"cut-out: expected uint8 (height, width, 4), got {rgba.dtype} {rgba.shape}"
-            )
+            raise ShapeError(f"cut-out: expected uint8 (height, width, 4), got {rgba.dtype} {rgba.shape}")
         alpha = rgba[..., 3]
-        premultiplied = (
-            rgba.astype(np.float32)
-            * (alpha.astype(np.float32) * np.float32(257 / 255))[..., None]
-        )
+        premultiplied = rgba.astype(np.float32) * (alpha.astype(np.float32) * np.float32(257 / 255))[..., None]
         premultiplied[..., 3] = alpha * np.float32(257)
         return Sprite([np.rint(premultiplied).astype(np.uint16)], _outline(alpha))
 
@@ -76,13 +71,9 @@ class Sprite:
             last = self.levels[-1]
             height, width = last.shape[:2]
             if height % 2 or width % 2:
-                last = cv2.copyMakeBorder(
-                    last, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT
-                )
+                last = cv2.copyMakeBorder(last, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
             half = ((width + 1) // 2, (height + 1) // 2)
-            self.levels.append(
-                np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA))
-            )
+            self.levels.append(np.asarray(cv2.resize(last, half, interpolation=cv2.INTER_AREA)))
         return self.levels[k]
 
 
@@ -143,9 +134,7 @@ def draw_mask(
     Source: ours.
     """
     layer = _layer(sprite, matrix, size_px, edges, None)
-    return (
-        Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
-    )
+    return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
 
 def reach_px(
@@ -183,9 +172,7 @@ def _region(
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _level(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]
-) -> int:
+def _level(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]) -> int:
     """How often the patch is halved before it is sampled, as `warp.shrink_levels` has it."""
     (a, b, _), (c, d, _) = np.asarray(matrix, np.float64).tolist()
     height, width = sprite.levels[0].shape[:2]
@@ -210,22 +197,12 @@ def _warp(
     x, y = 2 * (region[0] + 0.5) / width, 2 * (region[1] + 0.5) / height
     pixels = np.array(
         [
-            [
-                half_x * a * 2 / width,
-                half_x * b * 2 / height,
-                half_x * (a * x + b * y + e + 1 - a - b) - 0.5,
-            ],
-            [
-                half_y * c * 2 / width,
-                half_y * d * 2 / height,
-                half_y * (c * x + d * y + f + 1 - c - d) - 0.5,
-            ],
+            [half_x * a * 2 / width, half_x * b * 2 / height, half_x * (a * x + b * y + e + 1 - a - b) - 0.5],
+            [half_y * c * 2 / width, half_y * d * 2 / height, half_y * (c * x + d * y + f + 1 - c - d) - 0.5],
         ]
     )
     extent = (region[2] - region[0], region[3] - region[1])
-    return np.asarray(
-        cv2.warpAffine(sprite.level(level), pixels, extent, flags=_INVERSE)
-    )
+    return np.asarray(cv2.warpAffine(sprite.level(level), pixels, extent, flags=_INVERSE))
 
 
 def _layer(
@@ -249,18 +226,9 @@ def _layer(
     level = _level(sprite, matrix, size_px)
     whole = _warp(sprite, level, matrix, size_px, region)
     left, top, right, bottom = region
-    x0, y0, x1, y1 = (
-        max(left, 0),
-        max(top, 0),
-        min(right, size_px[1]),
-        min(bottom, size_px[0]),
-    )
-    threshold = (
-        min(_FULL, (1 + 2.0**-level) / 2) if binarise else 0.5
-    )  # as `edges.keep_above` has it
-    binary = (np.asarray(cv2.extractChannel(whole, 3)) > int(65535 * threshold)).view(
-        np.uint8
-    ) * np.uint8(255)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, size_px[1]), min(bottom, size_px[0])
+    threshold = min(_FULL, (1 + 2.0**-level) / 2) if binarise else 0.5  # as `edges.keep_above` has it
+    binary = (np.asarray(cv2.extractChannel(whole, 3)) > int(65535 * threshold)).view(np.uint8) * np.uint8(255)
     if x0 >= x1 or y0 >= y1:
         nothing = np.zeros((0, 0), np.uint8)
         return Layer(None, nothing, nothing, (0, 0), binary, (left, top), nothing)
@@ -291,9 +259,7 @@ def _soft(
     binarise: bool,
 ) -> UInt8[np.ndarray, "h w"]:
     if not binarise:
-        return np.asarray(
-            cv2.convertScaleAbs(cv2.extractChannel(rgba, 3), alpha=1 / 257)
-        )
+        return np.asarray(cv2.convertScaleAbs(cv2.extractChannel(rgba, 3), alpha=1 / 257))
     if not sigma_px:
         return binary
     return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), sigma_px)))
@@ -302,9 +268,7 @@ def _soft(
 def _tight(layer: Layer) -> Drawn:
     """The mask inside the canvas, tight around its pixels."""
     whole = cv2.countNonZero(layer.whole)
-    x, y, width, height = (
-        cv2.boundingRect(layer.mask) if layer.mask.size else (0, 0, 0, 0)
-    )
+    x, y, width, height = cv2.boundingRect(layer.mask) if layer.mask.size else (0, 0, 0, 0)
     mask = np.ascontiguousarray(layer.mask[y : y + height, x : x + width])
     if not mask.size:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), whole)
@@ -318,7 +282,5 @@ def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
     if some is None:
         return np.zeros((0, 2))
     hull = cv2.convexHull(some)[:, 0].astype(np.float64)
-    corners = np.concatenate(
-        [hull + step for step in ((-1, -1), (-1, 1), (1, -1), (1, 1))]
-    )
+    corners = np.concatenate([hull + step for step in ((-1, -1), (-1, 1), (1, -1), (1, 1))])
     return (2 * corners + 1) / (width, height) - 1

@@ -27,23 +27,17 @@ class Layer:
     `whole` is the mask again with what is beyond the border, its corner at `whole_origin`.
     """
 
-    colour: (
-        UInt8[np.ndarray, "h w 3"] | None
-    )  # straight; None where only masks are wanted
+    colour: UInt8[np.ndarray, "h w 3"] | None  # straight; None where only masks are wanted
     alpha: UInt8[np.ndarray, "h w"]  # after the paper's edges
     mask: UInt8[np.ndarray, "h w"]  # 0 or 255
     origin: tuple[int, int]
     whole: UInt8[np.ndarray, "wh ww"]
     whole_origin: tuple[int, int]
     kept: UInt8[np.ndarray, "h w"]  # 0 or 255: the mask before the paper's blur
-    spread: UInt8[np.ndarray, "h w 3"] | None = (
-        None  # its colour after that blur, premultiplied
-    )
+    spread: UInt8[np.ndarray, "h w 3"] | None = None  # its colour after that blur, premultiplied
 
 
-def blend_layer(
-    canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, seed: int
-) -> None:
+def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, seed: int) -> None:
     """Blend the layer into the canvas, in place.
 
     `alpha` is the paper's: blurred binary mask, or the warped mask as it is. `gaussian` (5x5, sigma 2) and
@@ -64,9 +58,7 @@ def blend_layer(
     colour, weight, alpha = _weighted(layer, blend, seed)
     region = _region(canvas, layer)
     # Rounded once, at the end: the products of bytes fit 16 bits.
-    mixed = np.multiply(
-        region, _three(np.asarray(cv2.bitwise_not(alpha))), dtype=np.uint16
-    )
+    mixed = np.multiply(region, _three(np.asarray(cv2.bitwise_not(alpha))), dtype=np.uint16)
     mixed += np.multiply(colour, _three(weight), dtype=np.uint16)
     region[:] = cv2.convertScaleAbs(mixed, alpha=1 / 255)
 
@@ -80,9 +72,7 @@ def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Al
         return layer.colour, layer.alpha, layer.alpha
     if blend == "none":
         return layer.colour, layer.mask, layer.mask
-    object_only = cv2.merge(
-        [*cv2.split(cv2.copyTo(layer.colour, layer.mask)), layer.mask]
-    )
+    object_only = cv2.merge([*cv2.split(cv2.copyTo(layer.colour, layer.mask)), layer.mask])
     full = np.full_like(layer.mask, 255)
     if blend == "motion":
         kernel = _line_kernel(seed)
@@ -95,18 +85,12 @@ def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Al
     if blend == "box":
         soft = cv2.blur(object_only, (3, 3), borderType=cv2.BORDER_REPLICATE)
     else:
-        soft = cv2.GaussianBlur(
-            object_only, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE
-        )
+        soft = cv2.GaussianBlur(object_only, (5, 5), 2.0, borderType=cv2.BORDER_REPLICATE)
     spread = np.asarray(cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB))
-    return _sharp_inside(
-        layer, layer.mask, spread, np.asarray(cv2.extractChannel(soft, 3))
-    )
+    return _sharp_inside(layer, layer.mask, spread, np.asarray(cv2.extractChannel(soft, 3)))
 
 
-def _sharp_inside(
-    layer: Layer, inside: _Alpha, spread: _Colour, alpha: _Alpha
-) -> tuple[_Colour, _Alpha, _Alpha]:
+def _sharp_inside(layer: Layer, inside: _Alpha, spread: _Colour, alpha: _Alpha) -> tuple[_Colour, _Alpha, _Alpha]:
     """Outside the blur is premultiplied already; inside, the sharp colour goes under the soft alpha."""
     assert layer.colour is not None
     colour = cv2.copyTo(layer.colour, inside, np.ascontiguousarray(spread))
@@ -125,9 +109,7 @@ def blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:
     side = 2 * math.ceil(3 * sigma_px) + 1
     kernel = _gaussian(side, sigma_px)
     # GaussianBlur is a third slower here: on bytes it works in fixed point.
-    return np.asarray(
-        cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-    )
+    return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE))
 
 
 @cache
@@ -141,9 +123,7 @@ def _line_kernel(seed: int) -> Float32[np.ndarray, "side side"]:
     length, angle = int(draw.integers(1, 5)), draw.uniform(0, np.pi)
     kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
     for t in np.linspace(-length, length, 8 * length + 1):
-        kernel[
-            round(t * np.sin(angle)) + length, round(t * np.cos(angle)) + length
-        ] += 1
+        kernel[round(t * np.sin(angle)) + length, round(t * np.cos(angle)) + length] += 1
     kernel /= kernel.sum()
     return kernel
 
@@ -162,14 +142,10 @@ def straight(rgba: UInt16[np.ndarray, "h w 4"], *, divide: bool = True) -> _Colo
 
     Source: ours.
     """
-    colour = np.asarray(
-        cv2.cvtColor(cv2.convertScaleAbs(rgba, alpha=1 / 257), cv2.COLOR_RGBA2RGB)
-    )
+    colour = np.asarray(cv2.cvtColor(cv2.convertScaleAbs(rgba, alpha=1 / 257), cv2.COLOR_RGBA2RGB))
     if divide:
         warped = np.asarray(cv2.extractChannel(rgba, 3)).reshape(-1)
-        rim = np.flatnonzero(
-            (warped - 1) < 65534
-        )  # neither 0, which wraps round, nor full
+        rim = np.flatnonzero((warped - 1) < 65534)  # neither 0, which wraps round, nor full
         ratio = rgba.reshape(-1, 4)[rim, :3] * (np.float32(255) / warped[rim])[:, None]
         colour.reshape(-1, 3)[rim] = np.minimum(ratio + np.float32(0.5), 255)
     return colour
@@ -196,16 +172,12 @@ def _poisson(canvas: _Colour, layer: Layer) -> None:
     mask = np.asarray(cv2.copyMakeBorder(mask, pad, pad, pad, pad, cv2.BORDER_CONSTANT))
     # Beyond the border the object repeats its last pixels, as the canvas does: no gradient, nothing to carry in.
     assert layer.colour is not None
-    seen = np.asarray(
-        cv2.copyTo(layer.colour, layer.mask, _region(canvas, layer).copy())
-    )
+    seen = np.asarray(cv2.copyTo(layer.colour, layer.mask, _region(canvas, layer).copy()))
     inner = seen[
         box[1] - layer.origin[1] : box[3] - layer.origin[1],
         box[0] - layer.origin[0] : box[2] - layer.origin[0],
     ]
-    over = np.asarray(
-        cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, cv2.BORDER_REPLICATE)
-    )
+    over = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, cv2.BORDER_REPLICATE))
     # The clone is centred on the mask's own bounding box, whose corner is at `pad`; it overwrites its mask.
     cloned = cv2.seamlessClone(
         over,
@@ -216,6 +188,4 @@ def _poisson(canvas: _Colour, layer: Layer) -> None:
     )
     window = slice(box[1] - top, box[3] - top), slice(box[0] - left, box[2] - left)
     # The solver rounds around the mask too; the background keeps its bits.
-    cv2.copyTo(
-        np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window]), part
-    )
+    cv2.copyTo(np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window]), part)

@@ -48,28 +48,14 @@ def reblend(
     size_px = (images.shape[-2], images.shape[-1])
     canvases = {i: _bytes(backgrounds[i]) for i in others}
     for paste in pastes:
-        matrices = (
-            poses.matrix(paste.pose, paste.cut.hull, size_px).detach().cpu().numpy()
-        )
+        matrices = poses.matrix(paste.pose, paste.cut.hull, size_px).detach().cpu().numpy()
         for row, image in enumerate(paste.images.tolist()):
             if image not in canvases:
                 continue
-            rgba = torch.cat(
-                [
-                    paste.cut.images[row].expand(-1, *paste.cut.alpha.shape[-2:]),
-                    paste.cut.alpha[row],
-                ]
-            )
+            rgba = torch.cat([paste.cut.images[row].expand(-1, *paste.cut.alpha.shape[-2:]), paste.cut.alpha[row]])
             sprite = Sprite.of(_bytes(rgba))
             blend, seed = placements.blend[image], int(placements.seed[image])
-            draw(
-                canvases[image],
-                sprite,
-                matrices[row],
-                edges=edges,
-                blend=blend,
-                seed=seed,
-            )
+            draw(canvases[image], sprite, matrices[row], edges=edges, blend=blend, seed=seed)
     out = images.clone()
     for i, canvas in canvases.items():
         drawn = torch.from_numpy(canvas).permute(2, 0, 1).to(images).div_(255)

@@ -53,11 +53,7 @@ class Renderer:
         pastes: list[Paste] = []
         for rows in layers_of(placements):
             every = len(rows) == len(placements)
-            where = (
-                None
-                if every
-                else torch.from_numpy(placements.image_index[rows]).to(self.device)
-            )
+            where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
             cut = self.foregrounds.fetch(placements.foreground[rows]).to(self.device)
             role = placements.role[rows]
             if (role == Role.ARTEFACT).any():
@@ -67,46 +63,26 @@ class Renderer:
             pasted, layer = self.paste(below, cut, pose)
             pastes.append(Paste(placements.image_index[rows], cut, pose))
             images = pasted if where is None else images.index_copy(0, where, pasted)
-            layers += _by_role(
-                layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device)
-            )
+            layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
         if set(placements.blend) - {"alpha"}:
             edges = Edges(self._binarise, self._blur_px) if self._binarise else None
-            images = reblend(
-                images, background.images, pastes, placements, self.poses, edges
-            )
+            images = reblend(images, background.images, pastes, placements, self.poses, edges)
         seen = truth_of_layers(background, layers, self.min_visible)
         return Composites(
-            images,
-            seen.truth,
-            seen.fraction,
-            seen.modal if masks else None,
-            seen.amodal if masks else None,
+            images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
         )
 
     def paste(
-        self,
-        images: Float[Tensor, "b c h w"],
-        cut: Foregrounds,
-        pose: Float[Tensor, "b k"],
+        self, images: Float[Tensor, "b c h w"], cut: Foregrounds, pose: Float[Tensor, "b k"]
     ) -> tuple[Float[Tensor, "b c h w"], Layer]:
         """One paste in every image, differentiable in the pose: the synthesizer's step goes through here too."""
         size_px = (images.shape[-2], images.shape[-1])
         matrix = self.poses.matrix(pose, cut.hull, size_px)
         colour = cut.images.expand(-1, images.shape[1], -1, -1)
-        pasted = compose(
-            images,
-            colour,
-            cut.alpha,
-            matrix,
-            binarise=self._binarise,
-            blur_sigma_px=self._blur_px,
-        )
+        pasted = compose(images, colour, cut.alpha, matrix, binarise=self._binarise, blur_sigma_px=self._blur_px)
         flat = matrix.detach()
         shrink = (flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]).abs()
-        patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (
-            cut.alpha.shape[-1] * cut.alpha.shape[-2]
-        )
+        patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
         whole = patch_px * size_px[0] * size_px[1] / shrink.clamp(min=1e-9)
         return pasted.images, Layer(None, cut.labels, pasted.alpha.detach(), whole)
 
@@ -115,22 +91,14 @@ class Renderer:
         seen = truth_of_layers(background, [layer], self.min_visible)
         return Composites(background.images, seen.truth, seen.fraction)
 
-    def _textured(
-        self, cut: Foregrounds, placements: Placements, rows: np.ndarray
-    ) -> Foregrounds:
+    def _textured(self, cut: Foregrounds, placements: Placements, rows: np.ndarray) -> Foregrounds:
         """Artefact patches: the shape stays, the colour comes from another background."""
         chosen = np.flatnonzero(placements.role[rows] == Role.ARTEFACT)
         size = cut.alpha.shape[-2:]
         where = torch.from_numpy(chosen).to(self.device)
-        part = Foregrounds(
-            cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where]
-        )
-        below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(
-            self.device
-        )
-        colour = cut.images.expand(-1, below.shape[1], *size).index_copy(
-            0, where, textured(part, below).images
-        )
+        part = Foregrounds(cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where])
+        below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(self.device)
+        colour = cut.images.expand(-1, below.shape[1], *size).index_copy(0, where, textured(part, below).images)
         return Foregrounds(colour, cut.alpha, cut.labels, cut.hull)
 
 
@@ -147,17 +115,9 @@ def layers_of(placements: Placements) -> list[np.ndarray]:
 def _by_role(layer: Layer, where: Tensor | None, labelled: Tensor) -> list[Layer]:
     if bool(labelled.all()):
         return [Layer(where, layer.labels, layer.alpha, layer.whole_px)]
-    rows = (
-        torch.arange(len(labelled), device=labelled.device) if where is None else where
-    )
+    rows = torch.arange(len(labelled), device=labelled.device) if where is None else where
     return [
-        Layer(
-            rows[chosen],
-            layer.labels[chosen],
-            layer.alpha[chosen],
-            layer.whole_px[chosen],
-            flag,
-        )
+        Layer(rows[chosen], layer.labels[chosen], layer.alpha[chosen], layer.whole_px[chosen], flag)
         for flag, chosen in ((True, labelled), (False, ~labelled))
         if bool(chosen.any())
     ]

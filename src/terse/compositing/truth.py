@@ -23,9 +23,7 @@ class Layer:
     labels: Int64[Tensor, " m"]
     alpha: Float[Tensor, "m 1 h w"]
     whole_px: Float[Tensor, " m"]  # the object's area had nothing cut it
-    labelled: bool = (
-        True  # False for distractors and artefact patches, which only cover
-    )
+    labelled: bool = True  # False for distractors and artefact patches, which only cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +36,7 @@ class Visible:
     amodal: Bool[Tensor, "n h w"]
 
 
-def truth_of_layers(
-    background: Backgrounds, layers: Sequence[Layer], min_visible: float = 0.0
-) -> Visible:
+def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visible: float = 0.0) -> Visible:
     """Boxes from masks after occlusion and truncation; what hides below `min_visible` is to be ignored.
 
     The backgrounds' own objects lie below every layer, and lose what is pasted over them; one without a mask
@@ -53,11 +49,7 @@ def truth_of_layers(
     hides: list[tuple[Tensor, Tensor, int]] = []
     for number, layer in enumerate(layers):
         inside = layer.alpha[:, 0] > _INSIDE
-        rows = (
-            torch.arange(len(inside), device=device)
-            if layer.rows is None
-            else layer.rows
-        )
+        rows = torch.arange(len(inside), device=device) if layer.rows is None else layer.rows
         hides.append((rows, inside, number))
         if layer.labelled:
             masks.append(inside)
@@ -78,14 +70,7 @@ def truth_of_layers(
     area = torch.cat(whole).clamp(min=1)
     fraction = (modal.sum(dim=(1, 2)) / area).clamp(max=1)
     skip = torch.cat(ignore) | (fraction <= 0) | (fraction < min_visible)
-    truth = Truth(
-        torch.cat(labels),
-        boxes_of_masks(modal),
-        in_image,
-        torch.cat(pasted),
-        skip,
-        len(background),
-    )
+    truth = Truth(torch.cat(labels), boxes_of_masks(modal), in_image, torch.cat(pasted), skip, len(background))
     if len(masks) == 2 and len(masks[0]) == 0 and layers[0].rows is None:
         return Visible(truth, fraction, modal, amodal)
     order = torch.argsort(in_image, stable=True)
@@ -103,27 +88,13 @@ def truth_of_layers(
 def _own_objects(background: Backgrounds) -> tuple[list[Tensor], ...]:
     own = background.truth
     height, width = background.images.shape[-2:]
-    masks = (
-        background.masks
-        if background.masks is not None
-        else _filled(own.boxes_px, height, width)
-    )
+    masks = background.masks if background.masks is not None else _filled(own.boxes_px, height, width)
     level = torch.full_like(own.image_index, -1)
     area = masks.sum(dim=(1, 2)).float()
-    return (
-        [masks],
-        [own.labels],
-        [own.image_index],
-        [own.pasted],
-        [own.ignore],
-        [area],
-        [level],
-    )
+    return [masks], [own.labels], [own.image_index], [own.pasted], [own.ignore], [area], [level]
 
 
-def _filled(
-    boxes_px: Float[Tensor, "n 4"], height: int, width: int
-) -> Bool[Tensor, "n h w"]:
+def _filled(boxes_px: Float[Tensor, "n 4"], height: int, width: int) -> Bool[Tensor, "n h w"]:
     x = torch.arange(width, device=boxes_px.device) + 0.5
     y = torch.arange(height, device=boxes_px.device) + 0.5
     across = (x >= boxes_px[:, 0:1]) & (x < boxes_px[:, 2:3])

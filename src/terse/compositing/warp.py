@@ -55,9 +55,7 @@ def warp(
     for depth in range(deepest + 1):
         rows = torch.nonzero(levels == depth).flatten()
         if len(rows):
-            out = out.index_copy(
-                0, rows, _sample(image[rows], matrix[rows], depth, size_px, window)
-            )
+            out = out.index_copy(0, rows, _sample(image[rows], matrix[rows], depth, size_px, window))
     return out
 
 
@@ -87,46 +85,23 @@ def shrink_levels(
     Source: mip mapping, Williams 1983.
     """
     determinant = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
-    step_px = (
-        determinant.abs() * (in_px[0] * in_px[1]) / (out_px[0] * out_px[1])
-    ).sqrt()
+    step_px = (determinant.abs() * (in_px[0] * in_px[1]) / (out_px[0] * out_px[1])).sqrt()
     smallest = max(0, min(in_px[0], in_px[1]).bit_length() - 2)
-    return (
-        torch.log2(step_px.clamp(min=1e-6))
-        .round()
-        .clamp(0, min(_MAX_LEVEL, smallest))
-        .long()
-    )
+    return torch.log2(step_px.clamp(min=1e-6)).round().clamp(0, min(_MAX_LEVEL, smallest)).long()
 
 
 def _centres(first: int, last: int, count: int, like: Tensor) -> Tensor:
-    return (
-        2 * torch.arange(first, last, device=like.device, dtype=like.dtype) + 1
-    ) / count - 1
+    return (2 * torch.arange(first, last, device=like.device, dtype=like.dtype) + 1) / count - 1
 
 
-def _sample(
-    image: Tensor, matrix: Tensor, level: int, size_px: tuple[int, int], window: Window
-) -> Tensor:
+def _sample(image: Tensor, matrix: Tensor, level: int, size_px: tuple[int, int], window: Window) -> Tensor:
     height, width = image.shape[-2:]
     for _ in range(level):
         odd = (0, image.shape[-1] % 2, 0, image.shape[-2] % 2)
-        image = functional.avg_pool2d(
-            functional.pad(image, odd) if any(odd) else image, 2
-        )
-    shrink_x, shrink_y = (
-        width / (image.shape[-1] * 2**level),
-        height / (image.shape[-2] * 2**level),
-    )
-    if (shrink_x, shrink_y) != (
-        1,
-        1,
-    ):  # zeros that made a side even widened the image, and [-1, 1] with it
+        image = functional.avg_pool2d(functional.pad(image, odd) if any(odd) else image, 2)
+    shrink_x, shrink_y = width / (image.shape[-1] * 2**level), height / (image.shape[-2] * 2**level)
+    if (shrink_x, shrink_y) != (1, 1):  # zeros that made a side even widened the image, and [-1, 1] with it
         matrix = matrix * matrix.new_tensor([[shrink_x], [shrink_y]])
-        matrix = matrix + matrix.new_tensor(
-            [[0, 0, shrink_x - 1], [0, 0, shrink_y - 1]]
-        )
+        matrix = matrix + matrix.new_tensor([[0, 0, shrink_x - 1], [0, 0, shrink_y - 1]])
     grid = affine_grid(matrix, size_px, window)
-    return functional.grid_sample(
-        image, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

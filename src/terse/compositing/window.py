@@ -25,9 +25,7 @@ class Window:
 
     def on_canvas(self, height: int, width: int) -> "Window":
         """The part that lies on the canvas."""
-        return Window(
-            max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height)
-        )
+        return Window(max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height))
 
     def of(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c wh ww"]:
         """That part of a canvas."""
@@ -35,12 +33,7 @@ class Window:
 
     def inside(self, outer: "Window") -> "Window":
         """The same pixels, counted from the corner of another window."""
-        return Window(
-            self.x0 - outer.x0,
-            self.y0 - outer.y0,
-            self.x1 - outer.x0,
-            self.y1 - outer.y0,
-        )
+        return Window(self.x0 - outer.x0, self.y0 - outer.y0, self.x1 - outer.x0, self.y1 - outer.y0)
 
 
 def canvas_window(size_px: tuple[int, int], margin_px: int) -> Window:
@@ -48,9 +41,7 @@ def canvas_window(size_px: tuple[int, int], margin_px: int) -> Window:
 
     Source: ours.
     """
-    return Window(
-        -margin_px, -margin_px, size_px[1] + margin_px, size_px[0] + margin_px
-    )
+    return Window(-margin_px, -margin_px, size_px[1] + margin_px, size_px[0] + margin_px)
 
 
 def windows_of_pastes(
@@ -77,16 +68,12 @@ def windows_of_pastes(
     patch_px = (alpha.shape[-2], alpha.shape[-1])
     return [
         _window(rows, box, level, patch_px, size_px, margin_px)
-        for rows, box, level in zip(
-            matrix.tolist(), boxes, levels.tolist(), strict=True
-        )
+        for rows, box, level in zip(matrix.tolist(), boxes, levels.tolist(), strict=True)
     ]
 
 
 def paste(
-    canvas: Float[Tensor, "b c h w"],
-    windows: Sequence[Window],
-    parts: Sequence[Float[Tensor, "n c _ _"]],
+    canvas: Float[Tensor, "b c h w"], windows: Sequence[Window], parts: Sequence[Float[Tensor, "n c _ _"]]
 ) -> Float[Tensor, "b c h w"]:
     """The canvases with each part in its window; every part covers the same number of images.
 
@@ -100,33 +87,22 @@ class _Paste(torch.autograd.Function):
     """In-place assignment that does not copy the whole batch's gradient once for each part."""
 
     @staticmethod
-    def forward(
-        ctx: Any, canvas: Tensor, windows: tuple[Window, ...], *parts: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, canvas: Tensor, windows: tuple[Window, ...], *parts: Tensor) -> Tensor:
         ctx.windows = windows
         ctx.each = max(1, len(canvas) // len(windows))
         out = canvas.clone()
-        for window, rows, part in zip(
-            windows, torch.split(out, ctx.each), parts, strict=True
-        ):
+        for window, rows, part in zip(windows, torch.split(out, ctx.each), parts, strict=True):
             window.of(rows).copy_(part)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         (grad,) = grads
-        parts = [
-            window.of(rows)
-            for window, rows in zip(
-                ctx.windows, torch.split(grad, ctx.each), strict=True
-            )
-        ]
+        parts = [window.of(rows) for window, rows in zip(ctx.windows, torch.split(grad, ctx.each), strict=True)]
         below = None
         if ctx.needs_input_grad[0]:
             below = grad.clone()
-            for window, rows in zip(
-                ctx.windows, torch.split(below, ctx.each), strict=True
-            ):
+            for window, rows in zip(ctx.windows, torch.split(below, ctx.each), strict=True):
                 window.of(rows).zero_()
         return below, None, *parts
 

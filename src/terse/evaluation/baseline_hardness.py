@@ -39,39 +39,22 @@ def baseline_hardness(
 
     Source: paper 4.2.1 and Fig. 8.
     """
-    chosen = np.unique(
-        np.linspace(0, len(placements) - 1, min(most, len(placements))).astype(np.int64)
-    )
+    chosen = np.unique(np.linspace(0, len(placements) - 1, min(most, len(placements))).astype(np.int64))
     found: list[float] = []
-    for rows in (
-        np.array_split(chosen, -(-len(chosen) // _BATCH)) if len(chosen) else []
-    ):
+    for rows in np.array_split(chosen, -(-len(chosen) // _BATCH)) if len(chosen) else []:
         drawn = render(placements.take(rows))
         answers = target.predict(drawn.images.to(device))
         truth = drawn.truth.to("cpu")
-        labels = [
-            truth.labels[(truth.image_index == i) & truth.pasted].numpy()
-            for i in range(len(rows))
-        ]
+        labels = [truth.labels[(truth.image_index == i) & truth.pasted].numpy() for i in range(len(rows))]
         if task == "classification":
             probabilities = answers.double().cpu().numpy()
-            found += [
-                1 - float(row[of].max(initial=0))
-                for row, of in zip(probabilities, labels, strict=True)
-            ]
+            found += [1 - float(row[of].max(initial=0)) for row, of in zip(probabilities, labels, strict=True)]
         else:
-            found += [
-                1 - _best(answer, of)
-                for answer, of in zip(answers, labels, strict=True)
-            ]
+            found += [1 - _best(answer, of) for answer, of in zip(answers, labels, strict=True)]
     return found
 
 
-def _best(
-    answer: dict[str, torch.Tensor], labels: Int64[np.ndarray, " n"] | Sequence[int]
-) -> float:
-    mine = torch.isin(
-        answer["labels"].cpu(), torch.as_tensor(np.asarray(labels), dtype=torch.int64)
-    )
+def _best(answer: dict[str, torch.Tensor], labels: Int64[np.ndarray, " n"] | Sequence[int]) -> float:
+    mine = torch.isin(answer["labels"].cpu(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
     scores = answer["scores"].cpu()[mine]
     return float(scores.max()) if len(scores) else 0.0

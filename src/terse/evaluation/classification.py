@@ -9,11 +9,7 @@ __all__ = ["evaluate_classifier"]
 
 
 def evaluate_classifier(
-    target: Target,
-    images: RealImages,
-    *,
-    batch_size: int = 500,
-    device: torch.device | str = "cpu",
+    target: Target, images: RealImages, *, batch_size: int = 500, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
     """Share of images whose most probable class is the true one.
 
@@ -21,9 +17,7 @@ def evaluate_classifier(
     """
     right = 0
     for start in range(0, len(images), batch_size):
-        batch, truth = images.fetch(
-            np.arange(start, min(start + batch_size, len(images)))
-        )
+        batch, truth = images.fetch(np.arange(start, min(start + batch_size, len(images))))
         guess = target.predict(batch.to(device)).argmax(dim=1)
         right += int((guess == truth.labels.to(device)).sum())
     return {"accuracy": right / max(1, len(images))}

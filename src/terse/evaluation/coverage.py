@@ -16,14 +16,7 @@ from jaxtyping import Float, Float64, Int64
 from terse.protocols import PoseFamily
 from terse.types import Placements, Role
 
-__all__ = [
-    "Component",
-    "Coverage",
-    "Diversity",
-    "collapse_alarms",
-    "coverage",
-    "feature_diversity",
-]
+__all__ = ["Component", "Coverage", "Diversity", "collapse_alarms", "coverage", "feature_diversity"]
 
 _BINS = 20
 _EDGE = 0.01  # of the range, at each end
@@ -86,10 +79,7 @@ class Coverage:
     @property
     def entropy(self) -> float:
         """The least covered component's entropy over random's; 1 where there is nothing to cover."""
-        return min(
-            (part.entropy for part in self.components if part.high > part.low),
-            default=1.0,
-        )
+        return min((part.entropy for part in self.components if part.high > part.low), default=1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
@@ -145,18 +135,10 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     """
     objects = placements.role == Role.OBJECT
     pose = placements.pose[objects]
-    drawn = (
-        family.random(max(1, len(pose)), torch.Generator().manual_seed(_REFERENCE_SEED))
-        .double()
-        .numpy()
-    )
+    drawn = family.random(max(1, len(pose)), torch.Generator().manual_seed(_REFERENCE_SEED)).double().numpy()
     components = tuple(
-        _component(
-            name, low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i]
-        )
-        for i, (name, (low, high)) in enumerate(
-            zip(family.names, family.ranges, strict=True)
-        )
+        _component(name, low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
+        for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))
     )
     return Coverage(
         images=len(placements),
@@ -172,11 +154,7 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
 
 
 def collapse_alarms(
-    seen: Coverage,
-    *,
-    min_entropy: float = 0.5,
-    max_duplicates: float = 0.05,
-    max_at_edge: float = 0.9,
+    seen: Coverage, *, min_entropy: float = 0.5, max_duplicates: float = 0.05, max_at_edge: float = 0.9
 ) -> list[str]:
     """A sentence for each sign of collapse; an empty list where there is none.
 
@@ -204,15 +182,11 @@ def collapse_alarms(
             )
     repeated = max(seen.duplicates, seen.near_duplicates)
     if repeated > max_duplicates:
-        alarms.append(
-            f"{repeated:.0%} of the composites repeat an earlier one; add foregrounds or widen the poses"
-        )
+        alarms.append(f"{repeated:.0%} of the composites repeat an earlier one; add foregrounds or widen the poses")
     return alarms
 
 
-def feature_diversity(
-    features: Float[np.ndarray, "n d"], *, seed: int = 0
-) -> Diversity:
+def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
     """Distances between images in a feature space, of at most 2,000 of them.
 
     Args:
@@ -224,37 +198,23 @@ def feature_diversity(
     if len(features) < 2:
         return Diversity(0.0, 0.0)
     if len(features) > _COMPARED:
-        features = features[
-            np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)
-        ]
+        features = features[np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)]
     rows = np.asarray(features, dtype=np.float64)
-    rows = rows - rows.mean(
-        axis=0
-    )  # the differences of large numbers would cancel below
+    rows = rows - rows.mean(axis=0)  # the differences of large numbers would cancel below
     norms = (rows**2).sum(axis=1)
     squares = np.clip(norms[:, None] + norms[None, :] - 2 * rows @ rows.T, 0, None)
     np.fill_diagonal(squares, np.nan)
     distances = np.sqrt(squares)
-    return Diversity(
-        float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean())
-    )
+    return Diversity(float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean()))
 
 
 def _component(
-    name: str,
-    low: float,
-    high: float,
-    values: Float64[np.ndarray, " n"],
-    drawn: Float64[np.ndarray, " m"],
+    name: str, low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
 ) -> Component:
     counts = _histogram(values, low, high)
     of_random = _entropy(_histogram(drawn, low, high))
     margin = _EDGE * (high - low)
-    at_edge = (
-        float(((values <= low + margin) | (values >= high - margin)).mean())
-        if len(values)
-        else 0.0
-    )
+    at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) else 0.0
     return Component(
         name,
         float(low),
@@ -267,9 +227,7 @@ def _component(
     )
 
 
-def _histogram(
-    values: Float64[np.ndarray, " n"], low: float, high: float
-) -> Int64[np.ndarray, " bins"]:
+def _histogram(values: Float64[np.ndarray, " n"], low: float, high: float) -> Int64[np.ndarray, " bins"]:
     width = (high - low) or 1.0
     places = np.clip(((values - low) / width * _BINS).astype(np.int64), 0, _BINS - 1)
     return np.bincount(places, minlength=_BINS)
@@ -280,21 +238,13 @@ def _entropy(counts: Int64[np.ndarray, " bins"]) -> float:
     return max(0.0, float(-(shares * np.log(shares)).sum()))
 
 
-def _size(
-    family: PoseFamily,
-    pose: Float64[np.ndarray, "n k"],
-    drawn: Float64[np.ndarray, "m k"],
-) -> Component | None:
+def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[np.ndarray, "m k"]) -> Component | None:
     scales = [i for i, name in enumerate(family.names) if name.startswith("scale")]
     if not scales:
         return None
-    low, high = (
-        math.prod(family.ranges[i][end] for i in scales) ** (1 / len(scales))
-        for end in (0, 1)
-    )
+    low, high = (math.prod(family.ranges[i][end] for i in scales) ** (1 / len(scales)) for end in (0, 1))
     of = [
-        np.prod(rows[:, scales], axis=1) ** (1 / len(scales))
-        for rows in (pose.reshape(-1, len(family.names)), drawn)
+        np.prod(rows[:, scales], axis=1) ** (1 / len(scales)) for rows in (pose.reshape(-1, len(family.names)), drawn)
     ]
     return _component("size", low, high, *of)
 
@@ -310,16 +260,8 @@ def _position(
         column = names.index(name)
         low, high = family.ranges[column]
         values = pose[:, column] if len(pose) else np.zeros(0)
-        places.append(
-            np.clip(
-                ((values - low) / ((high - low) or 1.0) * cells).astype(np.int64),
-                0,
-                cells - 1,
-            )
-        )
-    counts = np.bincount(
-        places[0] * cells + places[1], minlength=cells * cells
-    ).reshape(cells, cells)
+        places.append(np.clip(((values - low) / ((high - low) or 1.0) * cells).astype(np.int64), 0, cells - 1))
+    counts = np.bincount(places[0] * cells + places[1], minlength=cells * cells).reshape(cells, cells)
     return tuple(tuple(int(n) for n in row) for row in counts)
 
 
@@ -331,21 +273,14 @@ def _duplicates(placements: Placements) -> float:
     seen: set[bytes] = set()
     for i in range(len(placements)):
         rows = slice(starts[i], starts[i + 1])
-        key = (
-            placements.foreground[rows],
-            placements.pose[rows],
-            placements.role[rows],
-            placements.texture[rows],
-        )
+        key = (placements.foreground[rows], placements.pose[rows], placements.role[rows], placements.texture[rows])
         head = f"{placements.background[i]} {placements.blend[i]} ".encode()
         seen.add(head + b"|".join(np.ascontiguousarray(part).tobytes() for part in key))
     return 1 - len(seen) / len(placements)
 
 
 def _near_duplicates(
-    foreground: Int64[np.ndarray, " n"],
-    pose: Float64[np.ndarray, "n k"],
-    family: PoseFamily,
+    foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], family: PoseFamily
 ) -> float:
     """Share of pastes whose cut-out occurs before in the same cell of the poses.
 
@@ -354,7 +289,5 @@ def _near_duplicates(
     if not len(pose):
         return 0.0
     low, high = np.array(family.ranges, dtype=np.float64).T
-    cells = np.round(
-        (pose - low) / np.where(high > low, high - low, 1.0) / _SAME
-    ).astype(np.int64)
+    cells = np.round((pose - low) / np.where(high > low, high - low, 1.0) / _SAME).astype(np.int64)
     return 1 - len(np.unique(np.column_stack([foreground, cells]), axis=0)) / len(pose)

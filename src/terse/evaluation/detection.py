@@ -19,11 +19,7 @@ __all__ = ["detection_scores", "evaluate_detector"]
 
 _PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
 _COCO_IOUS = np.linspace(0.5, 0.95, 10)
-_SIZES = (
-    "small",
-    "medium",
-    "large",
-)  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
+_SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
 _MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
 
 
@@ -44,24 +40,18 @@ def evaluate_detector(
     found: list[Mapping[str, Tensor]] = []
     truths = []
     for start in range(0, len(images), batch_size):
-        pixels, truth = images.fetch(
-            np.arange(start, min(start + batch_size, len(images)))
-        )
+        pixels, truth = images.fetch(np.arange(start, min(start + batch_size, len(images))))
         found += target.predict(pixels.to(device))
         truths.append(truth.to("cpu"))
     joined = Truth.join(truths)
     names = classes or getattr(target, "classes", None)
     if names is None:
-        labels = [
-            int(label) for one in found for label in one["labels"]
-        ] + joined.labels.tolist()
+        labels = [int(label) for one in found for label in one["labels"]] + joined.labels.tolist()
         names = [str(label) for label in range(max(labels, default=-1) + 1)]
     return detection_scores(found, joined, names)
 
 
-def detection_scores(
-    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str]
-) -> dict[str, Any]:
+def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str]) -> dict[str, Any]:
     """AP of predictions, one mapping of boxes, labels and scores an image; each is None where there is no object.
 
     `ap50` to `ap80` and `ap`, their mean, are COCO's AP at the paper's IoUs, `coco_ap` is the mean from 0.5 to 0.95,
@@ -86,10 +76,7 @@ def detection_scores(
         "images": truth.batch_size,
         "objects": int(counted.sum()),
         "by_size": {
-            name: {
-                **_summary(precision[..., 1 + row]),
-                "objects": int(in_size[name].sum()),
-            }
+            name: {**_summary(precision[..., 1 + row]), "objects": int(in_size[name].sum())}
             for row, name in enumerate(_SIZES)
         },
         "by_class": {
@@ -110,14 +97,7 @@ def _coco_precision(
     from faster_coco_eval import COCO, COCOeval_faster
 
     annotations = [
-        {
-            "id": row + 1,
-            "image_id": image,
-            "category_id": label,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": crowd,
-        }
+        {"id": row + 1, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
         for row, (image, label, box, crowd) in enumerate(
             zip(
                 truth.image_index.tolist(),
@@ -132,19 +112,14 @@ def _coco_precision(
         {"image_id": image, "category_id": label, "bbox": box, "score": score}
         for image, one in enumerate(found)
         for label, box, score in zip(
-            one["labels"].tolist(),
-            _xywh(one["boxes"]).tolist(),
-            one["scores"].tolist(),
-            strict=True,
+            one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
         )
     ]
     coco = COCO(
         {
             "info": {},
             "images": [{"id": image} for image in range(truth.batch_size)],
-            "categories": [
-                {"id": label, "name": str(label)} for label in range(classes)
-            ],
+            "categories": [{"id": label, "name": str(label)} for label in range(classes)],
             "annotations": annotations,
         }
     )
@@ -156,14 +131,10 @@ def _coco_precision(
     return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
 
 
-def _voc(
-    found: Sequence[Mapping[str, Tensor]], truth: Truth, label: int
-) -> float | None:
+def _voc(found: Sequence[Mapping[str, Tensor]], truth: Truth, label: int) -> float | None:
     chosen = [one["labels"] == label for one in found]
     mine = truth.labels == label
-    counts = torch.bincount(
-        truth.image_index[mine], minlength=truth.batch_size
-    ).tolist()
+    counts = torch.bincount(truth.image_index[mine], minlength=truth.batch_size).tolist()
     return voc07_ap(
         [_numpy(one["boxes"][rows]) for one, rows in zip(found, chosen, strict=True)],
         [_numpy(one["scores"][rows]) for one, rows in zip(found, chosen, strict=True)],
@@ -172,20 +143,11 @@ def _voc(
     )
 
 
-def _summary(
-    precision: Float64[np.ndarray, "ious recalls classes"],
-) -> dict[str, float | None]:
+def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
     per_iou = np.where(precision > -1, precision, np.nan)
-    at = {
-        f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)])
-        for iou in _PAPER_IOUS
-    }
+    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in _PAPER_IOUS}
     known = [value for value in at.values() if value is not None]
-    return {
-        **at,
-        "ap": float(np.mean(known)) if known else None,
-        "coco_ap": _mean(per_iou),
-    }
+    return {**at, "ap": float(np.mean(known)) if known else None, "coco_ap": _mean(per_iou)}
 
 
 def _mean(values: Float64[np.ndarray, "..."]) -> float | None:

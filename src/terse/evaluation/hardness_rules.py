@@ -26,15 +26,11 @@ class Verdict:
 class HardnessRule(Protocol):
     """What the harvest asks."""
 
-    def judge(
-        self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Verdict:
+    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """Which composites are hard for the target; one forward pass."""
         ...
 
-    def calibrate(
-        self, target: Target, real: RealImages, device: torch.device | str
-    ) -> None:
+    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
         """See the start's scores on real images, before the first cycle."""
         ...
 
@@ -50,9 +46,7 @@ class HardnessRule(Protocol):
 class _Fixed:
     """A rule whose threshold needs no calibration."""
 
-    def calibrate(
-        self, target: Target, real: RealImages, device: torch.device | str
-    ) -> None:
+    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
         """Nothing to see."""
 
     def state(self) -> float | None:
@@ -72,9 +66,7 @@ class Margin(_Fixed):
     def __init__(self, above: float) -> None:
         self.above = above
 
-    def judge(
-        self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Verdict:
+    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass of a classifier."""
         probabilities: Tensor = target.predict(images)
         true = truth.labels[:, None]
@@ -92,15 +84,11 @@ class Probability(_Fixed):
     def __init__(self, below: float) -> None:
         self.below = below
 
-    def judge(
-        self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Verdict:
+    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; an image without a labelled paste is not hard."""
         p = target.confidence(images, truth)
         rows = truth.image_index[truth.pasted]
-        lowest = torch.ones(truth.batch_size, device=p.device).scatter_reduce(
-            0, rows, p.float(), "amin"
-        )
+        lowest = torch.ones(truth.batch_size, device=p.device).scatter_reduce(0, rows, p.float(), "amin")
         return Verdict(lowest < self.below, 1 - lowest)
 
 
@@ -117,22 +105,16 @@ class Quantile:
         self.images = images
         self._below: float | None = None
 
-    def judge(
-        self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Verdict:
+    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass."""
         assert self._below is not None, "calibrate first"
         return Probability(self._below).judge(target, images, truth)
 
-    def calibrate(
-        self, target: Target, real: RealImages, device: torch.device | str
-    ) -> None:
+    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
         """The start's confidences on real objects; the harvest's threshold is their quantile."""
         scores = []
         for start in range(0, min(self.images, len(real)), 16):
-            batch, truth = real.fetch(
-                np.arange(start, min(start + 16, self.images, len(real)))
-            )
+            batch, truth = real.fetch(np.arange(start, min(start + 16, self.images, len(real))))
             asked = replace(truth, pasted=~truth.ignore).to(device)
             scores.append(target.confidence(batch.to(device), asked).float().cpu())
         found = torch.cat(scores) if scores else torch.zeros(0)

@@ -27,9 +27,7 @@ _APART_PX = 3  # a plain pixel is at least so far from every paste
 _LOCAL_PX = 7
 _CHANNELS = 12
 _DILATIONS = (1, 2, 4)
-_MARGIN_PX = (
-    _LOCAL_PX // 2 + sum(_DILATIONS) + 1
-)  # from a crop's border to the first pixel that is scored
+_MARGIN_PX = _LOCAL_PX // 2 + sum(_DILATIONS) + 1  # from a crop's border to the first pixel that is scored
 _MIN_PX = 2 * _MARGIN_PX + 8
 _HELD_OUT = 0.4
 _SCORED = 6  # batches of crops
@@ -68,19 +66,11 @@ class ShortcutAudit:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
-        return {
-            "auc": dict(self.auc),
-            "threshold": self.threshold,
-            "warnings": list(self.warnings),
-        }
+        return {"auc": dict(self.auc), "threshold": self.threshold, "warnings": list(self.warnings)}
 
 
 def shortcut_audit(
-    sets: Mapping[str, Pasted],
-    *,
-    threshold: float = 0.8,
-    steps: int = 100,
-    seed: int = 0,
+    sets: Mapping[str, Pasted], *, threshold: float = 0.8, steps: int = 100, seed: int = 0
 ) -> ShortcutAudit:
     """One probe a set: for instance each blend, with artefact patches and without.
 
@@ -95,10 +85,7 @@ def shortcut_audit(
 
     Source: ours.
     """
-    found = {
-        name: shortcut_auc(pasted, steps=steps, seed=seed)
-        for name, pasted in sets.items()
-    }
+    found = {name: shortcut_auc(pasted, steps=steps, seed=seed) for name, pasted in sets.items()}
     warnings = tuple(
         f"{name}: a probe that sees only edges and noise finds pasted objects with an AUC of {auc:.2f}, above "
         f"{threshold:g}; a model can learn the paste instead of the object: add artefact patches or mix the blends"
@@ -158,9 +145,7 @@ class _Sites:
         decoys = None if pasted.decoys is None else pasted.decoys & ~masks
         every = masks if decoys is None else masks | decoys
         rim_of_decoys = None if decoys is None else _rim(decoys)
-        return _Sites(
-            pasted.images, _rim(masks), ~_grown(every, _APART_PX), rim_of_decoys
-        )
+        return _Sites(pasted.images, _rim(masks), ~_grown(every, _APART_PX), rim_of_decoys)
 
 
 def _probe(channels: int, seed: int) -> nn.Sequential:
@@ -185,9 +170,7 @@ def _loss(score: Float[Tensor, "b h w"], crops: _Sites) -> Float[Tensor, ""]:
     """Cross-entropy with rims, and what is no rim, equally heavy; decoys are half of the latter."""
     others = [crops.plain] if crops.decoy is None else [crops.plain, crops.decoy]
     of_rim = _mean(functional.softplus(-score), crops.rim)
-    of_others = torch.stack(
-        [_mean(functional.softplus(score), where) for where in others]
-    ).mean()
+    of_others = torch.stack([_mean(functional.softplus(score), where) for where in others]).mean()
     return of_rim + of_others
 
 
@@ -195,9 +178,7 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
     return (values * where).sum() / where.sum().clamp(min=1)
 
 
-def _crops(
-    sites: _Sites, rows: Int64[Tensor, " k"], generator: torch.Generator
-) -> _Sites:
+def _crops(sites: _Sites, rows: Int64[Tensor, " k"], generator: torch.Generator) -> _Sites:
     """Crops around pixels of rims, every second one around a decoy's or any pixel."""
     chosen = rows[torch.randint(len(rows), (_BATCH,), generator=generator)].tolist()
     height, width = sites.rim.shape[1:]
@@ -207,25 +188,16 @@ def _crops(
         if turn % 2 == 0:
             wanted = sites.rim[i]
         else:
-            wanted = (
-                torch.ones_like(sites.rim[i]) if sites.decoy is None else sites.decoy[i]
-            )
+            wanted = torch.ones_like(sites.rim[i]) if sites.decoy is None else sites.decoy[i]
         y, x = _pixel(wanted, generator)
-        top, left = (
-            min(max(y - side_y // 2, 0), height - side_y),
-            min(max(x - side_x // 2, 0), width - side_x),
-        )
+        top, left = min(max(y - side_y // 2, 0), height - side_y), min(max(x - side_x // 2, 0), width - side_x)
         windows.append((i, slice(top, top + side_y), slice(left, left + side_x)))
 
     def cut(maps: Tensor) -> Tensor:
         inner = slice(_MARGIN_PX, -_MARGIN_PX)
-        return torch.stack([maps[i, down, across] for i, down, across in windows])[
-            :, inner, inner
-        ]
+        return torch.stack([maps[i, down, across] for i, down, across in windows])[:, inner, inner]
 
-    seen = torch.stack(
-        [sites.images[i, :, down, across] for i, down, across in windows]
-    )
+    seen = torch.stack([sites.images[i, :, down, across] for i, down, across in windows])
     decoy = None if sites.decoy is None else cut(sites.decoy)
     return _Sites(_without_local_mean(seen), cut(sites.rim), cut(sites.plain), decoy)
 
@@ -239,14 +211,9 @@ def _pixel(wanted: Bool[Tensor, "h w"], generator: torch.Generator) -> tuple[int
     return divmod(flat, wanted.shape[1])
 
 
-def _without_local_mean(
-    images: Float[Tensor, "b c h w"],
-) -> Float[Tensor, "b c inner_h inner_w"]:
+def _without_local_mean(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c inner_h inner_w"]:
     edge = _LOCAL_PX // 2
-    return (
-        images[..., edge:-edge, edge:-edge]
-        - functional.avg_pool2d(images, _LOCAL_PX, stride=1)
-    ) * 8
+    return (images[..., edge:-edge, edge:-edge] - functional.avg_pool2d(images, _LOCAL_PX, stride=1)) * 8
 
 
 def _rim(masks: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
@@ -255,17 +222,10 @@ def _rim(masks: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
 
 
 def _grown(masks: Bool[Tensor, "b h w"], by_px: int) -> Bool[Tensor, "b h w"]:
-    return (
-        functional.max_pool2d(
-            masks[:, None].float(), 2 * by_px + 1, stride=1, padding=by_px
-        )[:, 0]
-        > 0
-    )
+    return functional.max_pool2d(masks[:, None].float(), 2 * by_px + 1, stride=1, padding=by_px)[:, 0] > 0
 
 
-def _split(
-    pasted: Pasted, seed: int
-) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
+def _split(pasted: Pasted, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
     count = len(pasted.images)
     groups = torch.arange(count) if pasted.groups is None else pasted.groups
     names = torch.unique(groups)
@@ -273,32 +233,22 @@ def _split(
         raise DataError(
             f"images: expected composites of at least 4 groups, to hold some out, got {len(names)}; give more images"
         )
-    order = names[
-        torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-    ]
+    order = names[torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))]
     held_out = torch.isin(groups, order[: max(2, round(_HELD_OUT * len(names)))])
     sides = torch.nonzero(~held_out).flatten(), torch.nonzero(held_out).flatten()
     for rows in sides:
         for name, maps in (("masks", pasted.masks), ("decoys", pasted.decoys)):
             if maps is not None and not maps[rows].any():
-                raise DataError(
-                    f"{name}: expected some pixels on both sides of the split, got none; give more images"
-                )
+                raise DataError(f"{name}: expected some pixels on both sides of the split, got none; give more images")
     return sides
 
 
 def _check(pasted: Pasted) -> None:
     count, _, height, width = pasted.images.shape
     if min(height, width) < _MIN_PX:
-        raise ShapeError(
-            f"images: expected sides of at least {_MIN_PX} px, got {height}x{width}; give larger ones"
-        )
+        raise ShapeError(f"images: expected sides of at least {_MIN_PX} px, got {height}x{width}; give larger ones")
     for name, maps in (("masks", pasted.masks), ("decoys", pasted.decoys)):
         if maps is not None and maps.shape != (count, height, width):
-            raise ShapeError(
-                f"{name}: expected the shape {(count, height, width)}, got {tuple(maps.shape)}"
-            )
+            raise ShapeError(f"{name}: expected the shape {(count, height, width)}, got {tuple(maps.shape)}")
     if pasted.groups is not None and pasted.groups.shape != (count,):
-        raise ShapeError(
-            f"groups: expected one number an image, {count}, got the shape {tuple(pasted.groups.shape)}"
-        )
+        raise ShapeError(f"groups: expected one number an image, {count}, got the shape {tuple(pasted.groups.shape)}")

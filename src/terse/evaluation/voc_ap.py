@@ -28,19 +28,14 @@ def voc07_ap(
     objects = sum(int((~hard).sum()) for hard in difficult)
     if objects == 0:
         return None
-    verdicts = [
-        _verdicts(*image, iou)
-        for image in zip(boxes, scores, truth, difficult, strict=True)
-    ]
+    verdicts = [_verdicts(*image, iou) for image in zip(boxes, scores, truth, difficult, strict=True)]
     counted = np.concatenate([np.zeros((0, 2)), *verdicts])
     order = np.argsort(-counted[:, 0], kind="stable")
     right = counted[order, 1] > 0
     found = np.cumsum(right)
     recall, precision = found / objects, found / np.arange(1, len(right) + 1)
     # Tenths as the kit's MATLAB has them; a recall that is a tenth on paper must not fall below it in floats.
-    best = [
-        precision[recall >= tenth / 10 - 1e-12].max(initial=0.0) for tenth in range(11)
-    ]
+    best = [precision[recall >= tenth / 10 - 1e-12].max(initial=0.0) for tenth in range(11)]
     return float(np.mean(best))
 
 
@@ -66,13 +61,9 @@ def _verdicts(
     return np.array(counted, dtype=np.float64).reshape(-1, 2)
 
 
-def _iou(
-    boxes: Float64[np.ndarray, "d 4"], truth: Float64[np.ndarray, "n 4"]
-) -> Float64[np.ndarray, "d n"]:
+def _iou(boxes: Float64[np.ndarray, "d 4"], truth: Float64[np.ndarray, "n 4"]) -> Float64[np.ndarray, "d n"]:
     low = np.maximum(boxes[:, None, :2], truth[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], truth[None, :, 2:])
     shared = (high - low).clip(min=0).prod(-1)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)[:, None] + (
-        truth[:, 2:] - truth[:, :2]
-    ).prod(-1)[None]
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)[:, None] + (truth[:, 2:] - truth[:, :2]).prod(-1)[None]
     return np.asarray(shared / np.maximum(area - shared, 1e-12))

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoExport", "CocoExporter", "annotation_of"]
 
-_json = json.JSONEncoder(
-    ensure_ascii=False
-).encode  # `dumps` makes a new encoder at every call
+_json = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes a new encoder at every call
 
 
 @register("export", "coco")
@@ -52,30 +50,20 @@ class CocoExporter:
         """Stream the parts into `annotations.json`."""
         temporary = out / "annotations.json.tmp"
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            licences = sorted(
-                {name for part in parts for name in _lines(part / "licences.txt")}
-            )
+            licences = sorted({name for part in parts for name in _lines(part / "licences.txt")})
             ids = {name: i for i, name in enumerate(licences, 1)}
-            categories = [
-                {"id": i, "name": name} for i, name in enumerate(info.classes, 1)
-            ]
+            categories = [{"id": i, "name": name} for i, name in enumerate(info.classes, 1)]
             listed = [{"id": i, "name": name, "url": ""} for name, i in ids.items()]
             about = {"description": "composites made by terse", "version": "1"}
             file.write(f'{{"info": {_json(about)},\n"licenses": {_json(listed)},\n')
             file.write(f'"categories": {_json(categories)},\n"images": [')
             _write_all(
                 file,
-                (
-                    _licensed(line, ids)
-                    for part in parts
-                    for line in _lines(part / "images.jsonl")
-                ),
+                (_licensed(line, ids) for part in parts for line in _lines(part / "images.jsonl")),
             )
             file.write('],\n"annotations": [')
             number = count(1)
-            lines = (
-                line for part in parts for line in _lines(part / "annotations.jsonl")
-            )
+            lines = (line for part in parts for line in _lines(part / "annotations.jsonl"))
             _write_all(file, (f'{{"id": {next(number)}, {line[1:]}' for line in lines))
             file.write("]}\n")
         temporary.replace(out / "annotations.json")
@@ -86,12 +74,8 @@ class _Writer:
         self._info = info
         self._images = out / "images"
         self._images.mkdir(exist_ok=True)
-        self._image_lines = (part / "images.jsonl").open(
-            "w", encoding="utf-8", newline="\n"
-        )
-        self._object_lines = (part / "annotations.jsonl").open(
-            "w", encoding="utf-8", newline="\n"
-        )
+        self._image_lines = (part / "images.jsonl").open("w", encoding="utf-8", newline="\n")
+        self._object_lines = (part / "annotations.jsonl").open("w", encoding="utf-8", newline="\n")
         self._licences: set[str] = set()
         self._part = part
 
@@ -112,23 +96,17 @@ class _Writer:
         line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
         self._image_lines.write(_json(line) + "\n")
         for item in sample.objects:
-            annotation = annotation_of(
-                item, sample.number, sample.size_px, self._info.masks
-            )
+            annotation = annotation_of(item, sample.number, sample.size_px, self._info.masks)
             self._object_lines.write(_json(annotation) + "\n")
 
     def close(self, *, whole: bool = True) -> None:
         """Everything is added."""
         self._image_lines.close()
         self._object_lines.close()
-        (self._part / "licences.txt").write_text(
-            "".join(f"{name}\n" for name in sorted(self._licences)), "utf-8"
-        )
+        (self._part / "licences.txt").write_text("".join(f"{name}\n" for name in sorted(self._licences)), "utf-8")
 
 
-def annotation_of(
-    item: Labelled, image: int, size_px: tuple[int, int], masks: str
-) -> dict[str, Any]:
+def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: str) -> dict[str, Any]:
     """One annotation, its id left out."""
     crowd = item.crowd or item.ignore
     x0, y0, x1, y1 = item.box_px
@@ -140,9 +118,7 @@ def annotation_of(
         "iscrowd": int(crowd),
     }
     if masks != "box" and item.modal is not None:
-        annotation["segmentation"] = _segmentation(
-            item.modal, size_px, "rle" if crowd else masks
-        )
+        annotation["segmentation"] = _segmentation(item.modal, size_px, "rle" if crowd else masks)
     elif crowd:
         annotation["segmentation"] = runs_of_box(item.box_px, size_px)
     if item.ignore:

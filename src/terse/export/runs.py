@@ -18,9 +18,7 @@ def runs_of_region(region: Drawn, size_px: tuple[int, int]) -> dict[str, object]
     return _packed(run_lengths(region, size_px), width, height)
 
 
-def runs_of_box(
-    box_px: tuple[float, float, float, float], size_px: tuple[int, int]
-) -> dict[str, object]:
+def runs_of_box(box_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> dict[str, object]:
     """The runs of a filled box: what COCO wants of a crowd region whose mask is not known."""
     width, height = size_px
     x0, y0 = int(box_px[0]), int(box_px[1])
@@ -38,9 +36,7 @@ def run_lengths(region: Drawn, size_px: tuple[int, int]) -> list[int]:
     import cv2
 
     # Column by column, a background pixel behind each, so that every run ends in its column.
-    fenced = np.asarray(
-        cv2.transpose(cv2.copyMakeBorder(region.mask, 0, 1, 0, 0, cv2.BORDER_CONSTANT))
-    ).reshape(-1)
+    fenced = np.asarray(cv2.transpose(cv2.copyMakeBorder(region.mask, 0, 1, 0, 0, cv2.BORDER_CONSTANT))).reshape(-1)
     edges = np.flatnonzero(fenced[1:] != fenced[:-1]) + 1
     if fenced[0]:
         edges = np.concatenate([[0], edges])

@@ -116,9 +116,7 @@ class ExportConfig(Component):
         Raises:
             TypeError: the format has none of its own.
         """
-        raise TypeError(
-            f"{type(self).__name__}: expected a build() of its own, got none"
-        )
+        raise TypeError(f"{type(self).__name__}: expected a build() of its own, got none")
 
 
 def write_bytes(path: str, data: bytes) -> None:

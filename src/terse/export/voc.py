@@ -53,14 +53,10 @@ class VocExporter:
         ):
             (root / "ImageSets" / folder).mkdir(parents=True, exist_ok=True)
             for name in ("train.txt", "trainval.txt"):
-                with (root / "ImageSets" / folder / name).open(
-                    "w", encoding="utf-8", newline="\n"
-                ) as listed:
+                with (root / "ImageSets" / folder / name).open("w", encoding="utf-8", newline="\n") as listed:
                     for part in parts:
                         listed.write((part / file).read_text("utf-8"))
-        (root / "classes.txt").write_text(
-            "".join(f"{name}\n" for name in info.classes), "utf-8"
-        )
+        (root / "classes.txt").write_text("".join(f"{name}\n" for name in info.classes), "utf-8")
 
 
 class _Writer:
@@ -94,20 +90,13 @@ class _Writer:
 
     def close(self, *, whole: bool = True) -> None:
         """Write the shard's lists."""
-        (self._part / "main.txt").write_text(
-            "".join(f"{name}\n" for name in self._names), "utf-8"
-        )
-        (self._part / "segmentation.txt").write_text(
-            "".join(f"{name}\n" for name in self._masked), "utf-8"
-        )
+        (self._part / "main.txt").write_text("".join(f"{name}\n" for name in self._names), "utf-8")
+        (self._part / "segmentation.txt").write_text("".join(f"{name}\n" for name in self._masked), "utf-8")
 
 
 def _xml(sample: Sample, name: str, info: SetInfo) -> str:
     width, height = sample.size_px
-    objects = "".join(
-        _object(item, info.classes[item.label], sample.size_px)
-        for item in sample.objects
-    )
+    objects = "".join(_object(item, info.classes[item.label], sample.size_px) for item in sample.objects)
     return (
         f"<annotation>\n\t<folder>VOC2012</folder>\n\t<filename>{name}</filename>\n"
         f"\t<source>\n\t\t<database>terse</database>\n\t\t<image>{escape(sample.background)}</image>\n\t</source>\n"
@@ -175,11 +164,7 @@ def _palette() -> list[int]:
 def _write_png(path: Path, values: np.ndarray) -> None:
     from PIL import Image
 
-    image = (
-        Image.fromarray(values).convert("P")
-        if values.ndim == 3
-        else Image.fromarray(values, mode=None)
-    )
+    image = Image.fromarray(values).convert("P") if values.ndim == 3 else Image.fromarray(values, mode=None)
     image = image.copy()
     image.putpalette(_palette())
     image.save(path, compress_level=1)

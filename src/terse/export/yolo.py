@@ -61,11 +61,7 @@ class _Writer:
         """Write the image and its label file, which is empty where there are no objects."""
         name = self._info.name(sample.number)
         write_bytes(f"{self._images}/{name}", sample.data)
-        lines = [
-            _line(item, sample.size_px, self._info.masks)
-            for item in sample.objects
-            if not _left_out(item)
-        ]
+        lines = [_line(item, sample.size_px, self._info.masks) for item in sample.objects if not _left_out(item)]
         (self._labels / name).with_suffix(".txt").write_text("".join(lines), "utf-8")
 
     def close(self, *, whole: bool = True) -> None:

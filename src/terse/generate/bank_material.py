@@ -50,9 +50,7 @@ class BankMaterial:
             self._sizes[background] = (shape[-1], shape[-2])
         return self._sizes[background]
 
-    def image(
-        self, background: int, size_px: tuple[int, int]
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    def image(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """BGR; the caller may draw into it."""
         pixels = _bytes(self._back.fetch(np.array([background])).images[0])
         return np.ascontiguousarray(resize(pixels, size_px))
@@ -64,16 +62,10 @@ class BankMaterial:
         scale = np.array([size_px[0] / width, size_px[1] / height])
         found = []
         for number, label in enumerate(batch.truth.labels.tolist()):
-            x0, y0, x1, y1 = (
-                (batch.truth.boxes_px[number].double().numpy().reshape(2, 2) * scale)
-                .ravel()
-                .tolist()
-            )
+            x0, y0, x1, y1 = (batch.truth.boxes_px[number].double().numpy().reshape(2, 2) * scale).ravel().tolist()
             if batch.masks is None:
                 left, top, right, bottom = window_of((x0, y0, x1, y1), size_px)
-                mask = np.full(
-                    (max(bottom - top, 0), max(right - left, 0)), 255, np.uint8
-                )
+                mask = np.full((max(bottom - top, 0), max(right - left, 0)), 255, np.uint8)
             else:
                 whole = (
                     resize(
@@ -90,11 +82,7 @@ class BankMaterial:
                 ignore = bool(batch.truth.ignore[number])
                 key = f"{self.background_keys[background]}:{number}"
                 masked = batch.masks is not None
-                found.append(
-                    OwnObject(
-                        label, (x0, y0, x1, y1), region, masked, False, ignore, key
-                    )
-                )
+                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key))
         return found
 
     def holds_objects(self, background: int) -> bool:
@@ -119,9 +107,7 @@ class BankMaterial:
 
     def background_sha256(self, background: int) -> str:
         """Of the image's bytes."""
-        return hashlib.sha256(
-            self.image(background, self.size_px(background)).tobytes()
-        ).hexdigest()
+        return hashlib.sha256(self.image(background, self.size_px(background)).tobytes()).hexdigest()
 
     def foreground_index(self, key: str, sha256: str | None, where: str) -> int:
         """The number of a key that a placement holds.
@@ -157,13 +143,7 @@ class BankMaterial:
 def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
     """Grey or RGB floats to BGR bytes."""
     colour = image.expand(3, -1, -1) if image.shape[0] == 1 else image
-    return np.ascontiguousarray(
-        (colour.clamp(0, 1) * 255)
-        .round()
-        .to(torch.uint8)
-        .permute(1, 2, 0)
-        .numpy()[..., ::-1]
-    )
+    return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[..., ::-1])
 
 
 def _index(keys: Sequence[str], key: str, sha256: str | None, where: str) -> int:

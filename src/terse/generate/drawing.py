@@ -24,9 +24,7 @@ def draw_samples(scene: Scene, images: Sequence[Planned]) -> Iterator[Sample]:
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    for image, (canvas, objects) in zip(
-        images, draw_images(scene, images), strict=True
-    ):
+    for image, (canvas, objects) in zip(images, draw_images(scene, images), strict=True):
         yield Sample(
             image.number,
             encode(canvas, scene.settings),
@@ -48,14 +46,8 @@ def draw_images(
         DataError: a source that cannot be read, or a blend that is not known.
     """
     flat = [(paste, image.size_px) for image in images for paste in image.pastes]
-    poses = (
-        np.stack([paste.pose for paste, _ in flat])
-        if flat
-        else np.zeros((0, scene.poses.size))
-    )
-    matrices = scene.matrices(
-        [paste.foreground for paste, _ in flat], poses, [size for _, size in flat]
-    )
+    poses = np.stack([paste.pose for paste, _ in flat]) if flat else np.zeros((0, scene.poses.size))
+    matrices = scene.matrices([paste.foreground for paste, _ in flat], poses, [size for _, size in flat])
     row = 0
     for image in images:
         yield _draw(scene, image, matrices[row : row + len(image.pastes)])
@@ -105,13 +97,9 @@ def _own(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[Lab
             )
 
 
-def _pasted(
-    scene: Scene, image: Planned, regions: Sequence[Drawn]
-) -> Iterator[Labelled]:
+def _pasted(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[Labelled]:
     material = scene.material
-    for z, (paste, amodal, modal) in enumerate(
-        zip(image.pastes, regions, visible_regions(regions), strict=True)
-    ):
+    for z, (paste, amodal, modal) in enumerate(zip(image.pastes, regions, visible_regions(regions), strict=True)):
         if paste.role is Role.OBJECT and modal.mask.size:
             fraction = _fraction(modal, amodal)
             yield Labelled(
@@ -137,9 +125,7 @@ def encode(image: np.ndarray, settings: GenerateSettings) -> bytes:
     done, data = cv2.imencode(settings.suffix, image, options)
     if not done:
         height, width = image.shape[:2]
-        raise DataError(
-            f"image: expected a {width}x{height} picture that {settings.image} can hold; choose png"
-        )
+        raise DataError(f"image: expected a {width}x{height} picture that {settings.image} can hold; choose png")
     return data.tobytes()
 
 

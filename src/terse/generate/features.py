@@ -24,14 +24,10 @@ class CachedPoses:
     kept; the head sees the pairs of a fixed block. A network without `features_of_foregrounds` is run whole.
     """
 
-    def __init__(
-        self, proposer: LearnedProposer, keep_bytes: int = _KEEP_BYTES
-    ) -> None:
+    def __init__(self, proposer: LearnedProposer, keep_bytes: int = _KEEP_BYTES) -> None:
         self._proposer = proposer
         self._network: Any = proposer.module.eval()
-        self._kept: dict[str, _Kept] = {
-            side: _Kept(keep_bytes // 2) for side in ("fore", "back")
-        }
+        self._kept: dict[str, _Kept] = {side: _Kept(keep_bytes // 2) for side in ("fore", "back")}
 
     def __call__(
         self,
@@ -46,28 +42,14 @@ class CachedPoses:
             if not hasattr(self._network, "features_of_foregrounds"):
                 cut = context.foregrounds.fetch(foreground).to(context.device)
                 below = context.backgrounds.fetch(background).to(context.device)
-                return np.asarray(
-                    self._proposer.poses(cut, below, generator).double().cpu().numpy()
-                )
-            fore = torch.cat(
-                [
-                    self._kept["fore"].get(i, self._of_foreground)
-                    for i in foreground.tolist()
-                ]
-            )
-            back = torch.cat(
-                [
-                    self._kept["back"].get(i, self._of_background)
-                    for i in background.tolist()
-                ]
-            )
+                return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
+            fore = torch.cat([self._kept["fore"].get(i, self._of_foreground) for i in foreground.tolist()])
+            back = torch.cat([self._kept["back"].get(i, self._of_background) for i in background.tolist()])
             module = self._proposer.module
             try:
                 self._proposer.module = _Head(self._network, fore, back)
                 cut, below = _placeholders(len(fore), fore.device)
-                return np.asarray(
-                    self._proposer.poses(cut, below, generator).double().cpu().numpy()
-                )
+                return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
             finally:
                 self._proposer.module = module
 
@@ -113,9 +95,7 @@ class _Head(nn.Module):
         self._run = network.head
         self._fore, self._back = fore, back
 
-    def forward(
-        self, foregrounds: Tensor, backgrounds: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, foregrounds: Tensor, backgrounds: Tensor, noise: Tensor | None = None) -> Tensor:
         """The raw poses."""
         raw: Tensor = self._run(self._fore, self._back, noise)
         return raw

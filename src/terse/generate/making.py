@@ -77,9 +77,7 @@ def generate(
             "images_per_second": 0.0,
         }
     with _cleared_on_mistake(out, resume=resume):
-        scene = scene_of(
-            recipe, settings, material_of(recipe) if material is None else material
-        )
+        scene = scene_of(recipe, settings, material_of(recipe) if material is None else material)
         shards = _scene_shards(scene)
     job = Job(scene, _exporter(settings), out, settings.count, about, trained)
     return _make(job, shards, workers, about, settings.count, progress)
@@ -124,22 +122,15 @@ def render(
             "images_per_second": 0.0,
         }
     with _cleared_on_mistake(out, resume=resume):
-        scene = scene_of(
-            recipe, settings, material_of(recipe, square=made["square"], clean=False)
-        )
+        scene = scene_of(recipe, settings, material_of(recipe, square=made["square"], clean=False))
         missing = [name for name in scene.poses.names if name not in table.column_names]
         if missing:
-            raise DataError(
-                f"{placements}: expected the pose's columns, got none named {', '.join(missing)}"
-            )
+            raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
     exporter = _exporter(settings)
     numbers = np.unique(table.column("image").to_numpy())
     size = settings.shard_images or exporter.shard_images
     groups = [numbers[first : first + size] for first in range(0, len(numbers), size)]
-    shards = [
-        Shard(k, table=_rows(table, group), first_image=int(group[0]))
-        for k, group in enumerate(groups)
-    ]
+    shards = [Shard(k, table=_rows(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
     job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
     return _make(job, shards, workers, about, len(numbers), progress)
 
@@ -150,16 +141,12 @@ def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> 
     for name in settings.distractor_classes:
         if name not in material.classes:
             near = registry.nearest(name, material.classes)
-            raise DataError(
-                f"distractor_classes: expected classes of the foregrounds, got {name!r}{near}"
-            )
+            raise DataError(f"distractor_classes: expected classes of the foregrounds, got {name!r}{near}")
     raster = Edges(edges.binarise, edges.blur_sigma_px) if edges is not None else None
     return Scene(material, recipe.poses.build(), raster, settings)
 
 
-def material_of(
-    recipe: Recipe, *, square: bool = False, clean: bool = True
-) -> Material:
+def material_of(recipe: Recipe, *, square: bool = False, clean: bool = True) -> Material:
     """Foregrounds and backgrounds of a recipe, at their own size.
 
     Raises:
@@ -170,14 +157,10 @@ def material_of(
         from terse.generate.bank_material import BankMaterial
 
         data = recipe.data.build()
-        return BankMaterial(
-            data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes)
-        )
+        return BankMaterial(data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes))
     for name in ("foregrounds", "backgrounds"):
         if getattr(recipe, name) is None:
-            raise RecipeError(
-                f"{name}: expected a source, got nothing; for example {name}.images=FOLDER"
-            )
+            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
     assert recipe.foregrounds is not None
     assert recipe.backgrounds is not None
     foregrounds = recipe.foregrounds.build()
@@ -185,9 +168,7 @@ def material_of(
         from terse.sources.cleanup import clean_up
 
         foregrounds = clean_up(foregrounds).kept
-    return PhotoMaterial(
-        foregrounds, recipe.backgrounds.build(), recipe.classes, square=square
-    )
+    return PhotoMaterial(foregrounds, recipe.backgrounds.build(), recipe.classes, square=square)
 
 
 def _exporter(settings: GenerateSettings) -> Any:
@@ -201,9 +182,7 @@ def _scene_shards(scene: Scene) -> list[Shard]:
     scenes = -(-settings.count // per_scene)
     counts = np.bincount(material.foreground_labels, minlength=len(material.classes))
     slots = plan_slots(settings, scenes, material.classes, counts)
-    size = max(
-        1, (settings.shard_images or _exporter(settings).shard_images) // per_scene
-    )
+    size = max(1, (settings.shard_images or _exporter(settings).shard_images) // per_scene)
     return [
         Shard(
             number,
@@ -244,18 +223,14 @@ def _make(
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and not barren)
-    with contextlib.closing(
-        make_shards(job, left, min(workers, len(shards)))
-    ) as making:
+    with contextlib.closing(make_shards(job, left, min(workers, len(shards)))) as making:
         for shard, tally in making:
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []
             if progress is not None:
                 progress(images, count)
-    kept = [
-        shard.number for shard in shards if not barren or shard.number <= min(barren)
-    ]
+    kept = [shard.number for shard in shards if not barren or shard.number <= min(barren)]
     tallies = [made for number in kept if (made := done[number])]
     summary = _summary(job, tallies, count)
     if not summary["images"]:
@@ -270,9 +245,7 @@ def _make(
         parts,
         SetInfo(job.scene.material.classes, settings.suffix, settings.masks),
     )
-    assemble_common(
-        job.out, parts, "" if settings.format == "webdataset" else "images/"
-    )
+    assemble_common(job.out, parts, "" if settings.format == "webdataset" else "images/")
     write_manifest(job.out, about, job.scene.material.describe(), summary)
     shutil.rmtree(job.out / PARTS)
     seconds = time.monotonic() - began
@@ -291,16 +264,8 @@ def _discard(out: Path, shards: Sequence[Shard]) -> None:
         return
     for folder in out.iterdir():
         if folder.is_dir() and folder.name != PARTS:
-            for path in [
-                path
-                for path in folder.rglob("*")
-                if path.is_file() and path.stem.isdigit()
-            ]:
-                first = (
-                    shards[0].number
-                    if path.suffix in (".tar", ".tmp")
-                    else shards[0].first_image
-                )
+            for path in [path for path in folder.rglob("*") if path.is_file() and path.stem.isdigit()]:
+                first = shards[0].number if path.suffix in (".tar", ".tmp") else shards[0].first_image
                 if int(path.stem) >= first:
                     path.unlink()
 
@@ -316,24 +281,13 @@ def _summary(job: Job, tallies: Sequence[dict[str, Any]], count: int) -> dict[st
     for tally in tallies:
         per_class.update(tally["per_class"])
         refused.update(tally["refused"])
-    skipped = [
-        f"{number} of {count} images: {reason}"
-        for reason, number in sorted(refused.items())
-    ]
+    skipped = [f"{number} of {count} images: {reason}" for reason, number in sorted(refused.items())]
     hidden = sum(tally["hidden"] for tally in tallies)
-    skipped += (
-        [f"{hidden} pasted objects: hidden wholly, they have no label"]
-        if hidden
-        else []
-    )
+    skipped += [f"{hidden} pasted objects: hidden wholly, they have no label"] if hidden else []
     return {
         "images": sum(tally["images"] for tally in tallies),
         "objects": sum(tally["objects"] for tally in tallies),
-        "per_class": {
-            name: per_class[name]
-            for name in job.scene.material.classes
-            if per_class[name]
-        },
+        "per_class": {name: per_class[name] for name in job.scene.material.classes if per_class[name]},
         "skipped": [*skipped, *job.scene.material.skipped],
     }
 

@@ -29,9 +29,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def claim(
-    out: Path, about: Mapping[str, Any], *, resume: bool
-) -> dict[str, Any] | None:
+def claim(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """Make the folder this set's, or see that it is already; the manifest where the set is whole.
 
     Raises:
@@ -62,9 +60,7 @@ def claim(
         temporary.write_text(text, "utf-8")
         temporary.replace(request)
     except OSError as error:
-        raise RunError(
-            f"--out: expected a folder that can be written, got {out}: {error.strerror or error}"
-        ) from None
+        raise RunError(f"--out: expected a folder that can be written, got {out}: {error.strerror or error}") from None
     return None
 
 
@@ -74,9 +70,7 @@ def _same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         if before == now:
             continue
         if isinstance(before, dict) and isinstance(now, dict):
-            inner = next(
-                k for k in sorted({*before, *now}) if before.get(k) != now.get(k)
-            )
+            inner = next(k for k in sorted({*before, *now}) if before.get(k) != now.get(k))
             name, before, now = f"{key}.{inner}", before.get(inner), now.get(inner)
         raise RunError(
             f"--resume: expected the request that {out} was begun with, got another {name}: "
@@ -111,11 +105,7 @@ def write_manifest(
     summary: Mapping[str, Any],
 ) -> None:
     """`manifest.json`, last of all: where it is, the set is whole."""
-    whole = [
-        path
-        for path in sorted(out.iterdir())
-        if path.is_file() and path.name != "manifest.json"
-    ]
+    whole = [path for path in sorted(out.iterdir()) if path.is_file() and path.name != "manifest.json"]
     contents = {path.name: _sha256(path) for path in whole}
     manifest = {
         "made_by": versions(),

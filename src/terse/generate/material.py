@@ -54,12 +54,8 @@ class Material(Protocol):
     def sprite(self, foreground: int) -> Sprite: ...  # noqa: D102
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]: ...  # noqa: D102
     def size_px(self, background: int) -> tuple[int, int]: ...  # noqa: D102
-    def image(
-        self, background: int, size_px: tuple[int, int]
-    ) -> UInt8[np.ndarray, "h w 3"]: ...  # noqa: D102
-    def objects(
-        self, background: int, size_px: tuple[int, int]
-    ) -> Sequence[OwnObject]: ...  # noqa: D102
+    def image(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]: ...  # noqa: D102
+    def objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]: ...  # noqa: D102
     def holds_objects(self, background: int) -> bool: ...  # noqa: D102
     def class_of(self, foreground: int) -> str: ...  # noqa: D102
     def foreground_licence(self, foreground: int) -> str: ...  # noqa: D102
@@ -94,13 +90,9 @@ class PhotoMaterial:
         square: bool = False,
         keep_bytes: int = _KEEP_BYTES,
     ) -> None:
-        names = (
-            (*foregrounds.classes, *backgrounds.classes) if classes is None else classes
-        )
+        names = (*foregrounds.classes, *backgrounds.classes) if classes is None else classes
         self.classes = tuple(dict.fromkeys(names))
-        self.skipped = tuple(
-            str(item) for item in (*foregrounds.skipped, *backgrounds.skipped)
-        )
+        self.skipped = tuple(str(item) for item in (*foregrounds.skipped, *backgrounds.skipped))
         self.square = square
         self._fore = foregrounds.with_classes(self.classes)
         self._back = backgrounds.with_classes(self.classes)
@@ -112,17 +104,13 @@ class PhotoMaterial:
                 "use annotations with polygons, run lengths or mask files"
             )
         if not len(backgrounds):
-            raise DataError(
-                f"backgrounds: expected images in {backgrounds.name}, got none; look at the folder"
-            )
+            raise DataError(f"backgrounds: expected images in {backgrounds.name}, got none; look at the folder")
         self.foreground_labels: Int64[np.ndarray, " n"] = fore.labels[self._objects]
         keys = fore.object_keys
         self.foreground_keys: Sequence[str] = tuple(keys[i] for i in self._objects)
         self.background_keys: Sequence[str] = self._back.image_keys
         self._keep_bytes = keep_bytes
-        self._kept: OrderedDict[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = (
-            OrderedDict()
-        )
+        self._kept: OrderedDict[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = OrderedDict()
         self._kept_bytes = 0
         self._digests: dict[str, str] = {}
         self._places: tuple[dict[str, int], dict[str, int]] | None = None
@@ -140,9 +128,7 @@ class PhotoMaterial:
         width, height = self._back.sizes_px[background].tolist()
         return width, height
 
-    def image(
-        self, background: int, size_px: tuple[int, int]
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    def image(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """The background's own pixels, resampled where another size is wanted; the caller may draw into them.
 
         Raises:
@@ -150,11 +136,7 @@ class PhotoMaterial:
         """
         own_px, name = self.size_px(background), self._back.paths[background]
         path = self._back.root / name
-        pixels = (
-            cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR)
-            if path.is_file()
-            else None
-        )
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
         if pixels is None or pixels.shape[:2] != own_px[::-1]:
             # It says what is wrong, or reads what OpenCV cannot.
             pixels = np.ascontiguousarray(read_rgb(path, name, own_px)[..., ::-1])
@@ -176,17 +158,13 @@ class PhotoMaterial:
         keys: list[OwnObject] = []
         for number in notes.objects_of(background).tolist():
             mask = notes.masks[number]
-            x0, y0, x1, y1 = (
-                float(v) * scale[k % 2] for k, v in enumerate(notes.boxes_px[number])
-            )
+            x0, y0, x1, y1 = (float(v) * scale[k % 2] for k, v in enumerate(notes.boxes_px[number]))
             region = None if mask is None else self._own_mask(number, own_px, size_px)
             masked = region is not None
             if region is None:
                 left, top, right, bottom = window_of((x0, y0, x1, y1), size_px)
                 region = _region(
-                    np.full(
-                        (max(bottom - top, 0), max(right - left, 0)), 255, np.uint8
-                    ),
+                    np.full((max(bottom - top, 0), max(right - left, 0)), 255, np.uint8),
                     left,
                     top,
                 )
@@ -217,9 +195,7 @@ class PhotoMaterial:
 
     def holds_objects(self, background: int) -> bool:
         """Whether it has objects of its own."""
-        return bool(len(self._back.labels)) and bool(
-            len(self._back.objects_of(background))
-        )
+        return bool(len(self._back.labels)) and bool(len(self._back.objects_of(background)))
 
     def class_of(self, foreground: int) -> str:
         """The class's name."""
@@ -235,9 +211,7 @@ class PhotoMaterial:
 
     def foreground_sha256(self, foreground: int) -> str:
         """Of the file it is cut from."""
-        return self._digest(
-            self._fore.root / self._fore.paths[self._image_of(foreground)]
-        )
+        return self._digest(self._fore.root / self._fore.paths[self._image_of(foreground)])
 
     def background_sha256(self, background: int) -> str:
         """Of its file."""
@@ -320,9 +294,7 @@ class PhotoMaterial:
                 ) from None
         return self._digests[name]
 
-    def _cut_out(
-        self, foreground: int
-    ) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
+    def _cut_out(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
         kept = self._kept.get(foreground)
         if kept is not None:
             self._kept.move_to_end(foreground)
@@ -351,17 +323,11 @@ class PhotoMaterial:
             )
         left, top, right, bottom = tight
         colours = read_rgb(notes.root / path, path, (width, height))[..., ::-1]
-        colours = colours[
-            near[1] + top : near[1] + bottom, near[0] + left : near[0] + right
-        ]
+        colours = colours[near[1] + top : near[1] + bottom, near[0] + left : near[0] + right]
         stretch = (1 / width, 1 / height) if self.square else (1.0, 1.0)
-        return cut_patch(
-            colours, alpha[top:bottom, left:right], max(colours.shape[:2]), stretch
-        )
+        return cut_patch(colours, alpha[top:bottom, left:right], max(colours.shape[:2]), stretch)
 
-    def _own_mask(
-        self, number: int, own_px: tuple[int, int], size_px: tuple[int, int]
-    ) -> Drawn:
+    def _own_mask(self, number: int, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:
         notes = self._back
         mask = notes.masks[number]
         assert mask is not None

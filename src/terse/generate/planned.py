@@ -64,9 +64,7 @@ def as_placements(images: Sequence[Planned], pose_size: int) -> Placements:
     poses = [paste.pose for paste in pastes]
     return Placements(
         background=np.array([image.background for image in images], dtype=np.int64),
-        image_index=np.repeat(
-            np.arange(len(images)), [len(image.pastes) for image in images]
-        ),
+        image_index=np.repeat(np.arange(len(images)), [len(image.pastes) for image in images]),
         foreground=np.array([paste.foreground for paste in pastes], dtype=np.int64),
         pose=np.stack(poses) if poses else np.zeros((0, pose_size)),
         role=np.array([int(paste.role) for paste in pastes], dtype=np.int64),
@@ -92,10 +90,7 @@ def to_table(
     """
     rows = [(image, paste) for image in images for paste in (image.pastes or (None,))]
     cut = [paste.foreground if paste else None for _, paste in rows]
-    poses = [
-        [paste.pose[k] if paste else None for _, paste in rows]
-        for k in range(len(names))
-    ]
+    poses = [[paste.pose[k] if paste else None for _, paste in rows] for k in range(len(names))]
     table = pa.table(
         {
             "image": pa.array([image.number for image, _ in rows], pa.int64()),
@@ -103,9 +98,7 @@ def to_table(
                 [_ROLES[paste.role] if paste else None for _, paste in rows],
                 pa.string(),
             ),
-            "class": pa.array(
-                [None if i is None else sources.class_of(i) for i in cut], pa.string()
-            ),
+            "class": pa.array([None if i is None else sources.class_of(i) for i in cut], pa.string()),
             "background": pa.array(
                 [sources.background_keys[image.background] for image, _ in rows],
                 pa.string(),
@@ -115,42 +108,23 @@ def to_table(
                 pa.string(),
             ),
             "texture": pa.array(
-                [
-                    sources.background_keys[p.texture] if p and p.texture >= 0 else None
-                    for _, p in rows
-                ],
+                [sources.background_keys[p.texture] if p and p.texture >= 0 else None for _, p in rows],
                 pa.string(),
             ),
-            **{
-                name: pa.array(column, pa.float64())
-                for name, column in zip(names, poses, strict=True)
-            },
+            **{name: pa.array(column, pa.float64()) for name, column in zip(names, poses, strict=True)},
             "blend": pa.array([image.blend for image, _ in rows], pa.string()),
             "seed": pa.array([image.seed for image, _ in rows], pa.int64()),
             "width": pa.array([image.size_px[0] for image, _ in rows], pa.int64()),
             "height": pa.array([image.size_px[1] for image, _ in rows], pa.int64()),
             "hardness": pa.array([image.hardness for image, _ in rows], pa.float64()),
-            "background_licence": pa.array(
-                [sources.background_licence(i.background) for i, _ in rows], pa.string()
-            ),
-            "foreground_licence": pa.array(
-                [None if i is None else sources.foreground_licence(i) for i in cut]
-            ),
-            "background_sha256": pa.array(
-                [sources.background_sha256(i.background) for i, _ in rows], pa.string()
-            ),
-            "foreground_sha256": pa.array(
-                [None if i is None else sources.foreground_sha256(i) for i in cut]
-            ),
+            "background_licence": pa.array([sources.background_licence(i.background) for i, _ in rows], pa.string()),
+            "foreground_licence": pa.array([None if i is None else sources.foreground_licence(i) for i in cut]),
+            "background_sha256": pa.array([sources.background_sha256(i.background) for i, _ in rows], pa.string()),
+            "foreground_sha256": pa.array([None if i is None else sources.foreground_sha256(i) for i in cut]),
         }
     )
-    fields = [
-        pa.field(f.name, pa.string()) if pa.types.is_null(f.type) else f
-        for f in table.schema
-    ]
-    return table.cast(pa.schema(fields)).replace_schema_metadata(
-        {"terse": json.dumps(dict(about), sort_keys=True)}
-    )
+    fields = [pa.field(f.name, pa.string()) if pa.types.is_null(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields)).replace_schema_metadata({"terse": json.dumps(dict(about), sort_keys=True)})
 
 
 def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -160,20 +134,14 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         DataError: not such a file.
     """
     if not path.is_file():
-        raise DataError(
-            f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet"
-        )
+        raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: expected placements in Parquet, got: {' '.join(str(error).split())}"
-        ) from None
+        raise DataError(f"{path}: expected placements in Parquet, got: {' '.join(str(error).split())}") from None
     missing = [name for name in _FIXED if name not in table.column_names]
     if missing:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(_FIXED)}, got none named {', '.join(missing)}"
-        )
+        raise DataError(f"{path}: expected the columns {', '.join(_FIXED)}, got none named {', '.join(missing)}")
     about = (table.schema.metadata or {}).get(b"terse")
     manifest = path.parent / "manifest.json"
     if about is not None:
@@ -186,9 +154,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     )
 
 
-def from_table(
-    table: pa.Table, names: Sequence[str], sources: Any, where: str
-) -> Iterator[Planned]:
+def from_table(table: pa.Table, names: Sequence[str], sources: Any, where: str) -> Iterator[Planned]:
     """The images of a table, by number; edited values are read as they stand.
 
     Raises:
@@ -217,18 +183,10 @@ def from_table(
                     f"{where}: image {row['image']}: expected a finite pose and a role of {', '.join(roles)}, "
                     f"got {pose.tolist()} and {row['role']!r}; correct the row"
                 )
-            cut = sources.foreground_index(
-                row["foreground"], row.get("foreground_sha256"), where
-            )
-            texture = (
-                sources.background_index(row["texture"], None, where)
-                if row["texture"]
-                else -1
-            )
+            cut = sources.foreground_index(row["foreground"], row.get("foreground_sha256"), where)
+            texture = sources.background_index(row["texture"], None, where) if row["texture"] else -1
             pastes.append(Paste(cut, pose, roles[row["role"]], texture))
-        background = sources.background_index(
-            head["background"], head.get("background_sha256"), where
-        )
+        background = sources.background_index(head["background"], head.get("background_sha256"), where)
         size_px = int(head["width"]), int(head["height"])
         yield Planned(
             int(head["image"]),

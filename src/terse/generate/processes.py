@@ -27,9 +27,7 @@ class _Hand:
     shard: Shard | None = None
 
 
-def make_shards(
-    job: Job, shards: Iterable[Shard], workers: int
-) -> Generator[tuple[Shard, dict[str, Any]], None, None]:
+def make_shards(job: Job, shards: Iterable[Shard], workers: int) -> Generator[tuple[Shard, dict[str, Any]], None, None]:
     """Each shard with what was made of it, in the order in which they are done.
 
     The set does not depend on `workers`; 0 makes everything in this process.
@@ -50,9 +48,7 @@ class _Crew:
     def __init__(self, job: Job, workers: int) -> None:
         # Forked from a server that has imported everything and started no thread: quick, and safe beside torch.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["terse.generate.shard", "terse.generate.processes"]
-        )
+        self._context.set_forkserver_preload(["terse.generate.shard", "terse.generate.processes"])
         self._job, self._workers = job, workers
         self._hands: list[_Hand] = []
         self._again: deque[Shard] = deque()
@@ -63,9 +59,7 @@ class _Crew:
         try:
             while True:
                 self._hand_out(left)
-                busy = {
-                    hand.line: hand for hand in self._hands if hand.shard is not None
-                }
+                busy = {hand.line: hand for hand in self._hands if hand.shard is not None}
                 if not busy:
                     return
                 for line in wait(list(busy)):
@@ -116,11 +110,7 @@ class _Crew:
         self._deaths[shard.number] += 1
         if self._deaths[shard.number] >= _DEATHS:
             code = hand.process.exitcode or 0
-            how = (
-                f"signal {signal.Signals(-code).name}"
-                if code < 0
-                else f"exit status {code}"
-            )
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
             raise RunError(
                 f"--workers: expected workers to live, got {_DEATHS} that died of {how} at shard {shard.number}; "
                 "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
@@ -129,9 +119,7 @@ class _Crew:
 
     def _start(self) -> _Hand:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve, args=(theirs, self._job), daemon=True
-        )
+        process = self._context.Process(target=_serve, args=(theirs, self._job), daemon=True)
         process.start()
         theirs.close()
         hand = _Hand(process, ours)
@@ -180,7 +168,9 @@ def _answering(job: Job) -> Callable[[Shard], tuple[str, Any]]:
         except TerseError as error:
             return "error", error
         except MemoryError:
-            message = f"--workers: expected memory for shard {shard.number}, got none left; use fewer workers, then --resume"
+            message = (
+                f"--workers: expected memory for shard {shard.number}, got none left; use fewer workers, then --resume"
+            )
             return "error", RunError(message)
         except Exception:
             return "bug", traceback.format_exc()

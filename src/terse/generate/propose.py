@@ -37,9 +37,7 @@ class _Wanted:
     labels: tuple[int, ...]
 
 
-def propose(
-    scene: Scene, trained: Trained, first: int, wanted: Sequence[tuple[int, ...]]
-) -> Proposals:
+def propose(scene: Scene, trained: Trained, first: int, wanted: Sequence[tuple[int, ...]]) -> Proposals:
     """A placement for each scene, from `first` on, that meets the limits and the hardness window.
 
     What is refused is drawn again, at most `tries` times; a block in which ten rounds in a row accept nothing is
@@ -56,9 +54,7 @@ def propose(
             left = {planned.number for planned in accepted}
             pending = [slot for slot in pending if slot.number not in left]
             barren = 0 if accepted else barren + 1
-            if not pending or (
-                barren >= _BARREN and len(pending) >= min(_FULL, len(slots))
-            ):
+            if not pending or (barren >= _BARREN and len(pending) >= min(_FULL, len(slots))):
                 break
         for slot in pending:
             result.refused[refused[slot.number]] += 1
@@ -79,17 +75,9 @@ def _round(
     if trained.poses_for is not None:
         candidates = _learned(trained, candidates, scene.settings.seed + attempt)
     refused: dict[int, str] = {}
-    flat = [
-        (paste, planned.size_px) for planned in candidates for paste in planned.pastes
-    ]
-    poses = (
-        np.stack([paste.pose for paste, _ in flat])
-        if flat
-        else np.zeros((0, scene.poses.size))
-    )
-    matrices = scene.matrices(
-        [paste.foreground for paste, _ in flat], poses, [size for _, size in flat]
-    )
+    flat = [(paste, planned.size_px) for planned in candidates for paste in planned.pastes]
+    poses = np.stack([paste.pose for paste, _ in flat]) if flat else np.zeros((0, scene.poses.size))
+    matrices = scene.matrices([paste.foreground for paste, _ in flat], poses, [size for _, size in flat])
     fitting, row = [], 0
     for planned, (_, random) in zip(candidates, drawn, strict=True):
         own = matrices[row : row + len(planned.pastes)]
@@ -116,9 +104,7 @@ def _round(
     return accepted, refused
 
 
-def _draw(
-    scene: Scene, slot: _Wanted, attempt: int
-) -> tuple[Planned, np.random.Generator]:
+def _draw(scene: Scene, slot: _Wanted, attempt: int) -> tuple[Planned, np.random.Generator]:
     settings, material = scene.settings, scene.material
     random = np.random.default_rng([settings.seed, slot.number, attempt])
     background = int(random.integers(len(material.background_keys)))
@@ -126,9 +112,7 @@ def _draw(
     seed = int(random.integers(2**31))
     roles = [(Role.OBJECT, label) for label in slot.labels]
     apart = [material.classes.index(name) for name in settings.distractor_classes]
-    for _ in range(
-        int(random.integers(settings.distractors[0], settings.distractors[1] + 1))
-    ):
+    for _ in range(int(random.integers(settings.distractors[0], settings.distractors[1] + 1))):
         roles.insert(
             int(random.integers(len(roles) + 1)),
             (Role.DISTRACTOR, apart[int(random.integers(len(apart)))]),
@@ -138,25 +122,17 @@ def _draw(
     for (role, label), pose in zip(roles, poses, strict=True):
         choice = _of_class(material.foreground_labels, label)
         pastes.append(Paste(int(choice[int(random.integers(len(choice)))]), pose, role))
-    return Planned(
-        slot.number, background, scene.canvas_px(background), blend, seed, tuple(pastes)
-    ), random
+    return Planned(slot.number, background, scene.canvas_px(background), blend, seed, tuple(pastes)), random
 
 
-def _uniform(
-    scene: Scene, count: int, random: np.random.Generator
-) -> Float64[np.ndarray, "n k"]:
+def _uniform(scene: Scene, count: int, random: np.random.Generator) -> Float64[np.ndarray, "n k"]:
     """The baseline: uniform in the family's ranges."""
     low, high = np.array(scene.poses.ranges, dtype=np.float64).T
-    poses: Float64[np.ndarray, "n k"] = np.round(
-        low + (high - low) * random.random((count, len(low))), 5
-    )
+    poses: Float64[np.ndarray, "n k"] = np.round(low + (high - low) * random.random((count, len(low))), 5)
     return poses
 
 
-_classes: dict[
-    int, tuple[Int64[np.ndarray, " n"], dict[int, Int64[np.ndarray, " n"]]]
-] = {}
+_classes: dict[int, tuple[Int64[np.ndarray, " n"], dict[int, Int64[np.ndarray, " n"]]]] = {}
 
 
 def _of_class(labels: Int64[np.ndarray, " n"], label: int) -> Int64[np.ndarray, " n"]:
@@ -170,23 +146,15 @@ def _of_class(labels: Int64[np.ndarray, " n"], label: int) -> Int64[np.ndarray, 
     return known[1][label]
 
 
-def _learned(
-    trained: Trained, candidates: Sequence[Planned], seed: int
-) -> list[Planned]:
+def _learned(trained: Trained, candidates: Sequence[Planned], seed: int) -> list[Planned]:
     assert trained.poses_for is not None
-    pairs = [
-        (paste.foreground, planned.background)
-        for planned in candidates
-        for paste in planned.pastes
-    ]
+    pairs = [(paste.foreground, planned.background) for planned in candidates for paste in planned.pastes]
     poses = []
     for start in range(0, len(pairs), BLOCK):
         fore, back = np.array(pairs[start : start + BLOCK], dtype=np.int64).T
         poses += list(
             np.round(
-                trained.poses_for(
-                    np.ascontiguousarray(fore), np.ascontiguousarray(back), seed
-                ),
+                trained.poses_for(np.ascontiguousarray(fore), np.ascontiguousarray(back), seed),
                 5,
             )
         )
@@ -208,9 +176,7 @@ def _settle(
 ) -> Planned | str:
     """The candidate with every paste within the limits, or why there is none. Uniform poses are drawn again."""
     limits = scene.settings
-    alone = len(planned.pastes) == 1 and not scene.material.holds_objects(
-        planned.background
-    )
+    alone = len(planned.pastes) == 1 and not scene.material.holds_objects(planned.background)
     if limits.max_truncation >= 1 and (limits.max_overlap >= 1 or alone):
         return planned
     below = _Below(scene, planned)
@@ -222,9 +188,7 @@ def _settle(
             again = replace(paste, pose=_uniform(scene, 1, random)[0])
             broken = below.place(
                 again,
-                scene.matrices([again.foreground], again.pose[None], [planned.size_px])[
-                    0
-                ],
+                scene.matrices([again.foreground], again.pose[None], [planned.size_px])[0],
             )
             if not broken:
                 pastes[z] = again
@@ -255,21 +219,14 @@ class _Below:
             (x0, y0, x1, y1),
             lambda: draw_mask(sprite, matrix, (height, width), scene.edges),
         )
-        if limits.max_truncation < 1 and (
-            x0 < 0 or y0 < 0 or x1 > width or y1 > height
-        ):
+        if limits.max_truncation < 1 and (x0 < 0 or y0 < 0 or x1 > width or y1 > height):
             region = layer.region
-            if (
-                cv_count(region) < (1 - limits.max_truncation) * region.whole_px
-                or not region.mask.size
-            ):
+            if cv_count(region) < (1 - limits.max_truncation) * region.whole_px or not region.mask.size:
                 return f"no pose with a truncation of at most {limits.max_truncation:g}"
         if limits.max_overlap >= 1:
             return ""
         if self._layers is None:
-            own = scene.material.objects(
-                self._planned.background, self._planned.size_px
-            )
+            own = scene.material.objects(self._planned.background, self._planned.size_px)
             self._layers = [_Layer.of(item.region) for item in own if not item.crowd]
         changed: dict[int, Drawn] = {}
         for k, other in enumerate(self._layers):
@@ -296,9 +253,7 @@ class _Layer:
     def of(region: Drawn) -> "_Layer":
         """One that is drawn already."""
         height, width = region.mask.shape
-        layer = _Layer(
-            (region.left, region.top, region.left + width, region.top + height), None
-        )
+        layer = _Layer((region.left, region.top, region.left + width, region.top + height), None)
         layer._region = region
         return layer
 
@@ -315,7 +270,5 @@ def cv_count(region: Drawn) -> int:
     return int(np.count_nonzero(region.mask))
 
 
-def _meet(
-    a: tuple[float, float, float, float], b: tuple[float, float, float, float]
-) -> bool:
+def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

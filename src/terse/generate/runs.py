@@ -32,9 +32,7 @@ def open_trained(folder: Path) -> tuple[Recipe, Material, LoadTrained]:
     recipe, _, players, _ = open_run(folder)
     fore, back = players.context.foregrounds, players.context.backgrounds
     if isinstance(fore, PhotoForegrounds) and isinstance(back, PhotoBackgrounds):
-        material: Material = PhotoMaterial(
-            fore.annotations, back.annotations, fore.classes, square=fore.squash
-        )
+        material: Material = PhotoMaterial(fore.annotations, back.annotations, fore.classes, square=fore.squash)
     else:
         material = BankMaterial(fore, back, tuple(players.context.classes))
     return recipe, material, partial(load_trained, folder)
@@ -52,9 +50,7 @@ def load_trained(folder: Path) -> Trained:
     if isinstance(proposer, LearnedProposer):
         state = read_checkpoint(folder / "state")
         if state is None or "synthesizer" not in state[0]:
-            raise RunError(
-                f"{folder}: expected the state of a learned run, got none; its synthesizer is lost"
-            )
+            raise RunError(f"{folder}: expected the state of a learned run, got none; its synthesizer is lost")
         proposer.module.load_state_dict(state[0]["synthesizer"])
         poses_for = CachedPoses(proposer)
     return Trained(poses_for, partial(_hardness_of, players))
@@ -63,7 +59,5 @@ def load_trained(folder: Path) -> Trained:
 def _hardness_of(players: Players, placements: Placements) -> Float64[np.ndarray, " b"]:
     with torch.no_grad():
         composites = players.context.render(placements)
-        verdict = players.rule.judge(
-            players.target, composites.images, composites.truth
-        )
+        verdict = players.rule.judge(players.target, composites.images, composites.truth)
     return np.asarray(verdict.hardness.double().cpu().numpy())

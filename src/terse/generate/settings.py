@@ -63,9 +63,7 @@ class GenerateSettings(Config):
                     f"{name}: expected the smaller number first, got {pair[0]}..{pair[1]}; turn them round"
                 )
         if self.distractors[1] and not self.distractor_classes:
-            raise ValueError(
-                "distractor_classes: expected classes to take distractors from, got none; name some"
-            )
+            raise ValueError("distractor_classes: expected classes to take distractors from, got none; name some")
         return self
 
     @property

@@ -58,9 +58,7 @@ class _Tally:
     seen: int = 0  # pasted objects with a label, ignored ones too
     hidden: int = 0  # pasted objects of which nothing is seen
     refused: dict[str, int] = field(default_factory=dict)
-    hardness: tuple[float, float, float] | None = (
-        None  # least, median, most of the candidates looked at
-    )
+    hardness: tuple[float, float, float] | None = None  # least, median, most of the candidates looked at
     sums: list[str] = field(default_factory=list)
 
 
@@ -76,9 +74,7 @@ class Worker:
         self._job = job
         self._trained = job.trained() if job.trained is not None else Trained()
         settings = job.scene.settings
-        self._info = SetInfo(
-            job.scene.material.classes, settings.suffix, settings.masks
-        )
+        self._info = SetInfo(job.scene.material.classes, settings.suffix, settings.masks)
 
     def make(self, shard: Shard) -> dict[str, Any]:
         """Make the shard whole, or raise and leave nothing that looks whole.
@@ -93,20 +89,14 @@ class Worker:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             images, proposals = self._plan(shard)
-            table = to_table(
-                images, job.scene.poses.names, job.scene.material, job.about
-            )
+            table = to_table(images, job.scene.poses.names, job.scene.material, job.about)
             pq.write_table(table, part / "placements.parquet", compression="zstd")
             tally = self._draw(shard, part, images)
-            meant = sum(
-                paste.role is Role.OBJECT for image in images for paste in image.pastes
-            )
+            meant = sum(paste.role is Role.OBJECT for image in images for paste in image.pastes)
             tally.hidden = meant - tally.seen
             tally.refused = dict(sorted(proposals.refused.items()))
             if proposals.hardness:
-                least, median, most = np.quantile(
-                    proposals.hardness, (0, 0.5, 1)
-                ).tolist()
+                least, median, most = np.quantile(proposals.hardness, (0, 0.5, 1)).tolist()
                 tally.hardness = least, median, most
             (part / "SHA256SUMS").write_text("".join(tally.sums), "utf-8")
             done = {
@@ -120,9 +110,7 @@ class Worker:
                     "hardness",
                 )
             }
-            (part / "done.json").write_text(
-                json.dumps(done, ensure_ascii=False), "utf-8"
-            )
+            (part / "done.json").write_text(json.dumps(done, ensure_ascii=False), "utf-8")
             shutil.rmtree(whole, ignore_errors=True)
             part.rename(whole)
         except OSError as error:
@@ -135,15 +123,8 @@ class Worker:
     def _plan(self, shard: Shard) -> tuple[list[Planned], Proposals]:
         scene, settings = self._job.scene, self._job.scene.settings
         if shard.table is not None:
-            images = list(
-                from_table(
-                    shard.table, scene.poses.names, scene.material, self._job.where
-                )
-            )
-            return [
-                replace(image, size_px=scene.asked_px(image.size_px))
-                for image in images
-            ], Proposals(images)
+            images = list(from_table(shard.table, scene.poses.names, scene.material, self._job.where))
+            return [replace(image, size_px=scene.asked_px(image.size_px)) for image in images], Proposals(images)
         proposals = propose(scene, self._trained, shard.first, shard.wanted)
         if not settings.all_blends:
             return proposals.accepted, proposals
@@ -153,9 +134,7 @@ class Worker:
             for planned in proposals.accepted
             for k, blend in enumerate(blends)
         ]
-        return [
-            planned for planned in every if planned.number < self._job.count
-        ], proposals
+        return [planned for planned in every if planned.number < self._job.count], proposals
 
     def _draw(self, shard: Shard, part: Path, images: Sequence[Planned]) -> _Tally:
         job, tally = self._job, _Tally()
@@ -178,6 +157,4 @@ class Worker:
                 name = self._info.classes[item.label]
                 tally.objects += 1
                 tally.per_class[name] = tally.per_class.get(name, 0) + 1
-        tally.sums.append(
-            f"{hashlib.sha256(sample.data).hexdigest()}  {self._info.name(sample.number)}\n"
-        )
+        tally.sums.append(f"{hashlib.sha256(sample.data).hexdigest()}  {self._info.name(sample.number)}\n")

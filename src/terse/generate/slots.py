@@ -24,10 +24,7 @@ class Slots:
 
     def of(self, first: int, last: int) -> list[tuple[int, ...]]:
         """The labels of these scenes."""
-        return [
-            tuple(self.labels[self.offsets[i] : self.offsets[i + 1]].tolist())
-            for i in range(first, last)
-        ]
+        return [tuple(self.labels[self.offsets[i] : self.offsets[i + 1]].tolist()) for i in range(first, last)]
 
 
 def plan_slots(
@@ -50,17 +47,9 @@ def plan_slots(
     random = np.random.default_rng([settings.seed, 0x5107])
     low, high = settings.objects
     numbers = random.integers(low, high + 1, size=scenes)
-    wanted = {
-        _class(name, classes, counts): number for name, number in settings.quota.items()
-    }
-    apart = {
-        classes.index(name) for name in settings.distractor_classes if name in classes
-    }
-    free = [
-        label
-        for label in np.flatnonzero(counts).tolist()
-        if label not in apart and label not in wanted
-    ]
+    wanted = {_class(name, classes, counts): number for name, number in settings.quota.items()}
+    apart = {classes.index(name) for name in settings.distractor_classes if name in classes}
+    free = [label for label in np.flatnonzero(counts).tolist() if label not in apart and label not in wanted]
     total = sum(wanted.values())
     if not free:
         numbers = _fitted(numbers, total, (low, high), random)
@@ -78,9 +67,7 @@ def plan_slots(
     return Slots(np.concatenate([[0], np.cumsum(numbers)]), random.permutation(labels))
 
 
-def _class(
-    name: str, classes: tuple[str, ...], counts: Int64[np.ndarray, " classes"]
-) -> int:
+def _class(name: str, classes: tuple[str, ...], counts: Int64[np.ndarray, " classes"]) -> int:
     if name not in classes:
         near = registry.nearest(name, classes)
         raise DataError(
@@ -88,9 +75,7 @@ def _class(
         )
     label = classes.index(name)
     if not counts[label]:
-        raise DataError(
-            f"quota: expected a class with foregrounds, got {name!r}, which has none; give it some"
-        )
+        raise DataError(f"quota: expected a class with foregrounds, got {name!r}, which has none; give it some")
     return label
 
 

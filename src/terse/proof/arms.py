@@ -45,16 +45,12 @@ def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
     """
     known = kinds("synthesis")
     if arm not in known:
-        raise RecipeError(
-            f"arms: expected some of {', '.join(known)}, got {arm!r}{nearest(arm, known)}"
-        )
+        raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm!r}{nearest(arm, known)}")
     above = {"synthesis": {"kind": arm}, "seed": seed, "runtime": {"threads": 1}}
     return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), above), None)
 
 
-def run_start(
-    recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None
-) -> None:
+def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
     """Train what all arms of a seed begin with, and measure it: a run without an arm, left after its start.
 
     Raises:
@@ -65,21 +61,13 @@ def run_start(
     only = _UntilStart(observer or Silent())
     settings = arm_recipe(recipe, "none", job.seed)
     try:
-        train(
-            settings,
-            out=job.folder,
-            resume=_begun(job.folder),
-            data=data,
-            observer=only,
-        )
+        train(settings, out=job.folder, resume=_begun(job.folder), data=data, observer=only)
     except Interrupted:
         if not only.reached:
             raise
 
 
-def run_arm(
-    recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None
-) -> dict[str, Any]:
+def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> dict[str, Any]:
     """Run an arm from the start of its seed, or go on with it; its `result.json`.
 
     Raises:
@@ -89,9 +77,7 @@ def run_arm(
     settings = arm_recipe(recipe, job.arm or "none", job.seed)
     if not finished.is_file():
         if not _started(job.folder):
-            if _begun(
-                job.folder
-            ):  # killed before the start was taken over: nothing is lost
+            if _begun(job.folder):  # killed before the start was taken over: nothing is lost
                 shutil.rmtree(job.folder)
             _take_over(open_session(settings, job.folder, data=data), job)
         train(settings, out=job.folder, resume=True, data=data, observer=observer)
@@ -147,17 +133,11 @@ def _take_over(session: Session, job: Job) -> None:
     """Put a fresh session where the start was left: target, threshold, figures; its own synthesizer stays new."""
     state = read_checkpoint(job.start / "state") if job.start else None
     if state is None or job.start is None or session.folder is None:
-        raise RunError(
-            f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume"
-        )
+        raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume")
     tensors, facts = state
     session.players.target.module.load_state_dict(tensors["target"])
     session.players.rule.restore(facts["rule"])
-    session.facts = {
-        key: value
-        for key, value in facts.items()
-        if key not in ("position", "costs", "rule")
-    }
+    session.facts = {key: value for key, value in facts.items() if key not in ("position", "costs", "rule")}
     session.position = (1, 0, 0)
     shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
     session.save()
@@ -186,12 +166,7 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
         placements = session.pool.placements
         with session.autocast():
             found["hardness"] = baseline_hardness(
-                recipe.task,
-                players.target,
-                placements,
-                players.context.render,
-                most=_MOST_COMPOSITES,
-                device=device,
+                recipe.task, players.target, placements, players.context.render, most=_MOST_COMPOSITES, device=device
             )
         found["coverage"] = coverage(placements, players.context.poses).to_json()
     return found

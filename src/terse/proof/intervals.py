@@ -19,14 +19,7 @@ from jaxtyping import Float64
 
 from terse.errors import RunError
 
-__all__ = [
-    "Gain",
-    "Interval",
-    "bootstrap_interval",
-    "overall_interval",
-    "paired_gain",
-    "student",
-]
+__all__ = ["Gain", "Interval", "bootstrap_interval", "overall_interval", "paired_gain", "student"]
 
 _BOOTSTRAPS = 2000
 _BLOCK = 1_000_000
@@ -73,16 +66,8 @@ class Gain:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """What the verdict rests on: the outermost of the seeds' and the overall interval, None without either."""
-        known = [
-            (i.low, i.high)
-            for i in (self.seeds, self.overall)
-            if i and i.low is not None and i.high is not None
-        ]
-        return (
-            (min(low for low, _ in known), max(high for _, high in known))
-            if known
-            else None
-        )
+        known = [(i.low, i.high) for i in (self.seeds, self.overall) if i and i.low is not None and i.high is not None]
+        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
     def to_json(self) -> dict[str, Any]:
         """The interval of record, with the second line and the overall interval beside it."""
@@ -124,10 +109,7 @@ def paired_gain(
             f"arms: expected {arm} and {reference} to be tested on the same images, got results of "
             f"{', '.join(map(str, sorted(lengths)))} images; start the proof again in an empty folder"
         )
-    matrix = np.array(
-        [np.subtract(units[arm][seed], units[reference][seed]) for seed in seeds],
-        dtype=np.float64,
-    )
+    matrix = np.array([np.subtract(units[arm][seed], units[reference][seed]) for seed in seeds], dtype=np.float64)
     _, of_images, of_rest = _mean_squares(matrix)
     fixed = (of_images - of_rest if len(seeds) > 1 else of_images) / matrix.size
     return Gain(
@@ -152,17 +134,11 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval:
     spread = _spread(values)
     if spread == 0:
         return Interval(mean)
-    half = (
-        float(t.ppf((1 + confidence) / 2, len(values) - 1))
-        * spread
-        / math.sqrt(len(values))
-    )
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
-def bootstrap_interval(
-    gains: Matrix, mean: float, confidence: float = 0.95
-) -> Interval:
+def bootstrap_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> Interval:
     """Percentiles of the mean gain when images are drawn again, the same ones in every seed and both arms.
 
     Source: Efron 1979.
@@ -172,16 +148,9 @@ def bootstrap_interval(
         return Interval(mean)
     generator = np.random.default_rng(0)
     count = len(column)
-    block = max(
-        1, _BLOCK // count
-    )  # draws at once: bounded memory at any number of images
+    block = max(1, _BLOCK // count)  # draws at once: bounded memory at any number of images
     sizes = [min(block, _BOOTSTRAPS - start) for start in range(0, _BOOTSTRAPS, block)]
-    drawn = np.concatenate(
-        [
-            column[generator.integers(0, count, (size, count))].mean(axis=1)
-            for size in sizes
-        ]
-    )
+    drawn = np.concatenate([column[generator.integers(0, count, (size, count))].mean(axis=1) for size in sizes])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(mean, mean + float(low), mean + float(high))
 
@@ -201,11 +170,7 @@ def overall_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> In
     of_seeds, of_images, of_rest = squares = _mean_squares(gains)
     freedom = (seeds - 1, images - 1, (seeds - 1) * (images - 1))
     half = max(
-        _half_width(
-            of_seeds + of_images - of_rest,
-            list(zip(squares, freedom, strict=True)),
-            confidence,
-        ),
+        _half_width(of_seeds + of_images - of_rest, list(zip(squares, freedom, strict=True)), confidence),
         _half_width(of_seeds, [(of_seeds, seeds - 1)], confidence),
         _half_width(of_images, [(of_images, images - 1)], confidence),
     ) / math.sqrt(seeds * images)
@@ -227,9 +192,7 @@ def _mean_squares(gains: Matrix) -> tuple[float, float, float]:
     return tuple(value if value > noise else 0.0 for value in found)  # type: ignore[return-value]
 
 
-def _half_width(
-    square: float, parts: Sequence[tuple[float, int]], confidence: float
-) -> float:
+def _half_width(square: float, parts: Sequence[tuple[float, int]], confidence: float) -> float:
     """Student's half width of a sum of mean squares, before the division by the number of values."""
     from scipy.stats import t
 
@@ -244,6 +207,4 @@ def _spread(values: Sequence[float]) -> float:
     if len(values) < 2 or max(values) - min(values) <= _NOISE * max(map(abs, values)):
         return 0.0
     mean = math.fsum(values) / len(values)
-    return math.sqrt(
-        math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    )
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

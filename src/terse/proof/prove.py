@@ -89,9 +89,7 @@ def prove(
         Interrupted: the watcher asked to stop; `resume` goes on.
     """
     began = time.monotonic()
-    recipe = _settled(
-        recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data
-    )
+    recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
     names = _arms(recipe, arms)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
@@ -107,23 +105,13 @@ def prove(
     count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
     run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
     found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
-    whole = {
-        "out": str(folder),
-        **found,
-        "elapsed_seconds": round(time.monotonic() - began, 3),
-    }
-    write_atomically(
-        folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode()
-    )
+    whole = {"out": str(folder), **found, "elapsed_seconds": round(time.monotonic() - began, 3)}
+    write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
     return whole
 
 
 def summarise(
-    folder: Path,
-    *,
-    treatment: str | None = None,
-    reference: str | None = None,
-    worth: float = 0.0,
+    folder: Path, *, treatment: str | None = None, reference: str | None = None, worth: float = 0.0
 ) -> dict[str, Any]:
     """The verdict on the runs that a proof's folder holds by now, and what it rests on.
 
@@ -132,33 +120,16 @@ def summarise(
     """
     runs = read_runs(folder)
     primary = primary_metric(load_recipe(folder / "recipe.yaml").task)
-    per_seed = {
-        arm: {s: _figure(run, primary, arm, s) for s, run in of.items()}
-        for arm, of in runs.items()
-    }
-    units = {
-        arm: {s: run["measured"]["units"] for s, run in of.items()}
-        for arm, of in runs.items()
-    }
+    per_seed = {arm: {s: _figure(run, primary, arm, s) for s, run in of.items()} for arm, of in runs.items()}
+    units = {arm: {s: run["measured"]["units"] for s, run in of.items()} for arm, of in runs.items()}
     words = {"accuracy": "accuracy", "ap50": "AP50"}
-    verdict = judge(
-        per_seed,
-        units=units,
-        treatment=treatment,
-        reference=reference,
-        worth=worth,
-        metric=words[primary],
-    )
+    verdict = judge(per_seed, units=units, treatment=treatment, reference=reference, worth=worth, metric=words[primary])
     return {
         **verdict.to_json(),
         "primary": primary,
         "seeds": sorted({seed for of in runs.values() for seed in of}),
         "curves": {arm: _curve(list(of.values()), primary) for arm, of in runs.items()},
-        "hardness": {
-            arm: _histogram(list(of.values()))
-            for arm, of in runs.items()
-            if arm != "none"
-        },
+        "hardness": {arm: _histogram(list(of.values())) for arm, of in runs.items() if arm != "none"},
         "costs": {arm: _costs(list(of.values())) for arm, of in runs.items()},
         "alarms": _unequal(runs),
         "seconds": round(_seconds(runs), 3),
@@ -171,13 +142,8 @@ def read_runs(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
     for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
         arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
         result = json.loads((path.parent / "result.json").read_text("utf-8"))
-        runs.setdefault(arm, {})[seed] = {
-            **result,
-            "measured": json.loads(path.read_text("utf-8")),
-        }
-    order = sorted(
-        runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm)
-    )
+        runs.setdefault(arm, {})[seed] = {**result, "measured": json.loads(path.read_text("utf-8"))}
+    order = sorted(runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
     return {arm: dict(sorted(runs[arm].items())) for arm in order}
 
 
@@ -205,9 +171,7 @@ def _workers(recipe: Recipe) -> int:
     import torch
 
     device = recipe.runtime.device
-    on_gpu = device not in ("auto", "cpu") or (
-        device == "auto" and torch.cuda.is_available()
-    )
+    on_gpu = device not in ("auto", "cpu") or (device == "auto" and torch.cuda.is_available())
     return 1 if on_gpu else usable_cores()
 
 
@@ -217,32 +181,20 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise RunError(
-            f"{folder}: expected a folder that can be written, got: {error.strerror}"
-        ) from None
+        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
     if free < _FREE_BYTES:
-        raise RunError(
-            f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give --out"
-        )
+        raise RunError(f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give --out")
     if written.is_file() and not (folder / "start").is_dir():
-        raise RunError(
-            f"{folder}: expected a new folder, got one that holds another kind of run; give --out another"
-        )
+        raise RunError(f"{folder}: expected a new folder, got one that holds another kind of run; give --out another")
     if written.is_file() and not resume:
-        raise RunError(
-            f"{folder}: expected a new folder, got one that holds a proof; add --resume to go on with it"
-        )
+        raise RunError(f"{folder}: expected a new folder, got one that holds a proof; add --resume to go on with it")
     if written.is_file():
         _same(folder, read_yaml(written.read_text("utf-8"), str(written)), recipe)
         return
     if resume:
-        raise RunError(
-            f"{folder}: expected a proof to go on with, got none; leave --resume out to begin one"
-        )
+        raise RunError(f"{folder}: expected a proof to go on with, got none; leave --resume out to begin one")
     if any(folder.iterdir()):
-        raise RunError(
-            f"{folder}: expected a new or empty folder, got one with files in it; give --out another"
-        )
+        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
     (folder / "start").mkdir()
     write_atomically(written, dump_recipe(recipe).encode())
 
@@ -260,31 +212,17 @@ def _same(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
 def _figure(run: Mapping[str, Any], primary: str, arm: str, seed: int) -> float:
     value = run["metrics"]["end"][primary]
     if value is None:
-        raise RunError(
-            f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`"
-        )
+        raise RunError(f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`")
     return float(value)
 
 
 def _curve(runs: Sequence[Mapping[str, Any]], primary: str) -> list[dict[str, float]]:
     """The metric after each cycle, mean over seeds, against samples and target passes."""
     spent = dict.fromkeys(("target_forwards", "target_backwards"), 0.0)
-    points = [
-        {
-            "samples": 0.0,
-            **spent,
-            primary: _mean([run["metrics"]["start"][primary] for run in runs]),
-        }
-    ]
+    points = [{"samples": 0.0, **spent, primary: _mean([run["metrics"]["start"][primary] for run in runs])}]
     for rows in zip(*(run["cycles"] for run in runs), strict=False):
-        spent = {
-            key: before + _mean([row[key] for row in rows])
-            for key, before in spent.items()
-        }
-        points.append(
-            {key: _mean([row[key] for row in rows]) for key in ("samples", primary)}
-            | spent
-        )
+        spent = {key: before + _mean([row[key] for row in rows]) for key, before in spent.items()}
+        points.append({key: _mean([row[key] for row in rows]) for key in ("samples", primary)} | spent)
     return points
 
 
@@ -300,16 +238,8 @@ def _histogram(runs: Sequence[Mapping[str, Any]], bins: int = 20) -> dict[str, A
 def _costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Sums over the cycles, mean over seeds."""
     keys = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
-    spent = {
-        key: _mean([sum(row[key] for row in run["cycles"]) for run in runs])
-        for key in keys
-    }
-    return {
-        "samples": _mean(
-            [run["cycles"][-1]["samples"] if run["cycles"] else 0 for run in runs]
-        ),
-        **spent,
-    }
+    spent = {key: _mean([sum(row[key] for row in run["cycles"]) for run in runs]) for key in keys}
+    return {"samples": _mean([run["cycles"][-1]["samples"] if run["cycles"] else 0 for run in runs]), **spent}
 
 
 def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
@@ -332,9 +262,7 @@ def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
 def _seconds(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> float:
     """Of all cycles, and of each seed's start once: every run's own seconds hold the start that it shares."""
     cycles = [
-        (seed, run, sum(row["seconds"] for row in run["cycles"]))
-        for of in runs.values()
-        for seed, run in of.items()
+        (seed, run, sum(row["seconds"] for row in run["cycles"])) for of in runs.values() for seed, run in of.items()
     ]
     starts = {seed: run["seconds"] - own for seed, run, own in cycles}
     return math.fsum([own for _, _, own in cycles]) + math.fsum(starts.values())

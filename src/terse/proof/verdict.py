@@ -35,8 +35,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The object of `terse prove --json`."""
         arms = {
-            name: {**interval.to_json(), "per_seed": list(values)}
-            for name, (interval, values) in self.arms.items()
+            name: {**interval.to_json(), "per_seed": list(values)} for name, (interval, values) in self.arms.items()
         }
         return {
             "verdict": self.verdict,
@@ -77,35 +76,17 @@ def judge(
 
     Source: METHOD.md, budgets; Student 1908.
     """
-    names = sorted(
-        per_seed,
-        key=lambda name: (ARMS.index(name) if name in ARMS else len(ARMS), name),
-    )
+    names = sorted(per_seed, key=lambda name: (ARMS.index(name) if name in ARMS else len(ARMS), name))
     treatment, reference = _comparison(names, treatment, reference)
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
-    arms = {
-        name: (student(list(values.values()), confidence), tuple(values.values()))
-        for name, values in runs.items()
-    }
-    gains = {
-        name: paired_gain(runs, units or {}, name, reference, confidence)
-        for name in names
-        if name != reference
-    }
+    arms = {name: (student(list(values.values()), confidence), tuple(values.values())) for name, values in runs.items()}
+    gains = {name: paired_gain(runs, units or {}, name, reference, confidence) for name in names if name != reference}
     gain = gains[treatment]
-    verdict, reason, more = _decide(
-        gain, (treatment, reference), worth, confidence, metric
-    )
+    verdict, reason, more = _decide(gain, (treatment, reference), worth, confidence, metric)
     return Verdict(verdict, reason, treatment, reference, gain, arms, gains, more)
 
 
-def power(
-    effect: float,
-    spread: float,
-    seeds: int,
-    confidence: float = 0.95,
-    image_error: float = 0.0,
-) -> float:
+def power(effect: float, spread: float, seeds: int, confidence: float = 0.95, image_error: float = 0.0) -> float:
     """The chance that the interval excludes zero, by the noncentral t.
 
     Args:
@@ -133,11 +114,7 @@ def power(
 
 
 def seeds_needed(
-    effect: float,
-    spread: float,
-    confidence: float = 0.95,
-    chance: float = 0.8,
-    image_error: float = 0.0,
+    effect: float, spread: float, confidence: float = 0.95, chance: float = 0.8, image_error: float = 0.0
 ) -> int | None:
     """The fewest seeds whose interval excludes zero with this chance; None past a thousand.
 
@@ -156,27 +133,17 @@ def seeds_needed(
     return high
 
 
-def _comparison(
-    names: Sequence[str], treatment: str | None, reference: str | None
-) -> tuple[str, str]:
+def _comparison(names: Sequence[str], treatment: str | None, reference: str | None) -> tuple[str, str]:
     if len(names) < 2:
-        raise RunError(
-            f"arms: expected two or more, got {', '.join(names) or 'none'}; a verdict compares two arms"
-        )
+        raise RunError(f"arms: expected two or more, got {', '.join(names) or 'none'}; a verdict compares two arms")
     reference = reference or names[0]
     known = [name for name in names if name in ARMS and name != reference]
-    treatment = treatment or (
-        known[-1] if known else [name for name in names if name != reference][-1]
-    )
+    treatment = treatment or (known[-1] if known else [name for name in names if name != reference][-1])
     for field_name, name in (("treatment", treatment), ("reference", reference)):
         if name not in names:
-            raise RunError(
-                f"{field_name}: expected one of the arms {', '.join(names)}, got {name!r}"
-            )
+            raise RunError(f"{field_name}: expected one of the arms {', '.join(names)}, got {name!r}")
     if treatment == reference:
-        raise RunError(
-            f"treatment: expected another arm than the reference, got {treatment!r} for both"
-        )
+        raise RunError(f"treatment: expected another arm than the reference, got {treatment!r} for both")
     return treatment, reference
 
 
@@ -201,9 +168,7 @@ def _decide(
         interval += " and the test images"
     if gain.spread == 0:
         interval += " (all seeds gave the same, only the images vary)"
-    below = (
-        "zero" if high <= 0 else f"the {worth:g} worth having" if high < worth else ""
-    )
+    below = "zero" if high <= 0 else f"the {worth:g} worth having" if high < worth else ""
     if low > 0 and not below:
         return "go", f"{interval}, which is above zero.", 0
     if seeds >= MIN_SEEDS and below:
@@ -213,11 +178,7 @@ def _decide(
 
 
 def _why(gain: Gain, below: str, more: int | None) -> str:
-    why = (
-        f"which is below {below}, but fewer than {MIN_SEEDS} seeds give no no-go"
-        if below
-        else "which holds zero"
-    )
+    why = f"which is below {below}, but fewer than {MIN_SEEDS} seeds give no no-go" if below else "which holds zero"
     if more is not None:
         chance = "may settle it" if below else "would settle it with a chance of 80 %"
         return f"{why}; {more} more seed{'s' if more > 1 else ''} {chance}"
@@ -232,10 +193,6 @@ def _more(gain: Gain, worth: float, confidence: float) -> int | None:
     if gain.spread == 0:
         return None
     effects = [mean] if mean >= worth else [worth - mean, *([mean] if mean > 0 else [])]
-    needed = [
-        seeds_needed(e, gain.spread, confidence, image_error=gain.image_error)
-        for e in effects
-        if e
-    ]
+    needed = [seeds_needed(e, gain.spread, confidence, image_error=gain.image_error) for e in effects if e]
     known = [count for count in needed if count is not None]
     return max(min(known) - done, 1) if known else None

@@ -40,21 +40,11 @@ class Watcher(Protocol):
 
 def usable_cores() -> int:
     """Cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_jobs(
-    recipe: Recipe,
-    starts: Sequence[Job],
-    arms: Sequence[Job],
-    watcher: Watcher,
-    *,
-    workers: int,
-    data: Any = None,
+    recipe: Recipe, starts: Sequence[Job], arms: Sequence[Job], watcher: Watcher, *, workers: int, data: Any = None
 ) -> None:
     """Every start, and every arm as soon as its start is there.
 
@@ -87,9 +77,7 @@ def run_jobs(
                     running |= {submit(arm): arm for arm in ready}
 
 
-def _one_by_one(
-    recipe: Recipe, jobs: Sequence[Job], watcher: Watcher, data: Any
-) -> None:
+def _one_by_one(recipe: Recipe, jobs: Sequence[Job], watcher: Watcher, data: Any) -> None:
     from terse.run import build_material
 
     material = data if data is not None else build_material(recipe)
@@ -173,11 +161,7 @@ def _prepare(settings: dict[str, Any], messages: Any, stopping: Any) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     recipe = validate(Recipe, settings, None)
-    _worker.update(
-        recipe=recipe,
-        material=build_material(recipe),
-        watcher=_Sent(messages, stopping),
-    )
+    _worker.update(recipe=recipe, material=build_material(recipe), watcher=_Sent(messages, stopping))
 
 
 def _work(job: Job) -> None:
@@ -204,9 +188,7 @@ def _pool(recipe: Recipe, workers: int, watcher: Watcher) -> Iterator[Any]:
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     arguments = (recipe.model_dump(mode="json"), messages, stopping)
-    executor = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_prepare, initargs=arguments
-    )
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=arguments)
 
     def submit(job: Job) -> Future[None]:
         return executor.submit(_work, job)

@@ -16,10 +16,7 @@ from terse.report.pool_pictures import spread, to_uint8
 __all__ = ["Answers", "classifier_answers", "detector_answers", "match"]
 
 _IOU = 0.5
-_MOST_CLASSIFIED, _MOST_DETECTED = (
-    2000,
-    24,
-)  # test images looked at: a detector takes a tenth of a second for each
+_MOST_CLASSIFIED, _MOST_DETECTED = 2000, 24  # test images looked at: a detector takes a tenth of a second for each
 _BATCH = 256
 _LEAST_SCORE = 0.5
 
@@ -32,44 +29,28 @@ class Answers:
     note: str
 
 
-def classifier_answers(
-    before: Target, after: Target, images: RealImages, classes: tuple[str, ...]
-) -> Answers:
+def classifier_answers(before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
     """Images whose answer changed, gains and losses in the proportion in which they occur."""
     rows = spread(len(images), _MOST_CLASSIFIED)
     said, truth = [], []
     for part in np.array_split(rows, -(-len(rows) // _BATCH)):
         batch, known = images.fetch(part)
         with torch.no_grad():
-            said.append(
-                torch.stack([before.predict(batch), after.predict(batch)]).float().cpu()
-            )
+            said.append(torch.stack([before.predict(batch), after.predict(batch)]).float().cpu())
         truth.append(known.labels)
     score, guess = torch.cat(said, dim=1).max(dim=2)
     label = torch.cat(truth)
     right = guess == label
-    gained, lost = (
-        torch.nonzero(~right[0] & right[1]).flatten(),
-        torch.nonzero(right[0] & ~right[1]).flatten(),
-    )
+    gained, lost = torch.nonzero(~right[0] & right[1]).flatten(), torch.nonzero(right[0] & ~right[1]).flatten()
     room = 24
     share = round(room * len(lost) / max(1, len(lost) + len(gained)))
     losses = min(len(lost), max(share, 1))
-    chosen = torch.cat(
-        [gained[spread(len(gained), room - losses)], lost[spread(len(lost), losses)]]
-    )
+    chosen = torch.cat([gained[spread(len(gained), room - losses)], lost[spread(len(lost), losses)]])
     pairs = []
     for k in chosen.tolist():
-        old, new = (
-            _answer(
-                classes[int(guess[i, k])], float(score[i, k]), right=bool(right[i, k])
-            )
-            for i in (0, 1)
-        )
+        old, new = (_answer(classes[int(guess[i, k])], float(score[i, k]), right=bool(right[i, k])) for i in (0, 1))
         picture = to_uint8(images.fetch(rows[k : k + 1])[0])[0]
-        pairs.append(
-            BeforeAfter(picture, old, new, name=f"truth: {classes[int(label[k])]}")
-        )
+        pairs.append(BeforeAfter(picture, old, new, name=f"truth: {classes[int(label[k])]}"))
     note = (
         f"Of {len(rows):,} test images, {len(gained):,} went from wrong to right and {len(lost):,} from right to wrong. "
         f"Shown are {len(pairs)} of these."
@@ -77,9 +58,7 @@ def classifier_answers(
     return Answers(pairs, note)
 
 
-def detector_answers(
-    before: Target, after: Target, images: RealImages, classes: tuple[str, ...]
-) -> Answers:
+def detector_answers(before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
     """The images on which most changed, for better or worse."""
     made: list[tuple[int, BeforeAfter]] = []
     rows = spread(len(images), _MOST_DETECTED)
@@ -90,16 +69,9 @@ def detector_answers(
         objects = int(keep.sum())
         with torch.no_grad():
             said = [target.predict(image)[0] for target in (before, after)]
-        old, new = (
-            match(truth.boxes_px[keep], truth.labels[keep], answer, classes)
-            for answer in said
-        )
+        old, new = (match(truth.boxes_px[keep], truth.labels[keep], answer, classes) for answer in said)
         found, wrong = zip(*(_counts(boxes) for boxes in (old, new)), strict=True)
-        before_all, after_all, objects_all = (
-            before_all + found[0],
-            after_all + found[1],
-            objects_all + objects,
-        )
+        before_all, after_all, objects_all = before_all + found[0], after_all + found[1], objects_all + objects
         pair = BeforeAfter(
             to_uint8(image)[0],
             Answer(_caption(found[0], objects, wrong[0]), old),
@@ -116,21 +88,15 @@ def detector_answers(
     return Answers([pair for _, pair in chosen], note)
 
 
-def match(
-    boxes: Tensor, labels: Tensor, said: dict[str, Any], classes: tuple[str, ...]
-) -> list[Box]:
+def match(boxes: Tensor, labels: Tensor, said: dict[str, Any], classes: tuple[str, ...]) -> list[Box]:
     """Detections beside the truth: found ones, then missed objects, then false alarms.
 
     The highest score takes its best free object of its own class, at IoU 0.5 or more, as AP counts.
     """
     keep = said["scores"] >= _LEAST_SCORE
     order = said["scores"][keep].argsort(descending=True)
-    found, scores, names = (
-        said[key][keep][order].cpu() for key in ("boxes", "scores", "labels")
-    )
-    overlap = box_iou(found.float(), boxes.float().cpu()) * (
-        names[:, None] == labels.cpu()[None, :]
-    )
+    found, scores, names = (said[key][keep][order].cpu() for key in ("boxes", "scores", "labels"))
+    overlap = box_iou(found.float(), boxes.float().cpu()) * (names[:, None] == labels.cpu()[None, :])
     free = torch.ones(len(boxes), dtype=torch.bool)
     correct: list[Box] = []
     false: list[Box] = []
@@ -141,31 +107,22 @@ def match(
         if hit:
             free[best] = False
         box = Box(
-            _xyxy(found[number]),
-            classes[int(names[number])],
-            float(scores[number]),
-            "correct" if hit else "false",
+            _xyxy(found[number]), classes[int(names[number])], float(scores[number]), "correct" if hit else "false"
         )
         (correct if hit else false).append(box)
     missed = [
-        Box(_xyxy(boxes[k]), classes[int(labels[k])], None, "missed")
-        for k in torch.nonzero(free).flatten().tolist()
+        Box(_xyxy(boxes[k]), classes[int(labels[k])], None, "missed") for k in torch.nonzero(free).flatten().tolist()
     ]
     return [*correct, *missed, *false]
 
 
 def _answer(word: str, score: float, right: bool) -> Answer:
-    return Answer(
-        f"{word}, p {score:.2f}, {'right' if right else 'wrong'}",
-        tone="good" if right else "bad",
-    )
+    return Answer(f"{word}, p {score:.2f}, {'right' if right else 'wrong'}", tone="good" if right else "bad")
 
 
 def _counts(boxes: Sequence[Box]) -> tuple[int, int]:
     """Objects found, and false alarms."""
-    return sum(box.state == "correct" for box in boxes), sum(
-        box.state == "false" for box in boxes
-    )
+    return sum(box.state == "correct" for box in boxes), sum(box.state == "false" for box in boxes)
 
 
 def _caption(found: int, objects: int, wrong: int) -> str:

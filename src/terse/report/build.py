@@ -8,17 +8,7 @@ from typing import Any
 
 from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
-from terse.report.parts import (
-    BeforeAfter,
-    Chart,
-    Command,
-    Fact,
-    Gallery,
-    PageData,
-    Sheet,
-    Table,
-    Tone,
-)
+from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
 from terse.report.words import count, duration, in_text, number, score, words
 
 __all__ = ["train_page"]
@@ -48,10 +38,7 @@ def train_page(
     """
     cycles: Sequence[Mapping[str, Any]] = result["cycles"]
     primary: str = result["primary"]
-    start, end = (
-        float(result["metrics"]["start"][primary]),
-        float(result["metrics"]["end"][primary]),
-    )
+    start, end = float(result["metrics"]["start"][primary]), float(result["metrics"]["end"][primary])
     return PageData(
         title=_title(primary, start, end),
         kind="train",
@@ -79,20 +66,14 @@ def _title(primary: str, start: float, end: float) -> str:
     verb = "rose" if end > start else "fell" if end < start else "stayed"
     metric = words(primary)
     return (
-        f"{metric} {verb} at {score(end)}"
-        if end == start
-        else f"{metric} {verb} from {score(start)} to {score(end)}"
+        f"{metric} {verb} at {score(end)}" if end == start else f"{metric} {verb} from {score(start)} to {score(end)}"
     )
 
 
-def _summary(
-    result: Mapping[str, Any], primary: str, start: float, end: float
-) -> list[str]:
+def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[str]:
     cycles = result["cycles"]
     if not cycles:
-        return [
-            "No cycle has ended yet: the numbers are those of the model as it came."
-        ]
+        return ["No cycle has ended yet: the numbers are those of the model as it came."]
     found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1]['samples'])} synthetic images"
     reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
     sentences = [f"{found} that the model found hard, {reached}"]
@@ -100,9 +81,7 @@ def _summary(
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
         )
-    rates = [
-        cycle["hard_rate"] for cycle in cycles if cycle.get("hard_rate") is not None
-    ]
+    rates = [cycle["hard_rate"] for cycle in cycles if cycle.get("hard_rate") is not None]
     if rates:
         sentences.append(
             f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
@@ -117,39 +96,25 @@ def _kept(best_cycle: int | None, cycles: int) -> list[str]:
     if best_cycle is None or best_cycle == cycles:
         return []
     which = (
-        f"the target of cycle {best_cycle}"
-        if best_cycle
-        else "the start: no cycle was better on the validation images"
+        f"the target of cycle {best_cycle}" if best_cycle else "the start: no cycle was better on the validation images"
     )
     return [f"Kept is {which}."]
 
 
-def _facts(
-    result: Mapping[str, Any], primary: str, start: float, end: float
-) -> list[Fact]:
+def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
     gain = end - start
     tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
     facts = [Fact(words(primary), score(end), f"{gain:+.3f} from {score(start)}", tone)]
     cycles = result["cycles"]
     if cycles:
-        facts.append(
-            Fact(
-                "Synthetic images",
-                number(cycles[-1]["samples"]),
-                f"in {count(len(cycles), 'cycle')}",
-            )
-        )
+        facts.append(Fact("Synthetic images", number(cycles[-1]["samples"]), f"in {count(len(cycles), 'cycle')}"))
         total = sum(cycle.get("target_forwards", 0) for cycle in cycles)
-        facts.append(
-            Fact("Target forwards", number(total), "images the target looked at")
-        )
+        facts.append(Fact("Target forwards", number(total), "images the target looked at"))
     facts.append(Fact("Time", duration(float(result["seconds"]))))
     return facts
 
 
-def _charts(
-    result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequence[float]]
-) -> list[Chart]:
+def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
     cycles = result["cycles"]
     if not cycles:
         return []
@@ -175,12 +140,7 @@ def _charts(
     charts += _hardness_charts(cycles, hardness)
     seconds = {f"cycle {k}": _phases(cycle) for k, cycle in enumerate(cycles, 1)}
     charts.append(
-        Chart(
-            "seconds",
-            "Where the time went",
-            "Seconds of each cycle.",
-            figures.bars(seconds, "Seconds", " s"),
-        )
+        Chart("seconds", "Where the time went", "Seconds of each cycle.", figures.bars(seconds, "Seconds", " s"))
     )
     return charts
 
@@ -190,9 +150,7 @@ def _poses(coverage: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
     return coverage_charts(coverage[cycles[-1]]) if cycles else []
 
 
-def _hardness_charts(
-    cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str, Sequence[float]]
-) -> list[Chart]:
+def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
     charts = []
     rates = [cycle.get("hard_rate") for cycle in cycles]
     if any(rate is not None for rate in rates):
@@ -214,14 +172,7 @@ def _hardness_charts(
     if any(area is not None for area in areas):
         figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)
         caption = "How well the discriminator tells untouched backgrounds from real images. At 0.5 it judges realism; near 1 it has learnt the data set."
-        charts.append(
-            Chart(
-                "discriminator",
-                "Discriminator on untouched backgrounds",
-                caption,
-                figure,
-            )
-        )
+        charts.append(Chart("discriminator", "Discriminator on untouched backgrounds", caption, figure))
     return charts
 
 
@@ -229,11 +180,7 @@ def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Cur
     x, y, spent = [0.0], [float(result["metrics"]["start"][primary])], 0.0
     for cycle in result["cycles"]:
         # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
-        spent = (
-            float(cycle[against])
-            if against == "samples"
-            else spent + float(cycle[against])
-        )
+        spent = float(cycle[against]) if against == "samples" else spent + float(cycle[against])
         x.append(spent)
         y.append(float(cycle[primary]))
     return figures.Curve("learned", x, y)
@@ -241,42 +188,25 @@ def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Cur
 
 def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
     phases = cycle.get("phase_seconds") or {"seconds": cycle["seconds"]}
-    order = [
-        *(phase for phase in PHASES if phase in phases),
-        *(phase for phase in phases if phase not in PHASES),
-    ]
+    order = [*(phase for phase in PHASES if phase in phases), *(phase for phase in phases if phase not in PHASES)]
     return {phase: float(phases[phase]) for phase in order}
 
 
 def _start_end(result: Mapping[str, Any]) -> Table:
     start, end = result["metrics"]["start"], result["metrics"]["end"]
-    names = [
-        name for name in (*METRICS, *sorted(start)) if name in start and name in end
-    ]
+    names = [name for name in (*METRICS, *sorted(start)) if name in start and name in end]
     rows = [
-        (
-            words(name),
-            f"{start[name]:.4f}",
-            f"{end[name]:.4f}",
-            f"{end[name] - start[name]:+.4f}",
-        )
+        (words(name), f"{start[name]:.4f}", f"{end[name]:.4f}", f"{end[name] - start[name]:+.4f}")
         for name in dict.fromkeys(names)
         if isinstance(start[name], int | float) and isinstance(end[name], int | float)
     ]
     return Table(
-        "Start and end",
-        ("Metric", "Start", "End", "Change"),
-        rows,
-        "On the images that the recipe holds out.",
+        "Start and end", ("Metric", "Start", "End", "Change"), rows, "On the images that the recipe holds out."
     )
 
 
 def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
-    known = [
-        name
-        for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc")
-        if name in cycles[0]
-    ]
+    known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
     rows = [
         (
             str(k),
@@ -285,34 +215,22 @@ def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
         )
         for k, cycle in enumerate(cycles, 1)
     ]
-    return Table(
-        "By cycle", ("Cycle", *(words(name) for name in known), "Seconds"), rows
-    )
+    return Table("By cycle", ("Cycle", *(words(name) for name in known), "Seconds"), rows)
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    return (
-        number(value)
-        if name in COSTS
-        else f"{value:.1%}"
-        if name == "hard_rate"
-        else f"{value:.4f}"
-    )
+    return number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
 
 
 def _commands(out: str) -> list[Command]:
     folder = shlex.quote(out)
     recipe = shlex.quote(f"{out}/recipe.yaml")
     return [
+        Command(f"terse train {recipe} --out {shlex.quote(out + '-again')}", "The same run once more"),
         Command(
-            f"terse train {recipe} --out {shlex.quote(out + '-again')}",
-            "The same run once more",
-        ),
-        Command(
-            f"terse generate {folder} --count 1000 --format coco --out dataset",
-            "A data set from what was learned",
+            f"terse generate {folder} --count 1000 --format coco --out dataset", "A data set from what was learned"
         ),
         Command(f"terse report {folder}", "This page once more"),
     ]

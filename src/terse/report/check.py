@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from terse.report import figures
-from terse.report.parts import (
-    Chart,
-    Command,
-    Fact,
-    Gallery,
-    PageData,
-    Table,
-    Tone,
-    Verdict,
-)
+from terse.report.parts import Chart, Command, Fact, Gallery, PageData, Table, Tone, Verdict
 from terse.report.words import count, number
 
 __all__ = ["Finding", "check_page"]
@@ -62,10 +53,7 @@ def check_page(
         commands: what to type next.
     """
     ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.weight))
-    errors, warnings = (
-        sum(finding.weight == weight for finding in findings)
-        for weight in ("error", "warning")
-    )
+    errors, warnings = (sum(finding.weight == weight for finding in findings) for weight in ("error", "warning"))
     return PageData(
         title=_title(errors, warnings),
         kind="check",
@@ -87,58 +75,35 @@ def check_page(
 def _title(errors: int, warnings: int) -> str:
     if errors:
         return f"{count(errors, 'thing')} to mend before a run"
-    return (
-        f"Ready, with {count(warnings, 'thing')} to look at"
-        if warnings
-        else "Ready to run"
-    )
+    return f"Ready, with {count(warnings, 'thing')} to look at" if warnings else "Ready to run"
 
 
 def _verdict(errors: int, warnings: int) -> Verdict:
     if errors:
-        return Verdict(
-            "Not ready",
-            "A run would stop or learn something wrong; the table says where.",
-            "bad",
-        )
+        return Verdict("Not ready", "A run would stop or learn something wrong; the table says where.", "bad")
     tone: Tone = "unsure" if warnings else "good"
     sentence = (
-        "A run works; what is listed makes it worse."
-        if warnings
-        else "Nothing was found that stands in the way."
+        "A run works; what is listed makes it worse." if warnings else "Nothing was found that stands in the way."
     )
     return Verdict("Ready", sentence, tone)
 
 
-def _charts(
-    classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str, Sequence[float]]
-) -> list[Chart]:
+def _charts(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str, Sequence[float]]) -> list[Chart]:
     charts = []
     if classes:
         by_class: dict[str, dict[str, float]] = {}
         for part, amounts in classes.items():
             for name, amount in amounts.items():
                 by_class.setdefault(name, {})[part] = float(amount)
-        most = dict(
-            sorted(by_class.items(), key=lambda item: -sum(item[1].values()))[:20]
-        )
+        most = dict(sorted(by_class.items(), key=lambda item: -sum(item[1].values()))[:20])
         heading = (
-            "Objects of each class"
-            if len(most) == len(by_class)
-            else f"Objects of the {len(most)} largest classes"
+            "Objects of each class" if len(most) == len(by_class) else f"Objects of the {len(most)} largest classes"
         )
         charts.append(
-            Chart(
-                "classes",
-                heading,
-                "Where the objects are: the parts of the recipe.",
-                figures.bars(most, "Objects"),
-            )
+            Chart("classes", heading, "Where the objects are: the parts of the recipe.", figures.bars(most, "Objects"))
         )
     if sizes:
-        figure = figures.histogram(
-            sizes, "Side of the object over the image's", (0.0, 1.0)
-        )
+        figure = figures.histogram(sizes, "Side of the object over the image's", (0.0, 1.0))
         caption = "The square root of the box's area over the image's. Parts that differ much will not help each other."
         charts.append(Chart("sizes", "How large the objects are", caption, figure))
     return charts
@@ -151,31 +116,16 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
         rest = len(finding.examples) - _EXAMPLES
         examples = f"{shown} and {rest:,} more" if rest > 0 else shown
         rows.append(
-            (
-                finding.name,
-                finding.weight,
-                number(len(finding.examples)),
-                finding.where,
-                finding.advice,
-                examples,
-            )
+            (finding.name, finding.weight, number(len(finding.examples)), finding.where, finding.advice, examples)
         )
     return Table(
-        "What was found",
-        ("Finding", "Weight", "How many", "Where", "What to do", "For example"),
-        rows,
-        prose=True,
+        "What was found", ("Finding", "Weight", "How many", "Where", "What to do", "For example"), rows, prose=True
     )
 
 
 def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
-    names = list(
-        dict.fromkeys(name for amounts in classes.values() for name in amounts)
-    )
-    rows = [
-        (name, *(number(amounts.get(name, 0)) for amounts in classes.values()))
-        for name in names
-    ]
+    names = list(dict.fromkeys(name for amounts in classes.values() for name in amounts))
+    rows = [(name, *(number(amounts.get(name, 0)) for amounts in classes.values())) for name in names]
     return Table("Classes", ("Class", *classes), rows)
 
 

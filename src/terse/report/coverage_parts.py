@@ -14,31 +14,18 @@ __all__ = ["coverage_charts", "coverage_table"]
 
 def coverage_charts(seen: Mapping[str, Any], name: str = "learned") -> list[Chart]:
     """Spread of each pose component, and where objects stand, from one `Coverage.to_json()`."""
-    poses = {
-        key: part["counts"]
-        for key, part in seen["poses"].items()
-        if part["high"] > part["low"]
-    }
+    poses = {key: part["counts"] for key, part in seen["poses"].items() if part["high"] > part["low"]}
     charts = []
     if poses:
         caption = (
             "Each line is one number of the pose over its own range; dotted is an even spread. A single tall peak "
             "means that the poses have collapsed."
         )
-        charts.append(
-            Chart(
-                "poses", "How the poses are spread", caption, figures.pose_lines(poses)
-            )
-        )
+        charts.append(Chart("poses", "How the poses are spread", caption, figures.pose_lines(poses)))
     if seen.get("position"):
         caption = "Stronger colour means more objects. The play is what keeps enough of an object inside the image."
         charts.append(
-            Chart(
-                "positions",
-                "Where objects are put",
-                caption,
-                figures.position_map(seen["position"], name),
-            )
+            Chart("positions", "Where objects are put", caption, figures.position_map(seen["position"], name))
         )
     return charts
 
@@ -51,19 +38,12 @@ def coverage_table(seen: Mapping[str, Mapping[str, Any]]) -> Table:
     )  # fmt: skip
     rows = []
     for name, one in seen.items():
-        ranged = {
-            key: part["entropy"]
-            for key, part in one["poses"].items()
-            if part["high"] > part["low"]
-        }
+        ranged = {key: part["entropy"] for key, part in one["poses"].items() if part["high"] > part["low"]}
         least = min(ranged, key=lambda key: ranged[key]) if ranged else ""
         rows.append(
             (
                 words(name),
-                *(
-                    number(one[key])
-                    for key in ("images", "objects", "foregrounds", "backgrounds")
-                ),
+                *(number(one[key]) for key in ("images", "objects", "foregrounds", "backgrounds")),
                 words(least),
                 f"{one['entropy']:.2f}",
                 f"{one['duplicates']:.1%}",

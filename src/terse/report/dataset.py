@@ -46,45 +46,21 @@ def dataset_page(
         title=f"{count(images, 'image')} with {count(objects, 'object')}",
         kind="generate",
         name=name,
-        summary=[
-            f"The set stands in {result['out']}. It took {duration(float(result['seconds']))}."
-        ],
+        summary=[f"The set stands in {result['out']}. It took {duration(float(result['seconds']))}."],
         facts=[
             Fact("Images", number(images)),
-            Fact(
-                "Objects", number(objects), f"{objects / max(1, images):.2f} an image"
-            ),
+            Fact("Objects", number(objects), f"{objects / max(1, images):.2f} an image"),
             Fact("Classes", number(len(result["per_class"]))),
             Fact("Images a second", f"{float(result['images_per_second']):,.1f}"),
         ],
-        alarms=[
-            f"{count(len(skipped), 'source')} could not be used; the table names them."
-        ]
-        if skipped
-        else [],
-        charts=[
-            *_charts(result, sizes, visible),
-            *(coverage_charts(coverage) if coverage else []),
-        ],
+        alarms=[f"{count(len(skipped), 'source')} could not be used; the table names them."] if skipped else [],
+        charts=[*_charts(result, sizes, visible), *(coverage_charts(coverage) if coverage else [])],
         tables=[
             Table(
-                "Classes",
-                ("Class", "Objects"),
-                [(key, number(value)) for key, value in result["per_class"].items()],
+                "Classes", ("Class", "Objects"), [(key, number(value)) for key, value in result["per_class"].items()]
             ),
             *([coverage_table({"this set": coverage})] if coverage else []),
-            *(
-                [
-                    Table(
-                        "Left out",
-                        ("What",),
-                        [(str(one),) for one in skipped],
-                        prose=True,
-                    )
-                ]
-                if skipped
-                else []
-            ),
+            *([Table("Left out", ("What",), [(str(one),) for one in skipped], prose=True)] if skipped else []),
         ],
         sheets=sheets,
         gallery=gallery or Gallery(),
@@ -93,40 +69,20 @@ def dataset_page(
     )
 
 
-def _charts(
-    result: Mapping[str, Any], sizes: Sequence[float], visible: Sequence[float]
-) -> list[Chart]:
-    largest = dict(
-        sorted(result["per_class"].items(), key=lambda item: -item[1])[:_SHOWN]
-    )
+def _charts(result: Mapping[str, Any], sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
+    largest = dict(sorted(result["per_class"].items(), key=lambda item: -item[1])[:_SHOWN])
     heading = "Objects of each class"
     if len(largest) < len(result["per_class"]):
         heading = f"Objects of the {len(largest)} largest classes"
     amounts = {key: {"objects": float(value)} for key, value in largest.items()}
-    charts = [
-        Chart(
-            "classes",
-            heading,
-            "Pasted objects that carry a label.",
-            figures.bars(amounts, "Objects"),
-        )
-    ]
+    charts = [Chart("classes", heading, "Pasted objects that carry a label.", figures.bars(amounts, "Objects"))]
     if len(sizes):
-        figure = figures.histogram(
-            {"objects": sizes}, "Side of the object over the image's", (0.0, 1.0)
-        )
+        figure = figures.histogram({"objects": sizes}, "Side of the object over the image's", (0.0, 1.0))
         charts.append(
-            Chart(
-                "sizes",
-                "How large the objects are",
-                "The square root of the box's area over the image's.",
-                figure,
-            )
+            Chart("sizes", "How large the objects are", "The square root of the box's area over the image's.", figure)
         )
     if len(visible):
         figure = figures.histogram({"objects": visible}, "Visible fraction", (0.0, 1.0))
         caption = "What occlusion and the border leave of each object."
-        charts.append(
-            Chart("visible", "How much of the objects is seen", caption, figure)
-        )
+        charts.append(Chart("visible", "How much of the objects is seen", caption, figure))
     return charts

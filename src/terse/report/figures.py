@@ -69,17 +69,10 @@ def metric_curves(curves: Sequence[Curve], metric: str, against: str) -> go.Figu
     return figure
 
 
-def cycle_lines(
-    lines: Mapping[str, Sequence[float | None]],
-    title: str,
-    reference: float | None = None,
-) -> go.Figure:
+def cycle_lines(lines: Mapping[str, Sequence[float | None]], title: str, reference: float | None = None) -> go.Figure:
     """Values by cycle, counted from 1; a dotted line at the value that is to be compared with."""
     figure = _figure("Cycle", title)
-    figure.update_xaxes(
-        dtick=1 if max((len(y) for y in lines.values()), default=0) <= 20 else None,
-        tickformat="d",
-    )
+    figure.update_xaxes(dtick=1 if max((len(y) for y in lines.values()), default=0) <= 20 else None, tickformat="d")
     for name, values in lines.items():
         figure.add_scatter(
             x=list(range(1, len(values) + 1)),
@@ -95,18 +88,13 @@ def cycle_lines(
     return figure
 
 
-def hardness_histogram(
-    values: Mapping[str, Sequence[float]], title: str = "Hardness, 1\u00a0-\u00a0p"
-) -> go.Figure:
+def hardness_histogram(values: Mapping[str, Sequence[float]], title: str = "Hardness, 1\u00a0-\u00a0p") -> go.Figure:
     """The share of samples in each twentieth of hardness, by arm or cycle (paper, Fig. 8: p on its axis)."""
     return histogram(values, title, (0.0, 1.0))
 
 
 def histogram(
-    values: Mapping[str, Sequence[float]],
-    title: str,
-    span: tuple[float, float],
-    bins: int = BINS,
+    values: Mapping[str, Sequence[float]], title: str, span: tuple[float, float], bins: int = BINS
 ) -> go.Figure:
     """Shares by bin: bars for one series, step lines for several; the outer bins hold what lies beyond."""
     figure = _figure(title, "Share of samples")
@@ -118,28 +106,17 @@ def histogram(
     for name, series in values.items():
         finite = np.asarray(series, dtype=np.float64)
         finite = np.clip(finite[np.isfinite(finite)], *span)
-        shares = [
-            float(x) for x in np.histogram(finite, edges)[0] / max(1, len(finite))
-        ]
-        common = {
-            "x": centres,
-            "y": shares,
-            "name": words(name),
-            "meta": {"tone": name},
-        }
+        shares = [float(x) for x in np.histogram(finite, edges)[0] / max(1, len(finite))]
+        common = {"x": centres, "y": shares, "name": words(name), "meta": {"tone": name}}
         hover = "%{y:.1%} at %{x:.3g}<extra>%{fullData.name}</extra>"
         if len(values) == 1:
             figure.add_bar(**common, hovertemplate=hover)
         else:
-            figure.add_scatter(
-                **common, mode="lines", line={"shape": "hvh"}, hovertemplate=hover
-            )
+            figure.add_scatter(**common, mode="lines", line={"shape": "hvh"}, hovertemplate=hover)
     return figure
 
 
-def bars(
-    values: Mapping[str, Mapping[str, float]], title: str, unit: str = ""
-) -> go.Figure:
+def bars(values: Mapping[str, Mapping[str, float]], title: str, unit: str = "") -> go.Figure:
     """Stacked horizontal bars: one bar for each outer name, one part for each inner name."""
     figure = _figure(title, "")
     names = list(values)
@@ -159,9 +136,7 @@ def bars(
     return figure
 
 
-def intervals(
-    arms: Sequence[Interval], title: str, reference: float | None = None
-) -> go.Figure:
+def intervals(arms: Sequence[Interval], title: str, reference: float | None = None) -> go.Figure:
     """A dot and its interval for each arm, with every seed's value as a small mark behind it."""
     figure = _figure(title, "")
     for arm in arms:
@@ -229,16 +204,9 @@ def position_map(counts: Sequence[Sequence[int]], name: str = "learned") -> go.F
         hovertemplate="%{z:.1%} of the objects<extra></extra>",
     )
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(
-        showticklabels=False, showgrid=False, ticks="", constrain="domain"
-    )
+    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", constrain="domain")
     figure.update_yaxes(
-        showticklabels=False,
-        showgrid=False,
-        ticks="",
-        autorange="reversed",
-        scaleanchor="x",
-        constrain="domain",
+        showticklabels=False, showgrid=False, ticks="", autorange="reversed", scaleanchor="x", constrain="domain"
     )
     return figure
 
@@ -247,22 +215,11 @@ def _error(arm: Interval) -> dict[str, Any] | None:
     if arm.low is None or arm.high is None:
         return None
     above, below = [arm.high - arm.mean], [arm.mean - arm.low]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": above,
-        "arrayminus": below,
-        "thickness": 2,
-        "width": 6,
-    }
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 6}
 
 
 def _reach(arm: Interval) -> str:
-    return (
-        ""
-        if arm.low is None or arm.high is None
-        else f", from {arm.low:.4f} to {arm.high:.4f}"
-    )
+    return "" if arm.low is None or arm.high is None else f", from {arm.low:.4f} to {arm.high:.4f}"
 
 
 def _band(figure: go.Figure, curve: Curve) -> None:
@@ -286,13 +243,7 @@ def _figure(x: str, y: str) -> go.Figure:
         "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
         "hovermode": "x unified",
         "dragmode": False,  # a finger on a chart scrolls the page
-        "legend": {
-            "orientation": "h",
-            "yanchor": "bottom",
-            "y": 1.02,
-            "x": 0,
-            "traceorder": "normal",
-        },
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
         "xaxis": {"title": {"text": x}, "automargin": True, "zeroline": False},
         "yaxis": {"title": {"text": y}, "automargin": True, "zeroline": False},
     }

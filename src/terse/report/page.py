@@ -88,23 +88,14 @@ def page_html(data: PageData) -> str:
         charts=charts_json(data.charts),
         gallery=gallery_json(data.gallery) if len(data.gallery.items) else "",
         before_after=before_after_json(data.before_after),
-        plain=embed(
-            {
-                "recipe": data.recipe,
-                "commands": [command.line for command in data.commands],
-            }
-        ),
+        plain=embed({"recipe": data.recipe, "commands": [command.line for command in data.commands]}),
     )
     return page
 
 
 def _policy(script: str, plotly_hash: str) -> str:
     """A policy under which nothing is fetched and no script runs but ours, known by their hashes."""
-    hashes = " ".join(
-        f"'sha256-{value}'"
-        for value in (_sha256(script.encode()), plotly_hash)
-        if value
-    )
+    hashes = " ".join(f"'sha256-{value}'" for value in (_sha256(script.encode()), plotly_hash) if value)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -114,12 +105,8 @@ def _policy(script: str, plotly_hash: str) -> str:
 @cache
 def _plotly() -> tuple[str, str]:
     """plotly.js, packed (4.8 MB come to 2.0 MB as base64; the browser unpacks it), and its hash for the policy."""
-    library = (
-        resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    )
-    return base64.b64encode(gzip.compress(library, 9, mtime=0)).decode(
-        "ascii"
-    ), _sha256(library)
+    library = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(library, 9, mtime=0)).decode("ascii"), _sha256(library)
 
 
 @cache
@@ -147,15 +134,10 @@ def _numbers(chart: Chart) -> list[dict[str, Any]]:
         if (trace.meta or {}).get("band"):
             continue
         if trace.type == "heatmap":
-            rows = [
-                (f"row {k}", ", ".join(map(_text, row)))
-                for k, row in enumerate(trace.z, 1)
-            ]
+            rows = [(f"row {k}", ", ".join(map(_text, row))) for k, row in enumerate(trace.z, 1)]
         else:
             x, y = (() if values is None else values for values in (trace.x, trace.y))
-            x, y = (
-                (y, x) if any(isinstance(value, str) for value in y) else (x, y)
-            )  # names first
+            x, y = (y, x) if any(isinstance(value, str) for value in y) else (x, y)  # names first
             rows = [(_text(a), _text(b)) for a, b in zip(x, y, strict=True)]
         tables.append({"name": trace.name or chart.heading, "rows": rows})
     return tables

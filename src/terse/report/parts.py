@@ -115,9 +115,7 @@ class GalleryItem:
     cycle: int | None = None
     hardness: float | None = None
     arm: str | None = None
-    record: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # shown on a click: JSON values only
+    record: Mapping[str, Any] = field(default_factory=dict)  # shown on a click: JSON values only
 
 
 @dataclass(frozen=True, slots=True)

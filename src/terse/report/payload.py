@@ -29,9 +29,7 @@ def embed(value: Any) -> str:
 
     NaN and the infinities become null, which is what JSON has.
     """
-    text = json.dumps(
-        _plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -41,33 +39,14 @@ def gallery_json(gallery: Gallery) -> str:
     """The gallery by columns; names are stored once."""
     items = iter(gallery.items)
     first = list(itertools.islice(items, SAMPLES))
-    side_px = thumbs.choose_side(
-        [item.image for item in first], len(gallery.items), GALLERY_BYTES
-    )
+    side_px = thumbs.choose_side([item.image for item in first], len(gallery.items), GALLERY_BYTES)
     names = _Names()
-    rows = [
-        _row(item, *pictures, names)
-        for item, pictures in _drawn(itertools.chain(first, items), side_px)
-    ]
-    columns = (
-        "src",
-        "size",
-        "class",
-        "cycle",
-        "hardness",
-        "arm",
-        "boxes",
-        "masks",
-        "record",
-    )
+    rows = [_row(item, *pictures, names) for item, pictures in _drawn(itertools.chain(first, items), side_px)]
+    columns = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
     return embed(
         {
             "names": names.known,
-            "words": {
-                "class": gallery.class_word,
-                "arm": gallery.arm_word,
-                "hardness": gallery.hardness_word,
-            },
+            "words": {"class": gallery.class_word, "arm": gallery.arm_word, "hardness": gallery.hardness_word},
             **{column: [row[column] for row in rows] for column in columns},
         }
     )
@@ -75,9 +54,7 @@ def gallery_json(gallery: Gallery) -> str:
 
 def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
     """Both answers to each image, and the image once."""
-    side_px = thumbs.choose_side(
-        [pair.image for pair in pairs[:SAMPLES]], len(pairs), BEFORE_AFTER_BYTES
-    )
+    side_px = thumbs.choose_side([pair.image for pair in pairs[:SAMPLES]], len(pairs), BEFORE_AFTER_BYTES)
     return embed(
         [
             {
@@ -85,11 +62,7 @@ def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
                 "size": [pair.image.shape[1], pair.image.shape[0]],
                 "name": pair.name,
                 "answers": [
-                    {
-                        "caption": answer.caption,
-                        "tone": answer.tone,
-                        "boxes": [_box_dict(box) for box in answer.boxes],
-                    }
+                    {"caption": answer.caption, "tone": answer.tone, "boxes": [_box_dict(box) for box in answer.boxes]}
                     for answer in (pair.before, pair.after)
                 ],
             }
@@ -100,12 +73,7 @@ def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
 
 def charts_json(charts: Sequence[Chart]) -> str:
     """Data and layout of each figure by its name, as plain lists."""
-    return embed(
-        {
-            chart.name: {"data": _traces(chart), "layout": _layout(chart)}
-            for chart in charts
-        }
-    )
+    return embed({chart.name: {"data": _traces(chart), "layout": _layout(chart)} for chart in charts})
 
 
 class _Names:
@@ -124,30 +92,22 @@ class _Names:
         return self._number[name]
 
 
-def _drawn(
-    items: Iterable[GalleryItem], side_px: int
-) -> Iterator[tuple[GalleryItem, tuple[str, list[str]]]]:
+def _drawn(items: Iterable[GalleryItem], side_px: int) -> Iterator[tuple[GalleryItem, tuple[str, list[str]]]]:
     """Each item with its thumbnail and outlines, in order; Pillow and OpenCV leave the interpreter's lock meanwhile."""
 
     def draw(item: GalleryItem) -> tuple[str, list[str]]:
-        encoded = thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(
-            thumbs.PREFIX
-        )
+        encoded = thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(thumbs.PREFIX)
         return encoded, [path for path in map(thumbs.outlines, item.masks) if path]
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
         waiting: list[tuple[GalleryItem, Future[tuple[str, list[str]]]]] = []
         while batch := list(itertools.islice(items, BATCH)):
-            yield from (
-                (item, done.result()) for item, done in waiting
-            )  # encoded while the caller drew this batch
+            yield from ((item, done.result()) for item, done in waiting)  # encoded while the caller drew this batch
             waiting = [(item, workers.submit(draw, item)) for item in batch]
         yield from ((item, done.result()) for item, done in waiting)
 
 
-def _row(
-    item: GalleryItem, encoded: str, masks: list[str], names: _Names
-) -> dict[str, Any]:
+def _row(item: GalleryItem, encoded: str, masks: list[str], names: _Names) -> dict[str, Any]:
     return {
         "src": encoded,
         "size": [item.image.shape[1], item.image.shape[0]],
@@ -155,21 +115,14 @@ def _row(
         "cycle": item.cycle,
         "hardness": None if item.hardness is None else _short(item.hardness),
         "arm": names.number(item.arm),
-        "boxes": [
-            [*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes
-        ],
+        "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
         "masks": masks,
         "record": item.record,
     }
 
 
 def _box_dict(box: Box) -> dict[str, Any]:
-    return {
-        "xyxy": [_short(x) for x in box.xyxy_px],
-        "label": box.label,
-        "score": box.score,
-        "state": box.state,
-    }
+    return {"xyxy": [_short(x) for x in box.xyxy_px], "label": box.label, "score": box.score, "state": box.state}
 
 
 def _short(value: float) -> float:
@@ -177,17 +130,12 @@ def _short(value: float) -> float:
 
 
 def _traces(chart: Chart) -> Any:
-    return [
-        {key: _plain(value) for key, value in trace.to_plotly_json().items()}
-        for trace in chart.figure.data
-    ]
+    return [{key: _plain(value) for key, value in trace.to_plotly_json().items()} for trace in chart.figure.data]
 
 
 def _layout(chart: Chart) -> Any:
     layout = _plain(chart.figure.layout.to_plotly_json())
-    layout.pop(
-        "template", None
-    )  # the page has its own, light and dark; plotly's is 7 KB a figure
+    layout.pop("template", None)  # the page has its own, light and dark; plotly's is 7 KB a figure
     return layout
 
 

@@ -18,22 +18,11 @@ from terse.synthesis.proposers import Context
 from terse.training.seeding import array_generator
 from terse.types import Placements, Role, Truth
 
-__all__ = [
-    "boxes_of",
-    "cycle_sheets",
-    "pool_gallery",
-    "pool_strip",
-    "real_and_synthetic",
-    "spread",
-    "to_uint8",
-]
+__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "spread", "to_uint8"]
 
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
-_MOST_SMALL, _MOST_LARGE = (
-    5000,
-    1200,
-)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
+_MOST_SMALL, _MOST_LARGE = 5000, 1200  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
 def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
@@ -41,23 +30,12 @@ def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
     filled = {arm: pool for arm, pool in pools.items() if len(pool)}
     if not filled:
         return Gallery()
-    most = (_MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(
-        filled
-    )
+    most = (_MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(filled)
     chosen = {arm: spread(len(pool), most) for arm, pool in filled.items()}
     shown, total = sum(map(len, chosen.values())), sum(map(len, filled.values()))
-    note = (
-        "Every image of the pool"
-        if shown == total
-        else f"{shown:,} of {total:,} images, evenly spread"
-    )
+    note = "Every image of the pool" if shown == total else f"{shown:,} of {total:,} images, evenly spread"
     parts = [
-        _items(
-            context,
-            filled[arm].placements.take(rows),
-            filled[arm].measured.take(rows),
-            arm,
-        )
+        _items(context, filled[arm].placements.take(rows), filled[arm].measured.take(rows), arm)
         for arm, rows in chosen.items()
     ]
     return Gallery(
@@ -92,9 +70,7 @@ def cycle_sheets(context: Context, pool: Pool, most_cycles: int = 8) -> list[She
     return sheets
 
 
-def real_and_synthetic(
-    context: Context, pool: Pool, real: RealImages, seed: int
-) -> list[Sheet]:
+def real_and_synthetic(context: Context, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
     """A strip of real training images and a strip of composites."""
     if len(pool) == 0 or len(real) == 0:
         return []
@@ -109,9 +85,7 @@ def real_and_synthetic(
     ]
 
 
-def pool_strip(
-    context: Context, pool: Pool, group: str, heading: str, seed: int
-) -> Sheet:
+def pool_strip(context: Context, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
     columns, count = _layout(context)
     draw = array_generator(seed, 0, "page: pool", 0)
@@ -131,30 +105,16 @@ def spread(total: int, most: int) -> Int64[np.ndarray, " k"]:
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """NCHW in [0, 1] to NHWC bytes."""
-    bytes_: np.ndarray = (
-        images.detach()
-        .clamp(0, 1)
-        .mul(255)
-        .round()
-        .byte()
-        .permute(0, 2, 3, 1)
-        .cpu()
-        .numpy()
-    )
+    bytes_: np.ndarray = images.detach().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return bytes_
 
 
-def boxes_of(
-    truth: Truth, image: int, classes: tuple[str, ...]
-) -> tuple[list[Box], Int64[np.ndarray, " k"]]:
+def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[Box], Int64[np.ndarray, " k"]]:
     """The boxes of one image of a batch, and their rows in the truth."""
     rows = np.flatnonzero(truth.image_index.cpu().numpy() == image)
     boxes = truth.boxes_px.cpu().numpy()[rows].astype(np.float64)
     labels = truth.labels.cpu().numpy()[rows]
-    made = [
-        Box((box[0], box[1], box[2], box[3]), classes[k])
-        for box, k in zip(boxes.tolist(), labels, strict=True)
-    ]
+    made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes.tolist(), labels, strict=True)]
     return made, rows
 
 
@@ -163,18 +123,10 @@ def _layout(context: Context) -> tuple[int, int]:
     return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
 
 
-def _items(
-    context: Context, placements: Placements, measured: Measured, arm: str
-) -> Iterator[GalleryItem]:
-    foregrounds, backgrounds, poses = (
-        context.foregrounds,
-        context.backgrounds,
-        context.poses,
-    )
+def _items(context: Context, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
+    foregrounds, backgrounds, poses = context.foregrounds, context.backgrounds, context.poses
     for first in range(0, len(placements), _CHUNK):
-        part = placements.take(
-            np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64)
-        )
+        part = placements.take(np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64))
         with torch.no_grad():
             drawn = context.render(part, masks=True)
         images = to_uint8(drawn.images)
@@ -195,11 +147,7 @@ def _items(
 
 
 def record(
-    placements: Placements,
-    image: int,
-    foregrounds: ForegroundBank,
-    backgrounds: BackgroundBank,
-    poses: AffinePoses,
+    placements: Placements, image: int, foregrounds: ForegroundBank, backgrounds: BackgroundBank, poses: AffinePoses
 ) -> dict[str, Any]:
     """A placement with names in the place of numbers."""
     pastes = []

@@ -9,18 +9,7 @@ from typing import Any
 
 from terse.report import figures
 from terse.report.coverage_parts import coverage_table
-from terse.report.parts import (
-    BeforeAfter,
-    Chart,
-    Command,
-    Fact,
-    Gallery,
-    PageData,
-    Sheet,
-    Table,
-    Tone,
-    Verdict,
-)
+from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone, Verdict
 from terse.report.words import count, duration, in_text, number, score, words
 
 __all__ = ["prove_page"]
@@ -33,9 +22,7 @@ _ANSWERS: Mapping[str, tuple[str, Tone]] = {
 _SPENT = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
 _SMALL = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
 
-Runs = Mapping[
-    str, Sequence[Mapping[str, Any]]
-]  # by arm, one object of `result.json` a seed
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # by arm, one object of `result.json` a seed
 
 
 def prove_page(
@@ -125,12 +112,7 @@ def _facts(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[Fact]:
     tone = _ANSWERS[proof["verdict"]][1]
     seconds = sum(float(run["seconds"]) for seeds in runs.values() for run in seeds)
     return [
-        Fact(
-            f"Gain, {in_text(primary)}",
-            f"{gain['mean']:+.3f}",
-            _between(gain) or "one seed has no interval",
-            tone,
-        ),
+        Fact(f"Gain, {in_text(primary)}", f"{gain['mean']:+.3f}", _between(gain) or "one seed has no interval", tone),
         *(
             Fact(words(arm), score(arms[arm]["mean"]), _between(arms[arm]))
             for arm in (proof["treatment"], proof["reference"])
@@ -152,20 +134,14 @@ def _charts(
             "arms",
             f"{words(primary)} by arm",
             f"Dots are means with their interval, small marks the seeds; the dotted line is {words(reference)}.",
-            figures.intervals(
-                _intervals(proof["arms"]),
-                words(primary),
-                float(proof["arms"][reference]["mean"]),
-            ),
+            figures.intervals(_intervals(proof["arms"]), words(primary), float(proof["arms"][reference]["mean"])),
         ),
         Chart(
             "gains",
             f"Gain over {words(reference)}",
             "Each seed is compared with its own twin, which began from the same weights and saw real images in the same "
             "order. An interval that stays right of zero is a gain.",
-            figures.intervals(
-                _intervals(proof["gains"]), f"Gain, {in_text(primary)}", 0.0
-            ),
+            figures.intervals(_intervals(proof["gains"]), f"Gain, {in_text(primary)}", 0.0),
         ),
     ]
     captions = {
@@ -174,27 +150,16 @@ def _charts(
         "target_forwards": "The same by cost: images that the target looked at, to find hard ones and to learn.",
     }
     for against, caption in captions.items():
-        curves = [
-            curve
-            for arm, results in runs.items()
-            if (curve := _curve(arm, results, primary, against))
-        ]
+        curves = [curve for arm, results in runs.items() if (curve := _curve(arm, results, primary, against))]
         curves = _place_of_none(curves)
         if curves:
             heading = f"{words(primary)} against {in_text(against)}"
             figure = figures.metric_curves(curves, primary, against)
-            charts.append(
-                Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure)
-            )
+            charts.append(Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure))
     if hardness:
         caption = "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
         charts.append(
-            Chart(
-                "hardness",
-                "How hard each arm's images are",
-                caption,
-                figures.hardness_histogram(hardness),
-            )
+            Chart("hardness", "How hard each arm's images are", caption, figures.hardness_histogram(hardness))
         )
     if shortcut:
         charts.append(_shortcut_chart(shortcut))
@@ -202,10 +167,7 @@ def _charts(
 
 
 def _shortcut_chart(shortcut: Mapping[str, Any]) -> Chart:
-    dots = [
-        figures.Interval(name, float(value), tone="learned")
-        for name, value in shortcut["auc"].items()
-    ]
+    dots = [figures.Interval(name, float(value), tone="learned") for name, value in shortcut["auc"].items()]
     figure = figures.intervals(dots, "AUC of the probe", float(shortcut["threshold"]))
     figure.update_xaxes(range=[0.45, 1.02])
     caption = (
@@ -217,31 +179,18 @@ def _shortcut_chart(shortcut: Mapping[str, Any]) -> Chart:
 
 def _intervals(values: Mapping[str, Mapping[str, Any]]) -> list[figures.Interval]:
     return [
-        figures.Interval(
-            name,
-            float(one["mean"]),
-            one.get("low"),
-            one.get("high"),
-            one.get("per_seed", ()),
-        )
+        figures.Interval(name, float(one["mean"]), one.get("low"), one.get("high"), one.get("per_seed", ()))
         for name, one in values.items()
     ]
 
 
-def _curve(
-    arm: str, results: Sequence[Mapping[str, Any]], primary: str, against: str
-) -> figures.Curve | None:
+def _curve(arm: str, results: Sequence[Mapping[str, Any]], primary: str, against: str) -> figures.Curve | None:
     """Means over seeds, cycle by cycle, as far as every seed has come."""
     steps = min(len(run["cycles"]) for run in results)
-    if not steps or any(
-        against not in cycle for run in results for cycle in run["cycles"]
-    ):
+    if not steps or any(against not in cycle for run in results for cycle in run["cycles"]):
         return None
     y = [
-        [
-            float(run["metrics"]["start"][primary]),
-            *(float(c[primary]) for c in run["cycles"][:steps]),
-        ]
+        [float(run["metrics"]["start"][primary]), *(float(c[primary]) for c in run["cycles"][:steps])]
         for run in results
     ]
     x = [_spent(run, steps, against) for run in results]
@@ -249,9 +198,7 @@ def _curve(
     places = [sum(column) / len(column) for column in zip(*x, strict=True)]
     if len(results) == 1:
         return figures.Curve(arm, places, middle)
-    lows, highs = (
-        [edge(column) for column in zip(*y, strict=True)] for edge in (min, max)
-    )
+    lows, highs = ([edge(column) for column in zip(*y, strict=True)] for edge in (min, max))
     return figures.Curve(arm, places, middle, lows, highs)
 
 
@@ -260,10 +207,7 @@ def _place_of_none(curves: Sequence[figures.Curve]) -> list[figures.Curve]:
     longest = max(curves, key=lambda curve: max(curve.x), default=None)
     if longest is None or max(longest.x) == 0:
         return list(curves)
-    return [
-        replace(curve, x=longest.x[: len(curve.y)]) if not any(curve.x) else curve
-        for curve in curves
-    ]
+    return [replace(curve, x=longest.x[: len(curve.y)]) if not any(curve.x) else curve for curve in curves]
 
 
 def _spent(run: Mapping[str, Any], steps: int, against: str) -> list[float]:
@@ -291,13 +235,7 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
                 *[""] * (most - len(seeds)),
             )
         )
-    columns = (
-        "Arm",
-        words(primary),
-        "Interval",
-        f"Gain over {words(proof['reference'])}",
-        "Interval of the gain",
-    )
+    columns = ("Arm", words(primary), "Interval", f"Gain over {words(proof['reference'])}", "Interval of the gain")
     return Table(
         "Arms",
         (*columns, *(f"Seed {k}" for k in range(1, most + 1))),
@@ -308,41 +246,25 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
 
 def _metrics(runs: Runs) -> list[str]:
     first = next(run for results in runs.values() for run in results)
-    return [
-        key
-        for key, value in first["metrics"]["end"].items()
-        if isinstance(value, int | float)
-    ]
+    return [key for key, value in first["metrics"]["end"].items() if isinstance(value, int | float)]
 
 
 def _metric_table(runs: Runs) -> Table:
     names = _metrics(runs)
     rows = []
     for arm, results in runs.items():
-        means = [
-            sum(float(run["metrics"]["end"][key]) for run in results) / len(results)
-            for key in names
-        ]
+        means = [sum(float(run["metrics"]["end"][key]) for run in results) / len(results) for key in names]
         rows.append((words(arm), *map(score, means)))
-    return Table(
-        "Every metric",
-        ("Arm", *map(words, names)),
-        rows,
-        "Means over the seeds, at the end.",
-    )
+    return Table("Every metric", ("Arm", *map(words, names)), rows, "Means over the seeds, at the end.")
 
 
 def _cost_table(runs: Runs) -> Table:
     rows = []
     for arm, results in runs.items():
         sums = [
-            sum(float(cycle.get(key, 0)) for run in results for cycle in run["cycles"])
-            / len(results)
-            for key in _SPENT
+            sum(float(cycle.get(key, 0)) for run in results for cycle in run["cycles"]) / len(results) for key in _SPENT
         ]
-        samples = sum(
-            float(run["cycles"][-1]["samples"]) for run in results if run["cycles"]
-        ) / len(results)
+        samples = sum(float(run["cycles"][-1]["samples"]) for run in results if run["cycles"]) / len(results)
         rates = [run["cycles"][-1]["hard_rate"] for run in results if run["cycles"]]
         rate = f"{sum(rates) / len(rates):.0%}" if rates and arm != "none" else ""
         rows.append((words(arm), number(samples), rate, *map(number, sums)))
@@ -368,12 +290,7 @@ def _commands(out: str, proof: Mapping[str, Any]) -> list[Command]:
     seeds = max(len(one["per_seed"]) for one in proof["arms"].values())
     more = proof.get("more_seeds") or 0
     base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {','.join(proof['arms'])}"
-    commands = [
-        Command(
-            f"{base} --seeds {seeds} --out {shlex.quote(out + '-again')}",
-            "The same proof once more",
-        )
-    ]
+    commands = [Command(f"{base} --seeds {seeds} --out {shlex.quote(out + '-again')}", "The same proof once more")]
     if more:
         line = f"{base} --seeds {seeds + more} --out {shlex.quote(out)} --resume"
         commands.insert(0, Command(line, f"Go on with {count(more, 'more seed')}"))

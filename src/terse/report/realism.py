@@ -42,27 +42,12 @@ def realism_table(players: Players, pool: Pool, folder: Path) -> Table | None:
         return np.array_split(rows, -(-len(rows) // _BATCH))
 
     context = players.context
-    real = torch.cat(
-        [scores(players.train.fetch(rows)[0]) for rows in parts(len(players.train))]
-    )
-    plain = torch.cat(
-        [
-            scores(context.backgrounds.fetch(rows).images)
-            for rows in parts(len(context.backgrounds))
-        ]
-    )
-    drawn = torch.cat(
-        [
-            scores(context.render(pool.placements.take(rows)).images)
-            for rows in parts(len(pool))
-        ]
-    )
+    real = torch.cat([scores(players.train.fetch(rows)[0]) for rows in parts(len(players.train))])
+    plain = torch.cat([scores(context.backgrounds.fetch(rows).images) for rows in parts(len(context.backgrounds))])
+    drawn = torch.cat([scores(context.render(pool.placements.take(rows)).images) for rows in parts(len(pool))])
     rows = [
         ("Composites against real images", f"{auc_of_scores(real, drawn):.2f}"),
-        (
-            "Untouched backgrounds against real images",
-            f"{auc_of_scores(real, plain):.2f}",
-        ),
+        ("Untouched backgrounds against real images", f"{auc_of_scores(real, plain):.2f}"),
     ]
     caption = (
         "AUC of the last discriminator. The first row falls to 0.5 as composites become real to it. The second should "

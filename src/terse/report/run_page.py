@@ -61,15 +61,9 @@ def _coverage(context: Context, pool: Pool) -> dict[str, Any]:
     if len(pool) == 0:
         return {}
     cycles, placements = pool.measured.cycle, pool.placements
-    parts = {
-        f"cycle {cycle}": np.flatnonzero(cycles == cycle)
-        for cycle in dict.fromkeys((cycles.min(), cycles.max()))
-    }
+    parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
     named = {**parts, "whole pool": np.arange(len(pool))}
-    return {
-        name: coverage(placements.take(rows), context.poses).to_json()
-        for name, rows in named.items()
-    }
+    return {name: coverage(placements.take(rows), context.poses).to_json() for name, rows in named.items()}
 
 
 def _hardness(pool: Pool) -> dict[str, Any]:
@@ -78,10 +72,7 @@ def _hardness(pool: Pool) -> dict[str, Any]:
         return {}
     measured = pool.measured
     ends = dict.fromkeys((int(measured.cycle.min()), int(measured.cycle.max())))
-    return {
-        f"cycle {cycle}": measured.hardness[measured.cycle == cycle].tolist()
-        for cycle in ends
-    }
+    return {f"cycle {cycle}": measured.hardness[measured.cycle == cycle].tolist() for cycle in ends}
 
 
 def _answers(recipe: Recipe, players: Players, folder: Path) -> Answers:
@@ -98,9 +89,7 @@ def _start(recipe: Recipe, players: Players, folder: Path) -> Target | None:
     if recipe.pretrain is not None and not written.is_file():
         return None
     reseed(recipe.seed, 0, "target weights", 0)
-    target: Target = recipe.target.build(
-        classes=players.context.classes, canvas_px=recipe.canvas_px
-    )
+    target: Target = recipe.target.build(classes=players.context.classes, canvas_px=recipe.canvas_px)
     if written.is_file():
         load_weights(target.module, written)
     target.module.to(torch.device("cpu"))

@@ -49,11 +49,7 @@ def contact_sheet(
     Raises:
         DataError: lists of another length than the images, or images of another shape or type.
     """
-    _check(
-        images,
-        columns,
-        {"boxes": boxes, "labels": labels, "masks": masks, "captions": captions},
-    )
+    _check(images, columns, {"boxes": boxes, "labels": labels, "masks": masks, "captions": captions})
     height, width = images.shape[1:3]
     factor = max(1, CELL_PX // max(height, width))
     cell_w, cell_h = width * factor, height * factor
@@ -77,17 +73,9 @@ def contact_sheet(
         names = labels[number] if labels is not None else ()
         cell = _enlarged(images[number], factor)
         if masks is not None:
-            cell = _tinted(
-                cell, np.asarray(masks[number], dtype=np.bool_), names, palette, factor
-            )
+            cell = _tinted(cell, np.asarray(masks[number], dtype=np.bool_), names, palette, factor)
         if boxes is not None:
-            _draw_boxes(
-                cell,
-                np.asarray(boxes[number], dtype=np.float64),
-                names,
-                palette,
-                factor,
-            )
+            _draw_boxes(cell, np.asarray(boxes[number], dtype=np.float64), names, palette, factor)
         sheet.paste(cell, (left, top))
         if captions is not None:
             text = _fitted(captions[number], font, cell_w)
@@ -95,23 +83,14 @@ def contact_sheet(
     return np.asarray(sheet if transparent else sheet.convert("RGB"))
 
 
-def _check(
-    images: UInt8, columns: int, lists: dict[str, Sequence[object] | None]
-) -> None:
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 4
-        or images.shape[3] not in (1, 3)
-        or len(images) == 0
-    ):
+def _check(images: UInt8, columns: int, lists: dict[str, Sequence[object] | None]) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) == 0:
         raise DataError(
             f"images: expected uint8 of shape (n, h, w, 1) or (n, h, w, 3) with n >= 1, got {images.dtype} of shape "
             f"{tuple(images.shape)}; tensors become so by (x * 255).round().byte().permute(0, 2, 3, 1).numpy()"
         )
     if columns < 1:
-        raise DataError(
-            f"columns: expected an integer >= 1, got {columns}; 8 suits most screens"
-        )
+        raise DataError(f"columns: expected an integer >= 1, got {columns}; 8 suits most screens")
     for name, values in lists.items():
         if values is not None and len(values) != len(images):
             raise DataError(
@@ -120,22 +99,16 @@ def _check(
 
 
 def _palette(labels: Sequence[Sequence[str]] | None) -> dict[str, tuple[int, int, int]]:
-    names = (
-        sorted({name for row in labels for name in row}) if labels is not None else []
-    )
+    names = sorted({name for row in labels for name in row}) if labels is not None else []
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
 
 
 def _enlarged(image: UInt8, factor: int) -> Image.Image:
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return Image.fromarray(
-        np.ascontiguousarray(colour.repeat(factor, axis=0).repeat(factor, axis=1))
-    )
+    return Image.fromarray(np.ascontiguousarray(colour.repeat(factor, axis=0).repeat(factor, axis=1)))
 
 
-def _colour(
-    number: int, names: Sequence[str], palette: dict[str, tuple[int, int, int]]
-) -> tuple[int, int, int]:
+def _colour(number: int, names: Sequence[str], palette: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
     return palette.get(names[number], COLOURS[0]) if number < len(names) else COLOURS[0]
 
 
@@ -151,9 +124,7 @@ def _tinted(
     for number, mask in enumerate(masks.reshape(-1, *masks.shape[-2:])):
         large = mask.repeat(factor, axis=0).repeat(factor, axis=1)
         padded = np.pad(large, 1)
-        inner = (
-            padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        )
+        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
         colour = np.asarray(_colour(number, names, palette), dtype=np.float64)
         pixels[large] = 0.58 * pixels[large] + 0.42 * colour
         pixels[large & ~inner] = colour
@@ -174,9 +145,7 @@ def _draw_boxes(
         x1, y1 = max(x0, x1 - 1), max(y0, y1 - 1)  # half-open: the last pixel inside
         colour = _colour(number, names, palette)
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=HALO, width=1)
-        pen.rectangle(
-            (x0, y0, x1, y1), outline=(*colour, 255), width=1 if cell.width < 200 else 2
-        )
+        pen.rectangle((x0, y0, x1, y1), outline=(*colour, 255), width=1 if cell.width < 200 else 2)
         if number < len(names) and names[number]:
             text = _fitted(names[number], font, cell.width)
             wide, high = font.getlength(text) + 6, _line_px(font) + 2

@@ -29,10 +29,7 @@ def encode(image: npt.NDArray[np.uint8], side_px: int, quality: int = QUALITY) -
     picture = Image.fromarray(_checked(image))
     scale = side_px / max(picture.size)
     if scale < 1:
-        size = (
-            max(1, round(picture.width * scale)),
-            max(1, round(picture.height * scale)),
-        )
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
     buffer = io.BytesIO()
     if max(picture.size) <= LOSSLESS_SIDE_PX and scale >= 1:
@@ -47,9 +44,7 @@ def data_uri(encoded: bytes) -> str:
     return PREFIX + base64.b64encode(encoded).decode("ascii")
 
 
-def choose_side(
-    samples: Sequence[npt.NDArray[np.uint8]], count: int, budget_bytes: int
-) -> int:
+def choose_side(samples: Sequence[npt.NDArray[np.uint8]], count: int, budget_bytes: int) -> int:
     """The largest side at which `count` images like the samples stay within the budget, as base64."""
     if not samples:
         return SIDES_PX[0]

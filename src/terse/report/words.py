@@ -54,10 +54,4 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
-    return (
-        f"{minutes} min"
-        if minutes < 90
-        else f"{hours} h {rest:02d} min"
-        if rest
-        else f"{hours} h"
-    )
+    return f"{minutes} min" if minutes < 90 else f"{hours} h {rest:02d} min" if rest else f"{hours} h"

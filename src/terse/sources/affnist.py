@@ -20,9 +20,7 @@ _CANVAS_PX = (40, 40)
 _CHUNK = 1000
 
 
-def read_affnist(
-    path: Path,
-) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.ndarray, " n"]]:
+def read_affnist(path: Path) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.ndarray, " n"]]:
     """Images and labels of one official batch (`test.mat`, `1.mat`, ...).
 
     Raises:
@@ -45,9 +43,7 @@ def read_affnist(
         raise DataError(
             f"{path}: expected images of 1600 pixels for {len(labels)} labels, got the shape {images.shape}"
         )
-    return np.ascontiguousarray(
-        images.T.reshape(-1, 40, 40).astype(np.uint8)
-    ), labels.astype(np.uint8)
+    return np.ascontiguousarray(images.T.reshape(-1, 40, 40).astype(np.uint8)), labels.astype(np.uint8)
 
 
 def affnist_like(digits: ForegroundBank, seed: int) -> UInt8[Tensor, "n 40 40"]:
@@ -66,11 +62,5 @@ def affnist_like(digits: ForegroundBank, seed: int) -> UInt8[Tensor, "n 40 40"]:
         cut = digits.fetch(rows)
         matrix = AFFNIST_RANGES.matrix(poses[rows], cut.hull, _CANVAS_PX)
         black = torch.zeros(len(rows), 1, *_CANVAS_PX)
-        parts.append(
-            compose(black, cut.images, cut.alpha, matrix)
-            .images[:, 0]
-            .mul(255)
-            .round()
-            .byte()
-        )
+        parts.append(compose(black, cut.images, cut.alpha, matrix).images[:, 0].mul(255).round().byte())
     return torch.cat(parts)

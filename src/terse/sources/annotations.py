@@ -48,9 +48,7 @@ class Annotations:
     crowd: Bool[np.ndarray, " objects"]
     ignore: Bool[np.ndarray, " objects"]
     masks: tuple[Mask | None, ...]
-    object_names: tuple[
-        str, ...
-    ]  # the source's own name of each object, unique in its image
+    object_names: tuple[str, ...]  # the source's own name of each object, unique in its image
     skipped: tuple[Skipped, ...] = ()
     cut_outs: bool = False
 
@@ -67,8 +65,7 @@ class Annotations:
     def object_keys(self) -> tuple[str, ...]:
         """A stable name of each object: `<source>:<image>:<annotation>`."""
         return tuple(
-            f"{self.name}:{self.paths[i]}:{name}"
-            for i, name in zip(self.image_index, self.object_names, strict=True)
+            f"{self.name}:{self.paths[i]}:{name}" for i, name in zip(self.image_index, self.object_names, strict=True)
         )
 
     @property
@@ -127,15 +124,11 @@ class Annotations:
     def without_images_of(self, *others: "Annotations") -> "Annotations":
         """Without the images that another index holds too: what keeps foregrounds of val out of training."""
         taken = {file for other in others for file in other.files}
-        return self.keep_images(
-            np.array([file not in taken for file in self.files], dtype=np.bool_)
-        )
+        return self.keep_images(np.array([file not in taken for file in self.files], dtype=np.bool_))
 
     def without_images_with(self, classes: Sequence[str]) -> "Annotations":
         """Without the images that hold an object, crowd or difficult ones included, of one of the classes."""
-        unwanted = np.isin(
-            self.labels, [i for i, name in enumerate(self.classes) if name in classes]
-        )
+        unwanted = np.isin(self.labels, [i for i, name in enumerate(self.classes) if name in classes])
         keep = np.ones(len(self), dtype=np.bool_)
         keep[self.image_index[unwanted]] = False
         return self.keep_images(keep)

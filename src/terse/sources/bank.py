@@ -73,18 +73,14 @@ class PhotoForegrounds:
         usable = annotations.masked & ~annotations.crowd & ~annotations.ignore
         self.objects = np.flatnonzero(usable)
         self.labels: Int64[np.ndarray, " n"] = annotations.labels[self.objects]
-        _check_foregrounds(
-            annotations, usable, [self.classes.index(name) for name in wanted]
-        )
+        _check_foregrounds(annotations, usable, [self.classes.index(name) for name in wanted])
         self.image_of: Int64[np.ndarray, " n"] = annotations.image_index[self.objects]
         keys, files = annotations.object_keys, annotations.files
         self.keys: Sequence[str] = tuple(keys[i] for i in self.objects)
         self.files: Sequence[str] = tuple(files[i] for i in self.image_of)
         self.patch_px = patch_px
         self.squash = squash
-        self._loader = Loader(
-            self._load, lambda item: item.rgba.nbytes + 512, workers, keep_bytes
-        )
+        self._loader = Loader(self._load, lambda item: item.rgba.nbytes + 512, workers, keep_bytes)
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -99,25 +95,14 @@ class PhotoForegrounds:
         Raises:
             DataError: a file was changed or broken since it was indexed.
         """
-        patches = np.zeros(
-            (len(indices), self.patch_px, self.patch_px, 4), dtype=np.uint8
-        )
+        patches = np.zeros((len(indices), self.patch_px, self.patch_px, 4), dtype=np.uint8)
         items = self._loader.fetch(indices.tolist())
         for patch, item in zip(patches, items, strict=True):
             (top, left), (height, width) = item.corner, item.rgba.shape[:2]
             patch[top : top + height, left : left + width] = item.rgba
         rgba = _floats(patches)
-        hull = (
-            np.stack([item.hull for item in items])
-            if items
-            else np.zeros((0, 1, 2), dtype=np.float32)
-        )
-        return Foregrounds(
-            rgba[:, :3],
-            rgba[:, 3:],
-            torch.from_numpy(self.labels[indices]),
-            torch.from_numpy(hull),
-        )
+        hull = np.stack([item.hull for item in items]) if items else np.zeros((0, 1, 2), dtype=np.float32)
+        return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
 
     def _load(self, index: int) -> _CutOut:
         number = int(self.objects[index])
@@ -136,25 +121,13 @@ class PhotoForegrounds:
                 "set cleanup: true, which leaves such masks out"
             )
         left, top, right, bottom = tight
-        colours = read_rgb(notes.root / path, path, size_px)[
-            y0 + top : y0 + bottom, x0 + left : x0 + right
-        ]
-        stretch = (
-            (1 / size_px[0], 1 / size_px[1])
-            if self.squash and not notes.cut_outs
-            else (1.0, 1.0)
-        )
-        patch = cut_patch(
-            colours, alpha[top:bottom, left:right], self.patch_px, stretch
-        )
-        hull = support_points(
-            torch.from_numpy(patch[None, None, ..., 3] / np.float32(255))
-        )[0].numpy()
+        colours = read_rgb(notes.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
+        stretch = (1 / size_px[0], 1 / size_px[1]) if self.squash and not notes.cut_outs else (1.0, 1.0)
+        patch = cut_patch(colours, alpha[top:bottom, left:right], self.patch_px, stretch)
+        hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
         box = box_of(patch[..., 3])
         assert box is not None  # cut_patch keeps at least one pixel
-        return _CutOut(
-            patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull
-        )
+        return _CutOut(patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull)
 
 
 class _Photographs:
@@ -198,9 +171,7 @@ class _Photographs:
         else:
             scale = side / min(size_px)
             shape = (max(side, round(width * scale)), max(side, round(height * scale)))
-        whole = resize(
-            read_rgb(self.annotations.root / path, path, size_px, shape), shape
-        )
+        whole = resize(read_rgb(self.annotations.root / path, path, size_px, shape), shape)
         left, top = (shape[0] - side) // 2, (shape[1] - side) // 2
         return np.ascontiguousarray(whole[top : top + side, left : left + side])
 
@@ -213,9 +184,7 @@ class _Photographs:
         shape = np.maximum(side, np.rint(size * (side / size.min())))
         return shape / size, -((shape - side) // 2)
 
-    def _truth(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Truth, list[tuple[int, int]]]:
+    def _truth(self, indices: Int64[np.ndarray, " b"]) -> tuple[Truth, list[tuple[int, int]]]:
         """The objects of these images on the canvas, and which object of which image each one is."""
         notes = self.annotations
         rows: list[tuple[int, int, int]] = []
@@ -272,15 +241,9 @@ class PhotoBackgrounds(_Photographs):
             DataError: a file was changed or broken since it was indexed.
         """
         truth, objects = self._truth(indices)
-        return Backgrounds(
-            self._images(indices),
-            truth,
-            self._masks(truth, objects) if self._has_masks else None,
-        )
+        return Backgrounds(self._images(indices), truth, self._masks(truth, objects) if self._has_masks else None)
 
-    def _masks(
-        self, truth: Truth, objects: list[tuple[int, int]]
-    ) -> Bool[Tensor, "n h w"]:
+    def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
         notes = self.annotations
         side = self.canvas_px
         masks = np.zeros((len(objects), side, side), dtype=np.bool_)
@@ -330,9 +293,7 @@ class PhotoImages(_Photographs):
                 f"{len(annotations):,} images, got none; name the task's classes by classes, or give it labels"
             )
 
-    def fetch(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers, in this order.
 
         Raises:
@@ -350,9 +311,7 @@ def _floats(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
-def _check_foregrounds(
-    annotations: Annotations, usable: Bool[np.ndarray, " n"], wanted: Sequence[int]
-) -> None:
+def _check_foregrounds(annotations: Annotations, usable: Bool[np.ndarray, " n"], wanted: Sequence[int]) -> None:
     name = annotations.name
     if not usable.any():
         raise DataError(

@@ -72,39 +72,26 @@ class Cleaned:
     dropped: tuple[Verdict, ...]
 
 
-def clean_up(
-    annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0
-) -> Cleaned:
+def clean_up(annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0) -> Cleaned:
     """Leave out the masked objects that break a limit; objects without a mask stay."""
     verdicts = examine(annotations, limits, workers)
     keep = np.ones(len(annotations.labels), dtype=np.bool_)
     keep[[verdict.object for verdict in verdicts if verdict.reasons]] = False
-    return Cleaned(
-        annotations.keep_objects(keep),
-        tuple(verdict for verdict in verdicts if verdict.reasons),
-    )
+    return Cleaned(annotations.keep_objects(keep), tuple(verdict for verdict in verdicts if verdict.reasons))
 
 
-def examine(
-    annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0
-) -> list[Verdict]:
+def examine(annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0) -> list[Verdict]:
     """A verdict on every object that could be a foreground: with a mask, no crowd, not ignored."""
-    rows = np.flatnonzero(
-        annotations.masked & ~annotations.crowd & ~annotations.ignore
-    ).tolist()
+    rows = np.flatnonzero(annotations.masked & ~annotations.crowd & ~annotations.ignore).tolist()
     keys = annotations.object_keys
     chosen = limits or CleanupLimits()
     if not workers:
         return [_examine(annotations, row, keys[row], chosen) for row in rows]
     with ThreadPoolExecutor(workers) as pool:
-        return list(
-            pool.map(lambda row: _examine(annotations, row, keys[row], chosen), rows)
-        )
+        return list(pool.map(lambda row: _examine(annotations, row, keys[row], chosen), rows))
 
 
-def _examine(
-    annotations: Annotations, row: int, key: str, limits: CleanupLimits
-) -> Verdict:
+def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits) -> Verdict:
     mask = annotations.masks[row]
     assert mask is not None  # by the choice of rows
     image = int(annotations.image_index[row])
@@ -126,18 +113,12 @@ def _examine(
     covered = _covered(annotations, row, image, drawn, (x0, y0))
     cut_share = _cut_share(cut, own, (width, height))
     rules = (
-        (
-            box_iou < limits.min_box_iou,
-            f"box and mask's box overlap by {box_iou:.2f}, less than {limits.min_box_iou}",
-        ),
+        (box_iou < limits.min_box_iou, f"box and mask's box overlap by {box_iou:.2f}, less than {limits.min_box_iou}"),
         (
             max(right - left, bottom - top) < limits.min_side_px,
             f"{right - left}x{bottom - top} px, its longer side less than {limits.min_side_px}",
         ),
-        (
-            solidity < limits.min_solidity,
-            f"the mask fills {solidity:.2f} of its hull, less than {limits.min_solidity}",
-        ),
+        (solidity < limits.min_solidity, f"the mask fills {solidity:.2f} of its hull, less than {limits.min_solidity}"),
         (
             covered > limits.max_covered_other,
             f"the mask covers {covered:.2f} of another object's box, more than {limits.max_covered_other}",
@@ -166,9 +147,7 @@ def _solidity(mask: UInt8[np.ndarray, "h w"]) -> float:
     return float(mask.sum()) / float(filled.sum())
 
 
-def _cut_share(
-    mask: UInt8[np.ndarray, "h w"], box: np.ndarray, size_px: tuple[int, int]
-) -> float:
+def _cut_share(mask: UInt8[np.ndarray, "h w"], box: np.ndarray, size_px: tuple[int, int]) -> float:
     """Outlines are drawn a pixel or two off the border they mean."""
     sides = (
         (box[0] <= _BORDER_PX, mask[:, :_BORDER_PX].any(axis=1)),
@@ -187,31 +166,14 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return shared / (areas - shared)
 
 
-def _covered(
-    annotations: Annotations,
-    row: int,
-    image: int,
-    drawn: np.ndarray,
-    corner: tuple[int, int],
-) -> float:
+def _covered(annotations: Annotations, row: int, image: int, drawn: np.ndarray, corner: tuple[int, int]) -> float:
     """The largest share of another box of the class, in the same image, that this mask covers."""
     most = 0.0
     for other in annotations.objects_of(image).tolist():
-        if (
-            other == row
-            or annotations.labels[other] != annotations.labels[row]
-            or annotations.crowd[other]
-        ):
+        if other == row or annotations.labels[other] != annotations.labels[row] or annotations.crowd[other]:
             continue
         x0, y0, x1, y1 = annotations.boxes_px[other]
         left, top = max(int(x0) - corner[0], 0), max(int(y0) - corner[1], 0)
-        right, bottom = (
-            max(int(np.ceil(x1)) - corner[0], 0),
-            max(int(np.ceil(y1)) - corner[1], 0),
-        )
-        most = max(
-            most,
-            float(drawn[top:bottom, left:right].sum())
-            / max((x1 - x0) * (y1 - y0), 1.0),
-        )
+        right, bottom = max(int(np.ceil(x1)) - corner[0], 0), max(int(np.ceil(y1)) - corner[1], 0)
+        most = max(most, float(drawn[top:bottom, left:right].sum()) / max((x1 - x0) * (y1 - y0), 1.0))
     return min(most, 1.0)

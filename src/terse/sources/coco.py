@@ -38,9 +38,7 @@ class CocoConfig(SourceConfig):
         return read_coco(self.coco, self.images, self.where)
 
 
-def read_coco(
-    file: Path, images: Path, where: Mapping[str, object] | None = None
-) -> Annotations:
+def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = None) -> Annotations:
     """The index of a COCO file.
 
     Raises:
@@ -58,15 +56,8 @@ def read_coco(
         for number, (i, item) in listed.items()
         if all(item.get(field) == value for field, value in (where or {}).items())
     }
-    names = {
-        number: str(item.get("name", number))
-        for number, (_, item) in categories.items()
-    }
-    index = Index(
-        file.stem,
-        existing_folder("images", images),
-        tuple(dict.fromkeys(names.values())),
-    )
+    names = {number: str(item.get("name", number)) for number, (_, item) in categories.items()}
+    index = Index(file.stem, existing_folder("images", images), tuple(dict.fromkeys(names.values())))
     entries = [
         ImageEntry(
             _file_name(item, f"{file.name}: images[{i}]"),
@@ -80,20 +71,12 @@ def read_coco(
     for i, item in enumerate(_list(file, data, "annotations")):
         here = f"{file.name}: annotations[{i}]"
         if not isinstance(item, dict):
-            index.skip(
-                here, f"expected a mapping, got {type(item).__name__}; it is left out"
-            )
+            index.skip(here, f"expected a mapping, got {type(item).__name__}; it is left out")
         elif _id(item, "image_id") not in listed:
-            index.skip(
-                f"{here}.image_id",
-                f"expected the id of an image, got {item.get('image_id')!r}; it is left out",
-            )
+            index.skip(f"{here}.image_id", f"expected the id of an image, got {item.get('image_id')!r}; it is left out")
         elif _id(item, "category_id") not in names:
             got = repr(item.get("category_id"))
-            index.skip(
-                f"{here}.category_id",
-                f"expected the id of a category, got {got}; it is left out",
-            )
+            index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out")
         else:
             image = numbers.get(item["image_id"])
             if image is not None:
@@ -101,18 +84,10 @@ def read_coco(
     return index.finish()
 
 
-def _add(
-    index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str
-) -> None:
+def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str) -> None:
     box: Any = item.get("bbox")
-    corners = (
-        [box[0], box[1], box[0] + box[2], box[1] + box[3]]
-        if _four_numbers(box)
-        else box
-    )
-    mask = _mask(
-        index, item.get("segmentation"), index.size_px(image), f"{here}.segmentation"
-    )
+    corners = [box[0], box[1], box[0] + box[2], box[1] + box[3]] if _four_numbers(box) else box
+    mask = _mask(index, item.get("segmentation"), index.size_px(image), f"{here}.segmentation")
     index.add_object(
         image,
         category,
@@ -125,9 +100,7 @@ def _add(
     )
 
 
-def _mask(
-    index: Index, segmentation: Any, size_px: tuple[int, int], where: str
-) -> Mask | None:
+def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str) -> Mask | None:
     """The mask of an annotation, None where there is none that can be used."""
     import numpy as np
 
@@ -138,35 +111,20 @@ def _mask(
     if isinstance(segmentation, dict):
         return _rle(index, segmentation, size_px, where)
     parts = []
-    for k, outline in enumerate(
-        segmentation if isinstance(segmentation, list) else [segmentation]
-    ):
-        sound = (
-            isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0
-        )
-        points = (
-            np.array(outline, dtype=np.float32).reshape(-1, 2)
-            if sound and _numbers(outline)
-            else None
-        )
+    for k, outline in enumerate(segmentation if isinstance(segmentation, list) else [segmentation]):
+        sound = isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0
+        points = np.array(outline, dtype=np.float32).reshape(-1, 2) if sound and _numbers(outline) else None
         if points is None or not np.isfinite(points).all():
             got = (
-                f"{len(outline) // 2} points"
-                if isinstance(outline, list) and _numbers(outline)
-                else repr(outline)[:60]
+                f"{len(outline) // 2} points" if isinstance(outline, list) and _numbers(outline) else repr(outline)[:60]
             )
-            index.skip(
-                f"{where}[{k}]",
-                f"expected x, y of at least three points, got {got}; this part is left out",
-            )
+            index.skip(f"{where}[{k}]", f"expected x, y of at least three points, got {got}; this part is left out")
         else:
             parts.append(points)
     return Polygons(tuple(parts)) if parts else None
 
 
-def _rle(
-    index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where: str
-) -> Mask | None:
+def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where: str) -> Mask | None:
     from faster_coco_eval.core import mask as rle
 
     from terse.sources.masks import Rle
@@ -174,26 +132,16 @@ def _rle(
     counts, size = runs.get("counts"), runs.get("size")
     height, width = size_px[1], size_px[0]
     if size != [height, width]:
-        index.skip(
-            f"{where}.size",
-            f"expected the image's [{height}, {width}], got {size}; the mask is left out",
-        )
+        index.skip(f"{where}.size", f"expected the image's [{height}, {width}], got {size}; the mask is left out")
         return None
     try:
         if isinstance(counts, list):
-            packed = rle.frPyObjects({"size": size, "counts": counts}, height, width)[
-                "counts"
-            ]
+            packed = rle.frPyObjects({"size": size, "counts": counts}, height, width)["counts"]
         else:
-            packed = (
-                counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
-            )  # type: ignore[arg-type]
+            packed = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)  # type: ignore[arg-type]
         rle.decode({"size": size, "counts": packed})
     except (ValueError, RuntimeError, TypeError, OverflowError):
-        index.skip(
-            f"{where}.counts",
-            f"expected runs that fill {width}x{height} px, got others; the mask is left out",
-        )
+        index.skip(f"{where}.counts", f"expected runs that fill {width}x{height} px, got others; the mask is left out")
         return None
     return Rle(packed)
 
@@ -207,9 +155,7 @@ def _load(file: Path) -> Mapping[str, Any]:
             "the file may end early: copy it again"
         ) from None
     except (UnicodeDecodeError, RecursionError):
-        raise DataError(
-            f"{file.name}: expected COCO JSON in UTF-8, got something else; copy it again"
-        ) from None
+        raise DataError(f"{file.name}: expected COCO JSON in UTF-8, got something else; copy it again") from None
     if not isinstance(data, dict):
         raise DataError(
             f"{file.name}: expected a mapping with images and annotations, got {type(data).__name__}; use COCO's instances format"
@@ -221,23 +167,17 @@ def _list(file: Path, data: Mapping[str, Any], field: str) -> list[Any]:
     items = data.get(field)
     if not isinstance(items, list):
         got = "nothing" if items is None else type(items).__name__
-        raise DataError(
-            f"{file.name}: {field}: expected a list, got {got}; use COCO's instances format"
-        )
+        raise DataError(f"{file.name}: {field}: expected a list, got {got}; use COCO's instances format")
     return items
 
 
-def _unique(
-    file: Path, data: Mapping[str, Any], field: str
-) -> dict[Any, tuple[int, dict[str, Any]]]:
+def _unique(file: Path, data: Mapping[str, Any], field: str) -> dict[Any, tuple[int, dict[str, Any]]]:
     """Items by id, with their place in the list."""
     found: dict[Any, tuple[int, dict[str, Any]]] = {}
     for i, item in enumerate(_list(file, data, field)):
         number = _id(item, "id") if isinstance(item, dict) else None
         if number is None:
-            raise DataError(
-                f"{file.name}: {field}[{i}].id: expected a number, got {number!r}; give each its own"
-            )
+            raise DataError(f"{file.name}: {field}[{i}].id: expected a number, got {number!r}; give each its own")
         if number in found:
             raise DataError(
                 f"{file.name}: {field}[{i}].id: expected an id of its own, got {number!r} as {field}[{found[number][0]}]; "
@@ -250,48 +190,29 @@ def _unique(
 def _id(item: Mapping[str, Any], field: str) -> int | str | None:
     """What can name something; None for anything else."""
     value = item.get(field)
-    return (
-        value if isinstance(value, int | str) and not isinstance(value, bool) else None
-    )
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _licences(data: Mapping[str, Any]) -> dict[int | str | None, str]:
     items = data.get("licenses")
-    known = (
-        [item for item in items if isinstance(item, dict)]
-        if isinstance(items, list)
-        else []
-    )
-    return {
-        _id(item, "id"): str(item.get("name", ""))
-        for item in known
-        if _id(item, "id") is not None
-    }
+    known = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return {_id(item, "id"): str(item.get("name", "")) for item in known if _id(item, "id") is not None}
 
 
 def _file_name(item: Mapping[str, Any], here: str) -> str:
     name = item.get("file_name")
     if not isinstance(name, str):
-        raise DataError(
-            f"{here}.file_name: expected a file name, got {name!r}; correct it"
-        )
+        raise DataError(f"{here}.file_name: expected a file name, got {name!r}; correct it")
     return name
 
 
 def _declared(item: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = item.get("width"), item.get("height")
-    return (
-        (width, height)
-        if isinstance(width, int) and isinstance(height, int) and width and height
-        else None
-    )
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and width and height else None
 
 
 def _numbers(values: list[Any]) -> bool:
-    return all(
-        isinstance(value, int | float) and not isinstance(value, bool)
-        for value in values
-    )
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _four_numbers(box: Any) -> bool:

@@ -40,9 +40,7 @@ class CutoutsConfig(SourceConfig):
         return read_cutouts(self.cutouts, self.object_is)
 
 
-def read_cutouts(
-    folder: Path, object_is: Literal["auto", "dark", "light"] = "auto"
-) -> Annotations:
+def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "auto") -> Annotations:
     """The index of a folder of cut-outs. Masks are looked at once, for their boxes.
 
     Raises:
@@ -54,31 +52,17 @@ def read_cutouts(
     from terse.sources.paths import existing_folder
 
     root = existing_folder("cutouts", folder)
-    classes = sorted(
-        path.name
-        for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    )
+    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not classes:
-        raise DataError(
-            f"cutouts: expected a folder for each class, got none in {root}; move the images into one"
-        )
+        raise DataError(f"cutouts: expected a folder for each class, got none in {root}; move the images into one")
     index = Index(root.name, root, classes)
     pairs = list(_pairs(root, classes))
     numbers = index.add_images(ImageEntry(image, image) for image, _ in pairs)
-    known = [
-        (number, mask)
-        for number, (_, mask) in zip(numbers, pairs, strict=True)
-        if number is not None
-    ]
+    known = [(number, mask) for number, (_, mask) in zip(numbers, pairs, strict=True) if number is not None]
 
-    def look(
-        item: tuple[int, str | None],
-    ) -> tuple[FileMask, tuple[int, int, int, int] | None] | str:
+    def look(item: tuple[int, str | None]) -> tuple[FileMask, tuple[int, int, int, int] | None] | str:
         number, mask_file = item
-        return _look(
-            root, index.path(number), mask_file, index.size_px(number), object_is
-        )
+        return _look(root, index.path(number), mask_file, index.size_px(number), object_is)
 
     with ThreadPoolExecutor(_READERS) as pool:
         for (number, _), found in zip(known, pool.map(look, known), strict=True):
@@ -86,14 +70,9 @@ def read_cutouts(
             if isinstance(found, str):
                 index.skip_sentence(found)
             elif found[1] is None:
-                index.skip(
-                    found[0].path,
-                    "expected a mask with an object in it, got an empty one; it is left out",
-                )
+                index.skip(found[0].path, "expected a mask with an object in it, got an empty one; it is left out")
             else:
-                index.add_object(
-                    number, name.split("/")[0], found[1], name, "0", mask=found[0]
-                )
+                index.add_object(number, name.split("/")[0], found[1], name, "0", mask=found[0])
     made = index.finish(cut_outs=True)
     # An image without its object is no cut-out: unlike a photograph, it is no background either.
     keep = [bool(len(made.objects_of(i))) for i in range(len(made))]
@@ -108,10 +87,7 @@ def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
     for name in classes:
         stems: dict[str, list[str]] = {}
         for path in sorted((root / name).rglob("*")):
-            if path.suffix.lower() in {
-                *IMAGE_SUFFIXES,
-                *_MASK_ONLY,
-            } and not path.name.startswith("."):
+            if path.suffix.lower() in {*IMAGE_SUFFIXES, *_MASK_ONLY} and not path.name.startswith("."):
                 relative = inside(root, path.relative_to(root).as_posix(), str(root))
                 stem = Path(relative).with_suffix("").as_posix().removesuffix("_mask")
                 stems.setdefault(stem, []).append(relative)
@@ -125,19 +101,11 @@ def _likely_mask(file: str) -> tuple[bool, bool, bool]:
     """Orders the files of one stem: the photograph first."""
     path = Path(file)
     suffix = path.suffix.lower()
-    return (
-        suffix in _MASK_ONLY,
-        path.stem.endswith("_mask"),
-        suffix not in (".jpg", ".jpeg"),
-    )
+    return suffix in _MASK_ONLY, path.stem.endswith("_mask"), suffix not in (".jpg", ".jpeg")
 
 
 def _look(
-    root: Path,
-    image: str,
-    mask_file: str | None,
-    size_px: tuple[int, int],
-    object_is: Literal["auto", "dark", "light"],
+    root: Path, image: str, mask_file: str | None, size_px: tuple[int, int], object_is: Literal["auto", "dark", "light"]
 ) -> tuple[FileMask, tuple[int, int, int, int] | None] | str:
     """The mask of a cut-out and its box; a sentence where it cannot be read."""
     import numpy as np
@@ -148,10 +116,7 @@ def _look(
     if mask_file is None:
         mask = FileMask(image, "alpha")
     elif object_is == "auto":
-        mask = FileMask(
-            mask_file,
-            "dark" if Path(mask_file).suffix.lower() in _MASK_ONLY else "light",
-        )
+        mask = FileMask(mask_file, "dark" if Path(mask_file).suffix.lower() in _MASK_ONLY else "light")
     else:
         mask = FileMask(mask_file, object_is)
     try:

@@ -15,30 +15,10 @@ from PIL import Image
 
 from terse.errors import DataError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "probe",
-    "read_alpha",
-    "read_rgb",
-    "read_values",
-]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "probe", "read_alpha", "read_rgb", "read_values"]
 
 IMAGE_SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".avif",
-        ".jp2",
-    }
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2"}
 )
 MAX_PIXELS = 64_000_000
 """An image of more pixels is refused: one decoded copy would take 200 MB in every worker."""
@@ -61,9 +41,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # here, because threads that race to load the decoders find some missing
 
 
-def probe(
-    path: Path, name: str, declared_px: tuple[int, int] | None = None
-) -> tuple[int, int]:
+def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> tuple[int, int]:
     """Width and height as annotations see them, after a look at header and end of the file, without decoding.
 
     Args:
@@ -89,10 +67,7 @@ def probe(
 
 
 def read_rgb(
-    path: Path,
-    name: str,
-    size_px: tuple[int, int],
-    shrink_to_px: tuple[int, int] | None = None,
+    path: Path, name: str, size_px: tuple[int, int], shrink_to_px: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The first frame's colours.
 
@@ -114,9 +89,7 @@ def read_rgb(
         return _rgb(image if turn is None else image.transpose(turn), name)
 
 
-def read_alpha(
-    path: Path, name: str, size_px: tuple[int, int] | None = None
-) -> UInt8[np.ndarray, "h w"]:
+def read_alpha(path: Path, name: str, size_px: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w"]:
     """The alpha channel of an image that has one.
 
     Raises:
@@ -156,25 +129,15 @@ def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
 
 def _open(path: Path, name: str) -> Image.Image:
     if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a name is too long
-        raise DataError(
-            f"{name}: expected an image file, got nothing at {path}; restore it or leave it out"
-        )
+        raise DataError(f"{name}: expected an image file, got nothing at {path}; restore it or leave it out")
     try:
         image = Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\((\d+) pixels\)", str(error))
-        raise DataError(
-            _too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)
-        ) from None
+        raise DataError(_too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)) from None
     except Exception as error:
-        kind = (
-            "an empty file"
-            if path.stat().st_size == 0
-            else f"bytes that no decoder knows ({type(error).__name__})"
-        )
-        raise DataError(
-            f"{name}: expected an image file, got {kind}; restore it or leave it out"
-        ) from None
+        kind = "an empty file" if path.stat().st_size == 0 else f"bytes that no decoder knows ({type(error).__name__})"
+        raise DataError(f"{name}: expected an image file, got {kind}; restore it or leave it out") from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise DataError(_too_large(name, image.width * image.height))
@@ -206,9 +169,7 @@ def _orientation(image: Image.Image) -> int:
     return number if number in _TURNS else 1
 
 
-def _turn(
-    image: Image.Image, name: str, size_px: tuple[int, int]
-) -> Image.Transpose | None:
+def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Transpose | None:
     """How to turn the raw pixels so that they have the indexed size; None is not at all."""
     orientation = _orientation(image)
     upright = image.size[::-1] if orientation >= 5 else image.size
@@ -235,17 +196,11 @@ def _ends_well(path: Path, kind: str) -> bool:
 
 def _rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode == "F":
-        raise DataError(
-            f"{name}: expected integer pixels, got floating-point ones; save it with 8 or 16 bits"
-        )
+        raise DataError(f"{name}: expected integer pixels, got floating-point ones; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16 bits to 8; we keep the upper ones.
         deep = np.asarray(image).astype(np.int64)
-        grey = (
-            np.clip(deep, 0, 65535) >> 8
-            if image.mode != "I" or deep.max() > 255
-            else deep
-        ).astype(np.uint8)
+        grey = (np.clip(deep, 0, 65535) >> 8 if image.mode != "I" or deep.max() > 255 else deep).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
         return np.ascontiguousarray(np.array(image.convert("RGBA"))[..., :3])

@@ -26,17 +26,12 @@ class DigitForegrounds:
     Source: paper A.1 (padding); METHOD for ink as alpha.
     """
 
-    def __init__(
-        self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"], name: str
-    ) -> None:
+    def __init__(self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"], name: str) -> None:
         self._images = _pad(images)
         self.labels = labels
         self.keys: Sequence[str] = [f"{name}:{i}" for i in range(len(labels))]
         self.classes = tuple(str(digit) for digit in range(10))
-        chunks = [
-            support_points(part[:, None].float())
-            for part in torch.split(self._images, _CHUNK)
-        ]
+        chunks = [support_points(part[:, None].float()) for part in torch.split(self._images, _CHUNK)]
         self._hull = torch.cat(chunks) if chunks else torch.zeros(0, 1, 2)
         self._labels = torch.from_numpy(labels)
 
@@ -47,9 +42,7 @@ class DigitForegrounds:
         """The digits of these numbers."""
         rows = torch.from_numpy(indices)
         alpha = self._images[rows][:, None].float().div(255)
-        return Foregrounds(
-            torch.ones(len(rows), 1, 1, 1), alpha, self._labels[rows], self._hull[rows]
-        )
+        return Foregrounds(torch.ones(len(rows), 1, 1, 1), alpha, self._labels[rows], self._hull[rows])
 
 
 class BlackBackgrounds:
@@ -67,31 +60,23 @@ class BlackBackgrounds:
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
         """The same canvas, so many times, without copying it."""
-        return Backgrounds(
-            self._image.expand(len(indices), -1, -1, -1), Truth.empty(len(indices))
-        )
+        return Backgrounds(self._image.expand(len(indices), -1, -1, -1), Truth.empty(len(indices)))
 
 
 class LabelledImages:
     """Grey images with one label each, in memory as bytes."""
 
-    def __init__(
-        self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"]
-    ) -> None:
+    def __init__(self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"]) -> None:
         self._images = _pad(images)
         self._labels = torch.from_numpy(labels)
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def fetch(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Float[Tensor, "b 1 h w"], Truth]:
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b 1 h w"], Truth]:
         """Images in [0, 1] and their labels."""
         rows = torch.from_numpy(indices)
-        return self._images[rows][:, None].float().div(255), Truth.of_images(
-            self._labels[rows]
-        )
+        return self._images[rows][:, None].float().div(255), Truth.of_images(self._labels[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,7 @@ class DigitsConfig(Component):
 
         from terse.errors import RecipeError
         from terse.sources.affnist import affnist_like, read_affnist
-        from terse.sources.digit_banks import (
-            BlackBackgrounds,
-            DigitForegrounds,
-            InMemoryData,
-            LabelledImages,
-        )
+        from terse.sources.digit_banks import BlackBackgrounds, DigitForegrounds, InMemoryData, LabelledImages
         from terse.sources.idx import read_digits
 
         root = self._root()
@@ -62,9 +57,7 @@ class DigitsConfig(Component):
                 )
 
         def digits(images: Any, labels: Any, name: str) -> DigitForegrounds:
-            return DigitForegrounds(
-                torch.from_numpy(images.copy()), labels.astype(np.int64), name
-            )
+            return DigitForegrounds(torch.from_numpy(images.copy()), labels.astype(np.int64), name)
 
         train = slice(0, self.train)
         held = slice(len(train_images) - self.val, len(train_images))
@@ -79,12 +72,8 @@ class DigitsConfig(Component):
         return InMemoryData(
             foregrounds=foregrounds,
             backgrounds=BlackBackgrounds(),
-            train=LabelledImages(
-                torch.from_numpy(train_images[train].copy()), foregrounds.labels
-            ),
-            val=LabelledImages(
-                affnist_like(held_digits, self.seed + 1), held_digits.labels
-            ),
+            train=LabelledImages(torch.from_numpy(train_images[train].copy()), foregrounds.labels),
+            val=LabelledImages(affnist_like(held_digits, self.seed + 1), held_digits.labels),
             test=test,
             classes=foregrounds.classes,
         )

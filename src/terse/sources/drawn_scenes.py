@@ -15,16 +15,7 @@ from terse.sources.loading import Loader
 from terse.sources.patches import box_of, cut_patch
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = [
-    "CLASSES",
-    "EASY",
-    "HARD",
-    "SceneBackgrounds",
-    "SceneForegrounds",
-    "SceneImages",
-    "Scenes",
-    "Style",
-]
+__all__ = ["CLASSES", "EASY", "HARD", "SceneBackgrounds", "SceneForegrounds", "SceneImages", "Scenes", "Style"]
 
 CLASSES = ("circle", "square", "triangle")
 _ANGLES = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -64,17 +55,13 @@ class _Scene:
 class Scenes:
     """So many scenes of one style; None draws no objects. The first object's class goes round with the number."""
 
-    def __init__(
-        self, name: str, count: int, canvas_px: int, style: Style | None, seed: int
-    ) -> None:
+    def __init__(self, name: str, count: int, canvas_px: int, style: Style | None, seed: int) -> None:
         self.name = name
         self.count = count
         self.canvas_px = canvas_px
         self.style = style
         self._seed = (seed, zlib.crc32(name.encode()))
-        self._loader = Loader(
-            self._draw, lambda scene: scene.image.nbytes * 2, 0, _KEEP_BYTES
-        )
+        self._loader = Loader(self._draw, lambda scene: scene.image.nbytes * 2, 0, _KEEP_BYTES)
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> list[_Scene]:
         """The scenes of these numbers."""
@@ -114,9 +101,7 @@ class SceneForegrounds:
         self._scenes = scenes
         self.classes = CLASSES
         self.labels: Int64[np.ndarray, " n"] = np.arange(scenes.count) % len(CLASSES)
-        self.keys: Sequence[str] = [
-            f"shapes/{scenes.name}:{i}:0" for i in range(scenes.count)
-        ]
+        self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}:0" for i in range(scenes.count)]
 
     def __len__(self) -> int:
         return self._scenes.count
@@ -129,13 +114,9 @@ class SceneForegrounds:
             hard = np.where(scene.masks[0] > 127, 255, 0).astype(np.uint8)
             x0, y0, x1, y1 = scene.boxes_px[0].astype(int).tolist()
             patch[:] = cut_patch(scene.image[y0:y1, x0:x1], hard[y0:y1, x0:x1], side)
-        rgba = (
-            torch.from_numpy(patches).permute(0, 3, 1, 2).contiguous().float().div_(255)
-        )
+        rgba = torch.from_numpy(patches).permute(0, 3, 1, 2).contiguous().float().div_(255)
         labels = torch.from_numpy(self.labels[indices])
-        return Foregrounds(
-            rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:])
-        )
+        return Foregrounds(rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:]))
 
 
 class SceneBackgrounds:
@@ -143,9 +124,7 @@ class SceneBackgrounds:
 
     def __init__(self, scenes: Scenes) -> None:
         self._scenes = scenes
-        self.keys: Sequence[str] = [
-            f"shapes/{scenes.name}:{i}" for i in range(scenes.count)
-        ]
+        self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}" for i in range(scenes.count)]
 
     def __len__(self) -> int:
         return self._scenes.count
@@ -164,20 +143,14 @@ class SceneImages:
     def __len__(self) -> int:
         return self._scenes.count
 
-    def fetch(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Float[Tensor, "b 3 h w"], Truth]:
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b 3 h w"], Truth]:
         """Images and truth of these numbers."""
         scenes = self._scenes.fetch(indices)
         owner = [k for k, scene in enumerate(scenes) for _ in scene.labels]
         no = torch.zeros(len(owner), dtype=torch.bool)
-        boxes = np.concatenate(
-            [np.zeros((0, 4), dtype=np.float32), *(scene.boxes_px for scene in scenes)]
-        )
+        boxes = np.concatenate([np.zeros((0, 4), dtype=np.float32), *(scene.boxes_px for scene in scenes)])
         truth = Truth(
-            labels=torch.tensor(
-                [label for scene in scenes for label in scene.labels], dtype=torch.int64
-            ),
+            labels=torch.tensor([label for scene in scenes for label in scene.labels], dtype=torch.int64),
             boxes_px=torch.from_numpy(boxes),
             image_index=torch.tensor(owner, dtype=torch.int64),
             pasted=no,
@@ -187,9 +160,7 @@ class SceneImages:
         return _images(self._scenes, indices), truth
 
 
-def _images(
-    scenes: Scenes, indices: Int64[np.ndarray, " b"]
-) -> Float[Tensor, "b 3 h w"]:
+def _images(scenes: Scenes, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "b 3 h w"]:
     side = scenes.canvas_px
     empty = np.zeros((0, side, side, 3), dtype=np.uint8)
     drawn = [scene.image for scene in scenes.fetch(indices)]
@@ -204,9 +175,7 @@ def _place(
     for _ in range(_TRIES):
         size = rng.uniform(*style.size_frac) * side
         angle = np.deg2rad(rng.uniform(-style.rotation_deg, style.rotation_deg))
-        turn = np.array(
-            [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-        )
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         outline = _OUTLINES[label] @ turn.T * size
         low, high = outline.min(axis=0), outline.max(axis=0)
         hidden = (1 - style.visible) * (high - low)
@@ -225,9 +194,7 @@ def _texture(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"
     """Soft patches of colour, some stripes, and grain."""
     cells = int(rng.integers(2, 7))
     image = cv2.resize(
-        rng.uniform(40, 215, (cells, cells, 3)).astype(np.float32),
-        (side, side),
-        interpolation=cv2.INTER_CUBIC,
+        rng.uniform(40, 215, (cells, cells, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
     )
     for _ in range(int(rng.integers(0, 5))):
         start, end = rng.integers(0, side, (2, 2)).tolist()
@@ -238,12 +205,6 @@ def _texture(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"
 
 def _paint(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"]:
     """An object's colours: any, with a soft shade, so that only the outline tells the class."""
-    shade = cv2.resize(
-        rng.uniform(-25, 25, (3, 3, 1)).astype(np.float32),
-        (side, side),
-        interpolation=cv2.INTER_CUBIC,
-    )
+    shade = cv2.resize(rng.uniform(-25, 25, (3, 3, 1)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     colour = rng.uniform(10, 245, 3)
-    return np.asarray(
-        colour + shade[..., None] + rng.normal(0, 4, (side, side, 3)), dtype=np.float32
-    )
+    return np.asarray(colour + shade[..., None] + rng.normal(0, 4, (side, side, 3)), dtype=np.float32)

@@ -21,9 +21,7 @@ _MAX_BITS = 75
 bits, other pictures by at least 100."""
 
 
-def picture_prints(
-    annotations: Annotations, workers: int = 0
-) -> UInt8[np.ndarray, "images 64"]:
+def picture_prints(annotations: Annotations, workers: int = 0) -> UInt8[np.ndarray, "images 64"]:
     """512 bits of each image: whether brightness rises to the right and downwards, on a 16x16 grid.
 
     Raises:
@@ -37,19 +35,10 @@ def picture_prints(
         path = annotations.paths[image]
         small_px = (4 * _SIDE, 4 * _SIDE)
         pixels = read_rgb(annotations.root / path, path, (width, height), small_px)
-        grey = cv2.cvtColor(
-            cv2.resize(pixels, small_px, interpolation=cv2.INTER_AREA),
-            cv2.COLOR_RGB2GRAY,
-        )
-        right = cv2.resize(
-            grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA
-        ).astype(np.int16)
-        down = cv2.resize(
-            grey, (_SIDE, _SIDE + 1), interpolation=cv2.INTER_AREA
-        ).astype(np.int16)
-        bits = np.concatenate(
-            [(np.diff(right, axis=1) > 0).ravel(), (np.diff(down, axis=0) > 0).ravel()]
-        )
+        grey = cv2.cvtColor(cv2.resize(pixels, small_px, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        right = cv2.resize(grey, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+        down = cv2.resize(grey, (_SIDE, _SIDE + 1), interpolation=cv2.INTER_AREA).astype(np.int16)
+        bits = np.concatenate([(np.diff(right, axis=1) > 0).ravel(), (np.diff(down, axis=0) > 0).ravel()])
         return np.packbits(bits)
 
     if workers:
@@ -61,9 +50,7 @@ def picture_prints(
 
 
 def same_pictures(
-    one: UInt8[np.ndarray, "n 64"],
-    other: UInt8[np.ndarray, "m 64"],
-    max_bits: int = _MAX_BITS,
+    one: UInt8[np.ndarray, "n 64"], other: UInt8[np.ndarray, "m 64"], max_bits: int = _MAX_BITS
 ) -> Sequence[tuple[int, int]]:
     """The pairs of images, by their prints, that show the same picture; plain ones (a blank page) match nothing."""
     pairs: list[tuple[int, int]] = []

@@ -33,19 +33,13 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
             f"{path}: expected an idx file, got none; point data.root at a folder with MNIST's four files"
         ) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}: expected a whole idx file, got one that cannot be read ({error})"
-        ) from None
+        raise DataError(f"{path}: expected a whole idx file, got one that cannot be read ({error})") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:
-        raise DataError(
-            f"{path}: expected an idx file of unsigned bytes, got one that starts with {data[:4].hex()!r}"
-        )
+        raise DataError(f"{path}: expected an idx file of unsigned bytes, got one that starts with {data[:4].hex()!r}")
     rank = data[3]
     start = 4 + 4 * rank
     if len(data) < start:
-        raise DataError(
-            f"{path}: expected a header of {start} bytes, got a file of {len(data)}; it is truncated"
-        )
+        raise DataError(f"{path}: expected a header of {start} bytes, got a file of {len(data)}; it is truncated")
     shape = struct.unpack(f">{rank}I", data[4:start])
     count = math.prod(shape)  # Python integers: a hostile header overflows 64 bits
     if count > _LARGEST or len(data) - start != count:
@@ -56,27 +50,18 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def read_digits(
-    root: Path, split: str
-) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:
+def read_digits(root: Path, split: str) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:
     """Images and labels of MNIST's `train` or `t10k` split; `.gz` where there is no plain file.
 
     Raises:
         DataError: a file is missing or broken, sizes disagree, or a label is above 9.
     """
-    images_path, labels_path = (
-        _find(root, f"{split}-{part}")
-        for part in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
+    images_path, labels_path = (_find(root, f"{split}-{part}") for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise DataError(
-            f"{images_path}: expected images of 28x28, got the shape {images.shape}"
-        )
+        raise DataError(f"{images_path}: expected images of 28x28, got the shape {images.shape}")
     if labels.shape != (len(images),):
-        raise DataError(
-            f"{labels_path}: expected {len(images):,} labels, one an image, got the shape {labels.shape}"
-        )
+        raise DataError(f"{labels_path}: expected {len(images):,} labels, one an image, got the shape {labels.shape}")
     if len(labels) and labels.max() > 9:
         raise DataError(f"{labels_path}: expected labels 0 to 9, got {labels.max()}")
     return images, labels

@@ -44,17 +44,7 @@ class Index:
         self.skipped: list[Skipped] = []
         self._images: list[tuple[str, tuple[int, int], str]] = []
         self._labels = {word: i for i, word in enumerate(self.classes)}
-        self._objects: list[
-            tuple[
-                int,
-                int,
-                tuple[float, float, float, float],
-                bool,
-                bool,
-                Mask | None,
-                str,
-            ]
-        ] = []
+        self._objects: list[tuple[int, int, tuple[float, float, float, float], bool, bool, Mask | None, str]] = []
 
     def skip(self, where: str, reason: str) -> None:
         """Leave something out and say why."""
@@ -84,9 +74,7 @@ class Index:
         seen: dict[str, str] = {}
         for name, entry in zip(names, entries, strict=True):
             if name in seen:
-                raise DataError(
-                    f"{entry.where}: expected a name of its own, got {name!r} as {seen[name]}; rename one"
-                )
+                raise DataError(f"{entry.where}: expected a name of its own, got {name!r} as {seen[name]}; rename one")
             seen[name] = entry.where
         with ThreadPoolExecutor(_PROBERS) as pool:
             sizes = list(pool.map(self._probe, names, entries))
@@ -115,27 +103,14 @@ class Index:
     ) -> bool:
         """Add an object; False where its box cannot be used. A box that sticks out is cut at the image's border."""
         width, height = self.size_px(image)
-        if len(box_px) != 4 or not all(
-            _is_number(value) and math.isfinite(value) for value in box_px
-        ):
-            self.skip(
-                f"{where}.{field}",
-                f"expected four finite numbers, got {list(box_px)}; its box is left out",
-            )
+        if len(box_px) != 4 or not all(_is_number(value) and math.isfinite(value) for value in box_px):
+            self.skip(f"{where}.{field}", f"expected four finite numbers, got {list(box_px)}; its box is left out")
             return False
         x0, y0, x1, y1 = (float(value) for value in box_px)
         if x1 <= x0 or y1 <= y0:
-            self.skip(
-                f"{where}.{field}",
-                f"expected a box with an area, got {x1 - x0:g}x{y1 - y0:g}; it is left out",
-            )
+            self.skip(f"{where}.{field}", f"expected a box with an area, got {x1 - x0:g}x{y1 - y0:g}; it is left out")
             return False
-        cut = (
-            max(x0, 0.0),
-            max(y0, 0.0),
-            min(x1, float(width)),
-            min(y1, float(height)),
-        )
+        cut = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
         if cut[2] <= cut[0] or cut[3] <= cut[1]:
             self.skip(
                 f"{where}.{field}",
@@ -145,9 +120,7 @@ class Index:
         if isinstance(mask, Polygons):
             limits = np.array([width, height], dtype=np.float32)
             mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
-        self._objects.append(
-            (image, self._labels[category], cut, crowd, ignore, mask, name)
-        )
+        self._objects.append((image, self._labels[category], cut, crowd, ignore, mask, name))
         return True
 
     def finish(self, *, cut_outs: bool = False) -> Annotations:
@@ -163,9 +136,7 @@ class Index:
             classes=self.classes,
             image_index=np.array([row[0] for row in rows], dtype=np.int64),
             labels=np.array([row[1] for row in rows], dtype=np.int64),
-            boxes_px=np.array([row[2] for row in rows], dtype=np.float64).reshape(
-                -1, 4
-            ),
+            boxes_px=np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 4),
             crowd=np.array([row[3] for row in rows], dtype=np.bool_),
             ignore=np.array([row[4] for row in rows], dtype=np.bool_),
             masks=tuple(row[5] for row in rows),

@@ -25,11 +25,7 @@ class Loader(Generic[_Item]):
     """
 
     def __init__(
-        self,
-        load: Callable[[int], _Item],
-        size_bytes: Callable[[_Item], int],
-        workers: int,
-        keep_bytes: int,
+        self, load: Callable[[int], _Item], size_bytes: Callable[[_Item], int], workers: int, keep_bytes: int
     ) -> None:
         self._load = load
         self._size_bytes = size_bytes
@@ -38,11 +34,7 @@ class Loader(Generic[_Item]):
         self._kept_bytes = 0
         self._pending: dict[int, Future[_Item]] = {}
         self._lock = threading.Lock()
-        self._pool = (
-            ThreadPoolExecutor(workers, thread_name_prefix="terse-load")
-            if workers
-            else None
-        )
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="terse-load") if workers else None
 
     @property
     def kept_bytes(self) -> int:
@@ -62,10 +54,7 @@ class Loader(Generic[_Item]):
             DataError: as the load function.
         """
         started = {index: self._start(index) for index in dict.fromkeys(indices)}
-        ready = {
-            index: item.result() if isinstance(item, Future) else item
-            for index, item in started.items()
-        }
+        ready = {index: item.result() if isinstance(item, Future) else item for index, item in started.items()}
         return [ready[index] for index in indices]
 
     def _start(self, index: int) -> "Future[_Item] | _Item":

@@ -66,13 +66,9 @@ def draw_mask(
         from faster_coco_eval.core import mask as rle
 
         whole = rle.decode({"size": [size_px[1], size_px[0]], "counts": mask.counts})
-        cut: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(
-            whole[y0:y1, x0:x1]
-        ) * np.uint8(255)
+        cut: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(whole[y0:y1, x0:x1]) * np.uint8(255)
         return cut
-    part: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(
-        _read_file(mask, root, size_px)[y0:y1, x0:x1]
-    )
+    part: UInt8[np.ndarray, "h w"] = np.ascontiguousarray(_read_file(mask, root, size_px)[y0:y1, x0:x1])
     return part
 
 
@@ -81,13 +77,9 @@ def _draw_polygons(mask: Polygons, window: Window) -> UInt8[np.ndarray, "h w"]:
     from faster_coco_eval.core import mask as rle
 
     x0, y0, x1, y1 = window
-    shifted = [
-        (part - (x0, y0)).ravel().astype(np.float64).tolist() for part in mask.parts
-    ]
+    shifted = [(part - (x0, y0)).ravel().astype(np.float64).tolist() for part in mask.parts]
     drawn = rle.decode(rle.frPyObjects(shifted, y1 - y0, x1 - x0))
-    joined: UInt8[np.ndarray, "h w"] = drawn.any(axis=2).astype(np.uint8) * np.uint8(
-        255
-    )
+    joined: UInt8[np.ndarray, "h w"] = drawn.any(axis=2).astype(np.uint8) * np.uint8(255)
     return joined
 
 
@@ -98,17 +90,10 @@ def extent(mask: Mask, size_px: tuple[int, int]) -> Window:
     points = np.concatenate(mask.parts)
     x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
     x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
-    return (
-        max(x0 - 1, 0),
-        max(y0 - 1, 0),
-        min(x1 + 1, size_px[0]),
-        min(y1 + 1, size_px[1]),
-    )
+    return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
 
 
-def _read_file(
-    mask: FileMask, root: Path, size_px: tuple[int, int]
-) -> UInt8[np.ndarray, "h w"]:
+def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
     from terse.sources.decode import read_alpha, read_values
 
     path = root / mask.path
@@ -120,10 +105,6 @@ def _read_file(
             f"{mask.path}: expected a mask of its image's size {size_px[0]}x{size_px[1]}, "
             f"got {values.shape[1]}x{values.shape[0]}; export it again"
         )
-    inside = (
-        values == mask.value
-        if mask.rule == "value"
-        else (values > 0) == (mask.rule == "light")
-    )
+    inside = values == mask.value if mask.rule == "value" else (values > 0) == (mask.rule == "light")
     drawn: UInt8[np.ndarray, "h w"] = inside.astype(np.uint8) * np.uint8(255)
     return drawn

@@ -72,9 +72,7 @@ def cut_patch(
     patch = np.zeros((side_px, side_px, 4), dtype=np.uint8)
     top, left = (side_px - out_h) // 2, (side_px - out_w) // 2
     opacity = np.clip(np.rint(opacity), 0, 255)
-    cut = np.concatenate(
-        [np.where(opacity > 0, np.clip(np.rint(straight), 0, 255), 0), opacity], axis=2
-    )
+    cut = np.concatenate([np.where(opacity > 0, np.clip(np.rint(straight), 0, 255), 0), opacity], axis=2)
     patch[top : top + out_h, left : left + out_w] = cut.astype(np.uint8)
     return patch
 
@@ -85,7 +83,5 @@ def resize(image: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
     if (width, height) == size_px:
         return image
     shrinks = size_px[0] < width or size_px[1] < height
-    resized: np.ndarray = cv2.resize(
-        image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    resized: np.ndarray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized

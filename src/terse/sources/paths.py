@@ -18,9 +18,7 @@ def existing_folder(field: str, folder: Path) -> Path:
     """
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing"
-        raise DataError(
-            f"{field}: expected a folder, got {got} at {folder}; relative paths start at the recipe's file"
-        )
+        raise DataError(f"{field}: expected a folder, got {got} at {folder}; relative paths start at the recipe's file")
     return folder.resolve()
 
 
@@ -32,9 +30,7 @@ def existing_file(field: str, file: Path) -> Path:
     """
     if not file.is_file():
         got = "a folder" if file.exists() else "nothing"
-        raise DataError(
-            f"{field}: expected a file, got {got} at {file}; relative paths start at the recipe's file"
-        )
+        raise DataError(f"{field}: expected a file, got {got} at {file}; relative paths start at the recipe's file")
     return file.resolve()
 
 
@@ -51,19 +47,11 @@ def inside(root: Path, name: str, where: str) -> str:
     """
     if not name or "\0" in name or not _writable(name):
         raise DataError(f"{where}: expected a file name, got {name!r}; correct it")
-    if (
-        PurePosixPath(name).is_absolute()
-        or PureWindowsPath(name).drive
-        or name.startswith("\\")
-    ):
-        raise DataError(
-            f"{where}: expected a path inside {root}, got the absolute {name!r}; make it relative"
-        )
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or name.startswith("\\"):
+        raise DataError(f"{where}: expected a path inside {root}, got the absolute {name!r}; make it relative")
     path = os.path.normpath(root / name)
     if not Path(path).is_relative_to(root):
-        raise DataError(
-            f"{where}: expected a path inside {root}, got {name!r}; move the file into the folder"
-        )
+        raise DataError(f"{where}: expected a path inside {root}, got {name!r}; move the file into the folder")
     real = os.path.realpath(path)
     if not Path(real).is_relative_to(root):
         raise DataError(

@@ -49,13 +49,9 @@ class ShapesConfig(Component):
         train = Scenes("train", self.train, self.canvas_px, EASY, self.seed)
         return InMemoryData(
             foregrounds=SceneForegrounds(train),
-            backgrounds=SceneBackgrounds(
-                Scenes("backgrounds", self.backgrounds, self.canvas_px, None, self.seed)
-            ),
+            backgrounds=SceneBackgrounds(Scenes("backgrounds", self.backgrounds, self.canvas_px, None, self.seed)),
             train=SceneImages(train),
             val=SceneImages(Scenes("val", self.val, self.canvas_px, HARD, self.seed)),
-            test=SceneImages(
-                Scenes("test", self.test, self.canvas_px, HARD, self.seed)
-            ),
+            test=SceneImages(Scenes("test", self.test, self.canvas_px, HARD, self.seed)),
             classes=CLASSES,
         )

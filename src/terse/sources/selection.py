@@ -41,17 +41,12 @@ class SourceConfig(Component):
         return self._select(self._read())
 
     def _read(self) -> Annotations:
-        raise TypeError(
-            f"{type(self).__name__}: expected a reader of its own, got none; override _read"
-        )
+        raise TypeError(f"{type(self).__name__}: expected a reader of its own, got none; override _read")
 
     def _select(self, annotations: Annotations) -> Annotations:
         import numpy as np
 
-        for field, names in (
-            ("without", self.without),
-            ("classes", self.classes or ()),
-        ):
+        for field, names in (("without", self.without), ("classes", self.classes or ())):
             for name in names:
                 if name not in annotations.classes:
                     near = registry.nearest(name, annotations.classes)
@@ -69,13 +64,9 @@ class SourceConfig(Component):
             boxes = annotations.boxes_px
             area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
             limit = np.inf if self.max_area_px is None else self.max_area_px
-            annotations = annotations.with_ignored(
-                (area < self.min_area_px) | (area > limit)
-            )
+            annotations = annotations.with_ignored((area < self.min_area_px) | (area > limit))
         if not len(annotations):
-            raise DataError(
-                f"{annotations.name}: expected at least one image, got none{_first(annotations)}"
-            )
+            raise DataError(f"{annotations.name}: expected at least one image, got none{_first(annotations)}")
         return annotations
 
 
@@ -92,15 +83,8 @@ def _leave_out(annotations: Annotations, file: Path) -> Annotations:
 
     from terse.sources.paths import existing_file
 
-    lines = {
-        line.strip()
-        for line in existing_file("leave_out", file).read_text("utf-8").splitlines()
-    }
-    keep_objects = np.array(
-        [key not in lines for key in annotations.object_keys], dtype=np.bool_
-    )
+    lines = {line.strip() for line in existing_file("leave_out", file).read_text("utf-8").splitlines()}
+    keep_objects = np.array([key not in lines for key in annotations.object_keys], dtype=np.bool_)
     kept = annotations.keep_objects(keep_objects)
     names = zip(annotations.paths, annotations.image_keys, strict=True)
-    return kept.keep_images(
-        np.array([not lines & {path, key} for path, key in names], dtype=np.bool_)
-    )
+    return kept.keep_images(np.array([not lines & {path, key} for path, key in names], dtype=np.bool_))

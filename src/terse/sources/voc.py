@@ -59,9 +59,7 @@ class _Page:
     objects: tuple[_Object, ...]
 
 
-def read_voc(
-    root: Path, folders: Sequence[str] = (".",), split: Sequence[str] | None = None
-) -> Annotations:
+def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] | None = None) -> Annotations:
     """The index of a VOC folder; the XML files are read by threads, entities in them are refused.
 
     Raises:
@@ -71,33 +69,19 @@ def read_voc(
     from terse.sources.paths import existing_folder, inside
 
     base = existing_folder("voc", root)
-    names = [
-        name
-        for folder in folders
-        for name in _listed(base, inside(base, folder, "folders"), split)
-    ]
+    names = [name for folder in folders for name in _listed(base, inside(base, folder, "folders"), split)]
     with ThreadPoolExecutor(_READERS) as pool:
         read = list(pool.map(lambda name: _page(base, name), names))
     pages = [page for page in read if isinstance(page, _Page)]
-    index = Index(
-        base.name, base, sorted({item.name for page in pages for item in page.objects})
-    )
+    index = Index(base.name, base, sorted({item.name for page in pages for item in page.objects}))
     for page in read:
         if isinstance(page, tuple):
             index.skip(*page)
-    entries = [
-        ImageEntry(page.image, f"{page.xml}: filename", page.size_px) for page in pages
-    ]
+    entries = [ImageEntry(page.image, f"{page.xml}: filename", page.size_px) for page in pages]
     numbers = index.add_images(entries)
-    known = [
-        (page, number)
-        for page, number in zip(pages, numbers, strict=True)
-        if number is not None
-    ]
+    known = [(page, number) for page, number in zip(pages, numbers, strict=True) if number is not None]
     with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(
-            lambda item: _instances(base, item[0], index.size_px(item[1])), known
-        )
+        found = pool.map(lambda item: _instances(base, item[0], index.size_px(item[1])), known)
         for (page, number), instances in zip(known, found, strict=True):
             _add(index, number, page, instances)
     return index.finish()
@@ -117,58 +101,32 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[st
     for name in split:
         file = root / folder / "ImageSets" / "Main" / f"{name}.txt"
         if not file.is_file():
-            lists = (
-                ", ".join(
-                    sorted(
-                        path.stem
-                        for path in file.parent.glob("*.txt")
-                        if "_" not in path.stem
-                    )
-                )
-                or "none"
-            )
-            raise DataError(
-                f"split: expected a list in {file.parent}, got {name!r}; there are {lists}"
-            )
+            lists = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt") if "_" not in path.stem)) or "none"
+            raise DataError(f"split: expected a list in {file.parent}, got {name!r}; there are {lists}")
         for i, line in enumerate(file.read_text("utf-8").splitlines(), 1):
             words = line.split()
             # A list of one class marks the images that do not hold it by -1.
             if words and words[0] not in seen and words[1:] != ["-1"]:
                 seen.add(words[0])
-                yield inside(
-                    root,
-                    f"{folder}/Annotations/{words[0]}.xml",
-                    f"{file.name}, line {i}",
-                )
+                yield inside(root, f"{folder}/Annotations/{words[0]}.xml", f"{file.name}, line {i}")
 
 
 def _page(root: Path, name: str) -> _Page | tuple[str, str]:
     """What an XML file says, or where and why it is skipped."""
-    from xml.etree.ElementTree import (
-        ParseError,
-    )  # only the error's name; defusedxml does the reading
+    from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
 
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import parse
 
     file = root / name
     if not file.is_file():
-        return (
-            name,
-            "expected the XML file of a listed image, got nothing; its image is left out",
-        )
+        return name, "expected the XML file of a listed image, got nothing; its image is left out"
     try:
         top = parse(file).getroot()
     except DefusedXmlException:
-        return (
-            name,
-            "expected plain XML, got entity definitions, which can be an attack; its image is left out",
-        )
+        return name, "expected plain XML, got entity definitions, which can be an attack; its image is left out"
     except (ParseError, ValueError) as error:
-        return (
-            name,
-            f"expected whole XML, got an error at {error}; its image is left out",
-        )
+        return name, f"expected whole XML, got an error at {error}; its image is left out"
     if top is None:
         return name, "expected whole XML, got none; its image is left out"
     size = tuple(_whole(top.findtext(f"size/{side}")) for side in ("width", "height"))
@@ -176,24 +134,17 @@ def _page(root: Path, name: str) -> _Page | tuple[str, str]:
     objects = tuple(
         _Object(
             (item.findtext("name") or "").strip(),
-            tuple(
-                _number(item.findtext(f"bndbox/{corner}"))
-                for corner in ("xmin", "ymin", "xmax", "ymax")
-            ),
+            tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
             _whole(item.findtext("difficult")) == 1,
         )
         for item in top.findall("object")
     )
     image = (top.findtext("filename") or "").strip() or f"{stem}.jpg"
     folder = Path(name).parent.parent.as_posix()
-    return _Page(
-        name, f"{folder}/JPEGImages/{image}", size if all(size) else None, objects
-    )  # type: ignore[arg-type]
+    return _Page(name, f"{folder}/JPEGImages/{image}", size if all(size) else None, objects)  # type: ignore[arg-type]
 
 
-def _add(
-    index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None
-) -> None:
+def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None) -> None:
     from terse.sources.masks import FileMask
 
     if isinstance(instances, str):
@@ -209,20 +160,11 @@ def _add(
         mask = None if value is None else FileMask(mask_file, "value", value)
         x0, y0, x1, y1 = _half_open(item)
         index.add_object(
-            image,
-            item.name,
-            [x0, y0, x1, y1],
-            here,
-            str(i),
-            mask=mask,
-            ignore=item.difficult,
-            field="bndbox",
+            image, item.name, [x0, y0, x1, y1], here, str(i), mask=mask, ignore=item.difficult, field="bndbox"
         )
 
 
-def _instances(
-    root: Path, page: _Page, size_px: tuple[int, int]
-) -> dict[int, int] | str | None:
+def _instances(root: Path, page: _Page, size_px: tuple[int, int]) -> dict[int, int] | str | None:
     """The number in SegmentationObject of each object that has one; a sentence where the file is no good."""
     import numpy as np
 
@@ -235,19 +177,13 @@ def _instances(
     try:
         values = read_values(root / file, file)
         kinds_file = _beside(page, "SegmentationClass")
-        kinds = (
-            read_values(root / kinds_file, kinds_file)
-            if (root / kinds_file).is_file()
-            else None
-        )
+        kinds = read_values(root / kinds_file, kinds_file) if (root / kinds_file).is_file() else None
     except DataError as error:
         return str(error)
     if values.shape != size_px[::-1]:
         got = f"{values.shape[1]}x{values.shape[0]}"
         return f"{file}: expected its image's size {size_px[0]}x{size_px[1]}, got {got}; its masks are left out"
-    boxes = np.array(
-        [_half_open(item) for item in page.objects], dtype=np.float64
-    ).reshape(-1, 4)
+    boxes = np.array([_half_open(item) for item in page.objects], dtype=np.float64).reshape(-1, 4)
     return match_instances(values, boxes, [item.name for item in page.objects], kinds)
 
 
@@ -258,9 +194,7 @@ def _half_open(item: _Object) -> tuple[Any, Any, Any, Any]:
 
 
 def _beside(page: _Page, folder: str) -> str:
-    return (
-        Path(page.xml).parent.parent / folder / f"{Path(page.xml).stem}.png"
-    ).as_posix()
+    return (Path(page.xml).parent.parent / folder / f"{Path(page.xml).stem}.png").as_posix()
 
 
 def _number(text: str | None) -> float:

@@ -34,24 +34,11 @@ def match_instances(
             number classes in their own way: where a class comes out that no box has, it is passed over.
     """
     pairs: list[tuple[float, int, int]] = []
-    regions = {
-        value: values == value
-        for value in np.unique(values).tolist()
-        if value not in (0, _VOID)
-    }
-    classes = (
-        _classes(regions, kinds, names)
-        if kinds is not None and kinds.shape == values.shape
-        else {}
-    )
+    regions = {value: values == value for value in np.unique(values).tolist() if value not in (0, _VOID)}
+    classes = _classes(regions, kinds, names) if kinds is not None and kinds.shape == values.shape else {}
     for value, inside in regions.items():
-        columns, rows = (
-            np.flatnonzero(inside.any(axis=0)),
-            np.flatnonzero(inside.any(axis=1)),
-        )
-        own = np.array(
-            [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64
-        )
+        columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+        own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
         for i, (name, box) in enumerate(zip(names, boxes_px, strict=True)):
             overlap = _iou(own, box)
             if overlap > 0 and classes.get(value, name) == name:
@@ -63,14 +50,9 @@ def match_instances(
     return chosen
 
 
-def _classes(
-    regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]
-) -> dict[int, str]:
+def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]) -> dict[int, str]:
     """The class that most of each instance's pixels have; empty where the numbers are not VOC's."""
-    numbers = {
-        value: int(np.bincount(kinds[inside]).argmax())
-        for value, inside in regions.items()
-    }
+    numbers = {value: int(np.bincount(kinds[inside]).argmax()) for value, inside in regions.items()}
     if not all(0 < number <= len(VOC_CLASSES) for number in numbers.values()):
         return {}
     found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}

@@ -35,9 +35,7 @@ class YoloConfig(SourceConfig):
         return read_yolo(self.yolo, self.split, self.root)
 
 
-def read_yolo(
-    file: Path, split: str = "train", root: Path | None = None
-) -> Annotations:
+def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Annotations:
     """The index of one split of a YOLO data set. An image without a label file holds no object.
 
     Raises:
@@ -57,10 +55,7 @@ def read_yolo(
     for image in _images(base, start, settings, split, file):
         label = _label_of(image)
         if label in owners:
-            index.skip(
-                image,
-                f"expected labels of its own, got {label}, which {owners[label]} has too; rename one",
-            )
+            index.skip(image, f"expected labels of its own, got {label}, which {owners[label]} has too; rename one")
             continue
         owners[label] = image
         entries.append(ImageEntry(image, f"{file.name}: {split}"))
@@ -76,9 +71,7 @@ def _names(file: Path, settings: Mapping[str, Any]) -> dict[int, str]:
         return {i: str(name) for i, name in enumerate(names)}
     if isinstance(names, dict) and all(isinstance(key, int) for key in names):
         return {key: str(name) for key, name in names.items()}
-    raise DataError(
-        f"{file.name}: names: expected a list of classes, got {names!r}; for example names: [person, dog]"
-    )
+    raise DataError(f"{file.name}: names: expected a list of classes, got {names!r}; for example names: [person, dog]")
 
 
 def _start(base: Path, settings: Mapping[str, Any], file: Path) -> str:
@@ -88,26 +81,17 @@ def _start(base: Path, settings: Mapping[str, Any], file: Path) -> str:
     try:
         return inside(base, str(settings.get("path") or "."), f"{file.name}: path")
     except DataError as error:
-        raise DataError(
-            f"{str(error).rsplit('; ', 1)[0]}; name the data set's folder by root"
-        ) from None
+        raise DataError(f"{str(error).rsplit('; ', 1)[0]}; name the data set's folder by root") from None
 
 
-def _images(
-    base: Path, start: str, settings: Mapping[str, Any], split: str, file: Path
-) -> Iterator[str]:
+def _images(base: Path, start: str, settings: Mapping[str, Any], split: str, file: Path) -> Iterator[str]:
     """The split's images, relative to base, without repeats."""
     from terse.sources.paths import image_files, inside
 
     places = settings.get(split)
     if not places:
-        known = (
-            ", ".join(key for key in ("train", "val", "test") if settings.get(key))
-            or "none"
-        )
-        raise DataError(
-            f"split: expected a split of {file.name}, got {split!r}; there are {known}"
-        )
+        known = ", ".join(key for key in ("train", "val", "test") if settings.get(key)) or "none"
+        raise DataError(f"split: expected a split of {file.name}, got {split!r}; there are {known}")
     seen: set[str] = set()
     for place in places if isinstance(places, list) else [places]:
         name = _inside_or_stripped(base, start, str(place), f"{file.name}: {split}")
@@ -116,9 +100,7 @@ def _images(
         elif (base / name).is_file():
             found = [
                 inside(base, f"{start}/{line.strip()}", f"{name}, line {i}")
-                for i, line in enumerate(
-                    (base / name).read_text("utf-8").splitlines(), 1
-                )
+                for i, line in enumerate((base / name).read_text("utf-8").splitlines(), 1)
                 if line.strip()
             ]
         else:
@@ -137,15 +119,9 @@ def _inside_or_stripped(base: Path, start: str, place: str, where: str) -> str:
     from terse.sources.paths import inside
 
     stripped = place.removeprefix("../")
-    if (
-        stripped != place
-        and not (base / start / place).exists()
-        and (base / start / stripped).exists()
-    ):
+    if stripped != place and not (base / start / place).exists() and (base / start / stripped).exists():
         place = stripped
-    return inside(
-        base, f"{start}/{place}" if not place.startswith(("/", "\\")) else place, where
-    )
+    return inside(base, f"{start}/{place}" if not place.startswith(("/", "\\")) else place, where)
 
 
 def _label_of(image: str) -> str:
@@ -155,9 +131,7 @@ def _label_of(image: str) -> str:
     return Path(path).with_suffix(".txt").as_posix()
 
 
-def _read_labels(
-    index: Index, image: int, base: Path, label: str, names: Mapping[int, str]
-) -> None:
+def _read_labels(index: Index, image: int, base: Path, label: str, names: Mapping[int, str]) -> None:
     import numpy as np
 
     from terse.sources.masks import Polygons
@@ -178,40 +152,19 @@ def _read_labels(
         values = _fractions(words[1:])
         category = names.get(int(words[0])) if words[0].isdecimal() else None
         if category is None:
+            index.skip(here, f"expected a class number 0 to {max(names, default=0)}, got {words[0]!r}; it is left out")
+        elif values is None or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
             index.skip(
-                here,
-                f"expected a class number 0 to {max(names, default=0)}, got {words[0]!r}; it is left out",
-            )
-        elif values is None or not (
-            len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)
-        ):
-            index.skip(
-                here,
-                f"expected x y w h or the x y of three points, got {' '.join(words[1:])[:60]!r}; it is left out",
+                here, f"expected x y w h or the x y of three points, got {' '.join(words[1:])[:60]!r}; it is left out"
             )
         elif len(values) == 4:
             x, y, w, h = values
-            box = [
-                (x - w / 2) * width,
-                (y - h / 2) * height,
-                (x + w / 2) * width,
-                (y + h / 2) * height,
-            ]
+            box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
             index.add_object(image, category, box, here, str(i), field="box")
         else:
-            points = np.array(values, dtype=np.float32).reshape(-1, 2) * np.array(
-                [width, height], dtype=np.float32
-            )
+            points = np.array(values, dtype=np.float32).reshape(-1, 2) * np.array([width, height], dtype=np.float32)
             box = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
-            index.add_object(
-                image,
-                category,
-                box,
-                here,
-                str(i),
-                mask=Polygons((points,)),
-                field="outline",
-            )
+            index.add_object(image, category, box, here, str(i), mask=Polygons((points,)), field="outline")
 
 
 def _fractions(words: Sequence[str]) -> list[float] | None:

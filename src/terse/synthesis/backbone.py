@@ -13,14 +13,10 @@ from terse.registry import nearest
 __all__ = ["build_backbone", "load_backbone"]
 
 _PROBE_PX = 256
-_STRIDES = range(
-    14, 19
-)  # 16, or as near as a backbone without padding comes (SqueezeNet: 17)
+_STRIDES = range(14, 19)  # 16, or as near as a backbone without padding comes (SqueezeNet: 17)
 
 
-def build_backbone(
-    name: str, until: Literal["pool4", "conv5"] = "pool4"
-) -> tuple[nn.Sequential, int]:
+def build_backbone(name: str, until: Literal["pool4", "conv5"] = "pool4") -> tuple[nn.Sequential, int]:
     """The layers of a torchvision classifier down to a sixteenth of the input, and their number of channels.
 
     Layers keep torchvision's names, so that its weights fit. A VGG ends right after its fourth pool, or with
@@ -35,16 +31,10 @@ def build_backbone(
     known = models.list_models(module=models)
     if name not in known:
         hint = "; vgg16_bn is the paper's, mobilenet_v2 is small"
-        raise RecipeError(
-            f"backbone: expected a torchvision classifier, got {name!r}{nearest(name, known) or hint}"
-        )
+        raise RecipeError(f"backbone: expected a torchvision classifier, got {name!r}{nearest(name, known) or hint}")
     chain, channels = _chain(name)
     if name.startswith("vgg") and until == "pool4":
-        pools = [
-            index
-            for index, layer in enumerate(chain)
-            if isinstance(layer, nn.MaxPool2d)
-        ]
+        pools = [index for index, layer in enumerate(chain) if isinstance(layer, nn.MaxPool2d)]
         chain = chain[: pools[3] + 1]
     # The whole classifier was built without storage: VGG's three dropped layers alone hold 120 million numbers.
     chain.to_empty(device="cpu")
@@ -71,24 +61,14 @@ def load_backbone(backbone: nn.Sequential, name: str, path: Path) -> None:
     Source: ours.
     """
     state = _read(path)
-    wanted = {
-        key: tensor
-        for key, tensor in backbone.state_dict().items()
-        if "num_batches_tracked" not in key
-    }
+    wanted = {key: tensor for key, tensor in backbone.state_dict().items() if "num_batches_tracked" not in key}
     first = next(iter(wanted))
     prefixes = {key[: -len(first)] for key in state if key.endswith(first)}
-    fitting = {
-        prefix: _misfits(state, wanted, prefix)
-        for prefix in prefixes
-        if not prefix or prefix.endswith(".")
-    }
+    fitting = {prefix: _misfits(state, wanted, prefix) for prefix in prefixes if not prefix or prefix.endswith(".")}
     misfits = min(fitting.values(), key=len, default=list(wanted))
     if misfits:
         plain = name.removesuffix("_bn")
-        convolutions_alone = plain != name and not any(
-            "running_mean" in key for key in state
-        )
+        convolutions_alone = plain != name and not any("running_mean" in key for key in state)
         step = (
             f"the file has no BatchNorm: take backbone {plain}"
             if convolutions_alone
@@ -109,32 +89,21 @@ def _chain(name: str) -> tuple[nn.Sequential, int]:
     with torch.device("meta"):
         try:
             model = models.get_model(name, weights=None).eval()
-        except (
-            NotImplementedError
-        ):  # RegNet reads numbers back from its tensors while it is built
+        except NotImplementedError:  # RegNet reads numbers back from its tensors while it is built
             model = nn.Identity()
         x = torch.zeros(1, 3, _PROBE_PX, _PROBE_PX)
     for key, layer in getattr(model, "features", model).named_children():
         try:
             x = layer(x)
-        except (
-            AssertionError,
-            RuntimeError,
-        ):  # not a chain: this layer expects what something in between makes
+        except (AssertionError, RuntimeError):  # not a chain: this layer expects what something in between makes
             break
         if x.ndim != 4 or _PROBE_PX // x.shape[-1] > _STRIDES[-1]:
             break
         chain.add_module(key, layer)
         channels, stride = x.shape[1], _PROBE_PX // x.shape[-1]
     drawn = (nn.Conv2d, nn.modules.batchnorm._BatchNorm)
-    bare = [
-        key
-        for key, layer in chain.named_modules()
-        if not isinstance(layer, drawn) and [*layer.parameters(False)]
-    ]
-    if (
-        stride not in _STRIDES or len(chain) == 1 or bare
-    ):  # a single layer is a transformer's patch embedding
+    bare = [key for key, layer in chain.named_modules() if not isinstance(layer, drawn) and [*layer.parameters(False)]]
+    if stride not in _STRIDES or len(chain) == 1 or bare:  # a single layer is a transformer's patch embedding
         raise RecipeError(
             f"backbone: expected a chain of convolutions and BatchNorm down to a sixteenth of the image, got {name}; "
             "vgg16_bn, mobilenet_v2, mobilenet_v3_small, resnet18 and efficientnet_b0 are"
@@ -144,9 +113,7 @@ def _chain(name: str) -> tuple[nn.Sequential, int]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise DataError(
-            f"weights: expected a file of tensors, got {path}, which does not exist; give its path"
-        )
+        raise DataError(f"weights: expected a file of tensors, got {path}, which does not exist; give its path")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -158,18 +125,12 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     tensors = (
-        {key: value for key, value in state.items() if isinstance(value, Tensor)}
-        if isinstance(state, dict)
-        else {}
+        {key: value for key, value in state.items() if isinstance(value, Tensor)} if isinstance(state, dict) else {}
     )
     return tensors
 
 
-def _misfits(
-    state: dict[str, Tensor], wanted: dict[str, Tensor], prefix: str
-) -> list[str]:
+def _misfits(state: dict[str, Tensor], wanted: dict[str, Tensor], prefix: str) -> list[str]:
     return [
-        key
-        for key, tensor in wanted.items()
-        if prefix + key not in state or state[prefix + key].shape != tensor.shape
+        key for key, tensor in wanted.items() if prefix + key not in state or state[prefix + key].shape != tensor.shape
     ]

@@ -39,8 +39,7 @@ class ContextConfig(Component):
     crop_px: Annotated[int, Field(ge=16)] = 48
     """Side the surroundings are resized to."""
     blends: Annotated[
-        tuple[Literal["alpha", "gaussian", "box", "motion", "none", "poisson"], ...],
-        Field(min_length=1),
+        tuple[Literal["alpha", "gaussian", "box", "motion", "none", "poisson"], ...], Field(min_length=1)
     ] = ("gaussian", "box", "none")
     """One an image, drawn at random."""
     batch_size: Count = 250
@@ -49,9 +48,7 @@ class ContextConfig(Component):
     @model_validator(mode="after")
     def _ordered(self) -> ContextConfig:
         if self.objects[0] > self.objects[1]:
-            raise ValueError(
-                f"objects: expected the smaller number first, got {list(self.objects)}; swap them"
-            )
+            raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
         return self
 
     def build(self, context: Any) -> Any:

@@ -12,15 +12,7 @@ from torchvision.ops import roi_align
 from terse.errors import DataError
 from terse.protocols import RealImages
 
-__all__ = [
-    "BoxShapes",
-    "Surroundings",
-    "cut",
-    "draw_frames",
-    "overlap_of_objects",
-    "small",
-    "training_crops",
-]
+__all__ = ["BoxShapes", "Surroundings", "cut", "draw_frames", "overlap_of_objects", "small", "training_crops"]
 
 _BINS = 10
 _FLOOR = 0.05
@@ -29,9 +21,7 @@ _MAX_ENLARGED = 1.3
 _MAX_OVERLAP = 0.3  # of an object: above it a box is no background
 _IMAGES = 2000
 _CHUNK = 16
-_SMALL_PX = (
-    128  # side of the images that surroundings are cut from: all are kept in memory
-)
+_SMALL_PX = 128  # side of the images that surroundings are cut from: all are kept in memory
 
 Boxes = Float64[np.ndarray, "n 4"]
 
@@ -70,18 +60,14 @@ class BoxShapes:
         return np.concatenate(found) if found else np.zeros((0, 4))
 
     def _once(self, count: int, draw: np.random.Generator) -> Boxes:
-        bins = np.unravel_index(
-            draw.choice(len(self._shares), count, p=self._shares), (_BINS, _BINS)
-        )
+        bins = np.unravel_index(draw.choice(len(self._shares), count, p=self._shares), (_BINS, _BINS))
         area, aspect = (
             np.exp(edges[i] + draw.random(count) * (edges[i + 1] - edges[i]))
             for i, edges in zip(bins, self._edges, strict=True)
         )
         size = np.sqrt(np.stack([area * aspect, area / aspect], axis=1))
         corner = draw.random((count, 2)) * (1 - size)
-        boxes: Boxes = np.concatenate([corner, corner + size], axis=1)[
-            (size < 1).all(axis=1)
-        ]
+        boxes: Boxes = np.concatenate([corner, corner + size], axis=1)[(size < 1).all(axis=1)]
         return boxes
 
 
@@ -109,37 +95,25 @@ def small(images: Float[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 side side"]:
     Source: ours.
     """
     side = (_SMALL_PX, _SMALL_PX)
-    resized = functional.interpolate(
-        images.float(), side, mode="bilinear", antialias=True, align_corners=False
-    )
+    resized = functional.interpolate(images.float(), side, mode="bilinear", antialias=True, align_corners=False)
     return resized.clamp(0, 1).mul(255).round().byte().expand(-1, 3, -1, -1)
 
 
 def cut(
-    images: UInt8[Tensor, "b 3 side side"],
-    index: Int64[np.ndarray, " n"],
-    boxes: Boxes,
-    frames: Boxes,
-    side_px: int,
+    images: UInt8[Tensor, "b 3 side side"], index: Int64[np.ndarray, " n"], boxes: Boxes, frames: Boxes, side_px: int
 ) -> UInt8[Tensor, "n 4 crop_px crop_px"]:
     """Each frame of its image, resized to a square, grey where the box is; the fourth channel is the box.
 
     Source: Dvornik et al. 2018, 3.2 (contextual images); the mask's channel is ours.
     """
-    rois = torch.from_numpy(
-        np.concatenate([index[:, None], frames * images.shape[-1]], axis=1)
-    ).float()
-    crops = roi_align(
-        images.float(), rois.to(images.device), side_px, sampling_ratio=2, aligned=True
-    )
+    rois = torch.from_numpy(np.concatenate([index[:, None], frames * images.shape[-1]], axis=1)).float()
+    crops = roi_align(images.float(), rois.to(images.device), side_px, sampling_ratio=2, aligned=True)
     inside = _inside(boxes, frames, side_px)[:, None].to(images.device)
     shown = torch.cat([crops.masked_fill(inside, 127.5), inside.float() * 255], dim=1)
     return shown.clamp(0, 255).round().byte()
 
 
-def overlap_of_objects(
-    boxes: Boxes, objects: Float64[np.ndarray, "k 4"]
-) -> Float64[np.ndarray, " n"]:
+def overlap_of_objects(boxes: Boxes, objects: Float64[np.ndarray, "k 4"]) -> Float64[np.ndarray, " n"]:
     """The largest share of any object that each box covers.
 
     Source: Dvornik et al. 2018.
@@ -149,20 +123,13 @@ def overlap_of_objects(
     low = np.maximum(boxes[:, None, :2], objects[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
     area = np.prod(np.clip(objects[:, 2:] - objects[:, :2], 1e-9, None), axis=1)
-    shared: Float64[np.ndarray, "n k"] = (
-        np.prod(np.clip(high - low, 0, None), axis=2) / area
-    )
+    shared: Float64[np.ndarray, "n k"] = np.prod(np.clip(high - low, 0, None), axis=2) / area
     most: Float64[np.ndarray, " n"] = shared.max(axis=1)
     return most
 
 
 def training_crops(
-    real: RealImages,
-    *,
-    count: int,
-    background_share: float,
-    side_px: int,
-    draw: np.random.Generator,
+    real: RealImages, *, count: int, background_share: float, side_px: int, draw: np.random.Generator
 ) -> tuple[Surroundings, BoxShapes]:
     """Surroundings of the users' boxes, and of boxes where nothing is.
 
@@ -185,14 +152,9 @@ def training_crops(
     blanks = max(1, round((count - wanted) / len(seen.objects)))
     parts = [
         _of_chunk(seen, rows, shapes, repeats, blanks, side_px, draw)
-        for rows in np.array_split(
-            np.arange(len(seen.objects)), -(-len(seen.objects) // _CHUNK)
-        )
+        for rows in np.array_split(np.arange(len(seen.objects)), -(-len(seen.objects) // _CHUNK))
     ]
-    crops, labels = (
-        torch.cat([part.crops for part in parts]),
-        torch.cat([part.labels for part in parts]),
-    )
+    crops, labels = torch.cat([part.crops for part in parts]), torch.cat([part.labels for part in parts])
     return Surroundings(crops, labels), shapes
 
 
@@ -213,9 +175,7 @@ def _look(real: RealImages, order: Int64[np.ndarray, " n"]) -> _Seen:
         images.append(small(batch).cpu())
         scale = np.array([batch.shape[-1], batch.shape[-2]] * 2)
         boxes = truth.boxes_px.double().cpu().numpy() / scale
-        index, labels, ignore = (
-            t.cpu().numpy() for t in (truth.image_index, truth.labels, truth.ignore)
-        )
+        index, labels, ignore = (t.cpu().numpy() for t in (truth.image_index, truth.labels, truth.ignore))
         rows = [(index == i) & ~ignore for i in range(truth.batch_size)]
         objects += [(np.clip(boxes[row], 0, 1), labels[row]) for row in rows]
     empty = torch.zeros(0, 3, _SMALL_PX, _SMALL_PX, dtype=torch.uint8)
@@ -244,22 +204,14 @@ def _of_chunk(
         index.append(np.full(len(boxes[-2]) + len(boxes[-1]), i))
     every = np.concatenate(boxes)
     frames = draw_frames(every, draw)
-    crops = cut(
-        seen.images[torch.from_numpy(rows)],
-        np.concatenate(index),
-        every,
-        frames,
-        side_px,
-    )
+    crops = cut(seen.images[torch.from_numpy(rows)], np.concatenate(index), every, frames, side_px)
     return Surroundings(crops, torch.from_numpy(np.concatenate(labels)))
 
 
 def _usable(boxes: Boxes) -> Bool[np.ndarray, " n"]:
     """Boxes that leave some context in their image."""
     size = boxes[:, 2:] - boxes[:, :2]
-    usable: Bool[np.ndarray, " n"] = (size > 0).all(axis=1) & (
-        np.prod(size, axis=1) < 1 - _MIN_CONTEXT
-    )
+    usable: Bool[np.ndarray, " n"] = (size > 0).all(axis=1) & (np.prod(size, axis=1) < 1 - _MIN_CONTEXT)
     return usable
 
 
@@ -268,9 +220,7 @@ def _enlarged(boxes: Boxes, draw: np.random.Generator) -> Boxes:
     size, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, 2:] + boxes[:, :2]) / 2
     factor = 1 + draw.random((len(boxes), 1)) * (_MAX_ENLARGED - 1)
     moved = centre + (draw.random((len(boxes), 2)) * 2 - 1) * size * (factor - 1) / 2
-    larger: Boxes = np.concatenate(
-        [moved - size * factor / 2, moved + size * factor / 2], axis=1
-    )
+    larger: Boxes = np.concatenate([moved - size * factor / 2, moved + size * factor / 2], axis=1)
     return larger.clip(0, 1)
 
 

@@ -35,9 +35,7 @@ class ContextNetwork(nn.Module):
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(channels, classes + 1)
 
-    def forward(
-        self, crops: UInt8[Tensor, "b 4 side side"]
-    ) -> Float[Tensor, "b outputs"]:
+    def forward(self, crops: UInt8[Tensor, "b 4 side side"]) -> Float[Tensor, "b outputs"]:
         """Logits."""
         flat: Tensor = self.features(crops.float().div(127.5).sub(1)).mean(dim=(2, 3))
         logits: Tensor = self.head(flat)
@@ -45,13 +43,7 @@ class ContextNetwork(nn.Module):
 
 
 def train_context(
-    surroundings: Surroundings,
-    classes: int,
-    *,
-    epochs: int,
-    lr: float,
-    seed: int,
-    device: torch.device | str = "cpu",
+    surroundings: Surroundings, classes: int, *, epochs: int, lr: float, seed: int, device: torch.device | str = "cpu"
 ) -> ContextNetwork:
     """A trained network in eval mode; the global generator is left as it was.
 
@@ -69,10 +61,7 @@ def train_context(
         steps = epochs * max(1, len(surroundings.labels) // _BATCH)
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
         for rows in _batches(len(surroundings.labels), epochs, draw):
-            crops, labels = (
-                surroundings.crops[rows].to(device),
-                surroundings.labels[rows].to(device),
-            )
+            crops, labels = surroundings.crops[rows].to(device), surroundings.labels[rows].to(device)
             if draw.random() < 0.5:
                 crops = crops.flip(3)
             loss = functional.cross_entropy(network(crops), labels)
@@ -84,29 +73,18 @@ def train_context(
 
 
 @torch.no_grad()
-def score_crops(
-    network: ContextNetwork, crops: UInt8[Tensor, "n 4 side side"]
-) -> Float[Tensor, "n outputs"]:
+def score_crops(network: ContextNetwork, crops: UInt8[Tensor, "n 4 side side"]) -> Float[Tensor, "n outputs"]:
     """Probabilities of background and of each class, on the CPU.
 
     Source: Dvornik et al. 2018, 3.2.
     """
     device = network.head.weight.device
     with torch.autocast(device.type, enabled=False):
-        parts = [
-            network(part.to(device)).softmax(dim=1).cpu()
-            for part in torch.split(crops, _SCORED)
-        ]
+        parts = [network(part.to(device)).softmax(dim=1).cpu() for part in torch.split(crops, _SCORED)]
     return torch.cat(parts)
 
 
-def _batches(
-    count: int, epochs: int, draw: np.random.Generator
-) -> list[Int64[Tensor, " b"]]:
+def _batches(count: int, epochs: int, draw: np.random.Generator) -> list[Int64[Tensor, " b"]]:
     size = min(_BATCH, count)
     orders = [torch.from_numpy(draw.permutation(count)) for _ in range(epochs)]
-    return [
-        order[start : start + size]
-        for order in orders
-        for start in range(0, count - size + 1, size)
-    ]
+    return [order[start : start + size] for order in orders for start in range(0, count - size + 1, size)]

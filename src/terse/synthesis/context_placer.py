@@ -9,14 +9,7 @@ from torch import nn
 
 from terse.errors import RecipeError
 from terse.synthesis.context import ContextConfig
-from terse.synthesis.context_crops import (
-    BoxShapes,
-    cut,
-    draw_frames,
-    overlap_of_objects,
-    small,
-    training_crops,
-)
+from terse.synthesis.context_crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
 from terse.synthesis.context_network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
 from terse.synthesis.proposers import Context
@@ -59,9 +52,7 @@ class ContextProposer:
         self.framing = Framing(context.foregrounds, context.poses, context.canvas_px)
         bank = context.foregrounds
         self._members = [
-            np.flatnonzero(bank.labels == bank.classes.index(name))
-            if name in bank.classes
-            else np.zeros(0, np.int64)
+            np.flatnonzero(bank.labels == bank.classes.index(name)) if name in bank.classes else np.zeros(0, np.int64)
             for name in context.classes
         ]
         self._present = [label for label, rows in enumerate(self._members) if len(rows)]
@@ -75,9 +66,7 @@ class ContextProposer:
 
     def propose(self, count: int, generator: torch.Generator) -> Placements:
         """One background after the other, with one or more objects where they fit."""
-        draw = np.random.default_rng(
-            int(torch.randint(2**62, (1,), generator=generator))
-        )
+        draw = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         settings = self.settings
         backgrounds, index, foregrounds, boxes = [], [], [], []
         for image in range(count):
@@ -87,14 +76,10 @@ class ContextProposer:
             wanted = int(draw.integers(settings.objects[0], settings.objects[1] + 1))
             for row in _choose(places, label, wanted, draw):
                 index.append(image)
-                foregrounds.append(
-                    self._fitting(int(places.labels[row]), places.boxes[row], draw)
-                )
+                foregrounds.append(self._fitting(int(places.labels[row]), places.boxes[row], draw))
                 boxes.append(places.boxes[row])
         foreground = np.array(foregrounds, dtype=np.int64)
-        blend = tuple(
-            settings.blends[i] for i in draw.integers(0, len(settings.blends), count)
-        )
+        blend = tuple(settings.blends[i] for i in draw.integers(0, len(settings.blends), count))
         return Placements(
             background=np.array(backgrounds, dtype=np.int64),
             image_index=np.array(index, dtype=np.int64),
@@ -134,20 +119,12 @@ class ContextProposer:
         own = canvas.truth.boxes_px.double().cpu().numpy() / context.canvas_px
         boxes = boxes[overlap_of_objects(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
-            return _Places(
-                np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), fitting=False
-            )
+            return _Places(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), fitting=False)
         crops = cut(
-            small(canvas.images),
-            np.zeros(len(boxes), np.int64),
-            boxes,
-            draw_frames(boxes, draw),
-            settings.crop_px,
+            small(canvas.images), np.zeros(len(boxes), np.int64), boxes, draw_frames(boxes, draw), settings.crop_px
         )
         scores = score_crops(network, crops).double().numpy()[:, 1:]
-        scores[:, [not len(rows) for rows in self._members]] = (
-            0  # a class that nothing can be pasted of
-        )
+        scores[:, [not len(rows) for rows in self._members]] = 0  # a class that nothing can be pasted of
         labels = scores.argmax(axis=1)
         best = scores.max(axis=1)
         kept = np.flatnonzero(best > settings.threshold)
@@ -177,20 +154,12 @@ class ContextProposer:
             self._learned = network, shapes
         return self._learned
 
-    def _fitting(
-        self, label: int, box: Float64[np.ndarray, " 4"], draw: np.random.Generator
-    ) -> int:
+    def _fitting(self, label: int, box: Float64[np.ndarray, " 4"], draw: np.random.Generator) -> int:
         """A random cut-out of the class whose shape fits the box, or the nearest of some."""
         rows = draw.choice(self._members[label], _COMPARED)
         extents = self.framing.extents_px(rows, self.framing.pose(len(rows), {}))
         wanted = (box[2] - box[0]) / (box[3] - box[1])
-        apart = np.abs(
-            np.log(
-                np.clip(extents[:, 0], 1e-6, None)
-                / np.clip(extents[:, 1], 1e-6, None)
-                / wanted
-            )
-        )
+        apart = np.abs(np.log(np.clip(extents[:, 0], 1e-6, None) / np.clip(extents[:, 1], 1e-6, None) / wanted))
         fits = np.flatnonzero(apart < np.log(_SHAPE))
         return int(rows[fits[0]] if len(fits) else rows[apart.argmin()])
 
@@ -201,36 +170,20 @@ class ContextProposer:
         framing, side = self.framing, self.context.canvas_px
         whole = framing.pose(len(foreground), {})
         extents = framing.extents_px(foreground, whole)
-        column = next(
-            i
-            for i, name in enumerate(self.context.poses.names)
-            if name.startswith("scale")
-        )
+        column = next(i for i, name in enumerate(self.context.poses.names) if name.startswith("scale"))
         wanted = (boxes[:, 2:] - boxes[:, :2]) * side / np.clip(extents, 1e-6, None)
-        scale = np.clip(
-            whole[:, column] * wanted.min(axis=1), *framing.limits("scale", None)
-        )
+        scale = np.clip(whole[:, column] * wanted.min(axis=1), *framing.limits("scale", None))
         pose = framing.pose(len(foreground), {"scale": scale})
-        moved = framing.moved_to(
-            pose,
-            framing.extents_px(foreground, pose),
-            (boxes[:, :2] + boxes[:, 2:]) / 2 * side,
-        )
+        moved = framing.moved_to(pose, framing.extents_px(foreground, pose), (boxes[:, :2] + boxes[:, 2:]) / 2 * side)
         return np.round(moved, 5)
 
 
-def _choose(
-    places: _Places, label: int, wanted: int, draw: np.random.Generator
-) -> list[int]:
+def _choose(places: _Places, label: int, wanted: int, draw: np.random.Generator) -> list[int]:
     """Rows of places that leave each other free, by score; the first of the class if it fits anywhere."""
     chosen: list[int] = []
     free = np.ones(len(places.labels), dtype=bool)
     while free.any() and len(chosen) < wanted:
-        rows = (
-            np.flatnonzero(free & (places.labels == label))
-            if not chosen
-            else np.zeros(0, dtype=np.int64)
-        )
+        rows = np.flatnonzero(free & (places.labels == label)) if not chosen else np.zeros(0, dtype=np.int64)
         rows = rows if len(rows) else np.flatnonzero(free)
         weights = np.clip(places.scores[rows], 1e-9, None)
         row = int(draw.choice(rows, p=weights / weights.sum()))

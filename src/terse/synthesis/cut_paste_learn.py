@@ -39,13 +39,7 @@ class CutPasteLearnConfig(Component):
     """Share of an earlier object's box that a later one may cover."""
     attempts: Count = 20
     """Places tried for an object before it is left out."""
-    blends: Annotated[tuple[Blend, ...], Field(min_length=1)] = (
-        "gaussian",
-        "poisson",
-        "none",
-        "box",
-        "motion",
-    )
+    blends: Annotated[tuple[Blend, ...], Field(min_length=1)] = ("gaussian", "poisson", "none", "box", "motion")
     """Every scene is drawn once in each, and counts as so many samples."""
     batch_size: Count = 250
     """Composites looked at together in the harvest."""
@@ -55,9 +49,7 @@ class CutPasteLearnConfig(Component):
         for name in ("objects", "distractors", "rotation_deg", "scale"):
             limits = getattr(self, name)
             if limits is not None and limits[0] > limits[1]:
-                raise ValueError(
-                    f"{name}: expected the smaller number first, got {list(limits)}; swap them"
-                )
+                raise ValueError(f"{name}: expected the smaller number first, got {list(limits)}; swap them")
         return self
 
     def build(self, context: Any) -> Any:

@@ -24,44 +24,30 @@ class Framing:
     Source: ours.
     """
 
-    def __init__(
-        self, foregrounds: ForegroundBank, poses: AffinePoses, canvas_px: int
-    ) -> None:
+    def __init__(self, foregrounds: ForegroundBank, poses: AffinePoses, canvas_px: int) -> None:
         self.foregrounds = foregrounds
         self.poses = poses
         self.canvas_px = canvas_px
         self._hulls: dict[int, Float64[np.ndarray, "points 2"]] = {}
 
-    def limits(
-        self, name: str, wanted: tuple[float, float] | None
-    ) -> tuple[float, float]:
+    def limits(self, name: str, wanted: tuple[float, float] | None) -> tuple[float, float]:
         """The wanted range inside the family's; the family's own where none is wanted.
 
         For `scale`, of families that scale x and y apart, the range that both allow.
         """
-        names = [
-            n
-            for n in self.poses.names
-            if n == name or (name == "scale" and n.startswith("scale_"))
-        ]
-        ranges = [self.poses.ranges[self.poses.names.index(n)] for n in names] or [
-            (_neutral(name),) * 2
-        ]
+        names = [n for n in self.poses.names if n == name or (name == "scale" and n.startswith("scale_"))]
+        ranges = [self.poses.ranges[self.poses.names.index(n)] for n in names] or [(_neutral(name),) * 2]
         low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
         if wanted is None:
             return low, high
         return min(max(wanted[0], low), high), min(max(wanted[1], low), high)
 
-    def pose(
-        self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]
-    ) -> Float64[np.ndarray, "n k"]:
+    def pose(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
         """Poses of these values; what is not named is neutral, or the nearest to it that the family allows."""
         columns = []
         for name, (low, high) in zip(self.poses.names, self.poses.ranges, strict=True):
             key = "scale" if name.startswith("scale_") and name not in values else name
-            columns.append(
-                values.get(key, np.full(count, min(max(_neutral(name), low), high)))
-            )
+            columns.append(values.get(key, np.full(count, min(max(_neutral(name), low), high))))
         return np.stack(columns, axis=1)
 
     def boxes_px(
@@ -70,9 +56,7 @@ class Framing:
         """The xyxy box of each foreground under its pose; what is outside the canvas counts."""
         hull = self._hull(foreground)
         side = (self.canvas_px, self.canvas_px)
-        matrix = self.poses.matrix(
-            torch.from_numpy(pose), torch.from_numpy(hull), side
-        ).numpy()
+        matrix = self.poses.matrix(torch.from_numpy(pose), torch.from_numpy(hull), side).numpy()
         back = np.linalg.inv(matrix[:, :, :2])
         points = (hull - matrix[:, None, :, 2]) @ back.transpose(0, 2, 1)
         points = (points + 1) / 2 * self.canvas_px
@@ -102,15 +86,10 @@ class Framing:
             moved[:, column] = np.clip(shift[:, axis], *self.poses.ranges[column])
         return moved
 
-    def _hull(
-        self, foreground: Int64[np.ndarray, " n"]
-    ) -> Float64[np.ndarray, "n points 2"]:
+    def _hull(self, foreground: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n points 2"]:
         if not len(foreground):
             return np.zeros((0, 1, 2))
-        missing = np.array(
-            [i for i in np.unique(foreground) if int(i) not in self._hulls],
-            dtype=np.int64,
-        )
+        missing = np.array([i for i in np.unique(foreground) if int(i) not in self._hulls], dtype=np.int64)
         if len(missing):
             if len(self._hulls) > _KEPT_HULLS:
                 self._hulls.clear()

@@ -58,32 +58,17 @@ class LearnedConfig(Component):
 
         return LearnedProposer(context, self._network(context), self)
 
-    def build_discriminator(self) -> Any:
-        """The discriminator with fresh weights, or None."""
-        if not self.discriminator:
-            return None
-        from terse.discriminator import Discriminator
-
-        settings = self.discriminator_settings
-        return Discriminator(weight_sigma=settings.weight_sigma, scales=settings.scales)
-
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:
         """The discriminator's settings, the paper's where the recipe says no more than true."""
-        return (
-            self.discriminator
-            if isinstance(self.discriminator, DiscriminatorConfig)
-            else DiscriminatorConfig()
-        )
+        return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
 
     def _network(self, context: Any) -> Any:
         noise_size = context.poses.size if self.base == "random" else self.noise_size
         if self.network == "digits":
             from terse.synthesis.network import DigitSynthesizer
 
-            return DigitSynthesizer(
-                context.poses.size, noise_size, dropout=self.dropout
-            )
+            return DigitSynthesizer(context.poses.size, noise_size, dropout=self.dropout)
         from terse.synthesis.photo_network import PhotoSynthesizer
 
         return PhotoSynthesizer(

@@ -24,9 +24,7 @@ class DigitSynthesizer(nn.Module):
     the background run once are ours.
     """
 
-    def __init__(
-        self, pose_size: int = 6, noise_size: int = 0, *, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, pose_size: int = 6, noise_size: int = 0, *, dropout: float = 0.5) -> None:
         super().__init__()
         self.noise_size = noise_size
         self.backbone = nn.Sequential(
@@ -59,16 +57,12 @@ class DigitSynthesizer(nn.Module):
         noise: Float[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b pose"]:
         """Raw, unbounded pose parameters."""
-        seen = self.branch(
-            self.backbone(foreground.contiguous(memory_format=torch.channels_last))
-        )
+        seen = self.branch(self.backbone(foreground.contiguous(memory_format=torch.channels_last)))
         half = seen.shape[1]
         weight = self.join.weight
         # conv(cat(f, b)) = conv_f(f) + conv_b(b): a background shared by the batch costs one image.
         joined = functional.conv2d(seen, weight[:, :half], self.join.bias)
-        joined = joined + functional.conv2d(
-            self._of_background(background), weight[:, half:]
-        )
+        joined = joined + functional.conv2d(self._of_background(background), weight[:, half:])
         flat = self.features(joined).flatten(1)
         if self.noise_size and noise is not None:
             flat = torch.cat([flat, noise.to(flat)], dim=1)
@@ -80,11 +74,7 @@ class DigitSynthesizer(nn.Module):
         if len(background) > 1:
             several: Tensor = self.branch(self.backbone(background))
             return several
-        norms = [
-            part
-            for part in self.modules()
-            if isinstance(part, nn.BatchNorm2d) and part.training
-        ]
+        norms = [part for part in self.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
         for norm in norms:
             norm.eval()
         try:

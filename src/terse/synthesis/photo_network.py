@@ -74,32 +74,14 @@ class PhotoSynthesizer(nn.Module):
         self.backbone, channels = build_backbone(backbone, until)
         self.foreground_branch = _branch(channels, branch_channels, dropout)
         self.background_branch = _branch(channels, branch_channels, dropout)
-        self.mix = nn.Conv2d(
-            2 * _BRANCH_OUT, _MIXED, 5, padding=2
-        )  # the dump's features[0], kept apart to be split
-        self.features = nn.Sequential(
-            *_normed(dropout),
-            nn.Conv2d(_MIXED, _MIXED, 5, padding=2),
-            *_normed(dropout),
-        )
+        self.mix = nn.Conv2d(2 * _BRANCH_OUT, _MIXED, 5, padding=2)  # the dump's features[0], kept apart to be split
+        self.features = nn.Sequential(*_normed(dropout), nn.Conv2d(_MIXED, _MIXED, 5, padding=2), *_normed(dropout))
         self.regressor = nn.Sequential(
-            *_dense(_MIXED + noise_size, 128, dropout),
-            *_dense(128, 128, dropout),
-            nn.Linear(128, pose_size),
+            *_dense(_MIXED + noise_size, 128, dropout), *_dense(128, 128, dropout), nn.Linear(128, pose_size)
         )
-        self.register_buffer(
-            "_mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "_std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False
-        )
-        for part in (
-            self.foreground_branch,
-            self.background_branch,
-            self.mix,
-            self.features,
-            self.regressor,
-        ):
+        self.register_buffer("_mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        for part in (self.foreground_branch, self.background_branch, self.mix, self.features, self.regressor):
             part.apply(_xavier)
         if weights is not None:
             load_backbone(self.backbone, backbone, weights)
@@ -122,28 +104,20 @@ class PhotoSynthesizer(nn.Module):
         Source: paper 3.4 and A.2, BackBone.
         """
         if images.ndim != 4 or images.shape[1] != 3:
-            raise ShapeError(
-                f"images: expected RGB of shape (batch, 3, height, width), got {tuple(images.shape)}"
-            )
+            raise ShapeError(f"images: expected RGB of shape (batch, 3, height, width), got {tuple(images.shape)}")
         if images.shape[-2:] != (self.input_px, self.input_px):
-            images = functional.interpolate(
-                images, (self.input_px, self.input_px), mode="bilinear", antialias=True
-            )
+            images = functional.interpolate(images, (self.input_px, self.input_px), mode="bilinear", antialias=True)
         seen: Tensor = self.backbone((images - self._mean) / self._std)
         return seen
 
-    def features_of_foregrounds(
-        self, images: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, "b 64 fh fw"]:
+    def features_of_foregrounds(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 64 fh fw"]:
         """What the head needs of each foreground: premultiplied RGB on its patch.
 
         Source: paper A.2, BackBone and FgBranch.
         """
         return self._foreground_share(self.low_level(images))
 
-    def features_of_backgrounds(
-        self, images: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, "b 64 fh fw"]:
+    def features_of_backgrounds(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 64 fh fw"]:
         """What the head needs of each background.
 
         Source: paper A.2, BackBone and BgBranch.
@@ -163,22 +137,12 @@ class PhotoSynthesizer(nn.Module):
 
         Source: paper A.2, RegressionFC.
         """
-        pooled: Tensor = self.features(foreground_features + background_features).mean(
-            dim=(2, 3)
-        )
+        pooled: Tensor = self.features(foreground_features + background_features).mean(dim=(2, 3))
         shape = None if noise is None else tuple(noise.shape)
         if shape != ((len(pooled), self.noise_size) if self.noise_size else None):
-            expected = (
-                f"the shape ({len(pooled)}, {self.noise_size})"
-                if self.noise_size
-                else "none"
-            )
-            raise ShapeError(
-                f"noise: expected {expected}, got {shape or 'none'}; noise_size is {self.noise_size}"
-            )
-        raw: Tensor = self.regressor(
-            pooled if noise is None else torch.cat([pooled, noise], dim=1)
-        )
+            expected = f"the shape ({len(pooled)}, {self.noise_size})" if self.noise_size else "none"
+            raise ShapeError(f"noise: expected {expected}, got {shape or 'none'}; noise_size is {self.noise_size}")
+        raw: Tensor = self.regressor(pooled if noise is None else torch.cat([pooled, noise], dim=1))
         return raw
 
     def forward(
@@ -195,9 +159,7 @@ class PhotoSynthesizer(nn.Module):
         Source: paper A.2; the joint batch is ours.
         """
         if foregrounds.shape == backgrounds.shape:
-            first, second = self.low_level(torch.cat([foregrounds, backgrounds])).chunk(
-                2
-            )
+            first, second = self.low_level(torch.cat([foregrounds, backgrounds])).chunk(2)
         else:
             first, second = self.low_level(foregrounds), self.low_level(backgrounds)
         return self.pose_of(first, second, noise)
@@ -212,11 +174,7 @@ class PhotoSynthesizer(nn.Module):
 
         Source: paper A.2.
         """
-        return self.head(
-            self._foreground_share(foreground_seen),
-            self._background_share(background_seen),
-            noise,
-        )
+        return self.head(self._foreground_share(foreground_seen), self._background_share(background_seen), noise)
 
     def _foreground_share(self, features: Tensor) -> Tensor:
         weight = self.mix.weight[:, :_BRANCH_OUT]
@@ -224,19 +182,13 @@ class PhotoSynthesizer(nn.Module):
 
     def _background_share(self, features: Tensor) -> Tensor:
         weight = self.mix.weight[:, _BRANCH_OUT:]
-        return functional.conv2d(
-            self.background_branch(features), weight, self.mix.bias, padding=2
-        )
+        return functional.conv2d(self.background_branch(features), weight, self.mix.bias, padding=2)
 
 
 def _branch(channels: int, width: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs in (channels, width):
-        layers += [
-            nn.Conv2d(inputs, width, 3),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
+        layers += [nn.Conv2d(inputs, width, 3), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         layers += [nn.Dropout2d(dropout)] if dropout else []
     return nn.Sequential(*layers, nn.Conv2d(width, _BRANCH_OUT, 3))
 
@@ -247,11 +199,7 @@ def _normed(dropout: float) -> list[nn.Module]:
 
 
 def _dense(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
-    layers: list[nn.Module] = [
-        nn.Linear(inputs, outputs),
-        nn.ReLU(inplace=True),
-        nn.BatchNorm1d(outputs),
-    ]
+    layers: list[nn.Module] = [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.BatchNorm1d(outputs)]
     return [*layers, nn.Dropout(dropout)] if dropout else layers
 
 

@@ -79,17 +79,13 @@ class LearnedProposer:
 
     keeps_hard = True
 
-    def __init__(
-        self, context: Context, network: nn.Module, settings: LearnedConfig
-    ) -> None:
+    def __init__(self, context: Context, network: nn.Module, settings: LearnedConfig) -> None:
         self.context = context
         self.module: nn.Module = network
         self.settings = settings
         self.batch_size = settings.batch_size
 
-    def poses(
-        self, cut: Foregrounds, background: Backgrounds, generator: torch.Generator
-    ) -> Float[Tensor, "b k"]:
+    def poses(self, cut: Foregrounds, background: Backgrounds, generator: torch.Generator) -> Float[Tensor, "b k"]:
         """Mapped poses, differentiable in the network's weights, rounded as a placement stores them.
 
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one
@@ -102,12 +98,8 @@ class LearnedProposer:
             base = torch.logit(unit, eps=1e-4).to(device)
             noise = base
         elif settings.noise_size:
-            noise = torch.randn(len(cut), settings.noise_size, generator=generator).to(
-                device
-            )
-        raw = self.module(
-            cut.images * cut.alpha, _once(background.images), noise
-        ).float()
+            noise = torch.randn(len(cut), settings.noise_size, generator=generator).to(device)
+        raw = self.module(cut.images * cut.alpha, _once(background.images), noise).float()
         pose = family.from_raw(raw if base is None else raw + base)
         stored = (pose.detach().double() * 1e5).round() / 1e5
         return pose + (stored.float() - pose.detach())

@@ -19,9 +19,7 @@ class _BlindConfig(Component):
         """The arm."""
         from terse.synthesis.proposers import BlindProposer
 
-        return BlindProposer(
-            context, keeps_hard=self.kind == "mined", batch_size=self.batch_size
-        )
+        return BlindProposer(context, keeps_hard=self.kind == "mined", batch_size=self.batch_size)
 
 
 @register("synthesis", "random")

@@ -24,22 +24,16 @@ class ClassificationTarget:
         self.module = module
         self.classes = classes
 
-    def attack_loss(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, " b"]:
+    def attack_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
         """Cross-entropy of each image, in eval mode.
 
         Raises:
             ShapeError: the module's output is not one row of logits an image.
         """
         with eval_mode(self.module):
-            return functional.cross_entropy(
-                self._logits(images), truth.labels, reduction="none"
-            )
+            return functional.cross_entropy(self._logits(images), truth.labels, reduction="none")
 
-    def train_loss(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, ""]:
+    def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
         """Mean cross-entropy, in train mode.
 
         Raises:
@@ -48,9 +42,7 @@ class ClassificationTarget:
         self.module.train()
         return functional.cross_entropy(self._logits(images), truth.labels)
 
-    def confidence(
-        self, images: Float[Tensor, "b c h w"], truth: Truth
-    ) -> Float[Tensor, " n"]:
+    def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n"]:
         """Softmax probability of the true class of each pasted object."""
         probabilities = self.predict(images)
         return probabilities.gather(1, truth.labels[:, None])[:, 0][truth.pasted]
@@ -62,15 +54,8 @@ class ClassificationTarget:
 
     def _logits(self, images: Tensor) -> Tensor:
         logits = self.module(images.contiguous(memory_format=torch.channels_last))
-        if not isinstance(logits, Tensor) or logits.shape != (
-            len(images),
-            len(self.classes),
-        ):
-            got = (
-                tuple(logits.shape)
-                if isinstance(logits, Tensor)
-                else type(logits).__name__
-            )
+        if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self.classes)):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ShapeError(
                 f"target: expected logits of the shape ({len(images)}, {len(self.classes)}), got {got}; "
                 f"the classes are {', '.join(self.classes)}"

@@ -38,9 +38,7 @@ class Matched(NamedTuple):
 class Predictions(NamedTuple):
     """Everything that is predicted in one image, before thresholds and suppression."""
 
-    boxes_px: Float[
-        Tensor, "predictions classes_or_one 4"
-    ]  # in pixels of the image that was given
+    boxes_px: Float[Tensor, "predictions classes_or_one 4"]  # in pixels of the image that was given
     scores: Float[Tensor, "predictions columns"]
 
 
@@ -75,9 +73,7 @@ def heads_of(module: nn.Module) -> Heads:
         return _AnchorHeads(module)
     needs = ("box_roi_pool", "box_head", "box_predictor", "box_coder")
     roi_heads: Any = getattr(module, "roi_heads", None)
-    if isinstance(module, GeneralizedRCNN) and all(
-        hasattr(roi_heads, name) for name in needs
-    ):
+    if isinstance(module, GeneralizedRCNN) and all(hasattr(roi_heads, name) for name in needs):
         if roi_heads.has_mask() or roi_heads.has_keypoint():
             raise TerseError(
                 f"target: expected a detector of boxes alone, got {type(module).__name__} with a mask or keypoint "
@@ -108,31 +104,16 @@ class _AnchorHeads:
         boxes = boxes_px * _scale(images, listed)
         points = isinstance(self.module, FCOS)
         radius = self.module.center_sampling_radius if points else 0.0
-        quality = (
-            _point_quality(boxes, anchors, radius)
-            if points
-            else box_iou(boxes, anchors)
-        )
+        quality = _point_quality(boxes, anchors, radius) if points else box_iou(boxes, anchors)
         chosen = quality > _MATCH_IOU
-        best = torch.zeros_like(chosen).scatter_(
-            1, quality.argmax(1, keepdim=True), value=True
-        )
+        best = torch.zeros_like(chosen).scatter_(1, quality.argmax(1, keepdim=True), value=True)
         chosen |= best & ~chosen.any(1, keepdim=True)
         box, anchor = chosen.nonzero(as_tuple=True)
         image = image_index[box]
         coder = self.module.box_coder
         of_box, of_anchor = boxes[box], anchors[anchor]
-        wanted = (
-            coder.encode(of_anchor, of_box)
-            if points
-            else coder.encode_single(of_box, of_anchor)
-        )
-        return Matched(
-            outputs["cls_logits"][image, anchor],
-            outputs["bbox_regression"][image, anchor],
-            wanted,
-            box,
-        )
+        wanted = coder.encode(of_anchor, of_box) if points else coder.encode_single(of_box, of_anchor)
+        return Matched(outputs["cls_logits"][image, anchor], outputs["bbox_regression"][image, anchor], wanted, box)
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Iterator[Predictions]:
         listed, outputs, anchors = self._forward(images)
@@ -143,9 +124,7 @@ class _AnchorHeads:
         coder = self.module.box_coder
         decode = coder.decode if isinstance(self.module, FCOS) else coder.decode_single
         scale = _scale(images, listed)
-        for codes, score, size in zip(
-            outputs["bbox_regression"], scores, listed.image_sizes, strict=True
-        ):
+        for codes, score, size in zip(outputs["bbox_regression"], scores, listed.image_sizes, strict=True):
             boxes = clip_boxes_to_image(decode(codes, anchors), size)
             yield Predictions((boxes / scale)[:, None], score)
 
@@ -181,55 +160,36 @@ class _ProposalHeads:
             mine = (image_index == number).nonzero().flatten()
             # The boxes themselves are proposals too, as in torchvision's training: a match always exists.
             candidates = torch.cat([proposed, boxes[mine]])
-            row, candidate = (box_iou(boxes[mine], candidates) > _MATCH_IOU).nonzero(
-                as_tuple=True
-            )
+            row, candidate = (box_iou(boxes[mine], candidates) > _MATCH_IOU).nonzero(as_tuple=True)
             chosen.append(candidates[candidate])
             box.append(mine[row])
         joined = torch.cat(box)
         logits, codes = self._classify(features, chosen, listed)
-        column = columns[joined].clamp(
-            max=codes.shape[1] - 1
-        )  # one code for all classes, or one a class
+        column = columns[joined].clamp(max=codes.shape[1] - 1)  # one code for all classes, or one a class
         codes = codes[torch.arange(len(joined), device=codes.device), column]
-        wanted = self.module.roi_heads.box_coder.encode_single(
-            boxes[joined], torch.cat(chosen)
-        )
+        wanted = self.module.roi_heads.box_coder.encode_single(boxes[joined], torch.cat(chosen))
         return Matched(logits, codes, wanted, joined)
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Iterator[Predictions]:
         listed, features, proposals = self._propose(images)
         logits, codes = self._classify(features, proposals, listed)
         counts = [len(proposed) for proposed in proposals]
-        boxes = self.module.roi_heads.box_coder.decode_single(
-            codes.flatten(1), torch.cat(proposals)
-        )
+        boxes = self.module.roi_heads.box_coder.decode_single(codes.flatten(1), torch.cat(proposals))
         scale = _scale(images, listed)
         parts = zip(
-            torch.split(boxes, counts),
-            torch.split(logits.softmax(-1), counts),
-            listed.image_sizes,
-            strict=True,
+            torch.split(boxes, counts), torch.split(logits.softmax(-1), counts), listed.image_sizes, strict=True
         )
         for part, score, size in parts:
-            yield Predictions(
-                clip_boxes_to_image(part.reshape(len(part), -1, 4), size) / scale, score
-            )
+            yield Predictions(clip_boxes_to_image(part.reshape(len(part), -1, 4), size) / scale, score)
 
-    def _propose(
-        self, images: Tensor
-    ) -> tuple[ImageList, dict[str, Tensor], list[Tensor]]:
+    def _propose(self, images: Tensor) -> tuple[ImageList, dict[str, Tensor], list[Tensor]]:
         listed = _listed(self.module, images)
         features = _features(self.module, listed)
         with torch.no_grad():
-            proposals, _ = self.module.rpn(
-                listed, {name: part.detach() for name, part in features.items()}
-            )
+            proposals, _ = self.module.rpn(listed, {name: part.detach() for name, part in features.items()})
         return listed, features, proposals
 
-    def _classify(
-        self, features: dict[str, Tensor], boxes: list[Tensor], listed: ImageList
-    ) -> tuple[Tensor, Tensor]:
+    def _classify(self, features: dict[str, Tensor], boxes: list[Tensor], listed: ImageList) -> tuple[Tensor, Tensor]:
         roi_heads = self.module.roi_heads
         pooled = roi_heads.box_roi_pool(features, boxes, listed.image_sizes)
         logits, codes = roi_heads.box_predictor(roi_heads.box_head(pooled))
@@ -273,9 +233,7 @@ def _scale(images: Tensor, listed: ImageList) -> Float[Tensor, " 4"]:
     return torch.tensor([x, y, x, y], device=images.device)
 
 
-def _point_quality(
-    boxes: Float[Tensor, "n 4"], anchors: Float[Tensor, "a 4"], radius: float
-) -> Float[Tensor, "n a"]:
+def _point_quality(boxes: Float[Tensor, "n 4"], anchors: Float[Tensor, "a 4"], radius: float) -> Float[Tensor, "n a"]:
     """1 where FCOS makes a point answer for a box; else at most 0.5, and more the nearer its centre.
 
     FCOS has points, not anchor boxes, so IoU says nothing: a point answers if it is near the box's centre and the
@@ -283,12 +241,8 @@ def _point_quality(
     """
     size = anchors[:, 2] - anchors[:, 0]
     centre = (anchors[:, :2] + anchors[:, 2:]) / 2
-    offset = (centre[None] - ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]).abs().amax(
-        -1
-    ) / size
-    sides = torch.cat(
-        [centre[None] - boxes[:, None, :2], boxes[:, None, 2:] - centre[None]], dim=-1
-    )
+    offset = (centre[None] - ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]).abs().amax(-1) / size
+    sides = torch.cat([centre[None] - boxes[:, None, :2], boxes[:, None, 2:] - centre[None]], dim=-1)
     reach = sides.amax(-1)
     lower = torch.where(size == size.min(), 0.0, 4 * size)
     upper = torch.where(size == size.max(), torch.inf, 8 * size)

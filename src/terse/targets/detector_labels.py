@@ -10,11 +10,7 @@ __all__ = ["columns_of_classes"]
 
 
 def columns_of_classes(
-    classes: Sequence[str],
-    outputs: int,
-    labels: Mapping[str, int] | None,
-    *,
-    softmax: bool,
+    classes: Sequence[str], outputs: int, labels: Mapping[str, int] | None, *, softmax: bool
 ) -> list[int]:
     """The detector's own label of each task class.
 
@@ -48,7 +44,5 @@ def columns_of_classes(
                 f"target.labels.{name}: expected an integer from {first} to {outputs - 1}, got {column}{background}"
             )
     if len(set(columns)) < len(columns):
-        raise RecipeError(
-            f"target.labels: expected a different label for each class, got {dict(labels)}"
-        )
+        raise RecipeError(f"target.labels: expected a different label for each class, got {dict(labels)}")
     return columns

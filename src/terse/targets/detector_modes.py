@@ -21,9 +21,7 @@ def inference(module: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_modes(module, train=False))
         stack.enter_context(_float32_outputs(module))
-        learned = [
-            parameter for parameter in module.parameters() if parameter.requires_grad
-        ]
+        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
         try:
             for parameter in learned:
                 parameter.requires_grad_(False)
@@ -77,13 +75,7 @@ def _float32_outputs(module: Any) -> Iterator[None]:
 
 def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
-        return (
-            outputs.float()
-            if outputs.dtype in (torch.bfloat16, torch.float16)
-            else outputs
-        )
+        return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
     if isinstance(outputs, dict):
-        return {
-            name: _to_float32(module, inputs, part) for name, part in outputs.items()
-        }
+        return {name: _to_float32(module, inputs, part) for name, part in outputs.items()}
     return type(outputs)(_to_float32(module, inputs, part) for part in outputs)

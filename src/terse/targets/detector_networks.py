@@ -41,54 +41,26 @@ class Network:
 
 
 def _ssd300_vgg16(outputs: int, size_px: int, state: _State) -> nn.Module:
-    detector: Any = detection.ssd300_vgg16(
-        weights=None, weights_backbone=None, num_classes=outputs
-    )
-    if (
-        size_px != 300
-    ):  # the steps of its anchors are in pixels of 300; without them they follow the maps
+    detector: Any = detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=outputs)
+    if size_px != 300:  # the steps of its anchors are in pixels of 300; without them they follow the maps
         detector.anchor_generator.steps = None
         mean, std = detector.transform.image_mean, detector.transform.image_std
         size = (size_px, size_px)
-        detector.transform = GeneralizedRCNNTransform(
-            size_px, size_px, mean, std, size_divisible=1, fixed_size=size
-        )
+        detector.transform = GeneralizedRCNNTransform(size_px, size_px, mean, std, size_divisible=1, fixed_size=size)
     built: nn.Module = detector
     return built
 
 
 def _ssdlite(
-    features: nn.Sequential,
-    c4: int,
-    inside: str,
-    outputs: int,
-    size_px: int,
-    mean: list[float],
-    std: list[float],
+    features: nn.Sequential, c4: int, inside: str, outputs: int, size_px: int, mean: list[float], std: list[float]
 ) -> nn.Module:
     """SSDLite on any MobileNet, with the settings of torchvision's."""
     backbone = _SSDLiteFeatures(features, c4, inside)
-    anchors = DefaultBoxGenerator(
-        [[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95
-    )
-    head = SSDLiteHead(
-        backbone.out_channels, anchors.num_anchors_per_location(), outputs, _norm_layer
-    )
-    settings: Any = {
-        "score_thresh": 0.001,
-        "nms_thresh": 0.55,
-        "detections_per_img": 300,
-        "topk_candidates": 300,
-    }
+    anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
+    head = SSDLiteHead(backbone.out_channels, anchors.num_anchors_per_location(), outputs, _norm_layer)
+    settings: Any = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
     detector: nn.Module = SSD(
-        backbone,
-        anchors,
-        (size_px, size_px),
-        outputs,
-        head=head,
-        image_mean=mean,
-        image_std=std,
-        **settings,
+        backbone, anchors, (size_px, size_px), outputs, head=head, image_mean=mean, image_std=std, **settings
     )
     # Autograd keeps a copy of the input for these in place: one pass over memory more, 15 % of a training step.
     for layer in detector.modules():
@@ -99,29 +71,15 @@ def _ssdlite(
 
 def _ssdlite_mobilenet_v2(outputs: int, size_px: int, state: _State) -> nn.Module:
     features: nn.Sequential = mobilenet_v2(weights=None).features
-    return _ssdlite(
-        features,
-        _V2_C4,
-        "conv",
-        outputs,
-        size_px,
-        [0.485, 0.456, 0.406],
-        [0.229, 0.224, 0.225],
-    )
+    return _ssdlite(features, _V2_C4, "conv", outputs, size_px, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
-def _ssdlite320_mobilenet_v3_large(
-    outputs: int, size_px: int, state: _State
-) -> nn.Module:
+def _ssdlite320_mobilenet_v3_large(outputs: int, size_px: int, state: _State) -> nn.Module:
     # torchvision halves the last blocks where it starts from nothing; ImageNet's weights, and detectors that
     # started from them, have them whole: 960 channels.
     last = ("16.0.weight", "backbone.features.1.3.0.weight")
-    whole = any(
-        name.endswith(last) and len(tensor) == 960 for name, tensor in state.items()
-    )
-    network = mobilenet_v3_large(
-        weights=None, norm_layer=_norm_layer, reduced_tail=not whole
-    )
+    whole = any(name.endswith(last) and len(tensor) == 960 for name, tensor in state.items())
+    network = mobilenet_v3_large(weights=None, norm_layer=_norm_layer, reduced_tail=not whole)
     _small_normal(network)
     half = [0.5, 0.5, 0.5]
     return _ssdlite(network.features, _V3_C4, "block", outputs, size_px, half, half)
@@ -132,19 +90,10 @@ def _pyramid(name: str) -> Callable[[int, int, _State], nn.Module]:
 
     def build(outputs: int, size_px: int, state: _State) -> nn.Module:
         detector: Any = getattr(detection, name)(
-            weights=None,
-            weights_backbone=None,
-            num_classes=outputs,
-            min_size=size_px,
-            max_size=size_px,
+            weights=None, weights_backbone=None, num_classes=outputs, min_size=size_px, max_size=size_px
         )
-        learns = any(
-            key.startswith("backbone.body.") and key.endswith("num_batches_tracked")
-            for key in state
-        )
-        if (
-            state and not learns
-        ):  # torchvision freezes the statistics of a pretrained body: batches are small
+        learns = any(key.startswith("backbone.body.") and key.endswith("num_batches_tracked") for key in state)
+        if state and not learns:  # torchvision freezes the statistics of a pretrained body: batches are small
             _freeze_batch_norm(detector.backbone.body)
         built: nn.Module = detector
         return built
@@ -169,9 +118,7 @@ class _SSDLiteFeatures(nn.Module):
             ]
         )
         channels = [last.out_channels, *_EXTRA_CHANNELS]
-        self.extra = nn.ModuleList(
-            _extra_block(before, after) for before, after in pairwise(channels)
-        )
+        self.extra = nn.ModuleList(_extra_block(before, after) for before, after in pairwise(channels))
         self.out_channels = [block[0].out_channels, *channels]
         _small_normal(self.extra)
 
@@ -187,9 +134,7 @@ _norm_layer = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
 
 
 def _extra_block(inputs: int, outputs: int) -> nn.Sequential:
-    layer = partial(
-        Conv2dNormActivation, norm_layer=_norm_layer, activation_layer=nn.ReLU6
-    )
+    layer = partial(Conv2dNormActivation, norm_layer=_norm_layer, activation_layer=nn.ReLU6)
     middle = outputs // 2
     return nn.Sequential(
         layer(inputs, middle, kernel_size=1),
@@ -233,9 +178,7 @@ def _split_body(c4: int, inside: str) -> Callable[[str], str | None]:
             return None
         half, index, rest = parts[2], int(parts[3]), parts[4:]
         if half == "0":
-            return ".".join(
-                [str(index), *rest] if index < c4 else [str(c4), inside, "0", *rest]
-            )
+            return ".".join([str(index), *rest] if index < c4 else [str(c4), inside, "0", *rest])
         if index == 0:
             return ".".join([str(c4), inside, *rest])  # a slice keeps its layers' names
         return ".".join([str(c4 + index), *rest])
@@ -245,29 +188,15 @@ def _split_body(c4: int, inside: str) -> Callable[[str], str | None]:
 
 def _pyramid_body(name: str) -> str | None:
     """The body below a feature pyramid has the names of the plain network."""
-    return (
-        name.removeprefix("backbone.body.")
-        if name.startswith("backbone.body.")
-        else None
-    )
+    return name.removeprefix("backbone.body.") if name.startswith("backbone.body.") else None
 
 
 NETWORKS: Mapping[str, Network] = {
-    "fasterrcnn_mobilenet_v3_large_320_fpn": Network(
-        _pyramid("fasterrcnn_mobilenet_v3_large_320_fpn"), _pyramid_body
-    ),
-    "fasterrcnn_resnet50_fpn": Network(
-        _pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body
-    ),
-    "fcos_resnet50_fpn": Network(
-        _pyramid("fcos_resnet50_fpn"), _pyramid_body, softmax=False
-    ),
-    "retinanet_resnet50_fpn": Network(
-        _pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False
-    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Network(_pyramid("fasterrcnn_mobilenet_v3_large_320_fpn"), _pyramid_body),
+    "fasterrcnn_resnet50_fpn": Network(_pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body),
+    "fcos_resnet50_fpn": Network(_pyramid("fcos_resnet50_fpn"), _pyramid_body, softmax=False),
+    "retinanet_resnet50_fpn": Network(_pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False),
     "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body),
-    "ssdlite320_mobilenet_v3_large": Network(
-        _ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")
-    ),
+    "ssdlite320_mobilenet_v3_large": Network(_ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")),
     "ssdlite_mobilenet_v2": Network(_ssdlite_mobilenet_v2, _split_body(_V2_C4, "conv")),
 }

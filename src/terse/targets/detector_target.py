@@ -51,9 +51,7 @@ class DetectorTarget:
         """Whether scores are softmax probabilities; sigmoid scores of focal training are not (hardness)."""
         return not self._heads.sigmoid
 
-    def attack_loss(
-        self, images: Float[Tensor, "b 3 h w"], truth: Truth
-    ) -> Float[Tensor, " b"]:
+    def attack_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " b"]:
         """Eq. 1 over the anchors or proposals matched to the pasted objects, divided by their number.
 
         Classification is -log p of the truth (softmax) or -log sigma of its own score (sigmoid heads). An image
@@ -70,25 +68,14 @@ class DetectorTarget:
         with inference(self.module):
             matched = self._heads.match(images, boxes, index, columns)
         column = columns[matched.box][:, None]
-        log_p = (
-            logsigmoid(matched.logits)
-            if self._heads.sigmoid
-            else log_softmax(matched.logits, dim=-1)
-        )
-        boxes_loss = smooth_l1_loss(
-            matched.codes, matched.wanted, reduction="none"
-        ).sum(-1)
+        log_p = logsigmoid(matched.logits) if self._heads.sigmoid else log_softmax(matched.logits, dim=-1)
+        boxes_loss = smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1)
         loss = self.box_weight * boxes_loss - log_p.gather(1, column).flatten()
         # A masked sum, not index_add: deterministic on CUDA too.
-        mine = (
-            index[matched.box][None]
-            == torch.arange(len(images), device=images.device)[:, None]
-        )
+        mine = index[matched.box][None] == torch.arange(len(images), device=images.device)[:, None]
         return torch.where(mine, loss[None], 0.0).sum(1) / mine.sum(1).clamp(min=1)
 
-    def train_loss(
-        self, images: Float[Tensor, "b 3 h w"], truth: Truth
-    ) -> Float[Tensor, ""]:
+    def train_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, ""]:
         """The sum of torchvision's own training losses; ignored objects and boxes below a pixel are left out.
 
         Raises:
@@ -101,10 +88,7 @@ class DetectorTarget:
         counts = torch.bincount(truth.image_index[kept], minlength=len(images)).tolist()
         boxes = torch.split(truth.boxes_px[kept], counts)
         labels = torch.split(self._columns_of(truth.labels[kept]), counts)
-        targets = [
-            {"boxes": box, "labels": label}
-            for box, label in zip(boxes, labels, strict=True)
-        ]
+        targets = [{"boxes": box, "labels": label} for box, label in zip(boxes, labels, strict=True)]
         with training(self.module):
             try:
                 losses: dict[str, Tensor] = self.module(list(images), targets)
@@ -118,9 +102,7 @@ class DetectorTarget:
         return torch.stack(list(losses.values())).sum()
 
     @torch.no_grad()
-    def confidence(
-        self, images: Float[Tensor, "b 3 h w"], truth: Truth
-    ) -> Float[Tensor, " n_pasted"]:
+    def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
         """Of each pasted object, the highest score of its class among predictions with IoU >= 0.5, before NMS.
 
         0 where no prediction overlaps it so.
@@ -135,38 +117,27 @@ class DetectorTarget:
             for number, (predicted, scores) in enumerate(self._heads.predict(images)):
                 for row in (index == number).nonzero().flatten():
                     column = int(columns[row])
-                    near = box_iou(
-                        boxes[row, None],
-                        predicted[:, min(column, predicted.shape[1] - 1)],
-                    )[0]
+                    near = box_iou(boxes[row, None], predicted[:, min(column, predicted.shape[1] - 1)])[0]
                     hits = scores[near >= _CONFIDENCE_IOU, column]
                     found[row] = hits.max() if len(hits) else 0.0
         return found
 
     @torch.no_grad()
-    def image_confidence(
-        self, images: Float[Tensor, "b 3 h w"], truth: Truth | None = None
-    ) -> Float[Tensor, " b"]:
+    def image_confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth | None = None) -> Float[Tensor, " b"]:
         """The highest score anywhere in each image: of the first pasted object's class, or of any without truth.
 
         Source: paper 4.2.1, Fig. 8.
         """
         wanted: dict[int, int] = {}
         if truth is not None:
-            pasted = zip(
-                truth.image_index[truth.pasted].tolist(),
-                truth.labels[truth.pasted].tolist(),
-                strict=True,
-            )
+            pasted = zip(truth.image_index[truth.pasted].tolist(), truth.labels[truth.pasted].tolist(), strict=True)
             for image, label in reversed(list(pasted)):
                 wanted[image] = self.columns[label]
         best = []
         with inference(self.module):
             for number, (_, scores) in enumerate(self._heads.predict(images)):
                 columns = [wanted[number]] if number in wanted else list(self.columns)
-                best.append(
-                    scores[:, columns].max() if len(scores) else scores.new_zeros(())
-                )
+                best.append(scores[:, columns].max() if len(scores) else scores.new_zeros(()))
         return torch.stack(best)
 
     @torch.no_grad()
@@ -178,18 +149,10 @@ class DetectorTarget:
         kept = []
         for one in found:
             labels = torch.tensor(
-                [task.get(int(c), -1) for c in one["labels"]],
-                device=images.device,
-                dtype=torch.int64,
+                [task.get(int(c), -1) for c in one["labels"]], device=images.device, dtype=torch.int64
             )
             known = labels >= 0
-            kept.append(
-                {
-                    "boxes": one["boxes"][known],
-                    "labels": labels[known],
-                    "scores": one["scores"][known],
-                }
-            )
+            kept.append({"boxes": one["boxes"][known], "labels": labels[known], "scores": one["scores"][known]})
         return kept
 
     def _columns_of(self, labels: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
@@ -214,22 +177,14 @@ def wrap_detector(
     device = None if parameter is None else parameter.device
     with torch.no_grad(), inference(module):
         try:
-            scores = next(
-                iter(
-                    heads.predict(
-                        torch.zeros(1, 3, canvas_px, canvas_px, device=device)
-                    )
-                )
-            ).scores
+            scores = next(iter(heads.predict(torch.zeros(1, 3, canvas_px, canvas_px, device=device)))).scores
         except Exception as error:
             why = " ".join(str(error).split())
             raise TerseError(
                 f"target: expected a detector that takes images of {canvas_px} x {canvas_px} px, "
                 f"got {type(module).__name__}, which raised {type(error).__name__}: {why}; try it on one image"
             ) from error
-    columns = columns_of_classes(
-        classes, scores.shape[1], labels, softmax=not heads.sigmoid
-    )
+    columns = columns_of_classes(classes, scores.shape[1], labels, softmax=not heads.sigmoid)
     return DetectorTarget(module, classes, columns, box_weight)
 
 

@@ -21,9 +21,7 @@ _CLASSIFIERS = (
 )
 
 
-def build_with_weights(
-    network: Network, path: Path | None, outputs: int, size_px: int
-) -> tuple[nn.Module, int, str]:
+def build_with_weights(network: Network, path: Path | None, outputs: int, size_px: int) -> tuple[nn.Module, int, str]:
     """The detector, its number of outputs (a whole detector in the file decides it), and what the file held.
 
     Raises:
@@ -48,25 +46,16 @@ def build_with_weights(
     else:
         _load(module, _body(network, module, state, path), path)
         found = "backbone"
-    _log.info(
-        "target.weights: %s holds a %s",
-        path.name,
-        found if found == "backbone" else "whole detector",
-    )
+    _log.info("target.weights: %s holds a %s", path.name, found if found == "backbone" else "whole detector")
     return module, outputs, found
 
 
-def _body(
-    network: Network, module: nn.Module, state: Mapping[str, Tensor], path: Path
-) -> dict[str, Tensor]:
+def _body(network: Network, module: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The detector's own tensors with those of its body replaced by the file's."""
     own = module.state_dict()
     body = {name: inner for name in own if (inner := network.body(name)) is not None}
     # Files name the layers as the whole classifier does, or as its list of features alone.
-    prefix = max(
-        ("", "features.", "backbone."),
-        key=lambda p: sum(p + inner in state for inner in body.values()),
-    )
+    prefix = max(("", "features.", "backbone."), key=lambda p: sum(p + inner in state for inner in body.values()))
     joined = dict(own)
     for name, inner in body.items():
         given = state.get(prefix + inner)
@@ -86,15 +75,10 @@ def _load(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         if name not in state:
             if name.endswith("num_batches_tracked"):
                 continue
-            raise DataError(
-                f"target.weights: expected every tensor of the detector, got {path} without {name!r}"
-            )
+            raise DataError(f"target.weights: expected every tensor of the detector, got {path} without {name!r}")
         if state[name].shape != tensor.shape:
             raise _misfit(path, name, state[name], tensor)
-    spare = next(
-        (n for n in state if n not in own and not n.endswith("num_batches_tracked")),
-        None,
-    )
+    spare = next((n for n in state if n not in own and not n.endswith("num_batches_tracked")), None)
     if spare is not None:
         raise DataError(
             f"target.weights: expected the tensors of the detector alone, got {path} with {spare!r} as well; "

@@ -27,12 +27,7 @@ class MNISTClassifier(nn.Module):
             nn.ReLU(inplace=True),
             nn.Dropout2d(p=0.5),
         )
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(980, 50),
-            nn.ReLU(inplace=True),
-            nn.Linear(50, classes),
-        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(980, 50), nn.ReLU(inplace=True), nn.Linear(50, classes))
 
     def forward(self, images: Float[Tensor, "b 1 40 40"]) -> Float[Tensor, "b classes"]:
         """Logits."""
@@ -58,12 +53,7 @@ class MNISTClassifierDeep(nn.Module):
                 nn.SiLU(inplace=True),
             ]
         self.features = nn.Sequential(*blocks)
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(576, 50),
-            nn.SiLU(inplace=True),
-            nn.Linear(50, classes),
-        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(576, 50), nn.SiLU(inplace=True), nn.Linear(50, classes))
 
     def forward(self, images: Float[Tensor, "b 1 40 40"]) -> Float[Tensor, "b classes"]:
         """Logits."""

@@ -37,26 +37,17 @@ def folded(module: nn.Module) -> Iterator[None]:
             parent._modules[first], parent._modules[second] = convolution, norm
 
 
-def _foldable(
-    module: nn.Module,
-) -> Iterator[tuple[nn.Module, str, str, nn.Conv2d, Any]]:
+def _foldable(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, nn.Conv2d, Any]]:
     for parent in module.modules():
         if not isinstance(parent, _IN_ORDER):
             continue
         for (first, convolution), (second, norm) in pairwise(parent._modules.items()):
             # Exact types: a subclass may compute something else. Hooks would see other values.
-            if type(convolution) is not nn.Conv2d or type(norm) not in (
-                nn.BatchNorm2d,
-                FrozenBatchNorm2d,
-            ):
+            if type(convolution) is not nn.Conv2d or type(norm) not in (nn.BatchNorm2d, FrozenBatchNorm2d):
                 continue
             hooked = convolution._forward_hooks or convolution._forward_pre_hooks
             statistics: Any = norm
-            if (
-                statistics.running_mean is not None
-                and statistics.weight is not None
-                and not hooked
-            ):
+            if statistics.running_mean is not None and statistics.weight is not None and not hooked:
                 yield parent, first, second, convolution, statistics
 
 
@@ -68,9 +59,7 @@ def _fold(convolution: nn.Conv2d, norm: Any) -> nn.Conv2d:
         shift = shift + convolution.bias * scale
     both = copy.copy(convolution)
     both._parameters = {
-        "weight": nn.Parameter(
-            convolution.weight * scale[:, None, None, None], requires_grad=False
-        ),
+        "weight": nn.Parameter(convolution.weight * scale[:, None, None, None], requires_grad=False),
         "bias": nn.Parameter(shift, requires_grad=False),
     }
     return both

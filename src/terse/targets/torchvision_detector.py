@@ -47,12 +47,8 @@ class _Detector(Component):
         size_px = self.image_size_px or canvas_px
         network = NETWORKS[self.kind]
         # torchvision counts a background in every detector, sigmoid scores or not.
-        module, outputs, found = build_with_weights(
-            network, self.weights, len(classes) + 1, size_px
-        )
-        columns = columns_of_classes(
-            classes, outputs, self.labels, softmax=network.softmax
-        )
+        module, outputs, found = build_with_weights(network, self.weights, len(classes) + 1, size_px)
+        columns = columns_of_classes(classes, outputs, self.labels, softmax=network.softmax)
         return DetectorTarget(module, classes, columns, self.lambda_box, found)
 
 
@@ -92,9 +88,7 @@ class FasterRCNNResNet50FPN(_Detector):
 class FasterRCNNMobileNetV3Large320FPN(_Detector):
     """Faster R-CNN on MobileNetV3, few proposals, small images."""
 
-    kind: Literal["fasterrcnn_mobilenet_v3_large_320_fpn"] = (
-        "fasterrcnn_mobilenet_v3_large_320_fpn"
-    )
+    kind: Literal["fasterrcnn_mobilenet_v3_large_320_fpn"] = "fasterrcnn_mobilenet_v3_large_320_fpn"
     image_size_px: Count | None = 320
 
 

@@ -60,13 +60,7 @@ class UserConfig(Component):
         if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
             from terse.targets.detector_target import wrap_detector
 
-            return wrap_detector(
-                module,
-                classes,
-                canvas_px,
-                labels=self.labels,
-                box_weight=self.lambda_box,
-            )
+            return wrap_detector(module, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
         return ClassificationTarget(module, classes)
 
     def _call(self) -> Any:
@@ -75,31 +69,21 @@ class UserConfig(Component):
             return function(**self.settings)
         except Exception as error:  # whatever the user's own code raises
             where = f"{type(error).__name__}: {error}"
-            raise RecipeError(
-                f"target.factory: expected {self.factory} to return a model, got {where}"
-            ) from error
+            raise RecipeError(f"target.factory: expected {self.factory} to return a model, got {where}") from error
 
     def _function(self) -> Callable[..., Any]:
         name, colon, attribute = self.factory.partition(":")
         if not (name and colon and attribute):
-            raise RecipeError(
-                f"target.factory: expected module:function, got {self.factory!r}"
-            )
+            raise RecipeError(f"target.factory: expected module:function, got {self.factory!r}")
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         try:
             function = getattr(importlib.import_module(name), attribute)
         except AttributeError:
-            raise RecipeError(
-                f"target.factory: expected {name} to have {attribute}, got no such name"
-            ) from None
+            raise RecipeError(f"target.factory: expected {name} to have {attribute}, got no such name") from None
         except Exception as error:  # whatever importing the user's own code raises
             where = f"{type(error).__name__}: {error}"
-            raise RecipeError(
-                f"target.factory: expected a module {name!r} that imports, got {where}"
-            ) from error
+            raise RecipeError(f"target.factory: expected a module {name!r} that imports, got {where}") from error
         if not callable(function):
-            raise RecipeError(
-                f"target.factory: expected a function, got {self.factory} = {function!r}"
-            )
+            raise RecipeError(f"target.factory: expected a function, got {self.factory} = {function!r}")
         return function  # type: ignore[no-any-return]

@@ -26,9 +26,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             tensors: Any = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch.load raises a dozen types, by how the file is broken
+    except Exception as error:  # torch.load raises a dozen types, by how the file is broken
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})"
@@ -36,12 +34,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]
-    if not isinstance(tensors, dict) or not all(
-        isinstance(value, Tensor) for value in tensors.values()
-    ):
-        raise DataError(
-            f"{path}: expected a state_dict of tensors by name, got {type(tensors).__name__}"
-        )
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise DataError(f"{path}: expected a state_dict of tensors by name, got {type(tensors).__name__}")
     return {str(name).removeprefix("module."): value for name, value in tensors.items()}
 
 
@@ -54,22 +48,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
     tensors, own = read_weights(path), module.state_dict()
     missing = [name for name in own if name not in tensors]
     extra = [name for name in tensors if name not in own]
-    wrong = [
-        name
-        for name in own
-        if name in tensors and own[name].shape != tensors[name].shape
-    ]
+    wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
     if missing or extra or wrong:
         told = "; ".join(
             f"{len(names)} {what}, such as {', '.join(names[:3])}"
-            for what, names in (
-                ("missing", missing),
-                ("unknown", extra),
-                ("of another shape", wrong),
-            )
+            for what, names in (("missing", missing), ("unknown", extra), ("of another shape", wrong))
             if names
         )
-        raise DataError(
-            f"{path}: expected the weights of {type(module).__name__}, got another model's ({told})"
-        )
+        raise DataError(f"{path}: expected the weights of {type(module).__name__}, got another model's ({told})")
     module.load_state_dict(tensors)

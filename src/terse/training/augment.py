@@ -36,12 +36,8 @@ def flip_and_crop(
         ],
         dim=1,
     ).to(images.device)
-    grid = functional.affine_grid(
-        matrix, [batch, 1, height, width], align_corners=False
-    )
-    out = functional.grid_sample(
-        images, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    grid = functional.affine_grid(matrix, [batch, 1, height, width], align_corners=False)
+    out = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     k = truth.image_index.cpu()
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)
     box = truth.boxes_px.cpu() / scale
@@ -54,11 +50,6 @@ def flip_and_crop(
     boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1) * scale
     ignore = truth.ignore | (kept < _KEPT).to(truth.ignore.device)
     moved = Truth(
-        truth.labels,
-        boxes.to(truth.boxes_px.device),
-        truth.image_index,
-        truth.pasted,
-        ignore,
-        truth.batch_size,
+        truth.labels, boxes.to(truth.boxes_px.device), truth.image_index, truth.pasted, ignore, truth.batch_size
     )
     return out, moved

@@ -15,9 +15,7 @@ __all__ = ["read_checkpoint", "write_atomically", "write_checkpoint"]
 _CURRENT, _PREVIOUS = "checkpoint.pth", "previous.pth"
 
 
-def write_checkpoint(
-    folder: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]
-) -> Path:
+def write_checkpoint(folder: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Path:
     """Write tensors and JSON-able facts; a kill at any moment leaves this or the previous state whole.
 
     Args:
@@ -42,21 +40,12 @@ def write_checkpoint(
             current.replace(previous)
         temporary.replace(current)
         _sync_folder(folder)
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # torch reports a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         temporary.unlink(missing_ok=True)
         kept = current if current.exists() else previous
-        good = (
-            f"the state before it is whole in {kept}"
-            if kept.exists()
-            else "no state was written before"
-        )
+        good = f"the state before it is whole in {kept}" if kept.exists() else "no state was written before"
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise RunError(
-            f"{current}: expected to write a checkpoint, got: {reason}; {good}"
-        ) from None
+        raise RunError(f"{current}: expected to write a checkpoint, got: {reason}; {good}") from None
     return current
 
 
@@ -97,9 +86,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: expected room to write it, got: {error.strerror or error}"
-        ) from None
+        raise RunError(f"{path}: expected room to write it, got: {error.strerror or error}") from None
 
 
 def _sync_folder(folder: Path) -> None:

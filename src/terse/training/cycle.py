@@ -98,15 +98,9 @@ def _judge_threshold(session: Session) -> None:
 
     players, recipe = session.players, session.recipe
     blind = BlindProposer(players.context, keeps_hard=False, batch_size=_SAMPLE)
-    composites = players.context.render(
-        blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0))
-    )
+    composites = players.context.render(blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0)))
     with session.autocast():
-        rate = float(
-            players.rule.judge(players.target, composites.images, composites.truth)
-            .hard.float()
-            .mean()
-        )
+        rate = float(players.rule.judge(players.target, composites.images, composites.truth).hard.float().mean())
     session.facts["random_hard_rate"] = rate
     if recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
         message = f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little"
@@ -115,11 +109,7 @@ def _judge_threshold(session: Session) -> None:
 
 
 def _row(task: str, row: dict[str, Any]) -> dict[str, Any]:
-    flat = {
-        key: value
-        for key, value in row.items()
-        if key not in ("metrics", "val", "found", "candidates")
-    }
+    flat = {key: value for key, value in row.items() if key not in ("metrics", "val", "found", "candidates")}
     return {
         **flat,
         **row["metrics"],

@@ -24,9 +24,7 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle = cycle
-        self.quota = Quota(
-            len(session.players.context.classes), pool.per_class, pool.per_cycle
-        )
+        self.quota = Quota(len(session.players.context.classes), pool.per_class, pool.per_cycle)
         self.seen = 0
         self.judged = 0
         self.hard = 0
@@ -35,9 +33,7 @@ class Harvest:
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
 
-    def take(
-        self, placements: Placements, composites: Composites, *, keeps_hard: bool
-    ) -> None:
+    def take(self, placements: Placements, composites: Composites, *, keeps_hard: bool) -> None:
         """Judge these composites and keep what the quota has room for.
 
         An arm that keeps only hard ones pays for the judging; for the others it is a measurement.
@@ -46,9 +42,7 @@ class Harvest:
         labels = _first_labels(composites)
         worth = ~_hidden(composites)
         with self.session.autocast():
-            verdict = players.rule.judge(
-                players.target, composites.images, composites.truth
-            )
+            verdict = players.rule.judge(players.target, composites.images, composites.truth)
         hard = verdict.hard.cpu().numpy() & worth
         rows = self.quota.accept(labels, hard if keeps_hard else worth)
         if keeps_hard:
@@ -67,22 +61,14 @@ class Harvest:
         pool = self.session.pool
         found = sum(len(part) for part in self._placements)
         if found:
-            pool.append(
-                self.cycle,
-                Placements.join(self._placements),
-                Measured.join(self._measured),
-            )
+            pool.append(self.cycle, Placements.join(self._placements), Measured.join(self._measured))
         else:
             pool.append(self.cycle, *_nothing(self.session.players.context.poses.size))
         if found < self.quota.total:
             self.session.observer.say(
                 f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
             )
-        return {
-            "found": found,
-            "candidates": self.seen,
-            "hard_rate": self.hard / max(1, self.judged),
-        }
+        return {"found": found, "candidates": self.seen, "hard_rate": self.hard / max(1, self.judged)}
 
     def state(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
@@ -93,22 +79,9 @@ class Harvest:
             "counts": torch.tensor([self.seen, self.judged, self.hard]),
         }
         if joined is not None and measured is not None:
-            names = (
-                "background",
-                "image_index",
-                "foreground",
-                "pose",
-                "role",
-                "texture",
-                "seed",
-            )
-            arrays |= {
-                name: torch.from_numpy(getattr(joined, name).copy()) for name in names
-            }
-            arrays |= {
-                f"m_{n}": torch.from_numpy(getattr(measured, n).copy())
-                for n in Measured.__slots__
-            }
+            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
+            arrays |= {name: torch.from_numpy(getattr(joined, name).copy()) for name in names}
+            arrays |= {f"m_{n}": torch.from_numpy(getattr(measured, n).copy()) for n in Measured.__slots__}
             arrays["blend"] = list(joined.blend)
         return arrays
 
@@ -116,20 +89,10 @@ class Harvest:
         self.quota.room = state["room"].numpy().copy()
         self.seen, self.judged, self.hard = (int(n) for n in state["counts"])
         if "pose" in state:
-            names = (
-                "background",
-                "image_index",
-                "foreground",
-                "pose",
-                "role",
-                "texture",
-                "seed",
-            )
+            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
             arrays = {name: state[name].numpy() for name in names}
             self._placements = [Placements(blend=tuple(state["blend"]), **arrays)]
-            self._measured = [
-                Measured(*(state[f"m_{n}"].numpy() for n in Measured.__slots__))
-            ]
+            self._measured = [Measured(*(state[f"m_{n}"].numpy() for n in Measured.__slots__))]
 
 
 def harvest_phase(session: Session, cycle: int) -> None:
@@ -138,9 +101,7 @@ def harvest_phase(session: Session, cycle: int) -> None:
     Source: paper A.2 (forward passes over random pairs after the synthesizer's training); the bound is ours.
     """
     proposer = session.players.proposer
-    if proposer is None or (
-        isinstance(proposer, LearnedProposer) and proposer.settings.harvest == "during"
-    ):
+    if proposer is None or (isinstance(proposer, LearnedProposer) and proposer.settings.harvest == "during"):
         return
     first = session.enter(cycle, "harvest", 0)
     if first is None:
@@ -161,10 +122,7 @@ def harvest_phase(session: Session, cycle: int) -> None:
         harvest.take(placements, composites, keeps_hard=proposer.keeps_hard)
         session.carried["harvest"] = harvest.state()
         step += 1
-        session.tick(
-            found=harvest.quota.total - harvest.quota.missing,
-            hard_rate=harvest.hard / max(1, harvest.judged),
-        )
+        session.tick(found=harvest.quota.total - harvest.quota.missing, hard_rate=harvest.hard / max(1, harvest.judged))
     session.facts["harvest"] = harvest.close()
     session.leave()
 

@@ -10,9 +10,7 @@ from terse.protocols import RealImages, Target
 __all__ = ["measure"]
 
 
-def measure(
-    task: str, target: Target, images: RealImages, device: torch.device
-) -> dict[str, Any]:
+def measure(task: str, target: Target, images: RealImages, device: torch.device) -> dict[str, Any]:
     """The task's figures of a target on real images.
 
     Source: paper 4.1 (accuracy), 4.2 (AP at several IoUs).

@@ -41,9 +41,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         return
     module = session.players.target.module
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
-    optimizer = session.optimizer(
-        "synthesizer", proposer.module, _maker(settings.optimizer)
-    )
+    optimizer = session.optimizer("synthesizer", proposer.module, _maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     trainable = [p for p in module.parameters() if p.requires_grad]
     if session.players.discriminator is not None:
@@ -52,9 +50,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         parameter.requires_grad_(False)
     step = first
     try:
-        while step < settings.steps or (
-            harvest and harvest.quota.missing and step < settings.max_steps
-        ):
+        while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
             generator = reseed(session.recipe.seed, cycle, "synthesizer", step)
             _set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
             placements, composites, loss = synthesizer_step(
@@ -64,14 +60,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
             if harvest and step > settings.harvest_from:
                 harvest.take(placements, composites, keeps_hard=True)
                 session.carried["harvest"] = harvest.state()
-            session.tick(
-                fooling=loss,
-                **(
-                    {"hard_rate": harvest.hard / max(1, harvest.judged)}
-                    if harvest
-                    else {}
-                ),
-            )
+            session.tick(fooling=loss, **({"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}))
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
@@ -109,26 +98,18 @@ def synthesizer_step(
     seen = context.render.truth(below, layer)
     with session.autocast():
         attack = players.target.attack_loss(images, seen.truth)
-        judged = (
-            players.discriminator(images) if players.discriminator is not None else None
-        )
+        judged = players.discriminator(images) if players.discriminator is not None else None
     if not attack.requires_grad:
         raise RecipeError(
             "target: expected attack_loss to be differentiable in the pixels, got no gradient; "
             "the learned arm cannot see what makes it fail, synthesis.kind=mined can"
         )
-    realism = (
-        None
-        if judged is None
-        else realism_loss(judged.float(), session.recipe.objective.realism_form)
-    )
+    realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
     limits = torch.tensor(context.poses.ranges, device=device)
     unit = (pose - limits[:, 0]) / (limits[:, 1] - limits[:, 0]).clamp(min=1e-9)
-    loss = synthesizer_loss(
-        attack.float(), realism, unit, session.recipe.objective, visible
-    )
+    loss = synthesizer_loss(attack.float(), realism, unit, session.recipe.objective, visible)
     session.check_finite("synthesizer", loss.total)
     optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
@@ -136,19 +117,11 @@ def synthesizer_step(
     session.costs.synthesizer_forwards += batch_size
     session.costs.target_forwards += batch_size
     session.costs.target_backwards += batch_size
-    placements = Placements.single(
-        background, foreground, pose.detach().double().cpu().numpy()
-    )
-    return (
-        placements,
-        Composites(images.detach(), seen.truth, seen.visible_fraction),
-        float(loss.fooling),
-    )
+    placements = Placements.single(background, foreground, pose.detach().double().cpu().numpy())
+    return placements, Composites(images.detach(), seen.truth, seen.visible_fraction), float(loss.fooling)
 
 
-def target_phase(
-    session: Session, cycle: int, settings: PhaseConfig, phase: str = "target"
-) -> None:
+def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str = "target") -> None:
     """Train the target on real images and the pool, mixed as the recipe says.
 
     Source: paper 3.4 and A.1; the mixture 1 : 1 from Table 2, column 5.
@@ -176,18 +149,13 @@ def target_phase(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.optimizer.max_grad_norm:
-            nn.utils.clip_grad_norm_(
-                target.module.parameters(), settings.optimizer.max_grad_norm
-            )
+            nn.utils.clip_grad_norm_(target.module.parameters(), settings.optimizer.max_grad_norm)
         optimizer.step()
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
             session.costs.target_backwards += truth.batch_size
             _discriminator_step(session, images, truth)
-        if (
-            settings.evaluate_every
-            and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0
-        ):
+        if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
             _curve_point(session, cycle, step + 1)
         session.tick(loss=float(loss.detach()))
     session.leave()
@@ -198,16 +166,9 @@ def _discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
     discriminator, proposer = session.players.discriminator, session.players.proposer
     fake = torch.zeros(truth.batch_size, dtype=torch.bool)
     fake[truth.image_index[truth.pasted].cpu()] = True
-    if (
-        discriminator is None
-        or not isinstance(proposer, LearnedProposer)
-        or not fake.any()
-        or fake.all()
-    ):
+    if discriminator is None or not isinstance(proposer, LearnedProposer) or not fake.any() or fake.all():
         return
-    optimizer = session.optimizer(
-        "discriminator", discriminator, _discriminator_maker(proposer)
-    )
+    optimizer = session.optimizer("discriminator", discriminator, _discriminator_maker(proposer))
     with session.autocast():
         logits = discriminator(images.to(session.device)).float()
     loss = discriminator_loss(logits[~fake], logits[fake])
@@ -217,32 +178,16 @@ def _discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
     optimizer.step()
 
 
-def _discriminator_maker(
-    proposer: LearnedProposer,
-) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    return _maker(
-        OptimizerConfig(
-            name="adam", lr=proposer.settings.discriminator_settings.lr, weight_decay=0
-        )
-    )
+def _discriminator_maker(proposer: LearnedProposer) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    return _maker(OptimizerConfig(name="adam", lr=proposer.settings.discriminator_settings.lr, weight_decay=0))
 
 
 def _curve_point(session: Session, cycle: int, step: int) -> None:
     """Measure inside a phase; the target's next step does not depend on it."""
     with session.autocast():
-        found = measure(
-            session.recipe.task,
-            session.players.target,
-            session.players.val,
-            session.device,
-        )
-    session.facts.setdefault("curve", []).append(
-        {"cycle": cycle, "step": step, **found}
-    )
-    session.observer.say(
-        f"step {step}: "
-        + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float))
-    )
+        found = measure(session.recipe.task, session.players.target, session.players.val, session.device)
+    session.facts.setdefault("curve", []).append({"cycle": cycle, "step": step, **found})
+    session.observer.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))
 
 
 class _Plan:
@@ -252,37 +197,23 @@ class _Plan:
     """
 
     def __init__(
-        self,
-        session: Session,
-        settings: PhaseConfig,
-        cycle: int,
-        phase: str,
-        pooled: int,
-        planned: int,
+        self, session: Session, settings: PhaseConfig, cycle: int, phase: str, pooled: int, planned: int
     ) -> None:
         self._seed, self._cycle, self._phase = session.recipe.seed, cycle, phase
         self._real, self._pooled = len(session.players.train), pooled
         # The arm without synthetic images sees as many real ones instead.
         virtual = planned if session.players.proposer is None else 0
         ratio = settings.real_per_synthetic
-        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + (
-            virtual if ratio != "all" else 0
-        )
+        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + (virtual if ratio != "all" else 0)
         self._batch = settings.batch_size
         self.steps_an_epoch = self._epoch_of(self._real_an_epoch + pooled)
         steps = self._epoch_of(self._mixed(ratio, planned) + planned)
-        self.steps = (
-            (settings.steps or settings.epochs * steps) if self.steps_an_epoch else 0
-        )
+        self.steps = (settings.steps or settings.epochs * steps) if self.steps_an_epoch else 0
         self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
     def _mixed(self, ratio: float | str, synthetic: int) -> int:
         """Real images for so many synthetic ones."""
-        return (
-            self._real
-            if ratio == "all" or not synthetic
-            else round(float(ratio) * synthetic)
-        )
+        return self._real if ratio == "all" or not synthetic else round(float(ratio) * synthetic)
 
     def _epoch_of(self, images: int) -> int:
         return max(1, math.ceil(images / self._batch)) if images else 0
@@ -293,16 +224,12 @@ class _Plan:
         if epoch != self._epoch:
             rng = array_generator(self._seed, self._cycle, self._phase, epoch)
             real = _sample(rng, self._real, self._real_an_epoch)
-            self._order = rng.permutation(
-                np.concatenate([real, self._real + np.arange(self._pooled)])
-            )
+            self._order = rng.permutation(np.concatenate([real, self._real + np.arange(self._pooled)]))
             self._epoch = epoch
         return self._order[within * self._batch : (within + 1) * self._batch]
 
 
-def _sample(
-    rng: np.random.Generator, available: int, wanted: int
-) -> Int64[np.ndarray, " k"]:
+def _sample(rng: np.random.Generator, available: int, wanted: int) -> Int64[np.ndarray, " k"]:
     """Without repeats as long as there are enough, else every one equally often."""
     rounds = max(1, math.ceil(wanted / max(1, available)))
     return np.concatenate([rng.permutation(available) for _ in range(rounds)])[:wanted]
@@ -311,15 +238,11 @@ def _sample(
 def _planned_pool(session: Session, cycle: int) -> int:
     """What the pool should hold by now."""
     pool = session.recipe.pool
-    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(
-        session.players.context.classes
-    )
+    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.context.classes)
     return cycle * a_cycle
 
 
-def _fetch(
-    real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]
-) -> tuple[Tensor, Truth]:
+def _fetch(real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:
     of_pool = numbers >= len(real)
     images, truth = real.fetch(numbers[~of_pool])
     if pool is None or not of_pool.any():
@@ -332,40 +255,19 @@ def _maker(settings: OptimizerConfig) -> Callable[[nn.Module], torch.optim.Optim
     def make(module: nn.Module) -> torch.optim.Optimizer:
         parameters = [p for p in module.parameters() if p.requires_grad]
         if not parameters:
-            raise RecipeError(
-                "target: expected parameters to train, got none that require a gradient"
-            )
+            raise RecipeError("target: expected parameters to train, got none that require a gradient")
         if settings.name == "adam":
-            return torch.optim.Adam(
-                parameters,
-                lr=settings.lr,
-                weight_decay=settings.weight_decay,
-                fused=True,
-            )
+            return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         return torch.optim.SGD(
-            parameters,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            fused=True,
+            parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
 
     return make
 
 
-def _set_rate(
-    optimizer: torch.optim.Optimizer,
-    settings: OptimizerConfig,
-    step: int,
-    steps: int,
-    cycle: int,
-) -> None:
+def _set_rate(optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int) -> None:
     """The learning rate of a step, from its number alone: nothing to keep in a checkpoint."""
-    peak = (
-        settings.later_lr
-        if settings.later_lr is not None and cycle >= settings.later_from
-        else settings.lr
-    )
+    peak = settings.later_lr if settings.later_lr is not None and cycle >= settings.later_from else settings.lr
     done = step / max(1, steps)
     if settings.schedule == "cosine":
         peak *= (1 + math.cos(math.pi * min(1.0, done))) / 2

@@ -28,38 +28,22 @@ class PoolImages:
         self._truth: Truth | None = None
         image = 4 * context.canvas_px**2 * (1 if context.grey else 3)
         if len(pool) * image <= _MEMORY:
-            parts = [
-                self._render(rows)
-                for rows in np.array_split(
-                    np.arange(len(pool)), -(-len(pool) // _CHUNK)
-                )
-            ]
+            parts = [self._render(rows) for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])
             self._truth = Truth.join([truth for _, truth in parts])
 
     def __len__(self) -> int:
         return len(self._placements)
 
-    def fetch(
-        self, indices: Int64[np.ndarray, " b"]
-    ) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers."""
         if self._images is None or self._truth is None:
             return self._render(indices)
         rows = torch.from_numpy(indices)
-        if len(self._truth.labels) == len(
-            self._images
-        ):  # one object an image: no search
+        if len(self._truth.labels) == len(self._images):  # one object an image: no search
             t = self._truth
             index = torch.arange(len(rows))
-            truth = Truth(
-                t.labels[rows],
-                t.boxes_px[rows],
-                index,
-                t.pasted[rows],
-                t.ignore[rows],
-                len(rows),
-            )
+            truth = Truth(t.labels[rows], t.boxes_px[rows], index, t.pasted[rows], t.ignore[rows], len(rows))
             return self._images[rows], truth
         return self._images[rows], self._truth.take(rows)
 

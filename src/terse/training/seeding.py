@@ -15,18 +15,14 @@ def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
 
     Source: ours.
     """
-    words = np.random.SeedSequence(_key(seed, cycle, phase, step)).generate_state(
-        2, np.uint64
-    )
+    words = np.random.SeedSequence(_key(seed, cycle, phase, step)).generate_state(2, np.uint64)
     torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(int(words[0] >> np.uint64(1)))
     return torch.Generator().manual_seed(int(words[1] >> np.uint64(1)))
 
 
-def array_generator(
-    seed: int, cycle: int, phase: str, step: int
-) -> np.random.Generator:
+def array_generator(seed: int, cycle: int, phase: str, step: int) -> np.random.Generator:
     """NumPy's generator for this step.
 
     Source: ours.

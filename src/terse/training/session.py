@@ -19,11 +19,7 @@ from terse.pool import Pool
 from terse.protocols import RealImages, Target
 from terse.recipe import Recipe
 from terse.synthesis.proposers import BlindProposer, Context, LearnedProposer
-from terse.training.checkpoint import (
-    read_checkpoint,
-    write_atomically,
-    write_checkpoint,
-)
+from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
 from terse.types import Costs
 
 __all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
@@ -111,13 +107,9 @@ class Session:
     costs: Costs = field(default_factory=Costs)
     facts: dict[str, Any] = field(default_factory=lambda: {"rows": [], "alarms": []})
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
-    carried: dict[str, Any] = field(
-        default_factory=dict
-    )  # a phase's own tensors, kept with the state
+    carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
     _clock: float = field(default_factory=time.monotonic)
-    _waiting: dict[str, Any] = field(
-        default_factory=dict
-    )  # optimiser states read before their optimisers exist
+    _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
 
     def enter(self, cycle: int, phase: str, steps: int) -> int | None:
         """The step to begin a phase with; None if it was finished before a kill."""
@@ -158,11 +150,7 @@ class Session:
             Diverged: the loss is not finite.
         """
         if not bool(torch.isfinite(loss)):
-            saved = (
-                str(self.folder / "state")
-                if self.folder and (self.folder / "state").exists()
-                else None
-            )
+            saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
             raise Diverged(player, self.position[2], f"{float(loss.detach())}", saved)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -174,19 +162,11 @@ class Session:
     def use_threads(self, pixels: int) -> None:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
         if self.device.type == "cpu":
-            cores = (
-                len(os.sched_getaffinity(0))
-                if hasattr(os, "sched_getaffinity")
-                else os.cpu_count() or 1
-            )
-            asked = self.recipe.runtime.threads or int(
-                os.environ.get("OMP_NUM_THREADS", "0")
-            )
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            asked = self.recipe.runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
             torch.set_num_threads(asked or (1 if pixels < 1 << 18 else cores))
 
-    def optimizer(
-        self, player: str, module: nn.Module, make: Any
-    ) -> torch.optim.Optimizer:
+    def optimizer(self, player: str, module: nn.Module, make: Any) -> torch.optim.Optimizer:
         """The player's optimiser, with the state of the checkpoint it was read from."""
         if player not in self.optimizers:
             self.optimizers[player] = make(module)
@@ -200,10 +180,7 @@ class Session:
             return
         tensors = {
             "target": self.players.target.module.state_dict(),
-            "optimizers": {
-                name: optimizer.state_dict()
-                for name, optimizer in self.optimizers.items()
-            },
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "carried": self.carried,
         }
         synthesizer = self.players.proposer.module if self.players.proposer else None
@@ -243,11 +220,7 @@ class Session:
         self._waiting = tensors["optimizers"]
         self.carried = tensors["carried"]
         if self.players.proposer is not None:
-            self.pool.load(
-                cycle
-                if "harvest" in facts or phase > PHASES.index("harvest")
-                else cycle - 1
-            )
+            self.pool.load(cycle if "harvest" in facts or phase > PHASES.index("harvest") else cycle - 1)
         return True
 
     def keep_target(self) -> None:
@@ -255,21 +228,13 @@ class Session:
         if self.folder is None:
             return
         stream = io.BytesIO()
-        torch.save(
-            {
-                k: v.detach().cpu()
-                for k, v in self.players.target.module.state_dict().items()
-            },
-            stream,
-        )
+        torch.save({k: v.detach().cpu() for k, v in self.players.target.module.state_dict().items()}, stream)
         write_atomically(self.folder / "target.pth", stream.getvalue())
 
     def _time(self) -> None:
         now = time.monotonic()
         phase = PHASES[self.position[1]]
-        self.costs.seconds[phase] = (
-            self.costs.seconds.get(phase, 0.0) + now - self._clock
-        )
+        self.costs.seconds[phase] = self.costs.seconds.get(phase, 0.0) + now - self._clock
         self._clock = now
 
 
