@@ -117,7 +117,7 @@ def digit(rng, size=40):
     image = (255 * np.clip(2.2 - ring, 0, 1)).astype(np.uint8)
     mask = image > 60
     ys, xs = np.where(mask)
-    return image[:, :, None], mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
+    return (image[:, :, None], mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)))
 
 
 def scene(rng, size=160):
@@ -131,7 +131,7 @@ def scene(rng, size=160):
     image[mask] = rng.integers(0, 255, 3)
     image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
     ys, xs = np.where(mask)
-    return image, mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
+    return (image, mask, (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)))
 
 
 def items(count, draw=digit, classes=("0", "1", "2", HOSTILE), arms=("learned", "random"), seed=0):

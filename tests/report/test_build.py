@@ -29,7 +29,7 @@ def test_a_loss_is_called_a_loss(drawn):
 def test_the_charts_hold_the_numbers_of_the_result(drawn):
     result = drawn.result()
     charts = {chart.name: chart.figure for chart in train_page("", result).charts}
-    samples, forwards = charts["curve-samples"].data[0], charts["curve-target-forwards"].data[0]
+    samples, forwards = (charts["curve-samples"].data[0], charts["curve-target-forwards"].data[0])
     assert list(samples.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
     assert list(samples.y) == [0.185, *(cycle["accuracy"] for cycle in result["cycles"])]
     assert forwards.x[-1] == sum(cycle["target_forwards"] for cycle in result["cycles"])
@@ -83,10 +83,7 @@ def test_a_folder_with_a_blank_can_be_typed_again(drawn):
 
 @pytest.mark.parametrize(
     ("best", "sentence"),
-    [
-        (3, "Kept is the target of cycle 3."),
-        (0, "Kept is the start: no cycle was better on the validation images."),
-    ],
+    [(3, "Kept is the target of cycle 3."), (0, "Kept is the start: no cycle was better on the validation images.")],
 )
 def test_another_target_than_the_last_is_named(drawn, best, sentence):
     assert train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence

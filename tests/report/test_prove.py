@@ -5,7 +5,7 @@ from terse.report.prove import prove_page
 
 def page_of(drawn, **kwargs):
     proof, runs = drawn.proof(**kwargs)
-    return proof, runs, prove_page(drawn.RECIPE, proof, runs, out="my proofs/a", name="person")
+    return (proof, runs, prove_page(drawn.RECIPE, proof, runs, out="my proofs/a", name="person"))
 
 
 def test_a_go_is_said_first(drawn):
@@ -29,10 +29,13 @@ def test_what_is_not_settled_says_what_would_settle_it(drawn):
     proof, _, page = page_of(drawn, seeds=2, gain=0.006)
     assert page.title == "Whether learned gains over none is not settled yet"
     assert page.verdict.word == "Not enough evidence"
-    assert page.summary[1] == "3 more seeds would settle it with a chance of 80 %, if what was seen so far is typical."
+    more = proof["more_seeds"]
+    assert more > 0
+    seeds = f"{more} more seed{'s' if more > 1 else ''}"
+    assert page.summary[1] == f"{seeds} would settle it with a chance of 80 %, if what was seen so far is typical."
     arms = ",".join(proof["arms"])
     assert page.commands[0].line == (
-        f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds 5 --out 'my proofs/a' --resume"
+        f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds {2 + more} --out 'my proofs/a' --resume"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from terse.protocols import RealImages, Target
+from terse.recipe import Recipe
 from terse.report.parts import Answer, BeforeAfter, Box
 from terse.report.pool_pictures import spread, to_uint8
+from terse.targets.weights import load_weights
+from terse.training.seeding import reseed
 
-__all__ = ["Answers", "classifier_answers", "detector_answers", "match"]
+__all__ = ["Answers", "answers_of", "classifier_answers", "detector_answers", "match", "target_of"]
 
 _IOU = 0.5
-_MOST_CLASSIFIED, _MOST_DETECTED = 2000, 24  # test images looked at: a detector takes a tenth of a second for each
+_MOST_CLASSIFIED, _MOST_DETECTED = (2000, 24)  # test images looked at: a detector takes a tenth of a second for each
 _BATCH = 256
 _LEAST_SCORE = 0.5
 
@@ -27,6 +31,24 @@ class Answers:
 
     pairs: Sequence[BeforeAfter]
     note: str
+
+
+def target_of(recipe: Recipe, classes: tuple[str, ...], weights: Path | None) -> Target:
+    """The recipe's target with these weights, or as the recipe begins with it."""
+    reseed(recipe.seed, 0, "target weights", 0)
+    target: Target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
+    if weights is not None:
+        load_weights(target.module, weights)
+    target.module.to(torch.device("cpu"))
+    return target
+
+
+def answers_of(task: str, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+    """What changed between two models of a task."""
+    if len(images) == 0:
+        return Answers((), "")
+    answer = classifier_answers if task == "classification" else detector_answers
+    return answer(before, after, images, classes)
 
 
 def classifier_answers(before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
@@ -41,7 +63,7 @@ def classifier_answers(before: Target, after: Target, images: RealImages, classe
     score, guess = torch.cat(said, dim=1).max(dim=2)
     label = torch.cat(truth)
     right = guess == label
-    gained, lost = torch.nonzero(~right[0] & right[1]).flatten(), torch.nonzero(right[0] & ~right[1]).flatten()
+    gained, lost = (torch.nonzero(~right[0] & right[1]).flatten(), torch.nonzero(right[0] & ~right[1]).flatten())
     room = 24
     share = round(room * len(lost) / max(1, len(lost) + len(gained)))
     losses = min(len(lost), max(share, 1))
@@ -71,7 +93,7 @@ def detector_answers(before: Target, after: Target, images: RealImages, classes:
             said = [target.predict(image)[0] for target in (before, after)]
         old, new = (match(truth.boxes_px[keep], truth.labels[keep], answer, classes) for answer in said)
         found, wrong = zip(*(_counts(boxes) for boxes in (old, new)), strict=True)
-        before_all, after_all, objects_all = before_all + found[0], after_all + found[1], objects_all + objects
+        before_all, after_all, objects_all = (before_all + found[0], after_all + found[1], objects_all + objects)
         pair = BeforeAfter(
             to_uint8(image)[0],
             Answer(_caption(found[0], objects, wrong[0]), old),

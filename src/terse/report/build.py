@@ -38,7 +38,7 @@ def train_page(
     """
     cycles: Sequence[Mapping[str, Any]] = result["cycles"]
     primary: str = result["primary"]
-    start, end = float(result["metrics"]["start"][primary]), float(result["metrics"]["end"][primary])
+    start, end = (float(result["metrics"]["start"][primary]), float(result["metrics"]["end"][primary]))
     return PageData(
         title=_title(primary, start, end),
         kind="train",
@@ -208,11 +208,7 @@ def _start_end(result: Mapping[str, Any]) -> Table:
 def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
     known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
     rows = [
-        (
-            str(k),
-            *(_cell(name, cycle.get(name)) for name in known),
-            f"{cycle['seconds']:,.1f}",
-        )
+        (str(k), *(_cell(name, cycle.get(name)) for name in known), f"{cycle['seconds']:,.1f}")
         for k, cycle in enumerate(cycles, 1)
     ]
     return Table("By cycle", ("Cycle", *(words(name) for name in known), "Seconds"), rows)

@@ -22,7 +22,7 @@ __all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_s
 
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
-_MOST_SMALL, _MOST_LARGE = 5000, 1200  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
+_MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
 def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
@@ -124,7 +124,7 @@ def _layout(context: Context) -> tuple[int, int]:
 
 
 def _items(context: Context, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
-    foregrounds, backgrounds, poses = context.foregrounds, context.backgrounds, context.poses
+    foregrounds, backgrounds, poses = (context.foregrounds, context.backgrounds, context.poses)
     for first in range(0, len(placements), _CHUNK):
         part = placements.take(np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64))
         with torch.no_grad():

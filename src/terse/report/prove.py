@@ -65,7 +65,7 @@ def prove_page(
         summary=_summary(proof, runs, primary),
         verdict=Verdict(word, _sentence(str(proof["reason"])), tone),
         facts=_facts(proof, runs, primary),
-        alarms=[*(shortcut["warnings"] if shortcut else ())],
+        alarms=[*proof.get("alarms", ()), *(shortcut["warnings"] if shortcut else ())],
         charts=_charts(proof, runs, primary, hardness or {}, shortcut),
         tables=[
             _arm_table(proof, runs, primary),
@@ -108,11 +108,11 @@ def _summary(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[str]:
 
 
 def _facts(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[Fact]:
-    gain, arms = proof["gain"], proof["arms"]
+    gain, arms = _of_record(proof["gain"]), proof["arms"]
     tone = _ANSWERS[proof["verdict"]][1]
     seconds = sum(float(run["seconds"]) for seeds in runs.values() for run in seeds)
     return [
-        Fact(f"Gain, {in_text(primary)}", f"{gain['mean']:+.3f}", _between(gain) or "one seed has no interval", tone),
+        Fact(f"Gain, {in_text(primary)}", f"{gain['mean']:+.3f}", _between(gain) or _why_none(gain), tone),
         *(
             Fact(words(arm), score(arms[arm]["mean"]), _between(arms[arm]))
             for arm in (proof["treatment"], proof["reference"])
@@ -141,7 +141,11 @@ def _charts(
             f"Gain over {words(reference)}",
             "Each seed is compared with its own twin, which began from the same weights and saw real images in the same "
             "order. An interval that stays right of zero is a gain.",
-            figures.intervals(_intervals(proof["gains"]), f"Gain, {in_text(primary)}", 0.0),
+            figures.intervals(
+                _intervals({arm: _of_record(gain) for arm, gain in proof["gains"].items()}),
+                f"Gain, {in_text(primary)}",
+                0.0,
+            ),
         ),
     ]
     captions = {
@@ -222,7 +226,7 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
     most = max(len(results) for results in runs.values())
     rows = []
     for arm, one in proof["arms"].items():
-        gain = proof["gains"].get(arm)
+        gain = _of_record(proof["gains"][arm]) if arm in proof["gains"] else None
         seeds = [score(value) for value in one["per_seed"]]
         rows.append(
             (
@@ -240,13 +244,15 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
         "Arms",
         (*columns, *(f"Seed {k}" for k in range(1, most + 1))),
         rows,
-        "Intervals are Student's over the seeds; those of gains are paired by seed.",
+        "Intervals of an arm are Student's over its seeds. Those of gains are paired by seed and, where results were kept "
+        "image by image, count the chance of the test images too: the verdict rests on them.",
     )
 
 
 def _metrics(runs: Runs) -> list[str]:
-    first = next(run for results in runs.values() for run in results)
-    return [key for key, value in first["metrics"]["end"].items() if isinstance(value, int | float)]
+    """The metrics that every run has a number for."""
+    ends = [run["metrics"]["end"] for results in runs.values() for run in results]
+    return [key for key in ends[0] if all(isinstance(end.get(key), int | float) for end in ends)]
 
 
 def _metric_table(runs: Runs) -> Table:
@@ -275,6 +281,16 @@ def _cost_table(runs: Runs) -> Table:
         rows,
         "Means over the seeds; a learned step costs a forward and a backward pass.",
     )
+
+
+def _why_none(gain: Mapping[str, Any]) -> str:
+    return "one seed has no interval" if len(gain["per_seed"]) == 1 else "no interval: all seeds alike"
+
+
+def _of_record(gain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A gain with the interval that the verdict rests on: of seeds and images together where that is known."""
+    overall = gain.get("overall")
+    return gain if overall is None else {**gain, "low": overall["low"], "high": overall["high"]}
 
 
 def _between(one: Mapping[str, Any], form: str = ".3f") -> str:

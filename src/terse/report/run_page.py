@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from terse.evaluation.coverage import coverage
 from terse.pool import Pool
-from terse.protocols import Target
 from terse.recipe import Recipe, dump_recipe
-from terse.report.answers import Answers, classifier_answers, detector_answers
+from terse.report.answers import Answers, answers_of, target_of
 from terse.report.build import train_page
 from terse.report.page import build_page
 from terse.report.parts import PageData
@@ -18,19 +16,21 @@ from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synt
 from terse.report.realism import realism_table
 from terse.run import open_run
 from terse.synthesis.proposers import Context
-from terse.targets.weights import load_weights
-from terse.training.seeding import reseed
 from terse.training.session import Players
 
 __all__ = ["build_run_page", "run_page"]
 
 
 def build_run_page(folder: Path) -> Path:
-    """Write `report.html` into a finished run's folder.
+    """Write `report.html` into the folder of a finished run or proof.
 
     Raises:
         RunError: the folder holds no finished run, or cannot be written.
     """
+    if (folder / "start").is_dir() and (folder / "result.json").is_file():
+        from terse.report.proof_page import build_proof_page
+
+        return build_proof_page(folder)
     return build_page(run_page(folder), folder / "report.html")
 
 
@@ -76,21 +76,10 @@ def _hardness(pool: Pool) -> dict[str, Any]:
 
 
 def _answers(recipe: Recipe, players: Players, folder: Path) -> Answers:
-    start = _start(recipe, players, folder)
-    if start is None or len(players.test) == 0:
-        return Answers((), "")
-    answer = classifier_answers if recipe.task == "classification" else detector_answers
-    return answer(start, players.target, players.test, players.context.classes)
-
-
-def _start(recipe: Recipe, players: Players, folder: Path) -> Target | None:
-    """The target as it was before the first cycle, where that can still be had."""
+    """Between the start, where it can still be had, and the kept target."""
     written = folder / "start.pth"
     if recipe.pretrain is not None and not written.is_file():
-        return None
-    reseed(recipe.seed, 0, "target weights", 0)
-    target: Target = recipe.target.build(classes=players.context.classes, canvas_px=recipe.canvas_px)
-    if written.is_file():
-        load_weights(target.module, written)
-    target.module.to(torch.device("cpu"))
-    return target
+        return Answers((), "")
+    classes = players.context.classes
+    start = target_of(recipe, classes, written if written.is_file() else None)
+    return answers_of(recipe.task, start, players.target, players.test, classes)

@@ -57,10 +57,7 @@ def contact_sheet(
     caption_px = _line_px(font) + 4 if captions is not None else 0
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
-    size = (
-        columns * (cell_w + GUTTER_PX) - GUTTER_PX,
-        max(1, rows * (cell_h + caption_px + GUTTER_PX) - GUTTER_PX),
-    )
+    size = (columns * (cell_w + GUTTER_PX) - GUTTER_PX, max(1, rows * (cell_h + caption_px + GUTTER_PX) - GUTTER_PX))
     if not transparent:
         size = (size[0] + 2 * GUTTER_PX, size[1] + 2 * GUTTER_PX)
     sheet = Image.new("RGBA", size, (*PAPER, 0 if transparent else 255))
