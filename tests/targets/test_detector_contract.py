@@ -75,7 +75,8 @@ def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> N
 @every_detector
 def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str) -> None:
     # In float64, because networks with random weights are rough: the first order holds for tiny steps alone. The
-    # proposals stay those of the first look, as the gradient holds them.
+    # proposals stay those of the first look, as the gradient holds them. No sample falls on a pixel's centre, where
+    # bilinear interpolation has a kink.
     target, size_px = prepared(kind)
     module: Any = copy.deepcopy(target.module).double()
     mine = DetectorTarget(module, CLASSES, target.columns, 1.0)
@@ -83,7 +84,9 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     background = torch.rand(1, 3, size_px, size_px, generator=draw).double()
     foreground = torch.rand(1, 3, 24, 24, generator=draw).double()
     alpha = pad(torch.ones(1, 1, 18, 18), (3, 3, 3, 3)).double()
-    matrix = torch.tensor([[[0.6, 0.1, 0.1], [-0.1, 0.5, -0.05]]], dtype=torch.float64, requires_grad=True)
+    matrix = torch.tensor(
+        [[[0.6131, 0.1073, 0.0937], [-0.1119, 0.5273, -0.0491]]], dtype=torch.float64, requires_grad=True
+    )
     box = torch.tensor([[0.25, 0.22, 0.85, 0.72]]).double() * size_px
     one = torch.ones(1, dtype=torch.bool)
     truth = Truth(torch.tensor([0]), box, torch.tensor([0]), one, ~one, 1)
@@ -99,7 +102,7 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     (gradient,) = torch.autograd.grad(loss, matrix)
     with torch.no_grad():
         gain = loss_of(matrix + 1e-7 * gradient / gradient.norm()) - loss
-    assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.1)
+    assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.01)
 
 
 @every_detector
@@ -162,19 +165,24 @@ def test_the_training_loss_is_one_number_over_all_objects(kind: str) -> None:
     mine = DetectorTarget(module, CLASSES, target.columns, 1.0)
     images, truth = scene(size_px)
     module.eval()
-    two_and_none = torch.cat([images, images[:1]])
-    truth = Truth.join([truth, Truth.empty(1)])
-    thin = truth.boxes_px.clone()
-    thin[1, 3] = thin[1, 1] + 0.5  # left out, where torchvision would stop at a box without height
-    loss = mine.train_loss(
-        two_and_none, replace(truth, boxes_px=thin, ignore=torch.tensor([False, False, False, True]))
-    )
+    # All objects in the first image, none in the second.
+    truth = replace(truth, image_index=torch.zeros_like(truth.image_index))
+    flat = truth.boxes_px.clone()
+    flat[1, 3] = flat[1, 1]  # torchvision stops at a box without height
+    left = replace(truth, boxes_px=flat, ignore=torch.tensor([False, False, False, True]))
+    torch.manual_seed(0)  # R-CNN's samples
+    loss = mine.train_loss(images, left)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.shape == ()
     assert loss.isfinite()
     assert not module.training
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
-    assert mine.train_loss(images, Truth.empty(2)).isfinite()
+    no = torch.zeros(2, dtype=torch.bool)
+    kept = Truth(*(part[[0, 2]] for part in (truth.labels, truth.boxes_px, truth.image_index, truth.pasted)), no, 3)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        torch.testing.assert_close(mine.train_loss(images, kept), loss.detach())
+        assert mine.train_loss(images, Truth.empty(2)).isfinite()
 
 
 @every_detector
@@ -182,24 +190,23 @@ def test_confidence_is_the_best_score_of_what_suppression_is_given(kind: str, mo
     monkeypatch.setattr("torchvision.ops.boxes.batched_nms", lambda boxes, scores, *_: scores.argsort(descending=True))
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
+    images, truth = images[1:], truth.take([1])
     heads: Any = getattr(target.module, "roi_heads", target.module)
     for name, value in (("score_thresh", -1.0), ("detections_per_img", 10**6), ("topk_candidates", 10**6)):
         monkeypatch.setattr(heads, name, value, raising=False)
-    every = target.predict(images)
+    (one,) = target.predict(images)
     boxes, expected = truth.boxes_px.clone(), []
-    for row in truth.pasted.nonzero().flatten().tolist():
-        one = every[int(truth.image_index[row])]
+    for row in range(2):
         wide = ((one["boxes"][:, 2:] - one["boxes"][:, :2]) > 2).all(1)
         boxes[row] = one["boxes"][wide][row]  # an object where something is predicted, whatever the weights
         near = box_iou(boxes[row, None], one["boxes"])[0] >= 0.5
         expected.append(one["scores"][near & (one["labels"] == truth.labels[row])].max().item())
     assert target.confidence(images, replace(truth, boxes_px=boxes)).tolist() == pytest.approx(expected, abs=1e-5)
     outside = replace(truth, boxes_px=boxes + 4 * size_px)
-    assert target.confidence(images, outside).tolist() == [0, 0, 0]
-    first = [every[i]["scores"][every[i]["labels"] == label].max().item() for i, label in ((0, 0), (1, 1))]
-    assert target.image_confidence(images, truth).tolist() == pytest.approx(first, abs=1e-5)
-    anywhere = [one["scores"].max().item() for one in every]
-    assert target.image_confidence(images).tolist() == pytest.approx(anywhere, abs=1e-5)
+    assert target.confidence(images, outside).tolist() == [0, 0]
+    first = one["scores"][one["labels"] == truth.labels[0]].max().item()
+    assert target.image_confidence(images, truth).tolist() == pytest.approx([first], abs=1e-5)
+    assert target.image_confidence(images).tolist() == pytest.approx([one["scores"].max().item()], abs=1e-5)
 
 
 @every_detector
@@ -207,9 +214,10 @@ def test_boxes_are_in_pixels_of_the_images_given(kind: str) -> None:
     # Every pixel doubled is resized back to the same image.
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
-    large, wide = interpolate(images, scale_factor=2.0), replace(truth, boxes_px=2 * truth.boxes_px)
+    images, truth = images[1:], truth.take([1])
+    large, wide = (interpolate(images, scale_factor=2.0), replace(truth, boxes_px=2 * truth.boxes_px))
     with torch.no_grad():
-        expected, found = target.attack_loss(images, truth), target.attack_loss(large, wide)
+        expected, found = (target.attack_loss(images, truth), target.attack_loss(large, wide))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     small = target.confidence(images, truth)
     torch.testing.assert_close(target.confidence(large, wide), small, rtol=1e-3, atol=1e-3)

@@ -66,7 +66,7 @@ def test_attack_loss_is_eq_1_over_the_anchors_of_each_pasted_object() -> None:
         found = target.attack_loss(images, truth)
         listed, _ = module.transform(list(images))
         features = list(module.backbone(listed.tensors).values())
-        outputs, anchors = module.head(features), module.anchor_generator(listed, features)[0]
+        outputs, anchors = (module.head(features), module.anchor_generator(listed, features)[0])
     sums, counts, alone = [0.0, 0.0], [0, 0], 0
     for box, label, image in zip(truth.boxes_px, truth.labels.tolist(), truth.image_index.tolist(), strict=True):
         overlap = box_iou(box[None], anchors)[0]
@@ -94,7 +94,7 @@ def test_focal_scores_are_sigmoids_of_their_own() -> None:
         found = target.attack_loss(images, truth)
         listed, _ = module.transform(list(images))
         features = list(module.backbone(listed.tensors).values())
-        logits, anchors = module.head(features)["cls_logits"], module.anchor_generator(listed, features)[0]
+        logits, anchors = (module.head(features)["cls_logits"], module.anchor_generator(listed, features)[0])
     rows = box_iou(truth.boxes_px, anchors)[0] > 0.5
     assert rows.sum() > 1
     assert found.item() == pytest.approx(-logits[0, rows, 2].sigmoid().log().mean().item(), rel=1e-5)
@@ -121,7 +121,9 @@ def test_proposals_are_matched_and_the_truth_is_one_of_them() -> None:
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("box", [[4.0, 6, 30, 40], [0, 0, 64, 64], [20, 20, 26, 25], [40, 2, 60, 62]])
+@pytest.mark.parametrize(
+    "box", [[4.0, 6.0, 30.0, 40.0], [0.0, 0.0, 64.0, 64.0], [20.0, 20.0, 26.0, 25.0], [40.0, 2.0, 60.0, 62.0]]
+)
 def test_fcos_points_answer_as_torchvision_trains_them(box: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of("fcos_resnet50_fpn")
     module: Any = target.module
@@ -205,7 +207,7 @@ def test_a_detector_learns_and_its_measures_say_so() -> None:
     def measured() -> tuple[float, float, float]:
         ap = detection_scores(target.predict(images), truth, CLASSES[:1])["ap50"]
         with torch.no_grad():
-            return ap, target.confidence(images, truth).mean().item(), target.attack_loss(images, truth).mean().item()
+            return (ap, target.confidence(images, truth).mean().item(), target.attack_loss(images, truth).mean().item())
 
     before = measured()
     optimizer = torch.optim.Adam(target.module.parameters(), lr=3e-3)

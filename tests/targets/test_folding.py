@@ -40,7 +40,7 @@ def test_a_folded_network_computes_the_same_and_is_whole_after(make: Any) -> Non
     torch.manual_seed(0)
     network = with_statistics(make()).double()
     images = torch.rand(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
-    structure, state = str(network), {name: t.clone() for name, t in network.state_dict().items()}
+    structure, state = (str(network), {name: t.clone() for name, t in network.state_dict().items()})
     expected = network(images)
     (gradient,) = torch.autograd.grad(expected.square().sum(), images)
     with folded(network):

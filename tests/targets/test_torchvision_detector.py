@@ -127,11 +127,7 @@ def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "softmax", "message"),
     [
-        (
-            {"cat": 1},
-            True,
-            "target.labels: expected a label for each of cat, dog, got none for dog; add it",
-        ),
+        ({"cat": 1}, True, "target.labels: expected a label for each of cat, dog, got none for dog; add it"),
         ({"cat": 0, "dog": 1}, True, "target.labels.cat: expected an integer from 1 to 3, got 0; 0 is the background"),
         ({"cat": 0, "dog": 4}, False, "target.labels.dog: expected an integer from 0 to 3, got 4"),
         (

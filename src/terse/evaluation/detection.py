@@ -28,15 +28,19 @@ def evaluate_detector(
     images: RealImages,
     *,
     batch_size: int = 16,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     classes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The scores of a target on annotated images, as `detection_scores` names them.
 
-    Without `classes`, a target that knows its own names them, else they are numbered.
+    Without `device` images go where the target's weights are; without `classes`, a target that knows its own names
+    them, else they are numbered.
 
     Source: paper 4.2, Tables 2 and 4.
     """
+    weight = next(target.module.parameters(), None)
+    if device is None:
+        device = "cpu" if weight is None else weight.device
     found: list[Mapping[str, Tensor]] = []
     truths = []
     for start in range(0, len(images), batch_size):

@@ -149,7 +149,7 @@ class DetectorTarget:
         kept = []
         for one in found:
             labels = torch.tensor(
-                [task.get(int(c), -1) for c in one["labels"]], device=images.device, dtype=torch.int64
+                [task.get(column, -1) for column in one["labels"].tolist()], device=images.device, dtype=torch.int64
             )
             known = labels >= 0
             kept.append({"boxes": one["boxes"][known], "labels": labels[known], "scores": one["scores"][known]})
