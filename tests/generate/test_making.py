@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -391,3 +392,24 @@ def test_a_backgrounds_own_objects_do_not_hide_each_other(world: Path, labelled:
     data = annotations(tmp_path / "out")
     assert len(data["annotations"]) == 20
     assert {item["visible_fraction"] for item in data["annotations"]} == {1.0}
+
+
+def test_an_artefact_patch_is_drawn_in_another_backgrounds_colours(tmp_path: Path) -> None:
+    """As a pool's placements hold them: edited in here."""
+    (tmp_path / "cuts" / "square").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "cuts" / "square" / "a.png"), np.full((50, 50, 4), 255, np.uint8))
+    (tmp_path / "back").mkdir()
+    for name, grey in (("a", 40), ("b", 220)):
+        cv2.imwrite(str(tmp_path / "back" / f"{name}.png"), np.full((80, 80, 3), grey, np.uint8))
+    generate(recipe_of_folders(tmp_path), GenerateSettings(count=2, image="png"), tmp_path / "out", workers=0)
+    rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
+    for row in rows:
+        row["role"], row["background"], row["texture"] = "artefact", "back:a.png", "back:b.png"
+        row["background_sha256"] = None
+    edited = tmp_path / "out" / "edited.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), edited)
+    render(edited, tmp_path / "again", workers=0)
+    assert annotations(tmp_path / "again")["annotations"] == []
+    pixels = cv2.imread(str(tmp_path / "again" / "images" / "00000000.png"))
+    assert {40, 220} <= set(np.unique(pixels).tolist())
+    assert pixels.max() == 220

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from terse.compositing.raster import Drawn, Sprite
 from terse.errors import DataError
-from terse.generate.material import OwnObject
+from terse.generate.material import OwnObject, with_texture
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.patches import box_of, resize, window_of
 
@@ -38,6 +38,10 @@ class BankMaterial:
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn."""
         return Sprite.of(self._rgba(foreground))
+
+    def textured(self, foreground: int, background: int) -> Sprite:
+        """An artefact patch: its shape, under the colours of a background laid over the whole patch."""
+        return with_texture(self._rgba(foreground), self.image(background, self.size_px(background)))
 
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask."""

@@ -61,7 +61,8 @@ def _draw(
     canvas = material.image(image.background, image.size_px)
     regions: list[Drawn] = []
     for z, (paste, matrix) in enumerate(zip(image.pastes, matrices, strict=True)):
-        sprite = material.sprite(paste.foreground)
+        artefact = paste.role is Role.ARTEFACT
+        sprite = material.textured(paste.foreground, paste.texture) if artefact else material.sprite(paste.foreground)
         regions.append(
             draw(
                 canvas,

@@ -21,9 +21,9 @@ from terse.errors import DataError
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, window_of
+from terse.sources.patches import box_of, cut_patch, resize, window_of
 
-__all__ = ["Material", "OwnObject", "PhotoMaterial"]
+__all__ = ["Material", "OwnObject", "PhotoMaterial", "with_texture"]
 
 _KEEP_BYTES = 1 << 28
 
@@ -52,6 +52,7 @@ class Material(Protocol):
     skipped: tuple[str, ...]
 
     def sprite(self, foreground: int) -> Sprite: ...  # noqa: D102
+    def textured(self, foreground: int, background: int) -> Sprite: ...  # noqa: D102
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]: ...  # noqa: D102
     def size_px(self, background: int) -> tuple[int, int]: ...  # noqa: D102
     def image(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]: ...  # noqa: D102
@@ -118,6 +119,10 @@ class PhotoMaterial:
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn."""
         return self._cut_out(foreground)[0]
+
+    def textured(self, foreground: int, background: int) -> Sprite:
+        """An artefact patch: its shape, under the colours of a background laid over the whole patch."""
+        return with_texture(self._patch(foreground), self.image(background, self.size_px(background)))
 
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
@@ -341,6 +346,12 @@ class PhotoMaterial:
             window[0] if size_px == own_px else 0,
             window[1] if size_px == own_px else 0,
         )
+
+
+def with_texture(rgba: UInt8[np.ndarray, "h w 4"], colours: UInt8[np.ndarray, "ch cw 3"]) -> Sprite:
+    """The patch's alpha over other colours, as `compositing.artefacts.textured` has it."""
+    height, width = rgba.shape[:2]
+    return Sprite.of(np.dstack([resize(colours, (width, height)), rgba[..., 3]]))
 
 
 def _region(mask: UInt8[np.ndarray, "h w"], left: int, top: int) -> Drawn:
