@@ -76,11 +76,12 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         chosen = self._choose(len(given["masks"]))
         if not len(chosen):
             return image, dict(target)
-        masks = np.ascontiguousarray(given["masks"][chosen].numpy()).view(np.uint8)
+        every = _mask_bytes(given["masks"])
+        masks = [every[k] for k in chosen.tolist()]
         size_px = image.shape[-2], image.shape[-1]
         if donor.shape != image.shape:
             donor = v2.functional.resize(donor.as_subclass(torch.Tensor), list(size_px), antialias=True)
-            masks = np.stack([cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_NEAREST) for mask in masks])
+            masks = [np.asarray(cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_NEAREST)) for mask in masks]
         if self.poses is None:
             new, pasted = _in_place(image, donor, masks, self.blur_sigma_px)
         else:
@@ -99,7 +100,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         return torch.randperm(available)[:count].sort().values
 
     def _under_poses(
-        self, image: Tensor, donor: Tensor, masks: UInt8[np.ndarray, "n h w"]
+        self, image: Tensor, donor: Tensor, masks: Sequence[UInt8[np.ndarray, "h w"]]
     ) -> tuple[Tensor, list[Drawn]]:
         assert self.poses is not None
         pixels, canvas = _bytes(donor), _bytes(image)
@@ -115,62 +116,84 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
 
 
 def _in_place(
-    image: Tensor, donor: Tensor, masks: UInt8[np.ndarray, "n h w"], blur_sigma_px: float
+    image: Tensor, donor: Tensor, masks: Sequence[UInt8[np.ndarray, "h w"]], blur_sigma_px: float
 ) -> tuple[Tensor, list[Drawn]]:
     """The donor's pixels under the union of the masks; only the rectangle around it is touched."""
-    union = masks[0].copy()
-    for mask in masks[1:]:
-        cv2.bitwise_or(union, mask, dst=union)
-    x, y, width, height = cv2.boundingRect(union)
+    regions = [_region(mask) for mask in masks]
+    seen = [region for region in regions if region.mask.size]
     new = image.as_subclass(torch.Tensor).clone()
-    reach = int(np.ceil(3 * blur_sigma_px))
-    x0, y0 = max(x - reach, 0), max(y - reach, 0)
-    x1, y1 = min(x + width + reach, union.shape[1]), min(y + height + reach, union.shape[0])
-    if width:
-        alpha: Float32[np.ndarray, "h w"] = np.ascontiguousarray(union[y0:y1, x0:x1]).astype(np.float32)
-        weight = torch.from_numpy(blurred(alpha, blur_sigma_px) if blur_sigma_px else alpha)
+    if seen:
+        cover = _union(seen)
+        reach = math.ceil(3 * blur_sigma_px)
+        height, width = image.shape[-2:]
+        x0, y0 = max(cover.left - reach, 0), max(cover.top - reach, 0)
+        x1 = min(cover.left + cover.mask.shape[1] + reach, width)
+        y1 = min(cover.top + cover.mask.shape[0] + reach, height)
+        weight = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        rows, columns = cover.mask.shape
+        top, left = cover.top - y0, cover.left - x0
+        weight[top : top + rows, left : left + columns] = cover.mask * np.uint8(255)
+        if blur_sigma_px:
+            weight = blurred(weight, blur_sigma_px)
         _mix(new[:, y0:y1, x0:x1], donor.as_subclass(torch.Tensor)[:, y0:y1, x0:x1], weight)
-    return new, [_region(mask * np.uint8(255)) for mask in masks]
+    return new, regions
 
 
-def _mix(below: Tensor, above: Tensor, weight: Float[Tensor, "h w"]) -> None:
+def _mix(below: Tensor, above: Tensor, weight: UInt8[np.ndarray, "h w"]) -> None:
+    """below (1 - weight) + above, in place; bytes are rounded once."""
     if below.is_floating_point():
-        below.lerp_(above, weight.to(below.dtype))
-    else:
-        below.copy_(below.float().lerp_(above.float(), weight).round_())
+        below.lerp_(above, torch.from_numpy(weight).to(below.dtype) / 255)
+        return
+    rest = np.asarray(cv2.bitwise_not(weight))
+    for plane, new in zip(below.numpy(), above.numpy(), strict=True):
+        mixed = np.multiply(plane, rest, dtype=np.uint16)
+        mixed += np.multiply(new, weight, dtype=np.uint16)
+        plane[:] = cv2.convertScaleAbs(mixed, alpha=1 / 255)
 
 
 def _joined(
     target: Target, given: Target, rows: Tensor, pasted: list[Drawn], size_px: tuple[int, int], min_visible: float
 ) -> Target:
     """The image's own objects, less what is hidden, then the pasted ones, less what later ones hide."""
-    own = np.ascontiguousarray(target["masks"].numpy()).view(np.uint8)
-    masks = np.zeros((len(own) + len(pasted), *size_px), np.uint8)
+    own = _mask_bytes(target["masks"])
+    every = torch.empty((len(own) + len(pasted), *size_px), dtype=torch.bool)
+    masks = every.numpy().view(np.uint8)
     masks[: len(own)] = own
+    masks[len(own) :] = 0
     boxes = torch.cat([_corners(target["boxes"]), torch.zeros(len(pasted), 4)]).numpy()
-    keep = np.ones(len(masks), dtype=np.bool_)
     for k, region in enumerate(pasted, len(own)):
         height, width = region.mask.shape
-        window = slice(region.top, region.top + height), slice(region.left, region.left + width)
-        masks[k][window] = region.mask > 0
+        masks[k, region.top : region.top + height, region.left : region.left + width] = region.mask > 0
         boxes[k] = region.left, region.top, region.left + width, region.top + height
     cover = _union(pasted)
-    for k in range(len(own)):
-        keep[k] = _hide(masks[k], boxes[k], [cover], min_visible)
-    for k in range(len(pasted)):
-        row = len(own) + k
-        keep[row] = _hide(masks[row], boxes[row], pasted[k + 1 :], min_visible)
+    above = [[cover]] * len(own) + [pasted[k + 1 :] for k in range(len(pasted))]
+    keep = [_hide(*item, min_visible) for item in zip(masks, boxes, above, strict=True)]
     kept = torch.from_numpy(np.flatnonzero(keep))
     joined = dict(target)
     for key, value in target.items():
         if key not in ("masks", "boxes") and isinstance(value, Tensor) and value.ndim and len(value) == len(own):
             joined[key] = torch.cat([value, given[key][rows].to(value.dtype)])[kept]
-    every = torch.from_numpy(masks if keep.all() else masks[keep]).to(target["masks"].dtype)
+    if "area" in joined:
+        counted = [_area(masks[k], boxes[k]) for k in kept.tolist()]
+        joined["area"] = torch.tensor(counted).to(target["area"].dtype)
+    if len(kept) < len(keep):
+        every = every[kept]
+    every = every if target["masks"].dtype == torch.bool else every.view(torch.uint8).to(target["masks"].dtype)
     joined["masks"] = tv_tensors.wrap(every, like=target["masks"]) if _is_tv(target["masks"]) else every
     joined["boxes"] = _boxes_like(torch.from_numpy(boxes)[kept], target["boxes"], size_px)
-    if "area" in joined:
-        joined["area"] = every.flatten(1).sum(dim=1).to(joined["area"].dtype)
     return joined
+
+
+def _mask_bytes(masks: Tensor) -> UInt8[np.ndarray, "n h w"]:
+    """0 and 1, without a copy where they are booleans."""
+    plain = masks.as_subclass(torch.Tensor)
+    return np.ascontiguousarray((plain if plain.dtype == torch.bool else plain > 0).numpy()).view(np.uint8)
+
+
+def _area(mask: UInt8[np.ndarray, "h w"], box: Float32[np.ndarray, " 4"]) -> float:
+    """Pixels of the mask; nothing of it is outside its box, give or take one."""
+    x, y = max(int(box[0]) - 1, 0), max(int(box[1]) - 1, 0)
+    return float(np.count_nonzero(mask[y : _up(box[3]) + 1, x : _up(box[2]) + 1]))
 
 
 def _hide(
