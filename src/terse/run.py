@@ -17,6 +17,7 @@ from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
 from terse.sources.annotations import Annotations
 from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.cleanup import clean_up
 from terse.sources.digit_banks import InMemoryData
 from terse.synthesis.proposers import Context, LearnedProposer
 from terse.targets.weights import load_weights
@@ -90,7 +91,10 @@ def open_session(
     device = torch.device(_device(recipe.runtime.device))
     if folder is not None:
         _claim(folder, recipe, resume=resume)
-    players = build_players(recipe, device, data=data, target=target)
+    material = data if data is not None else build_material(recipe)
+    players = build_players(recipe, device, data=material, target=target)
+    for note in material.notes if isinstance(material, InMemoryData) else ():
+        (observer or Silent()).say(note)
     pool_folder = folder / "pool" if folder is not None else None
     pool = Pool(pool_folder, players.context.foregrounds, players.context.backgrounds)
     session = Session(recipe, players, pool, folder, observer or Silent(), device)
@@ -177,17 +181,26 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
     val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, _VAL_SPLIT)
     test, train = _held_out(recipe.test, train, _TEST_SPLIT) if recipe.test is not None else (val, train)
+    backgrounds = recipe.backgrounds.build()
+    notes = [str(item) for part in (train, foregrounds, backgrounds) for item in part.skipped]
     foregrounds = foregrounds.without_images_of(val, test)
+    backgrounds = backgrounds.without_images_of(val, test)
     train = train.without_images_of(val, test)
+    if recipe.cleanup:
+        cleaned = clean_up(foregrounds, workers=recipe.runtime.workers)
+        foregrounds = cleaned.kept
+        if cleaned.dropped:
+            notes.append(f"cleanup: left out {len(cleaned.dropped)} foregrounds whose mask and box disagree")
     classes = recipe.classes or foregrounds.classes
     side, workers = recipe.canvas_px, recipe.runtime.workers
     return InMemoryData(
         foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
-        backgrounds=PhotoBackgrounds(recipe.backgrounds.build(), classes, canvas_px=side, workers=workers),
+        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
         train=PhotoImages(train, classes, canvas_px=side, workers=workers),
         val=PhotoImages(val, classes, canvas_px=side, workers=workers),
         test=PhotoImages(test, classes, canvas_px=side, workers=workers),
         classes=tuple(classes),
+        notes=tuple(notes),
     )
 
 

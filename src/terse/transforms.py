@@ -140,7 +140,7 @@ def _in_place(
 
 
 def _mix(below: Tensor, above: Tensor, weight: UInt8[np.ndarray, "h w"]) -> None:
-    """below (1 - weight) + above, in place; bytes are rounded once."""
+    """Below (1 - weight) + above, in place; bytes are rounded once."""
     if below.is_floating_point():
         below.lerp_(above, torch.from_numpy(weight).to(below.dtype) / 255)
         return

@@ -14,8 +14,6 @@ _COMMANDS = {
     "evaluate": "Measure a model on a recipe's test images.",
     "generate": "Write a data set of composites.",
     "render": "Draw placements again.",
-    "generate": "Write a data set of composites.",
-    "render": "Draw placements again.",
     "prove": "Compare arms at equal budgets, with intervals and a verdict.",
     "report": "Build a run's page again.",
     "recipes": "List the built-in recipes.",

@@ -93,6 +93,7 @@ class InMemoryData:
     val: object
     test: object
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what a user should know of the data, told when a run begins
 
 
 def _pad(images: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ class LearnedConfig(Component):
     """Photographs: the backbone's ImageNet weights; None draws them."""
     train_backbone: bool = True
     """Photographs: False freezes the backbone, several times faster on a CPU."""
+    input_px: Annotated[Count | None, Paper(300)] = None
+    """Photographs: side to which the synthesizer's inputs are resized; null takes the canvas."""
     branch_channels: Annotated[Count, Paper(256)] = 256
     """Photographs: width of the branches."""
     optimizer: OptimizerConfig = OptimizerConfig(name="adam", lr=1e-3)
@@ -76,7 +78,7 @@ class LearnedConfig(Component):
             backbone=self.backbone,
             until=self.backbone_until,
             weights=self.backbone_weights,
-            input_px=context.canvas_px,
+            input_px=self.input_px or context.canvas_px,
             branch_channels=self.branch_channels,
             dropout=self.dropout,
             noise_size=noise_size,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.discriminator import discriminator_loss, realism_loss
 from terse.errors import RecipeError
 from terse.objectives import synthesizer_loss
@@ -22,7 +23,7 @@ from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
 from terse.types import Composites, Placements, Truth
 
-__all__ = ["synthesizer_phase", "synthesizer_step", "target_phase"]
+__all__ = ["synthesizer_phase", "synthesizer_step", "target_phase", "with_artefacts"]
 
 
 def synthesizer_phase(session: Session, cycle: int) -> None:
@@ -96,6 +97,8 @@ def synthesizer_step(
         pose = proposer.poses(cut, below, generator)
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
+    clean = images.detach()
+    images = with_artefacts(session, images, seen.truth, generator)
     with session.autocast():
         attack = players.target.attack_loss(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
@@ -118,7 +121,7 @@ def synthesizer_step(
     session.costs.target_forwards += batch_size
     session.costs.target_backwards += batch_size
     placements = Placements.single(background, foreground, pose.detach().double().cpu().numpy())
-    return placements, Composites(images.detach(), seen.truth, seen.visible_fraction), float(loss.fooling)
+    return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling)
 
 
 def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str = "target") -> None:
@@ -141,6 +144,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         generator = reseed(session.recipe.seed, cycle, phase, step)
         _set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)
         images, truth = _fetch(session.players.train, pool, plan.batch(step))
+        images = with_artefacts(session, images.to(device), truth, generator)
         if settings.augment:
             images, truth = flip_and_crop(images, truth, generator)
         with session.autocast():
@@ -240,6 +244,21 @@ def _planned_pool(session: Session, cycle: int) -> int:
     pool = session.recipe.pool
     a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.context.classes)
     return cycle * a_cycle
+
+
+def with_artefacts(session: Session, images: Tensor, truth: Truth, generator: torch.Generator) -> Tensor:
+    """Patches of other backgrounds, at one rate on real and synthetic images: pasting gives nothing away.
+
+    Source: paper 3.1.
+    """
+    settings, context = session.recipe.artefacts, session.players.context
+    if settings.count == 0 or settings.probability == 0:
+        return images
+    size_px = (images.shape[-2], images.shape[-1])
+    blur_px = session.recipe.edges.blur_sigma_px if session.recipe.edges is not None else 0.0
+    banks = (context.foregrounds, context.backgrounds)
+    patches = draw_patches(truth, size_px, *banks, context.poses, settings, generator, blur_sigma_px=blur_px)
+    return paste_patches(images, patches, context.render)
 
 
 def _fetch(real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:

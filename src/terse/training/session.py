@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +109,7 @@ class Session:
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
     _clock: float = field(default_factory=time.monotonic)
+    _bfloat16: bool | None = None
     _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
 
     def enter(self, cycle: int, phase: str, steps: int) -> int | None:
@@ -155,9 +156,17 @@ class Session:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Networks in bfloat16 where the machine has units for it; compositing stays outside."""
-        if _bfloat16(self.recipe.runtime.precision, self.device):
+        if self._bfloat16 is None:
+            self._bfloat16 = _bfloat16(self.recipe.runtime.precision, self.device, self._networks())
+        if self._bfloat16:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def _networks(self) -> list[nn.Module]:
+        players = self.players
+        synthesizer = players.proposer.module if players.proposer else None
+        found = (players.target.module, synthesizer, players.discriminator)
+        return [module for module in found if module is not None]
 
     def use_threads(self, pixels: int) -> None:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
@@ -238,11 +247,17 @@ class Session:
         self._clock = now
 
 
-def _bfloat16(precision: str, device: torch.device) -> bool:
+def _bfloat16(precision: str, device: torch.device, networks: Sequence[nn.Module]) -> bool:
+    """Whether networks run in bfloat16.
+
+    Not on a CPU with grouped convolutions: the gradient of a strided depthwise one, channels last, now and then
+    holds uninitialised memory there (seen with torch 2.15), and bfloat16 makes them no faster.
+    """
     if precision == "float32":
         return False
     if precision == "bfloat16":
         return True
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+    grouped = any(isinstance(part, nn.Conv2d) and part.groups > 1 for net in networks for part in net.modules())
+    return device.type == "cpu" and not grouped and bool(torch.cpu._is_avx512_bf16_supported())
