@@ -17,5 +17,5 @@ def test_the_set_is_counted(drawn):
 
 def test_what_was_left_out_is_named():
     page = dataset_page({**RESULT, "skipped": ["a.jpg: expected an image, got 12 bytes"]})
-    assert page.alarms == ["1 source could not be used; the table names them."]
+    assert page.alarms == ["Something was left out; a table below says what and why."]
     assert page.tables[-1].rows == [("a.jpg: expected an image, got 12 bytes",)]

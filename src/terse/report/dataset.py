@@ -46,14 +46,14 @@ def dataset_page(
         title=f"{count(images, 'image')} with {count(objects, 'object')}",
         kind="generate",
         name=name,
-        summary=[f"The set stands in {result['out']}. It took {duration(float(result['seconds']))}."],
+        summary=[f"The set stands in {result['out']}. {_time(result)}".rstrip()],
         facts=[
             Fact("Images", number(images)),
             Fact("Objects", number(objects), f"{objects / max(1, images):.2f} an image"),
             Fact("Classes", number(len(result["per_class"]))),
-            Fact("Images a second", f"{float(result['images_per_second']):,.1f}"),
+            *_speed(result),
         ],
-        alarms=[f"{count(len(skipped), 'source')} could not be used; the table names them."] if skipped else [],
+        alarms=["Something was left out; a table below says what and why."] if skipped else [],
         charts=[*_charts(result, sizes, visible), *(coverage_charts(coverage) if coverage else [])],
         tables=[
             Table(
@@ -69,13 +69,25 @@ def dataset_page(
     )
 
 
+def _time(result: Mapping[str, Any]) -> str:
+    """Nothing where the set was whole already, or the page is built long after it."""
+    return f"It took {duration(float(result['seconds']))}." if result.get("seconds") else ""
+
+
+def _speed(result: Mapping[str, Any]) -> list[Fact]:
+    speed = float(result.get("images_per_second") or 0)
+    return [Fact("Images a second", f"{speed:,.1f}")] if speed else []
+
+
 def _charts(result: Mapping[str, Any], sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
     largest = dict(sorted(result["per_class"].items(), key=lambda item: -item[1])[:_SHOWN])
     heading = "Objects of each class"
     if len(largest) < len(result["per_class"]):
         heading = f"Objects of the {len(largest)} largest classes"
     amounts = {key: {"objects": float(value)} for key, value in largest.items()}
-    charts = [Chart("classes", heading, "Pasted objects that carry a label.", figures.bars(amounts, "Objects"))]
+    charts = []
+    if len(amounts) > 1:
+        charts.append(Chart("classes", heading, "Objects that carry a label.", figures.bars(amounts, "Objects")))
     if len(sizes):
         figure = figures.histogram({"objects": sizes}, "Side of the object over the image's", (0.0, 1.0))
         charts.append(

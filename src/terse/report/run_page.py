@@ -22,7 +22,7 @@ __all__ = ["build_run_page", "run_page"]
 
 
 def build_run_page(folder: Path) -> Path:
-    """Write `report.html` into the folder of a finished run or proof.
+    """Write `report.html` into the folder of a finished run, proof or data set.
 
     Raises:
         RunError: the folder holds no finished run, or cannot be written.
@@ -31,6 +31,10 @@ def build_run_page(folder: Path) -> Path:
         from terse.report.proof_page import build_proof_page
 
         return build_proof_page(folder)
+    if (folder / "placements.parquet").is_file():
+        from terse.report.set_page import build_set_page
+
+        return build_set_page(folder)
     return build_page(run_page(folder), folder / "report.html")
 
 

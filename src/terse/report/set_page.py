@@ -1,0 +1,164 @@
+"""The page of a generated data set from its folder: some of its images drawn again from their placements."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from terse.errors import DataError
+from terse.evaluation.coverage import coverage
+from terse.export.sample import Labelled
+from terse.generate.drawing import draw_images
+from terse.generate.making import material_of, scene_of
+from terse.generate.planned import Planned, as_placements, from_table, read_table
+from terse.generate.scene import Scene
+from terse.generate.settings import GenerateSettings
+from terse.recipe import Recipe, dump_recipe
+from terse.report.dataset import dataset_page
+from terse.report.page import build_page
+from terse.report.parts import Box, Command, Gallery, GalleryItem, PageData
+from terse.report.pool_pictures import spread
+
+__all__ = ["build_set_page", "set_page"]
+
+_SHOWN = 600  # at 320 px they fill a page; all of them are in memory once
+_COUNTED = 5000
+_SIDE_PX = 320
+_BATCH = 16
+
+
+def build_set_page(folder: Path, result: Mapping[str, Any] | None = None) -> Path:
+    """Write `report.html` into a whole set's folder.
+
+    Args:
+        folder: of the set.
+        result: the object of `terse generate --json`; without it the page says no time.
+
+    Raises:
+        DataError: no set, or sources that are gone.
+        RunError: it cannot be written.
+    """
+    return build_page(set_page(folder, result), folder / "report.html")
+
+
+def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
+    """The page of a whole set."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise DataError(f"{folder}: expected a whole set with manifest.json, got none; make it with `terse generate`")
+    table, about = read_table(folder / "placements.parquet")
+    settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
+    scene = scene_of(recipe, settings, material_of(recipe, square=about["square"], clean=False))
+    numbers = np.unique(table.column("image").to_numpy())
+    items = _items(scene, _planned(scene, table, numbers[spread(len(numbers), _SHOWN)]))
+    counted = _planned(scene, table, numbers[spread(len(numbers), _COUNTED)])
+    seen = coverage(as_placements(counted, scene.poses.size), scene.poses).to_json()
+    summary = json.loads(manifest.read_text("utf-8"))["summary"]
+    return dataset_page(
+        {"out": str(folder), **summary, **(result or {})},
+        name=recipe.name,
+        gallery=Gallery(items, _note(len(items), len(numbers)), arm_word="Blend"),
+        sizes=[_side(box, item) for item in items for box in item.boxes],
+        visible=[one["visible"] for item in items for one in item.record["objects"]],
+        coverage=seen,
+        recipe_yaml=dump_recipe(recipe),
+        commands=_commands(folder, settings),
+    )
+
+
+def _planned(scene: Scene, table: pa.Table, numbers: np.ndarray) -> list[Planned]:
+    rows = table.filter(pa.array(np.isin(table.column("image").to_numpy(), numbers)))
+    return list(from_table(rows, scene.poses.names, scene.material, "placements.parquet"))
+
+
+def _items(scene: Scene, images: Sequence[Planned]) -> list[GalleryItem]:
+    items = []
+    for first in range(0, len(images), _BATCH):
+        batch = images[first : first + _BATCH]
+        items += [_item(scene, one, *drawn) for one, drawn in zip(batch, draw_images(scene, batch), strict=True)]
+    return items
+
+
+def _item(scene: Scene, image: Planned, canvas: np.ndarray, objects: Sequence[Labelled]) -> GalleryItem:
+    """One image, brought to the size of the page together with its boxes and masks."""
+    width, height = image.size_px
+    scale = min(1.0, _SIDE_PX / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    classes = scene.material.classes
+    masks = []
+    for one in objects:
+        if one.modal is None:
+            continue
+        whole = np.zeros((height, width), np.uint8)
+        rows, columns = one.modal.mask.shape
+        whole[one.modal.top : one.modal.top + rows, one.modal.left : one.modal.left + columns] = one.modal.mask
+        masks.append(cv2.resize(whole, size, interpolation=cv2.INTER_AREA) >= 128)
+    kx, ky = size[0] / width, size[1] / height
+    boxes = [
+        Box((x0 * kx, y0 * ky, x1 * kx, y1 * ky), classes[one.label])
+        for one in objects
+        for x0, y0, x1, y1 in [one.box_px]
+    ]
+    pasted = [one for one in objects if one.pasted]
+    return GalleryItem(
+        image=np.ascontiguousarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)[:, :, ::-1]),
+        class_name=classes[(pasted or objects)[0].label] if objects else "none",
+        boxes=boxes,
+        masks=masks,
+        hardness=image.hardness,
+        arm=image.blend,
+        record=_record(scene, image, objects),
+    )
+
+
+def _record(scene: Scene, image: Planned, objects: Sequence[Labelled]) -> dict[str, Any]:
+    pastes = [
+        {
+            "foreground": scene.material.foreground_keys[paste.foreground],
+            "role": paste.role.name.lower(),
+            "pose": dict(zip(scene.poses.names, paste.pose.tolist(), strict=True)),
+        }
+        for paste in image.pastes
+    ]
+    return {
+        "image": image.number,
+        "size_px": list(image.size_px),
+        "background": scene.material.background_keys[image.background],
+        "blend": image.blend,
+        "seed": image.seed,
+        "pastes": pastes,
+        "objects": [
+            {
+                "class": scene.material.classes[one.label],
+                "visible": round(one.visible_fraction, 3),
+                "ignore": one.ignore,
+            }
+            for one in objects
+        ],
+    }
+
+
+def _side(box: Box, item: GalleryItem) -> float:
+    x0, y0, x1, y1 = box.xyxy_px
+    return math.sqrt((x1 - x0) * (y1 - y0) / (item.image.shape[0] * item.image.shape[1]))
+
+
+def _note(shown: int, total: int) -> str:
+    return "Every image of the set." if shown == total else f"{shown:,} of {total:,} images, evenly spread."
+
+
+def _commands(folder: Path, settings: GenerateSettings) -> list[Command]:
+    placements = shlex.quote(str(folder / "placements.parquet"))
+    again = shlex.quote(f"{folder}-again")
+    return [
+        Command(f"terse render {placements} --out {again}", "The same set once more, from its placements"),
+        Command(
+            f"cd {shlex.quote(str(folder))} && sha256sum --check SHA256SUMS", f"Are the {settings.format} files whole?"
+        ),
+    ]

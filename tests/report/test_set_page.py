@@ -1,0 +1,66 @@
+"""The page of a real set of digits, small: from its folder alone."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from terse.errors import DataError
+from terse.generate import generate
+from terse.generate.settings import GenerateSettings
+from terse.recipe import load_recipe
+from terse.report.run_page import build_run_page
+from terse.report.set_page import build_set_page, set_page
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets") / "digits"
+    recipe = load_recipe("quickstart", ["data.train=60", "data.val=20", "data.test=20"])
+    settings = GenerateSettings(count=COUNT, image="png", objects=(1, 2), blends=("alpha", "none"))
+    return folder, generate(recipe, settings, folder, workers=0)
+
+
+def test_the_page_counts_what_was_made(made):
+    folder, result = made
+    page = set_page(folder, result)
+    assert page.title == f"{COUNT} images with {result['objects']} objects"
+    assert [fact.name for fact in page.facts] == ["Images", "Objects", "Classes", "Images a second"]
+    assert dict(page.tables[0].rows) == {name: str(number) for name, number in result["per_class"].items()}
+    assert [fact.name for fact in set_page(folder).facts] == ["Images", "Objects", "Classes"]
+
+
+def test_the_gallery_shows_the_files_of_the_set(made):
+    folder, _ = made
+    labels = json.loads((folder / "annotations.json").read_text())
+    names = {category["id"]: category["name"] for category in labels["categories"]}
+    items = list(set_page(folder).gallery.items)
+    assert len(items) == COUNT
+    for item, image in zip(items, labels["images"], strict=True):
+        stored = cv2.imread(str(folder / "images" / image["file_name"]), cv2.IMREAD_COLOR_RGB)
+        assert np.array_equal(item.image, stored)
+        of_image = [one for one in labels["annotations"] if one["image_id"] == image["id"]]
+        assert [(box.label, box.xyxy_px) for box in item.boxes] == [
+            (names[one["category_id"]], (x, y, x + w, y + h)) for one in of_image for x, y, w, h in [one["bbox"]]
+        ]
+        assert [int(mask.sum()) for mask in item.masks] == [one["area"] for one in of_image]
+
+
+def test_the_page_stands_beside_the_set(made):
+    folder, result = made
+    before = (folder / "SHA256SUMS").read_bytes()
+    assert build_set_page(folder, result) == folder / "report.html"
+    assert build_run_page(folder) == folder / "report.html"
+    assert (folder / "SHA256SUMS").read_bytes() == before
+    assert "terse generate" in (folder / "report.html").read_text("utf-8")
+
+
+def test_a_folder_without_a_set_is_refused(tmp_path):
+    with pytest.raises(DataError) as error:
+        set_page(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: expected a whole set with manifest.json, got none; make it with `terse generate`"
+    )
