@@ -278,9 +278,9 @@ def _tight(layer: Layer) -> Drawn:
 def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
     """A pixel reaches one pixel beyond its centre: the support of bilinear sampling."""
     height, width = alpha.shape
-    some = cv2.findNonZero(alpha)
-    if some is None:
+    rims, _ = cv2.findContours(alpha, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not rims:
         return np.zeros((0, 2))
-    hull = cv2.convexHull(some)[:, 0].astype(np.float64)
+    hull = cv2.convexHull(np.concatenate(rims))[:, 0].astype(np.float64)
     corners = np.concatenate([hull + step for step in ((-1, -1), (-1, 1), (1, -1), (1, 1))])
     return (2 * corners + 1) / (width, height) - 1

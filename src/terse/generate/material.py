@@ -113,6 +113,8 @@ class PhotoMaterial:
         self._keep_bytes = keep_bytes
         self._kept: OrderedDict[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = OrderedDict()
         self._kept_bytes = 0
+        self._own: OrderedDict[tuple[int, tuple[int, int]], Sequence[OwnObject]] = OrderedDict()
+        self._own_bytes = 0
         self._digests: dict[str, str] = {}
         self._places: tuple[dict[str, int], dict[str, int]] | None = None
 
@@ -155,12 +157,23 @@ class PhotoMaterial:
         return np.asarray(pixels)
 
     def objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
-        """The background's own objects on a canvas of this size, smallest masks last."""
-        notes, own_px = self._back, self.size_px(background)
-        if not len(notes.labels):
+        """The background's own objects on a canvas of this size; the latest are kept, drawing them costs more."""
+        if not len(self._back.labels):
             return ()
+        key = (background, size_px)
+        known = self._own.get(key)
+        if known is None:
+            known = self._own[key] = self._draw_objects(background, size_px)
+            self._own_bytes += _weight(known)
+            while self._own_bytes > self._keep_bytes // 4 and len(self._own) > 1:
+                self._own_bytes -= _weight(self._own.popitem(last=False)[1])
+        self._own.move_to_end(key)
+        return known
+
+    def _draw_objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
+        notes, own_px = self._back, self.size_px(background)
         scale = size_px[0] / own_px[0], size_px[1] / own_px[1]
-        keys: list[OwnObject] = []
+        found: list[OwnObject] = []
         for number in notes.objects_of(background).tolist():
             mask = notes.masks[number]
             x0, y0, x1, y1 = (float(v) * scale[k % 2] for k, v in enumerate(notes.boxes_px[number]))
@@ -185,7 +198,7 @@ class PhotoMaterial:
                 )
             crowd, ignore = bool(notes.crowd[number]), bool(notes.ignore[number])
             key = f"{notes.name}:{notes.paths[background]}:{notes.object_names[number]}"
-            keys.append(
+            found.append(
                 OwnObject(
                     int(notes.labels[number]),
                     (x0, y0, x1, y1),
@@ -196,7 +209,7 @@ class PhotoMaterial:
                     key,
                 )
             )
-        return keys
+        return found
 
     def holds_objects(self, background: int) -> bool:
         """Whether it has objects of its own."""
@@ -267,6 +280,8 @@ class PhotoMaterial:
             **self.__dict__,
             "_kept": OrderedDict(),
             "_kept_bytes": 0,
+            "_own": OrderedDict(),
+            "_own_bytes": 0,
             "_places": None,
         }
 
@@ -365,6 +380,10 @@ def _changed(where: str, key: str, expected: str, got: str) -> str:
         f"{where}: expected the source {key} with sha256 {expected} as when the placements were made, got {got}; "
         "restore the file, or empty the column to draw it as it is now"
     )
+
+
+def _weight(objects: Sequence[OwnObject]) -> int:
+    return sum(item.region.mask.nbytes + 512 for item in objects)
 
 
 def _counted(licences: Sequence[str]) -> dict[str, int]:
