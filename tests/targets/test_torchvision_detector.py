@@ -92,6 +92,15 @@ def test_ssdlite_on_mobilenet_v3_is_torchvisions() -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.parametrize("kind", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"])
+def test_what_started_from_a_backbone_is_found_again_as_a_whole(kind: str, tmp_path: Path) -> None:
+    make, _ = PLAIN[kind]
+    first = built(saved(tmp_path / "backbone.pth", make().state_dict()), kind)
+    again = built(saved(tmp_path / "target.pth", first.module.state_dict()), kind)
+    assert (first.found, again.found) == ("backbone", "detector")
+    assert str(again.module) == str(first.module)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_whole_detector_is_found(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
