@@ -8,7 +8,7 @@ from drawn import PHOTO_POSES, ellipse, matrices, noise, smooth, upright
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.compositing import boxes_of_masks, compose, support_points
+from terse.compositing import Pasted, boxes_of_masks, compose, support_points
 from terse.compositing.window import canvas_window
 from terse.errors import ShapeError
 
@@ -58,7 +58,7 @@ def test_a_moved_box_holds_the_moved_mask(scale: float, right: int, down: int, w
 @pytest.mark.parametrize("way", _WAYS)
 @pytest.mark.parametrize("seed", range(4))
 def test_alone_and_in_a_batch_the_bits_are_the_same(seed: int, way: dict[str, float]) -> None:
-    size_px = (61, 90)
+    size_px = (121, 140) if seed % 2 else (61, 90)  # image by image, and all at once
     mask = ellipse(70, 0.5, 0.8).repeat(6, 1, 1, 1) * (noise(seed, 6, 1, 70, 70) > 0.01)
     background, colour, hull = noise(seed + 1, 6, 3, *size_px), noise(seed + 2, 6, 3, 70, 70), support_points(mask)
     pose = PHOTO_POSES.random(6, torch.Generator().manual_seed(seed))
@@ -71,26 +71,35 @@ def test_alone_and_in_a_batch_the_bits_are_the_same(seed: int, way: dict[str, fl
         assert torch.equal(alone.alpha, together.alpha[one])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_windows_change_neither_pixels_nor_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawn image by image in windows (CPU) and all at once on the whole canvas (elsewhere)."""
-    size_px = (64, 75)
-    mask = ellipse(50).repeat(5, 1, 1, 1)
-    background, colour = noise(seed, 5, 3, *size_px), noise(seed + 1, 5, 3, 50, 50)
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_change_neither_pixels_nor_gradients(
+    seed: int, way: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image by image, each in its window or on the whole canvas: the same bits. All at once: the same to rounding."""
+    size_px = (130, 141)
+    mask = ellipse(100).repeat(5, 1, 1, 1)
+    background, colour = noise(seed, 5, 3, *size_px), smooth(seed + 1, 5, (100, 100))
     matrix = matrices(seed, mask, size_px).requires_grad_()
-    weight = noise(seed + 2, 5, 3, *size_px)
-    drawn = []
-    for whole in (False, True):
-        if whole:
-            plan = lambda alpha, matrix, levels, size, margin: ([canvas_window(size, margin)], [None])  # noqa: E731
-            monkeypatch.setattr(sys.modules["terse.compositing.compose"], "_plan", plan)
-        pasted = compose(background, colour, mask, matrix, **_EDGES)
+    weight = smooth(seed + 2, 5, size_px)
+
+    def drawn() -> tuple[Pasted, torch.Tensor]:
+        pasted = compose(background, colour, mask, matrix, **way)
         (gradient,) = torch.autograd.grad((pasted.images * weight).sum() + pasted.alpha.square().sum(), matrix)
-        drawn.append((pasted, gradient))
-    (windowed, first), (plain, second) = drawn
-    assert torch.equal(windowed.images, plain.images)
-    assert torch.equal(windowed.alpha, plain.alpha)
+        return pasted, gradient
+
+    module = sys.modules["terse.compositing.compose"]
+    (windowed, first) = drawn()
+    monkeypatch.setattr(module, "window_of_paste", lambda *args: canvas_window(args[4], args[5]))
+    (each, second) = drawn()
+    assert torch.equal(windowed.images, each.images)
+    assert torch.equal(windowed.alpha, each.alpha)
     torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-3)
+    monkeypatch.setattr(module, "_SMALL_PX", 10**9)
+    (together, third) = drawn()
+    assert (windowed.images - together.images).abs().mean() < 1e-5
+    assert (windowed.alpha - together.alpha).abs().mean() < 1e-5
+    torch.testing.assert_close(first, third, rtol=0.02, atol=1)
 
 
 def test_a_constant_colour_is_a_patch_of_that_colour() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from terse.compositing import support_points, warp
 from terse.compositing.warp import shrink_levels
-from terse.compositing.window import Window, canvas_window, paste, windows_of_pastes
+from terse.compositing.window import Window, canvas_window, content_windows, paste, window_of_paste
 
 
 @settings(max_examples=60, deadline=None)
@@ -19,8 +19,12 @@ def test_a_warped_mask_lies_in_its_window(seed: int, height: int, width: int, pa
     mask = ellipse(patch, 0.5, 0.9).roll(patch // 5, dims=3).repeat(3, 1, 1, 1)
     pose = PHOTO_POSES.random(3, torch.Generator().manual_seed(seed))
     matrix = PHOTO_POSES.matrix(pose, support_points(mask), (height, width))
-    levels = shrink_levels(matrix, mask.shape[-2:], (height, width))
-    windows = windows_of_pastes(mask, matrix, levels, (height, width), margin)
+    levels = shrink_levels(matrix, mask.shape[-2:], (height, width)).tolist()
+    contents = content_windows(mask)
+    windows = [
+        window_of_paste(rows, content, level, (patch, patch), (height, width), margin)
+        for rows, content, level in zip(matrix.tolist(), contents, levels, strict=True)
+    ]
     around = canvas_window((height, width), margin)
     drawn = warp(mask, matrix, (height, width), around)
     for window, alpha in zip(windows, drawn[:, 0], strict=True):
@@ -37,9 +41,8 @@ def test_a_warped_mask_lies_in_its_window(seed: int, height: int, width: int, pa
 
 
 def test_a_small_object_has_a_small_window() -> None:
-    mask = ellipse(300, 0.4, 0.75)
-    matrix = torch.tensor([[[5.0, 0, 0], [0, 5.0, 0]]])
-    (window,) = windows_of_pastes(mask, matrix, torch.tensor([2]), (300, 300), 3)
+    (content,) = content_windows(ellipse(300, 0.4, 0.75))
+    window = window_of_paste([[5.0, 0.0, 0.0], [0.0, 5.0, 0.0]], content, 2, (300, 300), (300, 300), 3)
     # 24 x 45 px of object, a halved pixel's reach (6 of 300 px, a fifth of that here) and four to each side.
     assert window.x1 - window.x0 <= 24 + 2 * (1.2 + 5)
     assert window.y1 - window.y0 <= 45 + 2 * (1.2 + 5)
@@ -47,8 +50,17 @@ def test_a_small_object_has_a_small_window() -> None:
 
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
 def test_a_broken_matrix_gets_the_whole_canvas(value: float) -> None:
-    matrix = torch.full((1, 2, 3), value)
-    assert windows_of_pastes(ellipse(20), matrix, torch.tensor([0]), (30, 40), 2) == [Window(-2, -2, 42, 32)]
+    window = window_of_paste([[value] * 3] * 2, Window(0, 0, 20, 20), 0, (20, 20), (30, 40), 2)
+    assert window == Window(-2, -2, 42, 32)
+
+
+def test_content_is_tight_and_widened_to_multiples() -> None:
+    masks = torch.zeros(3, 1, 50, 70)
+    masks[0, 0, 33:40, 5:69] = 0.5
+    masks[1, 0, 0, 0] = 1
+    assert content_windows(masks) == [Window(5, 33, 69, 40), Window(0, 0, 1, 1), Window(0, 0, 0, 0)]
+    widened = [window.widened(32, 50, 70) for window in content_windows(masks)]
+    assert widened == [Window(0, 32, 70, 50), Window(0, 0, 32, 32), Window(0, 0, 32, 32)]
 
 
 def test_paste_is_assignment_with_its_gradient() -> None:

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from terse.compositing.blend import blend
 from terse.compositing.edges import binary_edges, gaussian_weights, keep_above
-from terse.compositing.warp import shrink_levels, warp
-from terse.compositing.window import Window, canvas_window, paste, windows_of_pastes
+from terse.compositing.warp import MAX_LEVEL, shrink_levels, warp
+from terse.compositing.window import Window, canvas_window, content_windows, paste, window_of_paste
 from terse.errors import ShapeError
 
 __all__ = ["Pasted", "compose"]
+
+_SMALL_PX = 128 * 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +54,67 @@ def compose(
     _check(background, foreground, alpha, matrix)
     if blur_sigma_px and not binarise:
         raise ShapeError(f"blur_sigma_px: expected 0 without binarise, got {blur_sigma_px}; pass binarise=True")
-    if binarise:
-        return _with_edges(background, foreground, alpha, matrix, blur_sigma_px)
-    size_px = (background.shape[-2], background.shape[-1])
-    if foreground.shape[-2:] == (1, 1):
-        warped_alpha = warp(alpha, matrix, size_px)
-        premultiplied = foreground * warped_alpha
-    else:
-        warped = warp(torch.cat([foreground * alpha, alpha], dim=1), matrix, size_px)
-        premultiplied, warped_alpha = warped[:, :-1], warped[:, -1:]
-    return Pasted(blend(background, premultiplied, warped_alpha), warped_alpha)
-
-
-def _with_edges(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor, blur_sigma_px: float) -> Pasted:
     size_px = (background.shape[-2], background.shape[-1])
     margin_px = len(gaussian_weights(blur_sigma_px)) - 1
     levels = shrink_levels(matrix.detach(), alpha.shape[-2:], size_px)
-    windows, depths = _plan(alpha, matrix.detach(), levels, size_px, margin_px)
-    visible = [window.on_canvas(*size_px) for window in windows]
-    each = max(1, len(background) // len(windows))
+    shares = _shares(alpha.detach(), matrix.detach(), levels, size_px, margin_px)
+    each = max(1, len(background) // len(shares))
     batches = (torch.split(t, each) for t in (background, foreground, alpha, matrix, keep_above(levels)))
     drawn, alphas = [], []
-    for window, part, depth, below, colour, mask, pose, keep in zip(windows, visible, depths, *batches, strict=True):
-        warped = warp(torch.cat([colour * mask, mask], dim=1), pose, size_px, window, depth)
-        premultiplied, edged = (part.inside(window).of(t) for t in binary_edges(warped, keep, blur_sigma_px))
-        drawn.append(blend(part.of(below), premultiplied, edged))
+    for share, below, colour, mask, pose, threshold in zip(shares, *batches, strict=True):
+        warped = warp(share.cut(colour, mask), share.matrix(pose, alpha.shape), size_px, share.window, share.level)
+        if binarise:
+            premultiplied, edged = binary_edges(warped, threshold, blur_sigma_px)
+        else:
+            premultiplied, edged = warped[:, :-1], warped[:, -1:]
+        inner = share.visible.inside(share.window)
+        premultiplied, edged = inner.of(premultiplied), inner.of(edged)
+        if colour.shape[-2:] == (1, 1):
+            premultiplied = colour * edged
+        drawn.append(blend(share.visible.of(below), premultiplied, edged))
         alphas.append(edged)
-    nothing = torch.zeros_like(background[:, :1])
-    return Pasted(paste(background, visible, drawn), paste(nothing, visible, alphas))
+    visible = [share.visible for share in shares]
+    if visible == [canvas_window(size_px, 0)]:
+        return Pasted(drawn[0], alphas[0])
+    return Pasted(paste(background, visible, drawn), paste(torch.zeros_like(background[:, :1]), visible, alphas))
 
 
-def _plan(
-    alpha: Tensor, matrix: Tensor, levels: Tensor, size_px: tuple[int, int], margin_px: int
-) -> tuple[list[Window], list[int | None]]:
-    """The windows to draw one after the other, each of an equal share of the batch, and their halvings.
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """An equal share of the batch, and what of it is worth computing."""
 
-    A CPU gains by leaving out what no paste touches; a GPU loses more by many small steps.
-    """
-    if alpha.device.type == "cpu" and len(alpha):
-        return windows_of_pastes(alpha, matrix, levels, size_px, margin_px), levels.tolist()
-    return [canvas_window(size_px, margin_px)], [None]
+    content: Window  # of the patch
+    window: Window  # of the canvas, with what is blurred into it
+    visible: Window  # of the canvas
+    level: int | None  # how often the patch is halved
+
+    def cut(self, colour: Tensor, mask: Tensor) -> Tensor:
+        """The content, premultiplied, alpha last; a constant colour is left for later."""
+        mask = self.content.of(mask)
+        return mask if colour.shape[-2:] == (1, 1) else torch.cat([self.content.of(colour) * mask, mask], dim=1)
+
+    def matrix(self, matrix: Tensor, patch: torch.Size) -> Tensor:
+        """The matrix to the content in the place of the whole patch."""
+        part, (height, width) = self.content, patch[-2:]
+        across, down = part.x1 - part.x0, part.y1 - part.y0
+        if (across, down) == (width, height):
+            return matrix
+        matrix = matrix * matrix.new_tensor([[width / across], [height / down]])
+        left, top = (width - 2 * part.x0) / across - 1, (height - 2 * part.y0) / down - 1
+        return matrix + matrix.new_tensor([[0, 0, left], [0, 0, top]])
+
+
+def _shares(alpha: Tensor, matrix: Tensor, levels: Tensor, size_px: tuple[int, int], margin_px: int) -> list[_Share]:
+    """Images one by one where leaving out what no paste touches gains more than small steps lose, else all at once."""
+    patch_px = (alpha.shape[-2], alpha.shape[-1])
+    if alpha.device.type != "cpu" or size_px[0] * size_px[1] < _SMALL_PX or not len(alpha):
+        return [_Share(canvas_window(patch_px, 0), canvas_window(size_px, margin_px), canvas_window(size_px, 0), None)]
+    shares = []
+    for rows, content, level in zip(matrix.tolist(), content_windows(alpha), levels.tolist(), strict=True):
+        window = window_of_paste(rows, content, level, patch_px, size_px, margin_px)
+        # Whole pixels of every halving, so that the part is halved as the whole would be.
+        shares.append(_Share(content.widened(2**MAX_LEVEL, *patch_px), window, window.on_canvas(*size_px), level))
+    return shares
 
 
 def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor) -> None:

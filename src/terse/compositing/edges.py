@@ -11,6 +11,7 @@ __all__ = ["binary_edges", "gaussian_weights", "keep_above"]
 
 _FULL = 1 - 1e-4
 _LEAST = 0.5
+_SOME = 1e-12
 
 
 def binary_edges(
@@ -71,25 +72,22 @@ class _Edges(torch.autograd.Function):
         weights = gaussian_weights(sigma_px)
         blurred = _blur(kept, weights)
         edged = blurred[:, -1:].contiguous()
-        premultiplied = torch.where(keep, kept[:, :-1] * edged, blurred[:, :-1])
+        beyond = blurred[:, :-1].mul_((~keep).to(warped))
+        premultiplied = (kept[:, :-1] * edged).add_(beyond)
         ctx.weights = weights
-        ctx.save_for_backward(keep, opaque, kept, edged)
+        ctx.save_for_backward(opaque, kept, premultiplied, edged)
         return premultiplied, edged
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """The mask moves as if unstepped and carries its colours along; beyond it, these are taken as constant."""
         on_colour, on_alpha = grads
-        keep, opaque, kept, edged = ctx.saved_tensors
-        inside = on_colour * keep
-        through = torch.empty_like(kept)
-        torch.sub(on_colour, inside, out=through[:, :-1])
-        torch.add(on_alpha, (inside * kept[:, :-1]).sum(dim=1, keepdim=True), out=through[:, -1:])
-        grad = _blur(through, ctx.weights)
-        colour = grad[:, :-1].addcmul_(inside, edged)
-        # Colour over alpha, differentiated where it was divided; elsewhere the step is passed straight.
-        divided = opaque + ~keep
-        grad[:, -1:] += (1 - divided) * (colour * kept[:, :-1]).sum(dim=1, keepdim=True)
-        colour *= divided
+        opaque, kept, premultiplied, edged = ctx.saved_tensors
+        grad = torch.empty_like(kept)
+        on_mask = (on_colour * premultiplied).sum(dim=1, keepdim=True).div_(edged.clamp(min=_SOME)).add_(on_alpha)
+        colour = torch.mul(on_colour, edged * opaque, out=grad[:, :-1])
+        divided = (colour * kept[:, :-1]).sum(dim=1, keepdim=True)
+        torch.sub(_blur(on_mask, ctx.weights), divided, out=grad[:, -1:])
         return grad, None, None
 
 
@@ -106,8 +104,8 @@ def _blur(image: Tensor, weights: list[float]) -> Tensor:
         for shift, weight in enumerate(weights[1:], start=1):
             if shift >= length:
                 break
-            part = image * weight
-            out.narrow(dim, shift, length - shift).add_(part.narrow(dim, 0, length - shift))
-            out.narrow(dim, 0, length - shift).add_(part.narrow(dim, shift, length - shift))
+            rest = length - shift
+            out.narrow(dim, shift, rest).add_(image.narrow(dim, 0, rest), alpha=weight)
+            out.narrow(dim, 0, rest).add_(image.narrow(dim, shift, rest), alpha=weight)
         image = out
     return image
