@@ -103,6 +103,20 @@ def test_as_much_as_asked_stays_visible(seed: int, share: float, size_px: tuple[
         assert (seen >= share * extent - 2).all()  # the hull reaches further than the mask, and pixels are whole
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.1, 0.3, 0.6]), st.sampled_from([(90, 90), (90, 130), (120, 70)]))
+def test_a_box_in_a_corner_keeps_that_share_of_its_area(seed: int, share: float, size_px: tuple[int, int]) -> None:
+    poses = AffinePoses((0.0, 0.0), (-1.0, 1.0), (0.0, 0.0), (0.3, 0.8), stretch=(0.5, 2.0), min_visible=share)
+    box = torch.ones(4, 1, 40, 40)
+    hull = support_points(box)
+    pose = poses.random(4, torch.Generator().manual_seed(seed))
+    pose[:, 1:3] = torch.where(noise(seed, 4, 2) < 0.5, pose[:, 1:3].sign(), pose[:, 1:3])
+    seen = warp(box, poses.matrix(pose, hull, size_px), size_px).sum(dim=(1, 2, 3))
+    side = pose[:, 4] * min(size_px)
+    # The hull reaches a pixel of the patch further than the box, a fortieth of its side.
+    assert (seen >= share * side**2 - 4 * side * side / 40 - 4).all()
+
+
 def test_an_object_placed_by_its_hull_touches_no_pixel_outside_it() -> None:
     mask = torch.zeros(6, 1, 30, 30)
     mask[:, :, 8:22, 8:22] = noise(5, 6, 1, 14, 14) > 0.9

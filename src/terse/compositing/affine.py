@@ -12,14 +12,16 @@ from terse.errors import ShapeError
 __all__ = ["AffinePoses", "support_points"]
 
 _DIRECTIONS = 32
+_SMALLEST = 1e-6
 
 
 class AffinePoses:
     """Six bounded numbers a pose, and the matrix they make.
 
     Rotation in degrees; shift as a fraction of the free play, -1 to 1, the play being what keeps at least
-    `min_visible` of the object's extent inside the canvas on each axis; shear along x; then either the scale
-    along x and along y (digits), or one scale and a stretch, width over height (photographs).
+    `min_visible` of the object's bounding box inside the canvas: along x first, along y what that leaves; shear
+    along x; then either the scale along x and along y (digits), or one scale and a stretch, width over height
+    (photographs).
 
     Source: paper A.1 names the six parameters and clamps them to affNIST's ranges. The smooth map into the
     ranges, the free play and the scale-and-stretch form are ours.
@@ -116,8 +118,8 @@ class AffinePoses:
         # Rotation (anticlockwise with y downwards) times shear along x times scale.
         a, b = cos * scale_x, (cos * shear + sin) * scale_y
         c, d = -sin * scale_x, (cos - sin * shear) * scale_y
-        move_x = self._move(a, b, hull, shift_x, half_x)
-        move_y = self._move(c, d, hull, shift_y, half_y)
+        move_x, seen = self._move(a, b, hull, shift_x, half_x, torch.full_like(a, self.min_visible))
+        move_y, _ = self._move(c, d, hull, shift_y, half_y, (self.min_visible / seen).clamp(max=1))
         determinant = a * d - b * c
         ia, ib, ic, id_ = d / determinant, -b / determinant, -c / determinant, a / determinant
         return torch.stack(
@@ -128,13 +130,18 @@ class AffinePoses:
             dim=1,
         )
 
-    def _move(self, from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: float | Tensor) -> Tensor:
-        """Where the patch's centre comes to lie on one axis."""
+    def _move(
+        self, from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: float | Tensor, visible: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where the patch's centre comes to lie on one axis, and which share of the extent is seen there."""
         reach = from_x[:, None] * hull[..., 0] + from_y[:, None] * hull[..., 1]
         low, high = reach.amin(dim=1), reach.amax(dim=1)
-        hidden = (1 - self.min_visible) * (high - low)
+        hidden = (1 - visible) * (high - low)
         first, last = -half - low - hidden, half - high + hidden
-        return (first + last) / 2 + shift * ((last - first) / 2).clamp(min=0)
+        move = (first + last) / 2 + shift * ((last - first) / 2).clamp(min=0)
+        border = torch.as_tensor(half).to(move)
+        inside = torch.minimum(high + move, border) - torch.maximum(low + move, -border)
+        return move, (inside / (high - low).clamp(min=_SMALLEST)).clamp(_SMALLEST, 1)
 
 
 def support_points(alpha: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n points 2"]:

@@ -19,7 +19,7 @@ from terse.types import Foregrounds, Placements, Role, Truth
 
 __all__ = ["Patches", "draw_patches", "paste_patches", "textured"]
 
-_POSES = 16  # tried for a patch before its image goes without
+_POSES = 64  # tried for a patch before its image goes without
 _TEXTURES = 4
 _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
 

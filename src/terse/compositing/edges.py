@@ -21,7 +21,7 @@ def binary_edges(
 
     What is kept becomes opaque, the rest goes, its colour as well. Blurring spreads the mask over its border;
     the pixels it then covers anew take the kept colours, spread by the same blur, so that nothing from outside
-    the mask shows. The gradient passes the step as if it were not there, for mask and colour alike.
+    the mask shows. The gradient moves the mask as if the step were not there, and takes the border's colours as constant.
 
     Args:
         warped: premultiplied colour, alpha last.

@@ -26,7 +26,7 @@ class AffineConfig(Component):
     stretch: tuple[Positive, Positive] | None = None
     """Width over height. None scales x and y apart, both in `scale` (affNIST)."""
     min_visible: float = Field(default=1.0, gt=0, le=1)
-    """Share of the object's extent that stays inside the canvas on each axis."""
+    """Share of the object's bounding box that stays inside the canvas."""
 
     def build(self) -> Any:
         """The pose family."""

@@ -113,7 +113,8 @@ class CutPasteProposer:
     ) -> Float64[np.ndarray, "tries 2"]:
         """Uniform over the places where no more than the limit, and the family's, lies outside."""
         half = self.context.canvas_px / 2
-        visible = max(1 - self.settings.max_truncation, self.context.poses.min_visible)
+        # The family's share is of the area: its root on both axes keeps it.
+        visible = max(1 - self.settings.max_truncation, math.sqrt(self.context.poses.min_visible))
         play = half + extent_px * (0.5 - visible)
         return half + unit * np.clip(play, 0, None)
 

@@ -77,13 +77,16 @@ class Framing:
         centres_px: Float64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """The poses with shifts that bring the boxes' centres there, or as near as the family allows."""
-        half = self.canvas_px / 2
-        play = np.clip(half + extents_px * (0.5 - self.poses.min_visible), 1e-6, None)
-        shift = (centres_px - half) / play
+        half, share = self.canvas_px / 2, np.full(len(pose), self.poses.min_visible)
         moved = pose.copy()
         for axis, name in enumerate(("shift_x", "shift_y")):
-            column = self.poses.names.index(name)
-            moved[:, column] = np.clip(shift[:, axis], *self.poses.ranges[column])
+            column, extent = self.poses.names.index(name), extents_px[:, axis]
+            play = np.clip(half + extent * (0.5 - share), 1e-6, None)
+            moved[:, column] = np.clip((centres_px[:, axis] - half) / play, *self.poses.ranges[column])
+            # What is hidden along x leaves less to hide along y, as `AffinePoses` has it.
+            centre = half + moved[:, column] * play
+            inside = np.minimum(centre + extent / 2, 2 * half) - np.maximum(centre - extent / 2, 0)
+            share = np.minimum(share / np.clip(inside / np.maximum(extent, 1e-9), 1e-6, 1), 1)
         return moved
 
     def _hull(self, foreground: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n points 2"]:
