@@ -125,6 +125,7 @@ class Proposer(Protocol):
 
     keeps_hard: bool
     module: nn.Module | None
+    batch_size: int  # composites looked at together in the harvest
 
     def propose(self, count: int, generator: torch.Generator) -> Placements:
         """So many composites' placements, foregrounds and backgrounds included."""

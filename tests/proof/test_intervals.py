@@ -130,3 +130,14 @@ def test_arms_of_different_test_images() -> None:
         "arms: expected a and b to be tested on the same images, got results of 1, 2 images; "
         "start the proof again in an empty folder"
     )
+
+
+def test_units_are_centred_on_the_metric() -> None:
+    metric = {"a": {0: 0.5, 1: 0.7}, "b": {0: 0.4, 1: 0.4}}
+    units = {"a": {0: [0.0, 2.0, 1.0], 1: [1.0, 1.0, 1.0]}, "b": {0: [0.0, 0.0, 0.0], 1: [0.0, 1.0, 0.0]}}
+    shifted = {"a": {0: [5.0, 7.0, 6.0], 1: [-3.0, -3.0, -3.0]}, "b": units["b"]}
+    first, second = (paired_gain(metric, values, "a", "b", 0.95) for values in (units, shifted))
+    assert first.overall is not None
+    assert second.overall is not None
+    assert first.overall.mean == pytest.approx(0.2)
+    assert (first.overall.low, first.overall.high) == pytest.approx((second.overall.low, second.overall.high))

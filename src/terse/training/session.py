@@ -16,9 +16,9 @@ from terse.discriminator import Discriminator
 from terse.errors import Diverged
 from terse.evaluation.hardness_rules import HardnessRule
 from terse.pool import Pool
-from terse.protocols import RealImages, Target
+from terse.protocols import Proposer, RealImages, Target
 from terse.recipe import Recipe
-from terse.synthesis.proposers import BlindProposer, Context, LearnedProposer
+from terse.synthesis.proposers import Context
 from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
 from terse.types import Costs
 
@@ -84,7 +84,7 @@ class Players:
     """Synthesizer (an arm), target, and what they play with."""
 
     target: Target
-    proposer: BlindProposer | LearnedProposer | None
+    proposer: Proposer | None
     rule: HardnessRule
     context: Context
     train: RealImages

@@ -1,0 +1,386 @@
+"""A proof from end to end on a few digits: shared starts, equal budgets, resuming, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from terse.errors import RecipeError, RunError
+from terse.proof.arms import arm_recipe
+from terse.proof.prove import default_arms, prove, read_runs, summarise
+from terse.recipe import load_recipe
+from terse.run import build_material, train
+from terse.training.session import Interrupted
+
+ARMS = ["none", "random", "learned"]
+TINY = [
+    "data.train=300",
+    "data.val=60",
+    "data.test=80",
+    "cycles=2",
+    "pretrain.epochs=3",
+    "pool.per_cycle=60",
+    "pool.candidates=400",
+    "synthesis.batch_size=64",
+    "synthesis.steps=3",
+    "synthesis.harvest_from=1",
+    "synthesis.max_steps=8",
+    "fine_tune.epochs=4",
+    "hardness.above=-2",
+    "checkpoint.every_steps=3",
+]
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return load_recipe("quickstart", TINY)
+
+
+@pytest.fixture(scope="module")
+def data(recipe):
+    return build_material(recipe)
+
+
+@pytest.fixture(scope="module")
+def proof(recipe, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("proof") / "out"
+    return folder, prove(recipe, out=folder, arms=ARMS, seeds=2, data=data)
+
+
+def lasting(result):
+    """Everything but the time it took and where."""
+    gone = ("seconds", "elapsed_seconds", "out", "costs")
+    return {key: value for key, value in result.items() if key not in gone}
+
+
+def figures(run):
+    """A run's figures without times."""
+    cycles = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in run["cycles"]]
+    return {
+        **{k: run[k] for k in ("primary", "metrics", "best_cycle")},
+        "cycles": cycles,
+    }
+
+
+def test_the_object(proof):
+    folder, result = proof
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert result["verdict"] in ("go", "no_go", "undecided")
+    assert list(result["arms"]) == ARMS
+    for one in result["arms"].values():
+        assert set(one) == {"mean", "low", "high", "per_seed"}
+        assert len(one["per_seed"]) == 2
+        assert one["mean"] == pytest.approx(np.mean(one["per_seed"]))
+    gains = np.subtract(result["arms"]["learned"]["per_seed"], result["arms"]["none"]["per_seed"])
+    assert result["gain"]["per_seed"] == pytest.approx(gains.tolist())
+    assert (result["treatment"], result["reference"], result["primary"]) == (
+        "learned",
+        "none",
+        "accuracy",
+    )
+    assert result["seeds"] == [0, 1]
+    assert result["reason"].startswith("learned over none: accuracy ")
+
+
+def test_arms_of_a_seed_begin_alike_and_spend_alike(proof):
+    folder, result = proof
+    runs = read_runs(folder)
+    for seed in (0, 1):
+        starts = [runs[arm][seed]["metrics"]["start"] for arm in ARMS]
+        assert starts[0] == starts[1] == starts[2]
+        samples = [[row["samples"] for row in runs[arm][seed]["cycles"]] for arm in ARMS]
+        assert samples == [[0, 0], [60, 120], [60, 120]]
+        trained = [[row["target_backwards"] for row in runs[arm][seed]["cycles"]] for arm in ("none", "random")]
+        assert trained[0] == trained[1]
+    assert runs["none"][0]["metrics"]["start"] != runs["none"][1]["metrics"]["start"]
+    assert result["alarms"] == []
+
+
+def test_an_arm_is_the_run_that_it_would_be_alone(proof, recipe, data, tmp_path):
+    folder, _ = proof
+    for arm in ("random", "learned"):
+        alone = train(arm_recipe(recipe, arm, 1), out=tmp_path / arm, data=data)
+        assert figures(alone) == figures(read_runs(folder)[arm][1])
+        mine, theirs = (
+            torch.load(f / "target.pth", weights_only=True) for f in (tmp_path / arm, folder / f"arms/{arm}/seed-1")
+        )
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_what_is_measured_beside_the_result(proof):
+    folder, result = proof
+    runs = read_runs(folder)
+    for arm in ARMS:
+        for seed in (0, 1):
+            run = runs[arm][seed]
+            assert np.mean(run["measured"]["units"]) == pytest.approx(run["metrics"]["end"]["accuracy"])
+            assert len(run["measured"]["units"]) == 80
+    assert runs["none"][0]["measured"]["hardness"] == []
+    assert len(runs["learned"][0]["measured"]["hardness"]) == 120
+    assert runs["learned"][0]["measured"]["coverage"]["objects"] == 120
+    assert sum(result["hardness"]["random"]["counts"]) == 240
+    assert set(result["hardness"]) == {"random", "learned"}
+    points = result["curves"]["random"]
+    assert [point["samples"] for point in points] == [0, 60, 120]
+    assert points[0]["accuracy"] == pytest.approx(
+        np.mean([runs["random"][s]["metrics"]["start"]["accuracy"] for s in (0, 1)])
+    )
+    assert points[2]["target_backwards"] > points[1]["target_backwards"] > 0
+
+
+def test_the_order_of_arms_and_the_number_of_processes_change_no_number(proof, recipe, tmp_path):
+    folder, result = proof
+    other = prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2)
+    assert list(other["arms"]) == ["none", "learned"]
+    for arm in ("none", "learned"):
+        assert other["arms"][arm]["per_seed"] == result["arms"][arm]["per_seed"][:1]
+        alone, beside = (read_runs(where)[arm][0] for where in (folder, tmp_path / "out"))
+        assert alone["measured"] == beside["measured"]
+        assert figures(alone) == figures(beside)
+
+
+class StopAfter:
+    """Asks to stop once so many cycles have ended."""
+
+    def __init__(self, cycles):
+        self.left = cycles
+
+    def cycle(self, job, row):
+        self.left -= 1
+
+    def done(self, job):
+        pass
+
+    def say(self, job, message):
+        pass
+
+    def stop(self):
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_a_stopped_proof_goes_on_to_the_same_numbers(proof, recipe, data, tmp_path, cycles):
+    _, result = proof
+    with pytest.raises(Interrupted):
+        prove(
+            recipe,
+            out=tmp_path / "out",
+            arms=ARMS,
+            seeds=2,
+            data=data,
+            watcher=StopAfter(cycles),
+        )
+    again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
+    assert lasting(again) == lasting(result)
+
+
+def test_a_kill_while_the_start_is_taken_over(proof, recipe, data, tmp_path):
+    folder, result = proof
+    shutil.copytree(folder, tmp_path / "out")
+    arm = tmp_path / "out" / "arms" / "random" / "seed-0"
+    for path in arm.iterdir():
+        if path.name != "recipe.yaml":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
+    assert lasting(again) == lasting(result)
+
+
+def test_seeds_and_arms_can_be_added(proof, recipe, data, tmp_path):
+    _, result = proof
+    first = prove(recipe, out=tmp_path / "out", arms=["none", "learned"], seeds=1, data=data)
+    assert first["verdict"] == "undecided"
+    assert first["reason"].startswith("one seed gives no verdict: learned over none, accuracy ")
+    again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
+    assert lasting(again) == lasting(result)
+
+
+def test_another_question_to_the_same_runs(proof):
+    folder, _ = proof
+    other = summarise(folder, treatment="random", reference="learned")
+    assert (other["treatment"], other["reference"]) == ("random", "learned")
+
+
+def test_unequal_pools_are_told(recipe, data, tmp_path):
+    settings = load_recipe("quickstart", [*TINY, "hardness.above=0.999", "cycles=1"])
+    result = prove(settings, out=tmp_path / "out", arms=["random", "mined"], seeds=1, data=data)
+    kept = {arm: run[0]["cycles"][-1]["samples"] for arm, run in read_runs(tmp_path / "out").items()}
+    assert kept["mined"] < kept["random"] == 60
+    assert result["alarms"] == [
+        f"seed 0: the arms found unequal numbers of synthetic images (random 60, mined {kept['mined']}); "
+        "raise pool.candidates"
+    ]
+    backwards = {arm: run[0]["cycles"][-1]["target_backwards"] for arm, run in read_runs(tmp_path / "out").items()}
+    assert backwards["mined"] > 0
+
+
+def test_default_arms():
+    assert default_arms("detection") == (
+        "none",
+        "random",
+        "mined",
+        "cut_paste_learn",
+        "context",
+        "learned",
+    )
+    assert default_arms("classification") == ("none", "random", "mined", "learned")
+
+
+def test_photographs_without_test_images_get_some_of_their_own(monkeypatch, tmp_path):
+    from terse.proof.prove import _settled
+
+    monkeypatch.setenv("TERSE_DATA", str(tmp_path))
+    assert load_recipe("coco-person-small").test is not None
+    without = load_recipe("coco-person-small", ["test=null"])
+    assert _settled(without, None).test == 0.2
+    assert _settled(load_recipe("quickstart"), None).test is None  # whose data brings its own
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            {"arms": ["none", "lernd"]},
+            "arms: expected some of context, cut_paste_learn, learned, mined, none, random, got 'lernd'; "
+            "did you mean 'learned'?",
+        ),
+        (
+            {"arms": ["none"]},
+            "arms: expected two or more, got none; for example none,random,learned",
+        ),
+        (
+            {"arms": ["none", "none"]},
+            "arms: expected two or more, got none; for example none,random,learned",
+        ),
+        (
+            {"arms": []},
+            "arms: expected two or more, got none; for example none,random,learned",
+        ),
+        ({"seeds": 0}, "seeds: expected 1 or more, got 0; 5 give a verdict"),
+    ],
+)
+def test_refused_settings_leave_nothing_behind(recipe, tmp_path, choice, message):
+    with pytest.raises(RecipeError) as caught:
+        prove(recipe, out=tmp_path / "out", **choice)
+    assert str(caught.value) == message
+    assert not (tmp_path / "out").exists()
+
+
+def test_refused_folders(proof, recipe, data, tmp_path):
+    folder, _ = proof
+    held, plain, new = tmp_path / "held", tmp_path / "plain", tmp_path / "new"
+    held.mkdir()
+    (held / "recipe.yaml").write_text("a run's")
+    plain.mkdir()
+    (plain / "notes.txt").write_text("mine")
+    other = recipe.model_copy(update={"cycles": 1})
+    cases = [
+        (
+            folder,
+            recipe,
+            False,
+            "expected a new folder, got one that holds a proof; add --resume to go on with it",
+        ),
+        (
+            folder,
+            other,
+            True,
+            "expected the recipe that the proof began with, got another cycles: 1 in the place of 2",
+        ),
+        (
+            held,
+            recipe,
+            False,
+            "expected a new folder, got one that holds another kind of run; give --out another",
+        ),
+        (
+            plain,
+            recipe,
+            False,
+            "expected a new or empty folder, got one with files in it; give --out another",
+        ),
+        (
+            new,
+            recipe,
+            True,
+            "expected a proof to go on with, got none; leave --resume out to begin one",
+        ),
+    ]
+    for out, settings, resume, message in cases:
+        with pytest.raises(RunError) as caught:
+            prove(settings, out=out, arms=ARMS, seeds=2, data=data, resume=resume)
+        assert str(caught.value) == f"{out}: {message}"
+
+
+class OneBox:
+    """A detector in its smallest form: one box, and a score for each of three classes."""
+
+    def __init__(self):
+        self.module = torch.nn.Module()
+        self.module.net = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 5, stride=4),
+            torch.nn.ReLU(),
+            torch.nn.AdaptiveAvgPool2d(4),
+            torch.nn.Flatten(),
+        )
+        self.module.box = torch.nn.Linear(128, 4)
+        self.module.score = torch.nn.Linear(128, 3)
+
+    def _seen(self, images):
+        flat = self.module.net(images)
+        centre, size = self.module.box(flat).sigmoid().split(2, dim=1)
+        return torch.cat([centre - size / 2, centre + size / 2], dim=1) * images.shape[-1], self.module.score(flat)
+
+    def train_loss(self, images, truth):
+        boxes, scores = self._seen(images)
+        of = truth.image_index
+        far = (boxes[of] - truth.boxes_px).abs().mean() / images.shape[-1]
+        return far + torch.nn.functional.cross_entropy(scores[of], truth.labels)
+
+    def attack_loss(self, images, truth):
+        return self._seen(images)[1].logsumexp(dim=1)
+
+    @torch.no_grad()
+    def confidence(self, images, truth):
+        return self._seen(images)[1].softmax(dim=1)[truth.image_index, truth.labels][truth.pasted]
+
+    @torch.no_grad()
+    def predict(self, images):
+        boxes, scores = self._seen(images)
+        label = torch.arange(3)
+        return [
+            {"boxes": box.expand(3, 4), "labels": label, "scores": row}
+            for box, row in zip(boxes, scores.softmax(dim=1), strict=True)
+        ]
+
+
+def test_a_detector(tmp_path):
+    (tmp_path / "shapes.yaml").write_text(
+        """
+base: detector
+cycles: 1
+canvas_px: 64
+data: {kind: shapes, canvas_px: 64, train: 12, val: 4, test: 6, backgrounds: 6}
+target: {kind: user, factory: "test_prove:OneBox"}
+artefacts: {count: 0}
+pretrain: {epochs: 1, batch_size: 6, optimizer: {name: sgd, lr: 0.01}}
+synthesis: {kind: random, batch_size: 10}
+pool: {per_cycle: 6, candidates: 40}
+fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
+"""
+    )
+    result = prove(
+        tmp_path / "shapes.yaml",
+        out=tmp_path / "out",
+        arms=["none", "cut_paste_learn"],
+        seeds=1,
+        workers=1,
+    )
+    assert (result["primary"], result["treatment"]) == ("ap50", "cut_paste_learn")
+    assert result["reason"].startswith("one seed gives no verdict: cut_paste_learn over none, AP50 ")
+    run = read_runs(tmp_path / "out")["cut_paste_learn"][0]
+    assert run["cycles"][-1]["samples"] == 6
+    assert len(run["measured"]["hardness"]) == 6
+    assert len(run["measured"]["units"]) == 6
+    assert all(0 <= value <= 1 for value in run["measured"]["hardness"])
