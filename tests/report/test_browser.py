@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from terse.report.build import train_page
+from terse.report.coverage_parts import coverage_charts
 from terse.report.page import build_page
+from terse.report.prove import prove_page
 
 COUNT = 240
 
@@ -22,33 +24,55 @@ def paths(drawn, tmp_path_factory):
         before_after=drawn.pairs(),
         hardness={"cycle 1": [item.hardness for item in drawn.items(COUNT)]},
     )
+    coverage = drawn.covered("learned")
+    proof = prove_page(drawn.RECIPE, *drawn.proof(), coverage={"learned": coverage}, hardness={"learned": [0.5, 0.9]})
+    proof = replace(proof, charts=[*proof.charts, *coverage_charts(coverage)])
     folder = tmp_path_factory.mktemp("page")
     return {
         "charts": build_page(data, folder / "report.html"),
+        "proof": build_page(proof, folder / "proof.html"),
         "no charts": build_page(replace(data, charts=()), folder / "plain.html"),
     }
 
 
+LOCAL = ("file:", "data:", "blob:")
 WIDE = ("no charts", 1280, 900)
 WITH_CHARTS = pytest.mark.parametrize("page", [("charts", 1280, 900)], indirect=True, ids=["charts"])
+PROOF = pytest.mark.parametrize("page", [("proof", 360, 740)], indirect=True, ids=["proof"])
 NARROW = pytest.mark.parametrize("page", [("charts", 360, 740)], indirect=True, ids=["narrow"])
 
 
+@pytest.fixture(scope="module")
+def windows(browser):
+    """One window a size, with what its page has complained of."""
+    opened = {}
+
+    def window(width, height):
+        if (width, height) not in opened:
+            context = browser.new_context(viewport={"width": width, "height": height})
+            context.set_default_timeout(30_000)  # this machine may be busy with other tests
+            page, complaints = context.new_page(), []
+            page.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
+            page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+            page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+            page.on("request", lambda r: None if r.url.startswith(LOCAL) else complaints.append(r.url))
+            opened[width, height] = page, complaints
+        return opened[width, height]
+
+    yield window
+    for page, _ in opened.values():
+        page.context.close()
+
+
 @pytest.fixture
-def page(browser, paths, request):
+def page(windows, paths, request):
     kind, width, height = getattr(request, "param", WIDE)
-    context = browser.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(8000)
-    opened = context.new_page()
-    complaints = []
-    opened.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    opened.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
+    opened, complaints = windows(width, height)
+    complaints.clear()
+    opened.emulate_media(color_scheme="light")
     opened.goto(paths[kind].as_uri())
     opened.wait_for_selector("html[data-ready]")
     yield opened
-    context.close()
     assert complaints == []
 
 
@@ -80,6 +104,20 @@ def test_the_charts_hold_the_numbers_of_the_result(page, drawn):
     rates = page.evaluate("() => document.getElementById('hard-rate').data[0].y")
     assert rates == [cycle["hard_rate"] for cycle in result["cycles"]]
     assert page.locator("#curve-samples path.point").count() == 6
+
+
+@PROOF
+def test_a_proof_draws_its_intervals_and_its_map(page, drawn):
+    draw_all(page)
+    proof, _ = drawn.proof()
+    gains = page.evaluate(
+        "() => document.getElementById('gains').data.filter((t) => t.error_x).map((t) => [t.name, t.x[0]])"
+    )
+    assert dict(gains) == {name.replace("_", "-"): gain["mean"] for name, gain in proof["gains"].items()}
+    assert page.locator("#gains path.xerror").count() == len(gains)
+    assert page.locator("#positions .heatmaplayer image").count() == 1
+    assert page.locator(".verdict.good strong").inner_text() == "Go"
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
 
 
 @WITH_CHARTS
