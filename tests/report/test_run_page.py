@@ -150,3 +150,15 @@ def test_an_empty_pool_has_nothing_to_show(opened):
     assert len(pool_gallery(context, {"learned": empty}).items) == 0
     assert cycle_sheets(context, empty) == []
     assert real_and_synthetic(context, empty, players.train, 0) == []
+
+
+def test_another_run_stands_beside_it(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("runs") / "other"
+    train("quickstart", [*SMALL, "seed=5"], out=other)
+    page = run_page(folder, [other])
+    strips = [sheet for sheet in page.sheets if sheet.group == "Beside other runs"]
+    assert [strip.heading for strip in strips] == ["small: seed=0", "other: seed=5"]
+    table = page.tables[-1]
+    ends = [json.loads((path / "result.json").read_text())["metrics"]["end"]["accuracy"] for path in (folder, other)]
+    assert [row[1] for row in table.rows] == ["seed=0", "seed=5"]
+    assert [float(row[3]) for row in table.rows] == [pytest.approx(end, abs=1e-4) for end in ends]

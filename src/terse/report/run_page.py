@@ -1,5 +1,6 @@
 """`terse report RUN`: the page of a run from its folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from terse.evaluation.coverage import coverage
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
 from terse.report.answers import Answers, answers_of, target_of
+from terse.report.beside import beside_sheets, beside_table
 from terse.report.build import train_page
 from terse.report.page import build_page
 from terse.report.parts import PageData
@@ -21,8 +23,12 @@ from terse.training.session import Players
 __all__ = ["build_run_page", "run_page"]
 
 
-def build_run_page(folder: Path) -> Path:
+def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
     """Write `report.html` into the folder of a finished run, proof or data set.
+
+    Args:
+        folder: of it.
+        beside: other runs, whose composites and figures a run's page shows beside its own.
 
     Raises:
         RunError: the folder holds no finished run, or cannot be written.
@@ -35,10 +41,10 @@ def build_run_page(folder: Path) -> Path:
         from terse.report.set_page import build_set_page
 
         return build_set_page(folder)
-    return build_page(run_page(folder), folder / "report.html")
+    return build_page(run_page(folder, beside), folder / "report.html")
 
 
-def run_page(folder: Path) -> PageData:
+def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     """The page of a finished run, its composites rendered again from the pool."""
     recipe, result, players, pool = open_run(folder)
     answers = _answers(recipe, players, folder)
@@ -51,12 +57,13 @@ def run_page(folder: Path) -> PageData:
         sheets=[
             *cycle_sheets(players.context, pool),
             *real_and_synthetic(players.context, pool, players.train, recipe.seed),
+            *(beside_sheets([folder, *beside]) if beside else []),
         ],
         before_after=answers.pairs,
         before_after_note=answers.note,
         hardness=_hardness(pool),
         coverage=_coverage(players.context, pool),
-        tables=() if realism is None else (realism,),
+        tables=[*([realism] if realism else []), *([beside_table([folder, *beside])] if beside else [])],
     )
 
 

@@ -1,0 +1,90 @@
+"""Runs beside each other: what their composites look like, and by which settings they differ (paper, Fig. 3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from terse.config import read_yaml
+from terse.errors import RunError
+from terse.report.parts import Sheet, Table
+from terse.report.words import number, words
+
+__all__ = ["beside_sheets", "beside_table", "differences"]
+
+_NOT_SHOWN = ("name", "description", "runtime", "checkpoint")
+_GROUP = "Beside other runs"
+
+
+def beside_sheets(folders: Sequence[Path]) -> list[Sheet]:
+    """A strip of each run's pool, headed by the settings in which the runs differ.
+
+    With `synthesis.discriminator` true in one run and false in the other this is the paper's Fig. 3.
+
+    Raises:
+        RunError: a folder without a finished run.
+    """
+    from terse.report.pool_pictures import pool_strip
+    from terse.run import open_run
+
+    sheets = []
+    for folder, heading in zip(folders, differences([_recipe(folder) for folder in folders]), strict=True):
+        recipe, _, players, pool = open_run(folder)
+        if len(pool):
+            name = f"{folder.name}: {heading}" if heading else folder.name
+            sheets.append(pool_strip(players.context, pool, _GROUP, name, recipe.seed))
+    return sheets
+
+
+def beside_table(folders: Sequence[Path]) -> Table:
+    """Start, end and cost of each run, a row a run.
+
+    Raises:
+        RunError: a folder without a finished run.
+    """
+    results = [json.loads(_file(folder, "result.json").read_text("utf-8")) for folder in folders]
+    names = list(dict.fromkeys(result["primary"] for result in results))
+    rows = []
+    for folder, result, heading in zip(folders, results, differences([_recipe(f) for f in folders]), strict=True):
+        ends = [
+            f"{float(result['metrics'][when][name]):.4f}" if name == result["primary"] else ""
+            for name in names
+            for when in ("start", "end")
+        ]
+        samples = result["cycles"][-1]["samples"] if result["cycles"] else 0
+        rows.append((folder.name, heading, *ends, number(samples), number(result["seconds"])))
+    metrics = [f"{words(name)}, {when}" for name in names for when in ("start", "end")]
+    return Table(_GROUP, ("Run", "Setting", *metrics, "Samples", "Seconds"), rows)
+
+
+def differences(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each recipe, the settings that the recipes do not all share, as they are typed."""
+    flat = [dict(_flat(recipe)) for recipe in recipes]
+    keys = list(dict.fromkeys(key for one in flat for key in one))
+    differ = [key for key in keys if len({json.dumps(one.get(key)) for one in flat}) > 1]
+    return [", ".join(f"{key}={json.dumps(one[key])}" for key in differ if key in one) for one in flat]
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        if not above and key in _NOT_SHOWN:
+            continue
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{above}{key}.")
+        else:
+            pairs.append((f"{above}{key}", value))
+    return pairs
+
+
+def _recipe(folder: Path) -> Mapping[str, Any]:
+    file = _file(folder, "recipe.yaml")
+    return read_yaml(file.read_text("utf-8"), str(file))
+
+
+def _file(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise RunError(f"{folder}: expected a finished run with {name}, got none; give the folder of a run")
+    return folder / name
