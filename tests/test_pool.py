@@ -125,6 +125,16 @@ def test_a_quota_takes_wanted_ones_in_order_until_a_class_is_full(found, total):
     assert quota.missing == total - len(taken)
 
 
+def test_an_uneven_quota_stops_at_its_total_and_at_twice_a_share():
+    quota = Quota(2, None, 10, uneven=2)
+    labels = np.array([0] * 8 + [1] * 8)
+    assert quota.accept(labels, labels == 0).tolist() == list(range(8))
+    assert (quota.missing, quota.room.tolist()) == (2, [2, 10])
+    assert quota.accept(labels, np.ones(16, dtype=bool)).tolist() == [0, 1]
+    assert quota.missing == 0
+    assert quota.accept(labels, labels == 1).tolist() == []
+
+
 def test_quotas_of_the_paper():
     assert Quota(10, 500, None).room.tolist() == [500] * 10
     assert Quota(10, None, 500).room.tolist() == [50] * 10

@@ -44,19 +44,21 @@ class Quota:
     Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours).
     """
 
-    def __init__(self, classes: int, per_class: int | None, per_cycle: int | None) -> None:
+    def __init__(self, classes: int, per_class: int | None, per_cycle: int | None, uneven: float = 1.0) -> None:
         if per_class is not None:
             self.room = np.full(classes, per_class, dtype=np.int64)
+            self.total = per_class * classes
         else:
-            total = per_cycle or 0
-            self.room = np.full(classes, total // classes, dtype=np.int64)
-            self.room[: total % classes] += 1
-        self.total = int(self.room.sum())
+            self.total = per_cycle or 0
+            share = np.full(classes, self.total // classes, dtype=np.int64)
+            share[: self.total % classes] += 1
+            self.room = np.floor(share * uneven).astype(np.int64)
+        self.taken = 0
 
     @property
     def missing(self) -> int:
         """How many are still wanted."""
-        return int(self.room.sum())
+        return min(self.total - self.taken, int(self.room.sum()))
 
     def accept(self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray) -> Int64[np.ndarray, " k"]:
         """The rows taken, in index order: wanted ones until their class is full."""
@@ -65,7 +67,12 @@ class Quota:
             rows = np.flatnonzero(wanted & (labels == label))[: self.room[label]]
             self.room[label] -= len(rows)
             taken.append(rows)
-        return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
+        rows = np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
+        over = rows[self.total - self.taken :]
+        np.add.at(self.room, labels[over], 1)
+        rows = rows[: self.total - self.taken]
+        self.taken += len(rows)
+        return rows
 
 
 class Pool:

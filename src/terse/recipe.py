@@ -86,6 +86,8 @@ class PoolConfig(Config):
     """Hard examples of each class a cycle (A.1)."""
     per_cycle: Annotated[Count | None, Paper(500)] = 500
     """Hard examples a cycle, spread evenly over the classes (4.1)."""
+    uneven: Annotated[float, Field(ge=1)] = 1.0
+    """A class may take so many times its even share of `per_cycle`: an easy class then holds nobody up."""
     candidates: Count = 20_000
     """At most so many composites are looked at in one cycle's harvest."""
 

@@ -24,7 +24,7 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle = cycle
-        self.quota = Quota(len(session.players.context.classes), pool.per_class, pool.per_cycle)
+        self.quota = Quota(len(session.players.context.classes), pool.per_class, pool.per_cycle, pool.uneven)
         self.seen = 0
         self.judged = 0
         self.hard = 0
@@ -76,7 +76,7 @@ class Harvest:
         measured = Measured.join(self._measured) if self._measured else None
         arrays: dict[str, Any] = {
             "room": torch.from_numpy(self.quota.room.copy()),
-            "counts": torch.tensor([self.seen, self.judged, self.hard]),
+            "counts": torch.tensor([self.seen, self.judged, self.hard, self.quota.taken]),
         }
         if joined is not None and measured is not None:
             names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
@@ -87,7 +87,7 @@ class Harvest:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.quota.room = state["room"].numpy().copy()
-        self.seen, self.judged, self.hard = (int(n) for n in state["counts"])
+        self.seen, self.judged, self.hard, self.quota.taken = (int(n) for n in state["counts"])
         if "pose" in state:
             names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
             arrays = {name: state[name].numpy() for name in names}
