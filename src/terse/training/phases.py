@@ -178,7 +178,7 @@ def _discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
     loss = discriminator_loss(logits[~fake], logits[fake])
     session.check_finite("discriminator", loss)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
 
 
