@@ -8,7 +8,6 @@ alone: albumentations. Times of one core are CPU time, so that a busy machine do
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,14 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-import torch
 
 WIDTH, HEIGHT, CUT_PX, QUALITY = 640, 480, 200, 90
-ROUNDS, PER_ROUND = 9, 32
+ROUNDS, PER_ROUND = 9, 64
 Row = tuple[str, list[float], list[float]]
 
 
 def main(arguments: Sequence[str]) -> None:
+    import torch  # not at the top: the assembly's process does without
+
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     chosen = arguments or ("speed", "workers", "memory", "assembly", "synthesizer")
@@ -153,7 +153,7 @@ def ceiling(files: list[Path], out: Path) -> Callable[[int], None]:
 
 
 def by_terse(root: Path, out: Path) -> Callable[[int], None]:
-    """One shard of 32 images a round, as a worker makes it: placements, pixels, labels, hashes."""
+    """One shard of 64 images a round, as a worker makes it: placements, pixels, labels, hashes."""
     from terse.export.coco import CocoExporter
     from terse.generate import GenerateSettings
     from terse.generate.making import material_of, scene_of
@@ -223,12 +223,13 @@ def by_opencv(files: list[Path], cuts: list[np.ndarray], out: Path) -> Callable[
 
 
 def by_torch(files: list[Path], cuts: list[np.ndarray], out: Path, *, kornia: bool) -> Callable[[int], None]:
+    import torch
     from torch.nn import functional
 
     random = np.random.default_rng(1)
     sprites = [torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255 for cut in cuts]
 
-    def warp(sprite: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
+    def warp(sprite: Any, matrix: np.ndarray) -> Any:
         if kornia:
             import kornia.geometry.transform as geometry
 
@@ -243,7 +244,7 @@ def by_torch(files: list[Path], cuts: list[np.ndarray], out: Path, *, kornia: bo
         )
         return functional.grid_sample(sprite, grid, align_corners=False)
 
-    def blur(alpha: torch.Tensor) -> torch.Tensor:
+    def blur(alpha: Any) -> Any:
         if kornia:
             import kornia.filters as filters
 
@@ -433,7 +434,9 @@ def assemble(count: int) -> None:
         CocoExporter().assemble(root, parts, SetInfo(("thing",), ".jpg"))
         seconds = time.process_time() - began
         size = (root / "annotations.json").stat().st_size / 1e6
-        print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, size)
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        peak_kb = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+        print(seconds, peak_kb / 1024, size)
 
 
 # --- features ------------------------------------------------------------------------------------------------------
@@ -442,6 +445,8 @@ def assemble(count: int) -> None:
 def synthesizer(root: Path) -> None:
     """20 foregrounds x 20 backgrounds through VGG-16 at 300 px: features kept, against both images of every pair anew."""
     from types import SimpleNamespace
+
+    import torch
 
     from terse.generate.features import CachedPoses
     from terse.synthesis.photo_network import PhotoSynthesizer
