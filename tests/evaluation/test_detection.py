@@ -151,6 +151,9 @@ def test_a_detection_of_an_ignored_object_is_neither_right_nor_wrong() -> None:
     found = [{"boxes": boxes.flip(0), "labels": labels, "scores": torch.tensor([0.9, 0.8])}]
     assert detection_scores(found, truth, ("person",))["ap50"] == 1.0
     assert detection_scores(found, truth, ("person",))["voc07_ap50"] == 1.0
+    only_ignored = [{name: part[:1] for name, part in found[0].items()}]
+    assert detection_scores(only_ignored, truth, ("person",))["ap50"] == 0.0
+    assert detection_scores(only_ignored, truth, ("person",))["voc07_ap50"] == 0.0
 
 
 def test_voc07_by_hand() -> None:
