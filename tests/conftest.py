@@ -28,6 +28,7 @@ SMALL = (
     "data.test=60",
     "cycles=2",
     "pretrain.epochs=1",
+    "hardness.above=0",  # a start this young is sure of nothing: any mistake counts
     "pool.per_cycle=40",
     "pool.candidates=400",
     "synthesis.batch_size=64",

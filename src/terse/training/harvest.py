@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.pool import Measured, Quota
 from terse.synthesis.proposers import LearnedProposer
 from terse.training.seeding import reseed
@@ -12,6 +13,8 @@ from terse.training.session import Session
 from terse.types import Composites, Placements
 
 __all__ = ["Harvest", "harvest_phase"]
+
+_NOTHING_LEFT = 0.01
 
 
 class Harvest:
@@ -60,15 +63,30 @@ class Harvest:
         """Put what was found into the pool; its figures."""
         pool = self.session.pool
         found = sum(len(part) for part in self._placements)
+        rate = self.hard / max(1, self.judged)
+        figures: dict[str, Any] = {"found": found, "candidates": self.seen, "hard_rate": rate}
         if found:
-            pool.append(self.cycle, Placements.join(self._placements), Measured.join(self._measured))
+            joined = Placements.join(self._placements)
+            pool.append(self.cycle, joined, Measured.join(self._measured))
+            seen = coverage(joined, self.session.players.context.poses)
+            figures |= {"pose_entropy": seen.entropy, "duplicates": max(seen.duplicates, seen.near_duplicates)}
+            self._alarm(collapse_alarms(seen))
         else:
             pool.append(self.cycle, *_nothing(self.session.players.context.poses.size))
         if found < self.quota.total:
             self.session.observer.say(
                 f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
             )
-        return {"found": found, "candidates": self.seen, "hard_rate": self.hard / max(1, self.judged)}
+        if self.judged and rate < _NOTHING_LEFT:
+            self._alarm(
+                [f"{rate:.1%} of what was proposed is hard: the target has little left to learn from these poses"]
+            )
+        return figures
+
+    def _alarm(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self.session.facts["alarms"].append(f"cycle {self.cycle}: {sentence}")
+            self.session.observer.say(f"alarm: {sentence}")
 
     def state(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
