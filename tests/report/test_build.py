@@ -1,5 +1,6 @@
 import pytest
 
+from terse.errors import RunError
 from terse.report.build import train_page
 
 
@@ -47,7 +48,17 @@ def test_a_run_that_has_no_cycle_yet_has_a_page(drawn):
 
 def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
     result = drawn.result(2)
-    ap = {"ap": 0.24, "ap50": 0.40, "ap60": 0.3, "ap70": 0.2, "ap80": 0.06, "per_class": {"person": 0.4}}
+    ap = {
+        "ap": 0.24,
+        "ap50": 0.40,
+        "ap60": 0.3,
+        "ap70": 0.2,
+        "ap80": 0.06,
+        "per_class": {"person": 0.4},
+        "images": 600,
+        "objects": 1882,
+        "by_size": {"small": {"ap50": 0.1}, "large": {"ap50": None}},
+    }
     result |= {"primary": "ap50", "metrics": {"start": ap, "end": {**ap, "ap50": 0.42}}}
     for cycle in result["cycles"]:
         cycle |= {**ap, "discriminator_auc": 0.61, "seconds": 12.0}
@@ -59,7 +70,11 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
         "AP at IoU 0.6",
         "AP at IoU 0.7",
         "AP at IoU 0.8",
+        "AP at IoU 0.5, small objects",
+        "AP at IoU 0.5, large objects",
     ]
+    assert page.tables[0].rows[-1][1:] == ("", "", "")
+    assert page.tables[0].caption == "On 600 images with 1,882 objects that the recipe holds out."
     assert [chart.name for chart in page.charts] == [
         "curve-samples",
         "curve-target-forwards",
@@ -88,3 +103,25 @@ def test_a_folder_with_a_blank_can_be_typed_again(drawn):
 def test_another_target_than_the_last_is_named(drawn, best, sentence):
     assert train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence
     assert sentence not in train_page("", {**drawn.result(), "best_cycle": 5}).summary
+
+
+def test_classes_have_a_table_where_there_are_several(drawn):
+    result = drawn.result(1)
+    both = {
+        "accuracy": 0.5,
+        "by_class": {"cat": {"accuracy": 0.4, "objects": 3}, "dog": {"accuracy": None, "objects": 0}},
+    }
+    result["metrics"] = {"start": both, "end": both}
+    table = train_page("", result).tables[1]
+    assert table.rows == [("cat", "3", "0.4000", "0.4000", "+0.0000"), ("dog", "0", "", "", "")]
+
+
+def test_a_metric_without_a_value_is_an_error_in_words(drawn):
+    result = drawn.result(1)
+    result["metrics"]["start"]["accuracy"] = None
+    with pytest.raises(RunError) as error:
+        train_page("", result)
+    assert str(error.value) == (
+        "test: expected images with objects to find, got none, so that accuracy has no value at the start; "
+        "give the recipe other test images"
+    )

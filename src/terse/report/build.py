@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from terse.errors import RunError
 from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
-from terse.report.words import count, duration, in_text, number, score, words
+from terse.report.words import METRICS, count, duration, in_text, metric_names, number, score, words
 
 __all__ = ["train_page"]
 
-METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80")
 PHASES = ("synthesizer", "harvest", "target", "evaluate")  # in the order of a cycle
 COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
 
@@ -49,6 +49,7 @@ def train_page(
         charts=[*_charts(result, primary, hardness or {}), *_poses(coverage or {})],
         tables=[
             _start_end(result),
+            *([_by_class(result, primary)] if len(result["metrics"]["end"].get("by_class", {})) > 1 else []),
             *([_by_cycle(cycles)] if cycles else []),
             *([coverage_table(coverage)] if coverage else []),
             *tables,
@@ -177,7 +178,7 @@ def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str,
 
 
 def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Curve:
-    x, y, spent = [0.0], [float(result["metrics"]["start"][primary])], 0.0
+    x, y, spent = [0.0], [_figure(result, "start", primary)], 0.0
     for cycle in result["cycles"]:
         # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
         spent = float(cycle[against]) if against == "samples" else spent + float(cycle[against])
@@ -194,15 +195,43 @@ def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
 
 def _start_end(result: Mapping[str, Any]) -> Table:
     start, end = result["metrics"]["start"], result["metrics"]["end"]
-    names = [name for name in (*METRICS, *sorted(start)) if name in start and name in end]
-    rows = [
-        (words(name), f"{start[name]:.4f}", f"{end[name]:.4f}", f"{end[name] - start[name]:+.4f}")
-        for name in dict.fromkeys(names)
-        if isinstance(start[name], int | float) and isinstance(end[name], int | float)
-    ]
-    return Table(
-        "Start and end", ("Metric", "Start", "End", "Change"), rows, "On the images that the recipe holds out."
+    rows = [(words(name), *_change(start[name], end[name])) for name in metric_names([start, end])]
+    for size in start.get("by_size", {}):
+        one = f"{words(result['primary'])}, {size} objects"
+        rows.append((one, *_change(*(ends["by_size"][size].get(result["primary"]) for ends in (start, end)))))
+    counts = [count(int(end[name]), name[:-1]) for name in ("images", "objects") if name in end]
+    caption = (
+        f"On {' with '.join(counts)} that the recipe holds out."
+        if counts
+        else "On the images that the recipe holds out."
     )
+    return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
+
+
+def _by_class(result: Mapping[str, Any], primary: str) -> Table:
+    start, end = (result["metrics"][when]["by_class"] for when in ("start", "end"))
+    rows = [
+        (name, number(one["objects"]), *_change(start.get(name, {}).get(primary), one.get(primary)))
+        for name, one in end.items()
+    ]
+    return Table(f"{words(primary)} by class", ("Class", "Objects", "Start", "End", "Change"), rows)
+
+
+def _figure(result: Mapping[str, Any], when: str, primary: str) -> float:
+    value = result["metrics"][when][primary]
+    if value is None:
+        raise RunError(
+            f"test: expected images with objects to find, got none, so that {primary} has no value at the {when}; "
+            "give the recipe other test images"
+        )
+    return float(value)
+
+
+def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
+    """None where there was no object to find."""
+    if start is None or end is None:
+        return "", "", ""
+    return f"{start:.4f}", f"{end:.4f}", f"{end - start:+.4f}"
 
 
 def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 from terse.report import figures
 from terse.report.coverage_parts import coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone, Verdict
-from terse.report.words import count, duration, in_text, number, score, words
+from terse.report.words import count, duration, in_text, metric_names, number, score, words
 
 __all__ = ["prove_page"]
 
@@ -250,9 +250,7 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
 
 
 def _metrics(runs: Runs) -> list[str]:
-    """The metrics that every run has a number for."""
-    ends = [run["metrics"]["end"] for results in runs.values() for run in results]
-    return [key for key in ends[0] if all(isinstance(end.get(key), int | float) for end in ends)]
+    return metric_names([run["metrics"]["end"] for results in runs.values() for run in results])
 
 
 def _metric_table(runs: Runs) -> Table:

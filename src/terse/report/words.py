@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "duration", "in_text", "number", "score", "words"]
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+__all__ = ["METRICS", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
+
+METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80", "coco_ap", "voc07_ap50")
+COUNTS = ("images", "objects")  # stand among the metrics, and are none
 WORDS = {
     "accuracy": "Accuracy",
     "ap": "AP, mean of IoU 0.5 to 0.8",
@@ -11,6 +16,8 @@ WORDS = {
     "ap60": "AP at IoU 0.6",
     "ap70": "AP at IoU 0.7",
     "ap80": "AP at IoU 0.8",
+    "coco_ap": "AP as COCO counts it, 0.5 to 0.95",
+    "voc07_ap50": "AP at IoU 0.5, VOC07's 11 points",
     "cut_paste_learn": "cut-paste-learn",
     "hard_rate": "Hard rate",
     "samples": "Samples",
@@ -31,6 +38,14 @@ def in_text(name: str) -> str:
     """The same inside a sentence."""
     word = words(name)
     return word if word.startswith("AP") else word[:1].lower() + word[1:]
+
+
+def metric_names(ends: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The metrics that all of these have a number for, the usual ones first."""
+    known = [*(name for name in METRICS if name in ends[0]), *(name for name in ends[0] if name not in METRICS)]
+    return [
+        name for name in known if name not in COUNTS and all(isinstance(end.get(name), int | float) for end in ends)
+    ]
 
 
 def score(value: float) -> str:
