@@ -38,7 +38,7 @@ def train_page(
     """
     cycles: Sequence[Mapping[str, Any]] = result["cycles"]
     primary: str = result["primary"]
-    start, end = (float(result["metrics"]["start"][primary]), float(result["metrics"]["end"][primary]))
+    start, end = (_figure(result, when, primary) for when in ("start", "end"))
     return PageData(
         title=_title(primary, start, end),
         kind="train",
