@@ -9,7 +9,8 @@ import torch
 
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import arm_recipe
-from terse.proof.prove import default_arms, prove, read_runs, summarise
+from terse.proof.prove import default_arms, prove
+from terse.proof.summary import read_runs, summarise
 from terse.recipe import load_recipe
 from terse.run import build_material, train
 from terse.training.session import Interrupted

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from terse.proof.prove import prove, read_runs
+from terse.proof.prove import prove
+from terse.proof.summary import read_runs
 from terse.report.proof_page import proof_page
 from terse.report.run_page import build_run_page
 

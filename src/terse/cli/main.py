@@ -15,6 +15,7 @@ _COMMANDS = {
     "generate": "Write a data set of composites.",
     "render": "Draw placements again.",
     "prove": "Compare arms at equal budgets, with intervals and a verdict.",
+    "compare": "A table of runs.",
     "report": "Build a run's page again.",
     "recipes": "List the built-in recipes.",
     "targets": "List the models that can be improved.",

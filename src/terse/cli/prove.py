@@ -31,6 +31,7 @@ def prove(
     reference: str | None = None,
     worth: float = 0.0,
     workers: int | None = None,
+    audit: bool = True,
     device: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -48,6 +49,7 @@ def prove(
         reference: What it is compared with; none where it is run.
         worth: The smallest gain worth having.
         workers: Processes side by side; one a core by default. No number depends on it.
+        audit: Detectors: let a probe look for pasted objects by their rims alone.
         device: cpu, cuda, cuda:1, mps.
         as_json: Print the result as one JSON object.
     """
@@ -79,24 +81,28 @@ def prove(
                 worth=worth,
                 workers=workers,
                 resume=resume,
+                audit=audit,
                 watcher=watcher,
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
             watcher.line(f"stopped; go on with: {shlex.join([*again, *(['--arms', arms] if arms else [])])}")
             return 130
-    print(json.dumps(result) if as_json else _summary(result))
+        from terse.report.proof_page import build_proof_page
+
+        page = build_proof_page(folder)
+    print(json.dumps(result) if as_json else _summary(result, page))
     return 0
 
 
-def _summary(result: Mapping[str, Any]) -> str:
+def _summary(result: Mapping[str, Any], page: Path) -> str:
     words = {"go": "go", "no_go": "no-go", "undecided": "not enough evidence"}
     rows = [(name, *_figures(one)) for name, one in result["arms"].items()]
     width = max(len(row[0]) for row in rows)
     table = [f"  {name:<{width}}  {mean:>7}  {between}" for name, mean, between in rows]
     head = f"{result['primary']}, mean over {len(result['seeds'])} seeds and its 95% interval"
     verdict = f"verdict: {words[result['verdict']]}. {result['reason']}"
-    return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), head, *table, verdict, result["out"]])
+    return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), head, *table, verdict, f"page: {page}"])
 
 
 def _figures(one: Mapping[str, Any]) -> tuple[str, str]:

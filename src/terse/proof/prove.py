@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,13 @@ from typing import Any
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe
-from terse.proof.verdict import ARMS, judge
+from terse.proof.summary import summarise
+from terse.proof.verdict import ARMS
 from terse.proof.workers import Watcher, run_jobs, usable_cores
 from terse.recipe import Recipe, dump_recipe, load_recipe
 from terse.training.checkpoint import write_atomically
-from terse.training.cycle import primary_metric
 
-__all__ = ["Nobody", "default_arms", "prove", "read_runs", "summarise"]
+__all__ = ["Nobody", "default_arms", "prove"]
 
 _FREE_BYTES = 64 << 20
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
@@ -62,6 +61,7 @@ def prove(
     worth: float = 0.0,
     workers: int | None = None,
     resume: bool = False,
+    audit: bool = True,
     data: Any = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def prove(
         worth: the smallest gain worth having.
         workers: processes side by side; by default one a core. No number depends on it.
         resume: go on with the proof that `out` holds, also with more arms or seeds.
+        audit: detectors: let a probe look for pasted objects by their rims, in every blend that the arms use.
         data: material made by you; then everything runs in this process.
         watcher: who watches.
 
@@ -104,47 +105,12 @@ def prove(
     ]
     count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
     run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
+    if audit and recipe.task == "detection" and not (folder / "shortcut.json").is_file():
+        _audit(recipe, names, folder, data)
     found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
     whole = {"out": str(folder), **found, "elapsed_seconds": round(time.monotonic() - began, 3)}
     write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
     return whole
-
-
-def summarise(
-    folder: Path, *, treatment: str | None = None, reference: str | None = None, worth: float = 0.0
-) -> dict[str, Any]:
-    """The verdict on the runs that a proof's folder holds by now, and what it rests on.
-
-    Raises:
-        RunError: fewer than two arms have a finished run.
-    """
-    runs = read_runs(folder)
-    primary = primary_metric(load_recipe(folder / "recipe.yaml").task)
-    per_seed = {arm: {s: _figure(run, primary, arm, s) for s, run in of.items()} for arm, of in runs.items()}
-    units = {arm: {s: run["measured"]["units"] for s, run in of.items()} for arm, of in runs.items()}
-    words = {"accuracy": "accuracy", "ap50": "AP50"}
-    verdict = judge(per_seed, units=units, treatment=treatment, reference=reference, worth=worth, metric=words[primary])
-    return {
-        **verdict.to_json(),
-        "primary": primary,
-        "seeds": sorted({seed for of in runs.values() for seed in of}),
-        "curves": {arm: _curve(list(of.values()), primary) for arm, of in runs.items()},
-        "hardness": {arm: _histogram(list(of.values())) for arm, of in runs.items() if arm != "none"},
-        "costs": {arm: _costs(list(of.values())) for arm, of in runs.items()},
-        "alarms": _unequal(runs),
-        "seconds": round(_seconds(runs), 3),
-    }
-
-
-def read_runs(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
-    """The finished runs of a proof by arm and seed: `result.json`, with `measured.json` as `measured`."""
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
-        arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
-        result = json.loads((path.parent / "result.json").read_text("utf-8"))
-        runs.setdefault(arm, {})[seed] = {**result, "measured": json.loads(path.read_text("utf-8"))}
-    order = sorted(runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
-    return {arm: dict(sorted(runs[arm].items())) for arm in order}
 
 
 def _settled(recipe: Recipe, data: Any) -> Recipe:
@@ -209,64 +175,16 @@ def _same(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
             )
 
 
-def _figure(run: Mapping[str, Any], primary: str, arm: str, seed: int) -> float:
-    value = run["metrics"]["end"][primary]
-    if value is None:
-        raise RunError(f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`")
-    return float(value)
+def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None:
+    """Write what a probe finds, `shortcut.json`: a few seconds a blend."""
+    import torch
 
+    from terse.compositing.raster_blend import BLENDS
+    from terse.proof.audit import audit_pastes
+    from terse.run import build_players
 
-def _curve(runs: Sequence[Mapping[str, Any]], primary: str) -> list[dict[str, float]]:
-    """The metric after each cycle, mean over seeds, against samples and target passes."""
-    spent = dict.fromkeys(("target_forwards", "target_backwards"), 0.0)
-    points = [{"samples": 0.0, **spent, primary: _mean([run["metrics"]["start"][primary] for run in runs])}]
-    for rows in zip(*(run["cycles"] for run in runs), strict=False):
-        spent = {key: before + _mean([row[key] for row in rows]) for key, before in spent.items()}
-        points.append({key: _mean([row[key] for row in rows]) for key in ("samples", primary)} | spent)
-    return points
-
-
-def _histogram(runs: Sequence[Mapping[str, Any]], bins: int = 20) -> dict[str, Any]:
-    """1 - p under the frozen start in equal bins from 0 to 1 (Fig. 8)."""
-    values = [value for run in runs for value in run["measured"]["hardness"]]
-    counts = [0] * bins
-    for value in values:
-        counts[min(int(value * bins), bins - 1)] += 1
-    return {"counts": counts, "mean": _mean(values) if values else None}
-
-
-def _costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums over the cycles, mean over seeds."""
-    keys = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
-    spent = {key: _mean([sum(row[key] for row in run["cycles"]) for run in runs]) for key in keys}
-    return {"samples": _mean([run["cycles"][-1]["samples"] if run["cycles"] else 0 for run in runs]), **spent}
-
-
-def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
-    """A sentence for each seed whose arms ended with unequal numbers of synthetic images."""
-    alarms = []
-    for seed in sorted({seed for of in runs.values() for seed in of}):
-        kept = {
-            arm: of[seed]["cycles"][-1]["samples"]
-            for arm, of in runs.items()
-            if arm != "none" and seed in of and of[seed]["cycles"]
-        }
-        if len(set(kept.values())) > 1:
-            listed = ", ".join(f"{arm} {count:,}" for arm, count in kept.items())
-            alarms.append(
-                f"seed {seed}: the arms found unequal numbers of synthetic images ({listed}); raise pool.candidates"
-            )
-    return alarms
-
-
-def _seconds(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> float:
-    """Of all cycles, and of each seed's start once: every run's own seconds hold the start that it shares."""
-    cycles = [
-        (seed, run, sum(row["seconds"] for row in run["cycles"])) for of in runs.values() for seed, run in of.items()
-    ]
-    starts = {seed: run["seconds"] - own for seed, run, own in cycles}
-    return math.fsum([own for _, _, own in cycles]) + math.fsum(starts.values())
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    players = build_players(arm_recipe(recipe, "none", recipe.seed), torch.device("cpu"), data=data)
+    blends = BLENDS if {"cut_paste_learn", "context"} & set(arms) else ("alpha",)
+    torch.set_num_threads(1)
+    found = audit_pastes(players.context, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
+    write_atomically(folder / "shortcut.json", (json.dumps(found.to_json(), indent=1) + "\n").encode())

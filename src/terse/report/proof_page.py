@@ -9,7 +9,7 @@ import torch
 
 from terse.pool import Pool
 from terse.proof.arms import arm_recipe
-from terse.proof.prove import read_runs
+from terse.proof.summary import read_runs
 from terse.recipe import Recipe, dump_recipe, load_recipe
 from terse.report.answers import answers_of, target_of
 from terse.report.page import build_page
@@ -62,6 +62,7 @@ def proof_page(folder: Path) -> PageData:
         before_after_note=answers.note,
         hardness={arm: values for arm, values in hardness.items() if values},
         coverage={arm: one for arm, one in coverage.items() if one},
+        shortcut=proof.get("shortcut"),
     )
 
 

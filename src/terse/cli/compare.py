@@ -1,0 +1,97 @@
+"""`terse compare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+__all__ = ["compare"]
+
+_COLUMNS = (
+    "run", "arm", "seed", "metric", "start", "end", "gain", "best cycle", "samples", "hard rate", "target passes",
+    "seconds",
+)  # fmt: skip
+
+
+def compare(
+    run: Path,
+    *runs: Path,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """A table of runs; a proof's folder gives a row for each of its arms and seeds.
+
+    Args:
+        run: A run's or a proof's folder.
+        runs: More of them.
+        as_json: Print the rows as one JSON list.
+    """
+    rows = [row for folder in (run, *runs) for row in _rows(folder)]
+    print(json.dumps(rows) if as_json else _table(rows))
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """One row, or one an arm and seed.
+
+    Raises:
+        RunError: the folder holds neither a finished run nor a proof.
+    """
+    from terse.errors import RunError
+
+    parts = sorted(folder.glob("arms/*/seed-*")) if (folder / "arms").is_dir() else [folder]
+    rows = [_row(part) for part in parts if (part / "result.json").is_file()]
+    if not rows:
+        raise RunError(f"{folder}: expected a finished run or a proof, got no result.json; is the run still going on?")
+    return rows
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    from terse.config import read_yaml
+    from terse.errors import RunError
+
+    try:
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        recipe = read_yaml((folder / "recipe.yaml").read_text("utf-8"), str(folder / "recipe.yaml"))
+        metric, cycles = result["primary"], result["cycles"]
+        start, end = (result["metrics"][when][metric] for when in ("start", "end"))
+        return {
+            "run": str(folder),
+            "arm": recipe["synthesis"]["kind"],
+            "seed": recipe.get("seed", 0),
+            "metric": metric,
+            "start": start,
+            "end": end,
+            "gain": None if start is None or end is None else end - start,
+            "best_cycle": result.get("best_cycle"),
+            "samples": cycles[-1]["samples"] if cycles else 0,
+            "hard_rate": cycles[-1]["hard_rate"] if cycles else None,
+            "target_passes": sum(row["target_forwards"] + row["target_backwards"] for row in cycles),
+            "seconds": result["seconds"],
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: expected a finished run, got one that cannot be read ({error!r})") from None
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = [_COLUMNS, *(tuple(_cell(key, row[key.replace(" ", "_")]) for key in _COLUMNS) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(_COLUMNS))]
+    left = ("run", "arm", "metric")
+    lines = [
+        "  ".join(
+            text.ljust(width) if name in left else text.rjust(width)
+            for text, width, name in zip(row, widths, _COLUMNS, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join(lines)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    forms = {"start": ".4f", "end": ".4f", "gain": "+.4f", "hard rate": ".0%", "samples": ",", "target passes": ","}
+    forms["seconds"] = ".0f"
+    return format(value, forms.get(key, ""))

@@ -1,0 +1,136 @@
+"""Could a model cheat? Composites of one scene in every blend, with artefact patches and without, for the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from terse.compositing.artefacts import draw_patches
+from terse.compositing.raster_blend import BLENDS
+from terse.evaluation.shortcut import Pasted, ShortcutAudit, shortcut_audit
+from terse.recipe import ArtefactConfig, EdgeConfig
+from terse.synthesis.proposers import BlindProposer, Context
+from terse.types import Placements, Role
+
+__all__ = ["audit_pastes", "composites_for_probe"]
+
+_SCENES = 60
+_BATCH = 16
+_PATCHES = " with patches"
+
+
+def audit_pastes(
+    context: Context,
+    edges: EdgeConfig | None,
+    *,
+    blends: Sequence[str] = BLENDS,
+    scenes: int = _SCENES,
+    steps: int = 60,
+    seed: int = 0,
+    patched: bool = True,
+) -> ShortcutAudit:
+    """The probe's AUC for each blend, without artefact patches and with them.
+
+    Without, rims of objects are told from plain background; with them, from rims of patches. Warnings are only of
+    the condition that the recipe trains with.
+
+    Args:
+        context: whose scenes are probed.
+        edges: the recipe's.
+        blends: which.
+        scenes: composites a condition.
+        steps: of each probe.
+        seed: of scenes and probes.
+        patched: does the recipe train with artefact patches?
+
+    Source: ours; the blends are those of Dwibedi et al. 2017, the patches paper 3.1's.
+    """
+    sets: dict[str, Pasted] = {}
+    for blend in blends:
+        for patches in (False, True):
+            name = f"{blend}{_PATCHES}" if patches else blend
+            sets[name] = composites_for_probe(context, edges, blend, patches=patches, scenes=scenes, seed=seed)
+    audit = shortcut_audit(sets, steps=steps, seed=seed)
+    of_condition = [name for name in sets if name.endswith(_PATCHES) == patched]
+    return replace(audit, warnings=tuple(w for w in audit.warnings if w.split(":")[0] in of_condition))
+
+
+@torch.no_grad()
+def composites_for_probe(
+    context: Context, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
+) -> Pasted:
+    """Blind composites in one blend, with the masks of their objects and of their patches.
+
+    Source: ours.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    blind = BlindProposer(context, keeps_hard=False, batch_size=_BATCH)
+    parts = []
+    for start in range(0, scenes, _BATCH):
+        placements = replace_blend(blind.propose(min(_BATCH, scenes - start), generator), "alpha")
+        parts.append(_part(context, edges, placements, blend, generator, patches=patches))
+    images, masks, decoys, groups = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Pasted(images, masks, decoys if patches else None, groups)
+
+
+def replace_blend(placements: Placements, blend: str) -> Placements:
+    """The same scenes in another blend."""
+    return replace(placements, blend=(blend,) * len(placements))
+
+
+def _part(
+    context: Context,
+    edges: EdgeConfig | None,
+    placements: Placements,
+    blend: str,
+    generator: torch.Generator,
+    *,
+    patches: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    drawn = context.render(placements, masks=True)
+    count, size_px = len(placements), (drawn.images.shape[-2], drawn.images.shape[-1])
+    assert drawn.modal is not None
+    masks = _union(drawn.modal[drawn.truth.pasted], drawn.truth.image_index[drawn.truth.pasted], count, size_px)
+    decoys = torch.zeros_like(masks)
+    scene = placements
+    # Drawn whether they are pasted or not, so that both conditions see the same objects.
+    found = draw_patches(
+        drawn.truth,
+        size_px,
+        context.foregrounds,
+        context.backgrounds,
+        context.poses,
+        ArtefactConfig(count=1, probability=1.0),
+        generator,
+        blur_sigma_px=edges.blur_sigma_px if edges else 0.0,
+        own=placements.background,
+    )
+    if patches and len(found):
+        scene = found.onto(placements)
+        rows = np.flatnonzero(scene.role == Role.ARTEFACT)
+        as_objects = replace(
+            scene,
+            image_index=scene.image_index[rows],
+            foreground=scene.foreground[rows],
+            pose=scene.pose[rows],
+            role=np.full(len(rows), int(Role.OBJECT), dtype=np.int64),
+            texture=np.full(len(rows), -1, dtype=np.int64),
+        )
+        alone = context.render(as_objects, masks=True)
+        assert alone.modal is not None
+        pasted = alone.truth.pasted
+        decoys = _union(alone.modal[pasted], alone.truth.image_index[pasted], count, size_px) & ~masks
+    images = context.render(replace_blend(scene, blend)).images
+    groups = torch.from_numpy(placements.foreground)
+    return images.cpu(), masks, decoys, groups
+
+
+def _union(masks: Tensor, index: Tensor, count: int, size_px: tuple[int, int]) -> Tensor:
+    """The masks of each image, joined."""
+    joined = torch.zeros(count, *size_px, dtype=torch.int32)
+    joined.index_add_(0, index.cpu(), masks.cpu().int())
+    return joined > 0
