@@ -53,6 +53,17 @@ def test_scales_add_networks_on_halved_images() -> None:
     assert torch.equal(model(images), expected)
 
 
+def test_width_and_input_size_shrink_the_work() -> None:
+    torch.manual_seed(0)
+    model = Discriminator(width=8, input_px=96)
+    channels = [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert channels == [8, 16, 32, 64, 1]
+    images = torch.rand(2, 3, 160, 160)
+    shrunk = nn.functional.interpolate(images, (96, 96), mode="bilinear", antialias=True)
+    assert torch.equal(model(images), model(shrunk))
+    assert model(images[..., :64, :64]).shape == (2, 11 * 11)  # smaller ones stay
+
+
 def test_one_scale_never_halves() -> None:
     model = Discriminator()
     model.halve = None  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from terse.errors import ShapeError
 
 __all__ = ["Discriminator", "auc_of_scores", "discriminator_loss", "realism_loss"]
 
-_WIDTHS = (64, 128, 256, 512)
+_DOUBLINGS = (1, 2, 4, 8)
 _SMALLEST_PX = 24  # below it, InstanceNorm meets maps of a single pixel
 
 
@@ -26,14 +26,21 @@ class Discriminator(nn.Module):
         weight_sigma: of the normal distribution that weights are drawn from. The paper writes "variance 0.02"
             (0.1414 here); its source, pix2pixHD, has 0.02 as the deviation.
         scales: how many networks; 1 is the paper's.
+        width: channels of the first layer; 64 is the paper's.
+        input_px: side that larger images are shrunk to; None keeps them.
 
     Source: paper A.2 as dumped, after Wang et al. 2018 (pix2pixHD). The dumped `AvgPool2d` halves between
-    scales and so does nothing at one. Each patch has one vote, whatever its scale: ours.
+    scales and so does nothing at one. Each patch has one vote, whatever its scale: ours, as are width and
+    input size, for CPUs: 32 images at 300 px take a Xeon's core 9.3 s forward and backward, at 150 px and half
+    the width 0.6 s.
     """
 
-    def __init__(self, *, weight_sigma: float = 0.02, scales: int = 1) -> None:
+    def __init__(
+        self, *, weight_sigma: float = 0.02, scales: int = 1, width: int = 64, input_px: int | None = None
+    ) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(_patch_network() for _ in range(scales))
+        self.input_px = input_px
+        self.networks = nn.ModuleList(_patch_network(width) for _ in range(scales))
         self.halve = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -57,6 +64,9 @@ class Discriminator(nn.Module):
                 f"images: expected RGB of shape (batch, 3, height, width), at least {smallest} px a side, "
                 f"got {tuple(images.shape)}"
             )
+        if self.input_px is not None and min(images.shape[-2:]) > self.input_px:
+            size = (self.input_px, self.input_px)
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True)
         image = 2 * images - 1
         logits = []
         for index, network in enumerate(self.networks):
@@ -108,13 +118,14 @@ def auc_of_scores(real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, "
     return float((below + upto).double().mean() / (2 * len(ordered)))
 
 
-def _patch_network() -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, _WIDTHS[0], 4, 2, 2), nn.LeakyReLU(0.2, inplace=True))]
-    for inputs, outputs in pairwise(_WIDTHS):
-        stride = 1 if outputs == _WIDTHS[-1] else 2
+def _patch_network(width: int) -> nn.Sequential:
+    widths = [width * times for times in _DOUBLINGS]
+    layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, width, 4, 2, 2), nn.LeakyReLU(0.2, inplace=True))]
+    for inputs, outputs in pairwise(widths):
+        stride = 1 if outputs == widths[-1] else 2
         layers.append(
             nn.Sequential(
                 nn.Conv2d(inputs, outputs, 4, stride, 2), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)
             )
         )
-    return nn.Sequential(*layers, nn.Sequential(nn.Conv2d(_WIDTHS[-1], 1, 4, 1, 2)))
+    return nn.Sequential(*layers, nn.Sequential(nn.Conv2d(widths[-1], 1, 4, 1, 2)))

@@ -117,6 +117,10 @@ class DiscriminatorConfig(Config):
     """Of its first weights; the paper's "variance of 0.02" is 0.1414, its source has 0.02."""
     scales: Annotated[Count, Paper(1)] = 1
     """Networks, each on the image halved once more."""
+    width: Annotated[Count, Paper(64)] = 64
+    """Channels of the first layer."""
+    input_px: Annotated[int, Field(ge=96)] | None = None
+    """Side that images are shrunk to for it; None keeps the canvas. A quarter of the pixels is a quarter of the time."""
     warm_up_steps: Annotated[NonNegative, Paper(0)] = 0
     """Steps before the first cycle."""
 

@@ -152,7 +152,12 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
         reseed(recipe.seed, 0, "discriminator weights", 0)
         settings = proposer.settings.discriminator_settings
         if proposer.settings.discriminator:
-            discriminator = Discriminator(weight_sigma=settings.weight_sigma, scales=settings.scales).to(device)
+            discriminator = Discriminator(
+                weight_sigma=settings.weight_sigma,
+                scales=settings.scales,
+                width=settings.width,
+                input_px=settings.input_px,
+            ).to(device)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
 
