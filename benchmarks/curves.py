@@ -1,6 +1,6 @@
 """Print runs side by side as a Markdown table: the metric against samples, and what each run cost.
 
-    uv run python benchmarks/curves.py RUN RUN ...
+uv run python benchmarks/curves.py RUN RUN ...
 """
 
 import json
