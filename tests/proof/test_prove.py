@@ -1,6 +1,7 @@
 """A proof from end to end on a few digits: shared starts, equal budgets, resuming, and what is refused."""
 
 import json
+import multiprocessing
 import shutil
 
 import numpy as np
@@ -131,9 +132,33 @@ def test_what_is_measured_beside_the_result(proof):
     assert points[2]["target_backwards"] > points[1]["target_backwards"] > 0
 
 
-def test_the_order_of_arms_and_the_number_of_processes_change_no_number(proof, recipe, tmp_path):
+class KillOne:
+    """Kills a worker process when the first cycle ends."""
+
+    killed = False
+
+    def cycle(self, job, row):
+        if not self.killed:
+            self.killed = True
+            multiprocessing.active_children()[0].kill()
+
+    def done(self, job):
+        pass
+
+    def say(self, job, message):
+        pass
+
+    def stop(self):
+        return False
+
+
+def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof, recipe, tmp_path):
     folder, result = proof
-    other = prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2)
+    with pytest.raises(
+        RunError, match=r"seed 0: expected its process to end by itself, got it killed, perhaps for memory"
+    ):
+        prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2, watcher=KillOne())
+    other = prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2, resume=True)
     assert list(other["arms"]) == ["none", "learned"]
     for arm in ("none", "learned"):
         assert other["arms"][arm]["per_seed"] == result["arms"][arm]["per_seed"][:1]

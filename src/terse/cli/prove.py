@@ -67,8 +67,7 @@ def prove(
     from terse.proof.prove import prove as run
     from terse.training.session import Interrupted
 
-    count = seeds * (1 + len(names or default_arms(loaded.task)) * max(1, loaded.cycles))
-    with _watching(count) as watcher:
+    with _watching(seeds, len(names or default_arms(loaded.task)), loaded.cycles) as watcher:
         watcher.line(f"{loaded.name} -> {folder}")
         try:
             result = run(
@@ -113,21 +112,24 @@ def _figures(one: Mapping[str, Any]) -> tuple[str, str]:
 class _Lines:
     """Lines on stderr, with the time left."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.ended = 0
+    def __init__(self, seeds: int, arms: int, cycles: int) -> None:
+        self.cycles = cycles
+        self.count = seeds * (1 + arms * cycles)
+        self.ended: dict[str, int] = {}
+        self.skipped = 0  # cycles that an earlier proof in this folder has run
         self.stopping = False
         self._began = time.monotonic()
 
     def cycle(self, job: Job, row: Mapping[str, Any]) -> None:
-        """A cycle ended; an arm's cycle 0 is its seed's start and not told again."""
-        self.ended += 1
+        """A cycle ended."""
+        self.ended[job.name] = self.ended.get(job.name, 0) + 1
         figure = next((f"{name} {row[name]:.3f}" for name in ("accuracy", "ap50") if row.get(name) is not None), "")
         where = f" cycle {row['cycle']}" if job.arm else ""
         self.line(f"{job.name}:{where} {figure}{self._left()}")
 
     def done(self, job: Job) -> None:
-        """Told by its last cycle."""
+        """Told by its last cycle; what was done before this proof went on takes no time now."""
+        self.skipped += (self.cycles if job.arm else 1) - self.ended.get(job.name, 0)
 
     def say(self, job: Job, message: str) -> None:
         """A message of a run."""
@@ -142,14 +144,15 @@ class _Lines:
         return self.stopping
 
     def _left(self) -> str:
-        rest = (time.monotonic() - self._began) * max(0, self.count - self.ended) / max(1, self.ended)
-        return f" ({self.ended} of {self.count}, {round(rest) // 60}:{round(rest) % 60:02d} left)"
+        done = sum(self.ended.values())
+        rest = round((time.monotonic() - self._began) * max(0, self.count - self.skipped - done) / max(1, done))
+        return f" ({done + self.skipped} of {self.count}, {rest // 60}:{rest % 60:02d} left)"
 
 
 @contextmanager
-def _watching(count: int) -> Iterator[_Lines]:
+def _watching(seeds: int, arms: int, cycles: int) -> Iterator[_Lines]:
     """A watcher; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
-    watcher = _Lines(count)
+    watcher = _Lines(seeds, arms, cycles)
 
     def ask(number: int, frame: object) -> None:
         if watcher.stopping:

@@ -8,9 +8,11 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from terse.errors import RunError
 from terse.proof.arms import Job, run_arm, run_start
 from terse.recipe import Recipe
 from terse.training.session import Interrupted
@@ -58,6 +60,7 @@ def run_jobs(
 
     Raises:
         Interrupted: the user asked to stop; every job's state is on disk.
+        RunError: a process was killed from outside, as the system does where memory runs out.
     """
     if workers <= 1:
         _one_by_one(recipe, [*starts, *arms], watcher, data)
@@ -69,12 +72,24 @@ def run_jobs(
             finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in finished:
                 job = running.pop(future)
-                future.result()
+                _result(future, job, watcher)
                 watcher.done(job)
                 if job.arm is None:
                     ready = [arm for arm in waiting if arm.start == job.folder]
                     waiting = [arm for arm in waiting if arm not in ready]
                     running |= {submit(arm): arm for arm in ready}
+
+
+def _result(future: Future[None], job: Job, watcher: Watcher) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool:
+        if watcher.stop():
+            raise Interrupted from None
+        raise RunError(
+            f"{job.name}: expected its process to end by itself, got it killed, perhaps for memory; "
+            "go on with --resume and fewer --workers"
+        ) from None
 
 
 def _one_by_one(recipe: Recipe, jobs: Sequence[Job], watcher: Watcher, data: Any) -> None:
