@@ -28,6 +28,14 @@ def test_kept_colours_are_divided_by_their_alpha() -> None:
     assert (colour.item(), alpha.item()) == (0.5, 1.0)
 
 
+def test_the_gradient_of_a_divided_colour_is_the_quotients_and_the_masks() -> None:
+    warped = torch.tensor([0.3, 0.6]).view(1, 2, 1, 1).requires_grad_()
+    colour, _ = _edges(warped, 0.0, 0.5625)
+    (gradient,) = torch.autograd.grad(colour.sum(), warped)
+    # d(c m) = m dc + c dm, with c = p / a and the step m moving as a does: dp / a - c da / a + c da.
+    assert gradient.flatten().tolist() == pytest.approx([1 / 0.6, -0.5 / 0.6 + 0.5])
+
+
 def test_the_threshold_takes_half_a_pixel_of_the_cut_out_at_every_level() -> None:
     assert keep_above(torch.tensor([0, 1, 2, 3])).tolist() == pytest.approx([0.9999, 0.75, 0.625, 0.5625])
     mask = ellipse(256, 0.5, 0.5)
