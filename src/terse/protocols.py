@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
 
-__all__ = ["BackgroundBank", "ForegroundBank", "PoseFamily", "Proposer", "RealImages", "Renders", "Target"]
+__all__ = [
+    "BackgroundBank",
+    "ForegroundBank",
+    "PoseFamily",
+    "Prefetches",
+    "Proposer",
+    "RealImages",
+    "Renders",
+    "Target",
+]
 
 
 @runtime_checkable
@@ -82,6 +91,15 @@ class RealImages(Protocol):
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers, in this order."""
+        ...
+
+
+@runtime_checkable
+class Prefetches(Protocol):
+    """Images that can be decoded ahead of the step that wants them."""
+
+    def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
+        """Start decoding these in the background, and do not wait."""
         ...
 
 

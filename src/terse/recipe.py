@@ -148,6 +148,8 @@ class CheckpointConfig(Config):
 
     every_steps: Count = 200
     """Steps inside a phase; a kill loses at most so many."""
+    every_seconds: Positive = 120.0
+    """Nor does it lose more than so much time, and one step."""
 
 
 class RuntimeConfig(Config):
@@ -160,7 +162,7 @@ class RuntimeConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the networks; auto is bfloat16 where the CPU or GPU has units for it. Compositing is always float32."""
     workers: NonNegative = 0
-    """Threads that decode images ahead of the step."""
+    """Threads that decode images ahead of the step; 0 decodes in the step."""
 
 
 class Recipe(Config):

@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = ["Watcher", "watching"]
 
+_QUIET_SECONDS = 30.0
 # Share of a cycle's time, roughly; only the bar's evenness depends on it.
 _SHARE = {"synthesizer": 0.5, "harvest": 0.1, "target": 0.38, "evaluate": 0.02}
 _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
@@ -23,6 +24,8 @@ class Watcher:
         self.cycles = cycles
         self.stopping = False
         self.numbers: dict[str, float] = {}
+        self._spoke = self._phase_began = time.monotonic()
+        self._phase_at = 0
         self._began: float | None = None
         self._begun_at = 0.0
         self.at = (0, "start", 0, 0)
@@ -30,6 +33,7 @@ class Watcher:
     def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
         """A phase begins."""
         self.at = (cycle, phase, steps, done)
+        self._phase_began, self._phase_at = time.monotonic(), done
         if cycle >= 1 and self._began is None:
             self._began, self._begun_at = time.monotonic(), self.completed
         self.show()
@@ -50,6 +54,7 @@ class Watcher:
 
     def say(self, message: str) -> None:
         """A line that stays."""
+        self._spoke = time.monotonic()
         print(message, file=sys.stderr, flush=True)
 
     def stop(self) -> bool:
@@ -57,7 +62,15 @@ class Watcher:
         return self.stopping
 
     def show(self) -> None:
-        """Nothing between lines."""
+        """A line now and then, so that a log of a long phase does not stand still."""
+        if time.monotonic() - self._spoke >= _QUIET_SECONDS:
+            self.say(", ".join(filter(None, (self.place(), self.figures("loss")))) + self.left())
+
+    def place(self) -> str:
+        """Where the run is: `cycle 2/5 target 30/120`."""
+        cycle, phase, steps, done = self.at
+        name = f"cycle {cycle}/{self.cycles}" if cycle else "start"
+        return f"{name} {phase.replace('_', ' ')}" + (f" {done:,}/{steps:,}" if steps else "")
 
     @property
     def completed(self) -> float:
@@ -76,12 +89,16 @@ class Watcher:
 
     def left(self) -> str:
         """`, 0:42 left`, from the pace so far; later cycles have larger pools, so they count for more."""
+        cycle, _, steps, done = self.at
+        if cycle < 1 and done > self._phase_at:  # pretraining says nothing of how long a cycle takes
+            pace = (time.monotonic() - self._phase_began) / (done - self._phase_at)
+            return f", {_clock(pace * (steps - done))} left of this phase" if steps > done else ""
         if self._began is None or self.completed <= self._begun_at or not self.cycles:
             return ""
-        done = _weight(self.completed) - _weight(self._begun_at)
+        past = _weight(self.completed) - _weight(self._begun_at)
         rest = _weight(self.cycles) - _weight(self.completed)
-        seconds = round((time.monotonic() - self._began) * rest / max(done, 1e-9))
-        return f", {seconds // 60}:{seconds % 60:02d} left" if seconds > 0 else ""
+        seconds = (time.monotonic() - self._began) * rest / max(past, 1e-9)
+        return f", {_clock(seconds)} left" if seconds >= 0.5 else ""
 
 
 class _Bar(Watcher):
@@ -98,10 +115,8 @@ class _Bar(Watcher):
 
     def show(self) -> None:
         """Move the bar."""
-        cycle, phase, _, _ = self.at
-        name = f"cycle {cycle}/{self.cycles}" if cycle else "start"
         self._progress.update(
-            self._task, completed=self.completed, description=f"{name} {phase}", figures=self.figures() + self.left()
+            self._task, completed=self.completed, description=self.place(), figures=self.figures() + self.left()
         )
 
 
@@ -143,6 +158,11 @@ def _signals(watcher: Watcher) -> Iterator[None]:
 def _weight(cycles: float) -> float:
     """Work up to here: the pool, and with it the target's phase, grows with every cycle."""
     return cycles + 0.1 * cycles * cycles
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def _number(key: str, value: float) -> str:

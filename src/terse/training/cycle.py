@@ -5,6 +5,7 @@ from typing import Any
 from terse.training.harvest import harvest_phase
 from terse.training.measure import measure
 from terse.training.phases import synthesizer_phase, target_phase
+from terse.training.realism import warm_up_phase
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
@@ -27,6 +28,8 @@ def run_cycles(session: Session) -> dict[str, Any]:
     if recipe.pretrain is not None:
         target_phase(session, 0, recipe.pretrain, "pretrain")
     _evaluate(session, 0)
+    if recipe.cycles:
+        warm_up_phase(session, 1)
     for cycle in range(1, recipe.cycles + 1):
         synthesizer_phase(session, cycle)
         harvest_phase(session, cycle)

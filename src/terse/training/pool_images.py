@@ -6,6 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.pool import Pool
+from terse.protocols import Prefetches
 from terse.synthesis.proposers import Context
 from terse.types import Truth
 
@@ -46,6 +47,17 @@ class PoolImages:
             truth = Truth(t.labels[rows], t.boxes_px[rows], index, t.pasted[rows], t.ignore[rows], len(rows))
             return self._images[rows], truth
         return self._images[rows], self._truth.take(rows)
+
+    def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
+        """Start decoding what these are made of."""
+        if self._images is None:
+            placements, context = self._placements.take(indices), self._context
+            for bank, numbers in (
+                (context.foregrounds, placements.foreground),
+                (context.backgrounds, placements.background),
+            ):
+                if isinstance(bank, Prefetches):
+                    bank.prefetch(numbers)
 
     @torch.no_grad()
     def _render(self, rows: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:

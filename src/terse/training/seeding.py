@@ -4,8 +4,9 @@ import zlib
 
 import numpy as np
 import torch
+from jaxtyping import UInt64
 
-__all__ = ["array_generator", "reseed"]
+__all__ = ["array_generator", "generator_of", "reseed"]
 
 
 def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
@@ -15,11 +16,19 @@ def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
 
     Source: ours.
     """
-    words = np.random.SeedSequence(_key(seed, cycle, phase, step)).generate_state(2, np.uint64)
+    words = _words(seed, cycle, phase, step)
     torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(int(words[0] >> np.uint64(1)))
-    return torch.Generator().manual_seed(int(words[1] >> np.uint64(1)))
+    return generator_of(seed, cycle, phase, step)
+
+
+def generator_of(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
+    """The generator that `reseed` returns, without touching torch's global ones: to look ahead.
+
+    Source: ours.
+    """
+    return torch.Generator().manual_seed(int(_words(seed, cycle, phase, step)[1] >> np.uint64(1)))
 
 
 def array_generator(seed: int, cycle: int, phase: str, step: int) -> np.random.Generator:
@@ -28,6 +37,10 @@ def array_generator(seed: int, cycle: int, phase: str, step: int) -> np.random.G
     Source: ours.
     """
     return np.random.default_rng(np.random.SeedSequence(_key(seed, cycle, phase, step)))
+
+
+def _words(seed: int, cycle: int, phase: str, step: int) -> UInt64[np.ndarray, " 2"]:
+    return np.random.SeedSequence(_key(seed, cycle, phase, step)).generate_state(2, np.uint64)
 
 
 def _key(seed: int, cycle: int, phase: str, step: int) -> list[int]:

@@ -24,7 +24,7 @@ from terse.types import Costs
 
 __all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
 
-PHASES = ("pretrain", "synthesizer", "harvest", "target", "evaluate", "done")
+PHASES = ("pretrain", "warm_up", "synthesizer", "harvest", "target", "evaluate", "done")
 
 
 class Interrupted(Exception):
@@ -109,6 +109,7 @@ class Session:
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
     _clock: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
     _bfloat16: bool | None = None
     _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
 
@@ -130,7 +131,8 @@ class Session:
         self._time()
         self.observer.step(**numbers)
         stop = self.observer.stop()
-        if (step + 1) % self.recipe.checkpoint.every_steps == 0 or stop:
+        due = time.monotonic() - self._saved >= self.recipe.checkpoint.every_seconds
+        if (step + 1) % self.recipe.checkpoint.every_steps == 0 or due or stop:
             self.save()
         if stop:
             raise Interrupted
@@ -185,6 +187,7 @@ class Session:
 
     def save(self) -> None:
         """Write the state; nothing without a folder."""
+        self._saved = time.monotonic()
         if self.folder is None:
             return
         tensors = {

@@ -1,0 +1,67 @@
+"""What a step will want is asked for one step ahead, and asking changes nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from terse.recipe import load_recipe
+from terse.run import open_session
+from terse.training.phases import synthesizer_phase, target_phase
+from terse.training.seeding import generator_of, reseed
+
+
+class Recording:
+    """A bank that writes down what is asked of it."""
+
+    def __init__(self, bank):
+        self.bank = bank
+        self.ahead, self.fetched = [], []
+
+    def __getattr__(self, name):
+        return getattr(self.bank, name)
+
+    def __len__(self):
+        return len(self.bank)
+
+    def prefetch(self, indices):
+        self.ahead.append(np.asarray(indices).tolist())
+
+    def fetch(self, indices):
+        self.fetched.append(np.asarray(indices).tolist())
+        return self.bank.fetch(indices)
+
+
+@pytest.fixture
+def session(small):
+    session = open_session(load_recipe("quickstart", [*small, "synthesis.harvest=after", "synthesis.steps=4"]), None)
+    players = session.players
+    banks = {name: Recording(getattr(players.context, name)) for name in ("foregrounds", "backgrounds")}
+    context = dataclasses.replace(players.context, **banks)
+    players.context = players.proposer.context = context
+    players.train = Recording(players.train)
+    return session
+
+
+def test_the_pairs_of_the_next_step_are_decoded_during_this_one(session):
+    synthesizer_phase(session, 1)
+    for bank in (session.players.context.foregrounds, session.players.context.backgrounds):
+        assert len(bank.fetched) >= 4
+        assert bank.ahead[:3] == bank.fetched[1:4]
+
+
+def test_the_real_images_of_the_next_batch_are_decoded_during_this_one(session):
+    target_phase(session, 0, session.recipe.pretrain, "pretrain")
+    train = session.players.train
+    assert len(train.fetched) > 2
+    assert train.ahead == train.fetched[1:]
+
+
+def test_looking_ahead_leaves_the_global_generators_alone():
+    own = reseed(0, 1, "synthesizer", 7)
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    ahead = generator_of(0, 1, "synthesizer", 7)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(torch.rand(5, generator=ahead), torch.rand(5, generator=own))

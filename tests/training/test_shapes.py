@@ -1,0 +1,101 @@
+"""The whole path of photographs on drawn scenes: detector, discriminator, patches, soft edges, AP."""
+
+import copy
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from killing import KillAt, Killed, lasting
+from terse.compositing.render import Renderer
+from terse.recipe import load_recipe
+from terse.run import open_session, train
+from terse.targets.detector_networks import _ssdlite_mobilenet_v2
+from terse.training.realism import discriminator_step, warm_up_phase
+from terse.training.seeding import reseed
+
+FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("shapes") / "run"
+    return out, train(load_recipe("shapes", FEW), out=out)
+
+
+def test_a_run_leaves_a_model_its_labels_a_pool_and_its_figures(run):
+    out, result = run
+    assert result["primary"] == "ap50"
+    assert {"ap50", "ap60", "ap70", "ap80", "ap"} <= set(result["metrics"]["end"])
+    (row,) = result["cycles"]
+    assert row["samples"] == 4
+    assert row["target_backwards"] > 0
+    assert all(0 <= row[name] <= 1 for name in ("ap50", "hard_rate", "pose_entropy"))
+    assert json.loads((out / "result.json").read_text())["cycles"] == json.loads(json.dumps(result["cycles"]))
+    assert json.loads((out / "labels.json").read_text())
+    assert "warm_up" in row["phase_seconds"]
+
+
+def test_the_model_loads_into_the_users_own_module(run):
+    out, _ = run
+    state = torch.load(out / "target.pth", weights_only=True)
+    own = _ssdlite_mobilenet_v2(4, 96, {})
+    own.load_state_dict(state)
+    assert all(torch.isfinite(value).all() for value in own.state_dict().values())
+
+
+def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):
+    _, unbroken = run
+    out = tmp_path / "run"
+    recipe = load_recipe("shapes", [*FEW, "checkpoint.every_steps=1"])
+    with pytest.raises(Killed):
+        train(recipe, out=out, observer=KillAt(4))
+    again = train(recipe, out=out, resume=True)
+    assert str(lasting(again)) == str(lasting(unbroken))
+
+
+def players_state(players):
+    modules = (players.target.module, players.proposer.module, players.discriminator)
+    return [copy.deepcopy(module.state_dict()) for module in modules]
+
+
+def test_warming_up_trains_the_discriminator_alone():
+    session = open_session(load_recipe("shapes", FEW), None)
+    players = session.players
+    before = players_state(players)
+    warm_up_phase(session, 1)
+    changed = [
+        any(not torch.equal(state[name], value) for name, value in module.state_dict().items())
+        for state, module in zip(
+            before, (players.target.module, players.proposer.module, players.discriminator), strict=True
+        )
+    ]
+    assert changed == [False, False, True]
+    assert session.costs.target_forwards == 0
+    assert session.costs.synthesizer_forwards == 2 * 8
+
+
+def test_warming_up_teaches_which_images_are_real(monkeypatch):
+    def dark(renderer, placements, draw=Renderer.__call__):
+        made = draw(renderer, placements)
+        return dataclasses.replace(made, images=made.images * 0.3)
+
+    monkeypatch.setattr(Renderer, "__call__", dark)
+    settings = [*FEW, "synthesis.discriminator.warm_up_steps=12", "synthesis.discriminator.lr=1e-3"]
+    session = open_session(load_recipe("shapes", [*settings, "artefacts.count=0"]), None)
+    players = session.players
+    warm_up_phase(session, 1)
+    made = players.context.render(players.proposer.propose(8, reseed(0, 1, "test", 0))).images
+    real, _ = players.train.fetch(np.arange(8))
+    with torch.no_grad():
+        assert players.discriminator(real).mean(1).min() > players.discriminator(made).mean(1).max()
+
+
+def test_a_batch_without_composites_trains_no_discriminator():
+    session = open_session(load_recipe("shapes", FEW), None)
+    images, truth = session.players.train.fetch(np.arange(4))
+    before = players_state(session.players)[2]
+    discriminator_step(session, images, truth)
+    assert all(torch.equal(before[name], value) for name, value in session.players.discriminator.state_dict().items())
