@@ -12,7 +12,7 @@ from terse import recipe as recipes
 from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
-from terse.errors import RecipeError, RunError
+from terse.errors import DataError, RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
 from terse.sources.annotations import Annotations
@@ -188,7 +188,13 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     test, train = _held_out(recipe.test, train, _TEST_SPLIT) if recipe.test is not None else (val, train)
     backgrounds = recipe.backgrounds.build()
     notes = [str(item) for part in (train, foregrounds, backgrounds) for item in part.skipped]
+    masked = int(foregrounds.masked.sum())
     foregrounds = foregrounds.without_images_of(val, test)
+    if masked and not foregrounds.masked.any():
+        raise DataError(
+            f"foregrounds: expected masks on images that val and test do not hold, got {masked} that all stand on images "
+            "of theirs; take val and test from other images, or as a fraction of train"
+        )
     backgrounds = backgrounds.without_images_of(val, test)
     train = train.without_images_of(val, test)
     if recipe.cleanup:

@@ -3,7 +3,9 @@
 import pytest
 
 from terse.config import join, kind_of
-from terse.recipe import Recipe
+from terse.errors import DataError
+from terse.recipe import Recipe, load_recipe
+from terse.run import build_material
 
 COCO = {"coco": "a.json", "images": "a", "classes": ["person"]}
 
@@ -33,3 +35,16 @@ def test_another_kind_keeps_only_what_it_knows():
 def test_a_fraction_gives_way_to_a_source_and_back():
     assert join(Recipe, {"val": 0.2}, {"val": COCO})["val"] == COCO
     assert join(Recipe, {"val": COCO}, {"val": 0.2})["val"] == 0.2
+
+
+def test_masks_that_all_stand_on_images_of_val_are_refused_with_the_reason(coco):
+    file, images = coco()
+    source = f"{{coco: {file}, images: {images}}}"
+    parts = [f"{part}={source}" for part in ("foregrounds", "train", "val")]
+    recipe = load_recipe("detector", [*parts, f"backgrounds={{images: {images}}}", "canvas_px=96"])
+    with pytest.raises(DataError) as raised:
+        build_material(recipe)
+    assert str(raised.value) == (
+        "foregrounds: expected masks on images that val and test do not hold, got 1 that all stand on images of theirs; "
+        "take val and test from other images, or as a fraction of train"
+    )
