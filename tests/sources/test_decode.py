@@ -171,6 +171,17 @@ def test_a_file_that_is_cut_short_is_refused(file):
     )
 
 
+def test_a_file_torn_in_its_middle_is_refused_though_it_ends_well(file):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    path, name = file(Image.fromarray(noise))
+    whole = bytearray(path.read_bytes())
+    del whole[len(whole) // 3 : 2 * len(whole) // 3]
+    path.write_bytes(whole)
+    got = "expected a whole image, got one that is cut short or damaged (OSError); restore it or leave it out"
+    assert error_of(probe, path, name) == f"{name}: {got}"
+    assert error_of(read_rgb, path, name, (60, 40)) == f"{name}: {got}"
+
+
 def test_bytes_after_the_end_do_not_matter(file):
     path, name = file(jpeg() + bytes(3000), ".jpg")
     assert probe(path, name) == (64, 48)

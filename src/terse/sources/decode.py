@@ -55,7 +55,7 @@ def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> 
     image = _open(path, name)
     with image:
         raw = image.size
-        upright = raw[::-1] if _orientation(image) >= 5 else raw
+        upright = raw[::-1] if _orientation(image, name) >= 5 else raw
         if declared_px is not None and declared_px not in (upright, raw):
             raise DataError(
                 f"{name}: expected the annotated size {declared_px[0]}x{declared_px[1]}, "
@@ -158,10 +158,13 @@ def _load(image: Image.Image, name: str) -> None:
         ) from None
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, name: str) -> int:
     """EXIF's number, 1 where there is none. Pillow turns TIFF by itself."""
     if image.format == "TIFF":
         return 1
+    if image.format == "PNG" and "exif" not in image.info:
+        # Pillow would read the pixels here, for EXIF may stand behind them; its error, once raised, is never raised again.
+        _load(image, name)
     try:
         number = image.getexif().get(0x0112, 1)
     except Exception:
@@ -171,7 +174,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Transpose | None:
     """How to turn the raw pixels so that they have the indexed size; None is not at all."""
-    orientation = _orientation(image)
+    orientation = _orientation(image, name)
     upright = image.size[::-1] if orientation >= 5 else image.size
     if size_px == upright:
         return _TURNS.get(orientation)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
@@ -16,6 +16,7 @@ from terse.sources.decode import read_rgb
 __all__ = ["picture_prints", "same_pictures"]
 
 _SIDE = 16
+_ROWS = 512
 _MAX_BITS = 75
 """Of 512. In 2,470 COCO photographs: copies at 0.4 to 2 times the size and JPEG qualities 40 to 95 differ by at most 55
 bits, other pictures by at least 100."""
@@ -54,12 +55,19 @@ def same_pictures(
 ) -> Sequence[tuple[int, int]]:
     """The pairs of images, by their prints, that show the same picture; plain ones (a blank page) match nothing."""
     pairs: list[tuple[int, int]] = []
-    plain = _plain(other)
-    for i, print_ in enumerate(one):
-        if not _plain(print_[None])[0]:
-            near = np.unpackbits(other ^ print_, axis=1).sum(axis=1) <= max_bits
-            pairs.extend((i, int(j)) for j in np.flatnonzero(near & ~plain))
+    known, against = _signs(one), _signs(other)
+    told, against_told = ~_plain(one), ~_plain(other)
+    for start in range(0, len(one), _ROWS):
+        # Two bits agree where their signs' product is 1: one product of matrices in the place of a loop over pairs.
+        agree = known[start : start + _ROWS] @ against.T
+        near = (8 * one.shape[1] - agree) / 2 <= max_bits
+        near &= told[start : start + _ROWS, None] & against_told
+        pairs.extend((start + int(i), int(j)) for i, j in np.argwhere(near))
     return pairs
+
+
+def _signs(prints: UInt8[np.ndarray, "n 64"]) -> Float32[np.ndarray, "n 512"]:
+    return np.unpackbits(prints, axis=1).astype(np.float32) * 2 - 1
 
 
 def _plain(prints: UInt8[np.ndarray, "n 64"]) -> Bool[np.ndarray, " n"]:
