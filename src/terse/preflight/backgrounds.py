@@ -1,0 +1,108 @@
+"""Objects in the backgrounds that nobody labelled, as far as the target itself can see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from terse.preflight.found import Found, Part, Show, Watch, sampled
+from terse.report.parts import Box
+from terse.sources.bank import PhotoBackgrounds
+from terse.targets.weights import load_weights
+
+__all__ = ["is_trained", "unlabelled"]
+
+_SURE = 0.5
+_SAME_IOU = 0.5
+_BATCH = 8
+_MOST = 300  # on one core SSDLite takes 0.1 s an image, Faster R-CNN on ResNet-50 a second
+
+
+def is_trained(recipe: Any, target: Any) -> bool:
+    """Whether the target came with weights that can find anything."""
+    return getattr(target, "found", "") == "detector" or (
+        recipe.target.kind == "user" and hasattr(target, "columns") and recipe.pretrain is None
+    )
+
+
+def unlabelled(
+    recipe: Any, target: Any, part: Part, most: int, watch: Watch, checkpoint: Path | None = None
+) -> list[Found]:
+    """Backgrounds in which the target is sure of an object that has no label.
+
+    Raises:
+        DataError: the checkpoint is missing or another model's.
+    """
+    if checkpoint is not None:
+        load_weights(target.module, checkpoint)
+    classes = target.classes
+    device = "cuda" if torch.cuda.is_available() and recipe.runtime.device in ("auto", "cuda") else "cpu"
+    target.module.to(device)
+    bank = PhotoBackgrounds(part.notes, classes, canvas_px=recipe.canvas_px, workers=recipe.runtime.workers)
+    chosen = sampled(len(bank), min(_MOST, most) if most else 0)
+    if len(chosen) < len(bank):
+        watch.say(f"backgrounds: {len(chosen):,} of {len(bank):,} are searched for objects; --sample 0 searches all")
+    hits: dict[int, list[Box]] = {}
+    for start in range(0, len(chosen), _BATCH):
+        rows = np.array(chosen[start : start + _BATCH])
+        batch = bank.fetch(rows)
+        for k, answer in enumerate(target.predict(batch.images.to(device))):
+            known = batch.truth.boxes_px[batch.truth.image_index == k]
+            boxes = _new_boxes(answer, known, classes, part.notes.sizes_px[rows[k]] / recipe.canvas_px)
+            if boxes:
+                hits[int(rows[k])] = boxes
+        watch.step("searching backgrounds", start + len(rows), len(chosen))
+    if not hits:
+        return []
+    return [_found(part, hits)]
+
+
+def _new_boxes(answer: Any, known: torch.Tensor, classes: tuple[str, ...], scale: np.ndarray) -> list[Box]:
+    """What the target is sure of and no label covers, in pixels of the image."""
+    sure = answer["scores"].cpu() >= _SURE
+    boxes, labels = answer["boxes"].cpu()[sure], answer["labels"].cpu()[sure]
+    scores = answer["scores"].cpu()[sure]
+    new = torch.ones(len(boxes), dtype=torch.bool)
+    if len(known):
+        # A crowd's region, or a label of one half of a couple, holds a box without being as large.
+        inside = _shared(boxes, known) / _areas(boxes)[:, None].clamp(min=1e-6)
+        new = (box_iou(boxes, known) < _SAME_IOU).all(1) & (inside < 0.7).all(1)
+    sides = np.tile(scale, 2)
+    return [
+        Box(tuple((boxes[i].numpy() * sides).tolist()), classes[int(labels[i])], round(float(scores[i]), 3), "false")
+        for i in torch.nonzero(new).flatten().tolist()
+    ]
+
+
+def _shared(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    low = torch.maximum(one[:, None, :2], other[None, :, :2])
+    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def _areas(boxes: torch.Tensor) -> torch.Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+
+
+def _found(part: Part, hits: dict[int, list[Box]]) -> Found:
+    best = {i: max(box.score or 0.0 for box in boxes) for i, boxes in hits.items()}
+    order = sorted(hits, key=lambda i: -best[i])
+    notes, keys = part.notes, part.notes.image_keys
+    advice = (
+        f"The target is sure (score {_SURE} or more) of an object that has no label there. Look at them: an object is "
+        "taught to be nothing, a false alarm is worth keeping. The list holds them behind a #, to be taken away where "
+        "there is an object."
+    )
+    return Found(
+        "warning",
+        "Likely unlabelled objects in backgrounds",
+        "backgrounds",
+        advice,
+        [f"{notes.paths[i]} ({hits[i][0].label} {best[i]:.2f})" for i in order],
+        look_first={"backgrounds": [keys[i] for i in order]},
+        shows=[Show(notes, i, detections=tuple(hits[i]), why=f"score {best[i]:.2f}") for i in order],
+    )

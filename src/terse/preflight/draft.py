@@ -1,0 +1,140 @@
+"""The recipe that `terse init` writes: short, with a comment on each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from terse.preflight.target_choice import Choice
+
+__all__ = ["draft"]
+
+_OURS = ("description", "name", "base", "foregrounds", "backgrounds", "train", "val", "test", "target", "classes")
+_WHY = {
+    "canvas_px": "side of the square that composites are drawn on; the detector's own input",
+    "hardness": "its scores are no probabilities: hard is below what it gives real objects",
+    "pretrain": "first, the detector is trained on train, because its weights are a backbone's at most",
+    "poses": "how objects may be turned and sheared: wider where yours lie about, [-90, 90] is the base's",
+    "pool": "how many hard composites are kept a cycle, of how many that are looked at",
+    "fine_tune": "how the detector learns from real and synthetic images, in each cycle",
+    "cycles": "rounds of: find what the detector fails, learn it; the best on val is kept",
+    "synthesis": "who learns where to paste; true pits it against a discriminator that keeps it real",
+}
+_SMALL = "as in the recipe for two CPU cores"
+
+
+def draft(
+    name: str,
+    sources: Mapping[str, Any],
+    choice: Choice,
+    weights: str | None,
+    *,
+    gpu: bool,
+    small: Mapping[str, Any],
+) -> str:
+    """The text of the recipe.
+
+    Args:
+        name: what the user calls it.
+        sources: foregrounds, backgrounds, train and val, in the recipe's words.
+        choice: the target.
+        weights: its file, as the recipe is to name it.
+        gpu: whether the base's settings, for a GPU, can stay.
+        small: the built-in recipe for CPUs, whose settings are taken without one.
+    """
+    target: dict[str, Any] = {"kind": choice.kind}
+    if weights is not None:
+        target["weights"] = weights
+    if choice.labels is not None:
+        target["labels"] = choice.labels
+    lines = [
+        f"# {name}: written by `terse init`. Look at it with `terse check` and `terse preview`, run it with `terse train`.",
+        *_line("base", "detector", "a built-in recipe that supplies what is not said here: `terse recipes detector`"),
+        *_line("foregrounds", sources["foregrounds"], "what is pasted: objects with masks, cut out of these images"),
+        *_line(
+            "backgrounds", sources["backgrounds"], "what is pasted on; best without such objects (terse check looks)"
+        ),
+        *_line("train", sources["train"], "real images, mixed 1 : 1 with composites"),
+        *_line(
+            "val", sources["val"], "chooses the best cycle: a fraction of train, or a source of its own as train is"
+        ),
+        *_line("target", target, "the detector to improve"),
+        *(
+            line
+            for key, (value, why) in _settings(choice, weights, gpu, small).items()
+            for line in _line(key, value, why)
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    settings: dict[str, Any] = {}
+    if choice.canvas_px != 300:
+        settings["canvas_px"] = choice.canvas_px
+    if not choice.softmax:
+        settings["hardness"] = {"kind": "quantile"}
+    if choice.found != "detector":
+        settings["pretrain"] = _pretrain(choice.lr)
+    settings["synthesis"] = {"kind": "learned", "discriminator": True}
+    if not gpu:
+        own = {key: value for key, value in small.items() if key not in (*_OURS, *settings, "canvas_px", "pretrain")}
+        settings["synthesis"] = _small_synthesis(small.get("synthesis") or {}, choice, weights)
+        settings.update(own)
+    settings["cycles"] = settings.pop("cycles", 5)
+    return {key: (value, _WHY.get(key, _SMALL)) for key, value in settings.items()}
+
+
+def _pretrain(lr: float) -> dict[str, Any]:
+    optimizer = {"name": "sgd", "lr": lr, "momentum": 0.9, "weight_decay": 5e-4}
+    optimizer |= {"schedule": "one_cycle", "max_grad_norm": 10}
+    return {"epochs": 16, "batch_size": 16, "optimizer": optimizer, "augment": True}
+
+
+def _small_synthesis(given: Mapping[str, Any], choice: Choice, weights: str | None) -> dict[str, Any]:
+    """The built-in small synthesizer; the detector's backbone weights serve it too where the network is the same."""
+    fallback = {"backbone": "mobilenet_v2", "input_px": 160, "branch_channels": 64, "steps": 200}
+    settings = {"kind": "learned", "discriminator": True, **(fallback if "backbone" not in given else {}), **given}
+    settings.pop("backbone_weights", None)
+    same = settings["backbone"] == "mobilenet_v2" and choice.kind == "ssdlite_mobilenet_v2"
+    if same and choice.found == "backbone":
+        settings["backbone_weights"] = weights
+    elif given.get("backbone_weights"):
+        settings.pop("train_backbone", None)  # a frozen backbone is of no use before it was trained
+    return settings
+
+
+def _line(key: str, value: Any, why: str) -> Iterator[str]:
+    """The setting, its comment behind it, or above where the line would be long."""
+    text = f"{key}: {flow(value)}"
+    if len(text) + len(why) <= 110:
+        yield f"{text}  # {why}"
+    else:
+        yield f"# {why}"
+        yield text
+
+
+def flow(value: Any) -> str:
+    """A value on one line of YAML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_word(str(key))}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return (
+        _word(str(value)) if isinstance(value, str | Path) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
+
+
+def _word(text: str) -> str:
+    """Quoted where YAML would read something else."""
+    import json
+
+    plain = text and all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii()
+    return (
+        text
+        if plain and text[0].isalpha() and text.lower() not in ("true", "false", "null")
+        else json.dumps(text, ensure_ascii=False)
+    )

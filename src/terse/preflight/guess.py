@@ -1,0 +1,124 @@
+"""Which kind of data a path leads to, so that nobody has to name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from terse.errors import DataError, RecipeError
+
+__all__ = ["is_recipe", "read_data", "source_settings"]
+
+_LOOKED_AT = 5
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a name is a built-in recipe's or a YAML file that is no YOLO data set's."""
+    from terse.config import read_yaml
+    from terse.recipe import builtin_recipes
+
+    path = Path(name)
+    if name in builtin_recipes() or path.suffix.lower() not in (".yaml", ".yml"):
+        return name in builtin_recipes()
+    if not path.is_file():
+        return True
+    try:
+        return "names" not in read_yaml(path.read_text("utf-8"), name)
+    except (RecipeError, UnicodeDecodeError):
+        return True
+
+
+def read_data(settings: dict[str, Any], field: str) -> Any:
+    """The annotations that a source's settings ask for.
+
+    Raises:
+        TerseError: settings or data that cannot be used.
+    """
+    from terse.config import kind_of
+    from terse.registry import lookup
+
+    model: Any = lookup("source", kind_of("source", settings))
+    from terse.config import validate
+
+    return validate(model, settings, None).build()
+
+
+def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
+    """The recipe's words for the data at a path.
+
+    Args:
+        path: a COCO file, a YOLO data.yaml, or a folder of VOC, YOLO, cut-outs or images.
+        images: the photographs of a COCO file; by default looked for beside it.
+
+    Raises:
+        DataError: nothing there, or nothing that is known.
+    """
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix == ".json":
+            return {"coco": str(path), "images": str(images or _images_beside(path))}
+        if suffix in (".yaml", ".yml"):
+            return {"yolo": str(path)}
+        raise DataError(
+            f"{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a {suffix or 'nameless'} file; "
+            "give the file that names the images"
+        )
+    if not path.is_dir():
+        raise DataError(
+            f"{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"
+        )
+    return _folder(path)
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    if (path / "data.yaml").is_file():
+        return {"yolo": str(path)}
+    if _is_voc(path):
+        return {"voc": str(path)}
+    years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))
+    if years:
+        return {"voc": str(path), "folders": years}
+    return {"cutouts" if _holds_cutouts(path) else "images": str(path)}
+
+
+def _is_voc(path: Path) -> bool:
+    return (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
+
+
+def _images_beside(file: Path) -> Path:
+    """`images` beside the file, a folder of its stem, or its own folder where images lie there."""
+    for folder in (file.parent / "images", file.parent / file.stem):
+        if folder.is_dir():
+            return folder
+    if next(_pictures(file.parent, deep=False), None) is not None:
+        return file.parent
+    raise DataError(f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D")
+
+
+def _holds_cutouts(path: Path) -> bool:
+    """Folders of classes whose images have an alpha channel, or a mask file each."""
+    if next(_pictures(path, deep=False), None) is not None:
+        return False
+    first = list(islice(_pictures(path, deep=True), _LOOKED_AT))
+    return bool(first) and all(_is_cutout(file) for file in first)
+
+
+def _is_cutout(file: Path) -> bool:
+    from PIL import Image
+
+    if file.with_suffix(".pbm").is_file() or any(file.parent.glob(f"{file.stem}_mask.*")) or "_mask" in file.stem:
+        return True
+    try:
+        with Image.open(file) as image:
+            return image.mode in ("RGBA", "LA", "PA")
+    except OSError:
+        return False
+
+
+def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:
+    from terse.sources.decode import IMAGE_SUFFIXES
+
+    found = path.rglob("*") if deep else path.glob("*")
+    return (file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."))

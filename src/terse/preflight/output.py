@@ -1,0 +1,131 @@
+"""What a check leaves behind: the page, the lists of what to leave out, and the findings as JSON."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from terse.errors import RunError
+from terse.preflight.check import Checked
+from terse.preflight.classes import count_classes
+from terse.preflight.found import Part
+from terse.preflight.thumbnails import gallery_of
+from terse.recipe import dump_recipe
+from terse.report.check import check_page
+from terse.report.page import build_page
+from terse.report.parts import Command, Fact
+
+__all__ = ["write"]
+
+
+def write(checked: Checked, out: Path) -> dict[str, Any]:
+    """Write the page, the lists and `findings.json`; what `--json` prints.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: expected a folder that can be written, got: {error.strerror}") from None
+    lists = _write_lists(checked, out)
+    page = check_page(
+        checked.subject,
+        [one.finding for one in checked.found],
+        facts=_facts(checked),
+        classes={part.name: count_classes(part.notes) for part in checked.parts.values() if part.notes.classes},
+        sizes=_sizes(checked),
+        gallery=gallery_of(checked.found),
+        leave_out=[
+            f"{part}: {key}" for part, keys in checked.leave_out().items() for key in keys if not key.startswith("# ")
+        ],
+        recipe_yaml=dump_recipe(checked.recipe) if checked.recipe is not None else "",
+        commands=list(_commands(checked, lists)),
+    )
+    result = {
+        "subject": checked.subject,
+        "ready": checked.ready,
+        "findings": [
+            {
+                "weight": one.weight,
+                "name": one.name,
+                "where": one.where,
+                "advice": one.advice,
+                "count": len(one.examples),
+                "examples": list(one.examples),
+            }
+            for one in checked.found
+        ],
+        "parts": {part.name: _counts(part) for part in checked.parts.values()},
+        "leave_out": {part: str(path) for part, path in lists.items()},
+        "page": str(build_page(page, out / "check.html")),
+    }
+    (out / "findings.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return result
+
+
+def _facts(checked: Checked) -> list[Fact]:
+    """Images, objects and masks of each part."""
+    facts = []
+    for part in checked.parts.values():
+        notes = part.notes
+        note = f"{len(notes.labels):,} objects, {int(notes.masked.sum()):,} masks" if len(notes.labels) else "no labels"
+        facts.append(Fact(part.name.capitalize(), f"{len(notes):,}", note))
+    return [*facts, *checked.facts]
+
+
+def _sizes(checked: Checked) -> dict[str, list[float]]:
+    """Objects' sides over their image's, by part."""
+    sizes = {}
+    for part in checked.parts.values():
+        notes = part.notes
+        if len(notes.labels):
+            area = (notes.boxes_px[:, 2:] - notes.boxes_px[:, :2]).prod(axis=1)
+            whole = notes.sizes_px[notes.image_index].prod(axis=1)
+            sizes[part.name] = np.sqrt(area / whole).tolist()
+    return sizes
+
+
+def _counts(part: Part) -> dict[str, int]:
+    notes = part.notes
+    return {
+        "images": len(notes),
+        "objects": len(notes.labels),
+        "masks": int(notes.masked.sum()),
+        "skipped": len(notes.skipped),
+    }
+
+
+def _write_lists(checked: Checked, out: Path) -> dict[str, Path]:
+    """One list a part, behind the lines of the one that the recipe gives already."""
+    written = {}
+    for part, keys in checked.leave_out().items():
+        old = checked.parts[part].leave_out
+        before = old.read_text("utf-8").splitlines() if old is not None else []
+        path = out / f"leave-out-{part}.txt"
+        text = "\n".join([*before, *(key for key in keys if key not in before)])
+        try:
+            path.write_text(text + "\n", "utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: expected a file that can be written, got: {error.strerror}") from None
+        written[part] = path
+    return written
+
+
+def _commands(checked: Checked, lists: Mapping[str, Path]) -> Iterator[Command]:
+    if checked.recipe is None:
+        return
+    name = shlex.quote(checked.subject)
+    options = " ".join(f"{part}.leave_out={shlex.quote(str(path))}" for part, path in lists.items())
+    if options:
+        yield Command(
+            f"terse check {name} {options}", "Look again, with the lists; write them into the recipe to keep them."
+        )
+    if checked.ready:
+        yield Command(f"terse preview {name}", "See what is pasted.")
+        yield Command(f"terse train {name} {options}".strip(), "Run it.")

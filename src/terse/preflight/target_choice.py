@@ -1,0 +1,90 @@
+"""Which detector `terse init` takes, and what its weights file turns out to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from terse.errors import DataError, RecipeError
+from terse.registry import kinds, nearest
+from terse.targets.detector_labels import columns_of_classes
+from terse.targets.detector_networks import NETWORKS
+from terse.targets.detector_weights import build_with_weights
+
+__all__ = ["Choice", "choose_target"]
+
+_ON_GPU, _ON_CPU = "ssd300_vgg16", "ssdlite_mobilenet_v2"
+_RATES = {"ssd300_vgg16": 0.002, "ssdlite_mobilenet_v2": 0.03, "ssdlite320_mobilenet_v3_large": 0.03}
+_RATE = 0.01  # of torchvision's references, brought to batches of 16, as are the ones above
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A detector and what is known of its weights."""
+
+    kind: str
+    found: str  # nothing, backbone or detector
+    canvas_px: int
+    softmax: bool
+    labels: dict[str, int] | None  # where the detector's are not the classes counted from 1
+    lr: float  # of the training that a start without a detector's weights needs
+
+    @property
+    def told(self) -> str:
+        """What was found, in a sentence."""
+        return {
+            "nothing": f"{self.kind} without weights: it is trained from nothing first, which takes long; give --weights",
+            "backbone": f"{self.kind}, whose weights file holds a backbone: the detector is trained on train first",
+            "detector": f"{self.kind}, whose weights file holds a whole detector: it is improved as it is",
+        }[self.found]
+
+
+def choose_target(
+    name: str | None, weights: Path | None, classes: Sequence[str], ids: Mapping[str, int], *, gpu: bool
+) -> Choice:
+    """The named detector, or the one that fits the machine.
+
+    Args:
+        name: of a built-in detector.
+        weights: a file that is opened for tensors only.
+        classes: the task's.
+        ids: the data's own number of each class, which a detector of COCO has as its labels.
+        gpu: whether there is one.
+
+    Raises:
+        RecipeError: no such detector.
+        DataError: weights that are missing, unsafe, or another model's.
+    """
+    kind = name or (_ON_GPU if gpu else _ON_CPU)
+    if kind not in NETWORKS:
+        raise RecipeError(
+            f"--target: expected one of {', '.join(NETWORKS)}, got {kind!r}{nearest(kind, NETWORKS)}"
+            + ("; write a detector of your own into the recipe by hand" if kind in kinds("target") else "")
+        )
+    network = NETWORKS[kind]
+    canvas_px = kinds("target")[kind].model_fields["image_size_px"].default or 300  # type: ignore[attr-defined]
+    found, labels = "nothing", None
+    if weights is not None:
+        try:
+            _, outputs, found = build_with_weights(network, weights, len(classes) + 1, canvas_px)
+        except DataError as error:
+            raise DataError(
+                str(error).replace("target.weights", "--weights").replace("target.kind", "--target")
+            ) from None
+        labels = _labels(classes, outputs, ids, softmax=network.softmax)
+    return Choice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
+
+
+def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, softmax: bool) -> dict[str, int] | None:
+    """None where the classes counted from 1 fit; else the data's own numbers, as detectors trained on COCO have them."""
+    try:
+        columns_of_classes(classes, outputs, None, softmax=softmax)
+    except RecipeError as error:
+        own = {name: ids[name] for name in classes if name in ids}
+        try:
+            columns_of_classes(classes, outputs, own, softmax=softmax)
+        except RecipeError:
+            raise RecipeError(f"{error}; --weights holds a detector of other classes") from None
+        return own
+    return None

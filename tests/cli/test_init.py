@@ -1,0 +1,204 @@
+"""`terse init`: what it writes trains, and what it cannot use is one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import terse.cli.main as command_line
+from terse.recipe import load_recipe
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        command_line.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def data(drawn, monkeypatch):
+    """A COCO file with masks, one without, backgrounds, and the working directory beside them."""
+    drawn.coco(count=8, category=[{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}])
+    drawn.coco("bare", count=2, masks=False)
+    drawn.backgrounds()
+    monkeypatch.chdir(drawn.root)
+    return drawn.root
+
+
+COCO = ("init", "--coco", "train.json", "--images", "train-images", "--backgrounds", "backgrounds")
+
+
+def test_the_recipe_trains(data, capsys):
+    code, out, err = run(capsys, *COCO)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "backgrounds  5 images",
+        "train        8 images, 8 objects of 2 classes, 8 masks; half of the objects are smaller than 43% of their "
+        "image's side",
+        "classes      ball, dog",
+        "machine      no GPU: the small settings",
+        "target       ssdlite_mobilenet_v2 without weights: it is trained from nothing first, which takes long; give "
+        "--weights",
+        "recipe       recipe.yaml",
+        "now type",
+        "  terse check recipe.yaml",
+        "  terse preview recipe.yaml",
+        "  terse train recipe.yaml",
+    ]
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.target.kind == "ssdlite_mobilenet_v2"
+    assert recipe.foregrounds.classes == ("ball", "dog")
+    small = (
+        "canvas_px=128", "target.image_size_px=128", "synthesis.input_px=128", "synthesis.batch_size=2",
+        "synthesis.steps=1", "pretrain.steps=1", "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2",
+        "pool={per_cycle: 2, candidates: 4}", "cycles=1", "synthesis.backbone=mobilenet_v3_small", "hardness.below=1",
+    )  # fmt: skip
+    code, _, err = run(capsys, "train", "recipe.yaml", *small, "--out", "run")
+    assert code == 0, err
+    assert (data / "run/target.pth").is_file()
+
+
+def test_paths_start_at_the_recipe_and_absolute_ones_stay(data, capsys):
+    (data / "mine").mkdir()
+    behind = data / "backgrounds"
+    code, _, _ = run(capsys, *COCO[:-1], behind, "--out", "mine/a.yaml", "--classes", "dog")
+    assert code == 0
+    text = (data / "mine/a.yaml").read_text()
+    assert 'foregrounds: {coco: "../train.json", images: "../train-images", classes: [dog]}' in text
+    assert f'backgrounds: {{images: "{behind}"}}' in text
+    recipe = load_recipe("mine/a.yaml")
+    assert recipe.train.coco == data / "train.json"
+    assert recipe.val == 0.2
+
+
+def test_nothing_is_overwritten(data, capsys):
+    (data / "recipe.yaml").write_text("mine")
+    code, out, err = run(capsys, *COCO)
+    assert (code, out) == (2, "")
+    assert err == "terse: --out: expected a new file, got recipe.yaml, which exists; name another or remove it\n"
+    assert (data / "recipe.yaml").read_text() == "mine"
+
+
+def test_a_gpu_gets_the_papers_detector(data, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    code, out, _ = run(capsys, *COCO, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert (result["gpu"], result["target"]["kind"]) == ("a GPU", "ssd300_vgg16")
+    recipe = load_recipe("recipe.yaml")
+    assert (recipe.synthesis.backbone, recipe.canvas_px, recipe.pretrain.optimizer.lr) == ("vgg16_bn", 300, 0.002)
+
+
+@pytest.mark.parametrize(("outputs", "labels"), [(3, None), (91, {"ball": 1, "dog": 18})])
+def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels):
+    from terse.targets.detector_networks import NETWORKS
+
+    torch.save(NETWORKS["ssdlite_mobilenet_v2"].build(outputs, 320, {}).state_dict(), "whole.pth")
+    code, out, err = run(capsys, *COCO, "--weights", "whole.pth")
+    assert code == 0, err
+    assert "ssdlite_mobilenet_v2, whose weights file holds a whole detector: it is improved as it is" in out
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.pretrain is None
+    assert recipe.target.weights == data / "whole.pth"
+    assert recipe.target.labels == labels
+
+
+def test_cut_outs_are_pasted_and_photographs_are_trained_on(data, capsys):
+    rgba = np.zeros((40, 40, 4), np.uint8)
+    rgba[10:30, 10:30] = 255
+    (data / "cut/dog").mkdir(parents=True)
+    Image.fromarray(rgba).save(data / "cut/dog/a.png")
+    code, out, _ = run(capsys, *COCO, "--cutouts", "cut")
+    assert code == 0
+    assert out.startswith("foregrounds  1 image, 1 object of 1 class, 1 mask;")
+    recipe = load_recipe("recipe.yaml")
+    assert (recipe.foregrounds.kind, recipe.foregrounds.classes, recipe.train.kind) == ("cutouts", ("dog",), "coco")
+
+
+def test_yolo_brings_its_own_val(data, capsys):
+    for split in ("train", "val"):
+        for folder in ("images", "labels"):
+            (data / "yolo" / folder / split).mkdir(parents=True)
+        for i in range(3):
+            Image.open(data / f"train-images/train-0{i}.png").save(data / f"yolo/images/{split}/{i}.png")
+            (data / f"yolo/labels/{split}/{i}.txt").write_text("0 0.2 0.2 0.8 0.2 0.8 0.8 0.2 0.8\n")
+    (data / "yolo/data.yaml").write_text("names: [ball]\ntrain: images/train\nval: images/val\n")
+    code, _, err = run(capsys, "init", "--yolo", "yolo", "--backgrounds", "backgrounds")
+    assert code == 0, err
+    recipe = load_recipe("recipe.yaml")
+    assert (recipe.train.split, recipe.val.split, recipe.foregrounds.classes) == ("train", "val", ("ball",))
+
+
+def test_annotated_backgrounds_leave_out_what_holds_the_classes(data, drawn, capsys):
+    drawn.coco("images", seed=300, category=[{"id": 1, "name": "ball"}, {"id": 2, "name": "tree"}])
+    (data / "images-images").rename(data / "images")
+    code, _, err = run(capsys, *COCO[:-1], "images.json")
+    assert code == 0, err
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.backgrounds.without == ("ball",)
+    assert len(recipe.backgrounds.build()) == 3
+
+
+class Code:
+    """What a weights file must not run."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit(99)",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--coco", "bare.json", "--images", "bare-images"],
+         "bare.json: expected objects with masks to cut out, got 2 objects without any; "
+         "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"),
+        (["--coco", "none.json"],
+         "coco: expected a file, got nothing at {root}/none.json; relative paths start at the recipe's file"),
+        ([], "--coco: expected annotated photographs by --coco, --voc or --yolo, got none; add one"),
+        (["--cutouts", "cut"],
+         "--coco: expected annotated photographs by --coco, --voc or --yolo beside --cutouts, because cut-outs alone "
+         "show no scene to learn from, got none; add one"),
+        (["--coco", "a.json", "--voc", "b"],
+         "--voc: expected one of --coco, --voc and --yolo, got --coco and --voc; name one"),
+        (["--voc", "b", "--images", "c"],
+         "--images: expected it beside --coco, got it without; VOC and YOLO data name their images"),
+        ([*COCO[1:5], "--classes", "bal"],
+         "--classes: expected classes of train.json, got 'bal'; did you mean 'ball'?"),
+        ([*COCO[1:5], "--target", "ssdlite"],
+         "--target: expected one of fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, "
+         "retinanet_resnet50_fpn, ssd300_vgg16, ssdlite320_mobilenet_v3_large, ssdlite_mobilenet_v2, got 'ssdlite'; "
+         "did you mean 'ssdlite_mobilenet_v2'?"),
+        ([*COCO[1:5], "--weights", "none.pth"], "none.pth: expected a file of weights, got none"),
+        ([*COCO[1:5], "--weights", "other.pth"],
+         "--weights: expected the whole detector or its backbone, got other.pth without '0.0.weight'; "
+         "its names begin with 'x'"),
+        ([*COCO[1:5], "--out", "no/such/recipe.yaml"],
+         "--out: expected a file in a folder that exists, got no/such/recipe.yaml; make the folder first"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence(data, capsys, arguments, message):
+    torch.save({"x": torch.zeros(1)}, "other.pth")
+    code, out, err = run(capsys, "init", "--backgrounds", "backgrounds", *arguments)
+    assert (code, out, err) == (2, "", f"terse: {message.format(root=data)}\n")
+    assert not (data / "recipe.yaml").exists()
+
+
+def test_a_weights_file_runs_no_code(data, capsys):
+    torch.save({"x": Code()}, "evil.pth")
+    code, _, err = run(capsys, *COCO, "--weights", "evil.pth")
+    assert code == 2
+    assert err.startswith("terse: evil.pth: expected weights as tensors only, got a file that cannot be read so (")
+
+
+def test_classes_that_the_photographs_lack_are_refused(data, capsys):
+    rgba = np.full((40, 40, 4), 255, np.uint8)
+    (data / "cut/cat").mkdir(parents=True)
+    Image.fromarray(rgba).save(data / "cut/cat/a.png")
+    code, _, err = run(capsys, *COCO, "--cutouts", "cut")
+    assert (code, err) == (
+        2, "terse: train: expected real images with a class that is pasted, got none; they have ball, dog\n"
+    )  # fmt: skip

@@ -1,0 +1,310 @@
+"""Each trouble is drawn once, and found; sound data are left in peace."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from terse.preflight.check import check_data, check_recipe
+from terse.preflight.found import sampled
+from terse.preflight.output import write
+from terse.preflight.parts import open_parts
+from terse.recipe import load_recipe
+
+
+def look(path, *overrides, **options):
+    return check_recipe(load_recipe(path, overrides), str(path), **options)
+
+
+def names(checked, *weights):
+    return [one.name for one in checked.found if one.weight in (weights or ("error", "warning"))]
+
+
+def found(checked, name):
+    return next(one for one in checked.found if one.name == name)
+
+
+def test_sound_data_are_ready(drawn):
+    checked = look(drawn.recipe())
+    assert names(checked) == []
+    assert checked.ready
+    assert {part.name: len(part.notes) for part in checked.parts.values()} == {
+        "foregrounds": 6, "backgrounds": 5, "train": 6, "val": 6
+    }  # fmt: skip
+
+
+def test_a_fraction_is_held_out_as_the_run_does_it(drawn):
+    from terse.run import build_material
+
+    path = drawn.recipe("val: 0.3\ntest: 0.25\n")
+    recipe = load_recipe(path)
+    parts, _ = open_parts(recipe)
+    material = build_material(recipe)
+    for name in ("train", "val", "test"):
+        assert parts[name].notes.paths == getattr(material, name).annotations.paths
+
+
+def test_copies_under_other_names_are_found_and_the_lists_mend_them(drawn, tmp_path):
+    path = drawn.recipe()
+    from_val = Image.open(tmp_path / "val-images/val-02.png")
+    from_val.resize((130, 96)).save(tmp_path / "backgrounds/copy.jpg", quality=70)
+    checked = look(path)
+    copies = found(checked, "Pictures on both sides")
+    assert (copies.weight, copies.where) == ("warning", "backgrounds")
+    assert copies.examples == ["copy.jpg = val-02.png (val)"]
+    hidden = found(checked, "Labelled objects that the backgrounds do not know")
+    assert hidden.examples == ["copy.jpg"]
+    written = write(checked, tmp_path / "out")["leave_out"]
+    assert list(written) == ["backgrounds"]
+    mended = look(path, f"backgrounds.leave_out={written['backgrounds']}")
+    assert names(mended) == []
+    assert len(mended.parts["backgrounds"].notes) == 5
+
+
+def test_a_second_list_holds_the_first_ones_lines(drawn, tmp_path):
+    path = drawn.recipe()
+    (tmp_path / "old.txt").write_text("b1.png\n")
+    Image.open(tmp_path / "val-images/val-00.png").save(tmp_path / "backgrounds/copy.png")
+    checked = look(path, f"backgrounds.leave_out={tmp_path}/old.txt")
+    written = write(checked, tmp_path / "out")["leave_out"]["backgrounds"]
+    assert (tmp_path / "out" / "leave-out-backgrounds.txt").read_text() == "b1.png\nbackgrounds:copy.png\n"
+    assert names(look(path, f"backgrounds.leave_out={written}")) == []
+
+
+def test_an_image_whose_pixels_are_torn_is_an_error_until_it_is_left_out(drawn, tmp_path):
+    path = drawn.recipe()
+    torn = tmp_path / "backgrounds/torn.jpg"
+    Image.open(tmp_path / "backgrounds/b0.png").save(torn)
+    whole = bytearray(torn.read_bytes())
+    table = whole.index(b"\xff\xc4") + 5  # of Huffman codes: header and end stay sound
+    whole[table : table + 16] = b"\xff" * 16
+    torn.write_bytes(whole)
+    checked = look(path)
+    assert not checked.ready
+    one = found(checked, "Images that cannot be decoded")
+    assert one.where == "backgrounds"
+    assert one.examples == [
+        "torn.jpg: expected a whole image, got one that is cut short or damaged (OSError); restore it or leave it out"
+    ]
+    lists = write(checked, tmp_path / "out")["leave_out"]
+    assert look(path, *(f"{part}.leave_out={file}" for part, file in lists.items())).ready
+
+
+def test_skipped_files_and_annotations_are_told_apart(drawn, tmp_path):
+    def change(data):
+        data["annotations"][0]["bbox"] = [0, 0, 0, 5]
+        data["images"][1]["width"] = 7
+
+    drawn.coco(change=change)
+    (tmp_path / "train-images/train-02.png").write_bytes(b"")
+    checked = look(drawn.recipe())
+    assert names(checked)[:3] == [
+        "Files that cannot be read", "Files of another size than annotated", "Annotations that cannot be used"
+    ]  # fmt: skip
+    assert found(checked, "Files that cannot be read").examples == [
+        "train-02.png: expected an image file, got an empty file; restore it or leave it out"
+    ]
+    assert found(checked, "Annotations that cannot be used").examples == [
+        "train.json: annotations[0].bbox: expected a box with an area, got 0x5; it is left out"
+    ]
+
+
+@pytest.mark.parametrize("cleanup", [True, False])
+def test_masks_that_disagree_with_their_box(drawn, tmp_path, cleanup):
+    def change(data):
+        data["annotations"][1]["bbox"] = [5, 5, 20, 20]
+        data["annotations"][2]["segmentation"] = [[500.0, 500, 520, 500, 520, 520]]
+        x, y = data["annotations"][3]["bbox"][:2]
+        data["annotations"][3].update(bbox=[x, y, 8, 8], segmentation=[[x, y, x + 8, y, x + 8, y + 8, x, y + 8]])
+
+    drawn.coco(change=change)
+    path = drawn.recipe()
+    checked = look(path, f"cleanup={str(cleanup).lower()}")
+    assert found(checked, "Mask and box disagree").weight == ("note" if cleanup else "warning")
+    assert found(checked, "Small objects").weight == "note"
+    assert found(checked, "Empty masks").examples == ["train:train-02.png:2 (the mask is empty)"]
+    lists = checked.leave_out()
+    assert lists == ({} if cleanup else {"foregrounds": [f"train:train-0{i}.png:{i}" for i in (2, 1, 3)]})
+    if not cleanup:
+        written = write(checked, tmp_path / "out")["leave_out"]["foregrounds"]
+        again = look(path, "cleanup=false", f"foregrounds.leave_out={written}")
+        assert names(again, "error", "warning", "note") == ["No test images"]
+
+
+def test_classes_are_compared_part_by_part(drawn):
+    both = [{"id": 1, "name": "ball"}, {"id": 2, "name": "box"}]
+    drawn.coco(category=both)
+    drawn.coco("val", seed=100, category=[{"id": 1, "name": "Ball"}, {"id": 3, "name": "cone"}])
+    checked = look(drawn.recipe(), "classes=[ball, box, star]")
+    assert not checked.ready
+    nothing = found(checked, "No objects")
+    assert (nothing.where, nothing.examples) == ("val", ["ball", "box", "star"])
+    assert nothing.advice.endswith("Is 'ball' what is called 'Ball' there?")
+    assert found(checked, "Classes that are never pasted").examples == ["star"]
+    assert found(checked, "Classes missing").examples == ["star"]
+    assert found(checked, "Classes that the task passes over").examples == ["Ball", "cone"]
+
+
+def test_masks_missing_altogether_and_for_one_class(drawn):
+    drawn.coco(masks=False)
+    path = drawn.recipe()
+    assert found(look(path), "No masks").weight == "error"
+
+    def change(data):
+        for item in data["annotations"][1::2]:
+            del item["segmentation"]
+
+    drawn.coco(category=[{"id": 1, "name": "ball"}, {"id": 2, "name": "box"}], change=change)
+    one = found(look(path), "Classes without a foreground")
+    assert (one.weight, one.examples) == ("error", ["box"])
+
+
+def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
+    from terse.targets.detector_networks import NETWORKS
+
+    module = NETWORKS["ssdlite_mobilenet_v2"].build(3, 64, {})
+    torch.save(module.state_dict(), tmp_path / "whole.pth")
+    drawn.coco(category=[{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}])
+    drawn.coco("val", seed=100, category=[{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}])
+    target = "{kind: ssdlite_mobilenet_v2, image_size_px: 64, weights: whole.pth}"
+    path = drawn.recipe(target=target)
+    shifted = found(look(path), "Labels that may be shifted")
+    assert shifted.examples == ["dog"]
+    assert "(ball 1, dog 2)" in shifted.advice
+    assert "(dog 18)" in shifted.advice
+    assert names(look(path, "target.labels={ball: 1, dog: 2}")) == []
+    wrong = found(look(path, "target.labels={ball: 1}"), "Target that does not fit")
+    assert wrong.advice == ("target.labels: expected a label for each of ball, dog, got none for dog; add it.")
+
+
+def test_sources_that_cannot_be_read_do_not_hide_each_other(drawn):
+    path = drawn.recipe("val: {coco: none.json, images: val-images}\ntrain: {coco: train.json, images: nowhere}\n")
+    checked = look(path, "synthesis.backbone_weights=gone.pth")
+    assert [one.where for one in checked.found if one.name == "Source that cannot be read"] == ["train", "val"]
+    assert found(checked, "Files missing").examples[0].startswith("synthesis.backbone_weights: ")
+    assert "foregrounds" in checked.parts
+    drawn.root.joinpath("bare.yaml").write_text("base: detector\n")
+    assert [one.where for one in look(drawn.root / "bare.yaml").found] == ["foregrounds", "backgrounds", "train"]
+
+
+def test_images_that_train_and_judge(drawn):
+    same = "val: {coco: train.json, images: train-images}\n"
+    checked = look(drawn.recipe(same))
+    assert [(one.weight, one.where) for one in checked.found if one.name == "Nothing left to train on"] == [
+        ("error", "foregrounds"), ("error", "train")
+    ]  # fmt: skip
+    both = "test: {coco: val.json, images: val-images}\n"
+    assert found(look(drawn.recipe(both)), "Images in val and test").weight == "warning"
+    part = found(look(drawn.recipe("val: 0.34\n")), "Images that judge")
+    assert (part.weight, part.where, len(part.examples)) == ("note", "foregrounds", 2)
+    assert part.advice == "They are in val or test too. A run leaves them out of foregrounds: 4 are left."
+
+
+class Seer:
+    """Sees a ball in the middle of every image, and is sure of it in every second one."""
+
+    classes = ("ball",)
+    module = torch.nn.Identity()
+    found = "detector"
+
+    def predict(self, images):
+        side = images.shape[-1]
+        box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]])
+        return [
+            {"boxes": box, "labels": torch.zeros(1, dtype=torch.int64), "scores": torch.tensor([0.9 if i % 2 else 0.4])}
+            for i in range(len(images))
+        ]
+
+
+def test_backgrounds_are_searched_by_a_trained_target_alone(drawn, monkeypatch, tmp_path):
+    path = drawn.recipe()
+    untrained = look(path)
+    assert untrained.facts[0].note == "the target is not trained yet; give --checkpoint"
+    monkeypatch.setattr("terse.preflight.classes.build_target", lambda *_: (Seer(), []))
+    checked = look(path)
+    one = found(checked, "Likely unlabelled objects in backgrounds")
+    assert one.examples == ["b1.png (ball 0.90)", "b3.png (ball 0.90)"]
+    assert one.shows[0].detections[0].xyxy_px == (40, 30, 80, 60)  # of 160x120, where the canvas has 64x64
+    write(checked, tmp_path / "out")
+    lines = (tmp_path / "out/leave-out-backgrounds.txt").read_text().splitlines()
+    assert lines == ["# backgrounds:b1.png", "# backgrounds:b3.png"]
+
+
+def test_a_labelled_object_is_no_find(drawn, monkeypatch):
+    def change(data):
+        for item in data["annotations"]:
+            item["bbox"] = [40, 30, 40, 30]
+
+    drawn.coco("known", seed=700, change=change)
+    monkeypatch.setattr("terse.preflight.classes.build_target", lambda *_: (Seer(), []))
+    checked = look(drawn.recipe("backgrounds: {coco: known.json, images: known-images}\n"))
+    assert "Likely unlabelled objects in backgrounds" not in names(checked)
+
+
+def test_data_without_a_recipe(drawn, tmp_path):
+    file = drawn.coco()
+    Image.open(tmp_path / "train-images/train-01.png").save(tmp_path / "train-images/train-04.png")
+    checked = check_data({"coco": str(file), "images": str(tmp_path / "train-images")}, "train.json")
+    twice = found(checked, "Pictures that occur twice")
+    assert twice.examples == ["train-01.png = train-04.png"]
+    assert checked.leave_out() == {"data": ["train:train-04.png"]}
+    result = write(checked, tmp_path / "out")
+    assert result["parts"] == {"data": {"images": 6, "objects": 6, "masks": 6, "skipped": 0}}
+    assert json.loads((tmp_path / "out/findings.json").read_text()) == result
+    page = (tmp_path / "out/check.html").read_text()
+    assert "Ready, with 1 thing to look at" in page
+
+
+def test_a_drawn_recipe_has_nothing_to_look_at_but_its_target():
+    checked = look("shapes")
+    assert checked.found == []
+    assert [fact.value for fact in checked.facts] == ["180", "90", "180", "60", "120"]
+
+
+def test_samples_are_evenly_spread_and_said(drawn):
+    assert sampled(5, 0) == sampled(5, 9) == [0, 1, 2, 3, 4]
+    assert sampled(9, 3) == [0, 4, 8]
+    said = []
+
+    class Listens:
+        def say(self, message):
+            said.append(message)
+
+        def step(self, what, done, total):
+            assert 0 < done <= total
+
+    look(drawn.recipe(), sample=1, watch=Listens())
+    assert "train: 1 of 6 images are decoded; --sample 0 looks at all of them" in said
+    assert "foregrounds: 5 of 6 masks are looked at; --sample 0 looks at all of them" in said
+
+
+def test_every_reason_of_cleanup_has_a_name(drawn):
+    """A new rule there would else be told as a mask that cannot be read."""
+    from pathlib import Path
+
+    import terse.sources.cleanup as module
+    from terse.preflight.masks import _KINDS
+
+    source = Path(module.__file__).read_text()
+    rules = source[source.index("rules = (") : source.index("reasons = tuple")]
+    assert rules.count('f"') + 1 == len(_KINDS) - 1  # the empty mask stands elsewhere, the last kind is for the rest
+    for mark, _, _ in _KINDS[:-1]:
+        assert mark in source or mark == "longer side less", mark
+
+
+def test_thumbnails_show_the_object_and_its_mask(drawn, tmp_path):
+    from terse.preflight.thumbnails import gallery_of
+
+    def change(data):
+        data["annotations"][1]["bbox"] = [5, 5, 20, 20]
+
+    drawn.coco(change=change)
+    checked = look(drawn.recipe(), "cleanup=false")
+    items = list(gallery_of(checked.found).items)
+    assert [item.arm for item in items] == ["Mask and box disagree"]
+    item = items[0]
+    assert item.image.shape[:2] == item.masks[0].shape
+    assert item.masks[0].mean() == pytest.approx(np.pi * 30**2 / item.masks[0].size, rel=0.05)
+    assert item.record["object"] == "train:train-01.png:1"

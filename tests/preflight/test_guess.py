@@ -1,0 +1,64 @@
+"""What a path leads to."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from terse.errors import DataError
+from terse.preflight.guess import is_recipe, source_settings
+
+
+def test_a_coco_file_finds_its_photographs(drawn, tmp_path):
+    file = drawn.coco()
+    with pytest.raises(DataError) as raised:
+        source_settings(file)
+    assert str(raised.value) == (
+        f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
+    )
+    (tmp_path / "train").mkdir()
+    assert source_settings(file) == {"coco": str(file), "images": str(tmp_path / "train")}
+    (tmp_path / "images").mkdir()
+    assert source_settings(file)["images"] == str(tmp_path / "images")
+    assert source_settings(file, tmp_path / "else")["images"] == str(tmp_path / "else")
+
+
+def test_folders_are_known_by_what_is_in_them(drawn, tmp_path):
+    assert source_settings(drawn.backgrounds()) == {"images": str(tmp_path / "backgrounds")}
+    for year in ("VOC2007", "VOC2012"):
+        for folder in ("Annotations", "JPEGImages"):
+            (tmp_path / "kit" / year / folder).mkdir(parents=True)
+    assert source_settings(tmp_path / "kit/VOC2007") == {"voc": str(tmp_path / "kit/VOC2007")}
+    assert source_settings(tmp_path / "kit") == {"voc": str(tmp_path / "kit"), "folders": ["VOC2007", "VOC2012"]}
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo/data.yaml").write_text("names: [ball]\ntrain: images\n")
+    assert source_settings(tmp_path / "yolo") == {"yolo": str(tmp_path / "yolo")}
+    assert source_settings(tmp_path / "yolo/data.yaml") == {"yolo": str(tmp_path / "yolo/data.yaml")}
+    (tmp_path / "cut/ball").mkdir(parents=True)
+    Image.fromarray(np.zeros((9, 9, 4), np.uint8)).save(tmp_path / "cut/ball/a.png")
+    assert source_settings(tmp_path / "cut") == {"cutouts": str(tmp_path / "cut")}
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "cut/ball/b.png")
+    assert source_settings(tmp_path / "cut") == {"images": str(tmp_path / "cut")}
+
+
+def test_recipes_are_told_from_data(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: [ball]\ntrain: images\n")
+    (tmp_path / "mine.yaml").write_text("base: detector\n")
+    (tmp_path / "torn.yaml").write_text("a: [\n")
+    told = {name: is_recipe(str(tmp_path / name)) for name in ("data.yaml", "mine.yaml", "torn.yaml", "none.yaml", "x")}
+    assert told == {"data.yaml": False, "mine.yaml": True, "torn.yaml": True, "none.yaml": True, "x": False}
+    assert is_recipe("quickstart")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"),
+        ("a.txt", "{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a .txt file; "
+         "give the file that names the images"),
+    ],
+)  # fmt: skip
+def test_what_is_no_data_is_one_sentence(tmp_path, name, message):
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(DataError) as raised:
+        source_settings(tmp_path / name)
+    assert str(raised.value) == message.format(path=tmp_path / name)
