@@ -18,6 +18,10 @@ from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.session import Interrupted
 
 
+def lines(folder):
+    return (folder / "metrics.jsonl").read_bytes()
+
+
 def weights(folder):
     return torch.load(folder / "target.pth", weights_only=True)
 
@@ -43,17 +47,19 @@ def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, kind, step
         train(recipe, out=tmp_path / "run", observer=KillAt(steps))
     again = train(recipe, out=tmp_path / "run", resume=True)
     assert lasting(again) == whole
+    assert lines(tmp_path / "run") == lines(folder / "run")
     before, after = weights(folder / "run"), weights(tmp_path / "run")
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_stopping_keeps_the_very_last_step(unbroken, tmp_path):
-    recipe, _, whole = unbroken["learned"]
+    recipe, folder, whole = unbroken["learned"]
     with pytest.raises(Interrupted):
         train(recipe, out=tmp_path / "run", observer=StopAt(8))
     _, facts = read_checkpoint(tmp_path / "run" / "state")
     assert facts["position"][2] > 0
     assert lasting(train(recipe, out=tmp_path / "run", resume=True)) == whole
+    assert lines(tmp_path / "run") == lines(folder / "run")
 
 
 def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
@@ -76,6 +82,7 @@ def test_kill_9_from_outside(tmp_path, small):
     again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
     whole = train(load_recipe("quickstart", [*small, "fine_tune.epochs=8"]), out=tmp_path / "whole")
     assert lasting(json.loads(again.stdout)) == lasting(whole)
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
 
 
 def test_a_torn_checkpoint_falls_back_to_the_previous_one(tmp_path):

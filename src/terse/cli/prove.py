@@ -116,6 +116,7 @@ class _Lines:
         self.cycles = cycles
         self.count = seeds * (1 + arms * cycles)
         self.ended: dict[str, int] = {}
+        self.over: set[str] = set()
         self.skipped = 0  # cycles that an earlier proof in this folder has run
         self.stopping = False
         self._began = time.monotonic()
@@ -123,12 +124,14 @@ class _Lines:
     def cycle(self, job: Job, row: Mapping[str, Any]) -> None:
         """A cycle ended."""
         self.ended[job.name] = self.ended.get(job.name, 0) + 1
+        self.skipped -= job.name in self.over  # told late: it came from another process, and was taken for skipped
         figure = next((f"{name} {row[name]:.3f}" for name in ("accuracy", "ap50") if row.get(name) is not None), "")
         where = f" cycle {row['cycle']}" if job.arm else ""
         self.line(f"{job.name}:{where} {figure}{self._left()}")
 
     def done(self, job: Job) -> None:
         """Told by its last cycle; what was done before this proof went on takes no time now."""
+        self.over.add(job.name)
         self.skipped += (self.cycles if job.arm else 1) - self.ended.get(job.name, 0)
 
     def say(self, job: Job, message: str) -> None:

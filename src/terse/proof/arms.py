@@ -15,6 +15,7 @@ from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import open_session, train
 from terse.training.checkpoint import read_checkpoint, write_atomically
+from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Interrupted, Observer, Session, Silent
 
 __all__ = ["Job", "arm_recipe", "run_arm", "run_start"]
@@ -137,9 +138,12 @@ def _take_over(session: Session, job: Job) -> None:
     tensors, facts = state
     session.players.target.module.load_state_dict(tensors["target"])
     session.players.rule.restore(facts["rule"])
-    session.facts = {key: value for key, value in facts.items() if key not in ("position", "costs", "rule")}
+    gone = ("position", "costs", "rule", "metrics_bytes")
+    session.facts = {key: value for key, value in facts.items() if key not in gone}
     session.position = (1, 0, 0)
-    shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
+    for name in ("target.pth", "start.pth", FILE_NAME):
+        if (job.start / name).is_file():
+            shutil.copyfile(job.start / name, session.folder / name)
     session.save()
 
 

@@ -1,5 +1,6 @@
 """Has the discriminator learnt realism, or only which data set an image comes from?"""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,15 @@ import torch
 from torch import Tensor
 
 from terse.discriminator import auc_of_scores
+from terse.evaluation.realism import even_rows, image_scores
 from terse.pool import Pool
 from terse.report.parts import Table
-from terse.report.pool_pictures import spread
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
 
 __all__ = ["realism_table"]
 
 _MOST = 96
-_BATCH = 16
 
 
 def realism_table(players: Players, pool: Pool, folder: Path) -> Table | None:
@@ -32,19 +32,14 @@ def realism_table(players: Players, pool: Pool, folder: Path) -> Table | None:
     discriminator.load_state_dict(state[0]["discriminator"])
     discriminator.eval()
 
-    def scores(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            found: Tensor = discriminator(images)
-        return found.flatten(1).mean(dim=1).float().cpu()
-
-    def parts(total: int) -> list[np.ndarray]:
-        rows = spread(total, _MOST)
-        return np.array_split(rows, -(-len(rows) // _BATCH))
+    def scores(total: int, fetch: Callable[[np.ndarray], Tensor]) -> Tensor:
+        return torch.cat([image_scores(discriminator, fetch(rows)) for rows in even_rows(total, _MOST)])
 
     context = players.context
-    real = torch.cat([scores(players.train.fetch(rows)[0]) for rows in parts(len(players.train))])
-    plain = torch.cat([scores(context.backgrounds.fetch(rows).images) for rows in parts(len(context.backgrounds))])
-    drawn = torch.cat([scores(context.render(pool.placements.take(rows)).images) for rows in parts(len(pool))])
+    real = scores(len(players.train), lambda rows: players.train.fetch(rows)[0])
+    plain = scores(len(context.backgrounds), lambda rows: context.backgrounds.fetch(rows).images)
+    with torch.no_grad():
+        drawn = scores(len(pool), lambda rows: context.render(pool.placements.take(rows)).images)
     rows = [
         ("Composites against real images", f"{auc_of_scores(real, drawn):.2f}"),
         ("Untouched backgrounds against real images", f"{auc_of_scores(real, plain):.2f}"),

@@ -1,7 +1,11 @@
 """The lock-step run: synthesizer, harvest, target, again and again (paper 3.4, Fig. 2)."""
 
+import os
+import shutil
 from typing import Any
 
+from terse.errors import RecipeError
+from terse.evaluation.realism import background_auc
 from terse.training.harvest import harvest_phase
 from terse.training.measure import measure
 from terse.training.phases import synthesizer_phase, target_phase
@@ -68,11 +72,15 @@ def _evaluate(session: Session, cycle: int) -> None:
     with session.autocast():
         val = measure(recipe.task, players.target, players.val, session.device)
         test = measure(recipe.task, players.target, players.test, session.device)
+        realism = _realism(session) if cycle else {}
     primary = primary_metric(recipe.task)
+    _check_measured(val, primary)
     rows = session.facts["rows"]
     best = max((row["val"] for row in rows), default=-1.0)
     if val[primary] > best:
         session.keep_target()
+    if cycle == 0:
+        _keep_start(session)
     harvest = session.facts.pop("harvest", {})
     costs = session.costs
     row = {
@@ -81,6 +89,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         "val": val[primary],
         "metrics": test,
         **harvest,
+        **realism,
         "target_forwards": costs.target_forwards,
         "target_backwards": costs.target_backwards,
         "synthesizer_forwards": costs.synthesizer_forwards,
@@ -88,11 +97,51 @@ def _evaluate(session: Session, cycle: int) -> None:
         "phase_seconds": dict(costs.seconds),
     }
     rows.append(row)
+    session.log.add(cycle, "evaluate", 0, _numbers(_row(recipe.task, row)))
     session.costs = Costs()
     session.leave()
     session.position = (cycle + 1, 0, 0)
     session.save()
     session.observer.cycle(_row(recipe.task, row) if cycle else {"cycle": 0, **test})
+
+
+def _keep_start(session: Session) -> None:
+    """`start.pth`: the weights that every cycle is compared with, pretrained or as they came.
+
+    A second name of the file that `keep_target` has just written: no second copy of the weights.
+    """
+    if session.folder is None:
+        return
+    written, start = session.folder / "target.pth", session.folder / "start.pth"
+    start.unlink(missing_ok=True)
+    try:
+        os.link(written, start)
+    except OSError:  # a file system without links
+        shutil.copyfile(written, start)
+
+
+def _realism(session: Session) -> dict[str, float]:
+    """Whether the discriminator knows the data set in the place of the paste; nothing without one."""
+    players = session.players
+    if players.discriminator is None:
+        return {}
+    auc = background_auc(players.discriminator, players.train, players.context.backgrounds, session.device)
+    return {"discriminator_auc": auc}
+
+
+def _check_measured(val: dict[str, Any], primary: str) -> None:
+    """A choice by validation needs a figure."""
+    if val[primary] is None:
+        raise RecipeError(
+            f"val: expected images with objects to find, got none, so that {primary} has no value; "
+            "give the recipe other validation images"
+        )
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    """What of a row is a number and the same whenever it is run again."""
+    kept = ("cycle", "seconds")
+    return {key: value for key, value in row.items() if isinstance(value, int | float) and key not in kept}
 
 
 def _judge_threshold(session: Session) -> None:

@@ -20,6 +20,7 @@ from terse.protocols import Proposer, RealImages, Target
 from terse.recipe import Recipe
 from terse.synthesis.proposers import Context
 from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
+from terse.training.metrics_log import MetricsLog
 from terse.types import Costs
 
 __all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
@@ -112,6 +113,10 @@ class Session:
     _saved: float = field(default_factory=time.monotonic)
     _bfloat16: bool | None = None
     _waiting: dict[str, Any] = field(default_factory=dict)  # optimiser states read before their optimisers exist
+    log: MetricsLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = MetricsLog(self.folder)
 
     def enter(self, cycle: int, phase: str, steps: int) -> int | None:
         """The step to begin a phase with; None if it was finished before a kill."""
@@ -129,6 +134,7 @@ class Session:
         cycle, phase, step = self.position
         self.position = (cycle, phase, step + 1)
         self._time()
+        self.log.add(cycle, PHASES[phase], step + 1, numbers)
         self.observer.step(**numbers)
         stop = self.observer.stop()
         due = time.monotonic() - self._saved >= self.recipe.checkpoint.every_seconds
@@ -153,6 +159,7 @@ class Session:
             Diverged: the loss is not finite.
         """
         if not bool(torch.isfinite(loss)):
+            self.log.flush()  # what led there
             saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
             raise Diverged(player, self.position[2], f"{float(loss.detach())}", saved)
 
@@ -210,12 +217,14 @@ class Session:
                 "seconds": self.costs.seconds,
             },
             "rule": self.players.rule.state(),
+            "metrics_bytes": self.log.flush(),
         }
         write_checkpoint(self.folder / "state", tensors, facts)
 
     def restore(self) -> bool:
         """Take up the newest whole state of the folder; False where there is none."""
         state = read_checkpoint(self.folder / "state") if self.folder else None
+        self.log.cut(state[1].pop("metrics_bytes", 0) if state is not None else 0)
         if state is None:
             return False
         tensors, facts = state

@@ -1,0 +1,99 @@
+"""What an evaluation leaves behind: the start's weights, the discriminator's AUC, and a word where nothing can be chosen."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+import terse.training.cycle
+from terse.discriminator import Discriminator
+from terse.errors import RecipeError
+from terse.evaluation.realism import background_auc
+from terse.recipe import load_recipe
+from terse.run import build_players, open_session, train
+from terse.training.cycle import _check_measured
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_the_start_is_kept_as_it_was_pretrained(tmp_path, small, monkeypatch):
+    recipe, short = (load_recipe("quickstart", [*small, f"cycles={cycles}"]) for cycles in (1, 0))
+    train(short, out=tmp_path / "alone")
+    figures = itertools.count()
+    monkeypatch.setattr(terse.training.cycle, "measure", lambda *_: {"accuracy": next(figures) / 100})
+    result = train(recipe, out=tmp_path / "run")
+    assert result["best_cycle"] == 1
+    start, kept, pretrained = (
+        weights(tmp_path / path) for path in ("run/start.pth", "run/target.pth", "alone/target.pth")
+    )
+    assert all(torch.equal(start[name], pretrained[name]) for name in pretrained)
+    assert not all(torch.equal(start[name], kept[name]) for name in kept)
+
+
+def test_without_pretraining_the_start_is_what_the_target_came_with(tmp_path, small):
+    module = build_players(load_recipe("quickstart", [*small, "seed=9"]), torch.device("cpu")).target.module
+    torch.save(module.state_dict(), tmp_path / "given.pth")
+    settings = [o for o in small if not o.startswith("pretrain")]
+    recipe = load_recipe("quickstart", [*settings, "cycles=1", "pretrain=null", f"target.weights={tmp_path}/given.pth"])
+    train(recipe, out=tmp_path / "run")
+    start = weights(tmp_path / "run" / "start.pth")
+    assert all(torch.equal(start[name], value) for name, value in module.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A small run with a discriminator."""
+    folder = tmp_path_factory.mktemp("runs") / "judged"
+    recipe = load_recipe(_detector(folder.parent))
+    train(recipe, out=folder)
+    return recipe, folder
+
+
+def _detector(folder):
+    path = folder / "small.yaml"
+    path.write_text(
+        """
+base: detector
+cycles: 2
+canvas_px: 64
+data: {kind: shapes, canvas_px: 64, train: 12, val: 4, test: 4, backgrounds: 6}
+target: {kind: user, factory: "one_box:OneBox"}
+artefacts: {count: 0}
+synthesis: {kind: learned, backbone: squeezenet1_1, batch_size: 4, steps: 2, input_px: 128, discriminator: {width: 4}}
+pool: {per_cycle: 6, candidates: 16}
+fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
+hardness: {kind: probability, below: 1.0}
+"""
+    )
+    return path
+
+
+def test_rows_of_a_run_with_a_discriminator_hold_its_auc(judged):
+    recipe, folder = judged
+    written = json.loads((folder / "result.json").read_text())
+    areas = [row["discriminator_auc"] for row in written["cycles"]]
+    session = open_session(recipe, folder, resume=True)
+    players = session.players
+    last = background_auc(players.discriminator, players.train, players.context.backgrounds, session.device)
+    assert areas[-1] == pytest.approx(last, abs=1e-6)
+    assert all(0 <= area <= 1 for area in areas)
+    torch.manual_seed(0)
+    other = Discriminator(width=4, weight_sigma=0.5)
+    assert background_auc(other, players.train, players.context.backgrounds, session.device) != areas[-1]
+
+
+def test_rows_of_other_runs_do_not(small):
+    result = train(load_recipe("quickstart", [*small, "cycles=1"]))
+    assert all("discriminator_auc" not in row for row in result["cycles"])
+
+
+def test_nothing_can_be_chosen_without_objects_to_find():
+    with pytest.raises(RecipeError) as caught:
+        _check_measured({"ap50": None}, "ap50")
+    assert str(caught.value) == (
+        "val: expected images with objects to find, got none, so that ap50 has no value; "
+        "give the recipe other validation images"
+    )
