@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from terse.compositing.raster_blend import BLENDS
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import arm_recipe
 from terse.proof.prove import default_arms, prove
-from terse.proof.summary import read_runs, summarise
+from terse.proof.summary import _of_treatment, read_runs, summarise
 from terse.recipe import load_recipe
+from terse.report.proof_page import proof_page
 from terse.run import build_material, train
 from terse.training.session import Interrupted
 
@@ -368,3 +370,19 @@ fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
     assert len(run["measured"]["hardness"]) == 6
     assert len(run["measured"]["units"]) == 6
     assert all(0 <= value <= 1 for value in run["measured"]["hardness"])
+    audit = json.loads((tmp_path / "out" / "shortcut.json").read_text())
+    assert list(audit["auc"]) == [blend + end for blend in BLENDS for end in ("", " with patches")]
+    assert result["shortcut"] == audit
+    assert result["alarms"][-len(audit["warnings"]) :] == list(audit["warnings"])
+    audited = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert list(audited) == ["cut_paste_learn"]
+    assert audited["cut_paste_learn"]["0"]["images"] == 6
+    page = proof_page(tmp_path / "out")
+    shown = next(chart for chart in page.charts if chart.name == "shortcut").figure.data
+    assert {trace.name: trace.x[0] for trace in shown} == pytest.approx(audit["auc"])
+    assert [table.heading for table in page.tables[-2:]] == ["Coverage", "Shortcut audit"]
+
+
+def test_alarms_of_the_arm_in_question_are_told():
+    runs = {"learned": {0: {"alarms": ["of the start", "cycle 1: a", "cycle 2: b"]}, 1: {"alarms": []}}}
+    assert _of_treatment(runs, "learned") == ["learned, seed 0: cycle 1: a (and 1 more)"]

@@ -140,6 +140,8 @@ def test_the_object_of_the_command_line() -> None:
     expected = student([0.2, 0.3])
     assert (found["gain"]["low"], found["gain"]["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert list(found["gains"]) == ["random", "learned"]
+    assert {name: one["mean"] for name, one in found["over"].items()} == pytest.approx({"none": 0.25, "random": 0.2})
+    assert found["over"]["none"] == found["gain"]
 
 
 @settings(max_examples=10, deadline=None)

@@ -41,7 +41,14 @@ def test_arms_that_paste_are_shown_and_the_other_is_not(folder):
     assert len(items) == runs["random"][0]["cycles"][-1]["samples"]
     histogram = next(chart for chart in page.charts if chart.name == "hardness").figure.data[0]
     assert sum(histogram.y) == pytest.approx(1)
+    assert page.tables[-1].heading == "Coverage"
     assert [row[0] for row in page.tables[-1].rows] == ["random"]
+    assert page.tables[-1].rows[0][-1] == "1"  # its feature distance over its own
+    assert {chart.name for chart in page.charts} >= {"sizes", "positions-random"}
+    audited = json.loads((folder / "coverage.json").read_text())
+    assert list(audited) == ["random"]
+    assert audited["random"]["0"] == runs["random"][0]["measured"]["coverage"]
+    assert audited["random"]["0"]["diversity"]["distance"] > 0
 
 
 def test_a_proofs_folder_is_known_by_the_report(folder):

@@ -32,7 +32,7 @@ def test_what_is_not_settled_says_what_would_settle_it(drawn):
     more = proof["more_seeds"]
     assert more > 0
     seeds = f"{more} more seed{'s' if more > 1 else ''}"
-    assert page.summary[1] == f"{seeds} would settle it with a chance of 80 %, if what was seen so far is typical."
+    assert page.summary[-1] == f"{seeds} would settle it with a chance of 80 %, if what was seen so far is typical."
     arms = ",".join(proof["arms"])
     assert page.commands[0].line == (
         f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds {2 + more} --out 'my proofs/a' --resume"
@@ -88,4 +88,50 @@ def test_a_shortcut_is_an_alarm_and_a_chart(drawn):
     assert page.alarms == ["alpha: 0.93 is above 0.8"]
     chart = next(chart for chart in page.charts if chart.name == "shortcut").figure
     assert (chart.data[0].x[0], chart.layout.shapes[0].x0) == (0.93, 0.8)
-    assert page.tables[-1].heading == "Coverage"
+    assert [table.heading for table in page.tables[-2:]] == ["Coverage", "Shortcut audit"]
+    assert page.tables[-1].rows == [("alpha", "0.93", "above the threshold")]
+
+
+def test_an_alarm_of_the_proof_is_told_once(drawn):
+    proof, runs = drawn.proof()
+    shortcut = {"auc": {"alpha": 0.93}, "threshold": 0.8, "warnings": ["alpha: 0.93 is above 0.8"]}
+    page = prove_page("", {**proof, "alarms": ["unequal", *shortcut["warnings"]]}, runs, shortcut=shortcut)
+    assert page.alarms == ["unequal", "alpha: 0.93 is above 0.8"]
+
+
+def test_coverage_stands_beside_randoms(drawn):
+    proof, runs = drawn.proof()
+    covered = {arm: drawn.covered(arm) for arm in ("random", "mined", "learned")}
+    for arm, distance in (("random", 2.0), ("mined", 1.0), ("learned", 3.0)):
+        covered[arm]["size"] = {**covered[arm]["poses"]["scale"], "counts": [len(arm), *[1] * 19]}
+        covered[arm]["diversity"] = {"distance": distance, "nearest": 0.1}
+    page = prove_page("", proof, runs, coverage=covered)
+    charts = {chart.name: chart for chart in page.charts}
+    sizes = charts["sizes"].figure.data
+    assert [(trace.name, trace.meta["tone"]) for trace in sizes] == [(arm, arm) for arm in covered]
+    assert sizes[2].y[0] == pytest.approx(7 / 26)
+    assert charts["positions-random"].heading == "Where random puts objects"
+    total = sum(map(sum, covered["learned"]["position"]))
+    assert charts["positions-learned"].figure.data[0].z[0][0] == pytest.approx(
+        covered["learned"]["position"][0][0] / total
+    )
+    table = page.tables[-1]
+    assert table.columns[-1] == "Feature distance over random's"
+    assert [row[-1] for row in table.rows] == ["1", "0.5", "1.5"]
+
+
+def test_what_is_cheaper_is_named_beside_the_verdict(drawn):
+    proof, _, page = page_of(drawn, gain=0.1)
+    rivals = {name: one["mean"] for name, one in proof["arms"].items() if name not in ("none", "learned")}
+    best = max(rivals, key=rivals.get)
+    gain = proof["over"][best]
+    assert page.summary[1] == (
+        f"Learned is ahead of {best.replace('_', '-')}, the best of the other arms: {gain['mean']:+.3f}, "
+        f"{gain['low']:+.3f} to {gain['high']:+.3f}."
+    )
+    behind = {**proof, "over": {"random": {"mean": -0.02, "low": -0.03, "high": -0.01}}}
+    assert prove_page("", behind, drawn.proof()[1]).summary[1].startswith("Learned is behind random, ")
+    unsure = {**proof, "over": {"random": {"mean": -0.0001, "low": -0.03, "high": 0.01}}}
+    assert prove_page("", unsure, drawn.proof()[1]).summary[1] == (
+        "Learned cannot be told from random, the best of the other arms: -0.0001, -0.030 to +0.010."
+    )

@@ -1,11 +1,13 @@
 """The page of a real run, small: from its folder alone."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+import terse.cli.main as command_line
 from terse.errors import RunError
 from terse.pool import Pool, read_placements
 from terse.report.page import page_html
@@ -96,6 +98,29 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert str(error.value) == f"{tmp_path}: expected a finished run with recipe.yaml and result.json, got none"
 
 
+def test_only_a_run_has_others_beside_it(folder, tmp_path):
+    (tmp_path / "start").mkdir()
+    with pytest.raises(RunError) as error:
+        build_run_page(tmp_path, (folder,))
+    assert str(error.value) == (
+        f"--beside: expected the page of a run, got that of a proof in {tmp_path}; give a run's folder"
+    )
+
+
+def test_beside_on_the_command_line(folder, capsys, tmp_path):
+    shutil.copytree(folder, tmp_path / "mine")
+    for number in (1, 2):
+        shutil.copytree(folder, tmp_path / f"other-{number}")
+    others = [item for number in (1, 2) for item in ("--beside", str(tmp_path / f"other-{number}"))]
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["report", str(tmp_path / "mine"), *others])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine' / 'report.html'}\n"
+    html = (tmp_path / "mine" / "report.html").read_text("utf-8")
+    assert "Beside other runs" in html
+    assert all(f"other-{number}" in html for number in (1, 2))
+
+
 def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page_html(run_page(folder)), "utf-8")
@@ -124,14 +149,17 @@ def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
 
 def test_the_answers_before_and_after_need_the_start(folder, opened):
     _, _, players, _ = opened
-    assert run_page(folder).before_after == () or (folder / "start.pth").is_file()
     start = folder / "start.pth"
-    kept = start.read_bytes() if start.is_file() else None
-    torch.save(players.target.module.state_dict(), start)
+    kept = start.read_bytes()
+    whole = run_page(folder)
     try:
+        start.unlink()
+        assert (run_page(folder).before_after, run_page(folder).before_after_note) == ((), "")
+        torch.save(players.target.module.state_dict(), start)
         note = run_page(folder).before_after_note
     finally:
-        start.unlink() if kept is None else start.write_bytes(kept)
+        start.write_bytes(kept)
+    assert whole.before_after_note.startswith("Of 100 test images, ")
     assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,16 +142,26 @@ def _take_over(session: Session, job: Job) -> None:
     gone = ("position", "costs", "rule", "metrics_bytes")
     session.facts = {key: value for key, value in facts.items() if key not in gone}
     session.position = (1, 0, 0)
-    for name in ("target.pth", "start.pth", FILE_NAME):
+    shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
+    for name, put in (("start.pth", _link), (FILE_NAME, shutil.copyfile)):
         if (job.start / name).is_file():
-            shutil.copyfile(job.start / name, session.folder / name)
+            put(job.start / name, session.folder / name)
     session.save()
+
+
+def _link(old: Path, new: Path) -> None:
+    """A second name of a file that nobody writes again: a detector's weights need no copy in every arm."""
+    try:
+        os.link(old, new)
+    except OSError:  # a file system without links
+        shutil.copyfile(old, new)
 
 
 def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
     """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
     from terse.evaluation.baseline_hardness import baseline_hardness
-    from terse.evaluation.coverage import coverage
+    from terse.evaluation.coverage import coverage, feature_diversity
+    from terse.evaluation.diversity import pooled_features
     from terse.evaluation.per_image import correct_images, detection_units
     from terse.targets.weights import load_weights
 
@@ -168,9 +179,11 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
         assert job.start is not None
         load_weights(players.target.module, job.start / "target.pth")
         placements = session.pool.placements
-        with session.autocast():
+        with session.autocast(), pooled_features(players.target.module) as features:
             found["hardness"] = baseline_hardness(
                 recipe.task, players.target, placements, players.context.render, most=_MOST_COMPOSITES, device=device
             )
-        found["coverage"] = coverage(placements, players.context.poses).to_json()
+        rows = features.of(len(found["hardness"]))
+        diversity = None if rows is None else feature_diversity(rows).to_json()
+        found["coverage"] = {**coverage(placements, players.context.poses).to_json(), "diversity": diversity}
     return found

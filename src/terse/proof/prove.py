@@ -12,7 +12,7 @@ from typing import Any
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe
-from terse.proof.summary import summarise
+from terse.proof.summary import coverage_of, summarise
 from terse.proof.verdict import ARMS
 from terse.proof.workers import Watcher, run_jobs, usable_cores
 from terse.recipe import Recipe, dump_recipe, load_recipe
@@ -108,6 +108,7 @@ def prove(
     if audit and recipe.task == "detection" and not (folder / "shortcut.json").is_file():
         _audit(recipe, names, folder, data)
     found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
+    write_atomically(folder / "coverage.json", (json.dumps(coverage_of(folder), indent=1) + "\n").encode())
     whole = {"out": str(folder), **found, "elapsed_seconds": round(time.monotonic() - began, 3)}
     write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
     return whole

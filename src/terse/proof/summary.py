@@ -13,7 +13,7 @@ from terse.proof.verdict import ARMS, judge
 from terse.recipe import load_recipe
 from terse.training.cycle import primary_metric
 
-__all__ = ["read_runs", "summarise"]
+__all__ = ["coverage_of", "read_runs", "summarise"]
 
 
 def summarise(
@@ -38,9 +38,14 @@ def summarise(
         "seeds": sorted({seed for of in runs.values() for seed in of}),
         "curves": {arm: _curve(list(of.values()), primary) for arm, of in runs.items()},
         "hardness": {arm: _histogram(list(of.values())) for arm, of in runs.items() if arm != "none"},
+        "coverage": {arm: _covered(list(of.values())) for arm, of in runs.items() if arm != "none"},
         "costs": {arm: _costs(list(of.values())) for arm, of in runs.items()},
         "shortcut": shortcut,
-        "alarms": [*_unequal(runs), *(shortcut["warnings"] if shortcut else ())],
+        "alarms": [
+            *_unequal(runs),
+            *_of_treatment(runs, verdict.treatment),
+            *(shortcut["warnings"] if shortcut else ()),
+        ],
         "seconds": round(_seconds(runs), 3),
     }
 
@@ -82,6 +87,24 @@ def _histogram(runs: Sequence[Mapping[str, Any]], bins: int = 20) -> dict[str, A
     return {"counts": counts, "mean": _mean(values) if values else None}
 
 
+def _covered(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Of poses, repeats and feature distance, means over seeds; `coverage.json` holds the rest."""
+    seen = [run["measured"]["coverage"] for run in runs if run["measured"]["coverage"]]
+    keys = ("entropy", "duplicates", "near_duplicates")
+    found: dict[str, float | None] = {key: _mean([one[key] for one in seen]) if seen else None for key in keys}
+    apart = [one["diversity"]["distance"] for one in seen if one.get("diversity")]
+    return {**found, "feature_distance": _mean(apart) if apart else None}
+
+
+def coverage_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The coverage audit of every run: arm, seed, `Coverage.to_json()` with the feature distance beside it."""
+    return {
+        arm: {str(seed): run["measured"]["coverage"] for seed, run in of.items() if run["measured"]["coverage"]}
+        for arm, of in read_runs(folder).items()
+        if arm != "none"
+    }
+
+
 def _costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Sums over the cycles, mean over seeds."""
     keys = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
@@ -104,6 +127,16 @@ def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
                 f"seed {seed}: the arms found unequal numbers of synthetic images ({listed}); raise pool.candidates"
             )
     return alarms
+
+
+def _of_treatment(runs: Mapping[str, Mapping[int, Mapping[str, Any]]], arm: str) -> list[str]:
+    """A sentence for each seed in which the arm in question raised an alarm: the first, and how many more."""
+    told = []
+    for seed, run in runs[arm].items():
+        own = [alarm for alarm in run.get("alarms", ()) if alarm.startswith("cycle ")]  # others are of the shared start
+        more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
+        told += [f"{arm}, seed {seed}: {own[0]}{more}"] if own else []
+    return told
 
 
 def _seconds(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> float:

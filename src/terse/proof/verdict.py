@@ -29,6 +29,9 @@ class Verdict:
     gain: Gain
     arms: dict[str, tuple[Interval, tuple[float, ...]]]
     gains: dict[str, Gain]
+    """Each arm over the reference."""
+    over: dict[str, Gain]
+    """The treatment over each other arm: whether it is better than what is cheaper."""
     more_seeds: int | None
     """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
 
@@ -42,6 +45,7 @@ class Verdict:
             "arms": arms,
             "gain": self.gain.to_json(),
             "gains": {name: gain.to_json() for name, gain in self.gains.items()},
+            "over": {name: gain.to_json() for name, gain in self.over.items()},
             "treatment": self.treatment,
             "reference": self.reference,
             "more_seeds": self.more_seeds,
@@ -81,9 +85,11 @@ def judge(
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
     arms = {name: (student(list(values.values()), confidence), tuple(values.values())) for name, values in runs.items()}
     gains = {name: paired_gain(runs, units or {}, name, reference, confidence) for name in names if name != reference}
+    others = [name for name in names if name != treatment and set(runs[name]) & set(runs[treatment])]
+    over = {name: paired_gain(runs, units or {}, treatment, name, confidence) for name in others}
     gain = gains[treatment]
     verdict, reason, more = _decide(gain, (treatment, reference), worth, confidence, metric)
-    return Verdict(verdict, reason, treatment, reference, gain, arms, gains, more)
+    return Verdict(verdict, reason, treatment, reference, gain, arms, gains, over, more)
 
 
 def power(effect: float, spread: float, seeds: int, confidence: float = 0.95, image_error: float = 0.0) -> float:

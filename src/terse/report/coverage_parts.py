@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from terse.report import figures
 from terse.report.parts import Chart, Table
 from terse.report.words import number, words
 
-__all__ = ["coverage_charts", "coverage_table"]
+__all__ = ["coverage_beside", "coverage_charts", "coverage_table"]
 
 
 def coverage_charts(seen: Mapping[str, Any], name: str = "learned") -> list[Chart]:
@@ -30,12 +31,35 @@ def coverage_charts(seen: Mapping[str, Any], name: str = "learned") -> list[Char
     return charts
 
 
+def coverage_beside(seen: Mapping[str, Mapping[str, Any]], treatment: str) -> list[Chart]:
+    """Of a proof's arms: the treatment's poses, sizes of all arms, positions of the treatment and of random."""
+    charts = []
+    if treatment in seen:
+        poses = [chart for chart in coverage_charts(seen[treatment]) if chart.name == "poses"]
+        charts += [replace(chart, heading=f"How {words(treatment)}'s poses are spread") for chart in poses]
+    sizes = {arm: one["size"]["counts"] for arm, one in seen.items() if one.get("size")}
+    if sizes:
+        figure = figures.pose_lines(sizes)
+        for trace, arm in zip(figure.data, sizes, strict=True):
+            trace.meta = {"tone": arm}
+        caption = "The geometric mean of an object's scales, over its range; dotted is an even spread."
+        charts.append(Chart("sizes", "How sizes are spread", caption, figure))
+    for arm in dict.fromkeys(name for name in ("random", treatment) if name in seen):
+        for chart in coverage_charts(seen[arm], arm):
+            if chart.name == "positions":
+                charts.append(replace(chart, name=f"positions-{arm}", heading=f"Where {words(arm)} puts objects"))
+    return charts
+
+
 def coverage_table(seen: Mapping[str, Mapping[str, Any]]) -> Table:
     """Coverage of several sets, by name."""
-    columns = (
+    columns: tuple[str, ...] = (
         "", "Images", "Objects", "Cut-outs", "Backgrounds", "Least covered number", "Its entropy over random's",
         "Equal", "Nearly equal",
     )  # fmt: skip
+    apart = {name: one["diversity"]["distance"] for name, one in seen.items() if one.get("diversity")}
+    unit, of = (apart["random"], " over random's") if apart.get("random") else (1.0, "")
+    columns = (*columns, *([f"Feature distance{of}"] if apart else []))
     rows = []
     for name, one in seen.items():
         ranged = {key: part["entropy"] for key, part in one["poses"].items() if part["high"] > part["low"]}
@@ -48,6 +72,7 @@ def coverage_table(seen: Mapping[str, Mapping[str, Any]]) -> Table:
                 f"{one['entropy']:.2f}",
                 f"{one['duplicates']:.1%}",
                 f"{one['near_duplicates']:.1%}",
+                *([f"{apart[name] / unit:.3g}" if name in apart else ""] if apart else []),
             )
         )
     return Table(
@@ -55,5 +80,6 @@ def coverage_table(seen: Mapping[str, Mapping[str, Any]]) -> Table:
         columns,
         rows,
         "Entropy 1 covers the range as random poses do, 0 is a single pose. Equal composites repeat an earlier one; "
-        "nearly equal pastes use the same cut-out at almost the same pose.",
+        "nearly equal pastes use the same cut-out at almost the same pose."
+        + (" Feature distance is the mean between two composites in the frozen start's features." if apart else ""),
     )

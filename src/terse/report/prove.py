@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from terse.report import figures
-from terse.report.coverage_parts import coverage_table
+from terse.report.coverage_parts import coverage_beside, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone, Verdict
-from terse.report.words import count, duration, in_text, metric_names, number, score, words
+from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
 
 __all__ = ["prove_page"]
 
@@ -65,13 +65,17 @@ def prove_page(
         summary=_summary(proof, runs, primary),
         verdict=Verdict(word, _sentence(str(proof["reason"])), tone),
         facts=_facts(proof, runs, primary),
-        alarms=[*proof.get("alarms", ()), *(shortcut["warnings"] if shortcut else ())],
-        charts=_charts(proof, runs, primary, hardness or {}, shortcut),
+        alarms=list(dict.fromkeys([*proof.get("alarms", ()), *(shortcut["warnings"] if shortcut else ())])),
+        charts=[
+            *_charts(proof, runs, primary, hardness or {}, shortcut),
+            *coverage_beside(coverage or {}, proof["treatment"]),
+        ],
         tables=[
             _arm_table(proof, runs, primary),
             *([_metric_table(runs)] if len(_metrics(runs)) > 1 else []),
             _cost_table(runs),
             *([coverage_table(coverage)] if coverage else []),
+            *([_shortcut_table(shortcut)] if shortcut else []),
         ],
         sheets=sheets,
         before_after=before_after,
@@ -99,6 +103,7 @@ def _summary(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[str]:
     equal = f"{ways} to make training images had the same real data, as many synthetic images and the same fine-tuning"
     counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
     sentences = [f"{equal}, {times}. {counts}"]
+    sentences += _rivals(proof)
     more = proof.get("more_seeds")
     if more:
         sentences.append(
@@ -107,17 +112,34 @@ def _summary(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[str]:
     return sentences
 
 
+def _rivals(proof: Mapping[str, Any]) -> list[str]:
+    """The treatment beside the best of the other arms: a gain over nothing is no gain over what is cheaper."""
+    over = {arm: _of_record(gain) for arm, gain in proof.get("over", {}).items() if arm != proof["reference"]}
+    if not over:
+        return []
+    arm = max(over, key=lambda name: float(proof["arms"][name]["mean"]))
+    gain, (treatment, rival) = over[arm], (_sentence(words(proof["treatment"])), words(arm))
+    low, high = gain.get("low"), gain.get("high")
+    if low is None or high is None:
+        return [f"{treatment} over {rival}, the best of the other arms: {change(gain['mean'])}."]
+    is_told = low > 0 or high < 0
+    verb = ("is ahead of" if gain["mean"] > 0 else "is behind") if is_told else "cannot be told from"
+    return [
+        f"{treatment} {verb} {rival}, the best of the other arms: {change(gain['mean'])}, {_between(gain, '+.3f')}."
+    ]
+
+
 def _facts(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[Fact]:
     gain, arms = _of_record(proof["gain"]), proof["arms"]
     tone = _ANSWERS[proof["verdict"]][1]
-    seconds = sum(float(run["seconds"]) for seeds in runs.values() for run in seeds)
+    seconds = float(proof.get("seconds", sum(run["seconds"] for seeds in runs.values() for run in seeds)))
     return [
-        Fact(f"Gain, {in_text(primary)}", f"{gain['mean']:+.3f}", _between(gain) or _why_none(gain), tone),
+        Fact(f"Gain, {in_text(primary)}", change(float(gain["mean"])), _between(gain) or _why_none(gain), tone),
         *(
             Fact(words(arm), score(arms[arm]["mean"]), _between(arms[arm]))
             for arm in (proof["treatment"], proof["reference"])
         ),
-        Fact("Runs", number(sum(map(len, runs.values()))), f"in {duration(seconds)}"),
+        Fact("Runs", number(sum(map(len, runs.values()))), f"{duration(seconds)} of work"),
     ]
 
 
@@ -181,6 +203,18 @@ def _shortcut_chart(shortcut: Mapping[str, Any]) -> Chart:
     return Chart("shortcut", "Could a model cheat?", caption, figure)
 
 
+def _shortcut_table(shortcut: Mapping[str, Any]) -> Table:
+    rows = [
+        (name, f"{value:.2f}", "above the threshold" if value > shortcut["threshold"] else "")
+        for name, value in shortcut["auc"].items()
+    ]
+    caption = (
+        f"AUC of a probe that sees rims and noise alone, for each blend with artefact patches and without. 0.5 is chance, "
+        f"{shortcut['threshold']:g} the threshold; alarms are of the condition that the recipe trains with."
+    )
+    return Table("Shortcut audit", ("Pasted by", "AUC", ""), rows, caption)
+
+
 def _intervals(values: Mapping[str, Mapping[str, Any]]) -> list[figures.Interval]:
     return [
         figures.Interval(name, float(one["mean"]), one.get("low"), one.get("high"), one.get("per_seed", ()))
@@ -233,7 +267,7 @@ def _arm_table(proof: Mapping[str, Any], runs: Runs, primary: str) -> Table:
                 words(arm),
                 score(one["mean"]),
                 _between(one),
-                f"{gain['mean']:+.3f}" if gain else "",
+                change(gain["mean"]) if gain else "",
                 _between(gain, "+.3f") if gain else "",
                 *seeds,
                 *[""] * (most - len(seeds)),

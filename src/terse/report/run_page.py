@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from terse.errors import RunError
 from terse.evaluation.coverage import coverage
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
@@ -33,11 +34,15 @@ def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
     Raises:
         RunError: the folder holds no finished run, or cannot be written.
     """
-    if (folder / "start").is_dir() and (folder / "result.json").is_file():
+    is_proof, is_set = (folder / "start").is_dir(), (folder / "placements.parquet").is_file()
+    if beside and (is_proof or is_set):
+        held = "a proof" if is_proof else "a data set"
+        raise RunError(f"--beside: expected the page of a run, got that of {held} in {folder}; give a run's folder")
+    if is_proof and (folder / "result.json").is_file():
         from terse.report.proof_page import build_proof_page
 
         return build_proof_page(folder)
-    if (folder / "placements.parquet").is_file():
+    if is_set:
         from terse.report.set_page import build_set_page
 
         return build_set_page(folder)

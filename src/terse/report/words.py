@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["METRICS", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
+__all__ = ["METRICS", "change", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
 
 METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80", "coco_ap", "voc07_ap50")
 COUNTS = ("images", "objects")  # stand among the metrics, and are none
@@ -51,6 +51,11 @@ def metric_names(ends: Sequence[Mapping[str, Any]]) -> list[str]:
 def score(value: float) -> str:
     """A metric."""
     return f"{value:.3f}"
+
+
+def change(value: float) -> str:
+    """A difference of metrics, with its sign; a small one is not called zero."""
+    return f"{value:+.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:+.1g}"
 
 
 def number(value: float) -> str:

@@ -1,11 +1,10 @@
 """The lock-step run: synthesizer, harvest, target, again and again (paper 3.4, Fig. 2)."""
 
-import os
-import shutil
 from typing import Any
 
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
+from terse.training.checkpoint import write_atomically
 from terse.training.harvest import harvest_phase
 from terse.training.measure import measure
 from terse.training.phases import synthesizer_phase, target_phase
@@ -106,18 +105,9 @@ def _evaluate(session: Session, cycle: int) -> None:
 
 
 def _keep_start(session: Session) -> None:
-    """`start.pth`: the weights that every cycle is compared with, pretrained or as they came.
-
-    A second name of the file that `keep_target` has just written: no second copy of the weights.
-    """
-    if session.folder is None:
-        return
-    written, start = session.folder / "target.pth", session.folder / "start.pth"
-    start.unlink(missing_ok=True)
-    try:
-        os.link(written, start)
-    except OSError:  # a file system without links
-        shutil.copyfile(written, start)
+    """`start.pth`: the weights that every cycle is compared with, pretrained or as they came."""
+    if session.folder is not None:  # the start is the best so far: `keep_target` has just written it
+        write_atomically(session.folder / "start.pth", (session.folder / "target.pth").read_bytes())
 
 
 def _realism(session: Session) -> dict[str, float]:
