@@ -45,7 +45,7 @@ def test_one_command_on_two_folders(folders: list[str], tmp_path: Path, capsys: 
     assert (result["out"], result["images"], result["objects"]) == (str(out), 5, 5)
     assert result["per_class"] == {"ball": 3, "Kästchen": 2}
     assert sorted(path.name for path in out.iterdir()) == [
-        "SHA256SUMS", "annotations.json", "images", "manifest.json", "placements.parquet",
+        "SHA256SUMS", "annotations.json", "images", "manifest.json", "placements.parquet", "report.html",
     ]  # fmt: skip
     assert len(list((out / "images").iterdir())) == 5
 
@@ -130,7 +130,20 @@ def test_a_summary_for_people(folders: list[str], tmp_path: Path, capsys: pytest
     out = tmp_path / "set"
     code, printed, _ = run(capsys, "generate", *folders, "--count", "4", "--out", str(out), "--workers", "0")
     assert code == 0
-    first, second = printed.splitlines()
+    first, second, third = printed.splitlines()
     assert first.startswith("4 images, 4 objects in ")
     assert first.endswith(f" a second) -> {out}")
     assert second == "objects  ball 2, Kästchen 2"
+    assert third == f"page     {out / 'report.html'}"
+
+
+def test_no_page_is_drawn_that_nobody_wants(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    code, printed, _ = run(
+        capsys, "generate", *folders, "--count", "2", "--out", str(out), "--workers", "0", "--no-page"
+    )
+    assert code == 0
+    assert len(printed.splitlines()) == 2
+    assert not (out / "report.html").exists()

@@ -15,6 +15,8 @@ import pytest
 from terse.errors import DataError, RecipeError, RunError
 from terse.generate import GenerateSettings, Trained, generate, render
 from terse.generate import shard as shards
+from terse.generate.making import material_of
+from terse.generate.material import PhotoMaterial
 from terse.recipe import Recipe
 from terse.sources.coco import read_coco
 from terse.types import Placements
@@ -43,6 +45,17 @@ def test_another_seed_is_another_set(plain: Recipe, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         generate(plain, SMALL.model_copy(update={"seed": seed}), tmp_path / name, workers=0)
     assert files_of(tmp_path / "a")["annotations.json"] != files_of(tmp_path / "b")["annotations.json"]
+
+
+def test_a_set_of_a_runs_material_is_rendered_with_the_runs_classes(labelled: Recipe, tmp_path: Path) -> None:
+    """A run knows the foregrounds' classes alone; its labelled backgrounds may know others."""
+    whole = material_of(labelled)
+    few = PhotoMaterial(labelled.foregrounds.build(), labelled.backgrounds.build(), whole.classes[:1], square=True)
+    generate(labelled, GenerateSettings(count=8), tmp_path / "made", workers=0, material=few)
+    render(tmp_path / "made" / "placements.parquet", tmp_path / "again", workers=0)
+    first, again = annotations(tmp_path / "made"), annotations(tmp_path / "again")
+    assert [item["name"] for item in first["categories"]] == [whole.classes[0]] != list(whole.classes)
+    assert again == first
 
 
 class _Interrupted(Exception):

@@ -42,6 +42,7 @@ def generate(
     quality: int = 90,
     masks: Literal["auto", "rle", "polygon", "box"] = "auto",
     tries: int = 50,
+    page: bool = True,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Write a data set of composites.
@@ -73,6 +74,7 @@ def generate(
         quality: Of JPEG and WebP, 1 to 100.
         masks: rle (exact), polygon or box; auto is the format's best.
         tries: How often an image is drawn anew before it is skipped.
+        page: Write report.html, with a sample of the composites, beside the set.
         as_json: Print the result as one JSON object.
     """
     from terse.config import validate
@@ -112,8 +114,23 @@ def generate(
         material=material,
         progress=reporter(),
     )
+    drawn = _page(Path(result["out"]), result) if page else None
     print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
+    if drawn is not None and not as_json:
+        print(f"page     {drawn}")
     return 0
+
+
+def _page(folder: Path, result: dict[str, Any]) -> Path | None:
+    """The set's page; a set is whole without it."""
+    from terse.errors import TerseError
+    from terse.report.set_page import build_set_page
+
+    try:
+        return build_set_page(folder, result)
+    except TerseError as error:
+        print(f"no page: {error}", file=sys.stderr)
+        return None
 
 
 def cores() -> int:

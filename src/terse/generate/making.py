@@ -62,6 +62,8 @@ def generate(
         raise RecipeError(
             "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
         )
+    if material is not None:  # a run's classes need not be all that its backgrounds know
+        recipe = recipe.model_copy(update={"classes": tuple(material.classes)})
     about = {
         "recipe": recipe.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
