@@ -204,12 +204,13 @@ def _photographs(recipe: Recipe) -> InMemoryData:
             notes.append(f"cleanup: left out {len(cleaned.dropped)} foregrounds whose mask and box disagree")
     classes = recipe.classes or foregrounds.classes
     side, workers = recipe.canvas_px, recipe.runtime.workers
+    val_images = PhotoImages(val, classes, canvas_px=side, workers=workers)
     return InMemoryData(
         foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
         backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
         train=PhotoImages(train, classes, canvas_px=side, workers=workers),
-        val=PhotoImages(val, classes, canvas_px=side, workers=workers),
-        test=PhotoImages(test, classes, canvas_px=side, workers=workers),
+        val=val_images,
+        test=val_images if test is val else PhotoImages(test, classes, canvas_px=side, workers=workers),
         classes=tuple(classes),
         notes=tuple(notes),
     )

@@ -97,3 +97,24 @@ def test_nothing_can_be_chosen_without_objects_to_find():
         "val: expected images with objects to find, got none, so that ap50 has no value; "
         "give the recipe other validation images"
     )
+
+
+def test_scores_that_are_no_probabilities_bring_a_hint(small):
+    settings = [item for item in small if not item.startswith("hardness")]
+    session = open_session(load_recipe("quickstart", [*settings, "hardness={kind: probability, below: 0.5}"]), None)
+    session.players.target.calibrated = False
+    terse.training.cycle._judge_threshold(session)
+    assert session.facts["alarms"][0] == (
+        "the target's scores are sigmoids, to which a probability of 0.5 means little; "
+        "hardness={kind: quantile} takes the threshold from its scores on real objects"
+    )
+
+
+def test_images_that_are_validation_and_test_at_once_are_measured_once(small, monkeypatch):
+    session = open_session(load_recipe("quickstart", small), None)
+    session.players.test = session.players.val
+    asked = []
+    monkeypatch.setattr(terse.training.cycle, "measure", lambda *args: asked.append(args) or {"accuracy": 0.5})
+    terse.training.cycle._evaluate(session, 0)
+    assert len(asked) == 1
+    assert session.facts["rows"][0]["metrics"] == {"accuracy": 0.5}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.training.checkpoint import write_atomically
@@ -15,7 +17,7 @@ from terse.types import Costs
 
 __all__ = ["primary_metric", "run_cycles"]
 
-_SAMPLE = 256
+_SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
 
 
@@ -70,7 +72,8 @@ def _evaluate(session: Session, cycle: int) -> None:
         _judge_threshold(session)
     with session.autocast():
         val = measure(recipe.task, players.target, players.val, session.device)
-        test = measure(recipe.task, players.target, players.test, session.device)
+        same = players.test is players.val
+        test = val if same else measure(recipe.task, players.target, players.test, session.device)
         realism = _realism(session) if cycle else {}
     primary = primary_metric(recipe.task)
     _check_measured(val, primary)
@@ -139,15 +142,31 @@ def _judge_threshold(session: Session) -> None:
     from terse.synthesis.proposers import BlindProposer
 
     players, recipe = session.players, session.recipe
+    if recipe.hardness.kind == "probability" and not getattr(players.target, "calibrated", True):
+        _alarm(
+            session,
+            "the target's scores are sigmoids, to which a probability of 0.5 means little; "
+            "hardness={kind: quantile} takes the threshold from its scores on real objects",
+        )
     blind = BlindProposer(players.context, keeps_hard=False, batch_size=_SAMPLE)
-    composites = players.context.render(blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0)))
-    with session.autocast():
-        rate = float(players.rule.judge(players.target, composites.images, composites.truth).hard.float().mean())
+    placements = blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0))
+    hard = 0
+    for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
+        composites = players.context.render(placements.take(rows))
+        with session.autocast():
+            hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
+    rate = hard / _SAMPLE
     session.facts["random_hard_rate"] = rate
     if recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
-        message = f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little"
-        session.facts["alarms"].append(message)
-        session.observer.say(message)
+        _alarm(
+            session,
+            f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little",
+        )
+
+
+def _alarm(session: Session, message: str) -> None:
+    session.facts["alarms"].append(message)
+    session.observer.say(message)
 
 
 def _row(task: str, row: dict[str, Any]) -> dict[str, Any]:
