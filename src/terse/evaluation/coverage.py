@@ -60,7 +60,7 @@ class Coverage:
         position: counts over an 8 x 8 grid of the free play, rows from the top; None for families without shifts.
         foregrounds, backgrounds: how many different ones occur.
         duplicates: share of composites equal to an earlier one, the seed apart.
-        near_duplicates: share of objects whose cut-out occurs before at the same pose, each component rounded
+        near_duplicates: share of objects whose cut-out occurs before at the same pose and blend, each component rounded
             to a fiftieth of its range.
 
     Source: ours.
@@ -149,7 +149,7 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
         foregrounds=len(np.unique(placements.foreground[objects])),
         backgrounds=len(np.unique(placements.background)),
         duplicates=_duplicates(placements),
-        near_duplicates=_near_duplicates(placements.foreground[objects], pose, family),
+        near_duplicates=_near_duplicates(_cut_out_and_blend(placements)[objects], pose, family),
     )
 
 
@@ -279,10 +279,14 @@ def _duplicates(placements: Placements) -> float:
     return 1 - len(seen) / len(placements)
 
 
-def _near_duplicates(
-    foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], family: PoseFamily
-) -> float:
-    """Share of pastes whose cut-out occurs before in the same cell of the poses.
+def _cut_out_and_blend(placements: Placements) -> Int64[np.ndarray, "n 2"]:
+    """One scene in several blends is no repetition: a detector is to learn that the rim means nothing."""
+    blend = np.unique(np.array(placements.blend, dtype=str), return_inverse=True)[1].astype(np.int64)
+    return np.column_stack([placements.foreground, blend[placements.image_index]])
+
+
+def _near_duplicates(cut_out: Int64[np.ndarray, "n 2"], pose: Float64[np.ndarray, "n k"], family: PoseFamily) -> float:
+    """Share of pastes whose cut-out occurs before in the same cell of the poses, blended alike.
 
     Cells, not distances between pairs: a collapsed set has a quadratic number of close pairs.
     """
@@ -290,4 +294,4 @@ def _near_duplicates(
         return 0.0
     low, high = np.array(family.ranges, dtype=np.float64).T
     cells = np.round((pose - low) / np.where(high > low, high - low, 1.0) / _SAME).astype(np.int64)
-    return 1 - len(np.unique(np.column_stack([foreground, cells]), axis=0)) / len(pose)
+    return 1 - len(np.unique(np.column_stack([cut_out, cells]), axis=0)) / len(pose)
