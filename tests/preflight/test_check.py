@@ -197,7 +197,9 @@ def test_images_that_train_and_judge(drawn):
     ]  # fmt: skip
     both = "test: {coco: val.json, images: val-images}\n"
     assert found(look(drawn.recipe(both)), "Images in val and test").weight == "warning"
-    part = found(look(drawn.recipe("val: 0.34\n")), "Images that judge")
+    held = look(drawn.recipe("val: 0.34\n"))
+    part = found(held, "Images that judge")
+    assert "Pictures on both sides" not in names(held)
     assert (part.weight, part.where, len(part.examples)) == ("note", "foregrounds", 2)
     assert part.advice == "They are in val or test too. A run leaves them out of foregrounds: 4 are left."
 
@@ -227,7 +229,8 @@ def test_backgrounds_are_searched_by_a_trained_target_alone(drawn, monkeypatch, 
     one = found(checked, "Likely unlabelled objects in backgrounds")
     assert one.examples == ["b1.png (ball 0.90)", "b3.png (ball 0.90)"]
     assert one.shows[0].detections[0].xyxy_px == (40, 30, 80, 60)  # of 160x120, where the canvas has 64x64
-    write(checked, tmp_path / "out")
+    written = write(checked, tmp_path / "out")["leave_out"]["backgrounds"]
+    write(look(path, f"backgrounds.leave_out={written}"), tmp_path / "out")
     lines = (tmp_path / "out/leave-out-backgrounds.txt").read_text().splitlines()
     assert lines == ["# backgrounds:b1.png", "# backgrounds:b3.png"]
 
@@ -241,6 +244,25 @@ def test_a_labelled_object_is_no_find(drawn, monkeypatch):
     monkeypatch.setattr("terse.preflight.classes.build_target", lambda *_: (Seer(), []))
     checked = look(drawn.recipe("backgrounds: {coco: known.json, images: known-images}\n"))
     assert "Likely unlabelled objects in backgrounds" not in names(checked)
+
+
+def test_backgrounds_with_labels_of_their_own_hide_nothing(drawn):
+    path = drawn.recipe("backgrounds: {coco: train.json, images: train-images}\n")
+    assert names(look(path)) == []
+    assert names(look(path, f"backgrounds={{kind: images, images: {drawn.root}/train-images}}")) == [
+        "Labelled objects that the backgrounds do not know"
+    ]
+
+
+def test_a_copy_that_gives_no_foreground_is_trains_alone(drawn, tmp_path):
+    def change(data):
+        del data["annotations"][2]["segmentation"]
+
+    drawn.coco(change=change)
+    path = drawn.recipe()
+    (tmp_path / "val-images/val-01.png").write_bytes((tmp_path / "train-images/train-02.png").read_bytes())
+    copies = found(look(path), "Pictures on both sides")
+    assert (copies.where, dict(copies.leave_out)) == ("train", {"train": ["train:train-02.png"]})
 
 
 def test_data_without_a_recipe(drawn, tmp_path):
