@@ -42,7 +42,10 @@ def coverage_beside(seen: Mapping[str, Mapping[str, Any]], treatment: str) -> li
         figure = figures.pose_lines(sizes)
         for trace, arm in zip(figure.data, sizes, strict=True):
             trace.meta = {"tone": arm}
-        caption = "The geometric mean of an object's scales, over its range; dotted is an even spread."
+        caption = (
+            "The geometric mean of an object's scales, over its range. Random's is no even spread where there are two "
+            "scales: compare with its line, not with the dotted one."
+        )
         charts.append(Chart("sizes", "How sizes are spread", caption, figure))
     for arm in dict.fromkeys(name for name in ("random", treatment) if name in seen):
         for chart in coverage_charts(seen[arm], arm):
