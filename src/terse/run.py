@@ -27,11 +27,11 @@ from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
-__all__ = ["build_material", "build_players", "evaluate", "open_run", "open_session", "train"]
+__all__ = ["TEST_SPLIT", "VAL_SPLIT", "build_material", "build_players", "evaluate", "open_run", "open_session", "train"]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
-_VAL_SPLIT, _TEST_SPLIT = 0, 1
+VAL_SPLIT, TEST_SPLIT = 0, 1
 
 
 def train(
@@ -184,8 +184,8 @@ def _photographs(recipe: Recipe) -> InMemoryData:
     assert recipe.foregrounds is not None
     assert recipe.backgrounds is not None
     train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
-    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, _VAL_SPLIT)
-    test, train = _held_out(recipe.test, train, _TEST_SPLIT) if recipe.test is not None else (val, train)
+    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, VAL_SPLIT)
+    test, train = _held_out(recipe.test, train, TEST_SPLIT) if recipe.test is not None else (val, train)
     backgrounds = recipe.backgrounds.build()
     notes = [str(item) for part in (train, foregrounds, backgrounds) for item in part.skipped]
     masked = int(foregrounds.masked.sum())

@@ -41,10 +41,10 @@ def open_parts(recipe: Recipe) -> tuple[dict[str, Part], list[Found]]:
 
 def _split(recipe: Recipe, parts: dict[str, Part]) -> None:
     """Hold out of train what the recipe gives as a fraction, as `terse.run` does and by the same seeds."""
-    from terse.run import _TEST_SPLIT, _VAL_SPLIT
+    from terse.run import TEST_SPLIT, VAL_SPLIT
 
     fractions = {"val": 0.2 if recipe.val is None else recipe.val, "test": recipe.test}
-    for name, seed in (("val", _VAL_SPLIT), ("test", _TEST_SPLIT)):
+    for name, seed in (("val", VAL_SPLIT), ("test", TEST_SPLIT)):
         share = fractions[name]
         if isinstance(share, float) and "train" in parts:
             train = parts["train"]
