@@ -27,7 +27,16 @@ from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
-__all__ = ["TEST_SPLIT", "VAL_SPLIT", "build_material", "build_players", "evaluate", "open_run", "open_session", "train"]
+__all__ = [
+    "TEST_SPLIT",
+    "VAL_SPLIT",
+    "build_material",
+    "build_players",
+    "evaluate",
+    "open_run",
+    "open_session",
+    "train",
+]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.

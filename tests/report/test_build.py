@@ -38,6 +38,12 @@ def test_the_charts_hold_the_numbers_of_the_result(drawn):
     assert "hardness" not in charts
 
 
+def test_a_gain_that_no_reader_could_see_is_none(drawn):
+    result = drawn.result()
+    result["metrics"]["start"]["accuracy"], result["metrics"]["end"]["accuracy"] = 0.44801, 0.44833
+    assert train_page("", result).title == "Accuracy stayed at 0.448"
+
+
 def test_a_run_that_has_no_cycle_yet_has_a_page(drawn):
     result = drawn.result(cycles=0)
     page = train_page("", result)

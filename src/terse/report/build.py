@@ -64,11 +64,10 @@ def train_page(
 
 
 def _title(primary: str, start: float, end: float) -> str:
-    verb = "rose" if end > start else "fell" if end < start else "stayed"
-    metric = words(primary)
-    return (
-        f"{metric} {verb} at {score(end)}" if end == start else f"{metric} {verb} from {score(start)} to {score(end)}"
-    )
+    metric, before, after = words(primary), score(start), score(end)
+    if before == after:  # as far as a reader can see
+        return f"{metric} stayed at {after}"
+    return f"{metric} {'rose' if end > start else 'fell'} from {before} to {after}"
 
 
 def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[str]:
