@@ -1,7 +1,6 @@
 """Features once per foreground and once per background, then only the head per pair: F + B passes for N pairs."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
+from terse.generate.latest import Latest
 from terse.synthesis.proposers import LearnedProposer
 from terse.types import Backgrounds, Foregrounds, Truth
 
@@ -27,7 +27,8 @@ class CachedPoses:
     def __init__(self, proposer: LearnedProposer, keep_bytes: int = _KEEP_BYTES) -> None:
         self._proposer = proposer
         self._network: Any = proposer.module.eval()
-        self._kept: dict[str, _Kept] = {side: _Kept(keep_bytes // 2) for side in ("fore", "back")}
+        self._fore: Latest[int, Tensor] = Latest(_nbytes, keep_bytes // 2)
+        self._back: Latest[int, Tensor] = Latest(_nbytes, keep_bytes // 2)
 
     def __call__(
         self,
@@ -43,8 +44,8 @@ class CachedPoses:
                 cut = context.foregrounds.fetch(foreground).to(context.device)
                 below = context.backgrounds.fetch(background).to(context.device)
                 return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
-            fore = torch.cat([self._kept["fore"].get(i, self._of_foreground) for i in foreground.tolist()])
-            back = torch.cat([self._kept["back"].get(i, self._of_background) for i in background.tolist()])
+            fore = torch.cat([self._fore.get(i, partial(self._of_foreground, i)) for i in foreground.tolist()])
+            back = torch.cat([self._back.get(i, partial(self._of_background, i)) for i in background.tolist()])
             module = self._proposer.module
             try:
                 self._proposer.module = _Head(self._network, fore, back)
@@ -66,25 +67,8 @@ class CachedPoses:
         return features
 
 
-class _Kept:
-    """The latest features, up to a limit."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit, self._bytes = limit_bytes, 0
-        self._items: OrderedDict[int, Tensor] = OrderedDict()
-
-    def get(self, index: int, make: Callable[[int], Tensor]) -> Tensor:
-        """The item, made if it is not there."""
-        item = self._items.get(index)
-        if item is not None:
-            self._items.move_to_end(index)
-            return item
-        item = make(index)
-        self._items[index] = item
-        self._bytes += item.nbytes
-        while self._bytes > self._limit and len(self._items) > 1:
-            self._bytes -= self._items.popitem(last=False)[1].nbytes
-        return item
+def _nbytes(feature: Tensor) -> int:
+    return feature.nbytes
 
 
 class _Head(nn.Module):

@@ -4,7 +4,7 @@ Colours are in OpenCV's order, BGR, from file to file: turning them round costs 
 """
 
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from jaxtyping import Float32, Int64, UInt8
 from terse.compositing import support_points
 from terse.compositing.raster import Drawn, Sprite
 from terse.errors import DataError
+from terse.generate.latest import Latest
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
@@ -26,6 +27,7 @@ from terse.sources.patches import box_of, cut_patch, resize, window_of
 __all__ = ["Material", "OwnObject", "PhotoMaterial", "with_texture"]
 
 _KEEP_BYTES = 1 << 28
+_Canvas = tuple[int, tuple[int, int]]  # a background and the size it is wanted in
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class PhotoMaterial:
         backgrounds: images, with their objects.
         classes: the set's; None takes the foregrounds', then the backgrounds' others.
         square: squash cut-outs as their images would be squashed to a square.
-        keep_bytes: limit of the cut-outs kept in memory.
+        keep_bytes: limit of the cut-outs kept in memory, and again of the decoded backgrounds.
 
     Raises:
         DataError: nothing to paste, or nothing to paste on.
@@ -90,6 +92,7 @@ class PhotoMaterial:
         *,
         square: bool = False,
         keep_bytes: int = _KEEP_BYTES,
+        keep_decoded_bytes: int = _KEEP_BYTES,
     ) -> None:
         names = (*foregrounds.classes, *backgrounds.classes) if classes is None else classes
         self.classes = tuple(dict.fromkeys(names))
@@ -110,17 +113,15 @@ class PhotoMaterial:
         keys = fore.object_keys
         self.foreground_keys: Sequence[str] = tuple(keys[i] for i in self._objects)
         self.background_keys: Sequence[str] = self._back.image_keys
-        self._keep_bytes = keep_bytes
-        self._kept: OrderedDict[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = OrderedDict()
-        self._kept_bytes = 0
-        self._own: OrderedDict[tuple[int, tuple[int, int]], Sequence[OwnObject]] = OrderedDict()
-        self._own_bytes = 0
+        self._cut_outs: Latest[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = Latest(_weight_drawn, keep_bytes)
+        self._decoded: Latest[_Canvas, UInt8[np.ndarray, "h w 3"]] = Latest(_weight_pixels, keep_decoded_bytes)
+        self._own: Latest[_Canvas, Sequence[OwnObject]] = Latest(_weight, keep_bytes // 4)
         self._digests: dict[str, str] = {}
         self._places: tuple[dict[str, int], dict[str, int]] | None = None
 
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn."""
-        return self._cut_out(foreground)[0]
+        return self._drawn(foreground)[0]
 
     def textured(self, foreground: int, background: int) -> Sprite:
         """An artefact patch: its shape, under the colours of a background laid over the whole patch."""
@@ -128,7 +129,7 @@ class PhotoMaterial:
 
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
-        return self._cut_out(foreground)[1]
+        return self._drawn(foreground)[1]
 
     def size_px(self, background: int) -> tuple[int, int]:
         """Width and height of the file."""
@@ -138,9 +139,15 @@ class PhotoMaterial:
     def image(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """The background's own pixels, resampled where another size is wanted; the caller may draw into them.
 
+        The latest are kept: a set has many more images than backgrounds, and decoding one takes as long as all
+        the rest but encoding.
+
         Raises:
             DataError: the file is gone, broken or changed.
         """
+        return self._decoded.get((background, size_px), lambda: self._decode(background, size_px)).copy()
+
+    def _decode(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         own_px, name = self.size_px(background), self._back.paths[background]
         path = self._back.root / name
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
@@ -160,15 +167,7 @@ class PhotoMaterial:
         """The background's own objects on a canvas of this size; the latest are kept, drawing them costs more."""
         if not len(self._back.labels):
             return ()
-        key = (background, size_px)
-        known = self._own.get(key)
-        if known is None:
-            known = self._own[key] = self._draw_objects(background, size_px)
-            self._own_bytes += _weight(known)
-            while self._own_bytes > self._keep_bytes // 4 and len(self._own) > 1:
-                self._own_bytes -= _weight(self._own.popitem(last=False)[1])
-        self._own.move_to_end(key)
-        return known
+        return self._own.get((background, size_px), lambda: self._draw_objects(background, size_px))
 
     def _draw_objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
         notes, own_px = self._back, self.size_px(background)
@@ -276,14 +275,7 @@ class PhotoMaterial:
 
     def __getstate__(self) -> dict[str, object]:
         """Workers get the index; pixels they load themselves."""
-        return {
-            **self.__dict__,
-            "_kept": OrderedDict(),
-            "_kept_bytes": 0,
-            "_own": OrderedDict(),
-            "_own_bytes": 0,
-            "_places": None,
-        }
+        return {**self.__dict__, "_places": None}
 
     def _place(self, side: int, key: str, sha256: str | None, where: str) -> int:
         if self._places is None:
@@ -314,19 +306,13 @@ class PhotoMaterial:
                 ) from None
         return self._digests[name]
 
+    def _drawn(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
+        return self._cut_outs.get(foreground, lambda: self._cut_out(foreground))
+
     def _cut_out(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
-        kept = self._kept.get(foreground)
-        if kept is not None:
-            self._kept.move_to_end(foreground)
-            return kept
         rgba = self._patch(foreground)
         alpha = torch.from_numpy(rgba[None, None, ..., 3] / np.float32(255))
-        made = Sprite.of(rgba), support_points(alpha)[0].numpy()
-        self._kept[foreground] = made
-        self._kept_bytes += made[0].nbytes
-        while self._kept_bytes > self._keep_bytes and len(self._kept) > 1:
-            self._kept_bytes -= self._kept.popitem(last=False)[1][0].nbytes
-        return made
+        return Sprite.of(rgba), support_points(alpha)[0].numpy()
 
     def _patch(self, foreground: int) -> UInt8[np.ndarray, "side side 4"]:
         notes, image = self._fore, self._image_of(foreground)
@@ -380,6 +366,14 @@ def _changed(where: str, key: str, expected: str, got: str) -> str:
         f"{where}: expected the source {key} with sha256 {expected} as when the placements were made, got {got}; "
         "restore the file, or empty the column to draw it as it is now"
     )
+
+
+def _weight_drawn(made: tuple[Sprite, np.ndarray]) -> int:
+    return made[0].nbytes
+
+
+def _weight_pixels(pixels: np.ndarray) -> int:
+    return pixels.nbytes
 
 
 def _weight(objects: Sequence[OwnObject]) -> int:
