@@ -74,6 +74,16 @@ def test_the_arm_without_pastes_sees_them_too_and_others_where_the_pastes_would_
         assert any(len(mine) > len(theirs) for mine, theirs in zip(none, random, strict=True))
 
 
+def test_the_arm_without_pastes_sees_them_too_where_it_has_to_repeat_real_images(recipe):
+    few = recipe.model_copy(update={"data": recipe.data.model_copy(update={"train": 100})})
+    data, asked = build_material(few), {}
+    for arm in ("none", "random"):
+        recorded = Recorded(data.train)
+        train(arm_recipe(few, arm, 0), data=replace(data, train=recorded))
+        asked[arm] = recorded.asked
+    assert all(set(theirs) <= set(mine) for mine, theirs in zip(asked["none"], asked["random"], strict=True))
+
+
 def test_arms_begin_with_the_same_weights(recipe, data):
     def start(arm, seed):
         return open_session(arm_recipe(recipe, arm, seed), None, data=data).players.target.module.state_dict()

@@ -70,7 +70,8 @@ class Harvest:
             pool.append(self.cycle, joined, Measured.join(self._measured))
             seen = coverage(joined, self.session.players.context.poses)
             figures |= {"pose_entropy": seen.entropy, "duplicates": max(seen.duplicates, seen.near_duplicates)}
-            self._alarm(collapse_alarms(seen))
+            if self.session.players.proposer and self.session.players.proposer.module is not None:
+                self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
             pool.append(self.cycle, *_nothing(self.session.players.context.poses.size))
         if found < self.quota.total:

@@ -28,7 +28,8 @@ class TargetPlan:
         # The arm without synthetic images sees as many real ones instead.
         virtual = planned if session.players.proposer is None else 0
         ratio = settings.real_per_synthetic
-        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + (virtual if ratio != "all" else 0)
+        self._stand_ins = virtual if ratio != "all" else 0
+        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + self._stand_ins
         self._batch = settings.batch_size
         self.steps_an_epoch = self._epoch_of(self._real_an_epoch + pooled)
         steps = self._epoch_of(self._mixed(ratio, planned) + planned)
@@ -48,9 +49,14 @@ class TargetPlan:
         """Numbers below the count of real images are real, the rest pooled."""
         epoch, within = divmod(step, self.steps_an_epoch)
         if epoch != self._epoch:
-            rng = array_generator(self._seed, self._cycle, self._phase, epoch)
-            real = _sample(rng, self._real, self._real_an_epoch)
-            self._order = rng.permutation(np.concatenate([real, self._real + np.arange(self._pooled)]))
+            key = (self._seed, self._cycle, self._phase, epoch)
+            rng = array_generator(*key)
+            shared = _sample(rng, self._real, self._real_an_epoch - self._stand_ins)
+            places = rng.permutation(self._real_an_epoch + self._pooled)
+            # Begins with `shared`: those stand where they do in the other arms, however often the real ones repeat.
+            real = _sample(array_generator(*key), self._real, self._real_an_epoch)
+            assert np.array_equal(real[: len(shared)], shared)
+            self._order = np.concatenate([real, self._real + np.arange(self._pooled)])[places]
             self._epoch = epoch
         return self._order[within * self._batch : (within + 1) * self._batch]
 
