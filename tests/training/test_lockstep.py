@@ -73,6 +73,19 @@ def test_the_synthesizer_learns_to_make_the_target_fail(small):
     assert np.mean(losses[-5:]) > 1.2 * np.mean(losses[:5])
 
 
+def test_the_synthesizers_gradient_is_clipped_where_the_recipe_says_so(small):
+    def longest(*settings):
+        session = open_session(load_recipe("quickstart", [*small, *settings]), None)
+        module = session.players.proposer.module
+        optimizer = torch.optim.SGD(module.parameters(), lr=0)
+        synthesizer_step(session, session.players.proposer, optimizer, 32, reseed(0, 1, "s", 0))
+        return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
+
+    free = longest()
+    assert longest(f"synthesis.optimizer.max_grad_norm={free / 2}") == pytest.approx(free / 2, rel=1e-3)
+    assert longest(f"synthesis.optimizer.max_grad_norm={free * 2}") == pytest.approx(free, rel=1e-6)
+
+
 def test_random_numbers_are_a_function_of_seed_cycle_phase_and_step():
     def draw(*key):
         generator = reseed(*key)

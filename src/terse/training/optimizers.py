@@ -9,7 +9,7 @@ from torch import nn
 from terse.errors import RecipeError
 from terse.recipe import OptimizerConfig
 
-__all__ = ["optimizer_maker", "set_rate"]
+__all__ = ["clip_gradient", "optimizer_maker", "set_rate"]
 
 
 def optimizer_maker(settings: OptimizerConfig) -> Callable[[nn.Module], torch.optim.Optimizer]:
@@ -32,6 +32,15 @@ def optimizer_maker(settings: OptimizerConfig) -> Callable[[nn.Module], torch.op
         )
 
     return make
+
+
+def clip_gradient(module: nn.Module, settings: OptimizerConfig) -> None:
+    """Shrink the gradient to `max_grad_norm` where it is longer; nothing where the recipe names none.
+
+    Source: Pascanu et al. 2013; ours, off in the paper.
+    """
+    if settings.max_grad_norm:
+        nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int) -> None:

@@ -1,7 +1,6 @@
 """The two phases that train: the synthesizer against the target, and the target on what it failed (paper 3.4)."""
 
 import torch
-from torch import nn
 
 from terse.discriminator import realism_loss
 from terse.errors import RecipeError
@@ -12,7 +11,7 @@ from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest
 from terse.training.measure import measure
-from terse.training.optimizers import optimizer_maker, set_rate
+from terse.training.optimizers import clip_gradient, optimizer_maker, set_rate
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
 from terse.training.realism import discriminator_step
@@ -124,6 +123,7 @@ def synthesizer_step(
     session.check_finite("synthesizer", loss.total)
     optimizer.zero_grad()
     loss.total.backward()  # type: ignore[no-untyped-call]
+    clip_gradient(proposer.module, proposer.settings.optimizer)
     optimizer.step()
     session.costs.synthesizer_forwards += batch_size
     session.costs.target_forwards += batch_size
@@ -162,8 +162,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         session.check_finite("target", loss)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if settings.optimizer.max_grad_norm:
-            nn.utils.clip_grad_norm_(target.module.parameters(), settings.optimizer.max_grad_norm)
+        clip_gradient(target.module, settings.optimizer)
         optimizer.step()
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
