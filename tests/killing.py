@@ -19,6 +19,21 @@ class KillAt(Silent):
             raise Killed
 
 
+class KillIn(Silent):
+    """Ends the run in a step of a phase of a cycle."""
+
+    def __init__(self, cycle, phase, step):
+        self.wanted = (cycle, phase, step)
+
+    def phase(self, cycle, phase, steps, done):
+        self.at = [cycle, phase, done]
+
+    def step(self, **numbers):
+        self.at[2] += 1
+        if tuple(self.at) == self.wanted:
+            raise Killed
+
+
 class StopAt(KillAt):
     """Asks to stop after so many steps, as Ctrl-C does."""
 

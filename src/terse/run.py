@@ -104,6 +104,10 @@ def open_session(
     players = build_players(recipe, device, data=material, target=target)
     for note in material.notes if isinstance(material, InMemoryData) else ():
         (observer or Silent()).say(note)
+    found = getattr(players.target, "found", "nothing")
+    if target is None and found != "nothing":
+        held = "a whole detector" if found == "detector" else "a backbone; the rest of the detector starts from nothing"
+        (observer or Silent()).say(f"target.weights: {recipe.target.weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None
     pool = Pool(pool_folder, players.context.foregrounds, players.context.backgrounds)
     session = Session(recipe, players, pool, folder, observer or Silent(), device)
@@ -279,7 +283,7 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
-def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, float]:
+def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
     """A model's figures on the recipe's test images.
 
     Raises:

@@ -51,6 +51,21 @@ def test_the_targets_phase_leaves_the_synthesizer_as_it_was(session):
     assert not same(target, players.target.module)
 
 
+def test_a_synthesizer_that_restarts_begins_each_cycle_anew(small):
+    recipe = load_recipe("quickstart", [*small, "synthesis.restart=true", "synthesis.steps=0", "synthesis.max_steps=1"])
+    session = open_session(recipe, None)
+    module = session.players.proposer.module
+    seen = []
+    for cycle in (1, 2, 3):
+        synthesizer_phase(session, cycle)
+        seen.append(state(module))
+        session.optimizers["synthesizer"] = None  # the next cycle has no use for it
+        session.position = (cycle + 1, 0, 0)
+    first, second, third = (next(iter(one.values())) for one in seen)
+    assert not torch.allclose(first, second, atol=0.01)
+    assert not torch.allclose(second, third, atol=0.01)
+
+
 def test_a_steps_composites_are_bit_for_bit_what_their_placements_render_to(session):
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters())

@@ -10,12 +10,12 @@ import time
 import pytest
 import torch
 
-from killing import KillAt, Killed, StopAt, lasting
+from killing import KillAt, KillIn, Killed, StopAt, lasting
 from terse.errors import RunError
 from terse.recipe import load_recipe
 from terse.run import train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
-from terse.training.session import Interrupted
+from terse.training.session import PHASES, Interrupted
 
 
 def lines(folder):
@@ -48,6 +48,20 @@ def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, kind, step
     again = train(recipe, out=tmp_path / "run", resume=True)
     assert lasting(again) == whole
     assert lines(tmp_path / "run") == lines(folder / "run")
+    before, after = weights(folder / "run"), weights(tmp_path / "run")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_second_kill_before_the_synthesizers_turn_costs_it_nothing(unbroken, tmp_path):
+    recipe, folder, whole = unbroken["learned"]
+    with pytest.raises(Killed):
+        train(recipe, out=tmp_path / "run", observer=KillIn(1, "target", 2))
+    with pytest.raises(Killed):  # the state is written at step 3, when no synthesizer's optimiser was made yet
+        train(recipe, out=tmp_path / "run", observer=KillIn(1, "target", 4), resume=True)
+    tensors, facts = read_checkpoint(tmp_path / "run" / "state")
+    assert facts["position"] == [1, PHASES.index("target"), 3]
+    assert set(tensors["optimizers"]) == {"synthesizer", "target"}
+    assert lasting(train(recipe, out=tmp_path / "run", resume=True)) == whole
     before, after = weights(folder / "run"), weights(tmp_path / "run")
     assert all(torch.equal(before[name], after[name]) for name in before)
 

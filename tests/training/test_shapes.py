@@ -15,6 +15,7 @@ from terse.run import open_session, train
 from terse.targets.detector_networks import _ssdlite_mobilenet_v2
 from terse.training.realism import discriminator_step, warm_up_phase
 from terse.training.seeding import reseed
+from terse.training.session import Silent
 
 FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
 
@@ -44,6 +45,20 @@ def test_the_model_loads_into_the_users_own_module(run):
     own = _ssdlite_mobilenet_v2(4, 96, {})
     own.load_state_dict(state)
     assert all(torch.isfinite(value).all() for value in own.state_dict().values())
+
+
+def test_the_start_says_what_its_weights_were(run):
+    class Hears(Silent):
+        def __init__(self):
+            self.said = []
+
+        def say(self, message):
+            self.said.append(message)
+
+    out, _ = run
+    hears = Hears()
+    open_session(load_recipe("shapes", [*FEW, f"target.weights={out}/target.pth"]), None, observer=hears)
+    assert hears.said == [f"target.weights: {out}/target.pth holds a whole detector"]
 
 
 def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):

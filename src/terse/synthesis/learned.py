@@ -58,14 +58,15 @@ class LearnedConfig(Component):
         """The proposer with a fresh network."""
         from terse.synthesis.proposers import LearnedProposer
 
-        return LearnedProposer(context, self._network(context), self)
+        return LearnedProposer(context, self.network_for(context), self)
 
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:
         """The discriminator's settings, the paper's where the recipe says no more than true."""
         return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
 
-    def _network(self, context: Any) -> Any:
+    def network_for(self, context: Any) -> Any:
+        """A fresh network."""
         noise_size = context.poses.size if self.base == "random" else self.noise_size
         if self.network == "digits":
             from terse.synthesis.network import DigitSynthesizer

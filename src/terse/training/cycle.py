@@ -84,6 +84,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     if cycle == 0:
         _keep_start(session)
     harvest = session.facts.pop("harvest", {})
+    session.take_time()
     costs = session.costs
     row = {
         "cycle": cycle,
@@ -102,8 +103,6 @@ def _evaluate(session: Session, cycle: int) -> None:
     session.log.add(cycle, "evaluate", 0, _numbers(_row(recipe.task, row)))
     session.costs = Costs()
     session.leave()
-    session.position = (cycle + 1, 0, 0)
-    session.save()
     session.observer.cycle(_row(recipe.task, row) if cycle else {"cycle": 0, **test})
 
 

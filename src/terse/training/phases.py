@@ -37,6 +37,8 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     if first is None:
         return
     module = session.players.target.module
+    if settings.restart and cycle > 1 and first == 0:
+        _restart(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
     optimizer = session.optimizer("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
@@ -67,6 +69,13 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     if harvest:
         session.facts["harvest"] = harvest.close()
     session.leave()
+
+
+def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
+    """Other first weights, drawn for this cycle, and an optimiser that remembers nothing."""
+    reseed(session.recipe.seed, cycle, "synthesizer weights", 0)
+    proposer.module.load_state_dict(proposer.settings.network_for(proposer.context).state_dict())
+    session.forget_optimizer("synthesizer")
 
 
 def _prefetch_pairs(session: Session, count: int, generator: torch.Generator) -> None:

@@ -25,7 +25,7 @@ from terse.types import Costs
 
 __all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
 
-PHASES = ("pretrain", "warm_up", "synthesizer", "harvest", "target", "evaluate", "done")
+PHASES = ("pretrain", "warm_up", "synthesizer", "harvest", "target", "evaluate")
 
 
 class Interrupted(Exception):
@@ -133,7 +133,7 @@ class Session:
         """A step is over: count it, show it, and keep the state every so often."""
         cycle, phase, step = self.position
         self.position = (cycle, phase, step + 1)
-        self._time()
+        self.take_time()
         self.log.add(cycle, PHASES[phase], step + 1, numbers)
         self.observer.step(**numbers)
         stop = self.observer.stop()
@@ -144,12 +144,12 @@ class Session:
             raise Interrupted
 
     def leave(self) -> None:
-        """The phase is over: the next one begins from the state written here."""
-        self._time()
+        """The phase is over: the next one, or the next cycle's first, begins from the state written here."""
+        self.take_time()
         cycle, phase, _ = self.position
-        self.position = (cycle, phase + 1, 0)
+        self.position = (cycle + 1, 0, 0) if PHASES[phase] == PHASES[-1] else (cycle, phase + 1, 0)
         self.carried = {}
-        self.optimizers.pop("target", None)
+        self.forget_optimizer("target")
         self.save()
 
     def check_finite(self, player: str, loss: torch.Tensor) -> None:
@@ -192,6 +192,11 @@ class Session:
                 self.optimizers[player].load_state_dict(self._waiting.pop(player))
         return self.optimizers[player]
 
+    def forget_optimizer(self, player: str) -> None:
+        """The player's next step begins with a new one."""
+        self.optimizers.pop(player, None)
+        self._waiting.pop(player, None)
+
     def save(self) -> None:
         """Write the state; nothing without a folder."""
         self._saved = time.monotonic()
@@ -199,7 +204,8 @@ class Session:
             return
         tensors = {
             "target": self.players.target.module.state_dict(),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            # A resumed run may be killed again before a player's optimiser is made: what was read is kept until then.
+            "optimizers": self._waiting | {name: own.state_dict() for name, own in self.optimizers.items()},
             "carried": self.carried,
         }
         synthesizer = self.players.proposer.module if self.players.proposer else None
@@ -252,7 +258,8 @@ class Session:
         torch.save({k: v.detach().cpu() for k, v in self.players.target.module.state_dict().items()}, stream)
         write_atomically(self.folder / "target.pth", stream.getvalue())
 
-    def _time(self) -> None:
+    def take_time(self) -> None:
+        """Charge the phase with the time since the last call."""
         now = time.monotonic()
         phase = PHASES[self.position[1]]
         self.costs.seconds[phase] = self.costs.seconds.get(phase, 0.0) + now - self._clock
