@@ -40,10 +40,15 @@ class MissingExtra(TerseError):
     """A package of an optional extra is not installed; the message holds the install line."""
 
     def __init__(self, feature: str, extra: str) -> None:
+        self._given = (feature, extra)
         super().__init__(
             f"{feature}: expected the extra {extra!r} to be installed, got no such package; "
             f'run: pip install "terse-synth[{extra}]"'
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """Made again from what it was given: an error of a worker travels to the process that began it."""
+        return MissingExtra, self._given
 
 
 class Diverged(TerseError):
@@ -56,6 +61,7 @@ class Diverged(TerseError):
     """
 
     def __init__(self, player: str, step: int, value: str, checkpoint: str | None) -> None:
+        self._given = (player, step, value, checkpoint)
         self.player = player
         self.step = step
         self.checkpoint = checkpoint
@@ -64,3 +70,7 @@ class Diverged(TerseError):
             f"{player}: expected a finite loss at step {step}, got {value}; "
             f"{good}; lower its learning rate or look at its input with `terse preview`"
         )
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[str, int, str, str | None]]:
+        """As `MissingExtra`'s."""
+        return Diverged, self._given

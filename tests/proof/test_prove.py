@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from killing import Killed
 from terse.compositing.raster_blend import BLENDS
-from terse.errors import RecipeError, RunError
-from terse.proof.arms import arm_recipe
-from terse.proof.prove import default_arms, prove
+from terse.errors import DataError, RecipeError, RunError
+from terse.proof.arms import Job, arm_recipe, run_start
+from terse.proof.prove import _audit, default_arms, prove
 from terse.proof.summary import _of_treatment, read_runs, summarise
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
 from terse.run import build_material, train
-from terse.training.session import Interrupted
+from terse.training.checkpoint import read_checkpoint
+from terse.training.session import Interrupted, Session
 
 ARMS = ["none", "random", "learned"]
 TINY = [
@@ -169,6 +171,15 @@ def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof
         assert figures(alone) == figures(beside)
 
 
+def test_a_source_that_is_missing_is_named_by_worker_processes_too(tmp_path):
+    recipe = load_recipe("quickstart", [*TINY, f"data.root={tmp_path}"])
+    with pytest.raises(DataError) as told:
+        build_material(recipe)
+    with pytest.raises(DataError) as caught:
+        prove(recipe, out=tmp_path / "out", arms=["none", "random"], seeds=1, workers=2)
+    assert str(caught.value) == str(told.value)
+
+
 class StopAfter:
     """Asks to stop once so many cycles have ended."""
 
@@ -213,6 +224,43 @@ def test_a_kill_while_the_start_is_taken_over(proof, recipe, data, tmp_path):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
     assert lasting(again) == lasting(result)
+
+
+def test_a_kill_at_the_very_end_of_the_start(recipe, data, tmp_path, monkeypatch):
+    """What all arms begin with is never trained on by itself."""
+    job = Job(None, 0, tmp_path / "start")
+
+    def dies(session, save=Session.save):
+        save(session)
+        if session.facts["rows"]:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Session, "save", dies)
+        run_start(recipe, job, data=data)
+    run_start(recipe, job, data=data)
+    _, facts = read_checkpoint(job.folder / "state")
+    assert (facts["position"], len(facts["rows"])) == ([1, 0, 0], 1)
+
+
+def test_blends_of_arms_that_are_added_are_probed_too(monkeypatch, tmp_path):
+    asked = []
+
+    class Found:
+        def to_json(self):
+            return {"auc": dict.fromkeys(asked[-1], 0.5), "threshold": 0.8, "warnings": []}
+
+    def audit(context, edges, *, blends, patched):
+        asked.append(blends)
+        return Found()
+
+    monkeypatch.setattr("terse.proof.audit.audit_pastes", audit)
+    shapes = load_recipe("shapes")
+    small = shapes.data.model_copy(update={"train": 4, "val": 2, "test": 2, "backgrounds": 2})
+    material = small.build()
+    for arms in (["none", "random"], ["none", "random"], ["none", "context"], ["none", "random"]):
+        _audit(shapes, arms, tmp_path, material)
+    assert asked == [("alpha",), BLENDS]
 
 
 def test_seeds_and_arms_can_be_added(proof, recipe, data, tmp_path):

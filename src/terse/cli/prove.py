@@ -85,7 +85,9 @@ def prove(
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
-            watcher.line(f"stopped; go on with: {shlex.join([*again, *(['--arms', arms] if arms else [])])}")
+            asked = {"arms": arms, "treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
+            again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
+            watcher.line(f"stopped; go on with: {shlex.join([*again, *([] if audit else ['--no-audit'])])}")
             return 130
         from terse.report.proof_page import build_proof_page
 

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from terse.errors import RunError
+from terse.errors import RunError, TerseError
 from terse.proof.arms import Job, run_arm, run_start
 from terse.recipe import Recipe
 from terse.training.session import Interrupted
@@ -176,10 +176,15 @@ def _prepare(settings: dict[str, Any], messages: Any, stopping: Any) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     recipe = validate(Recipe, settings, None)
-    _worker.update(recipe=recipe, material=build_material(recipe), watcher=_Sent(messages, stopping))
+    try:
+        _worker.update(recipe=recipe, material=build_material(recipe), watcher=_Sent(messages, stopping))
+    except TerseError as error:  # raised here it would break the pool, as if the process had been killed
+        _worker["mistake"] = error
 
 
 def _work(job: Job) -> None:
+    if "mistake" in _worker:
+        raise _worker["mistake"]
     _run(_worker["recipe"], job, _worker["material"], _Told(job, _worker["watcher"]))
 
 
