@@ -84,6 +84,13 @@ def test_placements_are_drawn_again_edited_and_larger(
     images = json.loads((edited / "annotations.json").read_text("utf-8"))["images"]
     assert [(image["id"], image["blend"]) for image in images] == [(0, "poisson"), (1, "poisson"), (3, "poisson")]
 
+    pq.write_table(table.slice(0, 0), first / "none.parquet")
+    code, _, err = run(capsys, "render", str(first / "none.parquet"), "--out", str(tmp_path / "none"))
+    assert (code, err) == (
+        2, f"terse: {first / 'none.parquet'}: expected a row for each paste, got none; keep the rows that are to be drawn\n"
+    )  # fmt: skip
+    assert not (tmp_path / "none").exists()
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -95,6 +102,10 @@ def test_placements_are_drawn_again_edited_and_larger(
         (
             ("--quota", "bell=1"),
             "quota: expected a class of the foregrounds, got 'bell'; did you mean 'ball'?",
+        ),
+        (
+            ("--workers", "-1"),
+            "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
         ),
         (
             ("--distractors", "1"),
@@ -114,7 +125,8 @@ def test_mistakes_are_sentences(
     options: tuple[str, ...], message: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count = () if "--count" in options else ("--count", "3")
-    code, out, err = run(capsys, "generate", *folders, *count, *options, "--out", str(tmp_path / "o"), "--workers", "0")
+    workers = () if "--workers" in options else ("--workers", "0")
+    code, out, err = run(capsys, "generate", *folders, *count, *options, "--out", str(tmp_path / "o"), *workers)
     assert (code, out) == (2, "")
     assert err.removeprefix("terse: ").strip().removeprefix("recipe: ") == message
     assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())

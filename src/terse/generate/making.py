@@ -58,6 +58,7 @@ def generate(
     Raises:
         TerseError: a recipe, source, folder or limit that cannot be used; the message says which and why.
     """
+    _check_workers(workers)
     if settings.hardness is not None and trained is None:
         raise RecipeError(
             "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
@@ -107,7 +108,10 @@ def render(
     Raises:
         TerseError: placements or sources that cannot be used; the message says which and why.
     """
+    _check_workers(workers)
     table, made = read_table(placements)
+    if not len(table):
+        raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
     settings = GenerateSettings.model_validate({**made["settings"], **changes})
     recipe = Recipe.model_validate(made["recipe"])
     about = {
@@ -135,6 +139,11 @@ def render(
     shards = [Shard(k, table=_rows(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
     job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
     return _make(job, shards, workers, about, len(numbers), progress)
+
+
+def _check_workers(workers: int) -> None:
+    if workers < 0:
+        raise RecipeError(f"--workers: expected an integer >= 0, got {workers}; 0 works in the process that was begun")
 
 
 def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> Scene:

@@ -47,8 +47,10 @@ def load_trained(folder: Path) -> Trained:
     _, _, players, _ = open_run(folder)
     proposer = players.proposer
     poses_for = None
+    state = read_checkpoint(folder / "state")
+    if state is not None:
+        players.rule.restore(state[1]["rule"])
     if isinstance(proposer, LearnedProposer):
-        state = read_checkpoint(folder / "state")
         if state is None or "synthesizer" not in state[0]:
             raise RunError(f"{folder}: expected the state of a learned run, got none; its synthesizer is lost")
         proposer.module.load_state_dict(state[0]["synthesizer"])

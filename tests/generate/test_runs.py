@@ -1,0 +1,25 @@
+"""A finished run lends its synthesizer and its target to the generator."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from terse.generate import GenerateSettings, generate
+from terse.generate.runs import open_trained
+from terse.recipe import load_recipe
+from terse.run import train
+
+
+@pytest.mark.parametrize("rule", ["{kind: margin, above: 0}", "{kind: quantile}"])
+def test_a_set_of_a_run_with_a_window_of_hardness(rule: str, small: list[str], tmp_path: Path) -> None:
+    settings = [item for item in small if not item.startswith("hardness")]
+    train(load_recipe("quickstart", [*settings, f"hardness={rule}", "cycles=1"]), out=tmp_path / "run")
+    recipe, material, trained = open_trained(tmp_path / "run")
+    asked = GenerateSettings(count=6, hardness=(0.2, 1.0), image="png")
+    result = generate(recipe, asked, tmp_path / "set", workers=0, trained=trained, material=material)
+    assert result["images"] == 6
+    images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
+    assert all(0.2 <= image["hardness"] <= 1 for image in images)
+    assert len({row["rotation_deg"] for row in pq.read_table(tmp_path / "set" / "placements.parquet").to_pylist()}) == 6
