@@ -27,17 +27,17 @@ def test_a_sound_recipe_is_ready_and_has_a_page(people, capsys):
     code, out, err = run(capsys, "check", "recipe.yaml")
     assert code == 0
     lines = out.splitlines()
-    assert lines[-2:] == ["page         checks/recipe/check.html", "recipe.yaml: ready"]
+    assert lines[-2:] == ["page         checks/recipe/report.html", "recipe.yaml: ready"]
     assert "foregrounds  6 images, 6 objects, 6 masks" in lines
     assert err == "backgrounds: not searched for objects, because the target is not trained yet; give --checkpoint F\n"
-    assert {path.name for path in (people / "checks/recipe").iterdir()} == {"check.html", "findings.json"}
+    assert {path.name for path in (people / "checks/recipe").iterdir()} == {"report.html", "findings.json"}
 
 
 def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
     code, out, _ = run(capsys, "check", "recipe.yaml", "foregrounds.coco=none.json", "--json", "--out", "there")
     assert code == 2
     result = json.loads(out)
-    assert (result["ready"], result["page"]) == (False, "there/check.html")
+    assert (result["ready"], result["page"]) == (False, "there/report.html")
     assert result["findings"][0] == {
         "weight": "error",
         "name": "Source that cannot be read",

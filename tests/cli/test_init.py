@@ -31,6 +31,17 @@ def data(drawn, monkeypatch):
 COCO = ("init", "--coco", "train.json", "--images", "train-images", "--backgrounds", "backgrounds")
 
 
+def test_a_full_disk_leaves_no_recipe(data, capsys, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    code, out, err = run(capsys, *COCO)
+    assert (code, out) == (2, "")
+    assert err == "terse: recipe.yaml: expected room to write it, got: No space left on device\n"
+    assert not list(data.glob("recipe.yaml*"))
+
+
 def test_the_recipe_trains(data, capsys):
     code, out, err = run(capsys, *COCO)
     assert (code, err) == (0, "")

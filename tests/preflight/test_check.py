@@ -73,14 +73,19 @@ def test_a_second_list_holds_the_first_ones_lines(drawn, tmp_path):
     assert names(look(path, f"backgrounds.leave_out={written}")) == []
 
 
+def tear(file):
+    """A JPEG file's table of Huffman codes: header and end stay sound."""
+    whole = bytearray(file.read_bytes())
+    table = whole.index(b"\xff\xc4") + 5
+    whole[table : table + 16] = b"\xff" * 16
+    file.write_bytes(whole)
+
+
 def test_an_image_whose_pixels_are_torn_is_an_error_until_it_is_left_out(drawn, tmp_path):
     path = drawn.recipe()
     torn = tmp_path / "backgrounds/torn.jpg"
     Image.open(tmp_path / "backgrounds/b0.png").save(torn)
-    whole = bytearray(torn.read_bytes())
-    table = whole.index(b"\xff\xc4") + 5  # of Huffman codes: header and end stay sound
-    whole[table : table + 16] = b"\xff" * 16
-    torn.write_bytes(whole)
+    tear(torn)
     checked = look(path)
     assert not checked.ready
     one = found(checked, "Images that cannot be decoded")
@@ -89,6 +94,19 @@ def test_an_image_whose_pixels_are_torn_is_an_error_until_it_is_left_out(drawn, 
         "torn.jpg: expected a whole image, got one that is cut short or damaged (OSError); restore it or leave it out"
     ]
     lists = write(checked, tmp_path / "out")["leave_out"]
+    assert look(path, *(f"{part}.leave_out={file}" for part, file in lists.items())).ready
+
+
+def test_a_torn_image_that_is_held_out_goes_on_the_list_of_train(drawn, tmp_path):
+    path = drawn.recipe("val: 0.34\n")
+    parts, _ = open_parts(load_recipe(path))
+    torn = tmp_path / "train-images" / parts["val"].notes.paths[0]
+    Image.open(torn).save(torn, "JPEG")
+    tear(torn)
+    checked = look(path)
+    assert not checked.ready
+    lists = write(checked, tmp_path / "out")["leave_out"]
+    assert set(lists) == {"foregrounds", "train"}
     assert look(path, *(f"{part}.leave_out={file}" for part, file in lists.items())).ready
 
 
@@ -175,6 +193,9 @@ def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
     assert "(ball 1, dog 2)" in shifted.advice
     assert "(dog 18)" in shifted.advice
     assert names(look(path, "target.labels={ball: 1, dog: 2}")) == []
+    (tmp_path / "torn.json").write_text('{"images": ')
+    torn = look(path, f"train.coco={tmp_path}/torn.json")
+    assert names(torn, "error") == ["Source that cannot be read"]
     wrong = found(look(path, "target.labels={ball: 1}"), "Target that does not fit")
     assert wrong.advice == ("target.labels: expected a label for each of ball, dog, got none for dog; add it.")
 
@@ -275,7 +296,7 @@ def test_data_without_a_recipe(drawn, tmp_path):
     result = write(checked, tmp_path / "out")
     assert result["parts"] == {"data": {"images": 6, "objects": 6, "masks": 6, "skipped": 0}}
     assert json.loads((tmp_path / "out/findings.json").read_text()) == result
-    page = (tmp_path / "out/check.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
     assert "Ready, with 1 thing to look at" in page
 
 

@@ -92,6 +92,7 @@ def _write(
     from terse.preflight.survey import choose_classes, survey
     from terse.preflight.target_choice import choose_target
     from terse.recipe import builtin_recipes, load_recipe
+    from terse.training.checkpoint import write_atomically
 
     gpu = torch.cuda.is_available()
     train = survey(read_data(sources["train"], "train"))
@@ -114,7 +115,7 @@ def _write(
     text = draft(
         out.stem, sources, choice, named, gpu=gpu, small=read_yaml(builtin_recipes()["coco-person-small"], "small")
     )
-    out.write_text(text, "utf-8")
+    write_atomically(out, text.encode())
     load_recipe(out)  # what was written can be read: a slip here is ours
     return {
         "out": str(out),

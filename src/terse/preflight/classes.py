@@ -127,5 +127,8 @@ def _ids(recipe: Recipe) -> dict[str, int]:
     for source in (recipe.train, recipe.foregrounds):
         file = getattr(source, "coco", None)
         if isinstance(file, Path) and file.is_file():
-            return category_ids(file)
+            try:
+                return category_ids(file)
+            except (ValueError, AttributeError, TypeError):  # no COCO file: its part says so
+                continue
     return {}

@@ -45,6 +45,7 @@ class Part:
     name: str
     notes: Annotations
     leave_out: Path | None = None  # the list that it takes already
+    held_out_of: str | None = None  # the part that it is a fraction of, whose list is its own
 
 
 @dataclass(frozen=True, slots=True)

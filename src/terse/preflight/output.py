@@ -19,6 +19,7 @@ from terse.recipe import dump_recipe
 from terse.report.check import check_page
 from terse.report.page import build_page
 from terse.report.parts import Command, Fact
+from terse.training.checkpoint import write_atomically
 
 __all__ = ["write"]
 
@@ -63,9 +64,9 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
         ],
         "parts": {part.name: _counts(part) for part in checked.parts.values()},
         "leave_out": {part: str(path) for part, path in lists.items()},
-        "page": str(build_page(page, out / "check.html")),
+        "page": str(build_page(page, out / "report.html")),
     }
-    (out / "findings.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_atomically(out / "findings.json", (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     return result
 
 
@@ -109,10 +110,7 @@ def _write_lists(checked: Checked, out: Path) -> dict[str, Path]:
         before = old.read_text("utf-8").splitlines() if old is not None else []
         path = out / f"leave-out-{part}.txt"
         text = "\n".join([*before, *(key for key in keys if key not in before)])
-        try:
-            path.write_text(text + "\n", "utf-8")
-        except OSError as error:
-            raise RunError(f"{path}: expected a file that can be written, got: {error.strerror}") from None
+        write_atomically(path, (text + "\n").encode())
         written[part] = path
     return written
 

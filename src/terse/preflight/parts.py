@@ -50,7 +50,7 @@ def _split(recipe: Recipe, parts: dict[str, Part]) -> None:
             train = parts["train"]
             held, rest = train.notes.split(share, seed)
             parts["train"] = Part("train", rest, train.leave_out)
-            parts[name] = Part(name, _without_skipped(held))
+            parts[name] = Part(name, _without_skipped(held), held_out_of="train")
 
 
 def _without_skipped(notes: Annotations) -> Annotations:

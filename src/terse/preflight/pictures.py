@@ -63,7 +63,7 @@ def broken(parts: Sequence[Part], prints: Prints) -> list[Found]:
         for key, file in zip(part.notes.image_keys, part.notes.files, strict=True):
             told = prints.get(file)
             if isinstance(told, str):
-                lines.setdefault(part.name, []).append(key)
+                lines.setdefault(part.held_out_of or part.name, []).append(key)
                 sentences[told] = None
     if not lines:
         return []
