@@ -73,8 +73,8 @@ def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch)
     folder = tmp_path / "runs" / "quickstart"
     assert json.loads((folder / "result.json").read_text()) == result
     assert json.loads((folder / "labels.json").read_text()) == list("0123456789")
-    names = {"recipe.yaml", "result.json", "labels.json", "target.pth", "report.html", "state", "pool"}
-    assert names == {p.name for p in folder.iterdir()}
+    names = {"recipe.yaml", "result.json", "labels.json", "start.pth", "target.pth", "metrics.jsonl", "report.html"}
+    assert {*names, "state", "pool"} == {p.name for p in folder.iterdir()}
     assert "cycle 2/2: accuracy" in err
 
     code, out, _ = run(capsys, "evaluate", folder / "recipe.yaml", "--checkpoint", folder / "target.pth", "--json")

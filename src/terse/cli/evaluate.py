@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -36,5 +37,19 @@ def evaluate(
     if as_json:
         print(json.dumps({"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}))
         return
-    width = max(map(len, figures))
-    print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in figures.items()))
+    print(_table(figures))
+
+
+def _table(figures: Mapping[str, Any]) -> str:
+    """A line a figure; a detector's by size and by class stand below, each with the metric that counts."""
+    lines = [(name, value) for name, value in figures.items() if not isinstance(value, Mapping)]
+    for group in ("by_size", "by_class"):
+        lines += [(f"ap50 {name}", one["ap50"]) for name, one in figures.get(group, {}).items()]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in lines)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"

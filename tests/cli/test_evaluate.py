@@ -1,0 +1,29 @@
+"""`terse evaluate` on paper: the figures of a classifier and of a detector."""
+
+import torch
+
+from terse.cli.evaluate import _table
+from terse.evaluation.detection import detection_scores
+from terse.types import Truth
+
+
+def test_a_classifiers_figure():
+    assert _table({"accuracy": 0.98765}) == "accuracy  0.9877"
+
+
+def test_a_detectors_figures():
+    boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [10.0, 10.0, 60.0, 60.0]])
+    no = torch.zeros(2, dtype=torch.bool)
+    truth = Truth(torch.tensor([0, 1]), boxes, torch.tensor([0, 1]), no, no, 2)
+    found = [{"boxes": boxes[[i]], "labels": torch.tensor([0]), "scores": torch.tensor([0.9])} for i in range(2)]
+    lines = _table(detection_scores(found, truth, ["cat", "dog"])).splitlines()
+    assert lines[:2] == ["ap50          0.2525", "ap60          0.2525"]  # the second cat is a dog
+    assert lines[-7:] == [
+        "images        2",
+        "objects       2",
+        "ap50 small    0.5050",
+        "ap50 medium   0.0000",
+        "ap50 large    -",
+        "ap50 cat      0.5050",
+        "ap50 dog      0.0000",
+    ]
