@@ -1,4 +1,4 @@
-"""The raster path draws what `compose` draws, within METHOD's contract, measured over the pasted region."""
+"""The raster path draws what `compose` draws, to a 255th on average, measured over the pasted region."""
 
 import cv2
 import numpy as np

@@ -29,7 +29,7 @@ def background_auc(
         device: the discriminator's.
         most: at most so many of either, evenly spread.
 
-    Source: ours (METHOD.md, objectives).
+    Source: ours.
     """
     of_real = [image_scores(discriminator, real.fetch(rows)[0].to(device)) for rows in even_rows(len(real), most)]
     of_plain = [

@@ -91,7 +91,7 @@ def paired_gain(
     Raises:
         RunError: the arms share no seed, or their per-image results do not fit.
 
-    Source: METHOD.md, budgets.
+    Source: Student 1908; the second line over images is ours.
     """
     seeds = sorted(set(runs[arm]) & set(runs[reference]))
     if not seeds:

@@ -14,7 +14,7 @@ __all__ = ["ARMS", "MIN_SEEDS", "Verdict", "judge", "power", "seeds_needed"]
 
 ARMS = ("none", "random", "mined", "cut_paste_learn", "context", "learned")
 MIN_SEEDS = 5
-"""Fewer seeds may say go, never no-go (METHOD.md)."""
+"""Fewer seeds may say go, never no-go: ours."""
 _MAX_SEEDS = 1000
 
 
@@ -78,7 +78,7 @@ def judge(
     Raises:
         RunError: fewer than two arms, an unknown arm, or two arms without a common seed.
 
-    Source: METHOD.md, budgets; Student 1908.
+    Source: Student 1908; the rules of the verdict are ours.
     """
     names = sorted(per_seed, key=lambda name: (ARMS.index(name) if name in ARMS else len(ARMS), name))
     treatment, reference = _comparison(names, treatment, reference)

@@ -23,7 +23,7 @@ class DigitForegrounds:
 
     Colour and alpha both being the ink would square it.
 
-    Source: paper A.1 (padding); METHOD for ink as alpha.
+    Source: paper A.1 (padding); ink as alpha alone is ours.
     """
 
     def __init__(self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"], name: str) -> None:

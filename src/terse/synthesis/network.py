@@ -20,8 +20,8 @@ class DigitSynthesizer(nn.Module):
     A background that is the same for the whole batch is run once, with BatchNorm's running statistics: in train
     mode a single constant image has no batch statistics worth the name, and would blur the foregrounds'.
 
-    Source: paper A.1, Features and RegressionFC, and 3.4; the shared branch is METHOD's completion, the noise and
-    the background run once are ours.
+    Source: paper A.1, Features and RegressionFC, and 3.4; the shared branch, the noise and the background run
+    once are ours.
     """
 
     def __init__(self, pose_size: int = 6, noise_size: int = 0, *, dropout: float = 0.5) -> None:

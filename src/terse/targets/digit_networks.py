@@ -13,7 +13,7 @@ class MNISTClassifier(nn.Module):
     40 -> 36 -> 18 -> 14 -> 7, and 20 * 7 * 7 = 980. It stands before the ReLU: the same numbers, a quarter
     of the work.
 
-    Source: paper A.1, MNISTClassifier; the pooling is METHOD's completion.
+    Source: paper A.1, MNISTClassifier; the pooling is ours, as in_f=980 asks for it.
     """
 
     def __init__(self, classes: int = 10) -> None:
@@ -40,7 +40,7 @@ class MNISTClassifierDeep(nn.Module):
 
     Padding 2 is missing in the dump, yet `in_f=576` needs it: 40 -> 20 -> 10 -> 5 -> 3, and 64 * 3 * 3 = 576.
 
-    Source: paper A.1, MNISTClassifierDeep; the padding is METHOD's completion.
+    Source: paper A.1, MNISTClassifierDeep; the padding is ours.
     """
 
     def __init__(self, classes: int = 10) -> None:
