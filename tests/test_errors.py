@@ -8,7 +8,8 @@ from terse.errors import DataError, Diverged, MissingExtra, TerseError
 
 
 @pytest.mark.parametrize(
-    "error", [DataError("a: expected b, got c"), Diverged("target", 7, "nan", "runs/a/state"), MissingExtra("ray", "ray")]
+    "error",
+    [DataError("a: expected b, got c"), Diverged("target", 7, "nan", "runs/a/state"), MissingExtra("ray", "ray")],
 )
 def test_errors_can_be_sent(error: TerseError) -> None:
     there = pickle.loads(pickle.dumps(error))

@@ -11,6 +11,8 @@ from terse.generate.runs import open_trained
 from terse.recipe import load_recipe
 from terse.run import train
 
+from .conftest import files_of
+
 
 @pytest.mark.parametrize("rule", ["{kind: margin, above: 0}", "{kind: quantile}"])
 def test_a_set_of_a_run_with_a_window_of_hardness(rule: str, small: list[str], tmp_path: Path) -> None:
@@ -23,3 +25,10 @@ def test_a_set_of_a_run_with_a_window_of_hardness(rule: str, small: list[str], t
     images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
     assert all(0.2 <= image["hardness"] <= 1 for image in images)
     assert len({row["rotation_deg"] for row in pq.read_table(tmp_path / "set" / "placements.parquet").to_pylist()}) == 6
+
+
+def test_drawn_scenes_go_to_worker_processes(tmp_path: Path) -> None:
+    recipe = load_recipe("shapes", ["data.train=6", "data.backgrounds=4"])
+    for workers in (0, 1):
+        generate(recipe, GenerateSettings(count=3, image="png"), tmp_path / str(workers), workers=workers)
+    assert files_of(tmp_path / "0") == files_of(tmp_path / "1")

@@ -235,9 +235,10 @@ def test_a_kill_at_the_very_end_of_the_start(recipe, data, tmp_path, monkeypatch
         if session.facts["rows"]:
             raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Session, "save", dies)
-        run_start(recipe, job, data=data)
+        with pytest.raises(Killed):
+            run_start(recipe, job, data=data)
     run_start(recipe, job, data=data)
     _, facts = read_checkpoint(job.folder / "state")
     assert (facts["position"], len(facts["rows"])) == ([1, 0, 0], 1)

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from killing import KillAt, KillIn, Killed, StopAt, lasting
+from killing import KillAt, Killed, KillIn, StopAt, lasting
 from terse.errors import RunError
 from terse.recipe import load_recipe
 from terse.run import train

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from killing import KillAt, Killed, lasting
+from killing import KillAt, Killed, KillIn, lasting
 from terse.compositing.render import Renderer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.targets.detector_networks import _ssdlite_mobilenet_v2
+from terse.training.checkpoint import read_checkpoint
 from terse.training.realism import discriminator_step, warm_up_phase
 from terse.training.seeding import reseed
 from terse.training.session import Silent
@@ -69,6 +70,19 @@ def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):
         train(recipe, out=out, observer=KillAt(4))
     again = train(recipe, out=out, resume=True)
     assert str(lasting(again)) == str(lasting(unbroken))
+
+
+@pytest.mark.parametrize("where", [(1, "warm_up", 2), (1, "synthesizer", 2), (1, "target", 1)])
+def test_a_killed_run_goes_on_to_the_same_weights(run, tmp_path, where):
+    unbroken, _ = run
+    out = tmp_path / "run"
+    recipe = load_recipe("shapes", [*FEW, "checkpoint.every_steps=1"])
+    with pytest.raises(Killed):
+        train(recipe, out=out, observer=KillIn(*where))
+    train(recipe, out=out, resume=True)
+    (mine, _), (theirs, _) = (read_checkpoint(folder / "state") for folder in (out, unbroken))
+    for player in ("target", "synthesizer", "discriminator"):
+        assert all(torch.equal(mine[player][name], value) for name, value in theirs[player].items()), player
 
 
 def players_state(players):

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,6 +63,10 @@ class Scenes:
         self.style = style
         self._seed = (seed, zlib.crc32(name.encode()))
         self._loader = Loader(self._draw, lambda scene: scene.image.nbytes * 2, 0, _KEEP_BYTES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process draws for itself."""
+        return Scenes, (self.name, self.count, self.canvas_px, self.style, self._seed[0])
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> list[_Scene]:
         """The scenes of these numbers."""
