@@ -103,7 +103,8 @@ def test_paths_start_at_the_recipe_or_at_the_working_directory(tmp_path, monkeyp
 
 @pytest.mark.parametrize("name", sorted(builtin_recipes()))
 def test_a_resolved_recipe_loads_to_an_equal_object(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("TERSE_DATA", str(tmp_path))
+    for variable in ("TERSE_DATA", "VOC", "COCO"):
+        monkeypatch.setenv(variable, str(tmp_path))
     try:
         recipe = load_recipe(name)
     except RecipeError as error:

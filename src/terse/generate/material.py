@@ -78,7 +78,8 @@ class PhotoMaterial:
         backgrounds: images, with their objects.
         classes: the set's; None takes the foregrounds', then the backgrounds' others.
         square: squash cut-outs as their images would be squashed to a square.
-        keep_bytes: limit of the cut-outs kept in memory, and again of the decoded backgrounds.
+        keep_bytes: limit of the cut-outs kept in memory.
+        keep_decoded_bytes: limit of the decoded backgrounds kept in memory; 0 decodes nearly all anew.
 
     Raises:
         DataError: nothing to paste, or nothing to paste on.
