@@ -73,8 +73,9 @@ def test_stopping_says_how_to_go_on(small, capsys, tmp_path, monkeypatch):
     assert (code, out) == (130, "")
     again = shlex.split(err.splitlines()[-1].removeprefix("stopped; go on with: "))
     assert again[:3] == ["terse", "prove", "quickstart"]
+    assert again[again.index("--workers") + 1] == "1"
     monkeypatch.undo()
-    code, _, _ = run(capsys, *again[1:], "--workers", "1")
+    code, _, _ = run(capsys, *again[1:])
     assert code == 0
     assert (folder / "result.json").is_file()
 
