@@ -4,15 +4,8 @@ import json
 
 import pytest
 
-import terse.cli.main as command_line
+from commands import run
 from terse.cli import check as module
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        command_line.main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
 
 
 @pytest.fixture

@@ -7,15 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-import terse.cli.main as command_line
+from commands import run
 from terse.recipe import load_recipe
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        command_line.main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
 
 
 @pytest.fixture

@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 import terse.cli.main as command_line
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        command_line.main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
+from commands import run
 
 
 def test_version_and_help_import_no_torch():

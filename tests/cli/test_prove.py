@@ -6,13 +6,7 @@ import shlex
 import pytest
 
 import terse.cli.main as command_line
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        command_line.main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
+from commands import run
 
 
 @pytest.fixture(scope="module")

@@ -197,6 +197,17 @@ def test_images_of_another_size_are_resized() -> None:
     torch.testing.assert_close(net.low_level(flat), net.low_level(flat[..., :128, :128]), rtol=1e-4, atol=1e-5)
 
 
+def test_caffes_backbones_see_inputs_58_times_as_large() -> None:
+    seen = {}
+    for scale in ("torch", "caffe"):
+        network = PhotoSynthesizer(backbone="mobilenet_v3_small", input_px=128, backbone_input=scale)
+        network.backbone.register_forward_pre_hook(lambda _, args, scale=scale: seen.update({scale: args[0]}))
+        network.low_level(torch.tensor([0.2, 0.8])[:, None, None, None].expand(2, 3, 128, 128))
+    spread = {scale: float((x[1] - x[0]).mean()) for scale, x in seen.items()}
+    assert spread["caffe"] == pytest.approx(0.6 * 255, rel=1e-4)
+    assert spread["caffe"] / spread["torch"] == pytest.approx(57, abs=1)
+
+
 def test_misuse_is_told_in_one_sentence() -> None:
     with pytest.raises(RecipeError) as small:
         PhotoSynthesizer(input_px=100)

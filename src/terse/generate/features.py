@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from terse.generate.latest import Latest
 from terse.synthesis.proposers import LearnedProposer
-from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = ["CachedPoses"]
 
@@ -46,13 +45,10 @@ class CachedPoses:
                 return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
             fore = torch.cat([self._fore.get(i, partial(self._of_foreground, i)) for i in foreground.tolist()])
             back = torch.cat([self._back.get(i, partial(self._of_background, i)) for i in background.tolist()])
-            module = self._proposer.module
-            try:
-                self._proposer.module = _Head(self._network, fore, back)
-                cut, below = _placeholders(len(fore), fore.device)
-                return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
-            finally:
-                self._proposer.module = module
+            pose = self._proposer.poses_by(
+                lambda noise: self._network.head(fore, back, noise), len(fore), fore.device, generator
+            )
+        return np.asarray(pose.double().cpu().numpy())
 
     def _of_foreground(self, index: int) -> Float[Tensor, "1 c h w"]:
         context = self._proposer.context
@@ -69,25 +65,3 @@ class CachedPoses:
 
 def _nbytes(feature: Tensor) -> int:
     return feature.nbytes
-
-
-class _Head(nn.Module):
-    """Stands in for the network: the images it is called with are placeholders, its features are known."""
-
-    def __init__(self, network: Any, fore: Tensor, back: Tensor) -> None:
-        super().__init__()
-        self._run = network.head
-        self._fore, self._back = fore, back
-
-    def forward(self, foregrounds: Tensor, backgrounds: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The raw poses."""
-        raw: Tensor = self._run(self._fore, self._back, noise)
-        return raw
-
-
-def _placeholders(count: int, device: torch.device) -> tuple[Foregrounds, Backgrounds]:
-    """A batch of the right length that holds no pixels worth the name."""
-    pixel = torch.zeros(count, 1, 1, 1, device=device)
-    labels = torch.zeros(count, dtype=torch.int64, device=device)
-    cut = Foregrounds(pixel, pixel, labels, torch.zeros(count, 1, 2, device=device))
-    return cut, Backgrounds(pixel, Truth.empty(count))

@@ -25,6 +25,8 @@ class LearnedConfig(Component):
     """Photographs, VGG: where it ends; the dump has pool4, the text conv5."""
     backbone_weights: InputPath | None = None
     """Photographs: the backbone's ImageNet weights; None draws them."""
+    backbone_input: Literal["torch", "caffe"] = "torch"
+    """Photographs: the input scale of these weights: torchvision's, or Caffe's (VGG of SSD and HED)."""
     train_backbone: bool = True
     """Photographs: False freezes the backbone, several times faster on a CPU."""
     input_px: Annotated[Count | None, Paper(300)] = None
@@ -79,6 +81,7 @@ class LearnedConfig(Component):
             backbone=self.backbone,
             until=self.backbone_until,
             weights=self.backbone_weights,
+            backbone_input=self.backbone_input,
             input_px=self.input_px or context.canvas_px,
             branch_channels=self.branch_channels,
             dropout=self.dropout,

@@ -13,8 +13,11 @@ from terse.synthesis.backbone import build_backbone, load_backbone
 
 __all__ = ["PhotoSynthesizer"]
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+# What the backbone's weights were trained on: mean and deviation of its RGB input in [0, 1].
+_INPUT = {
+    "torch": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": ((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
+}
 _BRANCH_OUT = 20
 _MIXED = 64
 _SMALLEST_PX = 128
@@ -32,6 +35,7 @@ class PhotoSynthesizer(nn.Module):
         backbone: a torchvision classifier's name (`terse.synthesis.backbone`).
         until: where a VGG ends.
         weights: a file with the backbone's weights; None draws them.
+        backbone_input: the scale they were trained at: torchvision's, or Caffe's, whose inputs are 58 times as large.
         input_px: side to which images are resized.
         branch_channels: width of the branches; 256 is the paper's.
         dropout: its rate in branches and head (Table 2, column 2); 0 leaves it out, as in the dump.
@@ -56,6 +60,7 @@ class PhotoSynthesizer(nn.Module):
         backbone: str = "vgg16_bn",
         until: Literal["pool4", "conv5"] = "pool4",
         weights: Path | None = None,
+        backbone_input: Literal["torch", "caffe"] = "torch",
         input_px: int = 300,
         branch_channels: int = 256,
         dropout: float = 0.0,
@@ -79,8 +84,9 @@ class PhotoSynthesizer(nn.Module):
         self.regressor = nn.Sequential(
             *_dense(_MIXED + noise_size, 128, dropout), *_dense(128, 128, dropout), nn.Linear(128, pose_size)
         )
-        self.register_buffer("_mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = _INPUT[backbone_input]
+        self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         for part in (self.foreground_branch, self.background_branch, self.mix, self.features, self.regressor):
             part.apply(_xavier)
         if weights is not None:

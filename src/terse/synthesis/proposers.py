@@ -1,5 +1,6 @@
 """What proposes placements: which foreground goes on which background, under which pose."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,20 +87,31 @@ class LearnedProposer:
         self.batch_size = settings.batch_size
 
     def poses(self, cut: Foregrounds, background: Backgrounds, generator: torch.Generator) -> Float[Tensor, "b k"]:
-        """Mapped poses, differentiable in the network's weights, rounded as a placement stores them.
+        """Mapped poses, differentiable in the network's weights, rounded as a placement stores them."""
+        masked, below = cut.images * cut.alpha, _once(background.images)
+        return self.poses_by(lambda noise: self.module(masked, below, noise), len(cut), cut.alpha.device, generator)
+
+    def poses_by(
+        self,
+        network: Callable[[Tensor | None], Tensor],
+        count: int,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "count k"]:
+        """The poses of so many pairs, from what gives their raw output for the noise: the network, or its head alone.
 
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one
         that its placement renders to.
         """
-        device, settings, family = cut.alpha.device, self.settings, self.context.poses
+        settings, family = self.settings, self.context.poses
         noise = base = None
         if settings.base == "random":
-            unit = torch.rand(len(cut), family.size, generator=generator)
+            unit = torch.rand(count, family.size, generator=generator)
             base = torch.logit(unit, eps=1e-4).to(device)
             noise = base
         elif settings.noise_size:
-            noise = torch.randn(len(cut), settings.noise_size, generator=generator).to(device)
-        raw = self.module(cut.images * cut.alpha, _once(background.images), noise).float()
+            noise = torch.randn(count, settings.noise_size, generator=generator).to(device)
+        raw = network(noise).float()
         pose = family.from_raw(raw if base is None else raw + base)
         stored = (pose.detach().double() * 1e5).round() / 1e5
         return pose + (stored.float() - pose.detach())
