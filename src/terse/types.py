@@ -4,14 +4,17 @@ All are frozen and batched; nothing here holds a network. Conventions (NCHW, RGB
 half-open xyxy boxes in pixels) are stated once, in `terse.compositing`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
+
+from terse.errors import ShapeError
 
 __all__ = ["Backgrounds", "Composites", "Costs", "Foregrounds", "Placements", "Role", "Truth"]
 
@@ -28,7 +31,8 @@ class Role(IntEnum):
 class Truth:
     """What is true of a batch of images, flat over its objects.
 
-    A classifier's batch has exactly one object an image, in the order of the images.
+    A classifier's batch has exactly one object an image, in the order of the images. The optional fields are None
+    where the task or the source does not have them.
     """
 
     labels: Int64[Tensor, " n"]  # index in the task's classes
@@ -37,6 +41,9 @@ class Truth:
     pasted: Bool[Tensor, " n"]  # False: the object came with the background, or the image is real
     ignore: Bool[Tensor, " n"]  # crowd, difficult, or below the visibility floor: neither right nor wrong
     batch_size: int
+    masks: Bool[Tensor, "n h w"] | None = None  # of the visible part
+    keypoints: Float[Tensor, "n k 3"] | None = None  # x and y in pixels, and how visible
+    values: Float[Tensor, "n v"] | None = None  # numbers to regress
 
     @staticmethod
     def of_images(labels: Int64[Tensor, " n"], boxes_px: Float[Tensor, "n 4"] | None = None) -> "Truth":
@@ -55,37 +62,52 @@ class Truth:
 
     @staticmethod
     def join(parts: Sequence["Truth"]) -> "Truth":
-        """The truth of batches put one behind the other."""
+        """The truth of consecutive batches as one batch.
+
+        Raises:
+            ShapeError: some parts have an optional field for their objects and others do not.
+        """
         starts = np.cumsum([0, *(part.batch_size for part in parts)])
-        return Truth(
-            torch.cat([part.labels for part in parts]),
-            torch.cat([part.boxes_px for part in parts]),
-            torch.cat([part.image_index + int(start) for part, start in zip(parts, starts, strict=False)]),
-            torch.cat([part.pasted for part in parts]),
-            torch.cat([part.ignore for part in parts]),
-            int(starts[-1]),
-        )
+        shifted = [part.image_index + int(start) for part, start in zip(parts, starts, strict=False)]
+        joined: dict[str, Any] = {name: _joined(name, parts) for name in _per_object()}
+        return Truth(**joined, image_index=torch.cat(shifted), batch_size=int(starts[-1]))
 
     def take(self, images: Sequence[int] | Int64[Tensor, " m"]) -> "Truth":
         """The truth of some of the images, in the order given."""
-        chosen = [int(i) for i in images]
-        rows = [torch.nonzero(self.image_index == i).flatten() for i in chosen]
-        row = torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
-        index = torch.cat([torch.full_like(r, k) for k, r in enumerate(rows)]) if rows else row
-        return Truth(
-            self.labels[row], self.boxes_px[row], index, self.pasted[row], self.ignore[row], batch_size=len(chosen)
-        )
+        device = self.image_index.device
+        chosen = torch.as_tensor(images, dtype=torch.int64, device=device)
+        first = torch.searchsorted(self.image_index, chosen)
+        counts = torch.searchsorted(self.image_index, chosen, right=True) - first
+        index = torch.repeat_interleave(torch.arange(len(chosen), device=device), counts)
+        rows = torch.arange(len(index), device=device) + (first - counts.cumsum(0) + counts)[index]
+        return self._map(lambda column: column[rows], image_index=index, batch_size=len(chosen))
 
     def to(self, device: torch.device | str) -> "Truth":
         """The same on another device."""
-        return Truth(
-            self.labels.to(device),
-            self.boxes_px.to(device),
-            self.image_index.to(device),
-            self.pasted.to(device),
-            self.ignore.to(device),
-            self.batch_size,
-        )
+        return self._map(lambda column: column.to(device), image_index=self.image_index.to(device))
+
+    def _map(self, change: Callable[[Tensor], Tensor], **others: Any) -> "Truth":
+        """Every column of the objects changed alike."""
+        columns = {name: getattr(self, name) for name in _per_object()}
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return replace(self, **changed, **others)
+
+
+def _per_object() -> tuple[str, ...]:
+    """The fields that hold one row an object, in the order of `image_index`."""
+    return tuple(one.name for one in fields(Truth) if one.name not in ("image_index", "batch_size"))
+
+
+def _joined(name: str, parts: Sequence[Truth]) -> Tensor | None:
+    columns: list[Tensor | None] = [getattr(part, name) for part in parts]
+    there = [column for column in columns if column is not None]
+    without = sum(column is None and len(part.labels) > 0 for column, part in zip(columns, parts, strict=True))
+    if not there or not without:
+        return torch.cat(there) if there else None
+    raise ShapeError(
+        f"{name}: expected all parts of a batch to have them or none, got {len(there)} with and {without} without; "
+        "give them to every part"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +135,18 @@ class Foregrounds:
 class Backgrounds:
     """A batch of images to paste on, with the objects that they hold already.
 
-    `masks` holds one mask an object of `truth` where the source has masks, else None; an object without a
-    mask there is a filled box.
+    `truth.masks` is there where the source has masks; in it, an object without a mask is its filled box.
     """
 
     images: Float[Tensor, "b c h w"]
     truth: Truth
-    masks: Bool[Tensor, "n h w"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: torch.device | str) -> "Backgrounds":
         """The same on another device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return Backgrounds(self.images.to(device), self.truth.to(device), masks)
+        return Backgrounds(self.images.to(device), self.truth.to(device))
 
 
 @dataclass(frozen=True, slots=True)

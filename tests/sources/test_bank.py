@@ -67,11 +67,11 @@ def test_backgrounds_keep_their_own_objects_and_masks(coco, note):
     boxed = note(id=2, bbox=[0, 0, 4, 3], segmentation=None)
     bank = PhotoBackgrounds(read_coco(*coco(annotations=[note(), boxed])), ["person"], canvas_px=60)
     drawn = bank.fetch(np.array([0]))
-    assert drawn.masks.shape == (2, 60, 60)
+    assert drawn.truth.masks.shape == (2, 60, 60)
     expected = torch.zeros(2, 60, 60, dtype=torch.bool)
     expected[0, 10:50, 15:30] = True
     expected[1, 0:6, 0:6] = True  # no mask: the filled box
-    assert torch.equal(drawn.masks, expected)
+    assert torch.equal(drawn.truth.masks, expected)
     assert drawn.truth.boxes_px.tolist() == [[15, 10, 30, 50], [0, 0, 6, 6]]
 
 
@@ -80,14 +80,14 @@ def test_without_squash_the_middle_square_is_taken(coco, note):
     bank = PhotoBackgrounds(read_coco(*coco(annotations=[note(), edge])), ["person"], canvas_px=30, squash=False)
     drawn = bank.fetch(np.array([0]))
     assert drawn.truth.boxes_px.tolist() == [[5, 5, 15, 25]]  # 5 px are cut off on the left, the edge's box with them
-    assert drawn.masks[0, 5:25, 5:15].all()
-    assert int(drawn.masks.sum()) == 200
+    assert drawn.truth.masks[0, 5:25, 5:15].all()
+    assert int(drawn.truth.masks.sum()) == 200
 
 
 def test_objects_of_other_classes_are_dropped_and_masks_are_none_without_any(coco, note):
     file, images = coco(annotations=[note(category_id=2)])
     drawn = PhotoBackgrounds(read_coco(file, images), ["person"], canvas_px=30).fetch(np.array([0, 1]))
-    assert drawn.masks is None
+    assert drawn.truth.masks is None
     assert len(drawn.truth.labels) == 0
     assert drawn.truth.batch_size == 2
 

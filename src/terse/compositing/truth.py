@@ -88,7 +88,7 @@ def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visibl
 def _own_objects(background: Backgrounds) -> tuple[list[Tensor], ...]:
     own = background.truth
     height, width = background.images.shape[-2:]
-    masks = background.masks if background.masks is not None else _filled(own.boxes_px, height, width)
+    masks = own.masks if own.masks is not None else _filled(own.boxes_px, height, width)
     level = torch.full_like(own.image_index, -1)
     area = masks.sum(dim=(1, 2)).float()
     return [masks], [own.labels], [own.image_index], [own.pasted], [own.ignore], [area], [level]

@@ -67,13 +67,13 @@ class BankMaterial:
         found = []
         for number, label in enumerate(batch.truth.labels.tolist()):
             x0, y0, x1, y1 = (batch.truth.boxes_px[number].double().numpy().reshape(2, 2) * scale).ravel().tolist()
-            if batch.masks is None:
+            if batch.truth.masks is None:
                 left, top, right, bottom = window_of((x0, y0, x1, y1), size_px)
                 mask = np.full((max(bottom - top, 0), max(right - left, 0)), 255, np.uint8)
             else:
                 whole = (
                     resize(
-                        batch.masks[number].numpy().astype(np.uint8) * np.uint8(255),
+                        batch.truth.masks[number].numpy().astype(np.uint8) * np.uint8(255),
                         size_px,
                     )
                     > 127
@@ -85,7 +85,7 @@ class BankMaterial:
                 region = Drawn(left, top, mask, int(np.count_nonzero(mask)))
                 ignore = bool(batch.truth.ignore[number])
                 key = f"{self.background_keys[background]}:{number}"
-                masked = batch.masks is not None
+                masked = batch.truth.masks is not None
                 found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key))
         return found
 

@@ -4,7 +4,7 @@ Memory does not grow with the number of images: an index of outlines and file na
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -241,7 +241,9 @@ class PhotoBackgrounds(_Photographs):
             DataError: a file was changed or broken since it was indexed.
         """
         truth, objects = self._truth(indices)
-        return Backgrounds(self._images(indices), truth, self._masks(truth, objects) if self._has_masks else None)
+        if self._has_masks:
+            truth = replace(truth, masks=self._masks(truth, objects))
+        return Backgrounds(self._images(indices), truth)
 
     def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
         notes = self.annotations

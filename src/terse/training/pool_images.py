@@ -41,11 +41,6 @@ class PoolImages:
         if self._images is None or self._truth is None:
             return self._render(indices)
         rows = torch.from_numpy(indices)
-        if len(self._truth.labels) == len(self._images):  # one object an image: no search
-            t = self._truth
-            index = torch.arange(len(rows))
-            truth = Truth(t.labels[rows], t.boxes_px[rows], index, t.pasted[rows], t.ignore[rows], len(rows))
-            return self._images[rows], truth
         return self._images[rows], self._truth.take(rows)
 
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
