@@ -1,8 +1,9 @@
-"""How a new target, source, pose family, synthesizer or exporter is found: one file, no second edit.
+"""How a new target, task, pose family, source, exporter, executor or synthesizer is found: one file, no second edit.
 
-A file registers its config class. Reading a folder imports the files that call `@register`, and these import
-no torch at their top; what needs torch at the top (an `nn.Module`) stands in a file beside, imported by `build()`.
-Learnt from torchgeo and pluggy; a failing import is raised with the file's name, never skipped.
+A file registers its config class with `@register(family, kind)`. Looking a family up imports the files of terse that
+register something, then the modules that installed packages name in the entry-point group `terse.<family>`. None of
+them imports torch at its top: what needs torch there (an `nn.Module`) stands in a file beside, imported by `build()`.
+A failing import is raised with the file's name, never skipped.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,23 +22,24 @@ __all__ = ["families", "kinds", "lookup", "nearest", "register"]
 
 _Class = TypeVar("_Class", bound=type)
 
-# family -> the packages that hold its members
-_HOMES: dict[str, tuple[str, ...]] = {
-    "target": ("terse.targets",),
-    "synthesis": ("terse.synthesis",),
-    "data": ("terse.sources",),
-    "source": ("terse.sources",),
-    "pose": ("terse.poses",),
-    "hardness": ("terse.evaluation",),
-    "export": ("terse.export",),
+# family -> the package, or the module, that holds terse's own members
+_HOMES = {
+    "target": "terse.targets",
+    "task": "terse.tasks",
+    "synthesis": "terse.synthesis",
+    "data": "terse.sources",
+    "source": "terse.sources",
+    "pose": "terse.poses",
+    "hardness": "terse.evaluation",
+    "exporter": "terse.export",
+    "executor": "terse.workers",
 }
-_ENTRY_POINTS = {"target": "terse.targets"}
 _members: dict[str, dict[str, type]] = {family: {} for family in _HOMES}
 _loaded: set[str] = set()
 
 
 def families() -> tuple[str, ...]:
-    """The registered families, in the order of the recipe."""
+    """The families; the entry-point group of each is `terse.<family>`."""
     return tuple(_HOMES)
 
 
@@ -86,19 +87,40 @@ def nearest(word: str, choices: Any) -> str:
 def _load(family: str) -> None:
     if family in _loaded:
         return
-    for home in _HOMES[family]:
-        package = importlib.import_module(home)
-        for module in pkgutil.iter_modules(package.__path__, prefix=f"{home}."):
-            spec = importlib.util.find_spec(module.name)
-            if spec and spec.origin and "@register(" in Path(spec.origin).read_text("utf-8"):
-                importlib.import_module(module.name)
-    if family in _ENTRY_POINTS:
-        for point in entry_points(group=_ENTRY_POINTS[family]):
-            try:
-                point.load()
-            except Exception as error:
-                raise TerseError(f"entry point {point.value}: expected an importable module, got {error!r}") from error
+    for module in _own_modules(_HOMES[family]):
+        importlib.import_module(module)
+    for point in sorted(entry_points(group=f"terse.{family}"), key=lambda point: (point.name, point.value)):
+        try:
+            point.load()
+        except TerseError:  # a kind with two owners: the sentence names both
+            raise
+        except Exception as error:
+            raise TerseError(
+                f"entry point {point.name} of terse.{family}: expected a module that can be imported, "
+                f"got {error!r} from {_file(point.module)}"
+            ) from error
     _loaded.add(family)
+
+
+def _own_modules(home: str) -> Iterator[str]:
+    """The modules below a package of terse, or a module itself, that register something."""
+    spec = importlib.util.find_spec(home)
+    if spec is None or spec.origin is None:
+        return
+    root = Path(spec.origin)
+    for path in sorted(root.parent.rglob("*.py")) if spec.submodule_search_locations else [root]:
+        if "@register(" in path.read_text("utf-8"):
+            inner = path.relative_to(root.parent).with_suffix("").parts if spec.submodule_search_locations else ()
+            yield ".".join((home, *inner))
+
+
+def _file(module: str) -> str:
+    """The file of a module, or its name where no file is found."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    return (spec.origin if spec is not None else None) or module
 
 
 def _name(cls: type) -> str:

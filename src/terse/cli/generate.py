@@ -23,7 +23,7 @@ def generate(
     *overrides: str,
     count: int,
     out: Path,
-    data_format: Annotated[Literal["coco", "voc", "yolo", "webdataset"], Parameter(name="--format")] = "coco",
+    data_format: Annotated[str, Parameter(name="--format")] = "coco",
     workers: int | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -55,7 +55,7 @@ def generate(
         overrides: Settings of the recipe as key=value.
         count: Images.
         out: A new or empty folder.
-        data_format: The format of the labels.
+        data_format: coco, voc, yolo, webdataset, or an exporter of an installed package.
         workers: Processes; all cores by default. The set does not depend on it.
         seed: Another seed is another set.
         resume: Go on with a set that was cut short.

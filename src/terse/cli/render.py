@@ -15,7 +15,7 @@ def render(
     placements: Path,
     *,
     out: Path,
-    data_format: Annotated[Literal["coco", "voc", "yolo", "webdataset"] | None, Parameter(name="--format")] = None,
+    data_format: Annotated[str | None, Parameter(name="--format")] = None,
     workers: int | None = None,
     resume: bool = False,
     side: int | None = None,
@@ -29,7 +29,7 @@ def render(
     Args:
         placements: The placements.parquet that `terse generate` wrote, or an edited copy.
         out: A new or empty folder.
-        data_format: The format of the labels; as before by default.
+        data_format: coco, voc, yolo, webdataset, or an exporter of an installed package; as before by default.
         workers: Processes; all cores by default.
         resume: Go on with a set that was cut short.
         side: Shorter side of the images in pixels.

@@ -20,7 +20,7 @@ __all__ = ["CocoExport", "CocoExporter", "annotation_of"]
 _json = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes a new encoder at every call
 
 
-@register("export", "coco")
+@register("exporter", "coco")
 class CocoExport(ExportConfig):
     """Lin et al. 2014: one JSON file for all images."""
 
@@ -41,6 +41,7 @@ class CocoExporter:
     """
 
     shard_images = 128
+    image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
         """A writer of one shard."""

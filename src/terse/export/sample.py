@@ -95,6 +95,7 @@ class Exporter(Protocol):
     """One format. A shard's files depend on its samples alone, so it may be made again by any worker."""
 
     shard_images: int
+    image_folder: str  # where the images are, with its slash; "" where files are named by the shard's number
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> ShardWriter:
         """A writer of shard `number`; `part` is its own empty folder."""
@@ -108,7 +109,7 @@ class Exporter(Protocol):
 class ExportConfig(Component):
     """The settings of a format; `build()` gives an `Exporter`."""
 
-    family: ClassVar[str] = "export"
+    family: ClassVar[str] = "exporter"
 
     def build(self) -> Any:
         """The exporter.

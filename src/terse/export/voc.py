@@ -20,7 +20,7 @@ _ROOT = Path("VOCdevkit") / "VOC2012"
 _BORDER = 255  # neither object nor background
 
 
-@register("export", "voc")
+@register("exporter", "voc")
 class VocExport(ExportConfig):
     """Everingham et al. 2010: an XML file an image, masks as palette PNGs."""
 
@@ -39,6 +39,7 @@ class VocExporter:
     """
 
     shard_images = 128
+    image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
         """A writer of one shard."""

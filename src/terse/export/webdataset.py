@@ -16,7 +16,7 @@ from terse.registry import register
 __all__ = ["WebDatasetExport", "WebDatasetExporter"]
 
 
-@register("export", "webdataset")
+@register("exporter", "webdataset")
 class WebDatasetExport(ExportConfig):
     """`shards/000000.tar` and so on."""
 
@@ -34,6 +34,7 @@ class WebDatasetExporter:
     """
 
     shard_images = 512
+    image_folder = ""  # images are members of the shards
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
         """A writer of one tar."""

@@ -12,7 +12,7 @@ from terse.registry import register
 __all__ = ["YoloExport", "YoloExporter"]
 
 
-@register("export", "yolo")
+@register("exporter", "yolo")
 class YoloExport(ExportConfig):
     """One text file an image; coordinates are fractions of its size."""
 
@@ -32,6 +32,7 @@ class YoloExporter:
     """
 
     shard_images = 128
+    image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
         """A writer of one shard."""

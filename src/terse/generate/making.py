@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from terse import registry
 from terse.compositing.raster import Edges
+from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
 from terse.generate.manifest import assemble_common, claim, write_manifest
@@ -112,7 +113,7 @@ def render(
     table, made = read_table(placements)
     if not len(table):
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
-    settings = GenerateSettings.model_validate({**made["settings"], **changes})
+    settings = validate(GenerateSettings, {**made["settings"], **changes}, None)
     recipe = Recipe.model_validate(made["recipe"])
     about = {
         **made,
@@ -183,7 +184,7 @@ def material_of(recipe: Recipe, *, square: bool = False, clean: bool = True) -> 
 
 
 def _exporter(settings: GenerateSettings) -> Any:
-    config = registry.lookup("export", settings.format)
+    config = registry.lookup("exporter", settings.format)
     return config().build()
 
 
@@ -248,7 +249,7 @@ def _make(
         for path in job.out.iterdir():  # the folder was empty when it became this set's
             shutil.rmtree(path)
         raise DataError(_nothing(tallies[-1]))
-    _discard(job.out, [shard for shard in shards if shard.number > kept[-1]])
+    _discard(job, [shard for shard in shards if shard.number > kept[-1]])
     parts = [part_folder(job.out, number) for number in kept]
     settings = job.scene.settings
     job.exporter.assemble(
@@ -256,7 +257,7 @@ def _make(
         parts,
         SetInfo(job.scene.material.classes, settings.suffix, settings.masks),
     )
-    assemble_common(job.out, parts, "" if settings.format == "webdataset" else "images/")
+    assemble_common(job.out, parts, job.exporter.image_folder)
     write_manifest(job.out, about, job.scene.material.describe(), summary)
     shutil.rmtree(job.out / PARTS)
     seconds = time.monotonic() - began
@@ -269,14 +270,14 @@ def _make(
     }
 
 
-def _discard(out: Path, shards: Sequence[Shard]) -> None:
+def _discard(job: Job, shards: Sequence[Shard]) -> None:
     """Files of shards that are not part of the set after all."""
     if not shards:
         return
-    for folder in out.iterdir():
+    first = shards[0].first_image if job.exporter.image_folder else shards[0].number
+    for folder in job.out.iterdir():
         if folder.is_dir() and folder.name != PARTS:
             for path in [path for path in folder.rglob("*") if path.is_file() and path.stem.isdigit()]:
-                first = shards[0].number if path.suffix in (".tar", ".tmp") else shards[0].first_image
                 if int(path.stem) >= first:
                     path.unlink()
 

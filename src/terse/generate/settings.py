@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from terse import registry
 from terse.config import Config, Count, Fraction, NonNegative
+from terse.errors import RecipeError
 
 __all__ = ["BLENDS", "GenerateSettings"]
 
@@ -20,7 +22,7 @@ class GenerateSettings(Config):
     count: Count
     """Images."""
     format: str = "coco"
-    """coco, voc, yolo or webdataset."""
+    """coco, voc, yolo, webdataset, or an exporter of an installed package."""
     seed: NonNegative = 0
     objects: tuple[NonNegative, NonNegative] = (1, 1)
     """Fewest and most objects pasted into an image; each number is equally likely."""
@@ -53,6 +55,15 @@ class GenerateSettings(Config):
     """Images a shard, the unit of work; null takes the format's own."""
     tries: Count = 50
     """How often an image is drawn anew when it meets no limit or no hardness window, before it is skipped."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            registry.lookup("exporter", name)
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return name
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
