@@ -10,14 +10,14 @@ from terse.errors import RecipeError, TerseError
 
 def test_a_kind_has_one_owner():
     @registry.register("pose", "only_in_this_test")
-    class First(Component):
+    class First(Component[object]):
         kind: str = "only_in_this_test"
 
     try:
         with pytest.raises(TerseError) as caught:
 
             @registry.register("pose", "only_in_this_test")
-            class Second(Component):
+            class Second(Component[object]):
                 kind: str = "only_in_this_test"
 
         assert str(caught.value) == (

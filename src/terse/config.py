@@ -11,7 +11,7 @@ import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,10 +19,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SerializeAsAny,
+    GetCoreSchemaHandler,
     ValidationError,
     ValidationInfo,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from terse import registry
 from terse.errors import RecipeError
@@ -31,12 +32,12 @@ __all__ = [
     "Component",
     "Config",
     "Count",
+    "Family",
     "Fraction",
     "InputPath",
     "NonNegative",
     "Paper",
     "Positive",
-    "component",
     "join",
     "parse_overrides",
     "read_yaml",
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
+Built_co = TypeVar("Built_co", covariant=True)
 
 
 class Config(BaseModel):
@@ -53,11 +55,27 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
-class Component(Config):
-    """A config that builds something, chosen by `kind` from the registry."""
+class Component(Config, Generic[Built_co]):
+    """A config that builds something, chosen by `kind` from the registry.
 
-    family: ClassVar[str]
+    `Component["Target"]` says what `build` returns to a type checker alone: a string, so that nothing of what
+    is built, torch included, is imported with the config.
+    """
+
     kind: str
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, built: object) -> type:  # noqa: D105, RUF100
+            return cls
+
+    def build(self, *args: Any, **settings: Any) -> Built_co:
+        """What the config describes; each family says what it is given.
+
+        Raises:
+            TypeError: the class has no `build` of its own.
+        """
+        raise TypeError(f"{type(self).__name__}: expected a build() of its own, got none")
 
 
 class Paper:
@@ -91,17 +109,27 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-def component(family: str, *, or_fraction: bool = False) -> Any:
-    """The annotation of a field that holds a component of a family, picked by `kind` or by its tag key.
+class Family:
+    """Metadata of a field that holds a component of a family, picked by `kind` or by the key that names a kind.
 
     `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the key that names a kind is it. A
     bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
     """
 
-    def pick(value: Any, info: ValidationInfo) -> Any:
+    def __init__(self, name: str, *, or_fraction: bool = False) -> None:
+        self.name = name
+        self.or_fraction = or_fraction
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The kind's own model reads the settings, and all of its fields are written."""
+        return core_schema.with_info_before_validator_function(
+            self._pick, handler(source), serialization=core_schema.simple_ser_schema("any")
+        )
+
+    def _pick(self, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Config) or value is None:
             return value
-        if or_fraction and isinstance(value, int | float):
+        if self.or_fraction and isinstance(value, int | float):
             if not 0 < value < 1:
                 raise ValueError(f"expected a source or a fraction between 0 and 1, got {value}")
             return value
@@ -110,21 +138,11 @@ def component(family: str, *, or_fraction: bool = False) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError(f"expected a mapping with a kind, got {value!r}")  # noqa: TRY004 - pydantic's own
         try:
-            kind = kind_of(family, value)
-            model = registry.lookup(family, kind)
+            kind = kind_of(self.name, value)
+            model = registry.lookup(self.name, kind)
         except RecipeError as error:
             raise ValueError(str(error)) from None
-        return model.model_validate({**value, "kind": kind}, context=info.context)  # type: ignore[attr-defined]
-
-    held = SerializeAsAny[Config] | float if or_fraction else SerializeAsAny[Config]
-    return Annotated[held, BeforeValidator(pick), _Family(family)]
-
-
-class _Family:
-    """Marks a field as a component's, so that joining can tell which keys a new kind knows."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+        return model.model_validate({**value, "kind": kind}, context=info.context)
 
 
 def _family_of(field: Any) -> str | None:
@@ -132,7 +150,7 @@ def _family_of(field: Any) -> str | None:
     if field is None:
         return None
     inner = [mark for part in typing.get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
-    return next((mark.name for mark in [*field.metadata, *inner] if isinstance(mark, _Family)), None)
+    return next((mark.name for mark in [*field.metadata, *inner] if isinstance(mark, Family)), None)
 
 
 def kind_of(family: str, value: Mapping[str, Any]) -> str:
@@ -153,7 +171,7 @@ def kind_of(family: str, value: Mapping[str, Any]) -> str:
 def _named_kind(family: str, value: Mapping[str, Any]) -> str | None:
     kinds = registry.kinds(family)
     named = [key for key in value if key in kinds]
-    knowing = (key for key in named if set(value) <= {"kind", *kinds[key].model_fields})  # type: ignore[attr-defined]
+    knowing = (key for key in named if set(value) <= {"kind", *kinds[key].model_fields})
     kind = value.get("kind") or next(knowing, named[0] if named else None)
     return None if kind is None else str(kind)
 
@@ -252,10 +270,10 @@ def _join_component(family: str, old: Mapping[str, Any], value: Mapping[str, Any
     kinds = registry.kinds(family)
     named, before = _named_kind(family, value), _named_kind(family, old)
     # `train.images=D` over `{coco: F, images: E}` sets COCO's images, though `images` is a kind as well.
-    own = "kind" not in value and before in kinds and set(value) <= set(kinds[before].model_fields)  # type: ignore[attr-defined]
+    own = "kind" not in value and before in kinds and set(value) <= set(kinds[before].model_fields)
     if own or named is None or named == before or named not in kinds:
         return _merge(old, value)
-    known = kinds[named].model_fields  # type: ignore[attr-defined]
+    known = kinds[named].model_fields
     return _merge({key: item for key, item in old.items() if key in known and key != "kind"}, {"kind": named, **value})
 
 
@@ -331,7 +349,7 @@ def _plain(value: Any) -> str:
 
 def _internal(part: str) -> bool:
     """A name of pydantic's own in a location, that the user never typed."""
-    return part == "float" or "[" in part or part == "Config"
+    return part == "float" or "[" in part or part == "Component"
 
 
 def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type[BaseModel] | None, Any]:

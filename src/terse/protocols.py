@@ -142,8 +142,12 @@ class Proposer(Protocol):
     """
 
     keeps_hard: bool
-    module: nn.Module | None
     batch_size: int  # composites looked at together in the harvest
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The network, where something is learned."""
+        ...
 
     def propose(self, count: int, generator: torch.Generator) -> Placements:
         """So many composites' placements, foregrounds and backgrounds included."""

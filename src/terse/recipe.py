@@ -3,24 +3,23 @@
 Settings of the paper are named beside ours; the built-in recipes under `recipes/` say which one they take.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from terse import registry
 from terse.config import (
+    Component,
     Config,
     Count,
+    Family,
     Fraction,
     NonNegative,
     Paper,
     Positive,
-    component,
     join,
     parse_overrides,
     read_yaml,
@@ -28,6 +27,13 @@ from terse.config import (
     write_yaml,
 )
 from terse.errors import RecipeError
+
+if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
+    from terse.compositing.affine import AffinePoses
+    from terse.evaluation.hardness_rules import HardnessRule
+    from terse.protocols import Proposer, Target
+    from terse.sources.annotations import Annotations
+    from terse.sources.digit_banks import InMemoryData
 
 __all__ = [
     "ArtefactConfig",
@@ -165,6 +171,10 @@ class RuntimeConfig(Config):
     """Threads that decode images ahead of the step; 0 decodes in the step."""
 
 
+Source = Annotated[Component["Annotations"], Family("source")]
+SourceOrFraction = Annotated[Component["Annotations"] | float, Family("source", or_fraction=True)]
+
+
 class Recipe(Config):
     """One run, whole."""
 
@@ -173,14 +183,14 @@ class Recipe(Config):
     task: Literal["classification", "detection"]
     seed: NonNegative = 0
     cycles: Annotated[NonNegative, Paper(5)] = 5
-    data: component("data") | None = None  # type: ignore[valid-type]
+    data: Annotated[Component["InMemoryData"], Family("data")] | None = None
     """A source that supplies foregrounds, backgrounds and real images at once (digits, drawn scenes)."""
-    foregrounds: component("source") | None = None  # type: ignore[valid-type]
-    backgrounds: component("source") | None = None  # type: ignore[valid-type]
-    train: component("source") | None = None  # type: ignore[valid-type]
-    val: component("source", or_fraction=True) | None = None  # type: ignore[valid-type]
+    foregrounds: Source | None = None
+    backgrounds: Source | None = None
+    train: Source | None = None
+    val: SourceOrFraction | None = None
     """A source, or the fraction of train that is held out."""
-    test: component("source", or_fraction=True) | None = None  # type: ignore[valid-type]
+    test: SourceOrFraction | None = None
     """What proves the model; val only chooses it."""
     classes: tuple[str, ...] | None = None
     """The task's classes, in the order of the labels; None takes the foregrounds'."""
@@ -188,14 +198,14 @@ class Recipe(Config):
     """Side of the square canvas that composites are drawn on."""
     cleanup: bool = True
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
-    target: component("target")  # type: ignore[valid-type]
-    synthesis: component("synthesis")  # type: ignore[valid-type]
-    poses: component("pose")  # type: ignore[valid-type]
+    target: Annotated[Component["Target"], Family("target")]
+    synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
+    poses: Annotated[Component["AffinePoses"], Family("pose")]
     edges: EdgeConfig | None = None
     """None blends the warped mask as it is (digits)."""
     artefacts: ArtefactConfig = ArtefactConfig(count=0)
     objective: ObjectiveConfig = ObjectiveConfig()
-    hardness: component("hardness")  # type: ignore[valid-type]
+    hardness: Annotated[Component["HardnessRule"], Family("hardness")]
     pool: PoolConfig = PoolConfig()
     pretrain: PhaseConfig | None = None
     """How the start is trained from real images; None starts from the target's own weights."""

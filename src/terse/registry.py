@@ -34,7 +34,7 @@ _HOMES = {
     "exporter": "terse.export",
     "executor": "terse.workers",
 }
-_members: dict[str, dict[str, type]] = {family: {} for family in _HOMES}
+_members: dict[str, dict[str, type[Any]]] = {family: {} for family in _HOMES}
 _loaded: set[str] = set()
 
 
@@ -60,13 +60,13 @@ def register(family: str, kind: str) -> Callable[[_Class], _Class]:
     return decorate
 
 
-def kinds(family: str) -> dict[str, type]:
+def kinds(family: str) -> dict[str, type[Any]]:
     """Every kind of the family and its config class, sorted by kind."""
     _load(family)
     return dict(sorted(_members[family].items()))
 
 
-def lookup(family: str, kind: str) -> type:
+def lookup(family: str, kind: str) -> type[Any]:
     """The config class of one kind.
 
     Raises:

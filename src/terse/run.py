@@ -107,7 +107,8 @@ def open_session(
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
         held = "a whole detector" if found == "detector" else "a backbone; the rest of the detector starts from nothing"
-        (observer or Silent()).say(f"target.weights: {recipe.target.weights} holds {held}")
+        weights = getattr(recipe.target, "weights", None)
+        (observer or Silent()).say(f"target.weights: {weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None
     pool = Pool(pool_folder, players.context.foregrounds, players.context.backgrounds)
     session = Session(recipe, players, pool, folder, observer or Silent(), device)

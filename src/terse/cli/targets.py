@@ -22,7 +22,7 @@ def targets(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> No
     told = {}
     for kind, model in registry.kinds("target").items():
         summary = " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split())
-        fields = [name for name in model.model_fields if name != "kind"]  # type: ignore[attr-defined]
+        fields = [name for name in model.model_fields if name != "kind"]
         told[kind] = {"summary": summary, "settings": fields}
     if as_json:
         print(json.dumps(told))

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component, Count, Fraction
 from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.evaluation.hardness_rules import HardnessRule
 
 __all__ = ["MarginConfig", "ProbabilityConfig", "QuantileConfig"]
 
 
 @register("hardness", "margin")
-class MarginConfig(Component):
+class MarginConfig(Component["HardnessRule"]):
     """Hard: the best wrong class leads the true one by more than `above` (classifiers)."""
 
-    family = "hardness"
     kind: Literal["margin"] = "margin"
     above: float = 0.05
     """p - p* of A.1; the paper has 0.05."""
 
-    def build(self) -> Any:
+    def build(self) -> HardnessRule:
         """The rule."""
         from terse.evaluation.hardness_rules import Margin
 
@@ -27,15 +29,14 @@ class MarginConfig(Component):
 
 
 @register("hardness", "probability")
-class ProbabilityConfig(Component):
+class ProbabilityConfig(Component["HardnessRule"]):
     """Hard: the probability of the truth is below `below` (detectors with softmax scores)."""
 
-    family = "hardness"
     kind: Literal["probability"] = "probability"
     below: Fraction = 0.5
     """p of A.2; the paper has 0.5."""
 
-    def build(self) -> Any:
+    def build(self) -> HardnessRule:
         """The rule."""
         from terse.evaluation.hardness_rules import Probability
 
@@ -43,17 +44,16 @@ class ProbabilityConfig(Component):
 
 
 @register("hardness", "quantile")
-class QuantileConfig(Component):
+class QuantileConfig(Component["HardnessRule"]):
     """Hard: p is below a quantile of the start's own scores on real objects (scores that are no probabilities)."""
 
-    family = "hardness"
     kind: Literal["quantile"] = "quantile"
     quantile: Fraction = 0.5
     """Of the start's confidences on the objects of the validation images."""
     images: Count = 200
     """So many validation images are looked at."""
 
-    def build(self) -> Any:
+    def build(self) -> HardnessRule:
         """The rule, without a threshold until `calibrate` was called."""
         from terse.evaluation.hardness_rules import Quantile
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.export.runs import runs_of_box, runs_of_region
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
+from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class CocoExport(ExportConfig):
 
     kind: Literal["coco"] = "coco"
 
-    def build(self) -> Any:
+    def build(self) -> Exporter:
         """The exporter."""
         return CocoExporter()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from terse.config import Component
 
@@ -106,12 +106,10 @@ class Exporter(Protocol):
         ...
 
 
-class ExportConfig(Component):
+class ExportConfig(Component["Exporter"]):
     """The settings of a format; `build()` gives an `Exporter`."""
 
-    family: ClassVar[str] = "exporter"
-
-    def build(self) -> Any:
+    def build(self) -> Exporter:
         """The exporter.
 
         Raises:

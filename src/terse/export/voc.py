@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from xml.sax.saxutils import escape
 
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
+from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class VocExport(ExportConfig):
 
     kind: Literal["voc"] = "voc"
 
-    def build(self) -> Any:
+    def build(self) -> Exporter:
         """The exporter."""
         return VocExporter()
 

@@ -7,10 +7,10 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from terse.export.coco import annotation_of
-from terse.export.sample import ExportConfig, Sample, SetInfo
+from terse.export.sample import ExportConfig, Exporter, Sample, SetInfo
 from terse.registry import register
 
 __all__ = ["WebDatasetExport", "WebDatasetExporter"]
@@ -22,7 +22,7 @@ class WebDatasetExport(ExportConfig):
 
     kind: Literal["webdataset"] = "webdataset"
 
-    def build(self) -> Any:
+    def build(self) -> Exporter:
         """The exporter."""
         return WebDatasetExporter()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
+from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
 __all__ = ["YoloExport", "YoloExporter"]
@@ -18,7 +18,7 @@ class YoloExport(ExportConfig):
 
     kind: Literal["yolo"] = "yolo"
 
-    def build(self) -> Any:
+    def build(self) -> Exporter:
         """The exporter."""
         return YoloExporter()
 

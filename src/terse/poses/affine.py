@@ -1,20 +1,24 @@
 """The recipe's `poses: {kind: affine}`."""
 
-from typing import Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from terse.config import Component, Positive
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.compositing.affine import AffinePoses
+
 __all__ = ["AffineConfig"]
 
 
 @register("pose", "affine")
-class AffineConfig(Component):
+class AffineConfig(Component["AffinePoses"]):
     """Rotation, shift, shear and scale, each in its own range."""
 
-    family = "pose"
     kind: Literal["affine"] = "affine"
     rotation_deg: tuple[float, float] = (-20.0, 20.0)
     """Anticlockwise."""
@@ -28,7 +32,7 @@ class AffineConfig(Component):
     min_visible: float = Field(default=1.0, gt=0, le=1)
     """Share of the object's bounding box that stays inside the canvas."""
 
-    def build(self) -> Any:
+    def build(self) -> AffinePoses:
         """The pose family."""
         from terse.compositing.affine import AffinePoses
 

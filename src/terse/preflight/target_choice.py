@@ -63,7 +63,7 @@ def choose_target(
             + ("; write a detector of your own into the recipe by hand" if kind in kinds("target") else "")
         )
     network = NETWORKS[kind]
-    canvas_px = kinds("target")[kind].model_fields["image_size_px"].default or 300  # type: ignore[attr-defined]
+    canvas_px = kinds("target")[kind].model_fields["image_size_px"].default or 300
     found, labels = "nothing", None
     if weights is not None:
         try:

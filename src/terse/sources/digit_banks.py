@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from terse.compositing.affine import support_points
+from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = ["BlackBackgrounds", "DigitForegrounds", "InMemoryData", "LabelledImages"]
@@ -87,11 +88,11 @@ class InMemoryData:
     `terse.protocols.ForegroundBank`, `BackgroundBank` and `RealImages`.
     """
 
-    foregrounds: object
-    backgrounds: object
-    train: object
-    val: object
-    test: object
+    foregrounds: ForegroundBank
+    backgrounds: BackgroundBank
+    train: RealImages
+    val: RealImages
+    test: RealImages
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()  # what a user should know of the data, told when a run begins
 

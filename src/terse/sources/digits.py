@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import Component, Count, InputPath, NonNegative
 from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.sources.digit_banks import InMemoryData
 
 __all__ = ["DigitsConfig"]
 
 
 @register("data", "digits")
-class DigitsConfig(Component):
+class DigitsConfig(Component["InMemoryData"]):
     """MNIST digits, and an affNIST-like test set made from them."""
 
-    family = "data"
     kind: Literal["digits"] = "digits"
     root: InputPath | None = None
     """Folder with MNIST's four idx files, plain or .gz; None takes the digits that come with terse."""
@@ -33,7 +35,7 @@ class DigitsConfig(Component):
     seed: NonNegative = 7
     """Of the regenerated sets' poses: fixed, so that every run is judged by the same images."""
 
-    def build(self) -> Any:
+    def build(self) -> InMemoryData:
         """Banks and splits, all in memory as bytes."""
         import numpy as np
         import torch

@@ -104,7 +104,7 @@ class SceneForegrounds:
 
     def __init__(self, scenes: Scenes) -> None:
         self._scenes = scenes
-        self.classes = CLASSES
+        self.classes: tuple[str, ...] = CLASSES
         self.labels: Int64[np.ndarray, " n"] = np.arange(scenes.count) % len(CLASSES)
         self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}:0" for i in range(scenes.count)]
 

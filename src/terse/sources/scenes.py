@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component, Count, NonNegative
 from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.sources.digit_banks import InMemoryData
 
 __all__ = ["ShapesConfig"]
 
 
 @register("data", "shapes")
-class ShapesConfig(Component):
+class ShapesConfig(Component["InMemoryData"]):
     """Circles, squares and triangles on textured backgrounds.
 
     Objects to train on are large, upright and whole; those that judge are smaller, turned and cut by the border, so that
     a detector gains by composites that show it the like.
     """
 
-    family = "data"
     kind: Literal["shapes"] = "shapes"
     canvas_px: Count = 96
     """Side of the scenes; the recipe's `canvas_px` has to be the same."""
@@ -33,7 +35,7 @@ class ShapesConfig(Component):
     seed: NonNegative = 7
     """Of all drawing: fixed, so that every run is judged by the same scenes."""
 
-    def build(self) -> Any:
+    def build(self) -> InMemoryData:
         """Banks and splits; a scene is drawn when it is first asked for."""
         from terse.sources.digit_banks import InMemoryData
         from terse.sources.drawn_scenes import (

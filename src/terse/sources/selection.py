@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["SourceConfig"]
 
 
-class SourceConfig(Component):
+class SourceConfig(Component["Annotations"]):
     """The settings that all kinds share. `build()` gives `Annotations`."""
 
-    family: ClassVar[str] = "source"
     classes: tuple[str, ...] | None = None
     """Only objects of these classes; null takes all."""
     min_area_px: Annotated[float, Field(ge=0)] = 0.0
@@ -32,7 +31,7 @@ class SourceConfig(Component):
     leave_out: InputPath | None = None
     """A text file with the name of an image, or the key of an object, on each line: `terse check` writes one."""
 
-    def build(self) -> Any:
+    def build(self) -> Annotations:
         """The index of what the settings ask for.
 
         Raises:

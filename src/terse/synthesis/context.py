@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from terse.config import Component, Count, Fraction, NonNegative, Positive
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Proposer
+
 __all__ = ["ContextConfig"]
 
 
 @register("synthesis", "context")
-class ContextConfig(Component):
+class ContextConfig(Component["Proposer"]):
     """A small network sees surroundings with the middle masked out and scores which class fits there.
 
     Source: Dvornik, Mairal and Schmid 2018, Modeling Visual Context is Key to Augmenting Object Detection
     Datasets, and its published code. Their network is a ResNet-50 on 300 px; ours is small, from scratch.
     """
 
-    family = "synthesis"
     kind: Literal["context"] = "context"
     objects: tuple[Count, Count] = (1, 2)
     """Fewest and most objects an image."""
@@ -51,7 +53,7 @@ class ContextConfig(Component):
             raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
         return self
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> Proposer:
         """The arm; its network is trained when it first proposes."""
         from terse.synthesis.context_placer import ContextProposer
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from terse.config import Component, Count, Fraction, NonNegative
 from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.protocols import Proposer
 
 __all__ = ["CutPasteLearnConfig"]
 
@@ -15,14 +18,13 @@ Blend = Literal["alpha", "gaussian", "box", "motion", "none", "poisson"]
 
 
 @register("synthesis", "cut_paste_learn")
-class CutPasteLearnConfig(Component):
+class CutPasteLearnConfig(Component["Proposer"]):
     """Random scale, rotation and place, several objects and distractors, each scene in all blends.
 
     Source: Dwibedi, Misra and Hebert 2017, Cut, Paste and Learn; defaults of its published generator where
     nothing else is said.
     """
 
-    family = "synthesis"
     kind: Literal["cut_paste_learn"] = "cut_paste_learn"
     objects: tuple[Count, Count] = (1, 3)
     """Fewest and most labelled objects an image; the generator's 3 to 8 are for kitchen scenes."""
@@ -52,7 +54,7 @@ class CutPasteLearnConfig(Component):
                 raise ValueError(f"{name}: expected the smaller number first, got {list(limits)}; swap them")
         return self
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> Proposer:
         """The arm."""
         from terse.synthesis.cut_paste_scenes import CutPasteProposer
 

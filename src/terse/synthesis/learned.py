@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from terse.config import Component, Count, Fraction, InputPath, NonNegative, Paper
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Proposer
+
 __all__ = ["LearnedConfig"]
 
 
 @register("synthesis", "learned")
-class LearnedConfig(Component):
+class LearnedConfig(Component["Proposer"]):
     """A network that learns where and how to paste so that the target fails (paper 3.1)."""
 
-    family = "synthesis"
     kind: Literal["learned"] = "learned"
     network: Literal["digits", "photographs"] = "digits"
     """digits is A.1's, photographs A.2's."""
@@ -56,7 +58,7 @@ class LearnedConfig(Component):
     discriminator: DiscriminatorConfig | bool = False
     """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> Proposer:
         """The proposer with a fresh network."""
         from terse.synthesis.proposers import LearnedProposer
 

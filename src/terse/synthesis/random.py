@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import Component, Count
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Proposer
+
 __all__ = ["MinedConfig", "NoneConfig", "RandomConfig"]
 
 
-class _BlindConfig(Component):
-    family = "synthesis"
+class _BlindConfig(Component["Proposer | None"]):
     batch_size: Count = 256
     """Composites looked at together in the harvest."""
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> Proposer | None:
         """The arm."""
         from terse.synthesis.proposers import BlindProposer
 
@@ -42,6 +44,6 @@ class NoneConfig(_BlindConfig):
 
     kind: Literal["none"] = "none"
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> Proposer | None:
         """No arm."""
         return None

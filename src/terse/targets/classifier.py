@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import Component, InputPath
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Target
+
 __all__ = ["MNISTClassifierConfig", "MNISTClassifierDeepConfig"]
 
 
-class _DigitClassifierConfig(Component):
-    family = "target"
+class _DigitClassifierConfig(Component["Target"]):
     weights: InputPath | None = None
     """A state_dict to start from; None starts from random weights."""
     initialisation: Literal["default", "xavier"] = "default"
     """Of random weights: PyTorch's own, or Xavier with gain 0.4 as the synthesizer's (A.1)."""
 
-    def _wrap(self, module: Any, classes: tuple[str, ...]) -> Any:
+    def _wrap(self, module: Any, classes: tuple[str, ...]) -> Target:
         from terse.synthesis.initialisation import xavier
         from terse.targets.classification_target import ClassificationTarget
         from terse.targets.weights import load_weights
@@ -35,7 +37,7 @@ class MNISTClassifierConfig(_DigitClassifierConfig):
 
     kind: Literal["mnist_classifier"] = "mnist_classifier"
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """The target, with random or given weights."""
         from terse.targets.digit_networks import MNISTClassifier
 
@@ -48,7 +50,7 @@ class MNISTClassifierDeepConfig(_DigitClassifierConfig):
 
     kind: Literal["mnist_classifier_deep"] = "mnist_classifier_deep"
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """The target, with random or given weights."""
         from terse.targets.digit_networks import MNISTClassifierDeep
 

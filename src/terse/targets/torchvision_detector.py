@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from terse.config import Component, Count, InputPath, Paper
 from terse.registry import register
+
+if TYPE_CHECKING:
+    from terse.protocols import Target
 
 __all__ = [
     "SSD300VGG16",
@@ -20,8 +23,7 @@ __all__ = [
 ]
 
 
-class _Detector(Component):
-    family = "target"
+class _Detector(Component["Target"]):
     task: ClassVar[str] = "detection"
     weights: InputPath | None = None
     """Tensors of a whole detector, or of its backbone alone; the log says which it was. None starts from nothing."""
@@ -32,7 +34,7 @@ class _Detector(Component):
     lambda_box: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the box error in Eq. 1."""
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """The target for these classes on this canvas.
 
         Raises:

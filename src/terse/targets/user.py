@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -14,14 +14,16 @@ from terse.config import Component, InputPath
 from terse.errors import RecipeError
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Target
+
 __all__ = ["UserConfig"]
 
 
 @register("target", "user")
-class UserConfig(Component):
+class UserConfig(Component["Target"]):
     """Your own model: a function that returns a classifier, a torchvision-style detector, or a whole Target."""
 
-    family = "target"
     kind: Literal["user"] = "user"
     factory: str
     """`module:function`; the module is looked for in the working directory too."""
@@ -34,7 +36,7 @@ class UserConfig(Component):
     lambda_box: Annotated[float, Field(ge=0)] = 1.0
     """Detectors: weight of the box error in Eq. 1."""
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """Call the factory and see that what it returns can be a target.
 
         Raises:

@@ -1,19 +1,21 @@
 """A synthesizer: every cut-out in the middle of its background."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import Component
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Proposer
+
 
 @register("synthesis", "acme_middle")
-class MiddleConfig(Component):
+class MiddleConfig(Component["Proposer"]):
     """Neutral poses, one object an image."""
 
-    family = "synthesis"
     kind: Literal["acme_middle"] = "acme_middle"
 
-    def build(self, context: Any) -> Any:
+    def build(self, context: Any) -> "Proposer":
         return MiddleProposer(context)
 
 

@@ -1,19 +1,21 @@
 """A target: a linear classifier."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component
 from terse.registry import register
 
+if TYPE_CHECKING:
+    from terse.protocols import Target
+
 
 @register("target", "acme_linear")
-class LinearConfig(Component):
+class LinearConfig(Component["Target"]):
     """Logits that are linear in the pixels."""
 
-    family = "target"
     kind: Literal["acme_linear"] = "acme_linear"
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Any:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> "Target":
         from torch import nn
 
         from terse.targets.classification_target import ClassificationTarget
