@@ -23,7 +23,8 @@ import torch
 from terse.proof.arms import arm_recipe
 from terse.proof.prove import prove
 from terse.recipe import load_recipe
-from terse.run import build_material, train
+from terse.run import train
+from terse.sources.run_data import run_data
 
 SMALL = ["data.train=1500", "data.val=300", "data.test=500", "cycles=3", "pool.per_cycle=300"]
 
@@ -39,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = load_recipe(options.recipe, [*options.settings, "runtime.threads=1"])
-    arms, data = options.arms.split(","), build_material(recipe)
+    arms, data = options.arms.split(","), run_data(recipe)
     ratios, bare = [], []
     with tempfile.TemporaryDirectory() as folder:  # the first run of a process pays for imports and warm-up
         prove(recipe.model_copy(update={"cycles": 1}), out=Path(folder) / "proof", arms=arms, seeds=1, data=data)

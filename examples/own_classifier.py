@@ -104,7 +104,7 @@ def make(width: int = 16) -> nn.Module:
 
 def main() -> None:
     strokes, noise = Strokes(200), Noise(20)
-    data = terse.InMemoryData(
+    data = terse.RunData(
         foregrounds=strokes,
         backgrounds=noise,
         train=Pictures(strokes, noise, 400, play=0.0, turn_deg=0, seed=2),

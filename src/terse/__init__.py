@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from terse.errors import TerseError
     from terse.recipe import Recipe, load_recipe
     from terse.run import train
-    from terse.sources.digit_banks import InMemoryData
+    from terse.sources.run_data import RunData
     from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Backgrounds",
     "Composites",
     "Foregrounds",
-    "InMemoryData",
     "Pasted",
     "Placements",
     "Recipe",
+    "RunData",
     "TerseError",
     "Truth",
     "compose",
@@ -36,7 +36,7 @@ _HOMES = {
     "terse.errors": ("TerseError",),
     "terse.recipe": ("Recipe", "load_recipe"),
     "terse.run": ("train",),
-    "terse.sources.digit_banks": ("InMemoryData",),
+    "terse.sources.run_data": ("RunData",),
     "terse.types": ("Backgrounds", "Composites", "Foregrounds", "Placements", "Truth"),
 }
 

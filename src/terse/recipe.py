@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # what the components build; none of it is imported with a re
     from terse.evaluation.hardness_rules import HardnessRule
     from terse.protocols import Proposer, Target
     from terse.sources.annotations import Annotations
-    from terse.sources.digit_banks import InMemoryData
+    from terse.sources.run_data import RunData
 
 __all__ = [
     "ArtefactConfig",
@@ -183,7 +183,7 @@ class Recipe(Config):
     task: Literal["classification", "detection"]
     seed: NonNegative = 0
     cycles: Annotated[NonNegative, Paper(5)] = 5
-    data: Annotated[Component["InMemoryData"], Family("data")] | None = None
+    data: Annotated[Component["RunData"], Family("data")] | None = None
     """A source that supplies foregrounds, backgrounds and real images at once (digits, drawn scenes)."""
     foregrounds: Source | None = None
     backgrounds: Source | None = None

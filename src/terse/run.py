@@ -12,13 +12,10 @@ from terse import recipe as recipes
 from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
-from terse.errors import DataError, RecipeError, RunError
+from terse.errors import RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
-from terse.sources.annotations import Annotations
-from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
-from terse.sources.cleanup import clean_up
-from terse.sources.digit_banks import InMemoryData
+from terse.sources.run_data import RunData, run_data
 from terse.synthesis.proposers import Context, LearnedProposer
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import write_atomically
@@ -28,9 +25,6 @@ from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
 __all__ = [
-    "TEST_SPLIT",
-    "VAL_SPLIT",
-    "build_material",
     "build_players",
     "evaluate",
     "open_run",
@@ -39,8 +33,6 @@ __all__ = [
 ]
 
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
-# Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
-VAL_SPLIT, TEST_SPLIT = 0, 1
 
 
 def train(
@@ -60,7 +52,7 @@ def train(
         overrides: `key=value`, as on the command line.
         out: folder for the run; None keeps everything in memory.
         resume: go on with the run that `out` holds.
-        data: what the recipe's `data` would build, made by you (`InMemoryData`).
+        data: what the recipe's `data` would build, made by you (`RunData`).
         target: a Target of your own in the place of the recipe's.
         observer: who watches.
 
@@ -100,10 +92,10 @@ def open_session(
     device = torch.device(_device(recipe.runtime.device))
     if folder is not None:
         _claim(folder, recipe, resume=resume)
-    material = data if data is not None else build_material(recipe)
+    material = data if data is not None else run_data(recipe)
     players = build_players(recipe, device, data=material, target=target)
-    for note in material.notes if isinstance(material, InMemoryData) else ():
-        (observer or Silent()).say(note)
+    for message in material.messages if isinstance(material, RunData) else ():
+        (observer or Silent()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
         held = "a whole detector" if found == "detector" else "a backbone; the rest of the detector starts from nothing"
@@ -137,7 +129,7 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
 
 def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
-    material = data if data is not None else build_material(recipe)
+    material = data if data is not None else run_data(recipe)
     poses = recipe.poses.build()
     classes = tuple(material.classes)
     render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
@@ -174,68 +166,6 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
             ).to(device)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
-
-
-def build_material(recipe: Recipe) -> Any:
-    """Banks and splits of a recipe: what `data` gives, or sources of photographs.
-
-    Raises:
-        RecipeError: a source is missing.
-    """
-    if recipe.data is not None:
-        return recipe.data.build()
-    missing = [name for name in ("foregrounds", "backgrounds", "train") if getattr(recipe, name) is None]
-    if missing:
-        raise RecipeError(
-            f"{missing[0]}: expected a source of images, got nothing; see `terse recipes` or `terse init`"
-        )
-    return _photographs(recipe)
-
-
-def _photographs(recipe: Recipe) -> InMemoryData:
-    """Banks and splits of photographs; no foreground comes from an image that judges the model."""
-    assert recipe.train is not None  # `build_material` has seen to these three
-    assert recipe.foregrounds is not None
-    assert recipe.backgrounds is not None
-    train, foregrounds = recipe.train.build(), recipe.foregrounds.build()
-    val, train = _held_out(recipe.val if recipe.val is not None else 0.2, train, VAL_SPLIT)
-    test, train = _held_out(recipe.test, train, TEST_SPLIT) if recipe.test is not None else (val, train)
-    backgrounds = recipe.backgrounds.build()
-    notes = [str(item) for part in (train, foregrounds, backgrounds) for item in part.skipped]
-    masked = int(foregrounds.masked.sum())
-    foregrounds = foregrounds.without_images_of(val, test)
-    if masked and not foregrounds.masked.any():
-        raise DataError(
-            f"foregrounds: expected masks on images that val and test do not hold, got {masked} that all stand on images "
-            "of theirs; take val and test from other images, or as a fraction of train"
-        )
-    backgrounds = backgrounds.without_images_of(val, test)
-    train = train.without_images_of(val, test)
-    if recipe.cleanup:
-        cleaned = clean_up(foregrounds, workers=recipe.runtime.workers)
-        foregrounds = cleaned.kept
-        if cleaned.dropped:
-            notes.append(f"cleanup: left out {len(cleaned.dropped)} foregrounds whose mask and box disagree")
-    classes = recipe.classes or foregrounds.classes
-    side, workers = recipe.canvas_px, recipe.runtime.workers
-    val_images = PhotoImages(val, classes, canvas_px=side, workers=workers)
-    return InMemoryData(
-        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
-        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
-        train=PhotoImages(train, classes, canvas_px=side, workers=workers),
-        val=val_images,
-        test=val_images if test is val else PhotoImages(test, classes, canvas_px=side, workers=workers),
-        classes=tuple(classes),
-        notes=tuple(notes),
-    )
-
-
-def _held_out(what: Any, train: Annotations, seed: int) -> tuple[Annotations, Annotations]:
-    """A split of its own, or a fraction of train; and what is left to train on."""
-    if isinstance(what, float):
-        held, rest = train.split(what, seed)
-        return held, rest
-    return what.build(), train
 
 
 def _device(name: str) -> str:

@@ -36,12 +36,12 @@ def test_sound_data_are_ready(drawn):
 
 
 def test_a_fraction_is_held_out_as_the_run_does_it(drawn):
-    from terse.run import build_material
+    from terse.sources.run_data import run_data
 
     path = drawn.recipe("val: 0.3\ntest: 0.25\n")
     recipe = load_recipe(path)
     parts, _ = open_parts(recipe)
-    material = build_material(recipe)
+    material = run_data(recipe)
     for name in ("train", "val", "test"):
         assert parts[name].notes.paths == getattr(material, name).annotations.paths
 

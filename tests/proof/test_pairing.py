@@ -8,7 +8,8 @@ import torch
 
 from terse.proof.arms import arm_recipe
 from terse.recipe import load_recipe
-from terse.run import build_material, open_session, train
+from terse.run import open_session, train
+from terse.sources.run_data import run_data
 
 SETTINGS = (
     "data.train=300", "data.val=40", "data.test=40", "cycles=2", "pretrain.epochs=1", "hardness.above=-2",
@@ -40,7 +41,7 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def data(recipe):
-    return build_material(recipe)
+    return run_data(recipe)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_the_arm_without_pastes_sees_them_too_and_others_where_the_pastes_would_
 
 def test_the_arm_without_pastes_sees_them_too_where_it_has_to_repeat_real_images(recipe):
     few = recipe.model_copy(update={"data": recipe.data.model_copy(update={"train": 100})})
-    data, asked = build_material(few), {}
+    data, asked = run_data(few), {}
     for arm in ("none", "random"):
         recorded = Recorded(data.train)
         train(arm_recipe(few, arm, 0), data=replace(data, train=recorded))

@@ -16,7 +16,8 @@ from terse.proof.prove import _audit, default_arms, prove
 from terse.proof.summary import _of_treatment, read_runs, summarise
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
-from terse.run import build_material, train
+from terse.run import train
+from terse.sources.run_data import run_data
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Interrupted, Session
 
@@ -46,7 +47,7 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def data(recipe):
-    return build_material(recipe)
+    return run_data(recipe)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof
 def test_a_source_that_is_missing_is_named_by_worker_processes_too(tmp_path):
     recipe = load_recipe("quickstart", [*TINY, f"data.root={tmp_path}"])
     with pytest.raises(DataError) as told:
-        build_material(recipe)
+        run_data(recipe)
     with pytest.raises(DataError) as caught:
         prove(recipe, out=tmp_path / "out", arms=["none", "random"], seeds=1, workers=2)
     assert str(caught.value) == str(told.value)

@@ -5,7 +5,7 @@ import pytest
 from terse.config import join, kind_of
 from terse.errors import DataError
 from terse.recipe import Recipe, load_recipe
-from terse.run import build_material
+from terse.sources.run_data import run_data
 
 COCO = {"coco": "a.json", "images": "a", "classes": ["person"]}
 
@@ -43,7 +43,7 @@ def test_masks_that_all_stand_on_images_of_val_are_refused_with_the_reason(coco)
     parts = [f"{part}={source}" for part in ("foregrounds", "train", "val")]
     recipe = load_recipe("detector", [*parts, f"backgrounds={{images: {images}}}", "canvas_px=96"])
     with pytest.raises(DataError) as raised:
-        build_material(recipe)
+        run_data(recipe)
     assert str(raised.value) == (
         "foregrounds: expected masks on images that val and test do not hold, got 1 that all stand on images of theirs; "
         "take val and test from other images, or as a fraction of train"

@@ -1,7 +1,7 @@
-"""Banks that know no files (digits, drawn scenes) as material: their float images become bytes."""
+"""Banks as material. Those that know no files (digits, drawn scenes) as material have their float images made bytes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,11 +10,28 @@ from torch import Tensor
 
 from terse.compositing.raster import Drawn, Sprite
 from terse.errors import DataError
-from terse.generate.material import OwnObject, with_texture
+from terse.generate.material import Material, OwnObject, PhotoMaterial, with_texture
 from terse.protocols import BackgroundBank, ForegroundBank
+from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds
 from terse.sources.patches import box_of, resize, window_of
 
-__all__ = ["BankMaterial"]
+__all__ = ["BankMaterial", "material_of_banks"]
+
+
+def material_of_banks(
+    foregrounds: ForegroundBank, backgrounds: BackgroundBank, classes: tuple[str, ...], *, square: bool = False
+) -> Material:
+    """What the banks hold, under their numbers, at its own size where that is known.
+
+    Args:
+        foregrounds: what to paste.
+        backgrounds: what to paste on.
+        classes: the set's.
+        square: poses were made on a square canvas to which photographs are squashed.
+    """
+    if isinstance(foregrounds, PhotoForegrounds) and isinstance(backgrounds, PhotoBackgrounds):
+        return PhotoMaterial(foregrounds.annotations, backgrounds.annotations, classes, square=square)
+    return BankMaterial(foregrounds, backgrounds, classes)
 
 
 class BankMaterial:
@@ -34,6 +51,7 @@ class BankMaterial:
         self.background_keys: Sequence[str] = backgrounds.keys
         self._fore, self._back = foregrounds, backgrounds
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._places = tuple({key: i for i, key in enumerate(bank.keys)} for bank in (foregrounds, backgrounds))
 
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn."""
@@ -119,7 +137,7 @@ class BankMaterial:
         Raises:
             DataError: the source is gone.
         """
-        return _index(self.foreground_keys, key, sha256, where)
+        return _index(self._places[0], key, sha256, where)
 
     def background_index(self, key: str, sha256: str | None, where: str) -> int:
         """The number of a key that a placement holds.
@@ -127,7 +145,7 @@ class BankMaterial:
         Raises:
             DataError: the source is gone.
         """
-        return _index(self.background_keys, key, sha256, where)
+        return _index(self._places[1], key, sha256, where)
 
     def describe(self) -> dict[str, object]:
         """Counts, for the manifest."""
@@ -150,12 +168,11 @@ def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[..., ::-1])
 
 
-def _index(keys: Sequence[str], key: str, sha256: str | None, where: str) -> int:
-    try:
-        return list(keys).index(key)
-    except ValueError:
-        content = f" (sha256 {sha256})" if sha256 else ""
-        raise DataError(
-            f"{where}: expected the source {key}{content} as when the placements were made, got none of that name; "
-            "make it again with the same settings"
-        ) from None
+def _index(places: Mapping[str, int], key: str, sha256: str | None, where: str) -> int:
+    if key in places:
+        return places[key]
+    content = f" (sha256 {sha256})" if sha256 else ""
+    raise DataError(
+        f"{where}: expected the source {key}{content} as when the placements were made, got none of that name; "
+        "make it again with the same settings"
+    )

@@ -17,8 +17,9 @@ from terse.compositing.raster import Edges
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
+from terse.generate.bank_material import material_of_banks
 from terse.generate.manifest import assemble_common, claim, write_manifest
-from terse.generate.material import Material, PhotoMaterial
+from terse.generate.material import Material
 from terse.generate.planned import read_table
 from terse.generate.processes import make_shards
 from terse.generate.scene import Scene
@@ -27,6 +28,7 @@ from terse.generate.shard import PARTS, Job, Shard, part_folder
 from terse.generate.slots import plan_slots
 from terse.generate.trained import LoadTrained
 from terse.recipe import Recipe
+from terse.sources.run_data import paste_data
 
 __all__ = ["generate", "material_of", "render"]
 
@@ -129,7 +131,7 @@ def render(
             "images_per_second": 0.0,
         }
     with _cleared_on_mistake(out, resume=resume):
-        scene = scene_of(recipe, settings, material_of(recipe, square=made["square"], clean=False))
+        scene = scene_of(recipe, settings, material_of(recipe, square=made["square"], everything=True))
         missing = [name for name in scene.poses.names if name not in table.column_names]
         if missing:
             raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
@@ -158,29 +160,16 @@ def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> 
     return Scene(material, recipe.poses.build(), raster, settings)
 
 
-def material_of(recipe: Recipe, *, square: bool = False, clean: bool = True) -> Material:
-    """Foregrounds and backgrounds of a recipe, at their own size.
+def material_of(recipe: Recipe, *, square: bool = False, everything: bool = False) -> Material:
+    """The foregrounds and backgrounds of `paste_data`, at their own size.
 
     Raises:
         RecipeError: the recipe names none.
         DataError: they cannot be read.
     """
-    if recipe.data is not None:
-        from terse.generate.bank_material import BankMaterial
-
-        data = recipe.data.build()
-        return BankMaterial(data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes))
-    for name in ("foregrounds", "backgrounds"):
-        if getattr(recipe, name) is None:
-            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
-    assert recipe.foregrounds is not None
-    assert recipe.backgrounds is not None
-    foregrounds = recipe.foregrounds.build()
-    if recipe.cleanup and clean:
-        from terse.sources.cleanup import clean_up
-
-        foregrounds = clean_up(foregrounds).kept
-    return PhotoMaterial(foregrounds, recipe.backgrounds.build(), recipe.classes, square=square)
+    data = paste_data(recipe, everything=everything)
+    classes = tuple(recipe.classes or data.classes)
+    return material_of_banks(data.foregrounds, data.backgrounds, classes, square=square)
 
 
 def _exporter(settings: GenerateSettings) -> Any:

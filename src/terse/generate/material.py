@@ -20,6 +20,7 @@ from terse.compositing.raster import Drawn, Sprite
 from terse.errors import DataError
 from terse.generate.latest import Latest
 from terse.sources.annotations import Annotations
+from terse.sources.bank import stretch_of
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
@@ -77,7 +78,7 @@ class PhotoMaterial:
         foregrounds: objects with masks; crowds, ignored ones and those without a mask are left out.
         backgrounds: images, with their objects.
         classes: the set's; None takes the foregrounds', then the backgrounds' others.
-        square: squash cut-outs as their images would be squashed to a square.
+        square: squash objects as their images would be squashed to a square; cut-outs without a scene keep their shape.
         keep_bytes: limit of the cut-outs kept in memory.
         keep_decoded_bytes: limit of the decoded backgrounds kept in memory; 0 decodes nearly all anew.
 
@@ -331,7 +332,7 @@ class PhotoMaterial:
         left, top, right, bottom = tight
         colours = read_rgb(notes.root / path, path, (width, height))[..., ::-1]
         colours = colours[near[1] + top : near[1] + bottom, near[0] + left : near[0] + right]
-        stretch = (1 / width, 1 / height) if self.square else (1.0, 1.0)
+        stretch = stretch_of(notes, image, squash=self.square)
         return cut_patch(colours, alpha[top:bottom, left:right], max(colours.shape[:2]), stretch)
 
     def _own_mask(self, number: int, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:

@@ -84,7 +84,9 @@ def check_recipe(
 
     watch = watch or Silent()
     if recipe.data is not None:
-        material = recipe.data.build()
+        from terse.sources.run_data import run_data
+
+        material = run_data(recipe)
         _, found = build_target(recipe, material.classes)
         return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(material))
     from terse.preflight.masks import examine_masks

@@ -40,17 +40,16 @@ def open_parts(recipe: Recipe) -> tuple[dict[str, Part], list[Found]]:
 
 
 def _split(recipe: Recipe, parts: dict[str, Part]) -> None:
-    """Hold out of train what the recipe gives as a fraction, as `terse.run` does and by the same seeds."""
-    from terse.run import TEST_SPLIT, VAL_SPLIT
+    """Hold out of train what the recipe gives as a fraction, as a run does."""
+    from terse.sources.run_data import split_train
 
-    fractions = {"val": 0.2 if recipe.val is None else recipe.val, "test": recipe.test}
-    for name, seed in (("val", VAL_SPLIT), ("test", TEST_SPLIT)):
-        share = fractions[name]
-        if isinstance(share, float) and "train" in parts:
-            train = parts["train"]
-            held, rest = train.notes.split(share, seed)
-            parts["train"] = Part("train", rest, train.leave_out)
-            parts[name] = Part(name, _without_skipped(held), held_out_of="train")
+    if "train" in parts:
+        train = parts["train"]
+        for name, notes in split_train(recipe, train.notes).items():
+            if name == "train":
+                parts[name] = Part(name, notes, train.leave_out)
+            else:
+                parts[name] = Part(name, _without_skipped(notes), held_out_of="train")
 
 
 def _without_skipped(notes: Annotations) -> Annotations:

@@ -93,9 +93,9 @@ def _result(future: Future[None], job: Job, watcher: Watcher) -> None:
 
 
 def _one_by_one(recipe: Recipe, jobs: Sequence[Job], watcher: Watcher, data: Any) -> None:
-    from terse.run import build_material
+    from terse.sources.run_data import run_data
 
-    material = data if data is not None else build_material(recipe)
+    material = data if data is not None else run_data(recipe)
     for job in jobs:
         if watcher.stop():
             raise Interrupted
@@ -170,14 +170,14 @@ def _prepare(settings: dict[str, Any], messages: Any, stopping: Any) -> None:
     import torch
 
     from terse.config import validate
-    from terse.run import build_material
+    from terse.sources.run_data import run_data
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     recipe = validate(Recipe, settings, None)
     try:
-        _worker.update(recipe=recipe, material=build_material(recipe), watcher=_Sent(messages, stopping))
+        _worker.update(recipe=recipe, material=run_data(recipe), watcher=_Sent(messages, stopping))
     except TerseError as error:  # raised here it would break the pool, as if the process had been killed
         _worker["mistake"] = error
 

@@ -54,7 +54,7 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
         raise DataError(f"{folder}: expected a whole set with manifest.json, got none; make it with `terse generate`")
     table, about = read_table(folder / "placements.parquet")
     settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
-    scene = scene_of(recipe, settings, material_of(recipe, square=about["square"], clean=False))
+    scene = scene_of(recipe, settings, material_of(recipe, square=about["square"], everything=True))
     numbers = np.unique(table.column("image").to_numpy())
     items = _items(scene, _planned(scene, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _planned(scene, table, numbers[spread(len(numbers), _COUNTED)])

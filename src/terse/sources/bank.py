@@ -20,7 +20,7 @@ from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages"]
+__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "stretch_of"]
 
 _KEEP_BYTES = 1 << 29
 
@@ -47,6 +47,7 @@ class PhotoForegrounds:
             that come without a scene keep their own.
         workers: threads that decode.
         keep_bytes: limit of the patches kept in memory.
+        every_class: refuse a class without a foreground.
 
     Attributes:
         objects: each foreground's number in the annotations.
@@ -66,9 +67,10 @@ class PhotoForegrounds:
         squash: bool = True,
         workers: int = 0,
         keep_bytes: int = _KEEP_BYTES,
+        every_class: bool = True,
     ) -> None:
         self.classes = tuple(annotations.classes if classes is None else classes)
-        wanted = [name for name in annotations.classes if name in self.classes]
+        wanted = [name for name in annotations.classes if name in self.classes] if every_class else []
         self.annotations = annotations = annotations.with_classes(self.classes)
         usable = annotations.masked & ~annotations.crowd & ~annotations.ignore
         self.objects = np.flatnonzero(usable)
@@ -122,7 +124,7 @@ class PhotoForegrounds:
             )
         left, top, right, bottom = tight
         colours = read_rgb(notes.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
-        stretch = (1 / size_px[0], 1 / size_px[1]) if self.squash and not notes.cut_outs else (1.0, 1.0)
+        stretch = stretch_of(notes, image, squash=self.squash)
         patch = cut_patch(colours, alpha[top:bottom, left:right], self.patch_px, stretch)
         hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
         box = box_of(patch[..., 3])
@@ -302,6 +304,12 @@ class PhotoImages(_Photographs):
             DataError: a file was changed or broken since it was indexed.
         """
         return self._images(indices), self._truth(indices)[0]
+
+
+def stretch_of(annotations: Annotations, image: int, *, squash: bool) -> tuple[float, float]:
+    """What squashing an image to a square does to its objects' width and height; a cut-out has no scene to squash."""
+    width, height = _size(annotations, image)
+    return (1 / width, 1 / height) if squash and not annotations.cut_outs else (1.0, 1.0)
 
 
 def _size(annotations: Annotations, image: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Digits in memory: white ink whose alpha is the ink, black backgrounds, labelled images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from terse.compositing.affine import support_points
-from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["BlackBackgrounds", "DigitForegrounds", "InMemoryData", "LabelledImages"]
+__all__ = ["BlackBackgrounds", "DigitForegrounds", "LabelledImages"]
 
 _CANVAS = 40
 _CHUNK = 5000
@@ -78,23 +76,6 @@ class LabelledImages:
         """Images in [0, 1] and their labels."""
         rows = torch.from_numpy(indices)
         return self._images[rows][:, None].float().div(255), Truth.of_images(self._labels[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class InMemoryData:
-    """What a `data` source builds: everything a run needs, splits apart.
-
-    Your own data can be handed over in one of these, with anything that has the methods of
-    `terse.protocols.ForegroundBank`, `BackgroundBank` and `RealImages`.
-    """
-
-    foregrounds: ForegroundBank
-    backgrounds: BackgroundBank
-    train: RealImages
-    val: RealImages
-    test: RealImages
-    classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()  # what a user should know of the data, told when a run begins
 
 
 def _pad(images: Tensor) -> Tensor:

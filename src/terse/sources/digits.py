@@ -10,13 +10,13 @@ from terse.config import Component, Count, InputPath, NonNegative
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.sources.digit_banks import InMemoryData
+    from terse.sources.run_data import RunData
 
 __all__ = ["DigitsConfig"]
 
 
 @register("data", "digits")
-class DigitsConfig(Component["InMemoryData"]):
+class DigitsConfig(Component["RunData"]):
     """MNIST digits, and an affNIST-like test set made from them."""
 
     kind: Literal["digits"] = "digits"
@@ -35,15 +35,16 @@ class DigitsConfig(Component["InMemoryData"]):
     seed: NonNegative = 7
     """Of the regenerated sets' poses: fixed, so that every run is judged by the same images."""
 
-    def build(self) -> InMemoryData:
+    def build(self) -> RunData:
         """Banks and splits, all in memory as bytes."""
         import numpy as np
         import torch
 
         from terse.errors import RecipeError
         from terse.sources.affnist import affnist_like, read_affnist
-        from terse.sources.digit_banks import BlackBackgrounds, DigitForegrounds, InMemoryData, LabelledImages
+        from terse.sources.digit_banks import BlackBackgrounds, DigitForegrounds, LabelledImages
         from terse.sources.idx import read_digits
+        from terse.sources.run_data import RunData
 
         root = self._root()
         train_images, train_labels = read_digits(root, "train")
@@ -71,7 +72,7 @@ class DigitsConfig(Component["InMemoryData"]):
             chosen = digits(test_images[: self.test], test_labels[: self.test], "t10k")
             test = LabelledImages(affnist_like(chosen, self.seed), chosen.labels)
         foregrounds = digits(train_images[train], train_labels[train], "train")
-        return InMemoryData(
+        return RunData(
             foregrounds=foregrounds,
             backgrounds=BlackBackgrounds(),
             train=LabelledImages(torch.from_numpy(train_images[train].copy()), foregrounds.labels),

@@ -8,13 +8,13 @@ from terse.config import Component, Count, NonNegative
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.sources.digit_banks import InMemoryData
+    from terse.sources.run_data import RunData
 
 __all__ = ["ShapesConfig"]
 
 
 @register("data", "shapes")
-class ShapesConfig(Component["InMemoryData"]):
+class ShapesConfig(Component["RunData"]):
     """Circles, squares and triangles on textured backgrounds.
 
     Objects to train on are large, upright and whole; those that judge are smaller, turned and cut by the border, so that
@@ -35,9 +35,8 @@ class ShapesConfig(Component["InMemoryData"]):
     seed: NonNegative = 7
     """Of all drawing: fixed, so that every run is judged by the same scenes."""
 
-    def build(self) -> InMemoryData:
+    def build(self) -> RunData:
         """Banks and splits; a scene is drawn when it is first asked for."""
-        from terse.sources.digit_banks import InMemoryData
         from terse.sources.drawn_scenes import (
             CLASSES,
             EASY,
@@ -47,9 +46,10 @@ class ShapesConfig(Component["InMemoryData"]):
             SceneImages,
             Scenes,
         )
+        from terse.sources.run_data import RunData
 
         train = Scenes("train", self.train, self.canvas_px, EASY, self.seed)
-        return InMemoryData(
+        return RunData(
             foregrounds=SceneForegrounds(train),
             backgrounds=SceneBackgrounds(Scenes("backgrounds", self.backgrounds, self.canvas_px, None, self.seed)),
             train=SceneImages(train),

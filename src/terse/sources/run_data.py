@@ -1,0 +1,161 @@
+"""From a recipe to data: the banks to paste from and to paste on, and the splits that train and judge the target.
+
+Nothing else reads a recipe's sources to train or to generate, so a data set holds the foregrounds and backgrounds of
+the run, and no image that judges it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from terse.errors import DataError, RecipeError
+from terse.protocols import BackgroundBank, ForegroundBank, RealImages
+from terse.recipe import Recipe
+from terse.sources.annotations import Annotations
+from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.cleanup import clean_up
+
+__all__ = ["PasteData", "RunData", "paste_data", "run_data", "split_train"]
+
+# Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
+_SPLIT_SEEDS = {"val": 0, "test": 1}
+_VAL_FRACTION = 0.2
+_PARTS = ("foregrounds", "backgrounds", "train")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasteData:
+    """What there is to paste and to paste on."""
+
+    foregrounds: ForegroundBank
+    backgrounds: BackgroundBank
+    classes: tuple[str, ...]
+    messages: tuple[str, ...] = ()  # what a user should know of the data, shown when a run begins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData(PasteData):
+    """Everything a run needs, splits apart: what a recipe's `data` or its sources build.
+
+    Your own data can be handed over in one of these, with anything that has the methods of
+    `terse.protocols.ForegroundBank`, `BackgroundBank` and `RealImages`.
+    """
+
+    train: RealImages
+    val: RealImages
+    test: RealImages
+
+
+def run_data(recipe: Recipe) -> RunData:
+    """What the recipe's `data` builds, or its sources of photographs.
+
+    Raises:
+        RecipeError: a source is missing.
+        DataError: a source cannot be read, or nothing is left to paste or to paste on.
+    """
+    if recipe.data is not None:
+        return recipe.data.build()
+    for name in _PARTS:
+        if getattr(recipe, name) is None:
+            raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
+    splits = _splits(recipe)
+    foregrounds, backgrounds, messages = _to_paste(recipe, splits)
+    classes = tuple(recipe.classes or foregrounds.classes)
+    side, workers = recipe.canvas_px, recipe.runtime.workers
+    images = {name: PhotoImages(split, classes, canvas_px=side, workers=workers) for name, split in splits.items()}
+    return RunData(
+        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
+        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
+        train=images["train"],
+        val=images["val"],
+        test=images.get("test", images["val"]),
+        classes=classes,
+        messages=(*(str(item) for item in splits["train"].skipped), *messages),
+    )
+
+
+def paste_data(recipe: Recipe, *, everything: bool = False) -> PasteData:
+    """The foregrounds and backgrounds that a run of the recipe has, also where the recipe names nothing to train on.
+
+    Args:
+        recipe: a source of images to train on or to judge by is read only to hold its images out.
+        everything: neither hold out nor clean up: for placements made before, which name what they need.
+
+    Raises:
+        RecipeError: a source is missing.
+        DataError: a source cannot be read, or nothing is left to paste or to paste on.
+    """
+    if recipe.data is not None:
+        return recipe.data.build()
+    for name in _PARTS[:2]:
+        if getattr(recipe, name) is None:
+            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
+    foregrounds, backgrounds, messages = _to_paste(recipe, None if everything else _splits(recipe))
+    # A set labels whatever its backgrounds hold; a run's target knows the foregrounds' classes.
+    classes = tuple(dict.fromkeys(recipe.classes or (*foregrounds.classes, *backgrounds.classes)))
+    side, workers = recipe.canvas_px, recipe.runtime.workers
+    return PasteData(
+        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers, every_class=False),
+        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
+        classes=classes,
+        messages=messages,
+    )
+
+
+def split_train(recipe: Recipe, train: Annotations) -> dict[str, Annotations]:
+    """`train` without the fractions that the recipe holds out of it, and these as `val` and `test`."""
+    parts = {"train": train}
+    for name, share in (("val", _VAL_FRACTION if recipe.val is None else recipe.val), ("test", recipe.test)):
+        if isinstance(share, float):
+            parts[name], parts["train"] = parts["train"].split(share, _SPLIT_SEEDS[name])
+    return parts
+
+
+def _splits(recipe: Recipe) -> dict[str, Annotations]:
+    """The images that train and judge, as far as the recipe names them; no image of train judges."""
+    parts = {} if recipe.train is None else split_train(recipe, recipe.train.build())
+    for name in ("val", "test"):
+        source = getattr(recipe, name)
+        if source is not None and not isinstance(source, float):
+            parts[name] = source.build()
+    if "train" in parts:
+        parts["train"] = parts["train"].without_images_of(*_judges(parts))
+    return parts
+
+
+def _judges(splits: Mapping[str, Annotations]) -> list[Annotations]:
+    return [splits[name] for name in ("val", "test") if name in splits]
+
+
+def _to_paste(
+    recipe: Recipe, splits: Mapping[str, Annotations] | None
+) -> tuple[Annotations, Annotations, tuple[str, ...]]:
+    """Foregrounds and backgrounds without the images that judge, cleaned up, and what was left out; None keeps all.
+
+    Raises:
+        DataError: nothing is left of them.
+    """
+    assert recipe.foregrounds is not None  # both are checked by the callers
+    assert recipe.backgrounds is not None
+    foregrounds, backgrounds = recipe.foregrounds.build(), recipe.backgrounds.build()
+    messages = [str(item) for part in (foregrounds, backgrounds) for item in part.skipped]
+    if splits is None:
+        return foregrounds, backgrounds, tuple(messages)
+    masked, images = int(foregrounds.masked.sum()), len(backgrounds)
+    foregrounds = foregrounds.without_images_of(*_judges(splits))
+    if masked and not foregrounds.masked.any():
+        raise DataError(
+            f"foregrounds: expected masks on images that val and test do not hold, got {masked} that all stand on images "
+            "of theirs; take val and test from other images, or as a fraction of train"
+        )
+    backgrounds = backgrounds.without_images_of(*_judges(splits))
+    if images and not len(backgrounds):
+        raise DataError(
+            f"backgrounds: expected images that val and test do not hold, got {images} that are all theirs; "
+            "take val and test from other images, or as a fraction of train"
+        )
+    if recipe.cleanup:
+        cleaned = clean_up(foregrounds, workers=recipe.runtime.workers)
+        foregrounds = cleaned.kept
+        if cleaned.dropped:
+            messages.append(f"cleanup: left out {len(cleaned.dropped)} foregrounds whose mask and box disagree")
+    return foregrounds, backgrounds, tuple(messages)
