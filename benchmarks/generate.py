@@ -461,7 +461,7 @@ def synthesizer(root: Path) -> None:
     import torch
 
     from terse.generate.features import CachedPoses
-    from terse.synthesis.photo_network import PhotoSynthesizer
+    from terse.synthesis.learned.photographs import PhotoSynthesizer
 
     network = PhotoSynthesizer().eval()
     images = torch.rand(20, 3, 300, 300, generator=torch.Generator().manual_seed(0))
@@ -474,8 +474,8 @@ def synthesizer(root: Path) -> None:
         )
     )
     from terse.compositing import AffinePoses
-    from terse.synthesis.learned import LearnedConfig
-    from terse.synthesis.proposers import LearnedProposer
+    from terse.synthesis.learned.config import LearnedConfig
+    from terse.synthesis.learned.proposer import LearnedProposer
 
     poses = AffinePoses(
         (-90, 90),

@@ -22,7 +22,7 @@ import torch
 
 from terse.recipe import load_recipe
 from terse.run import open_session
-from terse.synthesis.proposers import BlindProposer
+from terse.synthesis.blind import BlindProposer
 from terse.training.optimizers import optimizer_maker
 from terse.training.phases import synthesizer_step
 from terse.training.realism import warm_up_phase

@@ -16,7 +16,8 @@ from terse.errors import RecipeError, RunError
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
 from terse.sources.run_data import RunData, run_data
-from terse.synthesis.proposers import Context, LearnedProposer
+from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import write_atomically
 from terse.training.cycle import run_cycles
@@ -133,7 +134,7 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
     poses = recipe.poses.build()
     classes = tuple(material.classes)
     render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
-    context = Context(
+    context = Materials(
         material.foregrounds,
         material.backgrounds,
         poses,

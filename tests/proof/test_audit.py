@@ -7,7 +7,7 @@ from terse.compositing.render import Renderer
 from terse.proof.audit import audit_pastes, composites_for_probe
 from terse.recipe import EdgeConfig
 from terse.sources.scenes import ShapesConfig
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 
 EDGES = EdgeConfig(blur_sigma_px=0.0)
 
@@ -16,7 +16,7 @@ def context():
     data = ShapesConfig(train=24, val=2, test=2, backgrounds=8).build()
     poses = AffinePoses((-30.0, 30.0), (-1.0, 1.0), (0.0, 0.0), (0.2, 0.4), stretch=(0.9, 1.1), min_visible=0.8)
     render = Renderer(data.foregrounds, data.backgrounds, poses, EDGES)
-    return Context(data.foregrounds, data.backgrounds, poses, render, data.train, data.classes, 96, seed=0)
+    return Materials(data.foregrounds, data.backgrounds, poses, render, data.train, data.classes, 96, seed=0)
 
 
 def test_patches_are_beside_the_objects_and_change_nothing_else():

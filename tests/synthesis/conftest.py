@@ -8,20 +8,22 @@ from terse.compositing import AffinePoses
 from terse.compositing.render import Renderer
 from terse.recipe import EdgeConfig
 from terse.sources.scenes import ShapesConfig
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 
 
 @pytest.fixture(scope="session")
-def shapes() -> Callable[..., Context]:
+def shapes() -> Callable[..., Materials]:
     """Circles, squares and triangles; the task's classes and the poses may be others."""
 
-    def build(*, classes: tuple[str, ...] | None = None, poses: AffinePoses | None = None, train: int = 60) -> Context:
+    def build(
+        *, classes: tuple[str, ...] | None = None, poses: AffinePoses | None = None, train: int = 60
+    ) -> Materials:
         data = ShapesConfig(train=train, val=10, test=10, backgrounds=12).build()
         poses = poses or AffinePoses(
             (-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.15, 0.6), stretch=(0.8, 1.25), min_visible=0.3
         )
         render = Renderer(data.foregrounds, data.backgrounds, poses, EdgeConfig())
-        return Context(
+        return Materials(
             data.foregrounds, data.backgrounds, poses, render, data.train, classes or data.classes, 96, seed=0
         )
 

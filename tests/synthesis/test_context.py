@@ -12,12 +12,12 @@ from terse.compositing.render import Renderer
 from terse.errors import DataError, RecipeError
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
-from terse.synthesis.context import ContextConfig
-from terse.synthesis.context_crops import BoxShapes, cut, draw_frames, overlap_of_objects, training_crops
-from terse.synthesis.context_network import score_crops, train_context
-from terse.synthesis.context_placer import ContextProposer
+from terse.synthesis.context.config import ContextConfig
+from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, training_crops
+from terse.synthesis.context.network import score_crops, train_context
+from terse.synthesis.context.proposer import ContextProposer
 from terse.synthesis.framing import Framing
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Backgrounds, Foregrounds, Placements, Truth
 
 SIDE = 64
@@ -93,22 +93,22 @@ class Places:
         return Backgrounds(images, Truth.of_images(labels, self.box.expand(len(images), 4)))
 
 
-def world(**parts: object) -> Context:
+def world(**parts: object) -> Materials:
     banks = {"foregrounds": CutOuts(), "backgrounds": Places(10), "real": Scenes(240), **parts}
     render = Renderer(banks["foregrounds"], banks["backgrounds"], POSES, EdgeConfig())
-    return Context(
+    return Materials(
         banks["foregrounds"], banks["backgrounds"], POSES, render, banks["real"], ("sun", "car"), SIDE, seed=0
     )
 
 
 @pytest.fixture(scope="module")
-def proposed() -> tuple[Context, ContextProposer, Placements]:
+def proposed() -> tuple[Materials, ContextProposer, Placements]:
     context = world()
     proposer = ContextConfig.model_validate(FAST).build(context)
     return context, proposer, proposer.propose(80, torch.Generator().manual_seed(0))
 
 
-def test_it_is_an_arm(proposed: tuple[Context, ContextProposer, Placements]) -> None:
+def test_it_is_an_arm(proposed: tuple[Materials, ContextProposer, Placements]) -> None:
     _, proposer, placements = proposed
     assert isinstance(proposer, Proposer)
     assert (proposer.keeps_hard, proposer.module) == (False, None)
@@ -117,7 +117,7 @@ def test_it_is_an_arm(proposed: tuple[Context, ContextProposer, Placements]) -> 
     assert set(placements.blend) == {"gaussian", "box", "none"}
 
 
-def test_suns_go_into_the_sky_and_cars_onto_the_ground(proposed: tuple[Context, ContextProposer, Placements]) -> None:
+def test_suns_go_into_the_sky_and_cars_onto_the_ground(proposed: tuple[Materials, ContextProposer, Placements]) -> None:
     context, _, placements = proposed
     boxes = Framing(context.foregrounds, POSES, SIDE).boxes_px(placements.foreground, placements.pose)
     centre = (boxes[:, 1] + boxes[:, 3]) / 2
@@ -128,7 +128,7 @@ def test_suns_go_into_the_sky_and_cars_onto_the_ground(proposed: tuple[Context, 
 
 
 def test_cut_outs_are_upright_and_as_large_as_the_real_ones(
-    proposed: tuple[Context, ContextProposer, Placements],
+    proposed: tuple[Materials, ContextProposer, Placements],
 ) -> None:
     context, _, placements = proposed
     assert (placements.pose[:, POSES.names.index("rotation_deg")] == 0).all()
@@ -138,7 +138,7 @@ def test_cut_outs_are_upright_and_as_large_as_the_real_ones(
     assert np.array_equal(placements.pose, np.round(placements.pose, 5))
 
 
-def test_the_seed_and_the_generator_alone_decide(proposed: tuple[Context, ContextProposer, Placements]) -> None:
+def test_the_seed_and_the_generator_alone_decide(proposed: tuple[Materials, ContextProposer, Placements]) -> None:
     _, proposer, placements = proposed
     again = ContextConfig.model_validate(FAST).build(world())
     again.places(7)  # what was asked before changes nothing
@@ -177,7 +177,7 @@ def test_classifiers_have_no_boxes_to_learn_from() -> None:
     )
 
 
-def test_foregrounds_of_other_classes_only(shapes: Callable[..., Context]) -> None:
+def test_foregrounds_of_other_classes_only(shapes: Callable[..., Materials]) -> None:
     with pytest.raises(RecipeError) as caught:
         ContextConfig().build(shapes(classes=("dog",)))
     assert str(caught.value) == (

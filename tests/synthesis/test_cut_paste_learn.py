@@ -10,33 +10,33 @@ from pydantic import ValidationError
 from terse.compositing import AffinePoses
 from terse.errors import RecipeError
 from terse.protocols import Proposer
-from terse.synthesis.cut_paste_learn import CutPasteLearnConfig
-from terse.synthesis.cut_paste_scenes import CutPasteProposer
+from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
+from terse.synthesis.cut_paste_learn.proposer import CutPasteProposer
 from terse.synthesis.framing import Framing
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Placements, Role
 
 
-def propose(context: Context, count: int = 100, seed: int = 0, **settings: object) -> Placements:
+def propose(context: Materials, count: int = 100, seed: int = 0, **settings: object) -> Placements:
     proposer: CutPasteProposer = CutPasteLearnConfig.model_validate(settings).build(context)
     return proposer.propose(count, torch.Generator().manual_seed(seed))
 
 
-def test_it_is_an_arm(shapes: Callable[..., Context]) -> None:
+def test_it_is_an_arm(shapes: Callable[..., Materials]) -> None:
     proposer = CutPasteLearnConfig().build(shapes())
     assert isinstance(proposer, Proposer)
     assert (proposer.keeps_hard, proposer.module) == (False, None)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 12, 100])
-def test_so_many_composites_as_asked_for(shapes: Callable[..., Context], count: int) -> None:
+def test_so_many_composites_as_asked_for(shapes: Callable[..., Materials], count: int) -> None:
     placements = propose(shapes(), count)
     assert (len(placements), len(placements.blend), len(placements.seed)) == (count, count, count)
     assert np.array_equal(np.unique(placements.image_index), np.arange(count))
     assert (np.diff(placements.image_index) >= 0).all()
 
 
-def test_every_scene_is_drawn_in_all_five_blends(shapes: Callable[..., Context]) -> None:
+def test_every_scene_is_drawn_in_all_five_blends(shapes: Callable[..., Materials]) -> None:
     placements = propose(shapes(), 50)
     assert placements.blend == ("gaussian", "poisson", "none", "box", "motion") * 10
     first = placements.take(np.arange(0, 50, 5))
@@ -49,7 +49,7 @@ def test_every_scene_is_drawn_in_all_five_blends(shapes: Callable[..., Context])
     assert len(np.unique(first.seed)) == 10
 
 
-def test_limits_of_truncation_occlusion_rotation_and_number(shapes: Callable[..., Context]) -> None:
+def test_limits_of_truncation_occlusion_rotation_and_number(shapes: Callable[..., Materials]) -> None:
     context = shapes()
     placements = propose(context, 200, objects=(2, 4), blends=("alpha",), max_overlap=0.3)
     counts = np.bincount(placements.image_index)
@@ -76,14 +76,14 @@ def test_limits_of_truncation_occlusion_rotation_and_number(shapes: Callable[...
                 assert np.prod(np.clip(overlap, 0, None)) / area <= 0.3 + 1e-3
 
 
-def test_an_object_without_a_place_is_left_out(shapes: Callable[..., Context]) -> None:
+def test_an_object_without_a_place_is_left_out(shapes: Callable[..., Materials]) -> None:
     large = AffinePoses((-10.0, 10.0), (-1.0, 1.0), (0.0, 0.0), (0.9, 1.0), stretch=(1.0, 1.0), min_visible=1.0)
     placements = propose(shapes(poses=large), 20, objects=(3, 3), max_overlap=0.0, blends=("alpha",))
     assert np.bincount(placements.image_index).max() < 3
     assert np.bincount(placements.image_index).min() >= 1
 
 
-def test_distractors_are_of_no_class_of_the_task(shapes: Callable[..., Context]) -> None:
+def test_distractors_are_of_no_class_of_the_task(shapes: Callable[..., Materials]) -> None:
     context = shapes(classes=("circle", "square"))
     placements = propose(context, 50, blends=("alpha",))
     labels = context.foregrounds.labels[placements.foreground]
@@ -95,7 +95,7 @@ def test_distractors_are_of_no_class_of_the_task(shapes: Callable[..., Context])
     assert (none.role == Role.OBJECT).all()
 
 
-def test_distractors_that_cannot_be_had(shapes: Callable[..., Context]) -> None:
+def test_distractors_that_cannot_be_had(shapes: Callable[..., Materials]) -> None:
     with pytest.raises(RecipeError) as caught:
         propose(shapes(), distractors=(1, 2))
     assert str(caught.value) == (
@@ -109,7 +109,7 @@ def test_a_range_the_wrong_way_round() -> None:
         CutPasteLearnConfig(objects=(3, 1))
 
 
-def test_the_generator_alone_decides(shapes: Callable[..., Context]) -> None:
+def test_the_generator_alone_decides(shapes: Callable[..., Materials]) -> None:
     context = shapes()
     first, again, other = propose(context, 30, seed=4), propose(context, 30, seed=4), propose(context, 30, seed=5)
     assert np.array_equal(first.pose, again.pose)
@@ -117,7 +117,7 @@ def test_the_generator_alone_decides(shapes: Callable[..., Context]) -> None:
     assert not np.array_equal(first.foreground[:10], other.foreground[:10])
 
 
-def test_the_scenes_can_be_drawn_and_have_one_truth_in_all_blends(shapes: Callable[..., Context]) -> None:
+def test_the_scenes_can_be_drawn_and_have_one_truth_in_all_blends(shapes: Callable[..., Materials]) -> None:
     context = shapes(classes=("circle", "square"))
     placements = propose(context, 10)
     drawn = context.render(placements)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from terse.compositing import AffinePoses
 from terse.synthesis.framing import Framing
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Placements
 
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 
 
-def test_boxes_hold_what_is_drawn(shapes: Callable[..., Context]) -> None:
+def test_boxes_hold_what_is_drawn(shapes: Callable[..., Materials]) -> None:
     context = shapes()
     framing = Framing(context.foregrounds, context.poses, context.canvas_px)
     pose = context.poses.random(40, torch.Generator().manual_seed(0)).double().numpy()
@@ -33,7 +33,7 @@ def test_boxes_hold_what_is_drawn(shapes: Callable[..., Context]) -> None:
     assert margin.mean() < 2.5
 
 
-def test_moved_to_puts_the_centre_there(shapes: Callable[..., Context]) -> None:
+def test_moved_to_puts_the_centre_there(shapes: Callable[..., Materials]) -> None:
     context = shapes()
     framing = Framing(context.foregrounds, context.poses, context.canvas_px)
     generator = np.random.default_rng(0)

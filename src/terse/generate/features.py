@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from terse.generate.latest import Latest
-from terse.synthesis.proposers import LearnedProposer
+from terse.synthesis.learned.proposer import LearnedProposer
 
 __all__ = ["CachedPoses"]
 
@@ -37,7 +37,7 @@ class CachedPoses:
     ) -> Float64[np.ndarray, "n k"]:
         """One pose a pair, in eval mode."""
         generator = torch.Generator().manual_seed(seed)
-        context = self._proposer.context
+        context = self._proposer.materials
         with torch.no_grad():
             if not hasattr(self._network, "features_of_foregrounds"):
                 cut = context.foregrounds.fetch(foreground).to(context.device)
@@ -51,13 +51,13 @@ class CachedPoses:
         return np.asarray(pose.double().cpu().numpy())
 
     def _of_foreground(self, index: int) -> Float[Tensor, "1 c h w"]:
-        context = self._proposer.context
+        context = self._proposer.materials
         cut = context.foregrounds.fetch(np.array([index])).to(context.device)
         features: Tensor = self._network.features_of_foregrounds(cut.images * cut.alpha)
         return features
 
     def _of_background(self, index: int) -> Float[Tensor, "1 c h w"]:
-        context = self._proposer.context
+        context = self._proposer.materials
         images = context.backgrounds.fetch(np.array([index])).to(context.device).images
         features: Tensor = self._network.features_of_backgrounds(images)
         return features

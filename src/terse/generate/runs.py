@@ -14,7 +14,7 @@ from terse.generate.material import Material
 from terse.generate.trained import LoadTrained, Trained
 from terse.recipe import Recipe
 from terse.run import open_run
-from terse.synthesis.proposers import LearnedProposer
+from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
 from terse.types import Placements

@@ -13,7 +13,8 @@ from terse.compositing.artefacts import draw_patches
 from terse.compositing.raster_blend import BLENDS
 from terse.evaluation.shortcut import Pasted, ShortcutAudit, shortcut_audit
 from terse.recipe import ArtefactConfig, EdgeConfig
-from terse.synthesis.proposers import BlindProposer, Context
+from terse.synthesis.blind import BlindProposer
+from terse.synthesis.materials import Materials
 from terse.types import Placements, Role
 
 __all__ = ["audit_pastes", "composites_for_probe"]
@@ -24,7 +25,7 @@ _PATCHES = " with patches"
 
 
 def audit_pastes(
-    context: Context,
+    context: Materials,
     edges: EdgeConfig | None,
     *,
     blends: Sequence[str] = BLENDS,
@@ -61,7 +62,7 @@ def audit_pastes(
 
 @torch.no_grad()
 def composites_for_probe(
-    context: Context, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
+    context: Materials, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
 ) -> Pasted:
     """Blind composites in one blend, with the masks of their objects and of their patches.
 
@@ -83,7 +84,7 @@ def replace_blend(placements: Placements, blend: str) -> Placements:
 
 
 def _part(
-    context: Context,
+    context: Materials,
     edges: EdgeConfig | None,
     placements: Placements,
     blend: str,

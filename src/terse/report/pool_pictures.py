@@ -14,7 +14,7 @@ from terse.pool import Measured, Pool
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.report.parts import Box, Gallery, GalleryItem, Sheet, Streamed
 from terse.report.sheets import contact_sheet
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.training.seeding import array_generator
 from terse.types import Placements, Role, Truth
 
@@ -25,7 +25,7 @@ _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that a
 _MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
-def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
+def pool_gallery(context: Materials, pools: Mapping[str, Pool]) -> Gallery:
     """The composites of each arm's pool, or an even share of them where they are too many for a page."""
     filled = {arm: pool for arm, pool in pools.items() if len(pool)}
     if not filled:
@@ -44,7 +44,7 @@ def pool_gallery(context: Context, pools: Mapping[str, Pool]) -> Gallery:
     )
 
 
-def cycle_sheets(context: Context, pool: Pool, most_cycles: int = 8) -> list[Sheet]:
+def cycle_sheets(context: Materials, pool: Pool, most_cycles: int = 8) -> list[Sheet]:
     """Composites of each cycle in a strip, the cycles below each other (paper, Fig. 4 and 11)."""
     if len(pool) == 0:
         return []
@@ -70,7 +70,7 @@ def cycle_sheets(context: Context, pool: Pool, most_cycles: int = 8) -> list[She
     return sheets
 
 
-def real_and_synthetic(context: Context, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
+def real_and_synthetic(context: Materials, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
     """A strip of real training images and a strip of composites."""
     if len(pool) == 0 or len(real) == 0:
         return []
@@ -85,7 +85,7 @@ def real_and_synthetic(context: Context, pool: Pool, real: RealImages, seed: int
     ]
 
 
-def pool_strip(context: Context, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
+def pool_strip(context: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
     columns, count = _layout(context)
     draw = array_generator(seed, 0, "page: pool", 0)
@@ -118,12 +118,12 @@ def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[B
     return made, rows
 
 
-def _layout(context: Context) -> tuple[int, int]:
+def _layout(context: Materials) -> tuple[int, int]:
     """Columns and images of a strip."""
     return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
 
 
-def _items(context: Context, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
+def _items(context: Materials, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
     foregrounds, backgrounds, poses = (context.foregrounds, context.backgrounds, context.poses)
     for first in range(0, len(placements), _CHUNK):
         part = placements.take(np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64))

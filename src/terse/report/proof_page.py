@@ -17,7 +17,7 @@ from terse.report.parts import PageData
 from terse.report.pool_pictures import pool_gallery, pool_strip
 from terse.report.prove import prove_page
 from terse.run import build_players
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 
 __all__ = ["build_proof_page", "proof_page"]
 
@@ -66,7 +66,7 @@ def proof_page(folder: Path) -> PageData:
     )
 
 
-def _pool(folder: Path, recipe: Recipe, context: Context) -> Pool | None:
+def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
     """The pool that a run left behind; None where its arm pastes nothing."""
     shards = list((folder / "pool").glob("cycle-*.parquet"))
     pool = Pool(folder / "pool", context.foregrounds, context.backgrounds)

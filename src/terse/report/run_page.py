@@ -18,7 +18,7 @@ from terse.report.parts import PageData
 from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.realism import realism_table
 from terse.run import open_run
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.training.session import Players
 
 __all__ = ["build_run_page", "run_page"]
@@ -72,7 +72,7 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     )
 
 
-def _coverage(context: Context, pool: Pool) -> dict[str, Any]:
+def _coverage(context: Materials, pool: Pool) -> dict[str, Any]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
     if len(pool) == 0:
         return {}

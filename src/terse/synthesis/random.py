@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component, Count
 from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
+    from terse.synthesis.materials import Materials
 
 __all__ = ["MinedConfig", "NoneConfig", "RandomConfig"]
 
@@ -17,11 +18,11 @@ class _BlindConfig(Component["Proposer | None"]):
     batch_size: Count = 256
     """Composites looked at together in the harvest."""
 
-    def build(self, context: Any) -> Proposer | None:
+    def build(self, materials: Materials) -> Proposer | None:
         """The arm."""
-        from terse.synthesis.proposers import BlindProposer
+        from terse.synthesis.blind import BlindProposer
 
-        return BlindProposer(context, keeps_hard=self.kind == "mined", batch_size=self.batch_size)
+        return BlindProposer(materials, keeps_hard=self.kind == "mined", batch_size=self.batch_size)
 
 
 @register("synthesis", "random")
@@ -44,6 +45,6 @@ class NoneConfig(_BlindConfig):
 
     kind: Literal["none"] = "none"
 
-    def build(self, context: Any) -> Proposer | None:
+    def build(self, materials: Materials) -> Proposer | None:
         """No arm."""
         return None

@@ -20,7 +20,7 @@ class _DigitClassifierConfig(Component["Target"]):
     """Of random weights: PyTorch's own, or Xavier with gain 0.4 as the synthesizer's (A.1)."""
 
     def _wrap(self, module: Any, classes: tuple[str, ...]) -> Target:
-        from terse.synthesis.initialisation import xavier
+        from terse.synthesis.learned.digits import xavier
         from terse.targets.classification_target import ClassificationTarget
         from terse.targets.weights import load_weights
 

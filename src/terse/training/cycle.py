@@ -138,7 +138,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
 
 def _judge_threshold(session: Session) -> None:
     """Is the threshold of hardness one that random composites can tell apart?"""
-    from terse.synthesis.proposers import BlindProposer
+    from terse.synthesis.blind import BlindProposer
 
     players, recipe = session.players, session.recipe
     if recipe.hardness.kind == "probability" and not getattr(players.target, "calibrated", True):

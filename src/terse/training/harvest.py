@@ -7,7 +7,7 @@ import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.pool import Measured, Quota
-from terse.synthesis.proposers import LearnedProposer
+from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Composites, Placements

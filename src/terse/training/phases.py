@@ -6,7 +6,8 @@ from terse.discriminator import realism_loss
 from terse.errors import RecipeError
 from terse.objectives import synthesizer_loss
 from terse.recipe import PhaseConfig
-from terse.synthesis.proposers import LearnedProposer, draw_pairs
+from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.materials import draw_pairs
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest
@@ -74,7 +75,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
 def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
     """Other first weights, drawn for this cycle, and an optimiser that remembers nothing."""
     reseed(session.recipe.seed, cycle, "synthesizer weights", 0)
-    proposer.module.load_state_dict(proposer.settings.network_for(proposer.context).state_dict())
+    proposer.module.load_state_dict(proposer.settings.network_for(proposer.materials).state_dict())
     session.forget_optimizer("synthesizer")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from terse.pool import Pool
 from terse.protocols import Prefetches
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Truth
 
 __all__ = ["PoolImages"]
@@ -22,7 +22,7 @@ class PoolImages:
     Source: ours; the paper keeps images.
     """
 
-    def __init__(self, pool: Pool, context: Context) -> None:
+    def __init__(self, pool: Pool, context: Materials) -> None:
         self._placements = pool.placements
         self._context = context
         self._images: Tensor | None = None

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from terse.discriminator import Discriminator, discriminator_loss
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
-from terse.synthesis.proposers import LearnedProposer
+from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.batches import prefetch, with_artefacts
 from terse.training.optimizers import optimizer_maker
 from terse.training.seeding import array_generator, reseed

@@ -18,7 +18,7 @@ from terse.evaluation.hardness_rules import HardnessRule
 from terse.pool import Pool
 from terse.protocols import Proposer, RealImages, Target
 from terse.recipe import Recipe
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
 from terse.training.metrics_log import MetricsLog
 from terse.types import Costs
@@ -87,7 +87,7 @@ class Players:
     target: Target
     proposer: Proposer | None
     rule: HardnessRule
-    context: Context
+    context: Materials
     train: RealImages
     val: RealImages
     test: RealImages

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terse.errors import RecipeError, ShapeError
-from terse.synthesis.backbone import build_backbone, load_backbone
+from terse.synthesis.learned.backbone import build_backbone, load_backbone
+from terse.synthesis.learned.digits import xavier
 
 __all__ = ["PhotoSynthesizer"]
 
@@ -32,7 +33,7 @@ class PhotoSynthesizer(nn.Module):
 
     Args:
         pose_size: how many numbers a pose has.
-        backbone: a torchvision classifier's name (`terse.synthesis.backbone`).
+        backbone: a torchvision classifier's name (`terse.synthesis.learned.backbone`).
         until: where a VGG ends.
         weights: a file with the backbone's weights; None draws them.
         backbone_input: the scale they were trained at: torchvision's, or Caffe's, whose inputs are 58 times as large.
@@ -88,7 +89,7 @@ class PhotoSynthesizer(nn.Module):
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         for part in (self.foreground_branch, self.background_branch, self.mix, self.features, self.regressor):
-            part.apply(_xavier)
+            xavier(part)
         if weights is not None:
             load_backbone(self.backbone, backbone, weights)
         self.backbone.requires_grad_(train_backbone)
@@ -207,10 +208,3 @@ def _normed(dropout: float) -> list[nn.Module]:
 def _dense(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.BatchNorm1d(outputs)]
     return [*layers, nn.Dropout(dropout)] if dropout else layers
-
-
-def _xavier(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight, gain=0.4)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

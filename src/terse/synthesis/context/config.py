@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
+    from terse.synthesis.materials import Materials
 
 __all__ = ["ContextConfig"]
 
@@ -53,8 +54,8 @@ class ContextConfig(Component["Proposer"]):
             raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
         return self
 
-    def build(self, context: Any) -> Proposer:
+    def build(self, materials: Materials) -> Proposer:
         """The arm; its network is trained when it first proposes."""
-        from terse.synthesis.context_placer import ContextProposer
+        from terse.synthesis.context.proposer import ContextProposer
 
-        return ContextProposer(context, self)
+        return ContextProposer(materials, self)

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from terse.synthesis.context_crops import Surroundings
+from terse.synthesis.context.crops import Surroundings
 
 __all__ = ["ContextNetwork", "score_crops", "train_context"]
 

@@ -1,6 +1,9 @@
 """Instances go where the context network says that their class fits."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,12 +11,14 @@ from jaxtyping import Float64, Int64
 from torch import nn
 
 from terse.errors import RecipeError
-from terse.synthesis.context import ContextConfig
-from terse.synthesis.context_crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
-from terse.synthesis.context_network import ContextNetwork, score_crops, train_context
+from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
+from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Placements
+
+if TYPE_CHECKING:
+    from terse.synthesis.context.config import ContextConfig
 
 __all__ = ["ContextProposer"]
 
@@ -45,20 +50,20 @@ class ContextProposer:
     keeps_hard = False
     module: nn.Module | None = None
 
-    def __init__(self, context: Context, settings: ContextConfig) -> None:
-        self.context = context
+    def __init__(self, materials: Materials, settings: ContextConfig) -> None:
+        self.materials = materials
         self.settings = settings
         self.batch_size = settings.batch_size
-        self.framing = Framing(context.foregrounds, context.poses, context.canvas_px)
-        bank = context.foregrounds
+        self.framing = Framing(materials.foregrounds, materials.poses, materials.canvas_px)
+        bank = materials.foregrounds
         self._members = [
             np.flatnonzero(bank.labels == bank.classes.index(name)) if name in bank.classes else np.zeros(0, np.int64)
-            for name in context.classes
+            for name in materials.classes
         ]
         self._present = [label for label, rows in enumerate(self._members) if len(rows)]
         if not self._present:
             raise RecipeError(
-                f"foregrounds: expected some of the classes {', '.join(context.classes)}, "
+                f"foregrounds: expected some of the classes {', '.join(materials.classes)}, "
                 f"got {', '.join(bank.classes)}; set `classes`"
             )
         self._learned: tuple[ContextNetwork, BoxShapes] | None = None
@@ -101,7 +106,7 @@ class ContextProposer:
         """One where the class fits, else one where another does, else any."""
         found: tuple[int, _Places] | None = None
         for _ in range(_TRIED):
-            number = int(draw.integers(len(self.context.backgrounds)))
+            number = int(draw.integers(len(self.materials.backgrounds)))
             places = self.places(number)
             if places.fitting and label in places.labels:
                 return number, places
@@ -111,12 +116,12 @@ class ContextProposer:
         return found
 
     def _scored(self, background: int) -> _Places:
-        settings, context = self.settings, self.context
+        settings, materials = self.settings, self.materials
         network, shapes = self._network()
-        draw = np.random.default_rng([context.seed, background])
-        canvas = context.backgrounds.fetch(np.array([background]))
+        draw = np.random.default_rng([materials.seed, background])
+        canvas = materials.backgrounds.fetch(np.array([background]))
         boxes = shapes.draw(settings.candidates, draw)
-        own = canvas.truth.boxes_px.double().cpu().numpy() / context.canvas_px
+        own = canvas.truth.boxes_px.double().cpu().numpy() / materials.canvas_px
         boxes = boxes[overlap_of_objects(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
             return _Places(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), fitting=False)
@@ -135,21 +140,21 @@ class ContextProposer:
 
     def _network(self) -> tuple[ContextNetwork, BoxShapes]:
         if self._learned is None:
-            settings, context = self.settings, self.context
+            settings, materials = self.settings, self.materials
             surroundings, shapes = training_crops(
-                context.real,
+                materials.real,
                 count=settings.crops,
                 background_share=settings.background_share,
                 side_px=settings.crop_px,
-                draw=np.random.default_rng([context.seed, 1]),
+                draw=np.random.default_rng([materials.seed, 1]),
             )
             network = train_context(
                 surroundings,
-                len(context.classes),
+                len(materials.classes),
                 epochs=settings.epochs,
                 lr=settings.lr,
-                seed=context.seed,
-                device=context.device,
+                seed=materials.seed,
+                device=materials.device,
             )
             self._learned = network, shapes
         return self._learned
@@ -167,10 +172,10 @@ class ContextProposer:
         self, foreground: Int64[np.ndarray, " n"], boxes: Float64[np.ndarray, "n 4"]
     ) -> Float64[np.ndarray, "n k"]:
         """Upright poses that put each cut-out into its box."""
-        framing, side = self.framing, self.context.canvas_px
+        framing, side = self.framing, self.materials.canvas_px
         whole = framing.pose(len(foreground), {})
         extents = framing.extents_px(foreground, whole)
-        column = next(i for i, name in enumerate(self.context.poses.names) if name.startswith("scale"))
+        column = next(i for i, name in enumerate(self.materials.poses.names) if name.startswith("scale"))
         wanted = (boxes[:, 2:] - boxes[:, :2]) * side / np.clip(extents, 1e-6, None)
         scale = np.clip(whole[:, column] * wanted.min(axis=1), *framing.limits("scale", None))
         pose = framing.pose(len(foreground), {"scale": scale})

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from terse.errors import RecipeError, ShapeError
-from terse.synthesis.photo_network import PhotoSynthesizer
+from terse.synthesis.learned.photographs import PhotoSynthesizer
 
 _SMALL = {"backbone": "mobilenet_v3_small", "input_px": 128, "branch_channels": 16}
 

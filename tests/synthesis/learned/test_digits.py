@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from terse.synthesis.network import DigitSynthesizer
+from terse.synthesis.learned.digits import DigitSynthesizer
 
 
 def count(module):

@@ -1,6 +1,9 @@
 """Scenes as Cut, Paste and Learn makes them: objects and distractors thrown onto a background."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -8,10 +11,12 @@ from jaxtyping import Float64, Int64
 from torch import nn
 
 from terse.errors import RecipeError
-from terse.synthesis.cut_paste_learn import CutPasteLearnConfig
 from terse.synthesis.framing import Framing
-from terse.synthesis.proposers import Context
+from terse.synthesis.materials import Materials
 from terse.types import Placements, Role
+
+if TYPE_CHECKING:
+    from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 
 __all__ = ["CutPasteProposer"]
 
@@ -28,13 +33,13 @@ class CutPasteProposer:
     keeps_hard = False
     module: nn.Module | None = None
 
-    def __init__(self, context: Context, settings: CutPasteLearnConfig) -> None:
-        self.context = context
+    def __init__(self, materials: Materials, settings: CutPasteLearnConfig) -> None:
+        self.materials = materials
         self.settings = settings
         self.batch_size = settings.batch_size
-        self.framing = Framing(context.foregrounds, context.poses, context.canvas_px)
-        bank = context.foregrounds
-        of_task = np.isin(bank.labels, [i for i, name in enumerate(bank.classes) if name in context.classes])
+        self.framing = Framing(materials.foregrounds, materials.poses, materials.canvas_px)
+        bank = materials.foregrounds
+        of_task = np.isin(bank.labels, [i for i, name in enumerate(bank.classes) if name in materials.classes])
         self._objects = _by_class(bank.labels, np.flatnonzero(of_task))
         others = np.flatnonzero(~of_task)
         self._distractors = _by_class(bank.labels, others)
@@ -63,7 +68,7 @@ class CutPasteProposer:
         foreground = self._foregrounds(role, draw)
         pose, kept = self._poses(scene, foreground, draw)
         single = Placements(
-            background=draw.integers(0, len(self.context.backgrounds), scenes),
+            background=draw.integers(0, len(self.materials.backgrounds), scenes),
             image_index=scene[kept],
             foreground=foreground[kept],
             pose=np.round(pose[kept], 5),
@@ -112,9 +117,9 @@ class CutPasteProposer:
         self, extent_px: Float64[np.ndarray, " 2"], unit: Float64[np.ndarray, "tries 2"]
     ) -> Float64[np.ndarray, "tries 2"]:
         """Uniform over the places where no more than the limit, and the family's, lies outside."""
-        half = self.context.canvas_px / 2
+        half = self.materials.canvas_px / 2
         # The family's share is of the area: its root on both axes keeps it.
-        visible = max(1 - self.settings.max_truncation, math.sqrt(self.context.poses.min_visible))
+        visible = max(1 - self.settings.max_truncation, math.sqrt(self.materials.poses.min_visible))
         play = half + extent_px * (0.5 - visible)
         return half + unit * np.clip(play, 0, None)
 

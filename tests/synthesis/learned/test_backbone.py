@@ -7,7 +7,7 @@ import torch
 from torchvision import models
 
 from terse.errors import DataError, RecipeError
-from terse.synthesis.backbone import build_backbone, load_backbone
+from terse.synthesis.learned.backbone import build_backbone, load_backbone
 
 
 def test_vgg_ends_with_its_fourth_pool_or_before_its_fifth() -> None:

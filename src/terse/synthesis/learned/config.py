@@ -10,6 +10,7 @@ from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
+    from terse.synthesis.materials import Materials
 
 __all__ = ["LearnedConfig"]
 
@@ -58,33 +59,33 @@ class LearnedConfig(Component["Proposer"]):
     discriminator: DiscriminatorConfig | bool = False
     """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
 
-    def build(self, context: Any) -> Proposer:
+    def build(self, materials: Materials) -> Proposer:
         """The proposer with a fresh network."""
-        from terse.synthesis.proposers import LearnedProposer
+        from terse.synthesis.learned.proposer import LearnedProposer
 
-        return LearnedProposer(context, self.network_for(context), self)
+        return LearnedProposer(materials, self.network_for(materials), self)
 
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:
         """The discriminator's settings, the paper's where the recipe says no more than true."""
         return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
 
-    def network_for(self, context: Any) -> Any:
+    def network_for(self, materials: Materials) -> Any:
         """A fresh network."""
-        noise_size = context.poses.size if self.base == "random" else self.noise_size
+        noise_size = materials.poses.size if self.base == "random" else self.noise_size
         if self.network == "digits":
-            from terse.synthesis.network import DigitSynthesizer
+            from terse.synthesis.learned.digits import DigitSynthesizer
 
-            return DigitSynthesizer(context.poses.size, noise_size, dropout=self.dropout)
-        from terse.synthesis.photo_network import PhotoSynthesizer
+            return DigitSynthesizer(materials.poses.size, noise_size, dropout=self.dropout)
+        from terse.synthesis.learned.photographs import PhotoSynthesizer
 
         return PhotoSynthesizer(
-            pose_size=context.poses.size,
+            pose_size=materials.poses.size,
             backbone=self.backbone,
             until=self.backbone_until,
             weights=self.backbone_weights,
             backbone_input=self.backbone_input,
-            input_px=self.input_px or context.canvas_px,
+            input_px=self.input_px or materials.canvas_px,
             branch_channels=self.branch_channels,
             dropout=self.dropout,
             noise_size=noise_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
+    from terse.synthesis.materials import Materials
 
 __all__ = ["CutPasteLearnConfig"]
 
@@ -54,8 +55,8 @@ class CutPasteLearnConfig(Component["Proposer"]):
                 raise ValueError(f"{name}: expected the smaller number first, got {list(limits)}; swap them")
         return self
 
-    def build(self, context: Any) -> Proposer:
+    def build(self, materials: Materials) -> Proposer:
         """The arm."""
-        from terse.synthesis.cut_paste_scenes import CutPasteProposer
+        from terse.synthesis.cut_paste_learn.proposer import CutPasteProposer
 
-        return CutPasteProposer(context, self)
+        return CutPasteProposer(materials, self)

@@ -1,0 +1,1 @@
+"""Context: instances go where a network says that their class fits (Dvornik et al. 2018)."""
