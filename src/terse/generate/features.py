@@ -1,6 +1,5 @@
 """Features once per foreground and once per background, then only the head per pair: F + B passes for N pairs."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from terse.generate.latest import Latest
+from terse.sources.cache import Cache
 from terse.synthesis.learned.proposer import LearnedProposer
 
 __all__ = ["CachedPoses"]
@@ -26,8 +25,8 @@ class CachedPoses:
     def __init__(self, proposer: LearnedProposer, keep_bytes: int = _KEEP_BYTES) -> None:
         self._proposer = proposer
         self._network: Any = proposer.module.eval()
-        self._fore: Latest[int, Tensor] = Latest(_nbytes, keep_bytes // 2)
-        self._back: Latest[int, Tensor] = Latest(_nbytes, keep_bytes // 2)
+        self._fore: Cache[int, Tensor] = Cache(self._of_foreground, _nbytes, keep_bytes // 2)
+        self._back: Cache[int, Tensor] = Cache(self._of_background, _nbytes, keep_bytes // 2)
 
     def __call__(
         self,
@@ -43,8 +42,8 @@ class CachedPoses:
                 cut = context.foregrounds.fetch(foreground).to(context.device)
                 below = context.backgrounds.fetch(background).to(context.device)
                 return np.asarray(self._proposer.poses(cut, below, generator).double().cpu().numpy())
-            fore = torch.cat([self._fore.get(i, partial(self._of_foreground, i)) for i in foreground.tolist()])
-            back = torch.cat([self._back.get(i, partial(self._of_background, i)) for i in background.tolist()])
+            fore = torch.cat([self._fore.get(i) for i in foreground.tolist()])
+            back = torch.cat([self._back.get(i) for i in background.tolist()])
             pose = self._proposer.poses_by(
                 lambda noise: self._network.head(fore, back, noise), len(fore), fore.device, generator
             )

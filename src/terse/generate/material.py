@@ -18,9 +18,9 @@ from jaxtyping import Float32, Int64, UInt8
 from terse.compositing import support_points
 from terse.compositing.raster import Drawn, Sprite
 from terse.errors import DataError
-from terse.generate.latest import Latest
 from terse.sources.annotations import Annotations
 from terse.sources.bank import stretch_of
+from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
@@ -115,15 +115,19 @@ class PhotoMaterial:
         keys = fore.object_keys
         self.foreground_keys: Sequence[str] = tuple(keys[i] for i in self._objects)
         self.background_keys: Sequence[str] = self._back.image_keys
-        self._cut_outs: Latest[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = Latest(_weight_drawn, keep_bytes)
-        self._decoded: Latest[_Canvas, UInt8[np.ndarray, "h w 3"]] = Latest(_weight_pixels, keep_decoded_bytes)
-        self._own: Latest[_Canvas, Sequence[OwnObject]] = Latest(_weight, keep_bytes // 4)
+        self._cut_outs: Cache[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = Cache(
+            self._cut_out, _size_of_cut_out, keep_bytes
+        )
+        self._decoded: Cache[_Canvas, UInt8[np.ndarray, "h w 3"]] = Cache(
+            self._decode, _size_of_pixels, keep_decoded_bytes
+        )
+        self._own: Cache[_Canvas, Sequence[OwnObject]] = Cache(self._draw_objects, _size_of_objects, keep_bytes // 4)
         self._digests: dict[str, str] = {}
         self._places: tuple[dict[str, int], dict[str, int]] | None = None
 
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn."""
-        return self._drawn(foreground)[0]
+        return self._cut_outs.get(foreground)[0]
 
     def textured(self, foreground: int, background: int) -> Sprite:
         """An artefact patch: its shape, under the colours of a background laid over the whole patch."""
@@ -131,7 +135,7 @@ class PhotoMaterial:
 
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
-        return self._drawn(foreground)[1]
+        return self._cut_outs.get(foreground)[1]
 
     def size_px(self, background: int) -> tuple[int, int]:
         """Width and height of the file."""
@@ -147,9 +151,10 @@ class PhotoMaterial:
         Raises:
             DataError: the file is gone, broken or changed.
         """
-        return self._decoded.get((background, size_px), lambda: self._decode(background, size_px)).copy()
+        return self._decoded.get((background, size_px)).copy()
 
-    def _decode(self, background: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    def _decode(self, canvas: _Canvas) -> UInt8[np.ndarray, "h w 3"]:
+        background, size_px = canvas
         own_px, name = self.size_px(background), self._back.paths[background]
         path = self._back.root / name
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
@@ -169,9 +174,10 @@ class PhotoMaterial:
         """The background's own objects on a canvas of this size; the latest are kept, drawing them costs more."""
         if not len(self._back.labels):
             return ()
-        return self._own.get((background, size_px), lambda: self._draw_objects(background, size_px))
+        return self._own.get((background, size_px))
 
-    def _draw_objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
+    def _draw_objects(self, canvas: _Canvas) -> Sequence[OwnObject]:
+        background, size_px = canvas
         notes, own_px = self._back, self.size_px(background)
         scale = size_px[0] / own_px[0], size_px[1] / own_px[1]
         found: list[OwnObject] = []
@@ -308,9 +314,6 @@ class PhotoMaterial:
                 ) from None
         return self._digests[name]
 
-    def _drawn(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
-        return self._cut_outs.get(foreground, lambda: self._cut_out(foreground))
-
     def _cut_out(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
         rgba = self._patch(foreground)
         alpha = torch.from_numpy(rgba[None, None, ..., 3] / np.float32(255))
@@ -370,15 +373,15 @@ def _changed(where: str, key: str, expected: str, got: str) -> str:
     )
 
 
-def _weight_drawn(made: tuple[Sprite, np.ndarray]) -> int:
+def _size_of_cut_out(made: tuple[Sprite, np.ndarray]) -> int:
     return made[0].nbytes
 
 
-def _weight_pixels(pixels: np.ndarray) -> int:
+def _size_of_pixels(pixels: np.ndarray) -> int:
     return pixels.nbytes
 
 
-def _weight(objects: Sequence[OwnObject]) -> int:
+def _size_of_objects(objects: Sequence[OwnObject]) -> int:
     return sum(item.region.mask.nbytes + 512 for item in objects)
 
 

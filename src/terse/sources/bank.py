@@ -14,8 +14,8 @@ from torch import Tensor
 from terse.compositing import support_points
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
+from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
-from terse.sources.loading import Loader
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
@@ -82,14 +82,14 @@ class PhotoForegrounds:
         self.files: Sequence[str] = tuple(files[i] for i in self.image_of)
         self.patch_px = patch_px
         self.squash = squash
-        self._loader = Loader(self._load, lambda item: item.rgba.nbytes + 512, workers, keep_bytes)
+        self._cache = Cache(self._load, lambda item: item.rgba.nbytes + 512, keep_bytes, workers)
 
     def __len__(self) -> int:
         return len(self.objects)
 
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding these in the background."""
-        self._loader.prefetch(indices.tolist())
+        self._cache.prefetch(indices.tolist())
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> Foregrounds:
         """The cut-outs of these numbers, in this order.
@@ -98,7 +98,7 @@ class PhotoForegrounds:
             DataError: a file was changed or broken since it was indexed.
         """
         patches = np.zeros((len(indices), self.patch_px, self.patch_px, 4), dtype=np.uint8)
-        items = self._loader.fetch(indices.tolist())
+        items = self._cache.fetch(indices.tolist())
         for patch, item in zip(patches, items, strict=True):
             (top, left), (height, width) = item.corner, item.rgba.shape[:2]
             patch[top : top + height, left : left + width] = item.rgba
@@ -150,17 +150,17 @@ class _Photographs:
         self.files: Sequence[str] = annotations.files
         self.canvas_px = canvas_px
         self.squash = squash
-        self._loader = Loader(self._load, lambda item: item.nbytes, workers, keep_bytes)
+        self._cache = Cache(self._load, lambda item: item.nbytes, keep_bytes, workers)
 
     def __len__(self) -> int:
         return len(self.annotations)
 
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding these in the background."""
-        self._loader.prefetch(indices.tolist())
+        self._cache.prefetch(indices.tolist())
 
     def _images(self, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "b 3 h w"]:
-        items = self._loader.fetch(indices.tolist())
+        items = self._cache.fetch(indices.tolist())
         empty = np.zeros((0, self.canvas_px, self.canvas_px, 3), dtype=np.uint8)
         return _floats(np.stack(items) if items else empty)
 

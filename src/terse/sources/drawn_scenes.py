@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from terse.compositing.affine import support_points
-from terse.sources.loading import Loader
+from terse.sources.cache import Cache
 from terse.sources.patches import box_of, cut_patch
 from terse.types import Backgrounds, Foregrounds, Truth
 
@@ -62,7 +62,7 @@ class Scenes:
         self.canvas_px = canvas_px
         self.style = style
         self._seed = (seed, zlib.crc32(name.encode()))
-        self._loader = Loader(self._draw, lambda scene: scene.image.nbytes * 2, 0, _KEEP_BYTES)
+        self._cache = Cache(self._draw, lambda scene: scene.image.nbytes * 2, _KEEP_BYTES)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy in another process draws for itself."""
@@ -70,7 +70,7 @@ class Scenes:
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> list[_Scene]:
         """The scenes of these numbers."""
-        return self._loader.fetch(indices.tolist())
+        return self._cache.fetch(indices.tolist())
 
     def _draw(self, index: int) -> _Scene:
         rng = np.random.default_rng([*self._seed, index])
