@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from terse import registry
 from terse.config import (
@@ -175,12 +175,21 @@ Source = Annotated[Component["Annotations"], Family("source")]
 SourceOrFraction = Annotated[Component["Annotations"] | float, Family("source", or_fraction=True)]
 
 
+def _known_task(kind: str) -> str:
+    try:
+        registry.lookup("task", kind)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
+    return kind
+
+
 class Recipe(Config):
     """One run, whole."""
 
     name: str = "recipe"
     description: str = ""
-    task: Literal["classification", "detection"]
+    task: Annotated[str, AfterValidator(_known_task)]
+    """classification, detection, or another that an installed package registers."""
     seed: NonNegative = 0
     cycles: Annotated[NonNegative, Paper(5)] = 5
     data: Annotated[Component["RunData"], Family("data")] | None = None

@@ -19,9 +19,9 @@ from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
+from terse.tasks.task import task
 from terse.training.checkpoint import write_atomically
 from terse.training.cycle import run_cycles
-from terse.training.measure import measure
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
@@ -143,7 +143,6 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
         classes,
         recipe.canvas_px,
         recipe.seed,
-        grey=recipe.task == "classification",
         device=device,
     )
     reseed(recipe.seed, 0, "target weights", 0)
@@ -224,4 +223,4 @@ def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
     device = torch.device(_device(recipe.runtime.device))
     players = build_players(recipe, device)
     load_weights(players.target.module, checkpoint)
-    return measure(recipe.task, players.target, players.test, device)
+    return task(recipe.task).measure(players.target, players.test, device)

@@ -3,12 +3,12 @@
 import torch
 
 from terse.cli.evaluate import _table
-from terse.evaluation.detection import detection_scores
+from terse.evaluation.ap import detection_scores
 from terse.types import Truth
 
 
 def test_a_classifiers_figure():
-    assert _table({"accuracy": 0.98765}) == "accuracy  0.9877"
+    assert _table({"accuracy": 0.98765}, "accuracy") == "accuracy  0.9877"
 
 
 def test_a_detectors_figures():
@@ -17,7 +17,7 @@ def test_a_detectors_figures():
     truth = Truth(torch.tensor([0, 1]), boxes, torch.tensor([0, 1]), no, no, 2)
     nothing = {"boxes": boxes[:0], "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
     found = [{"boxes": boxes[[0]], "labels": torch.tensor([0]), "scores": torch.tensor([0.9])}, nothing]
-    lines = _table(detection_scores(found, truth, ["cat", "dog"])).splitlines()
+    lines = _table(detection_scores(found, truth, ["cat", "dog"]), "ap50").splitlines()
     assert lines[0] == "ap50         0.5000"  # the cat is found, the dog is not
     assert lines[-7:] == [
         "images       2",

@@ -28,7 +28,7 @@ def test_a_log_hears_of_a_long_phase_every_half_minute(clock, capsys):
 
 
 def test_a_quick_run_says_nothing_between_its_cycles(clock, capsys):
-    watcher = Watcher(2)
+    watcher = Watcher(2, ("accuracy",))
     watcher.phase(1, "warm_up", 10, 0)
     for _ in range(10):
         clock.now += 0.1

@@ -12,7 +12,7 @@ from killing import Killed
 from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe, run_start
-from terse.proof.prove import _audit, default_arms, prove
+from terse.proof.prove import _audit, prove
 from terse.proof.summary import _of_treatment, read_runs, summarise
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
@@ -292,18 +292,6 @@ def test_unequal_pools_are_told(recipe, data, tmp_path):
     ]
     backwards = {arm: run[0]["cycles"][-1]["target_backwards"] for arm, run in read_runs(tmp_path / "out").items()}
     assert backwards["mined"] > 0
-
-
-def test_default_arms():
-    assert default_arms("detection") == (
-        "none",
-        "random",
-        "mined",
-        "cut_paste_learn",
-        "context",
-        "learned",
-    )
-    assert default_arms("classification") == ("none", "random", "mined", "learned")
 
 
 def test_photographs_without_test_images_get_some_of_their_own(monkeypatch, tmp_path):

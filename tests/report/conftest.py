@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from terse.proof.verdict import judge
-from terse.report.parts import Answer, BeforeAfter, Box, Gallery, GalleryItem, Sheet
+from terse.report.parts import BeforeAfter, Gallery, GalleryItem, Sheet
 from terse.report.sheets import contact_sheet
+from terse.tasks.answers import Answer, Box
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (

@@ -9,19 +9,8 @@ import pytest
 from terse.errors import DataError, RunError
 from terse.report import figures
 from terse.report.build import train_page
-from terse.report.page import (
-    Chart,
-    Command,
-    Fact,
-    Gallery,
-    GalleryItem,
-    PageData,
-    Sheet,
-    Table,
-    Verdict,
-    build_page,
-    page_html,
-)
+from terse.report.page import build_page, page_html
+from terse.report.parts import Chart, Command, Fact, Gallery, GalleryItem, PageData, Sheet, Table, Verdict
 
 
 class Elements(HTMLParser):

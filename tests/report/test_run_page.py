@@ -9,9 +9,10 @@ import torch
 
 import terse.cli.main as command_line
 from terse.errors import RunError
+from terse.evaluation.predictions import spread
 from terse.pool import Pool, read_placements
 from terse.report.page import page_html
-from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic, spread
+from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.run_page import build_run_page, run_page
 from terse.run import open_run, train
 

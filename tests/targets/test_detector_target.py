@@ -10,7 +10,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign, box_iou
 
 from terse.errors import DataError, TerseError
-from terse.evaluation.detection import detection_scores
+from terse.evaluation.ap import detection_scores
 from terse.protocols import Target
 from terse.targets.detector_heads import _listed
 from terse.targets.detector_networks import NETWORKS

@@ -12,6 +12,7 @@ from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.recipe import load_recipe
 from terse.run import build_players, open_session, train
+from terse.tasks.classification import Classification
 from terse.training.cycle import _check_measured
 
 
@@ -23,7 +24,7 @@ def test_the_start_is_kept_as_it_was_pretrained(tmp_path, small, monkeypatch):
     recipe, short = (load_recipe("quickstart", [*small, f"cycles={cycles}"]) for cycles in (1, 0))
     train(short, out=tmp_path / "alone")
     figures = itertools.count()
-    monkeypatch.setattr(terse.training.cycle, "measure", lambda *_: {"accuracy": next(figures) / 100})
+    monkeypatch.setattr(Classification, "measure", lambda *_: {"accuracy": next(figures) / 100})
     result = train(recipe, out=tmp_path / "run")
     assert result["best_cycle"] == 1
     start, kept, pretrained = (
@@ -114,7 +115,7 @@ def test_images_that_are_validation_and_test_at_once_are_measured_once(small, mo
     session = open_session(load_recipe("quickstart", small), None)
     session.players.test = session.players.val
     asked = []
-    monkeypatch.setattr(terse.training.cycle, "measure", lambda *args: asked.append(args) or {"accuracy": 0.5})
+    monkeypatch.setattr(Classification, "measure", lambda *args: asked.append(args) or {"accuracy": 0.5})
     terse.training.cycle._evaluate(session, 0)
     assert len(asked) == 1
     assert session.facts["rows"][0]["metrics"] == {"accuracy": 0.5}

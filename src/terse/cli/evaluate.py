@@ -37,14 +37,16 @@ def evaluate(
     if as_json:
         print(json.dumps({"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}))
         return
-    print(_table(figures))
+    from terse.tasks.task import task
+
+    print(_table(figures, task(loaded.task).primary.name))
 
 
-def _table(figures: Mapping[str, Any]) -> str:
-    """A line a figure; a detector's by size and by class stand below, each with the metric that counts."""
+def _table(figures: Mapping[str, Any], primary: str) -> str:
+    """A line a figure; those by group (size, class) stand below, each group's with the metric that counts."""
     lines = [(name, value) for name, value in figures.items() if not isinstance(value, Mapping)]
-    for group in ("by_size", "by_class"):
-        lines += [(f"ap50 {name}", one["ap50"]) for name, one in figures.get(group, {}).items()]
+    for group in (value for value in figures.values() if isinstance(value, Mapping)):
+        lines += [(f"{primary} {name}", one[primary]) for name, one in group.items()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in lines)
 

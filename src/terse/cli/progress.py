@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,9 @@ _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
 class Watcher:
     """Counts a run's steps, guesses the time left, and knows whether the user asked to stop."""
 
-    def __init__(self, cycles: int) -> None:
+    def __init__(self, cycles: int, metrics: Sequence[str] = ()) -> None:
         self.cycles = cycles
+        self.metrics = metrics
         self.stopping = False
         self.numbers: dict[str, float] = {}
         self._spoke = self._phase_began = time.monotonic()
@@ -47,7 +48,7 @@ class Watcher:
 
     def cycle(self, row: Mapping[str, Any]) -> None:
         """A cycle ended."""
-        known = ("accuracy", "ap50", "ap", "hard_rate", "samples")
+        known = (*self.metrics, "hard_rate", "samples")
         self.numbers.update({key: row[key] for key in known if key in row})
         done = f"cycle {row['cycle']}/{self.cycles}" if row["cycle"] else "start"
         self.say(f"{done}: {self.figures('samples')}{self.left()}")
@@ -83,7 +84,7 @@ class Watcher:
 
     def figures(self, *extra: str) -> str:
         """The numbers that matter, in words."""
-        wanted = ("accuracy", "ap50", "ap", "hard_rate", *extra)
+        wanted = (*self.metrics, "hard_rate", *extra)
         shown = [f"{key.replace('_', ' ')} {_number(key, self.numbers[key])}" for key in wanted if key in self.numbers]
         return ", ".join(shown)
 
@@ -104,8 +105,8 @@ class Watcher:
 class _Bar(Watcher):
     """The same with a bar."""
 
-    def __init__(self, cycles: int, progress: Any) -> None:
-        super().__init__(cycles)
+    def __init__(self, cycles: int, metrics: Sequence[str], progress: Any) -> None:
+        super().__init__(cycles, metrics)
         self._progress = progress
         self._task = progress.add_task("starting", total=max(1, cycles), figures="")
 
@@ -121,8 +122,8 @@ class _Bar(Watcher):
 
 
 @contextmanager
-def watching(cycles: int) -> Iterator[Watcher]:
-    """A watcher for one run; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
+def watching(cycles: int, metrics: Sequence[str]) -> Iterator[Watcher]:
+    """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -130,11 +131,11 @@ def watching(cycles: int) -> Iterator[Watcher]:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         progress = Progress(*columns, console=Console(stderr=True), transient=True)
         with progress:
-            watcher: Watcher = _Bar(cycles, progress)
+            watcher: Watcher = _Bar(cycles, metrics, progress)
             with _signals(watcher):
                 yield watcher
     else:
-        watcher = Watcher(cycles)
+        watcher = Watcher(cycles, metrics)
         with _signals(watcher):
             yield watcher
 

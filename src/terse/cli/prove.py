@@ -63,11 +63,12 @@ def prove(
         raise RunError("--resume: expected --out with the proof's folder, got none")
     folder = out if out is not None else _new_folder(f"{loaded.name}-proof")
     names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
-    from terse.proof.prove import default_arms
     from terse.proof.prove import prove as run
+    from terse.tasks.task import task
     from terse.training.session import Interrupted
 
-    with _watching(seeds, len(names or default_arms(loaded.task)), loaded.cycles) as watcher:
+    judge = task(loaded.task)
+    with _watching(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name) as watcher:
         watcher.line(f"{loaded.name} -> {folder}")
         try:
             result = run(
@@ -114,7 +115,8 @@ def _figures(one: Mapping[str, Any]) -> tuple[str, str]:
 class _Lines:
     """Lines on stderr, with the time left."""
 
-    def __init__(self, seeds: int, arms: int, cycles: int) -> None:
+    def __init__(self, seeds: int, arms: int, cycles: int, primary: str) -> None:
+        self.primary = primary
         self.cycles = cycles
         self.count = seeds * (1 + arms * cycles)
         self.ended: dict[str, int] = {}
@@ -127,7 +129,8 @@ class _Lines:
         """A cycle ended."""
         self.ended[job.name] = self.ended.get(job.name, 0) + 1
         self.skipped -= job.name in self.over  # told late: it came from another process, and was taken for skipped
-        figure = next((f"{name} {row[name]:.3f}" for name in ("accuracy", "ap50") if row.get(name) is not None), "")
+        value = row.get(self.primary)
+        figure = "" if value is None else f"{self.primary} {value:.3f}"
         where = f" cycle {row['cycle']}" if job.arm else ""
         self.line(f"{job.name}:{where} {figure}{self._left()}")
 
@@ -155,9 +158,9 @@ class _Lines:
 
 
 @contextmanager
-def _watching(seeds: int, arms: int, cycles: int) -> Iterator[_Lines]:
+def _watching(seeds: int, arms: int, cycles: int, primary: str) -> Iterator[_Lines]:
     """A watcher; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
-    watcher = _Lines(seeds, arms, cycles)
+    watcher = _Lines(seeds, arms, cycles, primary)
 
     def ask(number: int, frame: object) -> None:
         if watcher.stopping:

@@ -39,7 +39,9 @@ def train(
     if resume and out is None:
         raise RunError("--resume: expected --out with the run's folder, got none")
     folder = out if out is not None else _new_folder(loaded.name)
-    with watching(loaded.cycles) as watcher:
+    from terse.tasks.task import task
+
+    with watching(loaded.cycles, task(loaded.task).progress) as watcher:
         watcher.say(f"{loaded.name} -> {folder}")
         from terse.run import train as run
         from terse.training.session import Interrupted

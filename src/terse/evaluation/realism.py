@@ -6,6 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.discriminator import Discriminator, auc_of_scores
+from terse.evaluation.predictions import spread
 from terse.protocols import BackgroundBank, RealImages
 
 __all__ = ["background_auc", "even_rows", "image_scores"]
@@ -53,6 +54,5 @@ def even_rows(total: int, most: int) -> list[Int64[np.ndarray, " k"]]:
 
     Source: ours.
     """
-    count = min(total, most)
-    rows = (np.arange(count, dtype=np.int64) * total) // max(1, count)
-    return np.array_split(rows, -(-count // _BATCH)) if count else []
+    rows = spread(total, most)
+    return np.array_split(rows, -(-len(rows) // _BATCH)) if len(rows) else []

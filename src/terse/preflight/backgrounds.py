@@ -10,9 +10,9 @@ import torch
 from torchvision.ops import box_iou
 
 from terse.preflight.found import Found, Part, Show, Watch, sampled
-from terse.report.parts import Box
 from terse.sources.bank import PhotoBackgrounds
 from terse.targets.weights import load_weights
+from terse.tasks.answers import Box
 
 __all__ = ["is_trained", "unlabelled"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from terse.preflight.found import Found, Part, Silent, Watch
 from terse.report.parts import Fact
+from terse.tasks.task import task
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
@@ -118,7 +119,7 @@ def _search(
     """Let the target look for objects in the backgrounds, where it can find any."""
     from terse.preflight.backgrounds import is_trained, unlabelled
 
-    if recipe.task != "detection":
+    if not task(recipe.task).predicts_boxes:
         return [], None
     if checkpoint is None and not is_trained(recipe, target):
         watch.say("backgrounds: not searched for objects, because the target is not trained yet; give --checkpoint F")

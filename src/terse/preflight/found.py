@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from terse.report.check import Finding
-from terse.report.parts import Box
 from terse.sources.annotations import Annotations
+from terse.tasks.answers import Box
 
 __all__ = ["Found", "Part", "Show", "Silent", "Watch", "sampled"]
 

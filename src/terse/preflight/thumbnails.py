@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from terse.errors import DataError
 from terse.preflight.found import Found, Show, sampled
-from terse.report.parts import Box, Gallery, GalleryItem, Streamed
+from terse.report.parts import Gallery, GalleryItem, Streamed
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask
+from terse.tasks.answers import Box
 
 __all__ = ["gallery_of"]
 

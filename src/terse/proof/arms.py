@@ -15,6 +15,7 @@ from terse.errors import RecipeError, RunError
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import open_session, train
+from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint, write_atomically
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Interrupted, Observer, Session, Silent
@@ -162,18 +163,15 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
     from terse.evaluation.baseline_hardness import baseline_hardness
     from terse.evaluation.coverage import coverage, feature_diversity
     from terse.evaluation.diversity import pooled_features
-    from terse.evaluation.per_image import correct_images, detection_units
     from terse.targets.weights import load_weights
 
     session = open_session(recipe, job.folder, resume=True, data=data)
     players, device = session.players, session.device
     session.use_threads(1)
     load_weights(players.target.module, job.folder / "target.pth")
+    judge = task(recipe.task)
     with session.autocast():
-        if recipe.task == "classification":
-            units = correct_images(players.target, players.test, device=device)
-        else:
-            units = detection_units(players.target, players.test, device=device)
+        units = judge.units(players.target, players.test, device)
     found: dict[str, Any] = {"units": units, "hardness": [], "coverage": None}
     if len(session.pool):
         assert job.start is not None
@@ -181,7 +179,12 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
         placements = session.pool.placements
         with session.autocast(), pooled_features(players.target.module) as features:
             found["hardness"] = baseline_hardness(
-                recipe.task, players.target, placements, players.context.render, most=_MOST_COMPOSITES, device=device
+                players.target,
+                placements,
+                players.context.render,
+                judge.image_confidence,
+                most=_MOST_COMPOSITES,
+                device=device,
             )
         rows = features.of(len(found["hardness"]))
         diversity = None if rows is None else feature_diversity(rows).to_json()

@@ -13,12 +13,12 @@ from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe
 from terse.proof.summary import coverage_of, summarise
-from terse.proof.verdict import ARMS
 from terse.proof.workers import Watcher, run_jobs, usable_cores
 from terse.recipe import Recipe, dump_recipe, load_recipe
+from terse.tasks.task import task
 from terse.training.checkpoint import write_atomically
 
-__all__ = ["Nobody", "default_arms", "prove"]
+__all__ = ["Nobody", "prove"]
 
 _FREE_BYTES = 64 << 20
 _NOT_COMPARED = ("runtime", "checkpoint", "description")
@@ -39,14 +39,6 @@ class Nobody:
     def stop(self) -> bool:
         """Never."""
         return False
-
-
-def default_arms(task: str) -> tuple[str, ...]:
-    """All six for detectors; without those that paste into photographs for classifiers.
-
-    Source: the paper's baselines, 4.1 and 4.2.
-    """
-    return ARMS if task == "detection" else ("none", "random", "mined", "learned")
 
 
 def prove(
@@ -74,14 +66,14 @@ def prove(
         recipe: a Recipe, a built-in name or a file; its own `synthesis.kind` is one of the arms at most.
         overrides: `key=value`, as on the command line.
         out: folder of the proof.
-        arms: their kinds; all six for detectors by default, none, random, mined and learned for classifiers.
+        arms: their kinds; by default the task's: all six for detectors, none, random, mined and learned for classifiers.
         seeds: how many, from the recipe's seed on; fewer than five give no no-go, one gives no verdict.
         treatment: the arm in question; learned where it is run.
         reference: what it is compared with; none where it is run.
         worth: the smallest gain worth having.
         workers: processes side by side; by default one a core. No number depends on it.
         resume: go on with the proof that `out` holds, also with more arms or seeds.
-        audit: detectors: let a probe look for pasted objects by their rims, in every blend that the arms use.
+        audit: for tasks that ask for it (detection): let a probe look for pasted objects by their rims, in every blend that the arms use.
         data: material made by you; then everything runs in this process.
         watcher: who watches.
 
@@ -105,7 +97,7 @@ def prove(
     ]
     count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
     run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
-    if audit and recipe.task == "detection":
+    if audit and task(recipe.task).audits_pastes:
         _audit(recipe, names, folder, data)
     found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
     write_atomically(folder / "coverage.json", (json.dumps(coverage_of(folder), indent=1) + "\n").encode())
@@ -123,7 +115,7 @@ def _settled(recipe: Recipe, data: Any) -> Recipe:
 
 
 def _arms(recipe: Recipe, arms: Sequence[str] | None) -> list[str]:
-    names = list(dict.fromkeys(arms if arms is not None else default_arms(recipe.task)))
+    names = list(dict.fromkeys(arms if arms is not None else task(recipe.task).default_arms))
     for arm in names:
         arm_recipe(recipe, arm, recipe.seed)
     if len(names) < 2:

@@ -11,7 +11,7 @@ from typing import Any
 from terse.errors import RunError
 from terse.proof.verdict import ARMS, judge
 from terse.recipe import load_recipe
-from terse.training.cycle import primary_metric
+from terse.tasks.task import task
 
 __all__ = ["coverage_of", "read_runs", "summarise"]
 
@@ -25,13 +25,21 @@ def summarise(
         RunError: fewer than two arms have a finished run.
     """
     runs = read_runs(folder)
-    primary = primary_metric(load_recipe(folder / "recipe.yaml").task)
+    metric = task(load_recipe(folder / "recipe.yaml").task).primary
+    primary = metric.name
     per_seed = {arm: {s: _figure(run, primary, arm, s) for s, run in of.items()} for arm, of in runs.items()}
     units = {arm: {s: run["measured"]["units"] for s, run in of.items()} for arm, of in runs.items()}
     written = folder / "shortcut.json"
     shortcut = json.loads(written.read_text("utf-8")) if written.is_file() else None
-    words = {"accuracy": "accuracy", "ap50": "AP50"}
-    verdict = judge(per_seed, units=units, treatment=treatment, reference=reference, worth=worth, metric=words[primary])
+    verdict = judge(
+        per_seed,
+        units=units,
+        treatment=treatment,
+        reference=reference,
+        worth=worth,
+        metric=metric.short,
+        larger_is_better=metric.larger_is_better,
+    )
     return {
         **verdict.to_json(),
         "primary": primary,

@@ -62,6 +62,7 @@ def judge(
     worth: float = 0.0,
     confidence: float = 0.95,
     metric: str = "the metric",
+    larger_is_better: bool = True,
 ) -> Verdict:
     """The verdict on one comparison named beforehand; other arms' gains stand beside it, not chosen from.
 
@@ -74,6 +75,7 @@ def judge(
         worth: the smallest gain worth having; a gain shown to be smaller is a no-go.
         confidence: of the intervals.
         metric: its name, for the sentence.
+        larger_is_better: False for an error: a gain is then how much smaller it is.
 
     Raises:
         RunError: fewer than two arms, an unknown arm, or two arms without a common seed.
@@ -84,6 +86,9 @@ def judge(
     treatment, reference = _comparison(names, treatment, reference)
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
     arms = {name: (student(list(values.values()), confidence), tuple(values.values())) for name, values in runs.items()}
+    if not larger_is_better:
+        runs = {name: {seed: -value for seed, value in of.items()} for name, of in runs.items()}
+        units = {name: {s: [-one for one in of[s]] for s in of} for name, of in (units or {}).items()}
     gains = {name: paired_gain(runs, units or {}, name, reference, confidence) for name in names if name != reference}
     others = [name for name in names if name != treatment and set(runs[name]) & set(runs[treatment])]
     over = {name: paired_gain(runs, units or {}, treatment, name, confidence) for name in others}

@@ -10,7 +10,8 @@ from terse.errors import RunError
 from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
-from terse.report.words import METRICS, count, duration, in_text, metric_names, number, score, words
+from terse.report.words import count, duration, in_text, metric_names, number, score, words
+from terse.tasks.task import known_metrics
 
 __all__ = ["train_page"]
 
@@ -234,7 +235,7 @@ def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
 
 
 def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
-    known = [name for name in (*METRICS, "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
+    known = [name for name in (*known_metrics(), "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
     rows = [
         (str(k), *(_cell(name, cycle.get(name)) for name in known), f"{cycle['seconds']:,.1f}")
         for k, cycle in enumerate(cycles, 1)

@@ -11,37 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from terse.report import thumbs
-from terse.report.parts import (
-    Answer,
-    BeforeAfter,
-    Box,
-    Chart,
-    Command,
-    Fact,
-    Gallery,
-    GalleryItem,
-    PageData,
-    Sheet,
-    Streamed,
-    Table,
-    Verdict,
-)
+from terse.report.parts import Chart, PageData, Sheet
 from terse.report.payload import before_after_json, charts_json, embed, gallery_json
 
 __all__ = [
-    "Answer",
-    "BeforeAfter",
-    "Box",
-    "Chart",
-    "Command",
-    "Fact",
-    "Gallery",
-    "GalleryItem",
-    "PageData",
-    "Sheet",
-    "Streamed",
-    "Table",
-    "Verdict",
     "build_page",
     "page_html",
 ]

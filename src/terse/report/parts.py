@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from terse.tasks.answers import Answer, Box
+
 if TYPE_CHECKING:
     from plotly import graph_objects as go
 
 __all__ = [
-    "Answer",
     "BeforeAfter",
-    "Box",
     "Chart",
     "Command",
     "Fact",
@@ -32,7 +32,6 @@ __all__ = [
 
 Kind = Literal["train", "prove", "check", "generate"]
 Tone = Literal["plain", "good", "bad", "unsure"]
-State = Literal["truth", "correct", "missed", "false"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +91,6 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A half-open xyxy box in pixels of its image."""
-
-    xyxy_px: tuple[float, float, float, float]
-    label: str
-    score: float | None = None
-    state: State = "truth"
-
-
-@dataclass(frozen=True, slots=True)
 class GalleryItem:
     """One image of the gallery: RGB, RGBA or grey `(h, w)` / `(h, w, 1)`.
 
@@ -144,15 +133,6 @@ class Gallery:
     class_word: str = "Class"
     arm_word: str = "Arm"
     hardness_word: str = "Hardness"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model said of an image: boxes for a detector, a few words for a classifier."""
-
-    caption: str
-    boxes: Sequence[Box] = ()
-    tone: Tone = "plain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from terse.report import thumbs
-from terse.report.parts import BeforeAfter, Box, Chart, Gallery, GalleryItem
+from terse.report.parts import BeforeAfter, Chart, Gallery, GalleryItem
+from terse.tasks.answers import Box
 
 __all__ = ["before_after_json", "charts_json", "embed", "gallery_json"]
 

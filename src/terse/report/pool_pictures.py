@@ -10,15 +10,17 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.compositing.affine import AffinePoses
+from terse.evaluation.predictions import spread
 from terse.pool import Measured, Pool
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
-from terse.report.parts import Box, Gallery, GalleryItem, Sheet, Streamed
+from terse.report.parts import Gallery, GalleryItem, Sheet, Streamed
 from terse.report.sheets import contact_sheet
 from terse.synthesis.materials import Materials
+from terse.tasks.answers import Box
 from terse.training.seeding import array_generator
 from terse.types import Placements, Role, Truth
 
-__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "spread", "to_uint8"]
+__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "to_uint8"]
 
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
@@ -95,12 +97,6 @@ def pool_strip(context: Materials, pool: Pool, group: str, heading: str, seed: i
     sheet = contact_sheet(to_uint8(images), columns, transparent=True)
     caption = f"mean hardness {pool.measured.hardness.mean():.2f} when found"
     return Sheet(group, heading, sheet, f"{len(rows)} composites: {heading}", caption)
-
-
-def spread(total: int, most: int) -> Int64[np.ndarray, " k"]:
-    """At most so many of the first `total` numbers, evenly spread, ascending."""
-    count = min(total, most)
-    return (np.arange(count, dtype=np.int64) * total) // max(1, count)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from terse.pool import Pool
 from terse.proof.arms import arm_recipe
 from terse.proof.summary import read_runs
 from terse.recipe import Recipe, dump_recipe, load_recipe
-from terse.report.answers import answers_of, target_of
+from terse.report.answers import before_after, target_of
 from terse.report.page import build_page
 from terse.report.parts import PageData
 from terse.report.pool_pictures import pool_gallery, pool_strip
@@ -44,7 +44,7 @@ def proof_page(folder: Path) -> PageData:
         target_of(recipe, context.classes, path / f"seed-{seed}" / "target.pth")
         for path in (folder / "start", folder / "arms" / proof["treatment"])
     )
-    answers = answers_of(recipe.task, before, after, players.test, context.classes)
+    pairs, note = before_after(recipe, before, after, players.test, context.classes)
     measured: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
         arm: {number: run["measured"] for number, run in of.items()} for arm, of in runs.items()
     }
@@ -58,8 +58,8 @@ def proof_page(folder: Path) -> PageData:
         name=recipe.name,
         gallery=pool_gallery(context, pools),
         sheets=[pool_strip(context, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()],
-        before_after=answers.pairs,
-        before_after_note=answers.note,
+        before_after=pairs,
+        before_after_note=note,
         hardness={arm: values for arm, values in hardness.items() if values},
         coverage={arm: one for arm, one in coverage.items() if one},
         shortcut=proof.get("shortcut"),

@@ -10,11 +10,11 @@ from terse.errors import RunError
 from terse.evaluation.coverage import coverage
 from terse.pool import Pool
 from terse.recipe import Recipe, dump_recipe
-from terse.report.answers import Answers, answers_of, target_of
+from terse.report.answers import before_after, target_of
 from terse.report.beside import beside_sheets, beside_table
 from terse.report.build import train_page
 from terse.report.page import build_page
-from terse.report.parts import PageData
+from terse.report.parts import BeforeAfter, PageData
 from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.realism import realism_table
 from terse.run import open_run
@@ -52,7 +52,7 @@ def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
 def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     """The page of a finished run, its composites rendered again from the pool."""
     recipe, result, players, pool = open_run(folder)
-    answers = _answers(recipe, players, folder)
+    pairs, note = _answers(recipe, players, folder)
     realism = realism_table(players, pool, folder)
     return train_page(
         dump_recipe(recipe),
@@ -64,8 +64,8 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
             *real_and_synthetic(players.context, pool, players.train, recipe.seed),
             *(beside_sheets([folder, *beside]) if beside else []),
         ],
-        before_after=answers.pairs,
-        before_after_note=answers.note,
+        before_after=pairs,
+        before_after_note=note,
         hardness=_hardness(pool),
         coverage=_coverage(players.context, pool),
         tables=[*([realism] if realism else []), *([beside_table([folder, *beside])] if beside else [])],
@@ -91,11 +91,11 @@ def _hardness(pool: Pool) -> dict[str, Any]:
     return {f"cycle {cycle}": measured.hardness[measured.cycle == cycle].tolist() for cycle in ends}
 
 
-def _answers(recipe: Recipe, players: Players, folder: Path) -> Answers:
+def _answers(recipe: Recipe, players: Players, folder: Path) -> tuple[Sequence[BeforeAfter], str]:
     """Between the start, where it can still be had, and the kept target."""
     written = folder / "start.pth"
     if recipe.pretrain is not None and not written.is_file():
-        return Answers((), "")
+        return (), ""
     classes = players.context.classes
     start = target_of(recipe, classes, written if written.is_file() else None)
-    return answers_of(recipe.task, start, players.target, players.test, classes)
+    return before_after(recipe, start, players.target, players.test, classes)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from terse.errors import DataError
 from terse.evaluation.coverage import coverage
+from terse.evaluation.predictions import spread
 from terse.export.sample import Labelled
 from terse.generate.drawing import draw_images
 from terse.generate.making import material_of, scene_of
@@ -22,8 +23,8 @@ from terse.generate.settings import GenerateSettings
 from terse.recipe import Recipe, dump_recipe
 from terse.report.dataset import dataset_page
 from terse.report.page import build_page
-from terse.report.parts import Box, Command, Gallery, GalleryItem, PageData
-from terse.report.pool_pictures import spread
+from terse.report.parts import Command, Gallery, GalleryItem, PageData
+from terse.tasks.answers import Box
 
 __all__ = ["build_set_page", "set_page"]
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["METRICS", "change", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
+from terse.tasks.task import known_metrics
 
-METRICS = ("accuracy", "ap", "ap50", "ap60", "ap70", "ap80", "coco_ap", "voc07_ap50")
+__all__ = ["change", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
+
 COUNTS = ("images", "objects")  # stand among the metrics, and are none
 WORDS = {
-    "accuracy": "Accuracy",
-    "ap": "AP, mean of IoU 0.5 to 0.8",
-    "ap50": "AP at IoU 0.5",
-    "ap60": "AP at IoU 0.6",
-    "ap70": "AP at IoU 0.7",
-    "ap80": "AP at IoU 0.8",
-    "coco_ap": "AP as COCO counts it, 0.5 to 0.95",
-    "voc07_ap50": "AP at IoU 0.5, VOC07's 11 points",
     "cut_paste_learn": "cut-paste-learn",
     "hard_rate": "Hard rate",
     "samples": "Samples",
@@ -31,7 +24,8 @@ WORDS = {
 
 def words(name: str) -> str:
     """A name of `result.json` as a heading."""
-    return WORDS.get(name, name.replace("_", " "))
+    metric = known_metrics().get(name)
+    return metric.heading if metric else WORDS.get(name, name.replace("_", " "))
 
 
 def in_text(name: str) -> str:
@@ -42,7 +36,8 @@ def in_text(name: str) -> str:
 
 def metric_names(ends: Sequence[Mapping[str, Any]]) -> list[str]:
     """The metrics that all of these have a number for, the usual ones first."""
-    known = [*(name for name in METRICS if name in ends[0]), *(name for name in ends[0] if name not in METRICS)]
+    usual = known_metrics()
+    known = [*(name for name in usual if name in ends[0]), *(name for name in ends[0] if name not in usual)]
     return [
         name for name in known if name not in COUNTS and all(isinstance(end.get(name), int | float) for end in ends)
     ]

@@ -15,10 +15,7 @@ __all__ = ["Materials", "draw_pairs"]
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """What a proposer is built from: banks, poses, real images and the canvas.
-
-    `grey` says that images have one channel.
-    """
+    """What a proposer is built from: banks, poses, real images and the canvas."""
 
     foregrounds: ForegroundBank
     backgrounds: BackgroundBank
@@ -28,7 +25,6 @@ class Materials:
     classes: tuple[str, ...]
     canvas_px: int
     seed: int
-    grey: bool = False
     device: torch.device | str = "cpu"
 
 

@@ -6,16 +6,16 @@ import numpy as np
 
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
+from terse.tasks.task import Metric, task
 from terse.training.checkpoint import write_atomically
 from terse.training.harvest import harvest_phase
-from terse.training.measure import measure
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
 
-__all__ = ["primary_metric", "run_cycles"]
+__all__ = ["run_cycles"]
 
 _SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
@@ -41,22 +41,15 @@ def run_cycles(session: Session) -> dict[str, Any]:
         target_phase(session, cycle, recipe.fine_tune)
         _evaluate(session, cycle)
     rows = session.facts["rows"]
-    best = max(range(len(rows)), key=lambda i: (rows[i]["val"], -i))
+    primary = task(recipe.task).primary
+    best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
     return {
-        "primary": primary_metric(recipe.task),
+        "primary": primary.name,
         "metrics": {"start": rows[0]["metrics"], "end": rows[best]["metrics"]},
         "best_cycle": best,
-        "cycles": [_row(recipe.task, row) for row in rows[1:]],
+        "cycles": [_row(primary, row) for row in rows[1:]],
         "alarms": session.facts["alarms"],
     }
-
-
-def primary_metric(task: str) -> str:
-    """`accuracy` for classifiers, `ap50` for detectors.
-
-    Source: paper 4.1, 4.2.2.
-    """
-    return "accuracy" if task == "classification" else "ap50"
 
 
 def _evaluate(session: Session, cycle: int) -> None:
@@ -65,21 +58,21 @@ def _evaluate(session: Session, cycle: int) -> None:
     if first is None:
         return
     players, recipe = session.players, session.recipe
+    judge = task(recipe.task)
     session.use_threads(1 << 20)
     reseed(recipe.seed, cycle, "evaluate", 0)
     if cycle == 0:
         players.rule.calibrate(players.target, players.val, session.device)
         _judge_threshold(session)
     with session.autocast():
-        val = measure(recipe.task, players.target, players.val, session.device)
+        val = judge.measure(players.target, players.val, session.device)
         same = players.test is players.val
-        test = val if same else measure(recipe.task, players.target, players.test, session.device)
+        test = val if same else judge.measure(players.target, players.test, session.device)
         realism = _realism(session) if cycle else {}
-    primary = primary_metric(recipe.task)
-    _check_measured(val, primary)
+    primary = judge.primary
+    _check_measured(val, primary.name)
     rows = session.facts["rows"]
-    best = max((row["val"] for row in rows), default=-1.0)
-    if val[primary] > best:
+    if all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
         session.keep_target()
     if cycle == 0:
         _keep_start(session)
@@ -89,7 +82,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     row = {
         "cycle": cycle,
         "samples": len(session.pool),
-        "val": val[primary],
+        "val": val[primary.name],
         "metrics": test,
         **harvest,
         **realism,
@@ -100,10 +93,10 @@ def _evaluate(session: Session, cycle: int) -> None:
         "phase_seconds": dict(costs.seconds),
     }
     rows.append(row)
-    session.log.add(cycle, "evaluate", 0, _numbers(_row(recipe.task, row)))
+    session.log.add(cycle, "evaluate", 0, _numbers(_row(primary, row)))
     session.costs = Costs()
     session.leave()
-    session.observer.cycle(_row(recipe.task, row) if cycle else {"cycle": 0, **test})
+    session.observer.cycle(_row(primary, row) if cycle else {"cycle": 0, **test})
 
 
 def _keep_start(session: Session) -> None:
@@ -168,12 +161,12 @@ def _alarm(session: Session, message: str) -> None:
     session.observer.say(message)
 
 
-def _row(task: str, row: dict[str, Any]) -> dict[str, Any]:
+def _row(primary: Metric, row: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in row.items() if key not in ("metrics", "val", "found", "candidates")}
     return {
         **flat,
         **row["metrics"],
         "hard_rate": row.get("hard_rate", 0.0),
         "candidates": row.get("candidates", 0),
-        f"val_{primary_metric(task)}": row["val"],
+        f"val_{primary.name}": row["val"],
     }

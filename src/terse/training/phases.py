@@ -8,10 +8,10 @@ from terse.objectives import synthesizer_loss
 from terse.recipe import PhaseConfig
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import draw_pairs
+from terse.tasks.task import task
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest
-from terse.training.measure import measure
 from terse.training.optimizers import clip_gradient, optimizer_maker, set_rate
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
@@ -187,6 +187,6 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
 def _curve_point(session: Session, cycle: int, step: int) -> None:
     """Measure inside a phase; the target's next step does not depend on it."""
     with session.autocast():
-        found = measure(session.recipe.task, session.players.target, session.players.val, session.device)
+        found = task(session.recipe.task).measure(session.players.target, session.players.val, session.device)
     session.facts.setdefault("curve", []).append({"cycle": cycle, "step": step, **found})
     session.observer.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))

@@ -27,7 +27,7 @@ class PoolImages:
         self._context = context
         self._images: Tensor | None = None
         self._truth: Truth | None = None
-        image = 4 * context.canvas_px**2 * (1 if context.grey else 3)
+        image = 4 * context.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
         if len(pool) * image <= _MEMORY:
             parts = [self._render(rows) for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])

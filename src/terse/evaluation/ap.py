@@ -1,0 +1,264 @@
+"""Average precision: COCO's at each IoU, by size and by class, VOC 2007's eleven points, and pseudo-values of AP50.
+
+COCO's figures come from faster-coco-eval, called directly. It does not say which object a detection found, so `match`
+does: VOC's points, the pseudo-values and the answers on a page rest on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from terse.types import Truth
+
+__all__ = ["IGNORED", "MATCH_IOU", "WRONG", "ap50_pseudo_values", "detection_scores", "match", "voc07_ap"]
+
+MATCH_IOU = 0.5
+WRONG, IGNORED = -1, -2  # of a detection that found no object
+_PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
+_COCO_IOUS = np.linspace(0.5, 0.95, 10)
+_SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
+_MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
+_BLOCKS = 25
+_COCO_RECALLS = np.linspace(0, 1, 101)
+# Tenths as VOC's MATLAB has them; a recall that is a tenth on paper must not fall below it in floats.
+_VOC_RECALLS = np.arange(11) / 10 - 1e-12
+
+
+def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str]) -> dict[str, Any]:
+    """AP of predictions, one mapping of boxes, labels and scores an image; each is None where there is no object.
+
+    `ap50` to `ap80` and `ap`, their mean, are COCO's AP at the paper's IoUs, `coco_ap` is the mean from 0.5 to 0.95,
+    `voc07_ap50` VOC's 11-point AP; all are means over classes that have objects. Ignored objects are neither right
+    nor wrong. Sizes are of the canvas, in pixels.
+
+    Source: paper 4.2, Tables 2 and 4; COCO's and VOC 2007's protocols.
+    """
+    precision = _coco_precision(found, truth, len(classes))
+    voc = voc07_ap(found, truth, len(classes))
+    area = (truth.boxes_px[:, 2:] - truth.boxes_px[:, :2]).prod(1)
+    counted = ~truth.ignore
+    in_size = {
+        "small": counted & (area < 32**2),
+        "medium": counted & (area >= 32**2) & (area < 96**2),
+        "large": counted & (area >= 96**2),
+    }
+    every = _summary(precision[..., 0])
+    return {
+        **every,
+        "voc07_ap50": _mean(np.array([np.nan if ap is None else ap for ap in voc])),
+        "images": truth.batch_size,
+        "objects": int(counted.sum()),
+        "by_size": {
+            name: {**_summary(precision[..., 1 + row]), "objects": int(in_size[name].sum())}
+            for row, name in enumerate(_SIZES)
+        },
+        "by_class": {
+            name: {
+                **_summary(precision[:, :, label : label + 1, 0]),
+                "voc07_ap50": voc[label],
+                "objects": int((counted & (truth.labels == label)).sum()),
+            }
+            for label, name in enumerate(classes)
+        },
+    }
+
+
+def _coco_precision(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int
+) -> Float64[np.ndarray, "ious recalls classes sizes"]:
+    """Interpolated precision at 101 recalls for each IoU, class and size (all, small, medium, large); -1: no object."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    annotations = [
+        {"id": row + 1, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
+        for row, (image, label, box, crowd) in enumerate(
+            zip(
+                truth.image_index.tolist(),
+                truth.labels.tolist(),
+                _xywh(truth.boxes_px).tolist(),
+                truth.ignore.int().tolist(),
+                strict=True,
+            )
+        )
+    ]
+    results = [
+        {"image_id": image, "category_id": label, "bbox": box, "score": score}
+        for image, one in enumerate(found)
+        for label, box, score in zip(
+            one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
+        )
+    ]
+    coco = COCO(
+        {
+            "info": {},
+            "images": [{"id": image} for image in range(truth.batch_size)],
+            "categories": [{"id": label, "name": str(label)} for label in range(classes)],
+            "annotations": annotations,
+        }
+    )
+    evaluation = COCOeval_faster(coco, coco.loadRes(results), iouType="bbox")
+    evaluation.params.iouThrs = _COCO_IOUS
+    evaluation.params.maxDets = [1, 10, _MOST_DETECTIONS]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
+
+
+def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
+    per_iou = np.where(precision > -1, precision, np.nan)
+    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in _PAPER_IOUS}
+    known = [value for value in at.values() if value is not None]
+    return {**at, "ap": float(np.mean(known)) if known else None, "coco_ap": _mean(per_iou)}
+
+
+def _mean(values: Float64[np.ndarray, "..."]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _xywh(boxes: Tensor) -> Tensor:
+    return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).cpu()
+
+
+def voc07_ap(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int) -> list[float | None]:
+    """The 11-point AP of each class at IoU 0.5; None where there is no object to find.
+
+    Not COCO's with eleven recall points: see `match`. Ignored objects are VOC's difficult ones.
+
+    Source: Everingham et al. 2010, section 4.2; the VOC 2007 development kit.
+    """
+    judged = _Judged.of(found, truth, classes, voc=True)
+    return [judged.ap(label, _VOC_RECALLS) for label in range(classes)]
+
+
+def ap50_pseudo_values(found: Sequence[Mapping[str, Tensor]], truth: Truth, blocks: int = _BLOCKS) -> list[float]:
+    """AP50 as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
+
+    Image i belongs to block i mod K. A block without which nothing is left to find counts as the whole's AP.
+
+    Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
+    """
+    judged = _Judged.of(found, truth, int(truth.labels.max()) + 1 if len(truth.labels) else 0)
+    whole = judged.mean_ap()
+    count = min(blocks, truth.batch_size)
+    values = []
+    for block in range(count):
+        without = judged.mean_ap(np.arange(truth.batch_size) % count != block)
+        values.append(whole if np.isnan(without) else count * whole - (count - 1) * without)
+    return [float(value) for value in values]
+
+
+def match(
+    boxes: Float[Tensor, "d 4"], labels: Int64[Tensor, " d"], truth: Truth, *, voc: bool = False
+) -> Int64[np.ndarray, " d"]:
+    """The row in one image's truth of the object that each detection finds, else WRONG or IGNORED.
+
+    Detections stand in the order of their scores and find objects of their own class, each object once. COCO gives a
+    detection the free object that it overlaps most; what is to be ignored counts as a crowd: a box inside it overlaps
+    it wholly, and any number may. VOC compares a detection with the object that it overlaps most, taken or not, so
+    that a second detection of one object is wrong even where it also overlaps a neighbour.
+
+    Source: Lin et al. 2014 (COCO); Everingham et al. 2010, section 4.2 (VOC).
+    """
+    partner = np.full(len(boxes), WRONG, dtype=np.int64)
+    if not len(truth.labels):
+        return partner
+    ignore: Bool[np.ndarray, " n"] = truth.ignore.cpu().numpy()
+    overlap = _overlap(boxes.double().cpu(), truth.boxes_px.double().cpu(), None if voc else truth.ignore.cpu())
+    overlap = np.where(labels.cpu()[:, None] == truth.labels.cpu()[None], overlap, -1.0)
+    reached = overlap >= MATCH_IOU - 1e-10
+    free = ~ignore
+    last = len(ignore) - 1
+    for row in np.flatnonzero(reached.any(axis=1)):
+        if voc:
+            best = int(overlap[row].argmax())
+            partner[row] = IGNORED if ignore[best] else best if free[best] else WRONG
+            free[best] = False
+        elif (reached[row] & free).any():
+            best = last - int(np.where(free, overlap[row], -1.0)[::-1].argmax())  # COCO takes the last of equal ones
+            partner[row] = best
+            free[best] = False
+        elif (reached[row] & ignore).any():
+            partner[row] = IGNORED
+    return partner
+
+
+def _overlap(
+    boxes: Float64[Tensor, "d 4"], objects: Float64[Tensor, "n 4"], crowd: Bool[Tensor, " n"] | None
+) -> Float64[np.ndarray, "d n"]:
+    """IoU; of a crowd the share of the box that lies inside it."""
+    iou = box_iou(boxes, objects).nan_to_num()
+    if crowd is not None and crowd.any():
+        area, of_object = ((b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, objects))
+        inside = iou * (1 + of_object / area.clamp(min=1e-12)[:, None]) / (1 + iou)
+        iou = torch.where(crowd, inside, iou)
+    return np.asarray(iou.numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Every detection that counts, image by image and there by score, and the objects to find."""
+
+    image: Int64[np.ndarray, " d"]
+    label: Int64[np.ndarray, " d"]
+    score: Float64[np.ndarray, " d"]
+    right: Bool[np.ndarray, " d"]
+    objects: Int64[np.ndarray, "images classes"]
+
+    @staticmethod
+    def of(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, *, voc: bool = False) -> "_Judged":
+        """Match the detections of every image."""
+        truth = truth.to("cpu")
+        counted = ~truth.ignore
+        objects = np.zeros((truth.batch_size, classes), dtype=np.int64)
+        np.add.at(objects, (truth.image_index[counted].numpy(), truth.labels[counted].numpy()), 1)
+        columns: list[tuple[np.ndarray, ...]] = [
+            (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))
+        ]
+        for number, one in enumerate(found):
+            boxes, labels, scores = (one[name].cpu() for name in ("boxes", "labels", "scores"))
+            order = torch.argsort(scores, descending=True, stable=True)
+            if not voc:
+                order = order[_rank_in_class(labels[order]) < _MOST_DETECTIONS]
+            partner = match(boxes[order], labels[order], truth.take([number]), voc=voc)
+            kept = partner != IGNORED
+            label, score = labels[order].numpy()[kept], scores[order].double().numpy()[kept]
+            columns.append((np.full(len(label), number), label, score, partner[kept] >= 0))
+        image, label, score, right = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return _Judged(image, label, score, right, objects)
+
+    def ap(
+        self, label: int, recalls: Float64[np.ndarray, " r"], images: Bool[np.ndarray, " images"] | None = None
+    ) -> float | None:
+        """The mean over recalls of the best precision there or beyond, of a class; None without objects."""
+        mine = self.label == label
+        if images is not None:
+            mine &= images[self.image]
+        objects = int((self.objects if images is None else self.objects[images])[:, label].sum())
+        if not objects:
+            return None
+        hits = np.cumsum(self.right[mine][np.argsort(-self.score[mine], kind="stable")])
+        recall, precision = hits / objects, hits / np.arange(1, len(hits) + 1)
+        best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+        return float(best[np.searchsorted(recall, recalls, side="left")].mean())
+
+    def mean_ap(self, images: Bool[np.ndarray, " images"] | None = None) -> float:
+        """COCO's AP, the mean over the classes that have objects; nan where none has."""
+        found = [self.ap(label, _COCO_RECALLS, images) for label in range(self.objects.shape[1])]
+        known = [ap for ap in found if ap is not None]
+        return float(np.mean(known)) if known else float("nan")
+
+
+def _rank_in_class(labels: Int64[Tensor, " d"]) -> Int64[Tensor, " d"]:
+    """How many earlier detections have the same label."""
+    rank = torch.zeros_like(labels)
+    for label in set(labels.tolist()):
+        mine = labels == label
+        rank[mine] = torch.arange(int(mine.sum()))
+    return rank

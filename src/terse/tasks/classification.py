@@ -1,0 +1,91 @@
+"""One class an image: accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from terse.registry import register
+from terse.tasks.answers import Answer, Answers, Change
+from terse.tasks.task import Metric, Task
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64
+    from torch import Tensor
+
+    from terse.protocols import RealImages, Target
+
+__all__ = ["Classification"]
+
+_ACCURACY = Metric("accuracy", "Accuracy", "accuracy")
+_BATCH = 500
+_MOST_LOOKED_AT, _MOST_SHOWN = 2000, 24
+
+
+@register("task", "classification")
+class Classification(Task):
+    """Images with one object each; `predict` gives probabilities `(b, classes)`.
+
+    Source: paper 4.1 and Table 1 (error is 1 - accuracy).
+    """
+
+    metrics = (_ACCURACY,)
+    primary = _ACCURACY
+    progress = ("accuracy",)
+
+    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+        """`accuracy`: the share of images whose most probable class is the true one."""
+        return {"accuracy": sum(self.units(target, images, device)) / max(1, len(images))}
+
+    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+        """1 for each image whose most probable class is the true one, else 0."""
+        from terse.evaluation.predictions import predictions
+
+        right: list[float] = []
+        for probabilities, truth in predictions(target, images, batch_size=_BATCH, device=device):
+            right += (probabilities.argmax(dim=1).cpu() == truth.labels).double().tolist()
+        return right
+
+    def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
+        """The probability of the true class."""
+        rows = predicted.double().cpu()
+        return [float(row[of].max()) if len(of) else 0.0 for row, of in zip(rows, labels, strict=True)]
+
+    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+        """Images whose answer changed, gains and losses in the proportion in which they occur.
+
+        Source: paper, Fig. 9.
+        """
+        import numpy as np
+        import torch
+
+        from terse.evaluation.predictions import spread
+
+        rows = spread(len(images), _MOST_LOOKED_AT)
+        predicted, truth = [], []
+        for part in np.array_split(rows, -(-len(rows) // _BATCH)):
+            batch, known = images.fetch(part)
+            with torch.no_grad():
+                predicted.append(torch.stack([before.predict(batch), after.predict(batch)]).float().cpu())
+            truth.append(known.labels)
+        score, guess = torch.cat(predicted, dim=1).max(dim=2)
+        label = torch.cat(truth)
+        right = guess == label
+        gained, lost = (torch.nonzero(~right[0] & right[1]).flatten(), torch.nonzero(right[0] & ~right[1]).flatten())
+        share = round(_MOST_SHOWN * len(lost) / max(1, len(lost) + len(gained)))
+        losses = min(len(lost), max(share, 1))
+        shown = torch.cat([gained[spread(len(gained), _MOST_SHOWN - losses)], lost[spread(len(lost), losses)]])
+        changes = []
+        for k in shown.tolist():
+            old, new = (_answer(classes[int(guess[i, k])], float(score[i, k]), right=bool(right[i, k])) for i in (0, 1))
+            changes.append(Change(int(rows[k]), f"truth: {classes[int(label[k])]}", old, new))
+        return Answers(
+            changes,
+            f"Of {len(rows):,} test images, {len(gained):,} went from wrong to right and {len(lost):,} from right to "
+            f"wrong. Shown are {len(changes)} of these.",
+        )
+
+
+def _answer(name: str, score: float, *, right: bool) -> Answer:
+    return Answer(f"{name}, p {score:.2f}, {'right' if right else 'wrong'}", tone="good" if right else "bad")

@@ -1,0 +1,160 @@
+"""Boxes of objects: average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from terse.registry import register
+from terse.tasks.answers import Answer, Answers, Box, Change
+from terse.tasks.task import Metric, Task
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64
+    from torch import Tensor
+
+    from terse.protocols import RealImages, Target
+    from terse.types import Truth
+
+__all__ = ["Detection", "judged_boxes"]
+
+_AP50 = Metric("ap50", "AP at IoU 0.5", "AP50")
+_BATCH = 16
+_MOST_LOOKED_AT, _MOST_SHOWN = 24, 8  # a detector takes a tenth of a second for each image
+_LEAST_SCORE = 0.5
+
+
+@register("task", "detection")
+class Detection(Task):
+    """Images with any number of objects; `predict` gives boxes, labels and scores of each.
+
+    Source: paper 4.2, Tables 2 and 4; the arms are its baselines.
+    """
+
+    metrics = (
+        Metric("ap", "AP, mean of IoU 0.5 to 0.8", "AP"),
+        _AP50,
+        Metric("ap60", "AP at IoU 0.6", "AP60"),
+        Metric("ap70", "AP at IoU 0.7", "AP70"),
+        Metric("ap80", "AP at IoU 0.8", "AP80"),
+        Metric("coco_ap", "AP as COCO counts it, 0.5 to 0.95", "COCO's AP"),
+        Metric("voc07_ap50", "AP at IoU 0.5, VOC07's 11 points", "VOC07's AP50"),
+    )
+    primary = _AP50
+    progress = ("ap50", "ap")
+    default_arms = ("none", "random", "mined", "cut_paste_learn", "context", "learned")
+    predicts_boxes = True
+    audits_pastes = True
+
+    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+        """The scores that `detection_scores` names; a target without `classes` has them numbered."""
+        from terse.evaluation.ap import detection_scores
+
+        found, truth = _predict_all(target, images, device)
+        classes = getattr(target, "classes", None)
+        if classes is None:
+            labels = [int(label) for one in found for label in one["labels"]] + truth.labels.tolist()
+            classes = [str(label) for label in range(max(labels, default=-1) + 1)]
+        return detection_scores(found, truth, classes)
+
+    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+        """Pseudo-values of AP50, each from leaving a block of images out."""
+        from terse.evaluation.ap import ap50_pseudo_values
+
+        return ap50_pseudo_values(*_predict_all(target, images, device))
+
+    def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
+        """The highest score, anywhere in the image, of a class that was pasted; 0 if none.
+
+        Source: paper 4.2.1.
+        """
+        import torch
+
+        best = []
+        for one, wanted in zip(predicted, labels, strict=True):
+            scores = one["scores"].cpu()[torch.isin(one["labels"].cpu(), wanted)]
+            best.append(float(scores.max()) if len(scores) else 0.0)
+        return best
+
+    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+        """The images on which most changed, for better or worse.
+
+        Source: paper, Fig. 9.
+        """
+        import numpy as np
+        import torch
+
+        from terse.evaluation.ap import MATCH_IOU
+        from terse.evaluation.predictions import spread
+
+        rows = spread(len(images), _MOST_LOOKED_AT)
+        ranked: list[tuple[int, Change]] = []
+        total = np.zeros(3, dtype=np.int64)  # found before, found after, objects
+        for row in rows.tolist():
+            image, truth = images.fetch(np.array([row]))
+            objects = int((~truth.ignore).sum())
+            with torch.no_grad():
+                old, new = (judged_boxes(target.predict(image)[0], truth, classes) for target in (before, after))
+            found, wrong = ([_count(boxes, state) for boxes in (old, new)] for state in ("correct", "false"))
+            total += (*found, objects)
+            answers = (Answer(_caption(f, objects, w), b) for f, w, b in zip(found, wrong, (old, new), strict=True))
+            change = 2 * abs(found[1] - found[0]) + abs(wrong[1] - wrong[0])
+            ranked.append((change, Change(row, f"test image {row}", *answers)))
+        shown = sorted((pair for pair in ranked if pair[0]), key=lambda pair: -pair[0])[:_MOST_SHOWN]
+        return Answers(
+            [change for _, change in shown],
+            f"Of {total[2]:,} objects in {len(rows)} test images, {total[0]:,} were found at the start and {total[1]:,} "
+            f"at the end (score at least {_LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
+            "changed most, for better or worse.",
+        )
+
+
+def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str, ...]) -> list[Box]:
+    """The sure detections of one image beside its objects: found ones, then missed objects, then false alarms.
+
+    Matched as COCO's AP does; a detection of an ignored object is left out.
+    """
+    from terse.evaluation.ap import IGNORED, match
+
+    keep = predicted["scores"] >= _LEAST_SCORE
+    order = predicted["scores"][keep].argsort(descending=True)
+    boxes, scores, labels = (predicted[key][keep][order].cpu() for key in ("boxes", "scores", "labels"))
+    partner = match(boxes, labels, truth)
+    correct: list[Box] = []
+    false: list[Box] = []
+    for box, score, label, to in zip(boxes.tolist(), scores.tolist(), labels.tolist(), partner.tolist(), strict=True):
+        if to != IGNORED:
+            hit = to >= 0
+            one = Box(tuple(box), classes[label], score, "correct" if hit else "false")
+            (correct if hit else false).append(one)
+    left = set(range(len(truth.labels))) - set(partner.tolist())
+    missed = [
+        Box(tuple(truth.boxes_px[k].tolist()), classes[int(truth.labels[k])], None, "missed")
+        for k in sorted(left)
+        if not truth.ignore[k]
+    ]
+    return [*correct, *missed, *false]
+
+
+def _predict_all(
+    target: Target, images: RealImages, device: torch.device | str
+) -> tuple[list[dict[str, Tensor]], Truth]:
+    from terse.evaluation.predictions import predictions
+    from terse.types import Truth
+
+    found: list[dict[str, Tensor]] = []
+    truths = []
+    for predicted, truth in predictions(target, images, batch_size=_BATCH, device=device):
+        found += predicted
+        truths.append(truth)
+    return found, Truth.join(truths)
+
+
+def _count(boxes: Sequence[Box], state: str) -> int:
+    return sum(box.state == state for box in boxes)
+
+
+def _caption(found: int, objects: int, wrong: int) -> str:
+    alarms = f", {wrong} false alarm{'' if wrong == 1 else 's'}" if wrong else ""
+    return f"{found} of {objects} found{alarms}"

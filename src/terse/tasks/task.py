@@ -1,0 +1,99 @@
+"""What a run, a proof and a page ask of the task: the one place that says what counts and how it is measured.
+
+A new task is one file: a subclass of `Task` with `@register("task", KIND)`, in this folder or in a package that names
+its module in the entry-point group `terse.task`. No module outside this folder asks for a task's name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from terse import registry
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int64
+    from torch import Tensor
+
+    from terse.protocols import RealImages, Target
+    from terse.tasks.answers import Answers
+
+__all__ = ["Metric", "Task", "known_metrics", "task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that `measure` gives, and how readers are told of it.
+
+    Attributes:
+        name: its key in `result.json`.
+        heading: in tables and on axes.
+        short: inside a sentence.
+        larger_is_better: False for an error.
+    """
+
+    name: str
+    heading: str
+    short: str
+    larger_is_better: bool = True
+
+    def gain(self, before: float, after: float) -> float:
+        """How much better `after` is; negative where it is worse."""
+        return after - before if self.larger_is_better else before - after
+
+
+class Task(ABC):
+    """What depends on the task.
+
+    Attributes:
+        metrics: what `measure` gives, in the order of a table; further keys are shown under their own names.
+        primary: the metric that chooses the kept cycle, that a proof compares and that heads a page.
+        progress: the names of the metrics on a line of progress.
+        default_arms: the arms of a proof whose user names none.
+        predicts_boxes: `predict` gives boxes, labels and scores, so that `terse check` can search backgrounds.
+        audits_pastes: a proof looks for pasted objects by their rims.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    primary: ClassVar[Metric]
+    progress: ClassVar[tuple[str, ...]]
+    default_arms: ClassVar[tuple[str, ...]] = ("none", "random", "mined", "learned")
+    predicts_boxes: ClassVar[bool] = False
+    audits_pastes: ClassVar[bool] = False
+
+    @abstractmethod
+    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+        """The figures of a target on annotated images, JSON values; `primary` is one, None where nothing counts."""
+
+    @abstractmethod
+    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+        """Values whose mean is the primary metric, so that the chance of the images can be counted.
+
+        Of the same images in the same order for every target: one an image, or one a block of images.
+        """
+
+    @abstractmethod
+    def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
+        """For each image the highest probability that `predicted`, from `predict`, gives to one of its labels."""
+
+    @abstractmethod
+    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+        """The images to which two targets answer differently, both targets on the CPU."""
+
+
+def task(kind: str) -> Task:
+    """The task of a recipe.
+
+    Raises:
+        RecipeError: no such task; the nearest one is named.
+    """
+    found: Task = registry.lookup("task", kind)()
+    return found
+
+
+def known_metrics() -> dict[str, Metric]:
+    """The metrics of every registered task by name."""
+    return {metric.name: metric for kind in registry.kinds("task") for metric in task(kind).metrics}
