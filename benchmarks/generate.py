@@ -473,7 +473,7 @@ def synthesizer(root: Path) -> None:
             to=lambda device: bank.fetch(rows),
         )
     )
-    from terse.compositing import AffinePoses
+    from terse.poses import AffinePoses
     from terse.synthesis.learned.config import LearnedConfig
     from terse.synthesis.learned.proposer import LearnedProposer
 

@@ -21,7 +21,7 @@ from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms.v2 import functional
 
-from terse.compositing import AffinePoses
+from terse.poses import AffinePoses
 from terse.transforms import Paste
 
 BATCH, SIDE, ROUNDS = 8, 512, 15

@@ -14,9 +14,10 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from terse.compositing import AffinePoses, compose, support_points
+from terse.compositing import compose, support_points
 from terse.compositing.warp import affine_grid
 from terse.compositing.window import canvas_window
+from terse.poses import AffinePoses
 
 _BATCH, _SIDE = 16, 300
 _BAR = 2.5

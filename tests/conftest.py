@@ -1,6 +1,7 @@
 """Shapes in signatures are checked in every test: the hook must be in place before terse is imported."""
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -17,8 +18,9 @@ _SHAPED = (
     "targets",
     "training",
 )
-install_import_hook([f"terse.{name}" for name in (*_SHAPED, "types")], "shape_checks.check")
+install_import_hook([f"terse.{name}" for name in (*_SHAPED, "poses.maps", "types")], "shape_checks.check")
 
+import jaxtyping
 import pytest
 import torch
 
@@ -53,3 +55,12 @@ def _few_threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Shapes unchecked, as at a user's: our own sentences answer then."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)

@@ -5,8 +5,8 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from terse.compositing import AffinePoses
 from terse.errors import ShapeError
+from terse.poses import AffinePoses
 from terse.transforms import Paste
 
 

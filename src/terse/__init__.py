@@ -6,9 +6,9 @@ Names load on first use, so that `terse --help` does not wait for torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terse.compositing.affine import AffinePoses
     from terse.compositing.compose import Pasted, compose
     from terse.errors import TerseError
+    from terse.poses import AffinePoses
     from terse.recipe import Recipe, load_recipe
     from terse.run import train
     from terse.sources.run_data import RunData
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "terse.compositing.affine": ("AffinePoses",),
+    "terse.poses": ("AffinePoses",),
     "terse.compositing.compose": ("Pasted", "compose"),
     "terse.errors": ("TerseError",),
     "terse.recipe": ("Recipe", "load_recipe"),

@@ -29,8 +29,8 @@ from terse.config import (
 from terse.errors import RecipeError
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
-    from terse.compositing.affine import AffinePoses
     from terse.evaluation.hardness_rules import HardnessRule
+    from terse.poses import AffinePoses
     from terse.protocols import Proposer, Target
     from terse.sources.annotations import Annotations
     from terse.sources.run_data import RunData

@@ -12,10 +12,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from terse.compositing import AffinePoses, support_points
+from terse.compositing import support_points
 from terse.compositing.raster import Drawn, Edges, Sprite, draw
 from terse.compositing.raster_blend import blurred
 from terse.errors import ShapeError
+from terse.poses import AffinePoses
 
 __all__ = ["Paste"]
 

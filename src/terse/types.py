@@ -115,7 +115,7 @@ class Foregrounds:
     """A batch of RGB(A) cut-outs on one square patch each, centred.
 
     `images` may be `(b, c, 1, 1)`: a constant colour, as with digits, whose ink is their alpha. `hull` holds
-    the outermost points of each mask (`compositing.affine.support_points`), in [-1, 1] of the patch.
+    the outermost points of each mask (`poses.maps.support_points`), in [-1, 1] of the patch.
     """
 
     images: Float[Tensor, "b c h w"]

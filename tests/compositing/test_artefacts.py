@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from drawn import PHOTO_POSES, ellipse, noise
 from torch import Tensor
 
+from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import support_points
 from terse.compositing.artefacts import Patches, draw_patches, paste_patches
 from terse.compositing.render import Renderer

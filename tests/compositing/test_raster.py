@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.compositing import AffinePoses, compose, support_points, warp
+from terse.compositing import compose, support_points, warp
 from terse.compositing.raster import Edges, Sprite, draw, draw_mask
 from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, ShapeError
+from terse.poses import AffinePoses
 
 POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 EDGES = (Edges(), Edges(blur_sigma_px=0.0), None)

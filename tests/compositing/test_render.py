@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from drawn import PHOTO_POSES, ellipse, noise, smooth
 
+from drawn import PHOTO_POSES, ellipse, noise, smooth
 from terse.compositing import support_points
 from terse.compositing.render import Renderer, layers_of
 from terse.recipe import EdgeConfig

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from drawn import PHOTO_POSES, ellipse, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import support_points, warp
 from terse.compositing.warp import shrink_levels
 from terse.compositing.window import Window, canvas_window, content_windows, paste, window_of_paste

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.compositing import AffinePoses
 from terse.evaluation.coverage import collapse_alarms, coverage, feature_diversity
+from terse.poses import AffinePoses
 from terse.types import Placements, Role
 
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))

@@ -2,8 +2,8 @@
 
 import torch
 
-from terse.compositing import AffinePoses
 from terse.compositing.render import Renderer
+from terse.poses import AffinePoses
 from terse.proof.audit import audit_pastes, composites_for_probe
 from terse.recipe import EdgeConfig
 from terse.sources.scenes import ShapesConfig

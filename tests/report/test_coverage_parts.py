@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from terse.compositing.affine import AffinePoses
 from terse.evaluation.coverage import coverage
+from terse.poses import AffinePoses
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.types import Placements
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from terse.compositing import AffinePoses
 from terse.compositing.render import Renderer
+from terse.poses import AffinePoses
 from terse.recipe import EdgeConfig
 from terse.sources.scenes import ShapesConfig
 from terse.synthesis.materials import Materials

@@ -7,9 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from terse.compositing import AffinePoses, support_points
+from terse.compositing import support_points
 from terse.compositing.render import Renderer
 from terse.errors import DataError, RecipeError
+from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
 from terse.synthesis.context.config import ContextConfig

@@ -7,8 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from terse.compositing import AffinePoses
 from terse.errors import RecipeError
+from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 from terse.synthesis.cut_paste_learn.proposer import CutPasteProposer

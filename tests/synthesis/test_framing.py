@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.compositing import AffinePoses
+from terse.poses import AffinePoses
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
 from terse.types import Placements

@@ -6,15 +6,14 @@ half-open `xyxy` in pixels. Foreground patches are square and span [-1, 1]; the 
 unit, its shorter side being 2, so that a pose means the same at every resolution.
 """
 
-from terse.compositing.affine import AffinePoses, support_points
 from terse.compositing.blend import blend
 from terse.compositing.compose import Pasted, compose
 from terse.compositing.edges import binary_edges
 from terse.compositing.labels import boxes_of_masks
 from terse.compositing.warp import warp
+from terse.poses.maps import support_points
 
 __all__ = [
-    "AffinePoses",
     "Pasted",
     "binary_edges",
     "blend",

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from terse.compositing.affine import AffinePoses
 from terse.compositing.raster import Edges, Sprite, draw
+from terse.poses import AffinePoses
 from terse.types import Foregrounds, Placements
 
 __all__ = ["Paste", "reblend"]

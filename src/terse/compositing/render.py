@@ -5,12 +5,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from terse.compositing.affine import AffinePoses
 from terse.compositing.artefacts import textured
 from terse.compositing.compose import compose
 from terse.compositing.raster import Edges
 from terse.compositing.reblend import Paste, reblend
 from terse.compositing.truth import Layer, truth_of_layers
+from terse.poses import AffinePoses
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds, Placements, Role

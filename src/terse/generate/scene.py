@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 
-from terse.compositing import AffinePoses
 from terse.compositing.raster import Edges
 from terse.generate.material import Material
 from terse.generate.settings import GenerateSettings
+from terse.poses import AffinePoses
 
 __all__ = ["Scene"]
 
@@ -52,5 +52,5 @@ class Scene:
         if self.material.square:
             half[:] = 1
         x, y = torch.from_numpy(half.astype(np.float32)).t().contiguous()
-        matrix = self.poses.matrix_on(torch.from_numpy(poses).float(), hull, x, y)
+        (matrix,) = self.poses.place(torch.from_numpy(poses).float(), hull, x, y).parameters
         return matrix.numpy()

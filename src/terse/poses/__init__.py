@@ -1,4 +1,10 @@
-"""The pose families of a recipe: the parameters of one kind of transform. Families chain.
+"""The pose families: the parameters of one kind of transform, and the transform. Families chain.
 
-Only settings stand here, so that a recipe is read without torch; the transforms are in `terse.compositing`.
+Nothing here imports torch before a family is used, so that a recipe is read at once.
 """
+
+from terse.poses.affine import AffinePoses
+from terse.poses.chain import Chain, build_poses
+from terse.poses.family import Posed, PoseFamily, RasterPose
+
+__all__ = ["AffinePoses", "Chain", "PoseFamily", "Posed", "RasterPose", "build_poses"]

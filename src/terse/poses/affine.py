@@ -1,18 +1,27 @@
-"""The recipe's `poses: {kind: affine}`."""
+"""Affine poses: rotation, translation, shear, scale, each inside its own range (paper A.1)."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from pydantic import Field
 
 from terse.config import Component, Positive
+from terse.poses.family import PoseFamily
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.compositing.affine import AffinePoses
+    from jaxtyping import Float, Float64
+    from torch import Tensor
 
-__all__ = ["AffineConfig"]
+    from terse.poses.maps import AffineMap
+
+__all__ = ["AffineConfig", "AffinePoses"]
+
+_SMALLEST = 1e-6
 
 
 @register("pose", "affine")
@@ -34,8 +43,6 @@ class AffineConfig(Component["AffinePoses"]):
 
     def build(self) -> AffinePoses:
         """The pose family."""
-        from terse.compositing.affine import AffinePoses
-
         return AffinePoses(
             self.rotation_deg,
             self.shift,
@@ -44,3 +51,153 @@ class AffineConfig(Component["AffinePoses"]):
             stretch=self.stretch,
             min_visible=self.min_visible,
         )
+
+
+class AffinePoses(PoseFamily):
+    """Six bounded numbers a pose, and the matrix they make.
+
+    Rotation in degrees; shift as a fraction of the free play, -1 to 1, the play being what keeps at least
+    `min_visible` of the object's bounding box inside the canvas: along x first, along y what that leaves; shear
+    along x; then either the scale along x and along y (digits), or one scale and a stretch, width over height
+    (photographs).
+
+    Source: paper A.1 names the six parameters and clamps them to affNIST's ranges. The smooth map into the
+    ranges, the free play and the scale-and-stretch form are ours.
+    """
+
+    kind = "affine"
+
+    def __init__(
+        self,
+        rotation_deg: tuple[float, float],
+        shift: tuple[float, float],
+        shear: tuple[float, float],
+        scale: tuple[float, float],
+        *,
+        stretch: tuple[float, float] | None = None,
+        min_visible: float = 1.0,
+    ) -> None:
+        self.min_visible = min_visible
+        self.stretched = stretch is not None
+        last = (
+            (("scale", scale), ("stretch", stretch))
+            if stretch is not None
+            else (("scale_x", scale), ("scale_y", scale))
+        )
+        named = (("rotation_deg", rotation_deg), ("shift_x", shift), ("shift_y", shift), ("shear", shear), *last)
+        self.names = tuple(name for name, _ in named)
+        self.ranges = tuple(limits for _, limits in named)
+        self.neutral = (0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+
+    def matrix(
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]
+    ) -> Float[Tensor, "b 2 3"]:
+        """The matrix that takes canvas to foreground, both in [-1, 1], differentiable in the pose.
+
+        The patch is rotated, sheared and scaled about its centre, then moved. A scale of 1 makes the patch as
+        large as the canvas's shorter side.
+
+        Args:
+            pose: mapped values in the order of `names`.
+            hull: the outermost points of each mask (`support_points`).
+            canvas_px: height and width.
+
+        Raises:
+            ShapeError: pose and hull disagree on the batch.
+
+        Source: paper A.1; Jaderberg et al. 2015 for the direction of the map.
+        """
+        where = self.place(pose, hull, canvas_px[1] / min(canvas_px), canvas_px[0] / min(canvas_px))
+        (matrix,) = where.parameters
+        return matrix
+
+    def sampling(
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], half: Float[Tensor, "b 2"]
+    ) -> AffineMap:
+        """The six numbers' map.
+
+        Source: as `matrix`.
+        """
+        import torch
+
+        from terse.poses.maps import AffineMap
+
+        # Contiguous columns: strided ones take another code path for sin and cos, which rounds differently.
+        rotation, shift_x, shift_y, shear, scale_x, scale_y = pose.t().contiguous().unbind(0)
+        if self.stretched:
+            root = scale_y.sqrt()
+            scale_x, scale_y = scale_x * root, scale_x / root
+        angle = rotation * (math.pi / 180)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        # Rotation (anticlockwise with y downwards) times shear along x times scale.
+        a, b = cos * scale_x, (cos * shear + sin) * scale_y
+        c, d = -sin * scale_x, (cos - sin * shear) * scale_y
+        move_x, seen = _move(a, b, hull, shift_x, half[:, 0], torch.full_like(a, self.min_visible))
+        move_y, _ = _move(c, d, hull, shift_y, half[:, 1], (self.min_visible / seen).clamp(max=1))
+        determinant = a * d - b * c
+        ia, ib, ic, id_ = d / determinant, -b / determinant, -c / determinant, a / determinant
+        return AffineMap(
+            torch.stack(
+                [
+                    torch.stack([ia, ib, -(ia * move_x + ib * move_y)], dim=-1),
+                    torch.stack([ic, id_, -(ic * move_x + id_ * move_y)], dim=-1),
+                ],
+                dim=1,
+            )
+        )
+
+    def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
+        """As every family's; `scale` stands for scales along x and y that are not named."""
+        if "scale" in values:
+            values = {"scale_x": values["scale"], "scale_y": values["scale"], **values}
+        return super().pose_of(count, values)
+
+    def limits_of(self, name: str) -> tuple[float, float] | None:
+        """As every family's; of scales along x and y, the range that both allow answers to `scale`."""
+        return super().limits_of("scale_x" if name == "scale" and not self.stretched else name)
+
+    def relative_size(self, pose: Float64[np.ndarray, "n k"]) -> tuple[Float64[np.ndarray, " n"], float, float]:
+        """The geometric mean of the scales, with its limits."""
+        scales = [i for i, name in enumerate(self.names) if name.startswith("scale")]
+        low, high = (math.prod(self.ranges[i][end] for i in scales) ** (1 / len(scales)) for end in (0, 1))
+        return np.prod(pose[:, scales], axis=1) ** (1 / len(scales)), low, high
+
+    def position(self, pose: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n 2"]:
+        """The shifts, across and down, in [0, 1] of their range."""
+        (low, high), shifts = self.ranges[1], pose[:, 1:3]
+        return (shifts - low) / ((high - low) or 1.0)
+
+    def moved_to(
+        self,
+        pose: Float64[np.ndarray, "n k"],
+        extents_px: Float64[np.ndarray, "n 2"],
+        centres_px: Float64[np.ndarray, "n 2"],
+        canvas_px: int,
+    ) -> Float64[np.ndarray, "n k"]:
+        """The poses with shifts that bring the boxes' centres there, or as near as the ranges allow."""
+        half, share = canvas_px / 2, np.full(len(pose), self.min_visible)
+        moved = pose.copy()
+        for axis, column in enumerate((1, 2)):
+            extent = extents_px[:, axis]
+            play = np.clip(half + extent * (0.5 - share), 1e-6, None)
+            moved[:, column] = np.clip((centres_px[:, axis] - half) / play, *self.ranges[column])
+            # What is hidden along x leaves less to hide along y, as `_move` has it.
+            centre = half + moved[:, column] * play
+            inside = np.minimum(centre + extent / 2, 2 * half) - np.maximum(centre - extent / 2, 0)
+            share = np.minimum(share / np.clip(inside / np.maximum(extent, 1e-9), 1e-6, 1), 1)
+        return moved
+
+
+def _move(
+    from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where the patch's centre comes to lie on one axis, and which share of the extent is seen there."""
+    import torch
+
+    reach = from_x[:, None] * hull[..., 0] + from_y[:, None] * hull[..., 1]
+    low, high = reach.amin(dim=1), reach.amax(dim=1)
+    hidden = (1 - visible) * (high - low)
+    first, last = -half - low - hidden, half - high + hidden
+    move = (first + last) / 2 + shift * ((last - first) / 2).clamp(min=0)
+    inside = torch.minimum(high + move, half) - torch.maximum(low + move, -half)
+    return move, (inside / (high - low).clamp(min=_SMALLEST)).clamp(_SMALLEST, 1)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from terse.compositing.affine import AffinePoses
 from terse.evaluation.predictions import spread
 from terse.pool import Measured, Pool
+from terse.poses import AffinePoses
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.report.parts import Gallery, GalleryItem, Sheet, Streamed
 from terse.report.sheets import contact_sheet

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from terse.compositing.affine import AffinePoses
 from terse.compositing.compose import compose
 from terse.errors import DataError
+from terse.poses import AffinePoses
 from terse.protocols import ForegroundBank
 
 __all__ = ["AFFNIST_RANGES", "affnist_like", "read_affnist"]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from terse.compositing.affine import support_points
+from terse.poses.maps import support_points
 from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = ["BlackBackgrounds", "DigitForegrounds", "LabelledImages"]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from terse.compositing.affine import support_points
+from terse.poses.maps import support_points
 from terse.sources.cache import Cache
 from terse.sources.patches import box_of, cut_patch
 from terse.types import Backgrounds, Foregrounds, Truth

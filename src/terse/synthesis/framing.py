@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from terse.compositing.affine import AffinePoses
+from terse.poses import AffinePoses
 from terse.protocols import ForegroundBank
 
 __all__ = ["Framing"]

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from terse.compositing.affine import AffinePoses
 from terse.compositing.render import Renderer
+from terse.poses import AffinePoses
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 
 __all__ = ["Materials", "draw_pairs"]

@@ -6,7 +6,7 @@ from terse.config import Component
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.compositing import AffinePoses
+    from terse.poses import AffinePoses
 
 
 @register("pose", "acme_upright")
@@ -17,6 +17,6 @@ class UprightConfig(Component["AffinePoses"]):
     scale: tuple[float, float] = (0.9, 1.1)
 
     def build(self) -> "AffinePoses":
-        from terse.compositing import AffinePoses
+        from terse.poses import AffinePoses
 
         return AffinePoses((0.0, 0.0), (-1.0, 1.0), (0.0, 0.0), self.scale)

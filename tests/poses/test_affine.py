@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from drawn import PHOTO_POSES, ellipse, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.compositing import AffinePoses, compose, support_points, warp
+from drawn import PHOTO_POSES, ellipse, noise
+from terse.compositing import compose, support_points, warp
 from terse.errors import ShapeError
+from terse.poses import AffinePoses
 
 _DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from terse.compositing import AffinePoses, support_points
+from terse.compositing import support_points
+from terse.poses import AffinePoses
 
 PHOTO_POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 

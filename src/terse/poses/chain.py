@@ -1,0 +1,175 @@
+"""Several families in a row: what the recipe's `poses` builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from terse.errors import RecipeError
+from terse.poses.family import PoseFamily
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Int64
+    from torch import Tensor
+
+    from terse.poses.maps import SamplingMap
+    from terse.types import Foregrounds
+
+__all__ = ["Chain", "build_poses"]
+
+
+class Chain(PoseFamily):
+    """Families in the order in which they act on a foreground; their maps are composed, so it is resampled once.
+
+    A pose is the members' poses side by side. Members that act on the whole picture are a chain of their own, `image`.
+
+    Args:
+        members: at least one that acts on pastes.
+
+    Raises:
+        RecipeError: no member places foregrounds.
+
+    Source: ours.
+    """
+
+    def __init__(self, members: Sequence[PoseFamily]) -> None:
+        pastes = tuple((k, member) for k, member in enumerate(members) if member.on == "paste")
+        images = tuple((k, member) for k, member in enumerate(members) if member.on == "image")
+        kinds = ", ".join(member.kind for member in members)
+        if not any(member.has("sampling") for _, member in pastes):
+            raise RecipeError(f"poses: expected a family that places foregrounds, got {kinds}; add kind: affine")
+        self._image = _ImageChain(images) if images else None
+        self._set(pastes)
+
+    def _set(self, members: Sequence[tuple[int, PoseFamily]]) -> None:
+        self.members = tuple(member for _, member in members)
+        self.kind = ", ".join(member.kind for member in self.members)
+        self._columns = tuple(f"{k}.{member.kind}.{name}" for k, member in members for name in member.names)
+        self.names = self.members[0].names if len(members) == 1 else self._columns
+        self.ranges = tuple(limits for member in self.members for limits in member.ranges)
+        self.neutral = tuple(value for member in self.members for value in member.neutral)
+        self.min_visible = max(member.min_visible for member in self.members)
+        ends = np.cumsum([member.size for member in self.members]).tolist()
+        self._slices = [slice(end - member.size, end) for end, member in zip(ends, self.members, strict=True)]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The numbers' names in a placement: `<position>.<kind>.<name>`, positions counted in the recipe's list."""
+        return self._columns
+
+    @property
+    def image(self) -> PoseFamily | None:
+        """The members that act on the whole picture."""
+        return self._image
+
+    def from_unit(self, unit: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Each member's own."""
+        return self._each(unit, lambda member, part: member.from_unit(part))
+
+    def to_unit(self, pose: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Each member's own."""
+        return self._each(pose, lambda member, part: member.to_unit(part))
+
+    def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Each member's own."""
+        return self._each(raw, lambda member, part: member.from_raw(part))
+
+    def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
+        """Each member's own."""
+        return np.concatenate([member.pose_of(count, values) for member in self.members], axis=1)
+
+    def limits_of(self, name: str) -> tuple[float, float] | None:
+        """Of the first member that has a number of that name."""
+        return next((found for member in self.members if (found := member.limits_of(name)) is not None), None)
+
+    def prepare(self, cut: Foregrounds, pose: Float[Tensor, "b k"], seeds: Int64[Tensor, " b"]) -> Foregrounds:
+        """One member after the other."""
+        for member, part in self._parts(pose):
+            cut = member.prepare(cut, part, seeds)
+        return cut
+
+    def steps(
+        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], half: Float[Tensor, "b 2"]
+    ) -> list[SamplingMap]:
+        """The members' maps; each member gets the hull as those before it leave it."""
+        steps: list[SamplingMap] = []
+        moving = [(member, part) for member, part in self._parts(pose) if member.has("sampling")]
+        for number, (member, part) in enumerate(moving, start=1):
+            made = member.steps(part, hull, half)
+            steps += made
+            for step in made if number < len(moving) else ():
+                hull = step.inverse(hull)
+        return steps
+
+    def shade(
+        self, below: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"], pose: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b c h w"]:
+        """One member after the other."""
+        for member, part in self._parts(pose):
+            below = member.shade(below, alpha, part)
+        return below
+
+    def finish(
+        self, images: Float[Tensor, "b c h w"], pose: Float[Tensor, "b k"], seeds: Int64[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """One member after the other."""
+        for member, part in self._parts(pose):
+            images = member.finish(images, part, seeds)
+        return images
+
+    def has(self, stage: Literal["prepare", "sampling", "shade", "finish"]) -> bool:
+        """Whether any member changes anything in a stage."""
+        return any(member.has(stage) for member in self.members)
+
+    def relative_size(self, pose: Float64[np.ndarray, "n k"]) -> tuple[Float64[np.ndarray, " n"], float, float] | None:
+        """Of the first member that scales."""
+        found = (member.relative_size(part) for member, part in self._parts(pose))
+        return next((size for size in found if size is not None), None)
+
+    def position(self, pose: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n 2"] | None:
+        """Of the first member that moves."""
+        found = (member.position(part) for member, part in self._parts(pose))
+        return next((place for place in found if place is not None), None)
+
+    def moved_to(
+        self,
+        pose: Float64[np.ndarray, "n k"],
+        extents_px: Float64[np.ndarray, "n 2"],
+        centres_px: Float64[np.ndarray, "n 2"],
+        canvas_px: int,
+    ) -> Float64[np.ndarray, "n k"]:
+        """By the first member that moves."""
+        for member, part in zip(self.members, self._slices, strict=True):
+            if member.position(pose[:, part]) is not None:
+                moved = pose.copy()
+                moved[:, part] = member.moved_to(pose[:, part], extents_px, centres_px, canvas_px)
+                return moved
+        return super().moved_to(pose, extents_px, centres_px, canvas_px)
+
+    def _parts(self, pose: Any) -> list[tuple[PoseFamily, Any]]:
+        return [(member, pose[:, part]) for member, part in zip(self.members, self._slices, strict=True)]
+
+    def _each(self, values: Tensor, of: Callable[[PoseFamily, Tensor], Tensor]) -> Tensor:
+        import torch
+
+        return torch.cat([of(member, part) for member, part in self._parts(values)], dim=1)
+
+
+class _ImageChain(Chain):
+    on = "image"
+
+    def __init__(self, members: Sequence[tuple[int, PoseFamily]]) -> None:
+        self._image = self
+        self._set(members)
+
+
+def build_poses(configs: Any) -> PoseFamily:
+    """The family of a recipe's `poses`: of one component itself, of several their chain.
+
+    Raises:
+        RecipeError: no family places foregrounds.
+    """
+    built = [config.build() for config in (configs if isinstance(configs, Sequence) else (configs,))]
+    return built[0] if len(built) == 1 and built[0].on == "paste" else Chain(built)

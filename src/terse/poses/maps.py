@@ -1,0 +1,241 @@
+"""Where each point of a canvas samples a foreground: what the geometric families are made of.
+
+A map takes canvas to patch, so that a foreground is resampled once however many maps are composed. Coordinates are
+in [-1, 1] between the outer pixel edges; between families the canvas is measured by its shorter side, which is 2.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["AffineMap", "CanvasMap", "SamplingMap", "support_points"]
+
+_DIRECTIONS = 32
+_NEWTON_STEPS = 20
+_STEP = 1e-4
+_SMALLEST = 1e-9
+# Not Self: beartype, which checks shapes in tests, reads it in decorated classes alone.
+_Map = TypeVar("_Map", bound="SamplingMap")
+
+
+class SamplingMap(ABC):
+    """A batch of maps, differentiable in their parameters. A new kind defines `at`, and `inverse` where it knows one.
+
+    Args:
+        parameters: tensors whose first dimension is the batch.
+    """
+
+    def __init__(self, *parameters: Tensor) -> None:
+        self.parameters = parameters
+
+    def __len__(self) -> int:
+        return len(self.parameters[0])
+
+    @abstractmethod
+    def at(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the points (x, y) sample the patch; their first dimension is the batch.
+
+        Only elementwise arithmetic: a matrix product may round differently for another batch size, and a placement
+        must render the same alone and in a batch.
+        """
+
+    def inverse(self, points: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n 2"]:
+        """Where points of the patch come to lie on the canvas: Newton's method, started at the points themselves.
+
+        The last step alone carries the gradient, which is exact by the implicit function theorem.
+        """
+        place = points.detach()
+        with torch.no_grad():
+            for _ in range(_NEWTON_STEPS):
+                place = self._newton(place, points.detach())
+        return self._newton(place, points)
+
+    def take(self: _Map, rows: slice | Tensor) -> _Map:  # noqa: PYI019
+        """The maps of some rows of the batch."""
+        return type(self)(*(parameter[rows] for parameter in self.parameters))
+
+    def detach(self: _Map) -> _Map:  # noqa: PYI019
+        """The same maps without gradient."""
+        return type(self)(*(parameter.detach() for parameter in self.parameters))
+
+    def double(self: _Map) -> _Map:  # noqa: PYI019
+        """The same maps in double precision."""
+        return type(self)(*(parameter.double() for parameter in self.parameters))
+
+    def _newton(self, place: Tensor, wanted: Tensor) -> Tensor:
+        x, y = place.unbind(-1)
+        u, v = self.at(x, y)
+        with torch.no_grad():
+            right, left = self.at(x + _STEP, y), self.at(x - _STEP, y)
+            below, above = self.at(x, y + _STEP), self.at(x, y - _STEP)
+            a, b = (right[0] - left[0]) / (2 * _STEP), (below[0] - above[0]) / (2 * _STEP)
+            c, d = (right[1] - left[1]) / (2 * _STEP), (below[1] - above[1]) / (2 * _STEP)
+            determinant = a * d - b * c
+        off_u, off_v = u - wanted[..., 0], v - wanted[..., 1]
+        return torch.stack([x - (d * off_u - b * off_v) / determinant, y - (a * off_v - c * off_u) / determinant], -1)
+
+
+class AffineMap(SamplingMap):
+    """Affine maps, each a 2 x 3 matrix that takes canvas to patch.
+
+    Source: Jaderberg et al. 2015, Eq. 1.
+    """
+
+    def __init__(self, matrix: Float[Tensor, "b 2 3"]) -> None:
+        super().__init__(matrix)
+        self.matrix = matrix
+
+    def at(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the points (x, y) sample the patch."""
+        spread = (-1, *[1] * (max(x.ndim, y.ndim) - 1))
+        (a, b, c), (d, e, f) = (row.unbind(-1) for row in self.matrix.unbind(1))
+        u = (a.view(spread) * x + c.view(spread)) + b.view(spread) * y
+        v = (d.view(spread) * x + f.view(spread)) + e.view(spread) * y
+        return u, v
+
+    def inverse(self, points: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n 2"]:
+        """Where points of the patch come to lie on the canvas."""
+        (a, b, c), (d, e, f) = (row.unbind(-1) for row in self.matrix.unbind(1))
+        u, v = points[..., 0] - c[:, None], points[..., 1] - f[:, None]
+        determinant = (a * e - b * d)[:, None]
+        x = (e[:, None] * u - b[:, None] * v) / determinant
+        y = (a[:, None] * v - d[:, None] * u) / determinant
+        return torch.stack([x, y], dim=-1)
+
+    def shrink(self) -> Float[Tensor, " b"]:
+        """Area of patch for one of canvas: the determinant's size."""
+        flat = self.matrix
+        return (flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]).abs()
+
+    def after(self, outer: "AffineMap") -> "AffineMap":
+        """This map of what the outer one gives, as one matrix."""
+        u, v = self.at(outer.matrix[:, 0], outer.matrix[:, 1])
+        shift = torch.stack([self.matrix[:, 0, 2], self.matrix[:, 1, 2]], dim=1)
+        product = torch.stack([u, v], dim=1)
+        # `at` adds this map's own shift to every column; it belongs to the last alone.
+        return AffineMap(torch.cat([product[..., :2] - shift[..., None], product[..., 2:]], dim=2))
+
+    def onto(self, half: Float[Tensor, "b 2"]) -> "AffineMap":
+        """From [-1, 1] of canvases whose half width and height over half their shorter side are given."""
+        return AffineMap(self.matrix * torch.cat([half, torch.ones_like(half[:, :1])], dim=1)[:, None])
+
+    def into(self, scale: tuple[float, float], move: tuple[float, float]) -> "AffineMap":
+        """The same maps into patch coordinates scaled and then moved along x and y."""
+        matrix = self.matrix * self.matrix.new_tensor([[scale[0]], [scale[1]]])
+        return AffineMap(matrix + matrix.new_tensor([[0, 0, move[0]], [0, 0, move[1]]]))
+
+    def rows(self) -> list[np.ndarray]:
+        """What the raster path takes: the matrices."""
+        return list(self.matrix.detach().cpu().numpy())
+
+
+class CanvasMap(SamplingMap):
+    """A chain of maps, from [-1, 1] of a canvas of any shape to [-1, 1] of the patch, or of a part of it.
+
+    Args:
+        steps: in the order in which they act on the foreground; sampling goes through them from the last to the first.
+        half: half the canvas's width and height over half its shorter side, for each row.
+        hull: outermost points of each mask, in order around it: they tell how much a map shrinks.
+        window: scale and then move of the patch's coordinates along x and y.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[SamplingMap],
+        half: Float[Tensor, "b 2"],
+        hull: Float[Tensor, "b points 2"],
+        window: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0),
+    ) -> None:
+        super().__init__(half, hull)
+        self.steps, self.half, self.hull, self.window = tuple(steps), half, hull, window
+
+    def at(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the points (x, y) sample the patch."""
+        spread = (-1, *[1] * (max(x.ndim, y.ndim) - 1))
+        x, y = x * self.half[:, 0].view(spread), y * self.half[:, 1].view(spread)
+        x, y = x + torch.zeros_like(y), y + torch.zeros_like(x)
+        for step in reversed(self.steps):
+            x, y = step.at(x, y)
+        scale_x, scale_y, move_x, move_y = self.window
+        return x * scale_x + move_x, y * scale_y + move_y
+
+    def inverse(self, points: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n 2"]:
+        """Where points of the patch come to lie on the canvas."""
+        scale_x, scale_y, move_x, move_y = self.window
+        return self._inverse((points - points.new_tensor([move_x, move_y])) / points.new_tensor([scale_x, scale_y]))
+
+    def _inverse(self, points: Tensor) -> Tensor:
+        for step in self.steps:
+            points = step.inverse(points)
+        return points / self.half[:, None]
+
+    def shrink(self) -> Float[Tensor, " b"]:
+        """Area of patch for one of canvas, the mean over the mask's hull."""
+        with torch.no_grad():
+            seen, own = _area(self._inverse(self.hull)), _area(self.hull)
+        return torch.where(own > _SMALLEST, own / seen.clamp(min=_SMALLEST), torch.ones_like(own))
+
+    def into(self, scale: tuple[float, float], move: tuple[float, float]) -> "CanvasMap":
+        """The same maps into patch coordinates scaled and then moved along x and y; `shrink` stays the whole's."""
+        old_x, old_y, move_x, move_y = self.window
+        window = (
+            old_x * scale[0],
+            old_y * scale[1],
+            move_x * scale[0] + move[0],
+            move_y * scale[1] + move[1],
+        )
+        return CanvasMap(self.steps, self.half, self.hull, window)
+
+    def take(self, rows: slice | Tensor) -> "CanvasMap":
+        """The maps of some rows of the batch."""
+        return CanvasMap([step.take(rows) for step in self.steps], self.half[rows], self.hull[rows], self.window)
+
+    def detach(self) -> "CanvasMap":
+        """The same maps without gradient."""
+        return CanvasMap([step.detach() for step in self.steps], self.half, self.hull.detach(), self.window)
+
+    def double(self) -> "CanvasMap":
+        """The same maps in double precision."""
+        return CanvasMap([step.double() for step in self.steps], self.half.double(), self.hull.double(), self.window)
+
+    def rows(self) -> list["CanvasMap"]:
+        """What the raster path takes: a map for each foreground."""
+        whole = self.detach().double()
+        return [whole.take(slice(row, row + 1)) for row in range(len(whole))]
+
+
+def support_points(alpha: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n points 2"]:
+    """The outermost points of each mask in 32 directions, in [-1, 1] of the patch.
+
+    A pixel reaches one pixel beyond its centre: the support of bilinear sampling. So an object placed by
+    these points touches no pixel outside them. An empty mask gives the patch's centre.
+
+    Source: ours.
+    """
+    height, width = alpha.shape[-2:]
+    ink = alpha[:, 0] > 0
+    some = ink.any(dim=2)
+    left = ink.int().argmax(dim=2)
+    right = width - 1 - ink.flip(2).int().argmax(dim=2)
+    rows = torch.arange(height, device=alpha.device).expand_as(left)
+    xs = torch.cat([left - 1, right + 1, left, right, left, right], dim=1)
+    ys = torch.cat([rows, rows, rows - 1, rows - 1, rows + 1, rows + 1], dim=1)
+    points = torch.stack([(2 * xs + 1) / width - 1, (2 * ys + 1) / height - 1], dim=-1)
+    angles = torch.arange(_DIRECTIONS, device=alpha.device) * (2 * math.pi / _DIRECTIONS)
+    directions = torch.stack([torch.cos(angles), torch.sin(angles)])
+    reach = (points @ directions).masked_fill(~some.repeat(1, 6)[..., None], -torch.inf)
+    best = reach.argmax(dim=1)
+    hull = points.gather(1, best[..., None].expand(-1, -1, 2))
+    return torch.where(some.any(dim=1)[:, None, None], hull, 0.0)
+
+
+def _area(polygon: Float[Tensor, "b n 2"]) -> Float[Tensor, " b"]:
+    """By the shoelace formula."""
+    x, y = polygon.unbind(-1)
+    return ((x * y.roll(-1, 1) - x.roll(-1, 1) * y).sum(dim=1) / 2).abs()
