@@ -8,40 +8,33 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
+from terse.errors import RecipeError
+from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Placements, Truth
 
 __all__ = [
+    "Attackable",
     "BackgroundBank",
     "ForegroundBank",
+    "Judges",
     "PoseFamily",
     "Prefetches",
     "Proposer",
     "RealImages",
     "Renders",
     "Target",
+    "Trainable",
+    "network_of",
+    "trainable",
 ]
 
 
 @runtime_checkable
-class Target(Protocol):
-    """The model to improve: what every user plugs in.
+class Judges(Protocol):
+    """A model that can be asked: all that a harvest, a measurement or a report needs. A black box is enough.
 
-    Images are float32 RGB (or grey) in [0, 1], NCHW; the target normalises by itself. The trainer owns the
-    loop, the optimiser, train/eval mode outside these calls and autocast; a call leaves modes as it found them.
+    Images are float32 RGB (or grey) in [0, 1], NCHW; the target normalises by itself. A call leaves weights, buffers
+    and modes as it found them.
     """
-
-    module: nn.Module
-
-    def attack_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
-        """Eq. 1 over the pasted objects only, one value an image, differentiable in the pixels.
-
-        Runs in eval mode whatever mode the module is in: no dropout, BatchNorm untouched, no sampling.
-        """
-        ...
-
-    def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
-        """The model's own scalar over all objects, in train mode."""
-        ...
 
     def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
         """P of the truth for each pasted object, in the order of `truth`; no gradient, eval mode."""
@@ -53,6 +46,59 @@ class Target(Protocol):
         Boxes are xyxy in pixels of `images`; labels index the task's classes. No gradient, eval mode.
         """
         ...
+
+
+@runtime_checkable
+class Attackable(Protocol):
+    """A model that a synthesizer can learn against."""
+
+    def evidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Evidence:
+        """What the model says of the pasted objects alone, differentiable in the pixels.
+
+        Runs in eval mode whatever mode the module is in: no dropout, BatchNorm untouched, no sampling. An image's
+        evidence does not depend on the rest of the batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that a run can train. The run owns the loop, the optimiser, the precision and the mode."""
+
+    module: nn.Module
+
+    def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
+        """The model's own scalar over all objects, in train mode."""
+        ...
+
+
+@runtime_checkable
+class Target(Judges, Trainable, Protocol):
+    """The model that a run improves; where the arm learns it is `Attackable` too, or has `attack_loss`.
+
+    `attack_loss(images, truth)` returns one value of the model's own an image, differentiable in the pixels, in eval
+    mode: the paper's form of the objective only.
+    """
+
+
+def trainable(target: object) -> Target:
+    """The target, seen to be one that can be trained.
+
+    Raises:
+        RecipeError: it only judges; what is missing is named.
+    """
+    missing = [name for name in ("module", "train_loss", "confidence", "predict") if not hasattr(target, name)]
+    if missing:
+        raise RecipeError(
+            f"target: expected a model that can be trained, got {type(target).__name__} without "
+            f"{' and '.join(missing)} (terse.protocols.Target); `terse generate` makes images for a model that only judges"
+        )
+    return target  # type: ignore[return-value]
+
+
+def network_of(target: object) -> nn.Module | None:
+    """The module that holds the target's weights; None for a black box."""
+    return getattr(target, "module", None)
 
 
 @runtime_checkable

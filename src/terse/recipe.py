@@ -31,7 +31,7 @@ from terse.errors import RecipeError
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness_rules import HardnessRule
     from terse.poses import AffinePoses
-    from terse.protocols import Proposer, Target
+    from terse.protocols import Judges, Proposer
     from terse.sources.annotations import Annotations
     from terse.sources.run_data import RunData
 
@@ -105,6 +105,10 @@ class ObjectiveConfig(Config):
     """Weight of the target's loss; the paper does not state it."""
     realism: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the discriminator's verdict; the paper does not state it."""
+    form: Annotated[Literal["cross_entropy", "hinge", "log_one_minus"], Paper("cross_entropy")] = "cross_entropy"
+    """Of the target's loss: -log p (Eq. 1), min(margin, hinge_margin), or log(1 - p), which leaves alone what is wrong."""
+    hinge_margin: float = 1.0
+    """The hinge counts the lead of the best wrong logit over the true one up to here."""
     cap: Positive | None = None
     """The target's loss counts up to here a sample; None is the paper's unbounded loss."""
     realism_form: Literal["saturating", "non_saturating"] = "saturating"
@@ -207,7 +211,7 @@ class Recipe(Config):
     """Side of the square canvas that composites are drawn on."""
     cleanup: bool = True
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
-    target: Annotated[Component["Target"], Family("target")]
+    target: Annotated[Component["Judges"], Family("target")]
     synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
     poses: Annotated[Component["AffinePoses"], Family("pose")]
     edges: EdgeConfig | None = None

@@ -13,7 +13,9 @@ from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
+from terse.objectives import target_loss_of
 from terse.pool import Pool
+from terse.protocols import network_of, trainable
 from terse.recipe import Recipe, dump_recipe
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
@@ -66,6 +68,7 @@ def train(
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
     session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
+    _check_target(session.players, recipe)
     result = run_cycles(session)
     spent = sum(row["seconds"] for row in session.facts["rows"])
     whole = {"out": str(folder) if folder else None, **result, "seconds": round(spent, 3)}
@@ -74,6 +77,13 @@ def train(
         classes = list(session.players.context.classes)
         write_atomically(folder / "labels.json", (json.dumps(classes, ensure_ascii=False) + "\n").encode())
     return whole
+
+
+def _check_target(players: Players, recipe: Recipe) -> None:
+    """See that the target can do what this run asks of it, before hours of training."""
+    trainable(players.target)
+    if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
+        target_loss_of(players.target, recipe.objective)
 
 
 def open_session(
@@ -122,7 +132,7 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
     recipe = recipes.load_recipe(written)
     players = build_players(recipe, torch.device(_device("cpu")))
     if (folder / "target.pth").is_file():
-        load_weights(players.target.module, folder / "target.pth")
+        load_weights(trainable(players.target).module, folder / "target.pth")
     pool = Pool(folder / "pool", players.context.foregrounds, players.context.backgrounds)
     pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, json.loads(result.read_text("utf-8")), players, pool
@@ -148,7 +158,9 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
-    target.module.to(device)
+    network = network_of(target)
+    if network is not None:
+        network.to(device)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
     proposer = recipe.synthesis.build(context)
     if proposer is not None and proposer.module is not None:
@@ -222,5 +234,5 @@ def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
     """
     device = torch.device(_device(recipe.runtime.device))
     players = build_players(recipe, device)
-    load_weights(players.target.module, checkpoint)
+    load_weights(trainable(players.target).module, checkpoint)
     return task(recipe.task).measure(players.target, players.test, device)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
+from torch.nn.functional import log_softmax, logsigmoid
 
 from terse.errors import ShapeError
 
-__all__ = ["Backgrounds", "Composites", "Costs", "Foregrounds", "Placements", "Role", "Truth"]
+__all__ = ["Backgrounds", "Composites", "Costs", "Evidence", "Foregrounds", "Placements", "Role", "Truth"]
 
 
 class Role(IntEnum):
@@ -239,6 +240,65 @@ class Composites:
     visible_fraction: Float[Tensor, " n"]
     modal: Bool[Tensor, "n h w"] | None = None
     amodal: Bool[Tensor, "n h w"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a target says of the truth of its pasted objects, in the form that every objective is built from.
+
+    Flat over matches: each anchor or proposal that answers for a pasted object; a classifier has one match an image.
+    All values are differentiable in the pixels. An image without a match counts 0.
+    """
+
+    log_p: Float[Tensor, " m"]  # log probability of the true class
+    margin: Float[Tensor, " m"]  # best wrong logit less the true one; sigmoid heads: minus the logit
+    log_wrong: Float[Tensor, " m"]  # log(1 - p), by logsumexp over the wrong logits: exact where p rounds to 1
+    box_error: Float[Tensor, " m"]  # 0 for classifiers
+    image_index: Int64[Tensor, " m"]
+    object_index: Int64[Tensor, " m"]  # row of the truth
+    batch_size: int
+    box_weight: float = 1.0  # lambda of Eq. 1
+
+    @staticmethod
+    def of_logits(
+        logits: Float[Tensor, "m columns"],
+        column: Int64[Tensor, " m"],
+        truth: Truth,
+        object_index: Int64[Tensor, " m"],
+        *,
+        sigmoid: bool = False,
+        box_error: Float[Tensor, " m"] | None = None,
+        box_weight: float = 1.0,
+    ) -> "Evidence":
+        """The evidence of matches with these logits.
+
+        Args:
+            logits: of each match, float32.
+            column: of the true class.
+            truth: of the batch.
+            object_index: the object of `truth` that each match answers for.
+            sigmoid: whether each column has a probability of its own; else they share one by softmax.
+            box_error: of each match; None is 0.
+            box_weight: lambda of Eq. 1.
+        """
+        true = logits.gather(1, column[:, None]).flatten()
+        if sigmoid:
+            log_p, margin, log_wrong = logsigmoid(true), -true, logsigmoid(-true)
+        else:
+            wrong = logits.scatter(1, column[:, None], -torch.inf)
+            log_p = log_softmax(logits, dim=-1).gather(1, column[:, None]).flatten()
+            margin = wrong.amax(dim=1) - true
+            log_wrong = wrong.logsumexp(dim=1) - logits.logsumexp(dim=1)
+        return Evidence(
+            log_p=log_p,
+            margin=margin,
+            log_wrong=log_wrong,
+            box_error=torch.zeros_like(log_p) if box_error is None else box_error,
+            image_index=truth.image_index[object_index],
+            object_index=object_index,
+            batch_size=truth.batch_size,
+            box_weight=box_weight,
+        )
 
 
 @dataclass(slots=True)

@@ -155,7 +155,7 @@ def test_a_target_without_a_gradient_to_its_pixels_is_refused(small):
     with pytest.raises(RecipeError) as caught:
         train(load_recipe("quickstart", small), target=target)
     assert str(caught.value) == (
-        "target: expected attack_loss to be differentiable in the pixels, got no gradient; "
+        "target: expected evidence to be differentiable in the pixels, got no gradient; "
         "the learned arm cannot see what makes it fail, synthesis.kind=mined can"
     )
 

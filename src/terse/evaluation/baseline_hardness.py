@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from terse.protocols import Renders, Target
+from terse.protocols import Judges, Renders
 from terse.types import Placements
 
 __all__ = ["baseline_hardness"]
@@ -18,7 +18,7 @@ _BATCH = 32
 
 @torch.no_grad()
 def baseline_hardness(
-    target: Target,
+    target: Judges,
     placements: Placements,
     render: Renders,
     image_confidence: Callable[[Any, Sequence[Int64[Tensor, " _"]]], list[float]],

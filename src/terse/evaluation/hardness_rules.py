@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from terse.protocols import RealImages, Target
+from terse.protocols import Judges, RealImages
 from terse.types import Truth
 
 __all__ = ["HardnessRule", "Margin", "Probability", "Quantile", "Verdict"]
@@ -26,11 +26,11 @@ class Verdict:
 class HardnessRule(Protocol):
     """What the harvest asks."""
 
-    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """Which composites are hard for the target; one forward pass."""
         ...
 
-    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
         """See the start's scores on real images, before the first cycle."""
         ...
 
@@ -46,7 +46,7 @@ class HardnessRule(Protocol):
 class _Fixed:
     """A rule whose threshold needs no calibration."""
 
-    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
         """Nothing to see."""
 
     def state(self) -> float | None:
@@ -66,7 +66,7 @@ class Margin(_Fixed):
     def __init__(self, above: float) -> None:
         self.above = above
 
-    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass of a classifier."""
         probabilities: Tensor = target.predict(images)
         true = truth.labels[:, None]
@@ -84,7 +84,7 @@ class Probability(_Fixed):
     def __init__(self, below: float) -> None:
         self.below = below
 
-    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; an image without a labelled paste is not hard."""
         p = target.confidence(images, truth)
         rows = truth.image_index[truth.pasted]
@@ -105,12 +105,12 @@ class Quantile:
         self.images = images
         self._below: float | None = None
 
-    def judge(self, target: Target, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass."""
         assert self._below is not None, "calibrate first"
         return Probability(self._below).judge(target, images, truth)
 
-    def calibrate(self, target: Target, real: RealImages, device: torch.device | str) -> None:
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
         """The start's confidences on real objects; the harvest's threshold is their quantile."""
         scores = []
         for start in range(0, min(self.images, len(real)), 16):

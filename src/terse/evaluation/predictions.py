@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from terse.protocols import RealImages, Target
+from terse.protocols import Judges, RealImages
 from terse.types import Truth
 
 __all__ = ["predictions", "spread"]
@@ -15,7 +15,7 @@ __all__ = ["predictions", "spread"]
 
 @torch.no_grad()
 def predictions(
-    target: Target, images: RealImages, *, batch_size: int, device: torch.device | str = "cpu"
+    target: Judges, images: RealImages, *, batch_size: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Any, Truth]]:
     """What the target predicts of each batch of images, and their truth on the CPU, in the order of the images.
 

@@ -10,6 +10,7 @@ import torch
 from torchvision.ops import box_iou
 
 from terse.preflight.found import Found, Part, Show, Watch, sampled
+from terse.protocols import network_of, trainable
 from terse.sources.bank import PhotoBackgrounds
 from terse.targets.weights import load_weights
 from terse.tasks.answers import Box
@@ -38,10 +39,12 @@ def unlabelled(
         DataError: the checkpoint is missing or another model's.
     """
     if checkpoint is not None:
-        load_weights(target.module, checkpoint)
+        load_weights(trainable(target).module, checkpoint)
     classes = target.classes
     device = "cuda" if torch.cuda.is_available() and recipe.runtime.device in ("auto", "cuda") else "cpu"
-    target.module.to(device)
+    network = network_of(target)
+    if network is not None:
+        network.to(device)
     bank = PhotoBackgrounds(part.notes, classes, canvas_px=recipe.canvas_px, workers=recipe.runtime.workers)
     chosen = sampled(len(bank), min(_MOST, most) if most else 0)
     if len(chosen) < len(bank):

@@ -12,6 +12,7 @@ from typing import Any
 
 from terse.config import join, validate
 from terse.errors import RecipeError, RunError
+from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import open_session, train
@@ -138,7 +139,7 @@ def _take_over(session: Session, job: Job) -> None:
     if state is None or job.start is None or session.folder is None:
         raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume")
     tensors, facts = state
-    session.players.target.module.load_state_dict(tensors["target"])
+    trainable(session.players.target).module.load_state_dict(tensors["target"])
     session.players.rule.restore(facts["rule"])
     gone = ("position", "costs", "rule", "metrics_bytes")
     session.facts = {key: value for key, value in facts.items() if key not in gone}
@@ -168,16 +169,17 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
     session = open_session(recipe, job.folder, resume=True, data=data)
     players, device = session.players, session.device
     session.use_threads(1)
-    load_weights(players.target.module, job.folder / "target.pth")
+    network = trainable(players.target).module
+    load_weights(network, job.folder / "target.pth")
     judge = task(recipe.task)
     with session.autocast():
         units = judge.units(players.target, players.test, device)
     found: dict[str, Any] = {"units": units, "hardness": [], "coverage": None}
     if len(session.pool):
         assert job.start is not None
-        load_weights(players.target.module, job.start / "target.pth")
+        load_weights(network, job.start / "target.pth")
         placements = session.pool.placements
-        with session.autocast(), pooled_features(players.target.module) as features:
+        with session.autocast(), pooled_features(network) as features:
             found["hardness"] = baseline_hardness(
                 players.target,
                 placements,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from terse.protocols import RealImages, Target
+from terse.protocols import Judges, RealImages, trainable
 from terse.recipe import Recipe
 from terse.report.parts import BeforeAfter
 from terse.report.pool_pictures import to_uint8
@@ -17,18 +17,19 @@ from terse.training.seeding import reseed
 __all__ = ["before_after", "target_of"]
 
 
-def target_of(recipe: Recipe, classes: tuple[str, ...], weights: Path | None) -> Target:
+def target_of(recipe: Recipe, classes: tuple[str, ...], weights: Path | None) -> Judges:
     """The recipe's target on the CPU with these weights, or as the recipe begins with it."""
     reseed(recipe.seed, 0, "target weights", 0)
-    target: Target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
+    target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
+    network = trainable(target).module
     if weights is not None:
-        load_weights(target.module, weights)
-    target.module.to(torch.device("cpu"))
+        load_weights(network, weights)
+    network.to(torch.device("cpu"))
     return target
 
 
 def before_after(
-    recipe: Recipe, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]
+    recipe: Recipe, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]
 ) -> tuple[Sequence[BeforeAfter], str]:
     """The images that the recipe's task shows of two models, and how they were chosen; nothing without images."""
     if len(images) == 0:

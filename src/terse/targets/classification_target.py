@@ -1,17 +1,15 @@
 """Any image classifier as a target: cross-entropy (paper 3.2)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from terse.errors import ShapeError
-from terse.types import Truth
+from terse.modes import eval_mode
+from terse.types import Evidence, Truth
 
-__all__ = ["ClassificationTarget", "eval_mode"]
+__all__ = ["ClassificationTarget"]
 
 
 class ClassificationTarget:
@@ -24,14 +22,15 @@ class ClassificationTarget:
         self.module = module
         self.classes = classes
 
-    def attack_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
-        """Cross-entropy of each image, in eval mode.
+    def evidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Evidence:
+        """What the logits say of each image's class, in eval mode.
 
         Raises:
             ShapeError: the module's output is not one row of logits an image.
         """
         with eval_mode(self.module):
-            return functional.cross_entropy(self._logits(images), truth.labels, reduction="none")
+            logits = self._logits(images)
+        return Evidence.of_logits(logits, truth.labels, truth, torch.arange(len(images), device=images.device))
 
     def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
         """Mean cross-entropy, in train mode.
@@ -61,15 +60,3 @@ class ClassificationTarget:
                 f"the classes are {', '.join(self.classes)}"
             )
         return logits.float()
-
-
-@contextmanager
-def eval_mode(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode inside the block, every submodule's own mode put back after it."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

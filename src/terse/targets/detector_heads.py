@@ -82,8 +82,8 @@ def heads_of(module: nn.Module) -> Heads:
         return _ProposalHeads(module)
     raise TerseError(
         "target: expected a torchvision GeneralizedRCNN, SSD, RetinaNet or FCOS, "
-        f"got {type(module).__name__}; return an object with module, attack_loss, train_loss, confidence and "
-        "predict (terse.protocols.Target) for any other detector"
+        f"got {type(module).__name__}; return an object with module, train_loss, evidence, confidence "
+        "and predict (terse.protocols.Target) for any other detector"
     )
 
 

@@ -1,12 +1,13 @@
 """The state a detector is put in for one call, and taken out of again."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from terse.modes import eval_mode, frozen, in_mode
 from terse.targets.folding import folded
 
 __all__ = ["inference", "training"]
@@ -14,43 +15,17 @@ __all__ = ["inference", "training"]
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """Eval mode, frozen parameters, BatchNorm folded: what is computed inside differentiates in the pixels alone.
-
-    Each submodule's mode is put back, so that a BatchNorm its owner froze stays frozen.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(_modes(module, train=False))
-        stack.enter_context(_float32_outputs(module))
-        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        try:
-            for parameter in learned:
-                parameter.requires_grad_(False)
-            stack.enter_context(folded(module))
-            yield
-        finally:
-            for parameter in learned:
-                parameter.requires_grad_(True)
+    """Eval mode, frozen parameters, BatchNorm folded: what is computed inside differentiates in the pixels alone."""
+    with eval_mode(module), _float32_outputs(module), frozen(module), folded(module):
+        yield
 
 
 @contextmanager
 def training(module: nn.Module) -> Iterator[None]:
     """Train mode; a module that is in train mode already is left as it is, frozen parts included."""
-    with _modes(module, train=True), _float32_outputs(module):
+    mode = nullcontext() if module.training else in_mode(module, training=True)
+    with mode, _float32_outputs(module):
         yield
-
-
-@contextmanager
-def _modes(module: nn.Module, *, train: bool) -> Iterator[None]:
-    if module.training == train and train:
-        yield
-        return
-    before = [(part, part.training) for part in module.modules()]
-    try:
-        module.train(train)
-        yield
-    finally:
-        for part, mode in before:
-            part.training = mode
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A torchvision detector as a target: Eq. 1 on the pasted objects, its own training loss, hardness, predictions.
+"""A torchvision detector as a target: evidence of the pasted objects, training loss, hardness, predictions.
 
 Task classes are 0 to C-1 everywhere in terse; a detector's columns are its own (torchvision: 1 to C, 0 is
 background). The two meet in this file alone.
@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, logsigmoid, smooth_l1_loss
+from torch.nn.functional import smooth_l1_loss
 from torchvision.ops import box_iou
 
 from terse.errors import DataError, TerseError
 from terse.targets.detector_heads import Heads, heads_of
 from terse.targets.detector_labels import columns_of_classes
 from terse.targets.detector_modes import inference, training
-from terse.types import Truth
+from terse.types import Evidence, Truth
 
 __all__ = ["DetectorTarget", "wrap_detector"]
 
@@ -51,29 +51,30 @@ class DetectorTarget:
         """Whether scores are softmax probabilities; sigmoid scores of focal training are not (hardness)."""
         return not self._heads.sigmoid
 
-    def attack_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " b"]:
-        """Eq. 1 over the anchors or proposals matched to the pasted objects, divided by their number.
+    def evidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Evidence:
+        """What each anchor or proposal that is matched to a pasted object says of it.
 
-        Classification is -log p of the truth (softmax) or -log sigma of its own score (sigmoid heads). An image
-        without pasted objects, or with ones that are ignored or below a pixel, counts 0: hiding earns nothing.
+        Objects that are ignored or below a pixel have no match: hiding earns nothing.
 
         Source: paper 3.2, Eq. 1; the rule for objects no anchor matches is Liu et al. 2016, the rest ours.
         """
         truth = truth.to(images.device)
-        attacked = truth.pasted & ~truth.ignore & _visible(truth.boxes_px)
-        if not attacked.any():
-            return images.flatten(1).sum(1) * 0.0
-        boxes, index = truth.boxes_px[attacked].detach(), truth.image_index[attacked]
+        attacked = (truth.pasted & ~truth.ignore & _visible(truth.boxes_px)).nonzero().flatten()
+        if not len(attacked):
+            nothing = images.flatten()[:0]  # a loss of it is 0 and differentiable
+            return Evidence(nothing, nothing, nothing, nothing, attacked, attacked, truth.batch_size, self.box_weight)
         columns = self._columns_of(truth.labels[attacked])
         with inference(self.module):
-            matched = self._heads.match(images, boxes, index, columns)
-        column = columns[matched.box][:, None]
-        log_p = logsigmoid(matched.logits) if self._heads.sigmoid else log_softmax(matched.logits, dim=-1)
-        boxes_loss = smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1)
-        loss = self.box_weight * boxes_loss - log_p.gather(1, column).flatten()
-        # A masked sum, not index_add: deterministic on CUDA too.
-        mine = index[matched.box][None] == torch.arange(len(images), device=images.device)[:, None]
-        return torch.where(mine, loss[None], 0.0).sum(1) / mine.sum(1).clamp(min=1)
+            matched = self._heads.match(images, truth.boxes_px[attacked].detach(), truth.image_index[attacked], columns)
+        return Evidence.of_logits(
+            matched.logits,
+            columns[matched.box],
+            truth,
+            attacked[matched.box],
+            sigmoid=self._heads.sigmoid,
+            box_error=smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1),
+            box_weight=self.box_weight,
+        )
 
     def train_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, ""]:
         """The sum of torchvision's own training losses; ignored objects and boxes below a pixel are left out.
@@ -107,7 +108,7 @@ class DetectorTarget:
 
         0 where no prediction overlaps it so.
 
-        Source: ours (the paper's p is the image's, see `image_confidence`).
+        Source: ours (the paper's p is the image's, see `evaluation.hardness`).
         """
         truth = truth.to(images.device)
         boxes, index = truth.boxes_px[truth.pasted], truth.image_index[truth.pasted]
@@ -121,24 +122,6 @@ class DetectorTarget:
                     hits = scores[near >= _CONFIDENCE_IOU, column]
                     found[row] = hits.max() if len(hits) else 0.0
         return found
-
-    @torch.no_grad()
-    def image_confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth | None = None) -> Float[Tensor, " b"]:
-        """The highest score anywhere in each image: of the first pasted object's class, or of any without truth.
-
-        Source: paper 4.2.1, Fig. 8.
-        """
-        wanted: dict[int, int] = {}
-        if truth is not None:
-            pasted = zip(truth.image_index[truth.pasted].tolist(), truth.labels[truth.pasted].tolist(), strict=True)
-            for image, label in reversed(list(pasted)):
-                wanted[image] = self.columns[label]
-        best = []
-        with inference(self.module):
-            for number, (_, scores) in enumerate(self._heads.predict(images)):
-                columns = [wanted[number]] if number in wanted else list(self.columns)
-                best.append(scores[:, columns].max() if len(scores) else scores.new_zeros(()))
-        return torch.stack(best)
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "b 3 h w"]) -> list[dict[str, Tensor]]:

@@ -15,13 +15,13 @@ from terse.errors import RecipeError
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.protocols import Target
+    from terse.protocols import Judges
 
 __all__ = ["UserConfig"]
 
 
 @register("target", "user")
-class UserConfig(Component["Target"]):
+class UserConfig(Component["Judges"]):
     """Your own model: a function that returns a classifier, a torchvision-style detector, or a whole Target."""
 
     kind: Literal["user"] = "user"
@@ -36,29 +36,38 @@ class UserConfig(Component["Target"]):
     lambda_box: Annotated[float, Field(ge=0)] = 1.0
     """Detectors: weight of the box error in Eq. 1."""
 
-    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
+    def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Judges:
         """Call the factory and see that what it returns can be a target.
 
         Raises:
             RecipeError: the factory cannot be found, raises, or returns something else.
         """
-        made = self._call()
+        made: object = self._call()
         from torch import nn
 
-        from terse.protocols import Target
+        from terse.protocols import Judges, network_of
         from terse.targets.classification_target import ClassificationTarget
         from terse.targets.weights import load_weights
 
-        module = made.module if isinstance(made, Target) else made
-        if not isinstance(module, nn.Module):
+        target = (
+            made if isinstance(made, Judges) and (hasattr(made, "module") or not isinstance(made, nn.Module)) else None
+        )
+        module = made if target is None else network_of(target)
+        if target is None and not isinstance(module, nn.Module):
             raise RecipeError(
                 f"target.factory: expected {self.factory} to return a torch.nn.Module or a Target, "
-                f"got {type(made).__name__}"
+                f"got {type(made).__name__}{_lacking(made)}"
             )
         if self.weights is not None:
+            if not isinstance(module, nn.Module):
+                raise RecipeError(
+                    f"target.weights: expected null, because {self.factory} returns a model without a module, "
+                    f"got {self.weights}"
+                )
             load_weights(module, self.weights)
-        if isinstance(made, Target):
-            return made
+        if target is not None:
+            return target
+        assert isinstance(module, nn.Module)
         if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
             from terse.targets.detector_target import wrap_detector
 
@@ -89,3 +98,11 @@ class UserConfig(Component["Target"]):
         if not callable(function):
             raise RecipeError(f"target.factory: expected a function, got {self.factory} = {function!r}")
         return function  # type: ignore[no-any-return]
+
+
+def _lacking(made: object) -> str:
+    """What an object that was meant to be a target lacks; empty for one that has nothing of a target."""
+    methods = ("confidence", "predict")
+    missing = [name for name in methods if not hasattr(made, name)]
+    meant = len(missing) < len(methods) or any(hasattr(made, name) for name in ("module", "train_loss", "attack_loss"))
+    return f" without {' and '.join(missing)}" if meant and missing else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from terse.protocols import RealImages, Target
+    from terse.protocols import Judges, RealImages
 
 __all__ = ["Classification"]
 
@@ -34,11 +34,11 @@ class Classification(Task):
     primary = _ACCURACY
     progress = ("accuracy",)
 
-    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+    def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """`accuracy`: the share of images whose most probable class is the true one."""
         return {"accuracy": sum(self.units(target, images, device)) / max(1, len(images))}
 
-    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+    def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
         """1 for each image whose most probable class is the true one, else 0."""
         from terse.evaluation.predictions import predictions
 
@@ -52,7 +52,7 @@ class Classification(Task):
         rows = predicted.double().cpu()
         return [float(row[of].max()) if len(of) else 0.0 for row, of in zip(rows, labels, strict=True)]
 
-    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+    def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:
         """Images whose answer changed, gains and losses in the proportion in which they occur.
 
         Source: paper, Fig. 9.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from terse.protocols import RealImages, Target
+    from terse.protocols import Judges, RealImages
     from terse.types import Truth
 
 __all__ = ["Detection", "judged_boxes"]
@@ -47,7 +47,7 @@ class Detection(Task):
     predicts_boxes = True
     audits_pastes = True
 
-    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+    def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """The scores that `detection_scores` names; a target without `classes` has them numbered."""
         from terse.evaluation.ap import detection_scores
 
@@ -58,7 +58,7 @@ class Detection(Task):
             classes = [str(label) for label in range(max(labels, default=-1) + 1)]
         return detection_scores(found, truth, classes)
 
-    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+    def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
         """Pseudo-values of AP50, each from leaving a block of images out."""
         from terse.evaluation.ap import ap50_pseudo_values
 
@@ -77,7 +77,7 @@ class Detection(Task):
             best.append(float(scores.max()) if len(scores) else 0.0)
         return best
 
-    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+    def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:
         """The images on which most changed, for better or worse.
 
         Source: paper, Fig. 9.
@@ -138,7 +138,7 @@ def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str,
 
 
 def _predict_all(
-    target: Target, images: RealImages, device: torch.device | str
+    target: Judges, images: RealImages, device: torch.device | str
 ) -> tuple[list[dict[str, Tensor]], Truth]:
     from terse.evaluation.predictions import predictions
     from terse.types import Truth

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
     from torch import Tensor
 
-    from terse.protocols import RealImages, Target
+    from terse.protocols import Judges, RealImages
     from terse.tasks.answers import Answers
 
 __all__ = ["Metric", "Task", "known_metrics", "task"]
@@ -65,11 +65,11 @@ class Task(ABC):
     audits_pastes: ClassVar[bool] = False
 
     @abstractmethod
-    def measure(self, target: Target, images: RealImages, device: torch.device | str) -> dict[str, Any]:
+    def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """The figures of a target on annotated images, JSON values; `primary` is one, None where nothing counts."""
 
     @abstractmethod
-    def units(self, target: Target, images: RealImages, device: torch.device | str) -> list[float]:
+    def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
         """Values whose mean is the primary metric, so that the chance of the images can be counted.
 
         Of the same images in the same order for every target: one an image, or one a block of images.
@@ -80,7 +80,7 @@ class Task(ABC):
         """For each image the highest probability that `predicted`, from `predict`, gives to one of its labels."""
 
     @abstractmethod
-    def answers(self, before: Target, after: Target, images: RealImages, classes: tuple[str, ...]) -> Answers:
+    def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:
         """The images to which two targets answer differently, both targets on the CPU."""
 
 

@@ -3,8 +3,9 @@
 import torch
 
 from terse.discriminator import realism_loss
-from terse.errors import RecipeError
-from terse.objectives import synthesizer_loss
+from terse.modes import frozen
+from terse.objectives import synthesizer_loss, target_loss_of
+from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import draw_pairs
@@ -37,19 +38,13 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     first = session.enter(cycle, "synthesizer", settings.steps)
     if first is None:
         return
-    module = session.players.target.module
     if settings.restart and cycle > 1 and first == 0:
         _restart(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
     optimizer = session.optimizer("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
-    trainable = [p for p in module.parameters() if p.requires_grad]
-    if session.players.discriminator is not None:
-        trainable += list(session.players.discriminator.parameters())
-    for parameter in trainable:
-        parameter.requires_grad_(False)
     step = first
-    try:
+    with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
             generator = reseed(session.recipe.seed, cycle, "synthesizer", step)
             set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
@@ -64,9 +59,6 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
                 harvest.take(placements, composites, keeps_hard=True)
                 session.carried["harvest"] = harvest.state()
             session.tick(fooling=loss, **({"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}))
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
     if harvest:
         session.facts["harvest"] = harvest.close()
     session.leave()
@@ -117,13 +109,8 @@ def synthesizer_step(
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, generator)
     with session.autocast():
-        attack = players.target.attack_loss(images, seen.truth)
+        attack = target_loss_of(players.target, session.recipe.objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
-    if not attack.requires_grad:
-        raise RecipeError(
-            "target: expected attack_loss to be differentiable in the pixels, got no gradient; "
-            "the learned arm cannot see what makes it fail, synthesis.kind=mined can"
-        )
     realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
@@ -154,7 +141,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     if first is None:
         return
     pool = PoolImages(session.pool, session.players.context) if pooled else None
-    target, device = session.players.target, session.device
+    target, device = trainable(session.players.target), session.device
     target.module.to(memory_format=torch.channels_last)
     optimizer = session.optimizer("target", target.module, optimizer_maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)

@@ -16,7 +16,7 @@ from terse.discriminator import Discriminator
 from terse.errors import Diverged
 from terse.evaluation.hardness_rules import HardnessRule
 from terse.pool import Pool
-from terse.protocols import Proposer, RealImages, Target
+from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
@@ -84,7 +84,7 @@ class Silent:
 class Players:
     """Synthesizer (an arm), target, and what they play with."""
 
-    target: Target
+    target: Judges
     proposer: Proposer | None
     rule: HardnessRule
     context: Materials
@@ -174,7 +174,7 @@ class Session:
     def _networks(self) -> list[nn.Module]:
         players = self.players
         synthesizer = players.proposer.module if players.proposer else None
-        found = (players.target.module, synthesizer, players.discriminator)
+        found = (network_of(players.target), synthesizer, players.discriminator)
         return [module for module in found if module is not None]
 
     def use_threads(self, pixels: int) -> None:
@@ -203,7 +203,7 @@ class Session:
         if self.folder is None:
             return
         tensors = {
-            "target": self.players.target.module.state_dict(),
+            "target": trainable(self.players.target).module.state_dict(),
             # A resumed run may be killed again before a player's optimiser is made: what was read is kept until then.
             "optimizers": self._waiting | {name: own.state_dict() for name, own in self.optimizers.items()},
             "carried": self.carried,
@@ -239,7 +239,7 @@ class Session:
         self.costs = Costs(**facts.pop("costs"))
         self.players.rule.restore(facts.pop("rule"))
         self.facts = facts
-        self.players.target.module.load_state_dict(tensors["target"])
+        trainable(self.players.target).module.load_state_dict(tensors["target"])
         if self.players.proposer and self.players.proposer.module is not None:
             self.players.proposer.module.load_state_dict(tensors["synthesizer"])
         if self.players.discriminator is not None:
@@ -255,7 +255,7 @@ class Session:
         if self.folder is None:
             return
         stream = io.BytesIO()
-        torch.save({k: v.detach().cpu() for k, v in self.players.target.module.state_dict().items()}, stream)
+        torch.save({k: v.detach().cpu() for k, v in trainable(self.players.target).module.state_dict().items()}, stream)
         write_atomically(self.folder / "target.pth", stream.getvalue())
 
     def take_time(self) -> None:
