@@ -51,6 +51,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 def _row(folder: Path) -> dict[str, Any]:
     from terse.config import read_yaml
     from terse.errors import RunError
+    from terse.tasks.task import metric_of
 
     try:
         result = json.loads((folder / "result.json").read_text("utf-8"))
@@ -64,7 +65,7 @@ def _row(folder: Path) -> dict[str, Any]:
             "metric": metric,
             "start": start,
             "end": end,
-            "gain": None if start is None or end is None else end - start,
+            "gain": None if start is None or end is None else metric_of(metric).gain(start, end),
             "best_cycle": result.get("best_cycle"),
             "samples": cycles[-1]["samples"] if cycles else 0,
             "hard_rate": cycles[-1]["hard_rate"] if cycles else None,

@@ -11,7 +11,7 @@ from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
 from terse.report.words import count, duration, in_text, metric_names, number, score, words
-from terse.tasks.task import known_metrics
+from terse.tasks.task import known_metrics, metric_of
 
 __all__ = ["train_page"]
 
@@ -78,7 +78,7 @@ def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) 
     found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1]['samples'])} synthetic images"
     reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
     sentences = [f"{found} that the model found hard, {reached}"]
-    if end <= start:
+    if metric_of(primary).gain(start, end) <= 0:
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
         )
@@ -103,9 +103,9 @@ def _kept(best_cycle: int | None, cycles: int) -> list[str]:
 
 
 def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
-    gain = end - start
+    gain = metric_of(primary).gain(start, end)
     tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
-    facts = [Fact(words(primary), score(end), f"{gain:+.3f} from {score(start)}", tone)]
+    facts = [Fact(words(primary), score(end), f"{end - start:+.3f} from {score(start)}", tone)]
     cycles = result["cycles"]
     if cycles:
         facts.append(Fact("Synthetic images", number(cycles[-1]["samples"]), f"in {count(len(cycles), 'cycle')}"))

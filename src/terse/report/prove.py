@@ -11,6 +11,7 @@ from terse.report import figures
 from terse.report.coverage_parts import coverage_beside, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone, Verdict
 from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
+from terse.tasks.task import metric_of
 
 __all__ = ["prove_page"]
 
@@ -103,7 +104,7 @@ def _summary(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[str]:
     equal = f"{ways} to make training images had the same real data, as many synthetic images and the same fine-tuning"
     counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
     sentences = [f"{equal}, {times}. {counts}"]
-    sentences += _rivals(proof)
+    sentences += _rivals(proof, primary)
     more = proof.get("more_seeds")
     if more:
         sentences.append(
@@ -112,12 +113,13 @@ def _summary(proof: Mapping[str, Any], runs: Runs, primary: str) -> list[str]:
     return sentences
 
 
-def _rivals(proof: Mapping[str, Any]) -> list[str]:
+def _rivals(proof: Mapping[str, Any], primary: str) -> list[str]:
     """The treatment beside the best of the other arms: a gain over nothing is no gain over what is cheaper."""
     over = {arm: _of_record(gain) for arm, gain in proof.get("over", {}).items() if arm != proof["reference"]}
     if not over:
         return []
-    arm = max(over, key=lambda name: float(proof["arms"][name]["mean"]))
+    metric = metric_of(primary)
+    arm = max(over, key=lambda name: metric.gain(0.0, float(proof["arms"][name]["mean"])))
     gain, (treatment, rival) = over[arm], (_sentence(words(proof["treatment"])), words(arm))
     low, high = gain.get("low"), gain.get("high")
     if low is None or high is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terse.tasks.task import known_metrics
+from terse.tasks.task import known_metrics, metric_of
 
 __all__ = ["change", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
 
@@ -24,8 +24,7 @@ WORDS = {
 
 def words(name: str) -> str:
     """A name of `result.json` as a heading."""
-    metric = known_metrics().get(name)
-    return metric.heading if metric else WORDS.get(name, name.replace("_", " "))
+    return WORDS.get(name) or metric_of(name).heading
 
 
 def in_text(name: str) -> str:

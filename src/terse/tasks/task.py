@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from terse.protocols import Judges, RealImages
     from terse.tasks.answers import Answers
 
-__all__ = ["Metric", "Task", "known_metrics", "task"]
+__all__ = ["Metric", "Task", "known_metrics", "metric_of", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,10 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
-        """The figures of a target on annotated images, JSON values; `primary` is one, None where nothing counts."""
+        """The figures of a target on annotated images, JSON values; `primary` is one, None where nothing counts.
+
+        `by_class` and `by_size`, where given, hold such figures of each class and size, with its number of `objects`.
+        """
 
     @abstractmethod
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
@@ -97,3 +100,9 @@ def task(kind: str) -> Task:
 def known_metrics() -> dict[str, Metric]:
     """The metrics of every registered task by name."""
     return {metric.name: metric for kind in registry.kinds("task") for metric in task(kind).metrics}
+
+
+def metric_of(name: str) -> Metric:
+    """A metric by its key in `result.json`; one that no task declares is shown under that name, larger is better."""
+    plain = name.replace("_", " ")
+    return known_metrics().get(name) or Metric(name, plain, plain)
