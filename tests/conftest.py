@@ -12,6 +12,7 @@ _SHAPED = (
     "discriminator",
     "evaluation",
     "objectives",
+    "placements",
     "pool",
     "sources",
     "synthesis",

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terse.errors import DataError
+from terse.placements import Placements, Role
 from terse.pool import Measured, Pool, Quota, read_placements, write_placements
-from terse.types import Placements, Role
 
 
 class Bank:

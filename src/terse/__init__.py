@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from terse.compositing.compose import Pasted, compose
     from terse.errors import TerseError
+    from terse.placements import Placements
     from terse.poses import AffinePoses
     from terse.recipe import Recipe, load_recipe
     from terse.run import train
     from terse.sources.run_data import RunData
-    from terse.types import Backgrounds, Composites, Foregrounds, Placements, Truth
+    from terse.types import Backgrounds, Composites, Foregrounds, Truth
 
 __all__ = [
     "AffinePoses",
@@ -37,7 +38,8 @@ _HOMES = {
     "terse.recipe": ("Recipe", "load_recipe"),
     "terse.run": ("train",),
     "terse.sources.run_data": ("RunData",),
-    "terse.types": ("Backgrounds", "Composites", "Foregrounds", "Placements", "Truth"),
+    "terse.placements": ("Placements",),
+    "terse.types": ("Backgrounds", "Composites", "Foregrounds", "Truth"),
 }
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from terse.errors import DataError, RunError
+from terse.placements import Placements
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.types import Placements
 
 __all__ = ["Measured", "Pool", "Quota", "read_placements", "write_placements"]
 

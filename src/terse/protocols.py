@@ -9,7 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from terse.errors import RecipeError
-from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Placements, Truth
+from terse.placements import Placements
+from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Truth
 
 __all__ = [
     "Attackable",

@@ -1,4 +1,4 @@
-"""The values that travel between the players: foregrounds, backgrounds, truth, placements, composites.
+"""The values that travel between the players: foregrounds, backgrounds, truth, composites.
 
 All are frozen and batched; nothing here holds a network. Conventions (NCHW, RGB in [0, 1], straight alpha,
 half-open xyxy boxes in pixels) are stated once, in `terse.compositing`.
@@ -6,26 +6,17 @@ half-open xyxy boxes in pixels) are stated once, in `terse.compositing`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 from terse.errors import ShapeError
 
-__all__ = ["Backgrounds", "Composites", "Costs", "Evidence", "Foregrounds", "Placements", "Role", "Truth"]
-
-
-class Role(IntEnum):
-    """What a paste is in its image."""
-
-    OBJECT = 0  # a labelled object of the task
-    DISTRACTOR = 1  # pasted to confuse; carries no label (Dwibedi et al. 2017)
-    ARTEFACT = 2  # foreground-shaped patch of another background (paper 3.1)
+__all__ = ["Backgrounds", "Composites", "Costs", "Evidence", "Foregrounds", "Truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,83 +139,6 @@ class Backgrounds:
     def to(self, device: torch.device | str) -> "Backgrounds":
         """The same on another device."""
         return Backgrounds(self.images.to(device), self.truth.to(device))
-
-
-@dataclass(frozen=True, slots=True)
-class Placements:
-    """The complete record of composites; rendering it again gives the same pixels.
-
-    Flat over pastes, which stand in z-order (first is lowest) within their image. Poses hold the mapped
-    values (degrees, fractions of the canvas) rounded to 1e-5, so a record can be read, edited and drawn
-    at another resolution.
-    """
-
-    background: Int64[np.ndarray, " b"]  # index in the background bank
-    image_index: Int64[np.ndarray, " n"]  # the image each paste is in, ascending
-    foreground: Int64[np.ndarray, " n"]  # index in the foreground bank; for an artefact, the shape
-    pose: Float64[np.ndarray, "n k"]
-    role: Int64[np.ndarray, " n"]  # a Role
-    texture: Int64[np.ndarray, " n"]  # background bank index an artefact patch is cut from; -1 for the others
-    blend: tuple[str, ...]  # one an image
-    seed: Int64[np.ndarray, " b"]
-
-    def __len__(self) -> int:
-        return len(self.background)
-
-    @staticmethod
-    def single(
-        background: Int64[np.ndarray, " b"],
-        foreground: Int64[np.ndarray, " b"],
-        pose: Float64[np.ndarray, "b k"],
-        blend: str = "alpha",
-        seed: int = 0,
-    ) -> "Placements":
-        """One object an image: the paper's case."""
-        n = len(background)
-        return Placements(
-            background=background,
-            image_index=np.arange(n),
-            foreground=foreground,
-            pose=np.round(pose, 5),
-            role=np.full(n, int(Role.OBJECT), dtype=np.int64),
-            texture=np.full(n, -1, dtype=np.int64),
-            blend=(blend,) * n,
-            seed=np.full(n, seed, dtype=np.int64),
-        )
-
-    @staticmethod
-    def join(parts: Sequence["Placements"]) -> "Placements":
-        """Placements put one behind the other."""
-        starts = np.cumsum([0, *(len(part) for part in parts)])
-        return Placements(
-            background=np.concatenate([part.background for part in parts]),
-            image_index=np.concatenate([part.image_index + s for part, s in zip(parts, starts, strict=False)]),
-            foreground=np.concatenate([part.foreground for part in parts]),
-            pose=np.concatenate([part.pose for part in parts]),
-            role=np.concatenate([part.role for part in parts]),
-            texture=np.concatenate([part.texture for part in parts]),
-            blend=tuple(blend for part in parts for blend in part.blend),
-            seed=np.concatenate([part.seed for part in parts]),
-        )
-
-    def take(self, images: Int64[np.ndarray, " m"]) -> "Placements":
-        """Some of the images, in the order given."""
-        first = np.searchsorted(self.image_index, images, side="left")
-        last = np.searchsorted(self.image_index, images, side="right")
-        counts = last - first
-        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(images) else np.zeros(0, dtype=np.int64)
-        rows = np.repeat(first - offsets, counts) + np.arange(counts.sum())
-        return replace(
-            self,
-            background=self.background[images],
-            image_index=np.repeat(np.arange(len(images)), counts),
-            foreground=self.foreground[rows],
-            pose=self.pose[rows],
-            role=self.role[rows],
-            texture=self.texture[rows],
-            blend=tuple(self.blend[int(i)] for i in images),
-            seed=self.seed[images],
-        )
 
 
 @dataclass(frozen=True, slots=True)

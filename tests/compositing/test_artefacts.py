@@ -1,5 +1,7 @@
 """Patches of other backgrounds: where they may go, what they are cut from, and that a record replays them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from torch import Tensor
 
 from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import support_points
-from terse.compositing.artefacts import Patches, draw_patches, paste_patches
+from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.compositing.render import Renderer
+from terse.placements import Placements, Role
 from terse.recipe import ArtefactConfig, EdgeConfig
-from terse.types import Backgrounds, Foregrounds, Placements, Role, Truth
+from terse.types import Backgrounds, Foregrounds, Truth
 
 _SIDE = 72
 _ALWAYS = ArtefactConfig(count=2, probability=1.0)
@@ -63,7 +66,7 @@ def _truth(boxes: list[tuple[int, int, int, int]], index: list[int], count: int)
     return Truth(torch.zeros(n, dtype=torch.int64), boxes_px, torch.tensor(index, dtype=torch.int64), no, no, count)
 
 
-def _draw(truth: Truth, seed: int = 0, settings: ArtefactConfig = _ALWAYS, scenes: _Scenes | None = None) -> Patches:
+def _draw(truth: Truth, seed: int = 0, settings: ArtefactConfig = _ALWAYS, scenes: _Scenes | None = None) -> Placements:
     generator = torch.Generator().manual_seed(seed)
     return draw_patches(
         truth, (_SIDE, _SIDE), _Shapes(), scenes or _Scenes(), PHOTO_POSES, settings, generator, blur_sigma_px=1.0
@@ -87,7 +90,7 @@ def test_objects_keep_every_bit_and_the_rest_gets_patches(seed: int) -> None:
     for (x0, y0, x1, y1), k in zip(boxes, truth.image_index.tolist(), strict=True):
         assert not changed[k, y0:y1, x0:x1].any()
     assert set(changed.any(dim=(1, 2)).nonzero().flatten().tolist()) <= set(patches.image_index.tolist())
-    assert len(patches) > 4
+    assert len(patches.foreground) > 4
 
 
 def test_patches_are_cut_from_other_backgrounds_without_their_objects() -> None:
@@ -95,7 +98,7 @@ def test_patches_are_cut_from_other_backgrounds_without_their_objects() -> None:
     scenes = _Scenes(dict.fromkeys((0, 1, 3), (20, 20, 50, 50)))
     patches = _draw(Truth.empty(20), 1, scenes=scenes)
     assert set(patches.texture.tolist()) == {2}
-    assert 10 < len(patches) < 40  # one in four, tried four times
+    assert 10 < len(patches.foreground) < 40  # one in four, tried four times
     black = torch.zeros(20, 3, _SIDE, _SIDE)
     drawn = paste_patches(black, patches, _renderer(scenes))
     assert drawn[:, 1].max().item() == pytest.approx(0.6, abs=1e-5)
@@ -119,9 +122,9 @@ def test_the_share_of_images_and_the_count_are_the_recipes() -> None:
     assert set(counts.tolist()) == {3}
     assert len(images) / 2000 == pytest.approx(0.25, abs=0.03)
     assert (np.diff(patches.image_index) >= 0).all()
-    assert len(np.unique(patches.pose, axis=0)) == len(patches)
-    assert len(_draw(Truth.empty(50), settings=ArtefactConfig(count=0))) == 0
-    assert len(_draw(Truth.empty(50), settings=ArtefactConfig(probability=0))) == 0
+    assert len(np.unique(patches.pose, axis=0)) == len(patches.foreground)
+    assert len(_draw(Truth.empty(50), settings=ArtefactConfig(count=0)).foreground) == 0
+    assert len(_draw(Truth.empty(50), settings=ArtefactConfig(probability=0)).foreground) == 0
 
 
 def test_an_image_full_of_an_object_goes_without() -> None:
@@ -142,9 +145,9 @@ def test_a_placement_with_patches_replays_what_was_pasted() -> None:
     render = _renderer()
     plain = render(placements)
     patches = _draw(plain.truth, 7)
-    whole = patches.onto(placements)
+    whole = patches.under(placements)
     assert (np.diff(whole.image_index) >= 0).all()
-    assert (whole.role == Role.ARTEFACT).sum() == len(patches) > 0
+    assert (whole.role == Role.ARTEFACT).sum() == len(patches.foreground) > 0
     replayed = render(whole)
     by_hand = paste_patches(plain.images, patches, render)
     torch.testing.assert_close(replayed.images, by_hand, rtol=0, atol=1e-6)
@@ -154,7 +157,8 @@ def test_a_placement_with_patches_replays_what_was_pasted() -> None:
 
 def test_gradients_of_the_image_pass_beside_a_patch_and_not_through_it() -> None:
     images = noise(0, 1, 3, _SIDE, _SIDE).requires_grad_()
-    patches = Patches(np.array([0]), np.array([2]), np.array([[0.0, 0.0, 0.0, 0.0, 0.8, 1.0]]), np.array([1]))
+    single = Placements.single(np.array([0]), np.array([2]), np.array([[0.0, 0.0, 0.0, 0.0, 0.8, 1.0]]))
+    patches = replace(single, role=np.array([int(Role.ARTEFACT)]), texture=np.array([1]))
     paste_patches(images, patches, _renderer()).sum().backward()
     gradient: Tensor = images.grad  # type: ignore[assignment]
     assert gradient[0, :, _SIDE // 2, _SIDE // 2].abs().max() < 1e-6

@@ -8,9 +8,10 @@ import torch
 
 from drawn import PHOTO_POSES, ellipse, noise, smooth
 from terse.compositing import support_points
-from terse.compositing.render import Renderer, layers_of
+from terse.compositing.render import Renderer
+from terse.placements import Placements, Role
 from terse.recipe import EdgeConfig
-from terse.types import Backgrounds, Foregrounds, Placements, Role, Truth
+from terse.types import Backgrounds, Foregrounds, Truth
 
 _SIDE = 140
 
@@ -86,8 +87,8 @@ def test_only_objects_are_labelled() -> None:
 
 
 def test_layers_hold_the_nth_paste_of_each_image() -> None:
-    assert [rows.tolist() for rows in layers_of(_placements())] == [[0, 1, 4], [2, 5], [3]]
-    assert layers_of(_placements().take(np.zeros(0, dtype=np.int64))) == []
+    assert [rows.tolist() for rows in _placements().layers] == [[0, 1, 4], [2, 5], [3]]
+    assert _placements().take(np.zeros(0, dtype=np.int64)).layers == []
 
 
 def test_z_order_is_the_order_of_the_placement() -> None:

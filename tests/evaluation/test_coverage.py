@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terse.evaluation.coverage import collapse_alarms, coverage, feature_diversity
+from terse.placements import Placements, Role
 from terse.poses import AffinePoses
-from terse.types import Placements, Role
 
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 PHOTOGRAPHS = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)

@@ -17,9 +17,9 @@ from terse.generate import GenerateSettings, Trained, generate, render
 from terse.generate import shard as shards
 from terse.generate.making import material_of
 from terse.generate.material import PhotoMaterial
+from terse.placements import Placements
 from terse.recipe import Recipe
 from terse.sources.coco import read_coco
-from terse.types import Placements
 
 from .conftest import files_of, recipe_of
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from terse.evaluation.coverage import coverage
+from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.report.coverage_parts import coverage_charts, coverage_table
-from terse.types import Placements
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from terse.compositing import support_points
 from terse.compositing.render import Renderer
 from terse.errors import DataError, RecipeError
+from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
@@ -19,7 +20,7 @@ from terse.synthesis.context.network import score_crops, train_context
 from terse.synthesis.context.proposer import ContextProposer
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.types import Backgrounds, Foregrounds, Placements, Truth
+from terse.types import Backgrounds, Foregrounds, Truth
 
 SIDE = 64
 POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.0), stretch=(0.8, 1.25), min_visible=0.3)

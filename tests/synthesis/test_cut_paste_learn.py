@@ -8,13 +8,13 @@ import torch
 from pydantic import ValidationError
 
 from terse.errors import RecipeError
+from terse.placements import Placements, Role
 from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 from terse.synthesis.cut_paste_learn.proposer import CutPasteProposer
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.types import Placements, Role
 
 
 def propose(context: Materials, count: int = 100, seed: int = 0, **settings: object) -> Placements:

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.types import Placements
 
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 

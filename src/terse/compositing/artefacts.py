@@ -4,58 +4,24 @@ Drawing says what goes where, as plain arrays that a placement can hold; pasting
 """
 
 import math
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from terse.placements import Placements, Role
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import ArtefactConfig
-from terse.types import Foregrounds, Placements, Role, Truth
+from terse.types import Foregrounds, Truth
 
-__all__ = ["Patches", "draw_patches", "paste_patches", "textured"]
+__all__ = ["draw_patches", "paste_patches", "textured"]
 
 _POSES = 64  # tried for a patch before its image goes without
 _TEXTURES = 4
 _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
-
-
-@dataclass(frozen=True, slots=True)
-class Patches:
-    """What is pasted where, flat over patches, ascending in `image_index`."""
-
-    image_index: Int64[np.ndarray, " n"]
-    foreground: Int64[np.ndarray, " n"]  # the shape's number in the foreground bank
-    pose: Float64[np.ndarray, "n k"]
-    texture: Int64[np.ndarray, " n"]  # the colour's number in the background bank
-
-    def __len__(self) -> int:
-        return len(self.image_index)
-
-    def onto(self, placements: Placements) -> Placements:
-        """The placements of the same images with these patches below their objects.
-
-        Source: ours.
-        """
-        order = np.argsort(np.concatenate([self.image_index, placements.image_index]), kind="stable")
-
-        def merged(patches: np.ndarray, pastes: np.ndarray) -> np.ndarray:
-            return np.concatenate([patches, pastes])[order]
-
-        return Placements(
-            background=placements.background,
-            image_index=merged(self.image_index, placements.image_index),
-            foreground=merged(self.foreground, placements.foreground),
-            pose=merged(self.pose, placements.pose),
-            role=merged(np.full(len(self), int(Role.ARTEFACT), dtype=np.int64), placements.role),
-            texture=merged(self.texture, placements.texture),
-            blend=placements.blend,
-            seed=placements.seed,
-        )
 
 
 @runtime_checkable
@@ -98,10 +64,10 @@ def draw_patches(
     *,
     blur_sigma_px: float = 0.0,
     own: Int64[np.ndarray, " b"] | None = None,
-) -> Patches:
+) -> Placements:
     """Choose images, shapes, places and colours of patches for a batch, real or synthetic.
 
-    No patch comes near a box of `truth`, and none is cut from where its background holds a labelled object. Of
+    The placements hold the patches alone. No patch comes near a box of `truth`, and none is cut from where its background holds a labelled object. Of
     several random poses the first that fits is taken; where none does, the image goes without.
 
     Args:
@@ -136,18 +102,25 @@ def draw_patches(
     rows = np.flatnonzero(fits.any(dim=1).numpy() & whole)
     best = fits.int().argmax(dim=1).numpy()
     pose = rounded[np.arange(n) * _POSES + best]
-    return Patches(images.numpy()[rows], shapes[rows], pose[rows], texture[rows])
+    index = images.numpy()[rows]
+    return Placements(
+        background=np.full(truth.batch_size, -1) if own is None else own,
+        image_index=index,
+        foreground=shapes[rows],
+        pose=pose[rows],
+        role=np.full(len(index), int(Role.ARTEFACT), dtype=np.int64),
+        texture=texture[rows],
+        blend=("alpha",) * truth.batch_size,
+        seed=np.zeros(truth.batch_size, dtype=np.int64),
+    )
 
 
-def paste_patches(images: Float[Tensor, "b c h w"], patches: Patches, render: Pastes) -> Float[Tensor, "b c h w"]:
+def paste_patches(images: Float[Tensor, "b c h w"], patches: Placements, render: Pastes) -> Float[Tensor, "b c h w"]:
     """The images with their patches, by the same warp, edges and blend as objects.
 
     Source: paper 3.1: "using the same blending function used by S".
     """
-    starts = np.searchsorted(patches.image_index, patches.image_index, side="left")
-    rank = np.arange(len(patches)) - starts
-    for layer in range(int(rank.max(initial=-1)) + 1):
-        rows = np.flatnonzero(rank == layer)
+    for rows in patches.layers:
         where = torch.from_numpy(patches.image_index[rows]).to(images.device)
         cut = render.foregrounds.fetch(patches.foreground[rows])
         cut = textured(cut, render.backgrounds.fetch(patches.texture[rows]).images).to(images.device)

@@ -1,33 +1,24 @@
 """Composites in the other blends: the scene is the same, the raster path draws its pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from terse.compositing.raster import Edges, Sprite, draw
+from terse.placements import Placements
 from terse.poses import AffinePoses
-from terse.types import Foregrounds, Placements
+from terse.types import Foregrounds
 
-__all__ = ["Paste", "reblend"]
-
-
-@dataclass(frozen=True, slots=True)
-class Paste:
-    """One paste in each of some images, as the torch path drew it."""
-
-    images: Int64[np.ndarray, " m"]
-    cut: Foregrounds
-    pose: Float[Tensor, "m k"]
+__all__ = ["reblend"]
 
 
 def reblend(
     images: Float[Tensor, "b c h w"],
     backgrounds: Float[Tensor, "b c h w"],
-    pastes: Sequence[Paste],
+    cuts: Sequence[Foregrounds],
     placements: Placements,
     poses: AffinePoses,
     edges: Edges | None,
@@ -37,8 +28,8 @@ def reblend(
     Args:
         images: all drawn with `alpha`.
         backgrounds: what they were drawn on.
-        pastes: in z-order.
-        placements: whose blends and seeds are asked for.
+        cuts: the cut-outs of each of the placements' layers.
+        placements: what was drawn.
         poses: the family of the pastes' poses.
         edges: as the recipe has them.
 
@@ -47,12 +38,13 @@ def reblend(
     others = [i for i, blend in enumerate(placements.blend) if blend != "alpha"]
     size_px = (images.shape[-2], images.shape[-1])
     canvases = {i: _bytes(backgrounds[i]) for i in others}
-    for paste in pastes:
-        matrices = poses.matrix(paste.pose, paste.cut.hull, size_px).detach().cpu().numpy()
-        for row, image in enumerate(paste.images.tolist()):
+    for rows, cut in zip(placements.layers, cuts, strict=True):
+        pose = torch.from_numpy(placements.pose[rows]).float().to(cut.hull.device)
+        matrices = poses.matrix(pose, cut.hull, size_px).cpu().numpy()
+        for row, image in enumerate(placements.image_index[rows].tolist()):
             if image not in canvases:
                 continue
-            rgba = torch.cat([paste.cut.images[row].expand(-1, *paste.cut.alpha.shape[-2:]), paste.cut.alpha[row]])
+            rgba = torch.cat([cut.images[row].expand(-1, *cut.alpha.shape[-2:]), cut.alpha[row]])
             sprite = Sprite.of(_bytes(rgba))
             blend, seed = placements.blend[image], int(placements.seed[image])
             draw(canvases[image], sprite, matrices[row], edges=edges, blend=blend, seed=seed)

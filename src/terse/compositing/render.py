@@ -8,12 +8,13 @@ from torch import Tensor
 from terse.compositing.artefacts import textured
 from terse.compositing.compose import compose
 from terse.compositing.raster import Edges
-from terse.compositing.reblend import Paste, reblend
+from terse.compositing.reblend import reblend
 from terse.compositing.truth import Layer, truth_of_layers
+from terse.placements import Placements, Role
 from terse.poses import AffinePoses
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
-from terse.types import Backgrounds, Composites, Foregrounds, Placements, Role
+from terse.types import Backgrounds, Composites, Foregrounds
 
 __all__ = ["Renderer"]
 
@@ -50,8 +51,8 @@ class Renderer:
         """
         background = self.backgrounds.fetch(placements.background).to(self.device)
         images, layers = background.images, []
-        pastes: list[Paste] = []
-        for rows in layers_of(placements):
+        cuts: list[Foregrounds] = []
+        for rows in placements.layers:
             every = len(rows) == len(placements)
             where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
             cut = self.foregrounds.fetch(placements.foreground[rows]).to(self.device)
@@ -61,12 +62,12 @@ class Renderer:
             below = images if where is None else images[where]
             pose = torch.from_numpy(placements.pose[rows]).float().to(self.device)
             pasted, layer = self.paste(below, cut, pose)
-            pastes.append(Paste(placements.image_index[rows], cut, pose))
+            cuts.append(cut)
             images = pasted if where is None else images.index_copy(0, where, pasted)
             layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
         if set(placements.blend) - {"alpha"}:
             edges = Edges(self._binarise, self._blur_px) if self._binarise else None
-            images = reblend(images, background.images, pastes, placements, self.poses, edges)
+            images = reblend(images, background.images, cuts, placements, self.poses, edges)
         seen = truth_of_layers(background, layers, self.min_visible)
         return Composites(
             images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
@@ -100,16 +101,6 @@ class Renderer:
         below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(self.device)
         colour = cut.images.expand(-1, below.shape[1], *size).index_copy(0, where, textured(part, below).images)
         return Foregrounds(colour, cut.alpha, cut.labels, cut.hull)
-
-
-def layers_of(placements: Placements) -> list[np.ndarray]:
-    """The rows of the first paste of each image, of the second, and so on."""
-    index = placements.image_index
-    if len(index) == 0:
-        return []
-    starts = np.searchsorted(index, index, side="left")
-    rank = np.arange(len(index)) - starts
-    return [np.flatnonzero(rank == k) for k in range(int(rank.max()) + 1)]
 
 
 def _by_role(layer: Layer, where: Tensor | None, labelled: Tensor) -> list[Layer]:

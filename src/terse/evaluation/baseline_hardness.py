@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from terse.placements import Placements
 from terse.protocols import Judges, Renders
-from terse.types import Placements
 
 __all__ = ["baseline_hardness"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 
+from terse.placements import Placements, Role
 from terse.protocols import PoseFamily
-from terse.types import Placements, Role
 
 __all__ = ["Component", "Coverage", "Diversity", "collapse_alarms", "coverage", "feature_diversity"]
 

@@ -13,7 +13,7 @@ from terse.export.sample import Labelled, Sample
 from terse.generate.planned import Planned
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
-from terse.types import Role
+from terse.placements import Role
 
 __all__ = ["draw_images", "draw_samples", "encode"]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float64
 
 from terse.errors import DataError
-from terse.types import Placements, Role
+from terse.placements import Placements, Role
 
 __all__ = ["Paste", "Planned", "as_placements", "from_table", "read_table", "to_table"]
 

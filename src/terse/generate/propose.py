@@ -12,7 +12,7 @@ from terse.compositing.raster import Drawn, draw_mask, reach_px
 from terse.generate.planned import Paste, Planned, as_placements
 from terse.generate.scene import Scene
 from terse.generate.trained import Trained
-from terse.types import Role
+from terse.placements import Role
 
 __all__ = ["BLOCK", "Proposals", "propose"]
 

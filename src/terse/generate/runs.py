@@ -12,12 +12,12 @@ from terse.generate.bank_material import material_of_banks
 from terse.generate.features import CachedPoses
 from terse.generate.material import Material
 from terse.generate.trained import LoadTrained, Trained
+from terse.placements import Placements
 from terse.recipe import Recipe
 from terse.run import open_run
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
-from terse.types import Placements
 
 __all__ = ["load_trained", "open_trained"]
 

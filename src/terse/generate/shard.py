@@ -19,7 +19,7 @@ from terse.generate.planned import Planned, from_table, to_table
 from terse.generate.propose import Proposals, propose
 from terse.generate.scene import Scene
 from terse.generate.trained import LoadTrained, Trained
-from terse.types import Role
+from terse.placements import Role
 
 __all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder"]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from terse.types import Placements
+from terse.placements import Placements
 
 __all__ = ["HardnessOf", "LoadTrained", "PosesFor", "Trained"]
 

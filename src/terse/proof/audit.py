@@ -12,10 +12,10 @@ from torch import Tensor
 from terse.compositing.artefacts import draw_patches
 from terse.compositing.raster_blend import BLENDS
 from terse.evaluation.shortcut import Pasted, ShortcutAudit, shortcut_audit
+from terse.placements import Placements, Role
 from terse.recipe import ArtefactConfig, EdgeConfig
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials
-from terse.types import Placements, Role
 
 __all__ = ["audit_pastes", "composites_for_probe"]
 
@@ -110,17 +110,11 @@ def _part(
         blur_sigma_px=edges.blur_sigma_px if edges else 0.0,
         own=placements.background,
     )
-    if patches and len(found):
-        scene = found.onto(placements)
+    if patches and len(found.foreground):
+        scene = found.under(placements)
         rows = np.flatnonzero(scene.role == Role.ARTEFACT)
-        as_objects = replace(
-            scene,
-            image_index=scene.image_index[rows],
-            foreground=scene.foreground[rows],
-            pose=scene.pose[rows],
-            role=np.full(len(rows), int(Role.OBJECT), dtype=np.int64),
-            texture=np.full(len(rows), -1, dtype=np.int64),
-        )
+        role, texture = np.full(len(rows), int(Role.OBJECT), dtype=np.int64), np.full(len(rows), -1, dtype=np.int64)
+        as_objects = replace(scene.keep(rows), role=role, texture=texture)
         alone = context.render(as_objects, masks=True)
         assert alone.modal is not None
         pasted = alone.truth.pasted

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.evaluation.predictions import spread
+from terse.placements import Placements, Role
 from terse.pool import Measured, Pool
 from terse.poses import AffinePoses
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
@@ -18,7 +19,7 @@ from terse.report.sheets import contact_sheet
 from terse.synthesis.materials import Materials
 from terse.tasks.answers import Box
 from terse.training.seeding import array_generator
-from terse.types import Placements, Role, Truth
+from terse.types import Truth
 
 __all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "to_uint8"]
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from terse.placements import Placements
 from terse.synthesis.materials import Materials, draw_pairs
-from terse.types import Placements
 
 __all__ = ["BlindProposer"]
 

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
+from terse.placements import Placements
 from terse.pool import Measured, Quota
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.seeding import reseed
 from terse.training.session import Session
-from terse.types import Composites, Placements
+from terse.types import Composites
 
 __all__ = ["Harvest", "harvest_phase"]
 

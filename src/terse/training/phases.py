@@ -5,6 +5,7 @@ import torch
 from terse.discriminator import realism_loss
 from terse.modes import frozen
 from terse.objectives import synthesizer_loss, target_loss_of
+from terse.placements import Placements
 from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.synthesis.learned.proposer import LearnedProposer
@@ -19,7 +20,7 @@ from terse.training.pool_images import PoolImages
 from terse.training.realism import discriminator_step
 from terse.training.seeding import generator_of, reseed
 from terse.training.session import Session
-from terse.types import Composites, Placements
+from terse.types import Composites
 
 __all__ = ["synthesizer_phase", "synthesizer_step", "target_phase"]
 

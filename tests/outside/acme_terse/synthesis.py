@@ -30,7 +30,7 @@ class MiddleProposer:
     def propose(self, count: int, generator: Any) -> Any:
         import numpy as np
 
-        from terse.types import Placements
+        from terse.placements import Placements
 
         draw = np.random.default_rng(int(generator.initial_seed()))
         pose = np.tile(np.mean(self.context.poses.ranges, axis=1), (count, 1))

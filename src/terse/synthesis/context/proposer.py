@@ -11,11 +11,11 @@ from jaxtyping import Float64, Int64
 from torch import nn
 
 from terse.errors import RecipeError
+from terse.placements import Placements
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
 from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.types import Placements
 
 if TYPE_CHECKING:
     from terse.synthesis.context.config import ContextConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,9 @@ from jaxtyping import Float64, Int64
 from torch import nn
 
 from terse.errors import RecipeError
+from terse.placements import Placements, Role
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.types import Placements, Role
 
 if TYPE_CHECKING:
     from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
@@ -136,16 +137,7 @@ def _covered(placed: list[Float64[np.ndarray, " 4"]], boxes: Float64[np.ndarray,
 
 def _in_all_blends(scenes: Placements, blends: tuple[str, ...], count: int) -> Placements:
     repeated = scenes.take(np.repeat(np.arange(len(scenes)), len(blends))[:count])
-    return Placements(
-        repeated.background,
-        repeated.image_index,
-        repeated.foreground,
-        repeated.pose,
-        repeated.role,
-        repeated.texture,
-        (blends * len(scenes))[:count],
-        repeated.seed,
-    )
+    return replace(repeated, blend=(blends * len(scenes))[:count])
 
 
 def _by_class(labels: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, " k"]) -> list[Int64[np.ndarray, " m"]]:

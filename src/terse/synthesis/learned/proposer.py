@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from terse.placements import Placements
 from terse.synthesis.materials import Materials, draw_pairs
-from terse.types import Backgrounds, Foregrounds, Placements
+from terse.types import Backgrounds, Foregrounds
 
 if TYPE_CHECKING:
     from terse.synthesis.learned.config import LearnedConfig
