@@ -15,9 +15,9 @@ import torch
 from torch.nn import functional
 
 from terse.compositing import compose, support_points
-from terse.compositing.warp import affine_grid
-from terse.compositing.window import canvas_window
+from terse.compositing.warp import canvas_window, grid_of
 from terse.poses import AffinePoses
+from terse.poses.maps import AffineMap
 
 _BATCH, _SIDE = 16, 300
 _BAR = 2.5
@@ -42,7 +42,8 @@ def _contestants(scale: tuple[float, float]) -> dict[str, Callable[[], None]]:
     canvas = (_SIDE, _SIDE)
     matrix = poses.matrix(poses.random(_BATCH, generator), support_points(alpha), canvas).requires_grad_()
     rgba = torch.cat([colour * alpha, alpha], dim=1)
-    grid = affine_grid(matrix.detach(), canvas, canvas_window(canvas, 0)).requires_grad_()
+    where = AffineMap(matrix.detach())
+    grid = grid_of(where, canvas, canvas_window(canvas, 0), colour).requires_grad_()
     slope = torch.randn(_BATCH, 4, _SIDE, _SIDE, generator=generator)
 
     def bare() -> None:

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 import torch
-from drawn import PHOTO_POSES, ellipse, matrices, noise, smooth, upright
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawn import PHOTO_POSES, ellipse, matrices, noise, smooth, upright
 from terse.compositing import Pasted, boxes_of_masks, compose, support_points
-from terse.compositing.window import canvas_window
+from terse.compositing.warp import canvas_window
 from terse.errors import ShapeError
 
 _EDGES = {"binarise": True, "blur_sigma_px": 1.0}

@@ -4,15 +4,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from drawn import ellipse, matrices, noise, smooth, upright
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from drawn import ellipse, matrices, noise, smooth, upright
 from terse.compositing import warp
-from terse.compositing.warp import shrink_levels
-from terse.compositing.window import Window, canvas_window
+from terse.compositing.warp import Window, canvas_window, shrink_levels
 from terse.errors import ShapeError
 
 _IDENTITY = torch.eye(3)[None, :2]

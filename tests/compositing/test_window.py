@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import support_points, warp
-from terse.compositing.warp import shrink_levels
-from terse.compositing.window import Window, canvas_window, content_windows, paste, window_of_paste
+from terse.compositing.warp import Window, canvas_window, content_windows, paste, shrink_levels, window_of_paste
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ unit, its shorter side being 2, so that a pose means the same at every resolutio
 from terse.compositing.blend import blend
 from terse.compositing.compose import Pasted, compose
 from terse.compositing.edges import binary_edges
-from terse.compositing.labels import boxes_of_masks
+from terse.compositing.truth import boxes_of_masks
 from terse.compositing.warp import warp
 from terse.poses.maps import support_points
 

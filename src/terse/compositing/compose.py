@@ -1,5 +1,6 @@
 """One paste: f = b (+) A(m), differentiable in pose, foreground and background (paper 3.1)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,19 @@ from torch import Tensor
 
 from terse.compositing.blend import blend
 from terse.compositing.edges import binary_edges, gaussian_weights, keep_above
-from terse.compositing.warp import MAX_LEVEL, shrink_levels, warp
-from terse.compositing.window import Window, canvas_window, content_windows, paste, window_of_paste
+from terse.compositing.warp import (
+    MAX_LEVEL,
+    Where,
+    Window,
+    canvas_window,
+    content_windows,
+    paste,
+    shrink_levels,
+    warp,
+    window_of_paste,
+)
 from terse.errors import ShapeError
+from terse.poses.maps import AffineMap
 
 __all__ = ["Pasted", "compose"]
 
@@ -29,10 +40,11 @@ def compose(
     background: Float[Tensor, "b c h w"],
     foreground: Float[Tensor, "b c fh fw"],
     alpha: Float[Tensor, "b 1 ah aw"],
-    matrix: Float[Tensor, "b 2 3"],
+    matrix: Float[Tensor, "b 2 3"] | Where,
     *,
     binarise: bool = False,
     blur_sigma_px: float = 0.0,
+    shade: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Pasted:
     """Warp each foreground under its matrix and alpha-blend it onto its background.
 
@@ -42,9 +54,10 @@ def compose(
         background: batch of canvases, in [0, 1].
         foreground: straight colour; height and width may be 1 for a constant colour.
         alpha: straight alpha of the foregrounds, in [0, 1].
-        matrix: canvas to foreground (`AffinePoses.matrix` makes it from a pose).
+        matrix: canvas to foreground (`AffinePoses.matrix` makes it from a pose), or any pose family's map.
         binarise: take the interpolated rim off the mask (A.2); photographs want it, digits do not.
         blur_sigma_px: Gaussian blur of the binary mask; without `binarise` it must be 0.
+        shade: what the foregrounds' alpha does to the backgrounds before they are blended, a shadow for example.
 
     Raises:
         ShapeError: batches, channels or foreground sizes disagree, or blur without binarise.
@@ -56,27 +69,30 @@ def compose(
         raise ShapeError(f"blur_sigma_px: expected 0 without binarise, got {blur_sigma_px}; pass binarise=True")
     size_px = (background.shape[-2], background.shape[-1])
     margin_px = len(gaussian_weights(blur_sigma_px)) - 1
-    levels = shrink_levels(matrix.detach(), alpha.shape[-2:], size_px)
-    shares = _shares(alpha.detach(), matrix.detach(), levels, size_px, margin_px)
+    where = AffineMap(matrix) if isinstance(matrix, Tensor) else matrix
+    levels = shrink_levels(where, alpha.shape[-2:], size_px)
+    shares = _shares(alpha.detach(), where, levels, size_px, margin_px)
     each = max(1, len(background) // len(shares))
-    batches = (torch.split(t, each) for t in (background, foreground, alpha, matrix, keep_above(levels)))
-    drawn, alphas = [], []
-    for share, below, colour, mask, pose, threshold in zip(shares, *batches, strict=True):
-        warped = warp(share.cut(colour, mask), share.matrix(pose, alpha.shape), size_px, share.window, share.level)
+    batches = (torch.split(t, each) for t in (foreground, alpha, keep_above(levels)))
+    colours, alphas = [], []
+    for number, (share, colour, mask, threshold) in enumerate(zip(shares, *batches, strict=True)):
+        own = where if len(shares) == 1 else where.take(slice(number * each, (number + 1) * each))
+        warped = warp(share.cut(colour, mask), share.where(own, alpha.shape), size_px, share.window, share.level)
         if binarise:
             premultiplied, edged = binary_edges(warped, threshold, blur_sigma_px)
         else:
             premultiplied, edged = warped[:, :-1], warped[:, -1:]
         inner = share.visible.inside(share.window)
         premultiplied, edged = inner.of(premultiplied), inner.of(edged)
-        if colour.shape[-2:] == (1, 1):
-            premultiplied = colour * edged
-        drawn.append(blend(share.visible.of(below), premultiplied, edged))
+        colours.append(colour * edged if colour.shape[-2:] == (1, 1) else premultiplied)
         alphas.append(edged)
     visible = [share.visible for share in shares]
-    if visible == [canvas_window(size_px, 0)]:
-        return Pasted(drawn[0], alphas[0])
-    return Pasted(paste(background, visible, drawn), paste(torch.zeros_like(background[:, :1]), visible, alphas))
+    whole = visible == [canvas_window(size_px, 0)]
+    every = alphas[0] if whole else paste(torch.zeros_like(background[:, :1]), visible, alphas)
+    below = background if shade is None else shade(background, every)
+    parts = zip(visible, torch.split(below, each), colours, alphas, strict=True)
+    drawn = [blend(window.of(part), colour, edged) for window, part, colour, edged in parts]
+    return Pasted(drawn[0] if whole else paste(below, visible, drawn), every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +109,32 @@ class _Share:
         mask = self.content.of(mask)
         return mask if colour.shape[-2:] == (1, 1) else torch.cat([self.content.of(colour) * mask, mask], dim=1)
 
-    def matrix(self, matrix: Tensor, patch: torch.Size) -> Tensor:
-        """The matrix to the content in the place of the whole patch."""
+    def where(self, where: Where, patch: torch.Size) -> Where:
+        """The map to the content instead of the whole patch."""
         part, (height, width) = self.content, patch[-2:]
         across, down = part.x1 - part.x0, part.y1 - part.y0
         if (across, down) == (width, height):
-            return matrix
-        matrix = matrix * matrix.new_tensor([[width / across], [height / down]])
-        left, top = (width - 2 * part.x0) / across - 1, (height - 2 * part.y0) / down - 1
-        return matrix + matrix.new_tensor([[0, 0, left], [0, 0, top]])
+            return where
+        corner = (width - 2 * part.x0) / across - 1, (height - 2 * part.y0) / down - 1
+        return where.into((width / across, height / down), corner)
 
 
-def _shares(alpha: Tensor, matrix: Tensor, levels: Tensor, size_px: tuple[int, int], margin_px: int) -> list[_Share]:
+def _shares(alpha: Tensor, where: Where, levels: Tensor, size_px: tuple[int, int], margin_px: int) -> list[_Share]:
     """Images one by one where leaving out what no paste touches gains more than small steps lose, else all at once."""
     patch_px = (alpha.shape[-2], alpha.shape[-1])
-    if alpha.device.type != "cpu" or size_px[0] * size_px[1] < _SMALL_PX or not len(alpha):
+    small = alpha.device.type != "cpu" or size_px[0] * size_px[1] < _SMALL_PX or not len(alpha)
+    if small or not isinstance(where, AffineMap):
         return [_Share(canvas_window(patch_px, 0), canvas_window(size_px, margin_px), canvas_window(size_px, 0), None)]
     shares = []
-    for rows, content, level in zip(matrix.tolist(), content_windows(alpha), levels.tolist(), strict=True):
+    matrices = where.matrix.detach().tolist()
+    for rows, content, level in zip(matrices, content_windows(alpha), levels.tolist(), strict=True):
         window = window_of_paste(rows, content, level, patch_px, size_px, margin_px)
         # Whole pixels of every halving, so that the part is halved as the whole would be.
         shares.append(_Share(content.widened(2**MAX_LEVEL, *patch_px), window, window.on_canvas(*size_px), level))
     return shares
 
 
-def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor) -> None:
+def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor | Where) -> None:
     for name, tensor in (("background", background), ("foreground", foreground), ("alpha", alpha)):
         if tensor.ndim != 4 or not tensor.is_floating_point():
             raise ShapeError(
@@ -136,5 +153,5 @@ def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor
         raise ShapeError(
             f"foreground: expected the alpha's size {tuple(alpha.shape[-2:])} or 1x1, got {tuple(foreground.shape[-2:])}"
         )
-    if matrix.shape != (batch, 2, 3):
+    if isinstance(matrix, Tensor) and matrix.shape != (batch, 2, 3):
         raise ShapeError(f"matrix: expected the shape ({batch}, 2, 3), got {tuple(matrix.shape)}")
