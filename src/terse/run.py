@@ -24,6 +24,7 @@ from terse.targets.weights import load_weights
 from terse.tasks.task import task
 from terse.training.checkpoint import write_atomically
 from terse.training.cycle import run_cycles
+from terse.training.engine import prepare
 from terse.training.seeding import reseed
 from terse.training.session import Observer, Players, Session, Silent
 
@@ -160,11 +161,11 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
     network = network_of(target)
     if network is not None:
-        network.to(device)
+        prepare(network, device)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
     proposer = recipe.synthesis.build(context)
     if proposer is not None and proposer.module is not None:
-        proposer.module.to(device)
+        prepare(proposer.module, device)
     discriminator = None
     if isinstance(proposer, LearnedProposer):
         reseed(recipe.seed, 0, "discriminator weights", 0)
@@ -175,7 +176,8 @@ def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, tar
                 scales=settings.scales,
                 width=settings.width,
                 input_px=settings.input_px,
-            ).to(device)
+            )
+            prepare(discriminator, device)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
 

@@ -161,7 +161,14 @@ def test_a_target_without_a_gradient_to_its_pixels_is_refused(small):
 
 
 def test_golden_trace_of_twenty_steps(small):
-    """Changed only on purpose. Another CPU type rounds differently, hence the tolerance."""
+    """Changed only on purpose.
+
+    Float32 on one thread, so that neither bfloat16 units nor the number of cores matter. Where PyTorch's kernels are
+    those of another CPU capability, sums round differently from 1e-7 on, and training magnifies that. Measured
+    between AVX-512, AVX2 and neither: 4e-8 in the first step, 2e-5 in the second, at most 2.2e-3 later. The tolerances
+    below are about twice that. Between batches the loss varies by 1e-2, and another learning rate moves the second
+    step by 3e-4, so that other draws or another update still show.
+    """
     torch.set_num_threads(1)
     settings = [*small, "runtime.precision=float32", "runtime.threads=1"]
     session = open_session(load_recipe("quickstart", settings), None)
@@ -171,11 +178,15 @@ def test_golden_trace_of_twenty_steps(small):
         synthesizer_step(session, players.proposer, optimizer, 32, reseed(0, 1, "golden", step))[2]
         for step in range(20)
     ]
-    assert trace == pytest.approx(GOLDEN, rel=1e-3)
+    assert trace[0] == pytest.approx(GOLDEN[0], rel=1e-6)
+    assert trace[1] == pytest.approx(GOLDEN[1], rel=5e-5)
+    same_kernels = torch.backends.cpu.get_cpu_capability() == GOLDEN_CAPABILITY
+    assert trace[2:] == pytest.approx(GOLDEN[2:], rel=1e-3 if same_kernels else 5e-3)
 
 
-# Made with torch 2.15 on AVX-512, one thread, float32.
+# Made with torch 2.15, one thread, float32.
+GOLDEN_CAPABILITY = "AVX512"
 GOLDEN = [
-    2.323267, 2.287763, 2.30625, 2.29099, 2.296604, 2.289774, 2.33582, 2.32307, 2.321483, 2.279316,
-    2.306902, 2.31083, 2.318825, 2.290765, 2.322217, 2.293831, 2.29244, 2.316609, 2.306314, 2.305538,
+    2.3232667, 2.2877684, 2.3060679, 2.2908261, 2.295764, 2.2886548, 2.3375783, 2.3201275, 2.321398, 2.2804754,
+    2.3043365, 2.3072791, 2.3187506, 2.2906499, 2.3216357, 2.2974806, 2.2936985, 2.3149052, 2.3066144, 2.3030555,
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """A run that was killed and taken up again ends where an unbroken one does."""
 
+import functools
 import json
 import os
 import signal
@@ -10,10 +11,10 @@ import time
 import pytest
 import torch
 
-from killing import KillAt, Killed, KillIn, StopAt, lasting
+from killing import Killed, KillIn, StopAt, assert_channels_last, lasting
 from terse.errors import RunError
 from terse.recipe import load_recipe
-from terse.run import train
+from terse.run import open_run, open_session, train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.session import PHASES, Interrupted
 
@@ -26,34 +27,71 @@ def weights(folder):
     return torch.load(folder / "target.pth", weights_only=True)
 
 
+ARMS = {
+    "learned": (),
+    "harvests_after": ("synthesis.harvest=after",),
+    "random": ("synthesis.kind=random",),
+}
+
+
+def settings_of(arm, small):
+    own = ("synthesis.steps", "synthesis.h", "synthesis.m")  # settings that only the learned arm knows
+    return [*(o for o in small if arm != "random" or not o.startswith(own)), *ARMS[arm]]
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, small):
-    results = {}
-    for kind in ("learned", "random"):
-        chosen = [
-            o for o in small if kind == "learned" or not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))
-        ]
-        recipe = load_recipe("quickstart", [f"synthesis.kind={kind}", *chosen])
-        folder = tmp_path_factory.mktemp(kind)
-        results[kind] = (recipe, folder, lasting(train(recipe, out=folder / "run")))
-    return results
+    """Each arm's recipe, the folder of a run that nobody stopped, and what it found; made when it is asked for."""
+
+    @functools.cache
+    def run(arm):
+        recipe = load_recipe("quickstart", settings_of(arm, small))
+        folder = tmp_path_factory.mktemp(arm)
+        return recipe, folder, lasting(train(recipe, out=folder / "run"))
+
+    return run
 
 
-@pytest.mark.parametrize("steps", [2, 6, 9, 12, 15])
-@pytest.mark.parametrize("kind", ["learned", "random"])
-def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, kind, steps):
-    recipe, folder, whole = unbroken[kind]
+@pytest.mark.parametrize(
+    ("arm", "cycle", "phase", "step"),
+    [
+        ("learned", 0, "pretrain", 2),
+        ("learned", 0, "evaluate", 0),
+        ("learned", 1, "synthesizer", 2),
+        ("learned", 1, "synthesizer", 4),
+        ("learned", 1, "target", 0),
+        ("learned", 1, "target", 2),
+        ("learned", 1, "evaluate", 0),
+        ("learned", 2, "synthesizer", 1),
+        ("harvests_after", 1, "harvest", 0),
+        ("harvests_after", 1, "harvest", 1),
+        ("random", 1, "harvest", 1),
+        ("random", 1, "target", 0),
+        ("random", 1, "target", 4),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, arm, cycle, phase, step):
+    recipe, folder, whole = unbroken(arm)
     with pytest.raises(Killed):
-        train(recipe, out=tmp_path / "run", observer=KillAt(steps))
+        train(recipe, out=tmp_path / "run", observer=KillIn(cycle, phase, step))
+    assert_channels_last(open_session(recipe, tmp_path / "run", resume=True).players)
     again = train(recipe, out=tmp_path / "run", resume=True)
     assert lasting(again) == whole
     assert lines(tmp_path / "run") == lines(folder / "run")
     before, after = weights(folder / "run"), weights(tmp_path / "run")
     assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(before[name].stride() == after[name].stride() for name in before)
+
+
+def test_networks_are_channels_last_before_a_phase_and_in_a_finished_run(unbroken):
+    recipe, folder, _ = unbroken("learned")
+    assert_channels_last(open_session(recipe, None).players)
+    _, _, players, _ = open_run(folder / "run")
+    assert_channels_last(players)
 
 
 def test_a_second_kill_before_the_synthesizers_turn_costs_it_nothing(unbroken, tmp_path):
-    recipe, folder, whole = unbroken["learned"]
+    recipe, folder, whole = unbroken("learned")
     with pytest.raises(Killed):
         train(recipe, out=tmp_path / "run", observer=KillIn(1, "target", 2))
     with pytest.raises(Killed):  # the state is written at step 3, when no synthesizer's optimiser was made yet
@@ -67,7 +105,7 @@ def test_a_second_kill_before_the_synthesizers_turn_costs_it_nothing(unbroken, t
 
 
 def test_stopping_keeps_the_very_last_step(unbroken, tmp_path):
-    recipe, folder, whole = unbroken["learned"]
+    recipe, folder, whole = unbroken("learned")
     with pytest.raises(Interrupted):
         train(recipe, out=tmp_path / "run", observer=StopAt(8))
     _, facts = read_checkpoint(tmp_path / "run" / "state")
@@ -77,7 +115,7 @@ def test_stopping_keeps_the_very_last_step(unbroken, tmp_path):
 
 
 def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
-    recipe, folder, whole = unbroken["learned"]
+    recipe, folder, whole = unbroken("learned")
     assert lasting(train(recipe, out=folder / "run", resume=True)) == whole
 
 

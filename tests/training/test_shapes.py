@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from killing import KillAt, Killed, KillIn, lasting
+from killing import KillAt, Killed, KillIn, assert_channels_last, lasting
 from terse.compositing.render import Renderer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
@@ -79,6 +79,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(run, tmp_path, where):
     recipe = load_recipe("shapes", [*FEW, "checkpoint.every_steps=1"])
     with pytest.raises(Killed):
         train(recipe, out=out, observer=KillIn(*where))
+    assert_channels_last(open_session(recipe, out, resume=True).players)
     train(recipe, out=out, resume=True)
     (mine, _), (theirs, _) = (read_checkpoint(folder / "state") for folder in (out, unbroken))
     for player in ("target", "synthesizer", "discriminator"):

@@ -143,7 +143,6 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         return
     pool = PoolImages(session.pool, session.players.context) if pooled else None
     target, device = trainable(session.players.target), session.device
-    target.module.to(memory_format=torch.channels_last)
     optimizer = session.optimizer("target", target.module, optimizer_maker(settings.optimizer))
     session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     for step in range(first, plan.steps):
