@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.evaluation.coverage import collapse_alarms, coverage, feature_diversity
+from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements, Role
 from terse.poses import AffinePoses
 
@@ -135,18 +135,3 @@ def test_the_order_of_composites_changes_nothing(seed: int) -> None:
     assert mixed.position == straight.position
     assert mixed.near_duplicates == straight.near_duplicates
     assert [part.counts for part in mixed.components] == [part.counts for part in straight.components]
-
-
-def test_diversity_by_hand() -> None:
-    square = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [3.0, 4.0]])
-    diversity = feature_diversity(square + 1e4)
-    assert diversity.distance == pytest.approx((3 + 4 + 5) / 3)
-    assert diversity.nearest == pytest.approx(3.0)
-    assert feature_diversity(square[:1]).to_json() == {"distance": 0.0, "nearest": 0.0}
-
-
-def test_diversity_of_many_is_that_of_a_sample() -> None:
-    features = np.random.default_rng(0).normal(size=(3000, 4))
-    few, many = feature_diversity(features[:1500]), feature_diversity(features)
-    assert many.distance == pytest.approx(few.distance, rel=0.05)
-    assert feature_diversity(np.repeat(features[:1], 10, axis=0)).distance == 0.0

@@ -1,11 +1,11 @@
 """Pooled features of a model that looks at images anyway."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from terse.evaluation.coverage import feature_diversity
-from terse.evaluation.diversity import pooled_features
+from terse.evaluation.diversity import feature_diversity, pooled_features
 
 
 class Model(nn.Module):
@@ -61,3 +61,18 @@ def test_alike_images_lie_closer():
             model(shown)
         found.append(feature_diversity(features.of(8)).distance)
     assert found[1] < 0.2 * found[0]
+
+
+def test_diversity_by_hand() -> None:
+    square = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [3.0, 4.0]])
+    diversity = feature_diversity(square + 1e4)
+    assert diversity.distance == pytest.approx((3 + 4 + 5) / 3)
+    assert diversity.nearest == pytest.approx(3.0)
+    assert feature_diversity(square[:1]).to_json() == {"distance": 0.0, "nearest": 0.0}
+
+
+def test_diversity_of_many_is_that_of_a_sample() -> None:
+    features = np.random.default_rng(0).normal(size=(3000, 4))
+    few, many = feature_diversity(features[:1500]), feature_diversity(features)
+    assert many.distance == pytest.approx(few.distance, rel=0.05)
+    assert feature_diversity(np.repeat(features[:1], 10, axis=0)).distance == 0.0

@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from terse.placements import Placements, Role
 from terse.protocols import PoseFamily
 
-__all__ = ["Component", "Coverage", "Diversity", "collapse_alarms", "coverage", "feature_diversity"]
+__all__ = ["Component", "Coverage", "collapse_alarms", "coverage"]
 
 _BINS = 20
 _EDGE = 0.01  # of the range, at each end
 _SAME = 0.02  # of the range: the cell in which poses count as the same
-_COMPARED = 2000
 _REFERENCE_SEED = 0
 
 
@@ -109,25 +108,6 @@ class Coverage:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Diversity:
-    """How far apart images lie in a feature space.
-
-    Attributes:
-        distance: mean Euclidean distance of two different images.
-        nearest: mean distance to the nearest other image.
-
-    Source: ours, in the place of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
-    """
-
-    distance: float
-    nearest: float
-
-    def to_json(self) -> dict[str, float]:
-        """Plain numbers."""
-        return {"distance": self.distance, "nearest": self.nearest}
-
-
 def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     """How the placements' objects are spread over the family's poses, sizes, positions and sources.
 
@@ -184,28 +164,6 @@ def collapse_alarms(
     if repeated > max_duplicates:
         alarms.append(f"{repeated:.0%} of the composites repeat an earlier one; add foregrounds or widen the poses")
     return alarms
-
-
-def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
-    """Distances between images in a feature space, of at most 2,000 of them.
-
-    Args:
-        features: one row an image, for instance the target's pooled features.
-        seed: which images are taken where there are more.
-
-    Source: ours.
-    """
-    if len(features) < 2:
-        return Diversity(0.0, 0.0)
-    if len(features) > _COMPARED:
-        features = features[np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)]
-    rows = np.asarray(features, dtype=np.float64)
-    rows = rows - rows.mean(axis=0)  # the differences of large numbers would cancel below
-    norms = (rows**2).sum(axis=1)
-    squares = np.clip(norms[:, None] + norms[None, :] - 2 * rows @ rows.T, 0, None)
-    np.fill_diagonal(squares, np.nan)
-    distances = np.sqrt(squares)
-    return Diversity(float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean()))
 
 
 def _component(

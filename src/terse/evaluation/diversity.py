@@ -2,18 +2,62 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-__all__ = ["PooledFeatures", "pooled_features"]
+__all__ = ["Diversity", "PooledFeatures", "feature_diversity", "pooled_features"]
+
+_COMPARED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How far apart images lie in a feature space.
+
+    Attributes:
+        distance: mean Euclidean distance of two different images.
+        nearest: mean distance to the nearest other image.
+
+    Source: ours, instead of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
+    """
+
+    distance: float
+    nearest: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain numbers."""
+        return {"distance": self.distance, "nearest": self.nearest}
+
+
+def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
+    """Distances between images in a feature space, of at most 2,000 of them.
+
+    Args:
+        features: one row an image, for instance the target's pooled features.
+        seed: which images are taken where there are more.
+
+    Source: ours.
+    """
+    if len(features) < 2:
+        return Diversity(0.0, 0.0)
+    if len(features) > _COMPARED:
+        features = features[np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)]
+    rows = np.asarray(features, dtype=np.float64)
+    rows = rows - rows.mean(axis=0)  # the differences of large numbers would cancel below
+    norms = (rows**2).sum(axis=1)
+    squares = np.clip(norms[:, None] + norms[None, :] - 2 * rows @ rows.T, 0, None)
+    np.fill_diagonal(squares, np.nan)
+    distances = np.sqrt(squares)
+    return Diversity(float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean()))
 
 
 class PooledFeatures:
-    """What each convolution said of the images that went through, the mean over the image.
+    """The outputs of each convolution for the images that went through, averaged over the image.
 
     Source: ours.
     """
@@ -22,7 +66,7 @@ class PooledFeatures:
         self._rows: dict[str, list[Tensor]] = {}
 
     def hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        """The forward hook of a convolution."""
+        """The forward hook of the convolution of this name."""
 
         def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
             if output.ndim == 4:
@@ -31,9 +75,10 @@ class PooledFeatures:
         return keep
 
     def of(self, images: int) -> Float32[np.ndarray, "n d"] | None:
-        """The widest convolution's rows, the last of equally wide ones; None where none saw each image once.
+        """The features of so many images from the widest convolution, the last of equally wide ones.
 
-        A head that is shared between scales sees each image several times: it is left out.
+        A head that is shared between scales sees each image several times: it is left out. None where no convolution
+        saw each image once.
         """
         once = [rows for rows in self._rows.values() if sum(map(len, rows)) == images]
         if not images or not once:
@@ -44,9 +89,9 @@ class PooledFeatures:
 
 @contextmanager
 def pooled_features(module: nn.Module) -> Iterator[PooledFeatures]:
-    """Watch a model while it looks at images.
+    """Collect the features of a frozen model while images go through it.
 
-    Source: ours, in the place of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
+    Source: ours, instead of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
     """
     found = PooledFeatures()
     convolutions = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Conv2d)]
