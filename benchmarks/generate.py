@@ -166,13 +166,15 @@ def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
     from terse.export.coco import CocoExporter
     from terse.generate import GenerateSettings
     from terse.generate.making import scene_of
-    from terse.generate.material import PhotoMaterial
     from terse.generate.shard import Job, Shard, Worker
+    from terse.sources.material import Material
+    from terse.sources.run_data import paste_data
 
     recipe = recipe_of(root)
     folder = out / f"terse{len(kept)}"
     folder.mkdir()
-    material = PhotoMaterial(recipe.foregrounds.build(), recipe.backgrounds.build(), **kept)
+    data = paste_data(recipe)
+    material = Material(data.foregrounds, data.backgrounds, data.classes, **kept)
     scene = scene_of(recipe, GenerateSettings(count=10_000, quality=QUALITY), material)
     worker = Worker(Job(scene, CocoExporter(), folder, 10_000, {}))
 

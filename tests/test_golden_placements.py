@@ -20,7 +20,7 @@ from terse.compositing.render import Renderer
 from terse.generate import render
 from terse.pool import read_placements
 from terse.recipe import load_recipe
-from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
 
 GOLDENS = Path(__file__).parent / "goldens" / "placements"
 HASHES = GOLDENS / "sha256.json"

@@ -16,10 +16,11 @@ from terse.errors import DataError, RecipeError, RunError
 from terse.generate import GenerateSettings, Trained, generate, render
 from terse.generate import shard as shards
 from terse.generate.making import material_of
-from terse.generate.material import PhotoMaterial
 from terse.placements import Placements
 from terse.recipe import Recipe
 from terse.sources.coco import read_coco
+from terse.sources.material import Material
+from terse.sources.run_data import paste_data
 
 from .conftest import files_of, recipe_of
 
@@ -50,7 +51,8 @@ def test_another_seed_is_another_set(plain: Recipe, tmp_path: Path) -> None:
 def test_a_set_of_a_runs_material_is_rendered_with_the_runs_classes(labelled: Recipe, tmp_path: Path) -> None:
     """A run knows the foregrounds' classes alone; its labelled backgrounds may know others."""
     whole = material_of(labelled)
-    few = PhotoMaterial(labelled.foregrounds.build(), labelled.backgrounds.build(), whole.classes[:1], square=True)
+    data = paste_data(labelled.model_copy(update={"classes": whole.classes[:1]}))
+    few = Material(data.foregrounds, data.backgrounds, data.classes, square=True)
     generate(labelled, GenerateSettings(count=8), tmp_path / "made", workers=0, material=few)
     render(tmp_path / "made" / "placements.parquet", tmp_path / "again", workers=0)
     first, again = annotations(tmp_path / "made"), annotations(tmp_path / "again")

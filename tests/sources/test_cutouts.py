@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.sources.bank import PhotoForegrounds
+from terse.sources.banks import PhotoForegrounds
 from terse.sources.cutouts import CutoutsConfig, read_cutouts
 from terse.sources.masks import draw_mask
 

@@ -11,8 +11,8 @@ import pytest
 from drawn_photographs import Drawn
 from terse.errors import DataError
 from terse.generate import GenerateSettings, generate
-from terse.generate.bank_material import material_of_banks
 from terse.recipe import Recipe, load_recipe
+from terse.sources.material import Material
 from terse.sources.run_data import paste_data, run_data
 
 
@@ -82,7 +82,7 @@ def test_a_cut_out_has_the_shape_in_a_set_that_it_has_in_its_run(tmp_path: Path)
     data = run_data(recipe)
     alpha = data.foregrounds.fetch(np.array([0])).alpha[0, 0]
     assert (int(alpha.any(dim=0).sum()), int(alpha.any(dim=1).sum())) == (96, 48)
-    material = material_of_banks(data.foregrounds, data.backgrounds, data.classes, square=True)
+    material = Material(data.foregrounds, data.backgrounds, data.classes, square=True)
     for name, of in (("run", material), ("recipe", None)):
         generate(recipe, GenerateSettings(count=4, image="png"), tmp_path / name, workers=0, material=of)
         boxes = [one["bbox"] for one in json.loads((tmp_path / name / "annotations.json").read_text())["annotations"]]

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from terse.generate import GenerateSettings, LoadTrained
-    from terse.generate.material import Material
     from terse.recipe import Recipe
+    from terse.sources.material import Material
 
 __all__ = ["generate"]
 

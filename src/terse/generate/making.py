@@ -17,9 +17,7 @@ from terse.compositing.raster import Edges
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
-from terse.generate.bank_material import material_of_banks
 from terse.generate.manifest import assemble_common, claim, write_manifest
-from terse.generate.material import Material
 from terse.generate.planned import read_table
 from terse.generate.processes import make_shards
 from terse.generate.scene import Scene
@@ -28,6 +26,7 @@ from terse.generate.shard import PARTS, Job, Shard, part_folder
 from terse.generate.slots import plan_slots
 from terse.generate.trained import LoadTrained
 from terse.recipe import Recipe
+from terse.sources.material import Material
 from terse.sources.run_data import paste_data
 
 __all__ = ["generate", "material_of", "render"]
@@ -169,7 +168,7 @@ def material_of(recipe: Recipe, *, square: bool = False, everything: bool = Fals
     """
     data = paste_data(recipe, everything=everything)
     classes = tuple(recipe.classes or data.classes)
-    return material_of_banks(data.foregrounds, data.backgrounds, classes, square=square)
+    return Material(data.foregrounds, data.backgrounds, classes, square=square)
 
 
 def _exporter(settings: GenerateSettings) -> Any:

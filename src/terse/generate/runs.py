@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float64
 
 from terse.errors import RunError
-from terse.generate.bank_material import material_of_banks
 from terse.generate.features import CachedPoses
-from terse.generate.material import Material
 from terse.generate.trained import LoadTrained, Trained
 from terse.placements import Placements
 from terse.recipe import Recipe
 from terse.run import open_run
+from terse.sources.material import Material
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
@@ -31,7 +30,7 @@ def open_trained(folder: Path) -> tuple[Recipe, Material, LoadTrained]:
     recipe, _, players, _ = open_run(folder)
     fore, back = players.context.foregrounds, players.context.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
-    material = material_of_banks(fore, back, tuple(players.context.classes), square=square)
+    material = Material(fore, back, tuple(players.context.classes), square=square)
     return recipe, material, partial(load_trained, folder)
 
 

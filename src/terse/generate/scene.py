@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float32, Float64
 
 from terse.compositing.raster import Edges
-from terse.generate.material import Material
 from terse.generate.settings import GenerateSettings
 from terse.poses import AffinePoses
+from terse.sources.material import Material
 
 __all__ = ["Scene"]
 

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from terse.preflight.found import Found, Part, Show, Watch, sampled
 from terse.protocols import network_of, trainable
-from terse.sources.bank import PhotoBackgrounds
+from terse.sources.banks import PhotoBackgrounds
 from terse.targets.weights import load_weights
 from terse.tasks.answers import Box
 

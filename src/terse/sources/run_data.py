@@ -11,7 +11,7 @@ from terse.errors import DataError, RecipeError
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
-from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.cleanup import clean_up
 
 __all__ = ["PasteData", "RunData", "paste_data", "run_data", "split_train"]

@@ -6,7 +6,7 @@ import torch
 
 from terse.errors import DataError
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
-from terse.sources.bank import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.coco import read_coco
 
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from terse.compositing import support_points
 from terse.errors import DataError
+from terse.poses.maps import support_points
 from terse.sources.annotations import Annotations
 from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
@@ -20,7 +20,7 @@ from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "stretch_of"]
+__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "crop", "size_of", "stretch_of"]
 
 _KEEP_BYTES = 1 << 29
 
@@ -82,7 +82,7 @@ class PhotoForegrounds:
         self.files: Sequence[str] = tuple(files[i] for i in self.image_of)
         self.patch_px = patch_px
         self.squash = squash
-        self._cache = Cache(self._load, lambda item: item.rgba.nbytes + 512, keep_bytes, workers)
+        self._cache = Cache(self._load, _size_of_cut_out, keep_bytes, workers)
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -107,25 +107,10 @@ class PhotoForegrounds:
         return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
 
     def _load(self, index: int) -> _CutOut:
-        number = int(self.objects[index])
         image = int(self.image_of[index])
-        notes = self.annotations
-        path, size_px = notes.paths[image], _size(notes, image)
-        mask = notes.masks[number]
-        assert mask is not None  # by the choice of objects
-        near = extent(mask, size_px)
-        x0, y0 = near[:2]
-        alpha = draw_mask(mask, notes.root, size_px, near)
-        tight = box_of(alpha)
-        if tight is None:
-            raise DataError(
-                f"{self.keys[index]}: expected a mask with at least one pixel inside the image, got an empty one; "
-                "set cleanup: true, which leaves such masks out"
-            )
-        left, top, right, bottom = tight
-        colours = read_rgb(notes.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
-        stretch = stretch_of(notes, image, squash=self.squash)
-        patch = cut_patch(colours, alpha[top:bottom, left:right], self.patch_px, stretch)
+        colours, alpha = crop(self.annotations, int(self.objects[index]), image, self.keys[index])
+        stretch = stretch_of(self.annotations, image, squash=self.squash)
+        patch = cut_patch(colours, alpha, self.patch_px, stretch)
         hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
         box = box_of(patch[..., 3])
         assert box is not None  # cut_patch keeps at least one pixel
@@ -150,7 +135,7 @@ class _Photographs:
         self.files: Sequence[str] = annotations.files
         self.canvas_px = canvas_px
         self.squash = squash
-        self._cache = Cache(self._load, lambda item: item.nbytes, keep_bytes, workers)
+        self._cache = Cache(self._load, _size_of_pixels, keep_bytes, workers)
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -165,7 +150,7 @@ class _Photographs:
         return _floats(np.stack(items) if items else empty)
 
     def _load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        path, size_px = self.annotations.paths[index], _size(self.annotations, index)
+        path, size_px = self.annotations.paths[index], size_of(self.annotations, index)
         width, height = size_px
         side = self.canvas_px
         if self.squash:
@@ -258,7 +243,7 @@ class PhotoBackgrounds(_Photographs):
                 x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
                 out[y0:y1, x0:x1] = True
                 continue
-            drawn = draw_mask(mask, notes.root, _size(notes, image))
+            drawn = draw_mask(mask, notes.root, size_of(notes, image))
             scale, shift = self._map(image)
             shape = np.rint(notes.sizes_px[image] * scale).astype(int)
             left, top = (-shift).astype(int)
@@ -308,13 +293,47 @@ class PhotoImages(_Photographs):
 
 def stretch_of(annotations: Annotations, image: int, *, squash: bool) -> tuple[float, float]:
     """What squashing an image to a square does to its objects' width and height; a cut-out has no scene to squash."""
-    width, height = _size(annotations, image)
+    width, height = size_of(annotations, image)
     return (1 / width, 1 / height) if squash and not annotations.cut_outs else (1.0, 1.0)
 
 
-def _size(annotations: Annotations, image: int) -> tuple[int, int]:
+def crop(
+    annotations: Annotations, number: int, image: int, key: str
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """An object's RGB and mask, tight around the mask.
+
+    Raises:
+        DataError: the mask is empty, or the file was changed or broken since it was indexed.
+    """
+    path, size_px = annotations.paths[image], size_of(annotations, image)
+    mask = annotations.masks[number]
+    assert mask is not None  # only objects with masks are foregrounds
+    near = extent(mask, size_px)
+    x0, y0 = near[:2]
+    alpha = draw_mask(mask, annotations.root, size_px, near)
+    tight = box_of(alpha)
+    if tight is None:
+        raise DataError(
+            f"{key}: expected a mask with at least one pixel inside the image, got an empty one; "
+            "set cleanup: true, which leaves such masks out"
+        )
+    left, top, right, bottom = tight
+    colours = read_rgb(annotations.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
+    return colours, alpha[top:bottom, left:right]
+
+
+def size_of(annotations: Annotations, image: int) -> tuple[int, int]:
+    """Width and height of an image."""
     width, height = annotations.sizes_px[image].tolist()
     return width, height
+
+
+def _size_of_cut_out(item: _CutOut) -> int:
+    return item.rgba.nbytes + 512
+
+
+def _size_of_pixels(pixels: np.ndarray) -> int:
+    return pixels.nbytes
 
 
 def _floats(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:

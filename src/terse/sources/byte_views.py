@@ -1,0 +1,302 @@
+"""Banks as bytes at their own size: what the raster path draws with.
+
+Colours are in OpenCV's order, BGR, from file to file: turning them round costs as much as a small paste. Photographs are
+read from their files. Banks that know no files (digits, drawn scenes, your own) have their float images made bytes; hashes
+are those of the bytes then.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from terse.compositing.raster import Drawn
+from terse.errors import DataError
+from terse.poses.maps import support_points
+from terse.protocols import BackgroundBank, ForegroundBank
+from terse.sources.annotations import Annotations
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of
+from terse.sources.decode import read_rgb
+from terse.sources.masks import draw_mask, extent
+from terse.sources.patches import box_of, cut_patch, resize, window_of
+
+__all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnObject:
+    """An object that a background holds already, in pixels of the canvas."""
+
+    label: int
+    box_px: tuple[float, float, float, float]
+    region: Drawn  # a filled box where there is no mask
+    masked: bool
+    crowd: bool
+    ignore: bool
+    key: str
+
+
+@runtime_checkable
+class ByteForegrounds(Protocol):
+    """Cut-outs as BGRA patches, and where they come from."""
+
+    from_files: bool  # hashes are those of files
+    skipped: tuple[str, ...]  # what the source left out, in sentences
+
+    def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]: ...  # noqa: D102
+    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]: ...  # noqa: D102
+    def licence(self, index: int) -> str: ...  # noqa: D102
+    def sha256(self, index: int) -> str: ...  # noqa: D102
+    def describe(self) -> dict[str, object]: ...  # noqa: D102
+
+
+@runtime_checkable
+class ByteBackgrounds(Protocol):
+    """Images to paste on as BGR, their objects, and where they come from."""
+
+    from_files: bool
+    skipped: tuple[str, ...]
+
+    def size_px(self, index: int) -> tuple[int, int]: ...  # noqa: D102
+    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]: ...  # noqa: D102
+    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]: ...  # noqa: D102
+    def holds_objects(self, index: int) -> bool: ...  # noqa: D102
+    def licence(self, index: int) -> str: ...  # noqa: D102
+    def sha256(self, index: int) -> str: ...  # noqa: D102
+    def describe(self) -> dict[str, object]: ...  # noqa: D102
+
+
+def bytes_of_foregrounds(bank: ForegroundBank, *, square: bool) -> ByteForegrounds:
+    """The bank's cut-outs; `square` squashes photographs' objects as their images are squashed to a square canvas."""
+    return _PhotoForegrounds(bank, square=square) if isinstance(bank, PhotoForegrounds) else _FetchedForegrounds(bank)
+
+
+def bytes_of_backgrounds(bank: BackgroundBank) -> ByteBackgrounds:
+    """The bank's images."""
+    return _PhotoBackgrounds(bank) if isinstance(bank, PhotoBackgrounds) else _FetchedBackgrounds(bank)
+
+
+class _Files:
+    """Hashes of files, each computed once."""
+
+    def __init__(self) -> None:
+        self._sha256: dict[str, str] = {}
+
+    def sha256(self, path: Path) -> str:
+        name = str(path)
+        if name not in self._sha256:
+            try:
+                self._sha256[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise DataError(
+                    f"{name}: expected a file that can be read, got: {error.strerror}; restore it"
+                ) from None
+        return self._sha256[name]
+
+
+class _PhotoForegrounds:
+    def __init__(self, bank: PhotoForegrounds, *, square: bool) -> None:
+        self._bank, self._square, self._files = bank, square, _Files()
+        self.from_files = True
+        self.skipped: tuple[str, ...] = tuple(map(str, bank.annotations.skipped))
+
+    def patch(self, index: int) -> UInt8[np.ndarray, "side side 4"]:
+        bank, image = self._bank, int(self._bank.image_of[index])
+        colours, alpha = crop(bank.annotations, int(bank.objects[index]), image, bank.keys[index])
+        stretch = stretch_of(bank.annotations, image, squash=self._square)
+        return cut_patch(colours[..., ::-1], alpha, max(alpha.shape), stretch)
+
+    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
+        alpha = torch.from_numpy(patch[None, None, ..., 3] / np.float32(255))
+        return np.asarray(support_points(alpha)[0].numpy())
+
+    def licence(self, index: int) -> str:
+        return self._bank.annotations.licences[int(self._bank.image_of[index])]
+
+    def sha256(self, index: int) -> str:
+        return self._files.sha256(Path(self._bank.files[index]))
+
+    def describe(self) -> dict[str, object]:
+        notes = self._bank.annotations
+        used = [notes.licences[i] for i in sorted(set(self._bank.image_of.tolist()))]
+        return {"name": notes.name, "objects": len(self._bank), "licences": _counted(used)}
+
+
+class _PhotoBackgrounds:
+    def __init__(self, bank: PhotoBackgrounds) -> None:
+        self._notes, self._files = bank.annotations, _Files()
+        self.from_files = True
+        self.skipped: tuple[str, ...] = tuple(map(str, bank.annotations.skipped))
+
+    def size_px(self, index: int) -> tuple[int, int]:
+        return size_of(self._notes, index)
+
+    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+        own_px, name = self.size_px(index), self._notes.paths[index]
+        path = self._notes.root / name
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
+        if pixels is None or pixels.shape[:2] != own_px[::-1]:
+            # It says what is wrong, or reads what OpenCV cannot.
+            pixels = np.ascontiguousarray(read_rgb(path, name, own_px)[..., ::-1])
+        if size_px != own_px:
+            shrinks = size_px[0] < own_px[0]
+            pixels = cv2.resize(pixels, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        return np.asarray(pixels)
+
+    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
+        notes, own_px = self._notes, self.size_px(index)
+        if not len(notes.labels):
+            return ()
+        scale = size_px[0] / own_px[0], size_px[1] / own_px[1]
+        found: list[OwnObject] = []
+        for number in notes.objects_of(index).tolist():
+            box = tuple(float(edge) * scale[k % 2] for k, edge in enumerate(notes.boxes_px[number]))
+            mask = notes.masks[number]
+            region = _filled(box, size_px) if mask is None else _own_mask(notes, number, own_px, size_px)
+            if region.mask.size:
+                found.append(
+                    OwnObject(
+                        int(notes.labels[number]),
+                        _box(region) if mask is not None else (box[0], box[1], box[2], box[3]),
+                        region,
+                        mask is not None,
+                        bool(notes.crowd[number]),
+                        bool(notes.ignore[number]),
+                        f"{notes.name}:{notes.paths[index]}:{notes.object_names[number]}",
+                    )
+                )
+        return found
+
+    def holds_objects(self, index: int) -> bool:
+        return bool(len(self._notes.labels)) and bool(len(self._notes.objects_of(index)))
+
+    def licence(self, index: int) -> str:
+        return self._notes.licences[index]
+
+    def sha256(self, index: int) -> str:
+        return self._files.sha256(self._notes.root / self._notes.paths[index])
+
+    def describe(self) -> dict[str, object]:
+        notes = self._notes
+        return {"name": notes.name, "images": len(notes), "licences": _counted(notes.licences)}
+
+
+class _FetchedForegrounds:
+    from_files: bool = False
+    skipped: tuple[str, ...] = ()
+
+    def __init__(self, bank: ForegroundBank) -> None:
+        self._bank = bank
+
+    def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
+        cut = self._bank.fetch(np.array([index]))
+        alpha = cut.alpha[0]
+        colour = cut.images[0].expand(-1, alpha.shape[-2], alpha.shape[-1])
+        opacity = (alpha[0] * 255).round().byte().numpy()
+        return np.ascontiguousarray(np.dstack([_bytes(colour), opacity]))
+
+    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
+        return np.asarray(self._bank.fetch(np.array([index])).hull[0].numpy())
+
+    def licence(self, index: int) -> str:
+        return ""
+
+    def sha256(self, index: int) -> str:
+        return hashlib.sha256(self.patch(index).tobytes()).hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        return {"objects": len(self._bank)}
+
+
+class _FetchedBackgrounds:
+    from_files: bool = False
+    skipped: tuple[str, ...] = ()
+
+    def __init__(self, bank: BackgroundBank) -> None:
+        self._bank = bank
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def size_px(self, index: int) -> tuple[int, int]:
+        if index not in self._sizes:
+            shape = self._bank.fetch(np.array([index])).images.shape
+            self._sizes[index] = (shape[-1], shape[-2])
+        return self._sizes[index]
+
+    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+        return np.ascontiguousarray(resize(_bytes(self._bank.fetch(np.array([index])).images[0]), size_px))
+
+    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
+        truth = self._bank.fetch(np.array([index])).truth
+        width, height = self.size_px(index)
+        scale = np.array([size_px[0] / width, size_px[1] / height])
+        found = []
+        for number, label in enumerate(truth.labels.tolist()):
+            x0, y0, x1, y1 = (truth.boxes_px[number].double().numpy().reshape(2, 2) * scale).ravel().tolist()
+            if truth.masks is None:
+                region = _filled((x0, y0, x1, y1), size_px)
+            else:
+                region = _region(resize(truth.masks[number].numpy().astype(np.uint8) * np.uint8(255), size_px))
+                x0, y0, x1, y1 = _box(region)
+            if region.mask.size:
+                key = f"{self._bank.keys[index]}:{number}"
+                ignore, masked = bool(truth.ignore[number]), truth.masks is not None
+                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key))
+        return found
+
+    def holds_objects(self, index: int) -> bool:
+        return bool(len(self._bank.fetch(np.array([index])).truth.labels))
+
+    def licence(self, index: int) -> str:
+        return ""
+
+    def sha256(self, index: int) -> str:
+        return hashlib.sha256(self.image(index, self.size_px(index)).tobytes()).hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        return {"images": len(self._bank)}
+
+
+def _own_mask(notes: Annotations, number: int, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:
+    mask: Any = notes.masks[number]
+    if size_px == own_px:
+        window = extent(mask, own_px)
+        return _region(draw_mask(mask, notes.root, own_px, window), window[0], window[1])
+    whole = draw_mask(mask, notes.root, own_px, (0, 0, *own_px))
+    return _region(np.asarray(cv2.resize(whole, size_px, interpolation=cv2.INTER_AREA)))
+
+
+def _filled(box_px: Sequence[float], size_px: tuple[int, int]) -> Drawn:
+    left, top, right, bottom = window_of(box_px, size_px)
+    return _region(np.full((max(bottom - top, 0), max(right - left, 0)), 255, np.uint8), left, top)
+
+
+def _region(mask: UInt8[np.ndarray, "h w"], left: int = 0, top: int = 0) -> Drawn:
+    """What is above half of a mask, as tight as it is."""
+    binary = (mask > 127).view(np.uint8) * np.uint8(255)
+    x0, y0, x1, y1 = box_of(binary) or (0, 0, 0, 0)
+    tight = np.ascontiguousarray(binary[y0:y1, x0:x1])
+    return Drawn(left + x0, top + y0, tight, cv2.countNonZero(tight) if tight.size else 0)
+
+
+def _box(region: Drawn) -> tuple[float, float, float, float]:
+    height, width = region.mask.shape
+    return region.left, region.top, region.left + width, region.top + height
+
+
+def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
+    """Grey or RGB floats to BGR bytes."""
+    colour = image.expand(3, -1, -1) if image.shape[0] == 1 else image
+    return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[..., ::-1])
+
+
+def _counted(licences: Sequence[str]) -> dict[str, int]:
+    """Images under each licence; `unknown` where the source names none."""
+    return dict(sorted(Counter(name or "unknown" for name in licences).items()))
