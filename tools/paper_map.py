@@ -34,11 +34,11 @@ def public_names(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassD
 
 
 def is_value(node: ast.FunctionDef | ast.ClassDef) -> bool:
-    """A record, a protocol or an exception: nothing that the paper could say anything about."""
+    """A record, a protocol, an exception or settings: what the settings build is listed, not they."""
     if isinstance(node, ast.FunctionDef):
         return False
     marks = [ast.unparse(mark) for mark in node.decorator_list] + [ast.unparse(base) for base in node.bases]
-    return any(word in mark for mark in marks for word in ("dataclass", "Protocol", "Exception"))
+    return any(word in mark for mark in marks for word in ("dataclass", "Protocol", "Exception", "register("))
 
 
 def entries() -> Iterator[tuple[str, str, str | None]]:
@@ -46,8 +46,6 @@ def entries() -> Iterator[tuple[str, str, str | None]]:
     for place in PLACES:
         home = ROOT / "src" / "terse" / place
         for path in sorted(home.rglob("*.py")) if home.is_dir() else [home]:
-            if "@register(" in path.read_text("utf-8"):
-                continue  # settings; what they build is listed
             module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
             for name, node in public_names(path):
                 if is_value(node):

@@ -29,7 +29,7 @@ from terse.config import (
 from terse.errors import RecipeError
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
-    from terse.evaluation.hardness_rules import HardnessRule
+    from terse.evaluation.hardness import HardnessRule
     from terse.poses import AffinePoses
     from terse.protocols import Judges, Proposer
     from terse.sources.annotations import Annotations

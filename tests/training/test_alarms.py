@@ -28,13 +28,13 @@ def test_healthy_poses_do_not(small):
 
 
 def test_a_hard_rate_of_nothing_raises_an_alarm(small, monkeypatch):
-    from terse.evaluation import hardness_rules
+    from terse.evaluation import hardness
 
     def nothing_is_hard(self, target, images, truth):
         none = torch.zeros(truth.batch_size)
-        return hardness_rules.Verdict(none.bool(), none)
+        return hardness.Verdict(none.bool(), none)
 
-    monkeypatch.setattr(hardness_rules.Margin, "judge", nothing_is_hard)
+    monkeypatch.setattr(hardness.Margin, "judge", nothing_is_hard)
     few = [o for o in small if not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))]
     result = train(load_recipe("quickstart", ["synthesis.kind=mined", *few, "cycles=1"]))
     assert (

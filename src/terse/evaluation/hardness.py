@@ -1,16 +1,146 @@
-"""When a composite counts as hard (paper 4.2 and A.1)."""
+"""When a composite counts as hard (paper 4.2, A.1, A.2), and how hard a pool is for one frozen judge (Fig. 8).
+
+A rule judges composites by one forward pass of the current target. Its threshold is a setting, or is calibrated once on
+real images before the first cycle and kept with the run's state.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import Component, Count, Fraction
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.evaluation.hardness_rules import HardnessRule
+    import torch
+    from jaxtyping import Bool, Float, Int64
+    from torch import Tensor
 
-__all__ = ["MarginConfig", "ProbabilityConfig", "QuantileConfig"]
+    from terse.placements import Placements
+    from terse.protocols import Judges, RealImages, Renders
+    from terse.types import Truth
+
+__all__ = [
+    "HardnessRule",
+    "Margin",
+    "MarginConfig",
+    "Probability",
+    "ProbabilityConfig",
+    "Quantile",
+    "QuantileConfig",
+    "Verdict",
+    "baseline_hardness",
+]
+
+_BATCH = 32
+_CALIBRATION_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row an image; of several pasted objects the hardest counts."""
+
+    hard: Bool[Tensor, " b"]
+    hardness: Float[Tensor, " b"]  # 1 - p
+
+
+class HardnessRule:
+    """What the harvest asks. This one's threshold needs no calibration.
+
+    Source: paper 4.2, A.1 and A.2; rules that are calibrated are ours.
+    """
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """Which composites are hard for the target; one forward pass."""
+        raise NotImplementedError
+
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
+        """Find the threshold from the start's scores on real images, before the first cycle."""
+
+    def state(self) -> float | None:
+        """What calibration found, for a checkpoint."""
+        return None
+
+    def restore(self, state: float | None) -> None:
+        """Go on with what an earlier calibration found."""
+
+
+class Margin(HardnessRule):
+    """The best wrong probability exceeds the true one's by more than a margin.
+
+    Source: paper A.1: p - p* > 0.05.
+    """
+
+    def __init__(self, above: float) -> None:
+        self.above = above
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """One forward pass of a classifier."""
+        probabilities: Tensor = target.predict(images)
+        true = truth.labels[:, None]
+        p = probabilities.gather(1, true)[:, 0]
+        rival = probabilities.scatter(1, true, -1.0).amax(dim=1)
+        return Verdict(rival - p > self.above, 1 - p)
+
+
+class Probability(HardnessRule):
+    """The probability of the truth is below a threshold.
+
+    Source: paper A.2: below 0.5.
+    """
+
+    def __init__(self, below: float) -> None:
+        self.below = below
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """One forward pass; an image without a labelled paste is not hard."""
+        p = target.confidence(images, truth)
+        rows = truth.image_index[truth.pasted]
+        lowest = p.new_ones(truth.batch_size).float().scatter_reduce(0, rows, p.float(), "amin")
+        return Verdict(lowest < self.below, 1 - lowest)
+
+
+class Quantile(HardnessRule):
+    """The probability of the truth is below a quantile of the start's scores on real objects.
+
+    Focal and sigmoid scores are not calibrated: 0.5 means nothing to them.
+
+    Source: ours.
+    """
+
+    def __init__(self, quantile: float, images: int) -> None:
+        self.quantile = quantile
+        self.images = images
+        self._below: float | None = None
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """One forward pass."""
+        assert self._below is not None, "calibrate first"
+        return Probability(self._below).judge(target, images, truth)
+
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
+        """The quantile of the start's confidences on real objects; 0.5 where there are none."""
+        import numpy as np
+        import torch
+
+        scores = []
+        count = min(self.images, len(real))
+        for start in range(0, count, _CALIBRATION_BATCH):
+            batch, truth = real.fetch(np.arange(start, min(start + _CALIBRATION_BATCH, count)))
+            asked = replace(truth, pasted=~truth.ignore).to(device)
+            scores.append(target.confidence(batch.to(device), asked).float().cpu())
+        found = torch.cat(scores) if scores else torch.zeros(0)
+        self._below = float(torch.quantile(found, self.quantile)) if len(found) else 0.5
+
+    def state(self) -> float | None:
+        """The threshold."""
+        return self._below
+
+    def restore(self, state: float | None) -> None:
+        """Go on with the threshold of a checkpoint."""
+        self._below = state
 
 
 @register("hardness", "margin")
@@ -23,8 +153,6 @@ class MarginConfig(Component["HardnessRule"]):
 
     def build(self) -> HardnessRule:
         """The rule."""
-        from terse.evaluation.hardness_rules import Margin
-
         return Margin(self.above)
 
 
@@ -38,8 +166,6 @@ class ProbabilityConfig(Component["HardnessRule"]):
 
     def build(self) -> HardnessRule:
         """The rule."""
-        from terse.evaluation.hardness_rules import Probability
-
         return Probability(self.below)
 
 
@@ -55,6 +181,42 @@ class QuantileConfig(Component["HardnessRule"]):
 
     def build(self) -> HardnessRule:
         """The rule, without a threshold until `calibrate` was called."""
-        from terse.evaluation.hardness_rules import Quantile
-
         return Quantile(self.quantile, self.images)
+
+
+def baseline_hardness(
+    target: Judges,
+    placements: Placements,
+    render: Renders,
+    image_confidence: Callable[[Any, Sequence[Int64[Tensor, " _"]]], list[float]],
+    *,
+    most: int = 256,
+    device: torch.device | str = "cpu",
+) -> list[float]:
+    """1 - p for composites spread evenly over the placements.
+
+    p is the image's: of what was pasted, the highest probability that the target gives it anywhere.
+
+    Args:
+        target: the judge; for comparing arms, the frozen start.
+        placements: an arm's pool.
+        render: draws them.
+        image_confidence: the task's p, from the target's predictions and each image's pasted labels.
+        most: at most so many composites.
+        device: the target's.
+
+    Source: paper 4.2.1 and Fig. 8.
+    """
+    import numpy as np
+    import torch
+
+    chosen = np.unique(np.linspace(0, len(placements) - 1, min(most, len(placements))).astype(np.int64))
+    found: list[float] = []
+    for rows in np.array_split(chosen, -(-len(chosen) // _BATCH)) if len(chosen) else []:
+        with torch.no_grad():
+            drawn = render(placements.take(rows))
+            answers = target.predict(drawn.images.to(device))
+        truth = drawn.truth.to("cpu")
+        labels = [truth.labels[(truth.image_index == i) & truth.pasted] for i in range(len(rows))]
+        found += [1 - p for p in image_confidence(answers, labels)]
+    return found

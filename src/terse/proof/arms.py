@@ -161,9 +161,9 @@ def _link(old: Path, new: Path) -> None:
 
 def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
     """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
-    from terse.evaluation.baseline_hardness import baseline_hardness
     from terse.evaluation.coverage import coverage
     from terse.evaluation.diversity import feature_diversity, pooled_features
+    from terse.evaluation.hardness import baseline_hardness
     from terse.targets.weights import load_weights
 
     session = open_session(recipe, job.folder, resume=True, data=data)

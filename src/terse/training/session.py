@@ -14,7 +14,7 @@ from torch import nn
 
 from terse.discriminator import Discriminator
 from terse.errors import Diverged
-from terse.evaluation.hardness_rules import HardnessRule
+from terse.evaluation.hardness import HardnessRule
 from terse.pool import Pool
 from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
