@@ -17,6 +17,7 @@ from terse.objectives import target_loss_of
 from terse.pool import Pool
 from terse.protocols import network_of, trainable
 from terse.recipe import Recipe, dump_recipe
+from terse.results import FORMAT, RunResult
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
@@ -72,7 +73,7 @@ def train(
     _check_target(session.players, recipe)
     result = run_cycles(session)
     spent = sum(row["seconds"] for row in session.facts["rows"])
-    whole = {"out": str(folder) if folder else None, **result, "seconds": round(spent, 3)}
+    whole = RunResult(format=FORMAT, out=str(folder) if folder else None, **result, seconds=round(spent, 3)).to_json()
     if folder is not None:
         write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
         classes = list(session.players.context.classes)

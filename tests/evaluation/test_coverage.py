@@ -32,7 +32,7 @@ def test_random_poses_cover_like_random_poses(family: AffinePoses) -> None:
     seen = coverage(placed(random_pose(2000, family)), family)
     assert (seen.images, seen.objects, seen.foregrounds, seen.backgrounds) == (2000, 2000, 1000, 7)
     assert seen.entropy == pytest.approx(1.0, abs=0.02)
-    assert all(part.at_edge == pytest.approx(0.02, abs=0.02) for part in seen.components)
+    assert all(part.at_edge == pytest.approx(0.02, abs=0.02) for part in seen.poses.values())
     assert (seen.duplicates, seen.near_duplicates) == (0.0, 0.0)
     assert collapse_alarms(seen) == []
 
@@ -45,9 +45,9 @@ def test_histogram_by_hand() -> None:
     pose = np.zeros((4, 6))
     pose[:, 4:] = 1.0
     pose[:, 0] = [-20, -19.9, 0.1, 25]  # bins of 2 degrees; what lies outside is counted at the end
-    part = coverage(placed(pose), DIGITS).components[0]
-    assert (part.name, part.low, part.high) == ("rotation_deg", -20.0, 20.0)
-    assert part.counts == (2, *([0] * 8), 0, 1, *([0] * 8), 1)
+    part = coverage(placed(pose), DIGITS).poses["rotation_deg"]
+    assert (part.low, part.high) == (-20.0, 20.0)
+    assert part.counts == [2, *([0] * 8), 0, 1, *([0] * 8), 1]
     assert (part.mean, part.at_edge) == (pytest.approx(-3.7), 0.75)
 
 
@@ -55,7 +55,7 @@ def test_collapse_to_one_rotation_is_named() -> None:
     pose = random_pose(500)
     pose[:, 0] = 3.0
     seen = coverage(placed(pose), DIGITS)
-    assert seen.components[0].entropy == 0.0
+    assert seen.poses["rotation_deg"].entropy == 0.0
     assert seen.entropy == 0.0
     assert collapse_alarms(seen) == [
         (
@@ -95,7 +95,7 @@ def test_only_labelled_objects_count() -> None:
     role = np.where(np.arange(50) < 20, int(Role.OBJECT), int(Role.DISTRACTOR))
     seen = coverage(replace(placements, role=role), DIGITS)
     assert (seen.images, seen.objects) == (50, 20)
-    assert sum(seen.components[0].counts) == 20
+    assert sum(seen.poses["rotation_deg"].counts) == 20
 
 
 def test_size_and_position() -> None:
@@ -134,4 +134,5 @@ def test_the_order_of_composites_changes_nothing(seed: int) -> None:
     mixed, straight = coverage(placements.take(order), DIGITS), coverage(placements, DIGITS)
     assert mixed.position == straight.position
     assert mixed.near_duplicates == straight.near_duplicates
-    assert [part.counts for part in mixed.components] == [part.counts for part in straight.components]
+    assert mixed.poses.keys() == straight.poses.keys()
+    assert [part.counts for part in mixed.poses.values()] == [part.counts for part in straight.poses.values()]

@@ -55,13 +55,13 @@ def test_the_audit_warns_of_the_one_that_is_too_easy() -> None:
     )
     assert audit.auc["none"] > 0.95
     assert audit.auc["alpha"] < 0.65
-    assert audit.warnings == (
+    assert audit.warnings == [
         (
             "none: a probe that sees only edges and noise finds pasted objects with an AUC of "
             f"{audit.auc['none']:.2f}, above 0.8; a model can learn the paste instead of the object: "
             "add artefact patches or mix the blends"
         ),
-    )
+    ]
     assert audit.to_json() == {"auc": audit.auc, "threshold": 0.8, "warnings": list(audit.warnings)}
 
 

@@ -49,5 +49,5 @@ def test_warnings_are_of_the_condition_that_is_trained_with():
     assert list(audits[0].auc) == ["none", "none with patches"]
     assert audits[0].auc == audits[1].auc
     assert audits[0].auc["none"] > 0.8 > audits[0].auc["none with patches"]
-    assert audits[0].warnings == ()
+    assert audits[0].warnings == []
     assert [warning.split(":")[0] for warning in audits[1].warnings] == ["none"]

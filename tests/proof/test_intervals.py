@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from terse.errors import RunError
-from terse.proof.intervals import Interval, bootstrap_interval, overall_interval, paired_gain, student
+from terse.proof.intervals import bootstrap_interval, overall_interval, paired_gain, student
+from terse.results import Interval
 
 REPETITIONS = 1000
 RATIOS = (0.0, 1.0, 10.0)  # variance of a seed's gain over the variance that the images give the mean
@@ -107,7 +108,7 @@ def test_identical_arms_have_no_bounds() -> None:
     metric = {arm: {seed: float(np.mean(values)) for seed, values in runs.items()} for arm, runs in results.items()}
     gain = paired_gain(metric, results, "random", "none", 0.95)
     assert gain.bounds is None
-    assert (gain.images, gain.overall, gain.image_error) == (Interval(0.0), Interval(0.0), 0.0)
+    assert (gain.images, gain.overall, gain.image_error) == (Interval(mean=0.0), Interval(mean=0.0), 0.0)
 
 
 def test_only_common_seeds_are_paired() -> None:

@@ -13,9 +13,10 @@ from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe, run_start
 from terse.proof.prove import _audit, prove
-from terse.proof.summary import _of_treatment, read_runs, summarise
+from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
+from terse.results import Measured, RunResult
 from terse.run import train
 from terse.sources.run_data import run_data
 from terse.training.checkpoint import read_checkpoint
@@ -95,13 +96,13 @@ def test_arms_of_a_seed_begin_alike_and_spend_alike(proof):
     folder, result = proof
     runs = read_runs(folder)
     for seed in (0, 1):
-        starts = [runs[arm][seed]["metrics"]["start"] for arm in ARMS]
+        starts = [runs[arm][seed].result.metrics.start for arm in ARMS]
         assert starts[0] == starts[1] == starts[2]
-        samples = [[row["samples"] for row in runs[arm][seed]["cycles"]] for arm in ARMS]
+        samples = [[row.samples for row in runs[arm][seed].result.cycles] for arm in ARMS]
         assert samples == [[0, 0], [60, 120], [60, 120]]
-        trained = [[row["target_backwards"] for row in runs[arm][seed]["cycles"]] for arm in ("none", "random")]
+        trained = [[row.target_backwards for row in runs[arm][seed].result.cycles] for arm in ("none", "random")]
         assert trained[0] == trained[1]
-    assert runs["none"][0]["metrics"]["start"] != runs["none"][1]["metrics"]["start"]
+    assert runs["none"][0].result.metrics.start != runs["none"][1].result.metrics.start
     assert result["alarms"] == []
 
 
@@ -109,7 +110,7 @@ def test_an_arm_is_the_run_that_it_would_be_alone(proof, recipe, data, tmp_path)
     folder, _ = proof
     for arm in ("random", "learned"):
         alone = train(arm_recipe(recipe, arm, 1), out=tmp_path / arm, data=data)
-        assert figures(alone) == figures(read_runs(folder)[arm][1])
+        assert figures(alone) == figures(read_runs(folder)[arm][1].result.to_json())
         mine, theirs = (
             torch.load(f / "target.pth", weights_only=True) for f in (tmp_path / arm, folder / f"arms/{arm}/seed-1")
         )
@@ -122,17 +123,17 @@ def test_what_is_measured_beside_the_result(proof):
     for arm in ARMS:
         for seed in (0, 1):
             run = runs[arm][seed]
-            assert np.mean(run["measured"]["units"]) == pytest.approx(run["metrics"]["end"]["accuracy"])
-            assert len(run["measured"]["units"]) == 80
-    assert runs["none"][0]["measured"]["hardness"] == []
-    assert len(runs["learned"][0]["measured"]["hardness"]) == 120
-    assert runs["learned"][0]["measured"]["coverage"]["objects"] == 120
+            assert np.mean(run.measured.units) == pytest.approx(run.result.metrics.end.figure("accuracy"))
+            assert len(run.measured.units) == 80
+    assert runs["none"][0].measured.hardness == []
+    assert len(runs["learned"][0].measured.hardness) == 120
+    assert runs["learned"][0].measured.coverage.objects == 120
     assert sum(result["hardness"]["random"]["counts"]) == 240
     assert set(result["hardness"]) == {"random", "learned"}
     points = result["curves"]["random"]
     assert [point["samples"] for point in points] == [0, 60, 120]
     assert points[0]["accuracy"] == pytest.approx(
-        np.mean([runs["random"][s]["metrics"]["start"]["accuracy"] for s in (0, 1)])
+        np.mean([runs["random"][s].result.metrics.start.figure("accuracy") for s in (0, 1)])
     )
     assert points[2]["target_backwards"] > points[1]["target_backwards"] > 0
 
@@ -168,8 +169,8 @@ def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof
     for arm in ("none", "learned"):
         assert other["arms"][arm]["per_seed"] == result["arms"][arm]["per_seed"][:1]
         alone, beside = (read_runs(where)[arm][0] for where in (folder, tmp_path / "out"))
-        assert alone["measured"] == beside["measured"]
-        assert figures(alone) == figures(beside)
+        assert alone.measured == beside.measured
+        assert figures(alone.result.to_json()) == figures(beside.result.to_json())
 
 
 def test_a_source_that_is_missing_is_named_by_worker_processes_too(tmp_path):
@@ -277,20 +278,20 @@ def test_seeds_and_arms_can_be_added(proof, recipe, data, tmp_path):
 def test_another_question_to_the_same_runs(proof):
     folder, _ = proof
     other = summarise(folder, treatment="random", reference="learned")
-    assert (other["treatment"], other["reference"]) == ("random", "learned")
+    assert (other.treatment, other.reference) == ("random", "learned")
 
 
 def test_unequal_pools_are_told(recipe, data, tmp_path):
     settings = load_recipe("quickstart", [*TINY, "hardness.above=0.999", "cycles=1"])
     result = prove(settings, out=tmp_path / "out", arms=["random", "mined"], seeds=1, data=data)
-    kept = {arm: run[0]["cycles"][-1]["samples"] for arm, run in read_runs(tmp_path / "out").items()}
+    kept = {arm: run[0].result.cycles[-1].samples for arm, run in read_runs(tmp_path / "out").items()}
     assert kept["mined"] < kept["random"] == 60
     assert result["alarms"] == [
         f"seed 0: the arms found unequal numbers of synthetic images (random 60, mined {kept['mined']}); "
         "raise pool.candidates",
         "mined, seed 0: cycle 1: 0.0% of what was proposed is hard: the target has little left to learn from these poses",
     ]
-    backwards = {arm: run[0]["cycles"][-1]["target_backwards"] for arm, run in read_runs(tmp_path / "out").items()}
+    backwards = {arm: run[0].result.cycles[-1].target_backwards for arm, run in read_runs(tmp_path / "out").items()}
     assert backwards["mined"] > 0
 
 
@@ -405,10 +406,10 @@ fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
     assert (result["primary"], result["treatment"]) == ("ap50", "cut_paste_learn")
     assert result["reason"].startswith("one seed gives no verdict: cut_paste_learn over none, AP50 ")
     run = read_runs(tmp_path / "out")["cut_paste_learn"][0]
-    assert run["cycles"][-1]["samples"] == 6
-    assert len(run["measured"]["hardness"]) == 6
-    assert len(run["measured"]["units"]) == 6
-    assert all(0 <= value <= 1 for value in run["measured"]["hardness"])
+    assert run.result.cycles[-1].samples == 6
+    assert len(run.measured.hardness) == 6
+    assert len(run.measured.units) == 6
+    assert all(0 <= value <= 1 for value in run.measured.hardness)
     audit = json.loads((tmp_path / "out" / "shortcut.json").read_text())
     assert list(audit["auc"]) == [blend + end for blend in BLENDS for end in ("", " with patches")]
     assert result["shortcut"] == audit
@@ -423,5 +424,10 @@ fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
 
 
 def test_alarms_of_the_arm_in_question_are_told():
-    runs = {"learned": {0: {"alarms": ["of the start", "cycle 1: a", "cycle 2: b"]}, 1: {"alarms": []}}}
+    ends = {"start": {}, "end": {}}
+    found = [
+        RunResult.model_validate({"primary": "accuracy", "metrics": ends, "cycles": [], "seconds": 0, "alarms": alarms})
+        for alarms in (["of the start", "cycle 1: a", "cycle 2: b"], [])
+    ]
+    runs = {"learned": {seed: ArmRun(result, Measured(units=[], hardness=[])) for seed, result in enumerate(found)}}
     assert _of_treatment(runs, "learned") == ["learned, seed 0: cycle 1: a (and 1 more)"]

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from terse.proof.verdict import judge
+from terse.proof.summary import ArmRun, summary_of
 from terse.report.parts import BeforeAfter, Gallery, GalleryItem, Sheet
 from terse.report.sheets import contact_sheet
+from terse.results import Coverage, Measured, ProofResult, RunResult
 from terse.tasks.answers import Answer, Box
+from terse.tasks.task import metric_of
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = (
@@ -49,6 +51,21 @@ def result(cycles=5):
     }
 
 
+def run(result):
+    """The typed result of an object of `result.json`."""
+    return RunResult.model_validate(result)
+
+
+def proved(proof):
+    """The typed result of an object of `terse prove --json`."""
+    return ProofResult.model_validate(proof)
+
+
+def seen(coverage):
+    """The typed coverage of its object."""
+    return Coverage.model_validate(coverage)
+
+
 def proof(seeds=3, gain=0.03, noise=0.006):
     """The object of `terse prove` and the runs that it rests on."""
     rng = np.random.default_rng(7)
@@ -85,8 +102,11 @@ def proof(seeds=3, gain=0.03, noise=0.006):
                     "seconds": 1200.0,
                 }
             )
-    per_seed = {arm: {k: run["metrics"]["end"]["ap50"] for k, run in enumerate(seeded)} for arm, seeded in runs.items()}
-    return judge(per_seed, metric="AP50").to_json(), runs
+    finished = {
+        arm: {k: ArmRun(RunResult.model_validate(run), Measured(units=[], hardness=[])) for k, run in enumerate(seeded)}
+        for arm, seeded in runs.items()
+    }
+    return summary_of(finished, metric_of("ap50")).to_json(), runs
 
 
 def covered(arm):

@@ -7,7 +7,7 @@ import pytest
 from terse.report.build import train_page
 from terse.report.coverage_parts import coverage_charts
 from terse.report.page import build_page
-from terse.report.prove import prove_page
+from terse.report.proof_page import prove_page
 
 COUNT = 240
 
@@ -17,15 +17,16 @@ def paths(drawn, tmp_path_factory):
     """The page with its charts and without: unpacking plotly takes a second that most tests need not spend."""
     data = train_page(
         drawn.RECIPE,
-        {**drawn.result(), "alarms": [drawn.HOSTILE]},
+        drawn.run({**drawn.result(), "alarms": [drawn.HOSTILE]}),
         name=drawn.HOSTILE,
         gallery=drawn.gallery(COUNT),
         sheets=drawn.sheets(),
         before_after=drawn.pairs(),
         hardness={"cycle 1": [item.hardness for item in drawn.items(COUNT)]},
     )
-    coverage = drawn.covered("learned")
-    proof = prove_page(drawn.RECIPE, *drawn.proof(), coverage={"learned": coverage}, hardness={"learned": [0.5, 0.9]})
+    coverage = drawn.seen(drawn.covered("learned"))
+    settled = drawn.proof()[0] | {"hardness": {"learned": {"counts": [0] * 10 + [1] + [0] * 8 + [1], "mean": 0.7}}}
+    proof = prove_page(drawn.RECIPE, drawn.proved(settled), coverage={"learned": coverage})
     proof = replace(proof, charts=[*proof.charts, *coverage_charts(coverage)])
     folder = tmp_path_factory.mktemp("page")
     return {

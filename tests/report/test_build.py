@@ -2,10 +2,11 @@ import pytest
 
 from terse.errors import RunError
 from terse.report.build import train_page
+from terse.results import HardnessCounts
 
 
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):
-    page = train_page(drawn.RECIPE, drawn.result(), name="quickstart")
+    page = train_page(drawn.RECIPE, drawn.run(drawn.result()), name="quickstart")
     assert page.title == "Accuracy rose from 0.185 to 0.879"
     first, second = page.summary
     assert first == (
@@ -21,7 +22,7 @@ def test_the_title_and_the_summary_say_what_came_of_it(drawn):
 def test_a_loss_is_called_a_loss(drawn):
     result = drawn.result()
     result["metrics"]["end"]["accuracy"] = 0.1
-    page = train_page("", result)
+    page = train_page("", drawn.run(result))
     assert page.title == "Accuracy fell from 0.185 to 0.100"
     assert page.facts[0].tone == "bad"
     assert page.summary[1].startswith("The synthetic images did not help here.")
@@ -29,7 +30,7 @@ def test_a_loss_is_called_a_loss(drawn):
 
 def test_the_charts_hold_the_numbers_of_the_result(drawn):
     result = drawn.result()
-    charts = {chart.name: chart.figure for chart in train_page("", result).charts}
+    charts = {chart.name: chart.figure for chart in train_page("", drawn.run(result)).charts}
     samples, forwards = (charts["curve-samples"].data[0], charts["curve-target-forwards"].data[0])
     assert list(samples.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
     assert list(samples.y) == [0.185, *(cycle["accuracy"] for cycle in result["cycles"])]
@@ -41,12 +42,12 @@ def test_the_charts_hold_the_numbers_of_the_result(drawn):
 def test_a_gain_that_no_reader_could_see_is_none(drawn):
     result = drawn.result()
     result["metrics"]["start"]["accuracy"], result["metrics"]["end"]["accuracy"] = 0.44801, 0.44833
-    assert train_page("", result).title == "Accuracy stayed at 0.448"
+    assert train_page("", drawn.run(result)).title == "Accuracy stayed at 0.448"
 
 
 def test_a_run_that_has_no_cycle_yet_has_a_page(drawn):
     result = drawn.result(cycles=0)
-    page = train_page("", result)
+    page = train_page("", drawn.run(result))
     assert page.title == "Accuracy stayed at 0.185"
     assert page.charts == []
     assert list(page.summary) == ["No cycle has ended yet: the numbers are those of the model as it came."]
@@ -60,7 +61,6 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
         "ap60": 0.3,
         "ap70": 0.2,
         "ap80": 0.06,
-        "per_class": {"person": 0.4},
         "images": 600,
         "objects": 1882,
         "by_size": {"small": {"ap50": 0.1}, "large": {"ap50": None}},
@@ -68,7 +68,9 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
     result |= {"primary": "ap50", "metrics": {"start": ap, "end": {**ap, "ap50": 0.42}}}
     for cycle in result["cycles"]:
         cycle |= {**ap, "discriminator_auc": 0.61, "seconds": 12.0}
-    page = train_page("", result, hardness={"cycle 1": [0.5]})
+    page = train_page(
+        "", drawn.run(result), hardness={"cycle 1": HardnessCounts(counts=[0] * 10 + [1] + [0] * 9, mean=0.5)}
+    )
     assert page.title == "AP at IoU 0.5 rose from 0.400 to 0.420"
     assert [row[0] for row in page.tables[0].rows] == [
         "AP, mean of IoU 0.5 to 0.8",
@@ -93,12 +95,12 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
 
 @pytest.mark.parametrize(("seconds", "text"), [(52.4, "52 s"), (150, "2 min"), (5399, "90 min"), (7000, "1 h 57 min")])
 def test_times_are_written_for_readers(drawn, seconds, text):
-    page = train_page("", {**drawn.result(), "seconds": seconds})
+    page = train_page("", drawn.run({**drawn.result(), "seconds": seconds}))
     assert page.facts[-1].value == (text if text != "90 min" else "1 h 30 min")
 
 
 def test_a_folder_with_a_blank_can_be_typed_again(drawn):
-    page = train_page("", {**drawn.result(), "out": "my runs/a"})
+    page = train_page("", drawn.run({**drawn.result(), "out": "my runs/a"}))
     assert page.commands[2].line == "terse report 'my runs/a'"
 
 
@@ -107,8 +109,8 @@ def test_a_folder_with_a_blank_can_be_typed_again(drawn):
     [(3, "Kept is the target of cycle 3."), (0, "Kept is the start: no cycle was better on the validation images.")],
 )
 def test_another_target_than_the_last_is_named(drawn, best, sentence):
-    assert train_page("", {**drawn.result(), "best_cycle": best}).summary[-1] == sentence
-    assert sentence not in train_page("", {**drawn.result(), "best_cycle": 5}).summary
+    assert train_page("", drawn.run({**drawn.result(), "best_cycle": best})).summary[-1] == sentence
+    assert sentence not in train_page("", drawn.run({**drawn.result(), "best_cycle": 5})).summary
 
 
 def test_classes_have_a_table_where_there_are_several(drawn):
@@ -118,7 +120,7 @@ def test_classes_have_a_table_where_there_are_several(drawn):
         "by_class": {"cat": {"accuracy": 0.4, "objects": 3}, "dog": {"accuracy": None, "objects": 0}},
     }
     result["metrics"] = {"start": both, "end": both}
-    table = train_page("", result).tables[1]
+    table = train_page("", drawn.run(result)).tables[1]
     assert table.rows == [("cat", "3", "0.4000", "0.4000", "+0.0000"), ("dog", "0", "", "", "")]
 
 
@@ -126,7 +128,7 @@ def test_a_metric_without_a_value_is_an_error_in_words(drawn):
     result = drawn.result(1)
     result["metrics"]["start"]["accuracy"] = None
     with pytest.raises(RunError) as error:
-        train_page("", result)
+        train_page("", drawn.run(result))
     assert str(error.value) == (
         "test: expected images with objects to find, got none, so that accuracy has no value at the start; "
         "give the recipe other test images"

@@ -18,7 +18,7 @@ def finding(weight, names=("a.jpg",)):
 )
 def test_the_title_says_whether_to_go_on(weights, title, word):
     page = check_page("recipe.yaml", [finding(weight) for weight in weights])
-    assert (page.title, page.verdict.word) == (title, word)
+    assert (page.title, page.headline.word) == (title, word)
 
 
 def test_the_worst_stands_first_and_examples_are_few():

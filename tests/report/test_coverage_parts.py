@@ -13,7 +13,7 @@ def measured():
     poses = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
     pose = np.random.default_rng(0).uniform([-1e-3, -1, -1, -0.2, 0.8, 0.8], [1e-3, 1, 1, 0.2, 1.2, 1.2], (200, 6))
     rows = np.arange(200)
-    return coverage(Placements.single(rows % 3, rows, pose), poses).to_json()
+    return coverage(Placements.single(rows % 3, rows, pose), poses)
 
 
 def test_the_charts_hold_what_was_measured(measured):
@@ -22,7 +22,7 @@ def test_the_charts_hold_what_was_measured(measured):
     assert sum(rotation.y) == pytest.approx(1)
     assert max(rotation.y) > 0.4
     assert np.sum(places.data[0].z) == pytest.approx(1)
-    assert (np.array(places.data[0].z) * 200).round().astype(int).tolist() == measured["position"]
+    assert (np.array(places.data[0].z) * 200).round().astype(int).tolist() == measured.position
 
 
 def test_the_table_names_the_least_covered_number(measured):

@@ -1,4 +1,5 @@
 from terse.report.dataset import dataset_page
+from terse.results import SetResult
 
 RESULT = {
     "out": "set", "images": 1000, "objects": 2310, "per_class": {"person": 1500, "dog": 810}, "seconds": 41.2,
@@ -7,7 +8,9 @@ RESULT = {
 
 
 def test_the_set_is_counted(drawn):
-    page = dataset_page(RESULT, coverage=drawn.covered("learned"), sizes=[0.1, 0.4], visible=[1.0])
+    page = dataset_page(
+        SetResult.model_validate(RESULT), coverage=drawn.seen(drawn.covered("learned")), sizes=[0.1, 0.4], visible=[1.0]
+    )
     assert page.title == "1,000 images with 2,310 objects"
     assert page.facts[1].note == "2.31 an image"
     assert [chart.name for chart in page.charts] == ["classes", "sizes", "visible", "poses", "positions"]
@@ -16,6 +19,6 @@ def test_the_set_is_counted(drawn):
 
 
 def test_what_was_left_out_is_named():
-    page = dataset_page({**RESULT, "skipped": ["a.jpg: expected an image, got 12 bytes"]})
+    page = dataset_page(SetResult.model_validate({**RESULT, "skipped": ["a.jpg: expected an image, got 12 bytes"]}))
     assert page.alarms == ["Something was left out; a table below says what and why."]
     assert page.tables[-1].rows == [("a.jpg: expected an image, got 12 bytes",)]

@@ -8,7 +8,7 @@ from terse.report import figures
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=60))
 def test_the_shares_of_a_histogram_add_up_to_one(values):
-    bar = figures.hardness_histogram({"learned": values}).data[0]
+    bar = figures.histogram({"learned": values}, "x", (0.0, 1.0)).data[0]
     assert sum(bar.y) == pytest.approx(1.0)
     assert len(bar.x) == figures.BINS
 
@@ -20,7 +20,7 @@ def test_a_histogram_counts_by_hand():
 
 
 def test_several_series_are_lines_that_can_be_told_apart():
-    figure = figures.hardness_histogram({"random": [0.1], "learned": [0.9]})
+    figure = figures.hardness_histogram({"random": [3, 1], "learned": [0, 2]})
     assert [trace.type for trace in figure.data] == ["scatter", "scatter"]
     assert [trace.meta["tone"] for trace in figure.data] == ["random", "learned"]
 
@@ -41,7 +41,7 @@ def test_cycles_count_from_one_and_keep_their_gaps():
 
 
 def test_an_interval_reaches_from_low_to_high():
-    arm = figures.Interval("cut_paste_learn", 0.5, 0.4, 0.65, [0.45, 0.55])
+    arm = figures.Dot("cut_paste_learn", 0.5, 0.4, 0.65, [0.45, 0.55])
     seeds, dot = figures.intervals([arm], "AP", reference=0.48).data
     assert list(seeds.x) == [0.45, 0.55]
     assert dot.y[0] == "cut-paste-learn"
@@ -60,5 +60,5 @@ def test_an_unknown_name_is_written_without_underscores():
 
 
 def test_numpy_numbers_do_not_stay_in_a_histogram():
-    bar = figures.hardness_histogram({"a": np.array([0.1, 0.2])}).data[0]
+    bar = figures.histogram({"a": np.array([0.1, 0.2])}, "x", (0.0, 1.0)).data[0]
     assert all(type(x) is float for x in (*bar.x, *bar.y))

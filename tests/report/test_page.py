@@ -10,7 +10,7 @@ from terse.errors import DataError, RunError
 from terse.report import figures
 from terse.report.build import train_page
 from terse.report.page import build_page, page_html
-from terse.report.parts import Chart, Command, Fact, Gallery, GalleryItem, PageData, Sheet, Table, Verdict
+from terse.report.parts import Chart, Command, Fact, Gallery, GalleryItem, Headline, PageData, Sheet, Table
 
 
 class Elements(HTMLParser):
@@ -48,7 +48,7 @@ def full(drawn):
         kind="prove",
         name=bad,
         summary=[bad],
-        verdict=Verdict(bad, bad, "good"),
+        headline=Headline(bad, bad, "good"),
         facts=[Fact(bad, bad, bad)],
         alarms=[bad],
         charts=[Chart("a-chart", bad, bad, figure)],
@@ -97,13 +97,13 @@ def test_every_image_has_a_text(full):
 
 
 def test_a_chart_has_its_numbers_beside_it(drawn):
-    text = page_html(train_page("", drawn.result()))
+    text = page_html(train_page("", drawn.run(drawn.result())))
     table = re.search(r'Numbers of Accuracy against samples">.*?</table>', text, re.DOTALL).group()
     assert re.findall(r"<td>(.*?)</td>", table)[:4] == ["0", "0.185", "500", "0.552"]
 
 
 def test_the_same_data_make_the_same_bytes(drawn, tmp_path):
-    data = train_page(drawn.RECIPE, drawn.result(), gallery=drawn.gallery(8))
+    data = train_page(drawn.RECIPE, drawn.run(drawn.result()), gallery=drawn.gallery(8))
     first, second = (build_page(data, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 

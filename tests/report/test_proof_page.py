@@ -25,8 +25,8 @@ def folder(tmp_path_factory):
 def test_the_page_says_what_the_proof_says(folder):
     proof = json.loads((folder / "result.json").read_text())
     page = proof_page(folder)
-    assert (page.kind, page.verdict.word) == ("prove", "Not enough evidence")
-    assert page.verdict.sentence.lower() == proof["reason"].lower()
+    assert (page.kind, page.headline.word) == ("prove", "Not enough evidence")
+    assert page.headline.sentence.lower() == proof["reason"].lower()
     dots = page.charts[0].figure.data
     assert [(trace.name, trace.x[0]) for trace in dots] == [(arm, one["mean"]) for arm, one in proof["arms"].items()]
     assert page.recipe == (folder / "recipe.yaml").read_text()
@@ -38,7 +38,7 @@ def test_arms_that_paste_are_shown_and_the_other_is_not(folder):
     assert [(sheet.group, sheet.heading) for sheet in page.sheets] == [("By arm", "random")]
     items = list(page.gallery.items)
     assert {item.arm for item in items} == {"random"}
-    assert len(items) == runs["random"][0]["cycles"][-1]["samples"]
+    assert len(items) == runs["random"][0].result.cycles[-1].samples
     histogram = next(chart for chart in page.charts if chart.name == "hardness").figure.data[0]
     assert sum(histogram.y) == pytest.approx(1)
     assert page.tables[-1].heading == "Coverage"
@@ -47,7 +47,7 @@ def test_arms_that_paste_are_shown_and_the_other_is_not(folder):
     assert {chart.name for chart in page.charts} >= {"sizes", "positions-random"}
     audited = json.loads((folder / "coverage.json").read_text())
     assert list(audited) == ["random"]
-    assert audited["random"]["0"] == runs["random"][0]["measured"]["coverage"]
+    assert audited["random"]["0"] == runs["random"][0].measured.coverage.to_json()
     assert audited["random"]["0"]["diversity"]["distance"] > 0
 
 

@@ -1,18 +1,18 @@
 import pytest
 
-from terse.report.prove import prove_page
+from terse.report.proof_page import prove_page
 
 
 def page_of(drawn, **kwargs):
     proof, runs = drawn.proof(**kwargs)
-    return (proof, runs, prove_page(drawn.RECIPE, proof, runs, out="my proofs/a", name="person"))
+    return (proof, runs, prove_page(drawn.RECIPE, drawn.proved(proof), out="my proofs/a", name="person"))
 
 
 def test_a_go_is_said_first(drawn):
     proof, _, page = page_of(drawn)
     assert page.title == f"Learned gains {proof['gain']['mean']:.3f} AP at IoU 0.5 over none"
-    assert (page.verdict.word, page.verdict.tone) == ("Go", "good")
-    assert page.verdict.sentence == proof["reason"][0].upper() + proof["reason"][1:]
+    assert (page.headline.word, page.headline.tone) == ("Go", "good")
+    assert page.headline.sentence == proof["reason"][0].upper() + proof["reason"][1:]
     assert page.summary[0] == (
         "Six ways to make training images had the same real data, as many synthetic images and the same fine-tuning, "
         "3 times each. What counts is AP at IoU 0.5 on held-out images that neither trained nor chose a model."
@@ -22,13 +22,13 @@ def test_a_go_is_said_first(drawn):
 def test_a_no_go_is_said_as_plainly(drawn):
     _, _, page = page_of(drawn, seeds=6, gain=-0.05)
     assert page.title == "Learned does not gain over none"
-    assert (page.verdict.word, page.verdict.tone) == ("No go", "bad")
+    assert (page.headline.word, page.headline.tone) == ("No go", "bad")
 
 
 def test_what_is_not_settled_says_what_would_settle_it(drawn):
     proof, _, page = page_of(drawn, seeds=2, gain=0.006)
     assert page.title == "Whether learned gains over none is not settled yet"
-    assert page.verdict.word == "Not enough evidence"
+    assert page.headline.word == "Not enough evidence"
     more = proof["more_seeds"]
     assert more > 0
     seeds = f"{more} more seed{'s' if more > 1 else ''}"
@@ -82,9 +82,10 @@ def test_the_ablation_table_has_every_arm_and_seed(drawn):
 
 
 def test_a_shortcut_is_an_alarm_and_a_chart(drawn):
-    proof, runs = drawn.proof()
+    proof, _ = drawn.proof()
     shortcut = {"auc": {"alpha": 0.93}, "threshold": 0.8, "warnings": ["alpha: 0.93 is above 0.8"]}
-    page = prove_page("", proof, runs, shortcut=shortcut, coverage={"learned": drawn.covered("learned")})
+    proof |= {"shortcut": shortcut, "alarms": shortcut["warnings"]}
+    page = prove_page("", drawn.proved(proof), coverage={"learned": drawn.seen(drawn.covered("learned"))})
     assert page.alarms == ["alpha: 0.93 is above 0.8"]
     chart = next(chart for chart in page.charts if chart.name == "shortcut").figure
     assert (chart.data[0].x[0], chart.layout.shapes[0].x0) == (0.93, 0.8)
@@ -93,19 +94,20 @@ def test_a_shortcut_is_an_alarm_and_a_chart(drawn):
 
 
 def test_an_alarm_of_the_proof_is_told_once(drawn):
-    proof, runs = drawn.proof()
+    proof, _ = drawn.proof()
     shortcut = {"auc": {"alpha": 0.93}, "threshold": 0.8, "warnings": ["alpha: 0.93 is above 0.8"]}
-    page = prove_page("", {**proof, "alarms": ["unequal", *shortcut["warnings"]]}, runs, shortcut=shortcut)
+    proof |= {"shortcut": shortcut, "alarms": ["unequal", *shortcut["warnings"], *shortcut["warnings"]]}
+    page = prove_page("", drawn.proved(proof))
     assert page.alarms == ["unequal", "alpha: 0.93 is above 0.8"]
 
 
 def test_coverage_stands_beside_randoms(drawn):
-    proof, runs = drawn.proof()
+    proof, _ = drawn.proof()
     covered = {arm: drawn.covered(arm) for arm in ("random", "mined", "learned")}
     for arm, distance in (("random", 2.0), ("mined", 1.0), ("learned", 3.0)):
         covered[arm]["size"] = {**covered[arm]["poses"]["scale"], "counts": [len(arm), *[1] * 19]}
         covered[arm]["diversity"] = {"distance": distance, "nearest": 0.1}
-    page = prove_page("", proof, runs, coverage=covered)
+    page = prove_page("", drawn.proved(proof), coverage={arm: drawn.seen(one) for arm, one in covered.items()})
     charts = {chart.name: chart for chart in page.charts}
     sizes = charts["sizes"].figure.data
     assert [(trace.name, trace.meta["tone"]) for trace in sizes] == [(arm, arm) for arm in covered]
@@ -129,9 +131,9 @@ def test_what_is_cheaper_is_named_beside_the_verdict(drawn):
         f"Learned is ahead of {best.replace('_', '-')}, the best of the other arms: {gain['mean']:+.3f}, "
         f"{gain['low']:+.3f} to {gain['high']:+.3f}."
     )
-    behind = {**proof, "over": {"random": {"mean": -0.02, "low": -0.03, "high": -0.01}}}
-    assert prove_page("", behind, drawn.proof()[1]).summary[1].startswith("Learned is behind random, ")
-    unsure = {**proof, "over": {"random": {"mean": -0.0001, "low": -0.03, "high": 0.01}}}
-    assert prove_page("", unsure, drawn.proof()[1]).summary[1] == (
+    behind = {**proof, "over": {"random": {"mean": -0.02, "low": -0.03, "high": -0.01, "per_seed": []}}}
+    assert prove_page("", drawn.proved(behind)).summary[1].startswith("Learned is behind random, ")
+    unsure = {**proof, "over": {"random": {"mean": -0.0001, "low": -0.03, "high": 0.01, "per_seed": []}}}
+    assert prove_page("", drawn.proved(unsure)).summary[1] == (
         "Learned cannot be told from random, the best of the other arms: -0.0001, -0.030 to +0.010."
     )

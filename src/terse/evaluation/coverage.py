@@ -6,8 +6,6 @@ of the same family, so that a small sample is not mistaken for a narrow one.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,97 +13,14 @@ from jaxtyping import Float64, Int64
 
 from terse.placements import Placements, Role
 from terse.protocols import PoseFamily
+from terse.results import Component, Coverage
 
-__all__ = ["Component", "Coverage", "collapse_alarms", "coverage"]
+__all__ = ["collapse_alarms", "coverage"]
 
 _BINS = 20
 _EDGE = 0.01  # of the range, at each end
 _SAME = 0.02  # of the range: the cell in which poses count as the same
 _REFERENCE_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """How one number of the pose is spread over its range.
-
-    Attributes:
-        low, high: the family's range.
-        counts: a histogram of equal bins over the range; what lies outside is counted in the outermost.
-        entropy: of the histogram, over that of as many random poses; 1 covers like random, 0 is one bin.
-        at_edge: share in the outermost hundredth at either end; random has 0.02.
-
-    Source: ours.
-    """
-
-    name: str
-    low: float
-    high: float
-    counts: tuple[int, ...]
-    mean: float
-    spread: float
-    entropy: float
-    at_edge: float
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What a set of placements covers; only labelled objects count, not distractors or artefact patches.
-
-    Attributes:
-        images: composites.
-        objects: pasted objects in them.
-        components: one a number of the pose.
-        size: the object's relative size, the geometric mean of the scales; None for families without one.
-        position: counts over an 8 x 8 grid of the free play, rows from the top; None for families without shifts.
-        foregrounds, backgrounds: how many different ones occur.
-        duplicates: share of composites equal to an earlier one, the seed apart.
-        near_duplicates: share of objects whose cut-out occurs before at the same pose and blend, each component rounded
-            to a fiftieth of its range.
-
-    Source: ours.
-    """
-
-    images: int
-    objects: int
-    components: tuple[Component, ...]
-    size: Component | None
-    position: tuple[tuple[int, ...], ...] | None
-    foregrounds: int
-    backgrounds: int
-    duplicates: float
-    near_duplicates: float
-
-    @property
-    def entropy(self) -> float:
-        """The least covered component's entropy over random's; 1 where there is nothing to cover."""
-        return min((part.entropy for part in self.components if part.high > part.low), default=1.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
-
-        def plain(part: Component) -> dict[str, Any]:
-            return {
-                "low": part.low,
-                "high": part.high,
-                "counts": list(part.counts),
-                "mean": part.mean,
-                "spread": part.spread,
-                "entropy": part.entropy,
-                "at_edge": part.at_edge,
-            }
-
-        return {
-            "images": self.images,
-            "objects": self.objects,
-            "entropy": self.entropy,
-            "poses": {part.name: plain(part) for part in self.components},
-            "size": plain(self.size) if self.size else None,
-            "position": [list(row) for row in self.position] if self.position else None,
-            "foregrounds": self.foregrounds,
-            "backgrounds": self.backgrounds,
-            "duplicates": self.duplicates,
-            "near_duplicates": self.near_duplicates,
-        }
 
 
 def coverage(placements: Placements, family: PoseFamily) -> Coverage:
@@ -116,14 +31,15 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     objects = placements.role == Role.OBJECT
     pose = placements.pose[objects]
     drawn = family.random(max(1, len(pose)), torch.Generator().manual_seed(_REFERENCE_SEED)).double().numpy()
-    components = tuple(
-        _component(name, low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
+    poses = {
+        name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
         for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))
-    )
+    }
     return Coverage(
         images=len(placements),
         objects=len(pose),
-        components=components,
+        entropy=min((part.entropy for part in poses.values() if part.high > part.low), default=1.0),
+        poses=poses,
         size=_size(family, pose, drawn),
         position=_position(family, pose),
         foregrounds=len(np.unique(placements.foreground[objects])),
@@ -147,17 +63,17 @@ def collapse_alarms(
     Source: ours.
     """
     alarms = []
-    for part in seen.components:
+    for name, part in seen.poses.items():
         if seen.objects < _BINS or part.high <= part.low:
             continue
         if part.at_edge > max_at_edge:
             alarms.append(
-                f"{part.name}: {part.at_edge:.0%} of the poses lie at an end of the range; "
+                f"{name}: {part.at_edge:.0%} of the poses lie at an end of the range; "
                 "widen the range or lower the synthesizer's learning rate"
             )
         elif part.entropy < min_entropy:
             alarms.append(
-                f"{part.name}: the poses cover {part.entropy:.0%} of what random ones do (entropy); "
+                f"{name}: the poses cover {part.entropy:.0%} of what random ones do (entropy); "
                 "raise objective.diversity or synthesis.noise_size"
             )
     repeated = max(seen.duplicates, seen.near_duplicates)
@@ -167,21 +83,20 @@ def collapse_alarms(
 
 
 def _component(
-    name: str, low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
+    low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
 ) -> Component:
     counts = _histogram(values, low, high)
     of_random = _entropy(_histogram(drawn, low, high))
     margin = _EDGE * (high - low)
     at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) else 0.0
     return Component(
-        name,
-        float(low),
-        float(high),
-        tuple(int(n) for n in counts),
-        float(values.mean()) if len(values) else 0.0,
-        float(values.std()) if len(values) else 0.0,
-        _entropy(counts) / of_random if of_random > 0 else 1.0,
-        at_edge,
+        low=float(low),
+        high=float(high),
+        counts=counts.tolist(),
+        mean=float(values.mean()) if len(values) else 0.0,
+        spread=float(values.std()) if len(values) else 0.0,
+        entropy=_entropy(counts) / of_random if of_random > 0 else 1.0,
+        at_edge=at_edge,
     )
 
 
@@ -204,12 +119,10 @@ def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[n
     of = [
         np.prod(rows[:, scales], axis=1) ** (1 / len(scales)) for rows in (pose.reshape(-1, len(family.names)), drawn)
     ]
-    return _component("size", low, high, *of)
+    return _component(low, high, *of)
 
 
-def _position(
-    family: PoseFamily, pose: Float64[np.ndarray, "n k"], cells: int = 8
-) -> tuple[tuple[int, ...], ...] | None:
+def _position(family: PoseFamily, pose: Float64[np.ndarray, "n k"], cells: int = 8) -> list[list[int]] | None:
     names: Sequence[str] = family.names
     if "shift_x" not in names or "shift_y" not in names:
         return None
@@ -220,7 +133,8 @@ def _position(
         values = pose[:, column] if len(pose) else np.zeros(0)
         places.append(np.clip(((values - low) / ((high - low) or 1.0) * cells).astype(np.int64), 0, cells - 1))
     counts = np.bincount(places[0] * cells + places[1], minlength=cells * cells).reshape(cells, cells)
-    return tuple(tuple(int(n) for n in row) for row in counts)
+    found: list[list[int]] = counts.tolist()
+    return found
 
 
 def _duplicates(placements: Placements) -> float:

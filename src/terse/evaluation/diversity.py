@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,28 +9,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-__all__ = ["Diversity", "PooledFeatures", "feature_diversity", "pooled_features"]
+from terse.results import Diversity
+
+__all__ = ["PooledFeatures", "feature_diversity", "pooled_features"]
 
 _COMPARED = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Diversity:
-    """How far apart images lie in a feature space.
-
-    Attributes:
-        distance: mean Euclidean distance of two different images.
-        nearest: mean distance to the nearest other image.
-
-    Source: ours, instead of LPIPS (Zhang et al. 2018), whose weights are not ours to ship.
-    """
-
-    distance: float
-    nearest: float
-
-    def to_json(self) -> dict[str, float]:
-        """Plain numbers."""
-        return {"distance": self.distance, "nearest": self.nearest}
 
 
 def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
@@ -44,7 +26,7 @@ def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> D
     Source: ours.
     """
     if len(features) < 2:
-        return Diversity(0.0, 0.0)
+        return Diversity(distance=0.0, nearest=0.0)
     if len(features) > _COMPARED:
         features = features[np.random.default_rng(seed).choice(len(features), _COMPARED, replace=False)]
     rows = np.asarray(features, dtype=np.float64)
@@ -53,7 +35,7 @@ def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> D
     squares = np.clip(norms[:, None] + norms[None, :] - 2 * rows @ rows.T, 0, None)
     np.fill_diagonal(squares, np.nan)
     distances = np.sqrt(squares)
-    return Diversity(float(np.nanmean(distances)), float(np.nanmin(distances, axis=1).mean()))
+    return Diversity(distance=float(np.nanmean(distances)), nearest=float(np.nanmin(distances, axis=1).mean()))
 
 
 class PooledFeatures:

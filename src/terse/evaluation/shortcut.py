@@ -6,9 +6,8 @@ Artefact patches (paper 3.1) are there to prevent that: with them the question i
 told from a patch's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -17,8 +16,9 @@ from torch.nn import functional
 
 from terse.discriminator import auc_of_scores
 from terse.errors import DataError, ShapeError
+from terse.results import Shortcut
 
-__all__ = ["Pasted", "ShortcutAudit", "shortcut_auc", "shortcut_audit"]
+__all__ = ["Pasted", "shortcut_auc", "shortcut_audit"]
 
 _CROP_PX = 48
 _BATCH = 16
@@ -53,25 +53,14 @@ class Pasted:
     groups: Int64[Tensor, " _"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ShortcutAudit:
-    """AUC by name of the set, and a sentence for each that is too high.
-
-    Source: ours.
-    """
-
-    auc: dict[str, float]
-    threshold: float
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
-        return {"auc": dict(self.auc), "threshold": self.threshold, "warnings": list(self.warnings)}
-
-
 def shortcut_audit(
-    sets: Mapping[str, Pasted], *, threshold: float = 0.8, steps: int = 100, seed: int = 0
-) -> ShortcutAudit:
+    sets: Mapping[str, Pasted],
+    *,
+    threshold: float = 0.8,
+    steps: int = 100,
+    seed: int = 0,
+    warn_of: Collection[str] | None = None,
+) -> Shortcut:
     """One probe a set: for instance each blend, with artefact patches and without.
 
     Args:
@@ -79,6 +68,7 @@ def shortcut_audit(
         threshold: an AUC above it is warned of.
         steps: of each probe.
         seed: of each probe.
+        warn_of: names of the sets that a high AUC is warned of; all by default.
 
     Raises:
         DataError: a set that is too small to hold images out, or without a rim.
@@ -86,13 +76,13 @@ def shortcut_audit(
     Source: ours.
     """
     found = {name: shortcut_auc(pasted, steps=steps, seed=seed) for name, pasted in sets.items()}
-    warnings = tuple(
+    warnings = [
         f"{name}: a probe that sees only edges and noise finds pasted objects with an AUC of {auc:.2f}, above "
         f"{threshold:g}; a model can learn the paste instead of the object: add artefact patches or mix the blends"
         for name, auc in found.items()
-        if auc > threshold
-    )
-    return ShortcutAudit(found, threshold, warnings)
+        if auc > threshold and (warn_of is None or name in warn_of)
+    ]
+    return Shortcut(auc=found, threshold=threshold, warnings=warnings)
 
 
 def shortcut_auc(pasted: Pasted, *, steps: int = 100, seed: int = 0) -> float:

@@ -15,6 +15,7 @@ from terse.errors import RecipeError, RunError
 from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
+from terse.results import Measured
 from terse.run import open_session, train
 from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint, write_atomically
@@ -71,8 +72,8 @@ def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer 
             raise
 
 
-def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> dict[str, Any]:
-    """Run an arm from the start of its seed, or go on with it; its `result.json`.
+def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
+    """Run an arm from the start of its seed, or go on with it, and measure it.
 
     Raises:
         RunError: the start is gone.
@@ -88,9 +89,7 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
     measured = job.folder / "measured.json"
     if not measured.is_file():
         found = _measure(settings, job, data)
-        write_atomically(measured, (json.dumps(found) + "\n").encode())
-    result: dict[str, Any] = json.loads(finished.read_text("utf-8"))
-    return result
+        write_atomically(measured, (json.dumps(found.to_json()) + "\n").encode())
 
 
 class _UntilStart:
@@ -159,7 +158,7 @@ def _link(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
 
 
-def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
+def _measure(recipe: Recipe, job: Job, data: Any) -> Measured:
     """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
     from terse.evaluation.coverage import coverage
     from terse.evaluation.diversity import feature_diversity, pooled_features
@@ -174,21 +173,21 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> dict[str, Any]:
     judge = task(recipe.task)
     with session.autocast():
         units = judge.units(players.target, players.test, device)
-    found: dict[str, Any] = {"units": units, "hardness": [], "coverage": None}
-    if len(session.pool):
-        assert job.start is not None
-        load_weights(network, job.start / "target.pth")
-        placements = session.pool.placements
-        with session.autocast(), pooled_features(network) as features:
-            found["hardness"] = baseline_hardness(
-                players.target,
-                placements,
-                players.context.render,
-                judge.image_confidence,
-                most=_MOST_COMPOSITES,
-                device=device,
-            )
-        rows = features.of(len(found["hardness"]))
-        diversity = None if rows is None else feature_diversity(rows).to_json()
-        found["coverage"] = {**coverage(placements, players.context.poses).to_json(), "diversity": diversity}
-    return found
+    if not len(session.pool):
+        return Measured(units=units, hardness=[], coverage=None)
+    assert job.start is not None
+    load_weights(network, job.start / "target.pth")
+    placements = session.pool.placements
+    with session.autocast(), pooled_features(network) as features:
+        hardness = baseline_hardness(
+            players.target,
+            placements,
+            players.context.render,
+            judge.image_confidence,
+            most=_MOST_COMPOSITES,
+            device=device,
+        )
+    rows = features.of(len(hardness))
+    diversity = None if rows is None else feature_diversity(rows)
+    covered = coverage(placements, players.context.poses).model_copy(update={"diversity": diversity})
+    return Measured(units=units, hardness=hardness, coverage=covered)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from terse.compositing.artefacts import draw_patches
 from terse.compositing.raster_blend import BLENDS
-from terse.evaluation.shortcut import Pasted, ShortcutAudit, shortcut_audit
+from terse.evaluation.shortcut import Pasted, shortcut_audit
 from terse.placements import Placements, Role
 from terse.recipe import ArtefactConfig, EdgeConfig
+from terse.results import Shortcut
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials
 
@@ -21,7 +22,6 @@ __all__ = ["audit_pastes", "composites_for_probe"]
 
 _SCENES = 60
 _BATCH = 16
-_PATCHES = " with patches"
 
 
 def audit_pastes(
@@ -33,7 +33,7 @@ def audit_pastes(
     steps: int = 60,
     seed: int = 0,
     patched: bool = True,
-) -> ShortcutAudit:
+) -> Shortcut:
     """The probe's AUC for each blend, without artefact patches and with them.
 
     Without, rims of objects are told from plain background; with them, from rims of patches. Warnings are only of
@@ -51,13 +51,13 @@ def audit_pastes(
     Source: ours; the blends are those of Dwibedi et al. 2017, the patches paper 3.1's.
     """
     sets: dict[str, Pasted] = {}
+    trained_with = []
     for blend in blends:
         for patches in (False, True):
-            name = f"{blend}{_PATCHES}" if patches else blend
+            name = f"{blend} with patches" if patches else blend
             sets[name] = composites_for_probe(context, edges, blend, patches=patches, scenes=scenes, seed=seed)
-    audit = shortcut_audit(sets, steps=steps, seed=seed)
-    of_condition = [name for name in sets if name.endswith(_PATCHES) == patched]
-    return replace(audit, warnings=tuple(w for w in audit.warnings if w.split(":")[0] in of_condition))
+            trained_with += [name] if patches == patched else []
+    return shortcut_audit(sets, steps=steps, seed=seed, warn_of=trained_with)
 
 
 @torch.no_grad()

@@ -12,33 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from terse.errors import RunError
+from terse.results import GainFigures, Interval
 
-__all__ = ["Gain", "Interval", "bootstrap_interval", "overall_interval", "paired_gain", "student"]
+__all__ = ["Gain", "bootstrap_interval", "overall_interval", "paired_gain", "student"]
 
 _BOOTSTRAPS = 2000
 _BLOCK = 1_000_000
 _NOISE = 1e-12
 
 Matrix = Float64[np.ndarray, "seeds units"]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and its interval; low and high are None where the data cannot tell."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    def to_json(self) -> dict[str, float | None]:
-        """Mean, low, high."""
-        return {"mean": self.mean, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +56,16 @@ class Gain:
         known = [(i.low, i.high) for i in (self.seeds, self.overall) if i and i.low is not None and i.high is not None]
         return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
-    def to_json(self) -> dict[str, Any]:
-        """The interval of record, with the second line and the overall interval beside it."""
-        return {
-            **self.seeds.to_json(),
-            "per_seed": list(self.per_seed),
-            "images": self.images.to_json() if self.images else None,
-            "overall": self.overall.to_json() if self.overall else None,
-        }
+    def figures(self) -> GainFigures:
+        """What is written of it: Student's interval, with the second line and the overall interval beside it."""
+        return GainFigures(
+            mean=self.seeds.mean,
+            low=self.seeds.low,
+            high=self.seeds.high,
+            per_seed=list(self.per_seed),
+            images=self.images,
+            overall=self.overall,
+        )
 
 
 def paired_gain(
@@ -135,9 +124,9 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval:
     mean = math.fsum(values) / len(values)
     spread = _spread(values)
     if spread == 0:
-        return Interval(mean)
+        return _interval(mean)
     half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * spread / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half)
+    return _interval(mean, half, half)
 
 
 def bootstrap_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> Interval:
@@ -147,14 +136,14 @@ def bootstrap_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> 
     """
     column = gains.mean(axis=0) - gains.mean()
     if np.ptp(column) == 0:
-        return Interval(mean)
+        return _interval(mean)
     generator = np.random.default_rng(0)
     count = len(column)
     block = max(1, _BLOCK // count)  # draws at once: bounded memory at any number of images
     sizes = [min(block, _BOOTSTRAPS - start) for start in range(0, _BOOTSTRAPS, block)]
     drawn = np.concatenate([column[generator.integers(0, count, (size, count))].mean(axis=1) for size in sizes])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(mean, mean + float(low), mean + float(high))
+    return _interval(mean, -float(low), float(high))
 
 
 def overall_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> Interval:
@@ -168,7 +157,7 @@ def overall_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> In
     """
     seeds, images = gains.shape
     if seeds < 2 or images < 2:
-        return Interval(mean)
+        return _interval(mean)
     of_seeds, of_images, of_rest = squares = _mean_squares(gains)
     freedom = (seeds - 1, images - 1, (seeds - 1) * (images - 1))
     half = max(
@@ -176,7 +165,7 @@ def overall_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> In
         _half_width(of_seeds, [(of_seeds, seeds - 1)], confidence),
         _half_width(of_images, [(of_images, images - 1)], confidence),
     ) / math.sqrt(seeds * images)
-    return Interval(mean, mean - half, mean + half) if half > 0 else Interval(mean)
+    return _interval(mean, half, half) if half > 0 else _interval(mean)
 
 
 def _mean_squares(gains: Matrix) -> tuple[float, float, float]:
@@ -210,3 +199,8 @@ def _spread(values: Sequence[float]) -> float:
         return 0.0
     mean = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _interval(mean: float, below: float | None = None, above: float | None = None) -> Interval:
+    low, high = None if below is None else mean - below, None if above is None else mean + above
+    return Interval(mean=mean, low=low, high=high)

@@ -100,8 +100,10 @@ def prove(
     if audit and task(recipe.task).audits_pastes:
         _audit(recipe, names, folder, data)
     found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
-    write_atomically(folder / "coverage.json", (json.dumps(coverage_of(folder), indent=1) + "\n").encode())
-    whole = {"out": str(folder), **found, "elapsed_seconds": round(time.monotonic() - began, 3)}
+    covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
+    write_atomically(folder / "coverage.json", (json.dumps(covered, indent=1) + "\n").encode())
+    elapsed = round(time.monotonic() - began, 3)
+    whole = found.model_copy(update={"out": str(folder), "elapsed_seconds": elapsed}).to_json()
     write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
     return whole
 

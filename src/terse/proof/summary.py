@@ -5,32 +5,79 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from terse.errors import RunError
 from terse.proof.verdict import ARMS, judge
 from terse.recipe import load_recipe
-from terse.tasks.task import task
+from terse.results import (
+    FORMAT,
+    Coverage,
+    CoverageMeans,
+    Figures,
+    HardnessCounts,
+    Measured,
+    Point,
+    ProofResult,
+    RunResult,
+    Shortcut,
+    Spending,
+    hardness_counts,
+    read_measured,
+    read_run,
+)
+from terse.tasks.task import Metric, task
 
-__all__ = ["coverage_of", "read_runs", "summarise"]
+__all__ = ["ArmRun", "coverage_of", "read_runs", "summarise"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRun:
+    """One finished run of an arm."""
+
+    result: RunResult
+    measured: Measured
+
+
+Runs = Mapping[str, Mapping[int, ArmRun]]  # by arm and seed
 
 
 def summarise(
     folder: Path, *, treatment: str | None = None, reference: str | None = None, worth: float = 0.0
-) -> dict[str, Any]:
+) -> ProofResult:
     """The verdict on the runs that a proof's folder holds by now, and what it rests on.
 
     Raises:
         RunError: fewer than two arms have a finished run.
     """
-    runs = read_runs(folder)
     metric = task(load_recipe(folder / "recipe.yaml").task).primary
+    written = folder / "shortcut.json"
+    shortcut = Shortcut.model_validate(json.loads(written.read_text("utf-8"))) if written.is_file() else None
+    return summary_of(read_runs(folder), metric, shortcut, treatment=treatment, reference=reference, worth=worth)
+
+
+def summary_of(
+    runs: Runs,
+    metric: Metric,
+    shortcut: Shortcut | None = None,
+    *,
+    treatment: str | None = None,
+    reference: str | None = None,
+    worth: float = 0.0,
+) -> ProofResult:
+    """The verdict on finished runs, and what it rests on.
+
+    Raises:
+        RunError: fewer than two arms.
+    """
     primary = metric.name
     per_seed = {arm: {s: _figure(run, primary, arm, s) for s, run in of.items()} for arm, of in runs.items()}
-    units = {arm: {s: run["measured"]["units"] for s, run in of.items()} for arm, of in runs.items()}
-    written = folder / "shortcut.json"
-    shortcut = json.loads(written.read_text("utf-8")) if written.is_file() else None
+    units = {
+        arm: {seed: run.measured.units for seed, run in of.items()}
+        for arm, of in runs.items()
+        if all(run.measured.units for run in of.values())
+    }
     verdict = judge(
         per_seed,
         units=units,
@@ -40,94 +87,131 @@ def summarise(
         metric=metric.short,
         larger_is_better=metric.larger_is_better,
     )
-    return {
-        **verdict.to_json(),
-        "primary": primary,
-        "seeds": sorted({seed for of in runs.values() for seed in of}),
-        "curves": {arm: _curve(list(of.values()), primary) for arm, of in runs.items()},
-        "hardness": {arm: _histogram(list(of.values())) for arm, of in runs.items() if arm != "none"},
-        "coverage": {arm: _covered(list(of.values())) for arm, of in runs.items() if arm != "none"},
-        "costs": {arm: _costs(list(of.values())) for arm, of in runs.items()},
-        "shortcut": shortcut,
-        "alarms": [
+    by_arm = {arm: list(of.values()) for arm, of in runs.items()}
+    pasting = {arm: of for arm, of in by_arm.items() if arm != "none"}
+    return ProofResult(
+        format=FORMAT,
+        verdict=verdict.verdict,
+        arms=verdict.arms,
+        gain=verdict.gain.figures(),
+        gains={name: gain.figures() for name, gain in verdict.gains.items()},
+        over={name: gain.figures() for name, gain in verdict.over.items()},
+        treatment=verdict.treatment,
+        reference=verdict.reference,
+        more_seeds=verdict.more_seeds,
+        reason=verdict.reason,
+        primary=primary,
+        seeds=sorted({seed for of in runs.values() for seed in of}),
+        curves={arm: _curve(of, primary) for arm, of in by_arm.items()},
+        metrics={arm: _metrics(of) for arm, of in by_arm.items()},
+        hardness={arm: _hardness(of) for arm, of in pasting.items()},
+        coverage={arm: _covered(of) for arm, of in pasting.items()},
+        costs={arm: _costs(of) for arm, of in by_arm.items()},
+        shortcut=shortcut,
+        alarms=[
             *_unequal(runs),
             *_of_treatment(runs, verdict.treatment),
-            *(shortcut["warnings"] if shortcut else ()),
+            *(shortcut.warnings if shortcut else ()),
         ],
-        "seconds": round(_seconds(runs), 3),
-    }
+        seconds=round(_seconds(runs), 3),
+    )
 
 
-def read_runs(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
-    """The finished runs of a proof by arm and seed: `result.json`, with `measured.json` as `measured`."""
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
+def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
+    """The finished runs of a proof by arm and seed.
+
+    Raises:
+        RunError: a file that cannot be read, or one of another format.
+    """
+    runs: dict[str, dict[int, ArmRun]] = {}
     for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
         arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
-        result = json.loads((path.parent / "result.json").read_text("utf-8"))
-        runs.setdefault(arm, {})[seed] = {**result, "measured": json.loads(path.read_text("utf-8"))}
+        runs.setdefault(arm, {})[seed] = ArmRun(read_run(path.parent), read_measured(path.parent))
     order = sorted(runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
     return {arm: dict(sorted(runs[arm].items())) for arm in order}
 
 
-def _figure(run: Mapping[str, Any], primary: str, arm: str, seed: int) -> float:
-    value = run["metrics"]["end"][primary]
-    if value is None:
-        raise RunError(f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`")
-    return float(value)
-
-
-def _curve(runs: Sequence[Mapping[str, Any]], primary: str) -> list[dict[str, float]]:
-    """The metric after each cycle, mean over seeds, against samples and target passes."""
-    spent = dict.fromkeys(("target_forwards", "target_backwards"), 0.0)
-    points = [{"samples": 0.0, **spent, primary: _mean([run["metrics"]["start"][primary] for run in runs])}]
-    for rows in zip(*(run["cycles"] for run in runs), strict=False):
-        spent = {key: before + _mean([row[key] for row in rows]) for key, before in spent.items()}
-        points.append({key: _mean([row[key] for row in rows]) for key in ("samples", primary)} | spent)
-    return points
-
-
-def _histogram(runs: Sequence[Mapping[str, Any]], bins: int = 20) -> dict[str, Any]:
-    """1 - p under the frozen start in equal bins from 0 to 1 (Fig. 8)."""
-    values = [value for run in runs for value in run["measured"]["hardness"]]
-    counts = [0] * bins
-    for value in values:
-        counts[min(int(value * bins), bins - 1)] += 1
-    return {"counts": counts, "mean": _mean(values) if values else None}
-
-
-def _covered(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Of poses, repeats and feature distance, means over seeds; `coverage.json` holds the rest."""
-    seen = [run["measured"]["coverage"] for run in runs if run["measured"]["coverage"]]
-    keys = ("entropy", "duplicates", "near_duplicates")
-    found: dict[str, float | None] = {key: _mean([one[key] for one in seen]) if seen else None for key in keys}
-    apart = [one["diversity"]["distance"] for one in seen if one.get("diversity")]
-    return {**found, "feature_distance": _mean(apart) if apart else None}
-
-
-def coverage_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """The coverage audit of every run: arm, seed, `Coverage.to_json()` with the feature distance beside it."""
+def coverage_of(folder: Path) -> dict[str, dict[int, Coverage]]:
+    """The coverage of every run that pastes, by arm and seed."""
     return {
-        arm: {str(seed): run["measured"]["coverage"] for seed, run in of.items() if run["measured"]["coverage"]}
+        arm: {seed: run.measured.coverage for seed, run in of.items() if run.measured.coverage}
         for arm, of in read_runs(folder).items()
         if arm != "none"
     }
 
 
-def _costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums over the cycles, mean over seeds."""
-    keys = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
-    spent = {key: _mean([sum(row[key] for row in run["cycles"]) for run in runs]) for key in keys}
-    return {"samples": _mean([run["cycles"][-1]["samples"] if run["cycles"] else 0 for run in runs]), **spent}
+def _figure(run: ArmRun, primary: str, arm: str, seed: int) -> float:
+    value = run.result.metrics.end.figure(primary)
+    if value is None:
+        raise RunError(f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`")
+    return value
 
 
-def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+def _curve(runs: Sequence[ArmRun], primary: str) -> list[Point]:
+    """The metric after each cycle as far as every seed has come, against samples and target passes."""
+
+    def point(values: Sequence[float | None], **spent: float) -> Point:
+        known = [value for value in values if value is not None]
+        ends = {"low": min(known), "high": max(known)} if len(known) > 1 else {}
+        return Point.model_validate({**spent, primary: _mean(known), **ends})
+
+    forwards = backwards = 0.0
+    start = [run.result.metrics.start.figure(primary) for run in runs]
+    points = [point(start, samples=0.0, target_forwards=0.0, target_backwards=0.0)]
+    for cycles in zip(*(run.result.cycles for run in runs), strict=False):
+        forwards += _mean([cycle.target_forwards or 0 for cycle in cycles])
+        backwards += _mean([cycle.target_backwards or 0 for cycle in cycles])
+        samples = _mean([cycle.samples for cycle in cycles])
+        values = [cycle.figure(primary) for cycle in cycles]
+        points.append(point(values, samples=samples, target_forwards=forwards, target_backwards=backwards))
+    return points
+
+
+def _metrics(runs: Sequence[ArmRun]) -> Figures:
+    """Means at the end, of the metrics that every seed has a number for."""
+    ends = [run.result.metrics.end for run in runs]
+    found = {name: [end.figure(name) for end in ends] for name in ends[0].figures}
+    return {name: _mean([v for v in values if v is not None]) for name, values in found.items() if None not in values}
+
+
+def _hardness(runs: Sequence[ArmRun]) -> HardnessCounts:
+    """1 - p under the frozen start (Fig. 8)."""
+    return hardness_counts([value for run in runs for value in run.measured.hardness])
+
+
+def _covered(runs: Sequence[ArmRun]) -> CoverageMeans:
+    """Of poses, repeats and feature distance; `coverage.json` holds the rest."""
+    seen = [run.measured.coverage for run in runs if run.measured.coverage]
+    apart = [one.diversity.distance for one in seen if one.diversity]
+    return CoverageMeans(
+        entropy=_mean([one.entropy for one in seen]) if seen else None,
+        duplicates=_mean([one.duplicates for one in seen]) if seen else None,
+        near_duplicates=_mean([one.near_duplicates for one in seen]) if seen else None,
+        feature_distance=_mean(apart) if apart else None,
+    )
+
+
+def _costs(runs: Sequence[ArmRun]) -> Spending:
+    cycles = [run.result.cycles for run in runs]
+    rates = [of[-1].hard_rate or 0.0 for of in cycles if of]
+    return Spending(
+        samples=_mean([of[-1].samples if of else 0 for of in cycles]),
+        target_forwards=_mean([sum(cycle.target_forwards or 0 for cycle in of) for of in cycles]),
+        target_backwards=_mean([sum(cycle.target_backwards or 0 for cycle in of) for of in cycles]),
+        synthesizer_forwards=_mean([sum(cycle.synthesizer_forwards or 0 for cycle in of) for of in cycles]),
+        seconds=_mean([sum(cycle.seconds for cycle in of) for of in cycles]),
+        hard_rate=_mean(rates) if rates else None,
+    )
+
+
+def _unequal(runs: Runs) -> list[str]:
     """A sentence for each seed whose arms ended with unequal numbers of synthetic images."""
     alarms = []
     for seed in sorted({seed for of in runs.values() for seed in of}):
         kept = {
-            arm: of[seed]["cycles"][-1]["samples"]
+            arm: of[seed].result.cycles[-1].samples
             for arm, of in runs.items()
-            if arm != "none" and seed in of and of[seed]["cycles"]
+            if arm != "none" and seed in of and of[seed].result.cycles
         }
         if len(set(kept.values())) > 1:
             listed = ", ".join(f"{arm} {count:,}" for arm, count in kept.items())
@@ -137,22 +221,24 @@ def _unequal(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
     return alarms
 
 
-def _of_treatment(runs: Mapping[str, Mapping[int, Mapping[str, Any]]], arm: str) -> list[str]:
+def _of_treatment(runs: Runs, arm: str) -> list[str]:
     """A sentence for each seed in which the arm in question raised an alarm: the first, and how many more."""
     told = []
     for seed, run in runs[arm].items():
-        own = [alarm for alarm in run.get("alarms", ()) if alarm.startswith("cycle ")]  # others are of the shared start
+        own = [alarm for alarm in run.result.alarms if alarm.startswith("cycle ")]  # others are of the shared start
         more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
         told += [f"{arm}, seed {seed}: {own[0]}{more}"] if own else []
     return told
 
 
-def _seconds(runs: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> float:
+def _seconds(runs: Runs) -> float:
     """Of all cycles, and of each seed's start once: every run's own seconds hold the start that it shares."""
     cycles = [
-        (seed, run, sum(row["seconds"] for row in run["cycles"])) for of in runs.values() for seed, run in of.items()
+        (seed, run.result.seconds, sum(cycle.seconds for cycle in run.result.cycles))
+        for of in runs.values()
+        for seed, run in of.items()
     ]
-    starts = {seed: run["seconds"] - own for seed, run, own in cycles}
+    starts = {seed: whole - own for seed, whole, own in cycles}
     return math.fsum([own for _, _, own in cycles]) + math.fsum(starts.values())
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from terse.errors import RunError
-from terse.proof.intervals import Gain, Interval, paired_gain, student
+from terse.proof.intervals import Gain, paired_gain, student
+from terse.results import ArmFigures
 
 __all__ = ["ARMS", "MIN_SEEDS", "Verdict", "judge", "power", "seeds_needed"]
 
@@ -27,7 +28,7 @@ class Verdict:
     treatment: str
     reference: str
     gain: Gain
-    arms: dict[str, tuple[Interval, tuple[float, ...]]]
+    arms: dict[str, ArmFigures]
     gains: dict[str, Gain]
     """Each arm over the reference."""
     over: dict[str, Gain]
@@ -37,15 +38,12 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The object of `terse prove --json`."""
-        arms = {
-            name: {**interval.to_json(), "per_seed": list(values)} for name, (interval, values) in self.arms.items()
-        }
         return {
             "verdict": self.verdict,
-            "arms": arms,
-            "gain": self.gain.to_json(),
-            "gains": {name: gain.to_json() for name, gain in self.gains.items()},
-            "over": {name: gain.to_json() for name, gain in self.over.items()},
+            "arms": {name: figures.to_json() for name, figures in self.arms.items()},
+            "gain": self.gain.figures().to_json(),
+            "gains": {name: gain.figures().to_json() for name, gain in self.gains.items()},
+            "over": {name: gain.figures().to_json() for name, gain in self.over.items()},
             "treatment": self.treatment,
             "reference": self.reference,
             "more_seeds": self.more_seeds,
@@ -85,7 +83,7 @@ def judge(
     names = sorted(per_seed, key=lambda name: (ARMS.index(name) if name in ARMS else len(ARMS), name))
     treatment, reference = _comparison(names, treatment, reference)
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
-    arms = {name: (student(list(values.values()), confidence), tuple(values.values())) for name, values in runs.items()}
+    arms = {name: _arm(list(values.values()), confidence) for name, values in runs.items()}
     if not larger_is_better:
         runs = {name: {seed: -value for seed, value in of.items()} for name, of in runs.items()}
         units = {name: {s: [-one for one in of[s]] for s in of} for name, of in (units or {}).items()}
@@ -142,6 +140,11 @@ def seeds_needed(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _arm(values: list[float], confidence: float) -> ArmFigures:
+    interval = student(values, confidence)
+    return ArmFigures(mean=interval.mean, low=interval.low, high=interval.high, per_seed=values)
 
 
 def _comparison(names: Sequence[str], treatment: str | None, reference: str | None) -> tuple[str, str]:

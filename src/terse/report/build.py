@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 from terse.errors import RunError
 from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, PageData, Sheet, Table, Tone
 from terse.report.words import count, duration, in_text, metric_names, number, score, words
+from terse.results import Coverage, Cycle, HardnessCounts, RunResult
 from terse.tasks.task import known_metrics, metric_of
 
 __all__ = ["train_page"]
@@ -21,36 +22,34 @@ COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards
 
 def train_page(
     recipe_yaml: str,
-    result: Mapping[str, Any],
+    result: RunResult,
     *,
     name: str = "",
     gallery: Gallery | None = None,
     sheets: Sequence[Sheet] = (),
     before_after: Sequence[BeforeAfter] = (),
     before_after_note: str = "",
-    hardness: Mapping[str, Sequence[float]] | None = None,
-    coverage: Mapping[str, Mapping[str, Any]] | None = None,
+    hardness: Mapping[str, HardnessCounts] | None = None,
+    coverage: Mapping[str, Coverage] | None = None,
     tables: Sequence[Table] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
-    `hardness` holds the values of 1 - p, and `coverage` the objects of `Coverage.to_json()`, each by the name that it
-    is to have; the charts of poses show the last. `tables` stand behind the page's own.
+    `hardness` and `coverage` stand by the name that the page gives each; the charts of poses show the last cycle's. `tables` stand behind the page's own.
     """
-    cycles: Sequence[Mapping[str, Any]] = result["cycles"]
-    primary: str = result["primary"]
-    start, end = (_figure(result, when, primary) for when in ("start", "end"))
+    cycles, primary = result.cycles, result.primary
+    start, end = _figure(result, "start", primary), _figure(result, "end", primary)
     return PageData(
         title=_title(primary, start, end),
         kind="train",
         name=name,
         summary=_summary(result, primary, start, end),
         facts=_facts(result, primary, start, end),
-        alarms=list(result.get("alarms", ())),
+        alarms=result.alarms,
         charts=[*_charts(result, primary, hardness or {}), *_poses(coverage or {})],
         tables=[
             _start_end(result),
-            *([_by_class(result, primary)] if len(result["metrics"]["end"].get("by_class", {})) > 1 else []),
+            *([_by_class(result, primary)] if len(result.metrics.end.by_class) > 1 else []),
             *([_by_cycle(cycles)] if cycles else []),
             *([coverage_table(coverage)] if coverage else []),
             *tables,
@@ -60,7 +59,7 @@ def train_page(
         before_after_note=before_after_note,
         gallery=gallery or Gallery(),
         recipe=recipe_yaml,
-        commands=_commands(str(result["out"] or "RUN")),
+        commands=_commands(result.out or "RUN"),
     )
 
 
@@ -71,24 +70,24 @@ def _title(primary: str, start: float, end: float) -> str:
     return f"{metric} {'rose' if end > start else 'fell'} from {before} to {after}"
 
 
-def _summary(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[str]:
-    cycles = result["cycles"]
+def _summary(result: RunResult, primary: str, start: float, end: float) -> list[str]:
+    cycles = result.cycles
     if not cycles:
         return ["No cycle has ended yet: the numbers are those of the model as it came."]
-    found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1]['samples'])} synthetic images"
+    found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1].samples)} synthetic images"
     reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
     sentences = [f"{found} that the model found hard, {reached}"]
     if metric_of(primary).gain(start, end) <= 0:
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
         )
-    rates = [cycle["hard_rate"] for cycle in cycles if cycle.get("hard_rate") is not None]
+    rates = [cycle.hard_rate for cycle in cycles if cycle.hard_rate is not None]
     if rates:
         sentences.append(
             f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
-            f"The run took {duration(float(result['seconds']))}."
+            f"The run took {duration(result.seconds)}."
         )
-    sentences += _kept(result.get("best_cycle"), len(cycles))
+    sentences += _kept(result.best_cycle, len(cycles))
     return sentences
 
 
@@ -102,21 +101,21 @@ def _kept(best_cycle: int | None, cycles: int) -> list[str]:
     return [f"Kept is {which}."]
 
 
-def _facts(result: Mapping[str, Any], primary: str, start: float, end: float) -> list[Fact]:
+def _facts(result: RunResult, primary: str, start: float, end: float) -> list[Fact]:
     gain = metric_of(primary).gain(start, end)
     tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
     facts = [Fact(words(primary), score(end), f"{end - start:+.3f} from {score(start)}", tone)]
-    cycles = result["cycles"]
+    cycles = result.cycles
     if cycles:
-        facts.append(Fact("Synthetic images", number(cycles[-1]["samples"]), f"in {count(len(cycles), 'cycle')}"))
-        total = sum(cycle.get("target_forwards", 0) for cycle in cycles)
+        facts.append(Fact("Synthetic images", number(cycles[-1].samples), f"in {count(len(cycles), 'cycle')}"))
+        total = sum(cycle.target_forwards or 0 for cycle in cycles)
         facts.append(Fact("Target forwards", number(total), "images the target looked at"))
-    facts.append(Fact("Time", duration(float(result["seconds"]))))
+    facts.append(Fact("Time", duration(result.seconds)))
     return facts
 
 
-def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
-    cycles = result["cycles"]
+def _charts(result: RunResult, primary: str, hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
+    cycles = result.cycles
     if not cycles:
         return []
     charts = [
@@ -136,7 +135,7 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
                 "The same by cost: every image that the target looked at, to find hard ones and to learn.",
             ),
         )
-        if all(against in cycle for cycle in cycles)
+        if all(getattr(cycle, against) is not None for cycle in cycles)
     ]
     charts += _hardness_charts(cycles, hardness)
     seconds = {f"cycle {k}": _phases(cycle) for k, cycle in enumerate(cycles, 1)}
@@ -146,21 +145,21 @@ def _charts(result: Mapping[str, Any], primary: str, hardness: Mapping[str, Sequ
     return charts
 
 
-def _poses(coverage: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
+def _poses(coverage: Mapping[str, Coverage]) -> list[Chart]:
     cycles = [name for name in coverage if name.startswith("cycle")] or list(coverage)
     return coverage_charts(coverage[cycles[-1]]) if cycles else []
 
 
-def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str, Sequence[float]]) -> list[Chart]:
+def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
     charts = []
-    rates = [cycle.get("hard_rate") for cycle in cycles]
+    rates = [cycle.hard_rate for cycle in cycles]
     if any(rate is not None for rate in rates):
         figure = figures.cycle_lines({"hard_rate": rates}, "Hard rate")
         figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
         caption = "The share of proposed images that the target got wrong. Near 0 nothing is left to learn; near 1 the threshold tells nothing."
         charts.append(Chart("hard-rate", "Hard rate by cycle", caption, figure))
     if hardness:
-        figure = figures.hardness_histogram(hardness)
+        figure = figures.hardness_histogram({name: one.counts for name, one in hardness.items()})
         charts.append(
             Chart(
                 "hardness",
@@ -169,7 +168,7 @@ def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str,
                 figure,
             )
         )
-    areas = [cycle.get("discriminator_auc") for cycle in cycles]
+    areas = [cycle.discriminator_auc for cycle in cycles]
     if any(area is not None for area in areas):
         figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)
         caption = "How well the discriminator tells untouched backgrounds from real images. At 0.5 it judges realism; near 1 it has learnt the data set."
@@ -177,29 +176,36 @@ def _hardness_charts(cycles: Sequence[Mapping[str, Any]], hardness: Mapping[str,
     return charts
 
 
-def _curve(result: Mapping[str, Any], primary: str, against: str) -> figures.Curve:
-    x, y, spent = [0.0], [_figure(result, "start", primary)], 0.0
-    for cycle in result["cycles"]:
+def _curve(result: RunResult, primary: str, against: str) -> figures.Curve:
+    spent = 0.0
+    x: list[float] = [0.0]
+    y: list[float | None] = [_figure(result, "start", primary)]
+    for cycle in result.cycles:
         # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
-        spent = float(cycle[against]) if against == "samples" else spent + float(cycle[against])
+        spent = float(cycle.samples) if against == "samples" else spent + float(getattr(cycle, against))
         x.append(spent)
-        y.append(float(cycle[primary]))
+        y.append(cycle.figure(primary))
     return figures.Curve("learned", x, y)
 
 
-def _phases(cycle: Mapping[str, Any]) -> dict[str, float]:
-    phases = cycle.get("phase_seconds") or {"seconds": cycle["seconds"]}
+def _phases(cycle: Cycle) -> dict[str, float]:
+    phases = cycle.phase_seconds or {"seconds": cycle.seconds}
     order = [*(phase for phase in PHASES if phase in phases), *(phase for phase in phases if phase not in PHASES)]
-    return {phase: float(phases[phase]) for phase in order}
+    return {phase: phases[phase] for phase in order}
 
 
-def _start_end(result: Mapping[str, Any]) -> Table:
-    start, end = result["metrics"]["start"], result["metrics"]["end"]
-    rows = [(words(name), *_change(start[name], end[name])) for name in metric_names([start, end])]
-    for size in start.get("by_size", {}):
-        one = f"{words(result['primary'])}, {size} objects"
-        rows.append((one, *_change(*(ends["by_size"][size].get(result["primary"]) for ends in (start, end)))))
-    counts = [count(int(end[name]), name[:-1]) for name in ("images", "objects") if name in end]
+def _start_end(result: RunResult) -> Table:
+    start, end, primary = result.metrics.start, result.metrics.end, result.primary
+    rows = [
+        (words(name), *_change(start.figure(name), end.figure(name)))
+        for name in metric_names([start.figures, end.figures])
+    ]
+    for size in start.by_size:
+        change = _change(*(ends.by_size[size].get(primary) for ends in (start, end)))
+        rows.append((f"{words(primary)}, {size} objects", *change))
+    counts = [
+        count(amount, word) for amount, word in ((end.images, "image"), (end.objects, "object")) if amount is not None
+    ]
     caption = (
         f"On {' with '.join(counts)} that the recipe holds out."
         if counts
@@ -208,23 +214,23 @@ def _start_end(result: Mapping[str, Any]) -> Table:
     return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
 
 
-def _by_class(result: Mapping[str, Any], primary: str) -> Table:
-    start, end = (result["metrics"][when]["by_class"] for when in ("start", "end"))
+def _by_class(result: RunResult, primary: str) -> Table:
+    start, end = result.metrics.start.by_class, result.metrics.end.by_class
     rows = [
-        (name, number(one["objects"]), *_change(start.get(name, {}).get(primary), one.get(primary)))
+        (name, number(one["objects"] or 0), *_change(start.get(name, {}).get(primary), one.get(primary)))
         for name, one in end.items()
     ]
     return Table(f"{words(primary)} by class", ("Class", "Objects", "Start", "End", "Change"), rows)
 
 
-def _figure(result: Mapping[str, Any], when: str, primary: str) -> float:
-    value = result["metrics"][when][primary]
+def _figure(result: RunResult, when: Literal["start", "end"], primary: str) -> float:
+    value = (result.metrics.start if when == "start" else result.metrics.end).figure(primary)
     if value is None:
         raise RunError(
             f"test: expected images with objects to find, got none, so that {primary} has no value at the {when}; "
             "give the recipe other test images"
         )
-    return float(value)
+    return value
 
 
 def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
@@ -234,16 +240,18 @@ def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
     return f"{start:.4f}", f"{end:.4f}", f"{end - start:+.4f}"
 
 
-def _by_cycle(cycles: Sequence[Mapping[str, Any]]) -> Table:
-    known = [name for name in (*known_metrics(), "hard_rate", *COSTS, "discriminator_auc") if name in cycles[0]]
+def _by_cycle(cycles: Sequence[Cycle]) -> Table:
+    columns = {name: [cycle.figure(name) for cycle in cycles] for name in known_metrics()}
+    columns |= {name: [getattr(cycle, name) for cycle in cycles] for name in ("hard_rate", *COSTS, "discriminator_auc")}
+    known = {name: values for name, values in columns.items() if name == "samples" or values[0] is not None}
     rows = [
-        (str(k), *(_cell(name, cycle.get(name)) for name in known), f"{cycle['seconds']:,.1f}")
-        for k, cycle in enumerate(cycles, 1)
+        (str(k + 1), *(_cell(name, values[k]) for name, values in known.items()), f"{cycle.seconds:,.1f}")
+        for k, cycle in enumerate(cycles)
     ]
-    return Table("By cycle", ("Cycle", *(words(name) for name in known), "Seconds"), rows)
+    return Table("By cycle", ("Cycle", *map(words, known), "Seconds"), rows)
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: float | None) -> str:
     if value is None:
         return ""
     return number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"

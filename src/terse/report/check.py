@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from terse.report import figures
-from terse.report.parts import Chart, Command, Fact, Gallery, PageData, Table, Tone, Verdict
+from terse.report.parts import Chart, Command, Fact, Gallery, Headline, PageData, Table, Tone
 from terse.report.words import count, number
 
 __all__ = ["Finding", "check_page"]
@@ -58,7 +58,7 @@ def check_page(
         title=_title(errors, warnings),
         kind="check",
         name=subject,
-        verdict=_verdict(errors, warnings),
+        headline=_headline(errors, warnings),
         facts=facts,
         charts=_charts(classes or {}, sizes or {}),
         tables=[
@@ -78,14 +78,14 @@ def _title(errors: int, warnings: int) -> str:
     return f"Ready, with {count(warnings, 'thing')} to look at" if warnings else "Ready to run"
 
 
-def _verdict(errors: int, warnings: int) -> Verdict:
+def _headline(errors: int, warnings: int) -> Headline:
     if errors:
-        return Verdict("Not ready", "A run would stop or learn something wrong; the table says where.", "bad")
+        return Headline("Not ready", "A run would stop or learn something wrong; the table says where.", "bad")
     tone: Tone = "unsure" if warnings else "good"
     sentence = (
         "A run works; what is listed makes it worse." if warnings else "Nothing was found that stands in the way."
     )
-    return Verdict("Ready", sentence, tone)
+    return Headline("Ready", sentence, tone)
 
 
 def _charts(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str, Sequence[float]]) -> list[Chart]:

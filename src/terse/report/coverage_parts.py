@@ -1,21 +1,21 @@
-"""The spread of the poses as charts and a table, from what `evaluation.coverage` measured."""
+"""The spread of the poses as charts and a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from terse.report import figures
 from terse.report.parts import Chart, Table
 from terse.report.words import number, words
+from terse.results import Coverage
 
 __all__ = ["coverage_beside", "coverage_charts", "coverage_table"]
 
 
-def coverage_charts(seen: Mapping[str, Any], name: str = "learned") -> list[Chart]:
-    """Spread of each pose component, and where objects stand, from one `Coverage.to_json()`."""
-    poses = {key: part["counts"] for key, part in seen["poses"].items() if part["high"] > part["low"]}
+def coverage_charts(seen: Coverage, name: str = "learned") -> list[Chart]:
+    """Spread of each pose component, and where objects stand, of one set."""
+    poses = {key: part.counts for key, part in seen.poses.items() if part.high > part.low}
     charts = []
     if poses:
         caption = (
@@ -23,21 +23,19 @@ def coverage_charts(seen: Mapping[str, Any], name: str = "learned") -> list[Char
             "means that the poses have collapsed."
         )
         charts.append(Chart("poses", "How the poses are spread", caption, figures.pose_lines(poses)))
-    if seen.get("position"):
+    if seen.position:
         caption = "Stronger colour means more objects. The play is what keeps enough of an object inside the image."
-        charts.append(
-            Chart("positions", "Where objects are put", caption, figures.position_map(seen["position"], name))
-        )
+        charts.append(Chart("positions", "Where objects are put", caption, figures.position_map(seen.position, name)))
     return charts
 
 
-def coverage_beside(seen: Mapping[str, Mapping[str, Any]], treatment: str) -> list[Chart]:
+def coverage_beside(seen: Mapping[str, Coverage], treatment: str) -> list[Chart]:
     """Of a proof's arms: the treatment's poses, sizes of all arms, positions of the treatment and of random."""
     charts = []
     if treatment in seen:
         poses = [chart for chart in coverage_charts(seen[treatment]) if chart.name == "poses"]
         charts += [replace(chart, heading=f"How {words(treatment)}'s poses are spread") for chart in poses]
-    sizes = {arm: one["size"]["counts"] for arm, one in seen.items() if one.get("size")}
+    sizes = {arm: one.size.counts for arm, one in seen.items() if one.size}
     if sizes:
         figure = figures.pose_lines(sizes)
         for trace, arm in zip(figure.data, sizes, strict=True):
@@ -54,27 +52,27 @@ def coverage_beside(seen: Mapping[str, Mapping[str, Any]], treatment: str) -> li
     return charts
 
 
-def coverage_table(seen: Mapping[str, Mapping[str, Any]]) -> Table:
+def coverage_table(seen: Mapping[str, Coverage]) -> Table:
     """Coverage of several sets, by name."""
     columns: tuple[str, ...] = (
         "", "Images", "Objects", "Cut-outs", "Backgrounds", "Least covered number", "Its entropy over random's",
         "Equal", "Nearly equal",
     )  # fmt: skip
-    apart = {name: one["diversity"]["distance"] for name, one in seen.items() if one.get("diversity")}
+    apart = {name: one.diversity.distance for name, one in seen.items() if one.diversity}
     unit, of = (apart["random"], " over random's") if apart.get("random") else (1.0, "")
     columns = (*columns, *([f"Feature distance{of}"] if apart else []))
     rows = []
     for name, one in seen.items():
-        ranged = {key: part["entropy"] for key, part in one["poses"].items() if part["high"] > part["low"]}
+        ranged = {key: part.entropy for key, part in one.poses.items() if part.high > part.low}
         least = min(ranged, key=lambda key: ranged[key]) if ranged else ""
         rows.append(
             (
                 words(name),
-                *(number(one[key]) for key in ("images", "objects", "foregrounds", "backgrounds")),
+                *map(number, (one.images, one.objects, one.foregrounds, one.backgrounds)),
                 words(least),
-                f"{one['entropy']:.2f}",
-                f"{one['duplicates']:.1%}",
-                f"{one['near_duplicates']:.1%}",
+                f"{one.entropy:.2f}",
+                f"{one.duplicates:.1%}",
+                f"{one.near_duplicates:.1%}",
                 *([f"{apart[name] / unit:.3g}" if name in apart else ""] if apart else []),
             )
         )

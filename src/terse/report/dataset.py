@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from terse.report import figures
 from terse.report.coverage_parts import coverage_charts, coverage_table
 from terse.report.parts import Chart, Command, Fact, Gallery, PageData, Sheet, Table
 from terse.report.words import count, duration, number
+from terse.results import Coverage, SetResult
 
 __all__ = ["dataset_page"]
 
@@ -16,49 +16,47 @@ _SHOWN = 20
 
 
 def dataset_page(
-    result: Mapping[str, Any],
+    result: SetResult,
     *,
     name: str = "",
     gallery: Gallery | None = None,
     sheets: Sequence[Sheet] = (),
     sizes: Sequence[float] = (),
     visible: Sequence[float] = (),
-    coverage: Mapping[str, Any] | None = None,
+    coverage: Coverage | None = None,
     recipe_yaml: str = "",
     commands: Sequence[Command] = (),
 ) -> PageData:
     """The page of `terse generate`.
 
     Args:
-        result: the object of `terse generate --json`.
+        result: what `terse generate --json` prints.
         name: of the recipe or run.
         gallery: images of the set.
         sheets: for instance a strip for each blend.
         sizes: objects' sides over their image's.
         visible: objects' visible fractions.
-        coverage: `Coverage.to_json()` of the placements.
+        coverage: of the placements.
         recipe_yaml: the resolved settings.
         commands: what makes it again, and what reads it.
     """
-    images, objects = int(result["images"]), int(result["objects"])
-    skipped = result.get("skipped") or []
+    images, objects = result.images, result.objects
+    skipped = result.skipped
     return PageData(
         title=f"{count(images, 'image')} with {count(objects, 'object')}",
         kind="generate",
         name=name,
-        summary=[f"The set stands in {result['out']}. {_time(result)}".rstrip()],
+        summary=[f"The set stands in {result.out}. {_time(result)}".rstrip()],
         facts=[
             Fact("Images", number(images)),
             Fact("Objects", number(objects), f"{objects / max(1, images):.2f} an image"),
-            Fact("Classes", number(len(result["per_class"]))),
+            Fact("Classes", number(len(result.per_class))),
             *_speed(result),
         ],
         alarms=["Something was left out; a table below says what and why."] if skipped else [],
         charts=[*_charts(result, sizes, visible), *(coverage_charts(coverage) if coverage else [])],
         tables=[
-            Table(
-                "Classes", ("Class", "Objects"), [(key, number(value)) for key, value in result["per_class"].items()]
-            ),
+            Table("Classes", ("Class", "Objects"), [(key, number(value)) for key, value in result.per_class.items()]),
             *([coverage_table({"this set": coverage})] if coverage else []),
             *([Table("Left out", ("What",), [(str(one),) for one in skipped], prose=True)] if skipped else []),
         ],
@@ -69,20 +67,20 @@ def dataset_page(
     )
 
 
-def _time(result: Mapping[str, Any]) -> str:
+def _time(result: SetResult) -> str:
     """Nothing where the set was whole already, or the page is built long after it."""
-    return f"It took {duration(float(result['seconds']))}." if result.get("seconds") else ""
+    return f"It took {duration(result.seconds)}." if result.seconds else ""
 
 
-def _speed(result: Mapping[str, Any]) -> list[Fact]:
-    speed = float(result.get("images_per_second") or 0)
+def _speed(result: SetResult) -> list[Fact]:
+    speed = result.images_per_second or 0.0
     return [Fact("Images a second", f"{speed:,.1f}")] if speed else []
 
 
-def _charts(result: Mapping[str, Any], sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
-    largest = dict(sorted(result["per_class"].items(), key=lambda item: -item[1])[:_SHOWN])
+def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
+    largest = dict(sorted(result.per_class.items(), key=lambda item: -item[1])[:_SHOWN])
     heading = "Objects of each class"
-    if len(largest) < len(result["per_class"]):
+    if len(largest) < len(result.per_class):
         heading = f"Objects of the {len(largest)} largest classes"
     amounts = {key: {"objects": float(value)} for key, value in largest.items()}
     charts = []

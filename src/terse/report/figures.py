@@ -13,7 +13,7 @@ from terse.report.words import words
 
 __all__ = [
     "Curve",
-    "Interval",
+    "Dot",
     "bars",
     "cycle_lines",
     "hardness_histogram",
@@ -33,13 +33,13 @@ class Curve:
 
     name: str
     x: Sequence[float]
-    y: Sequence[float]
+    y: Sequence[float | None]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Dot:
     """A mean with its interval, where one is known, and the values it is the mean of."""
 
     name: str
@@ -88,28 +88,36 @@ def cycle_lines(lines: Mapping[str, Sequence[float | None]], title: str, referen
     return figure
 
 
-def hardness_histogram(values: Mapping[str, Sequence[float]], title: str = "Hardness, 1\u00a0-\u00a0p") -> go.Figure:
-    """The share of samples in each twentieth of hardness, by arm or cycle (paper, Fig. 8: p on its axis)."""
-    return histogram(values, title, (0.0, 1.0))
+def hardness_histogram(counts: Mapping[str, Sequence[int]]) -> go.Figure:
+    """The share of samples in each bin of hardness, by arm or cycle (paper, Fig. 8: p on its axis)."""
+    return _shares(counts, "Hardness, 1\u00a0-\u00a0p", (0.0, 1.0))
 
 
 def histogram(
     values: Mapping[str, Sequence[float]], title: str, span: tuple[float, float], bins: int = BINS
 ) -> go.Figure:
-    """Shares by bin: bars for one series, step lines for several; the outer bins hold what lies beyond."""
+    """The share of values in each of equal bins; the outer bins hold what lies beyond."""
+    edges = np.linspace(*span, bins + 1)
+    counts = {}
+    for name, series in values.items():
+        found = np.asarray(series, dtype=np.float64)
+        counts[name] = np.histogram(np.clip(found[np.isfinite(found)], *span), edges)[0].tolist()
+    return _shares(counts, title, span)
+
+
+def _shares(counts: Mapping[str, Sequence[int]], title: str, span: tuple[float, float]) -> go.Figure:
+    """Bars for one series, step lines for several."""
     figure = _figure(title, "Share of samples")
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_xaxes(range=list(span))
     figure.update_layout(bargap=0.08)
-    edges = np.linspace(*span, bins + 1)
-    centres = [float(x) for x in np.round((edges[:-1] + edges[1:]) / 2, 6)]
-    for name, series in values.items():
-        finite = np.asarray(series, dtype=np.float64)
-        finite = np.clip(finite[np.isfinite(finite)], *span)
-        shares = [float(x) for x in np.histogram(finite, edges)[0] / max(1, len(finite))]
+    for name, series in counts.items():
+        edges = np.linspace(*span, len(series) + 1)
+        centres = [float(x) for x in np.round((edges[:-1] + edges[1:]) / 2, 6)]
+        shares = [float(x) / max(1, sum(series)) for x in series]
         common = {"x": centres, "y": shares, "name": words(name), "meta": {"tone": name}}
         hover = "%{y:.1%} at %{x:.3g}<extra>%{fullData.name}</extra>"
-        if len(values) == 1:
+        if len(counts) == 1:
             figure.add_bar(**common, hovertemplate=hover)
         else:
             figure.add_scatter(**common, mode="lines", line={"shape": "hvh"}, hovertemplate=hover)
@@ -136,7 +144,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, unit: str = "") 
     return figure
 
 
-def intervals(arms: Sequence[Interval], title: str, reference: float | None = None) -> go.Figure:
+def intervals(arms: Sequence[Dot], title: str, reference: float | None = None) -> go.Figure:
     """A dot and its interval for each arm, with every seed's value as a small mark behind it."""
     figure = _figure(title, "")
     for arm in arms:
@@ -211,14 +219,14 @@ def position_map(counts: Sequence[Sequence[int]], name: str = "learned") -> go.F
     return figure
 
 
-def _error(arm: Interval) -> dict[str, Any] | None:
+def _error(arm: Dot) -> dict[str, Any] | None:
     if arm.low is None or arm.high is None:
         return None
     above, below = [arm.high - arm.mean], [arm.mean - arm.low]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 6}
 
 
-def _reach(arm: Interval) -> str:
+def _reach(arm: Dot) -> str:
     return "" if arm.low is None or arm.high is None else f", from {arm.low:.4f} to {arm.high:.4f}"
 
 

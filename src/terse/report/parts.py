@@ -21,13 +21,13 @@ __all__ = [
     "Fact",
     "Gallery",
     "GalleryItem",
+    "Headline",
     "Kind",
     "PageData",
     "Sheet",
     "Streamed",
     "Table",
     "Tone",
-    "Verdict",
 ]
 
 Kind = Literal["train", "prove", "check", "generate"]
@@ -45,8 +45,8 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer of a proof: one word in colour and the sentence that bears it."""
+class Headline:
+    """The answer of a proof or a check: one word in colour and a sentence that says why."""
 
     word: str
     sentence: str
@@ -161,7 +161,7 @@ class PageData:
     kind: Kind
     name: str = ""  # of the recipe or the data
     summary: Sequence[str] = ()  # sentences that a reader who stops here has read
-    verdict: Verdict | None = None
+    headline: Headline | None = None
     facts: Sequence[Fact] = ()
     alarms: Sequence[str] = ()
     charts: Sequence[Chart] = ()

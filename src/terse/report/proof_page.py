@@ -1,25 +1,39 @@
-"""The page of a proof from its folder: arms side by side, from what each of their runs left behind."""
+"""A proof as a page: the verdict first, then what it rests on, from the files of its folder."""
+
+from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from terse.pool import Pool
 from terse.proof.arms import arm_recipe
-from terse.proof.summary import read_runs
-from terse.recipe import Recipe, dump_recipe, load_recipe
-from terse.report.answers import before_after, target_of
+from terse.recipe import Recipe, load_recipe
+from terse.report import figures
+from terse.report.answers import before_after as answers_before_after
+from terse.report.answers import target_of
+from terse.report.coverage_parts import coverage_beside, coverage_table
 from terse.report.page import build_page
-from terse.report.parts import PageData
+from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, Headline, PageData, Sheet, Table, Tone
 from terse.report.pool_pictures import pool_gallery, pool_strip
-from terse.report.prove import prove_page
+from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
+from terse.results import Coverage, GainFigures, Interval, Point, ProofResult, Shortcut, read_proof
 from terse.run import build_players
 from terse.synthesis.materials import Materials
+from terse.tasks.task import metric_of
 
-__all__ = ["build_proof_page", "proof_page"]
+__all__ = ["build_proof_page", "proof_page", "prove_page"]
+
+_ANSWERS: Mapping[str, tuple[str, Tone]] = {
+    "go": ("Go", "good"),
+    "no_go": ("No go", "bad"),
+    "undecided": ("Not enough evidence", "unsure"),
+}
+_SMALL = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
 
 
 def build_proof_page(folder: Path) -> Path:
@@ -33,37 +47,37 @@ def build_proof_page(folder: Path) -> Path:
 
 def proof_page(folder: Path) -> PageData:
     """The page of a finished proof. Pictures are those of the first seed that every arm has run."""
-    recipe = load_recipe(folder / "recipe.yaml")
-    proof = json.loads((folder / "result.json").read_text("utf-8"))
-    runs = read_runs(folder)
-    seed = min(set.intersection(*(set(of) for of in runs.values())), default=recipe.seed)
+    recipe, proof = load_recipe(folder / "recipe.yaml"), read_proof(folder)
+    covered = json.loads((folder / "coverage.json").read_text("utf-8"))
+    seed = _common_seed(folder, recipe.seed)
     players = build_players(arm_recipe(recipe, "none", seed), torch.device("cpu"))
     context = players.context
-    pools = {arm: pool for arm in runs if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))}
+    pools = {
+        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))
+    }
     before, after = (
         target_of(recipe, context.classes, path / f"seed-{seed}" / "target.pth")
-        for path in (folder / "start", folder / "arms" / proof["treatment"])
+        for path in (folder / "start", folder / "arms" / proof.treatment)
     )
-    pairs, note = before_after(recipe, before, after, players.test, context.classes)
-    measured: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
-        arm: {number: run["measured"] for number, run in of.items()} for arm, of in runs.items()
-    }
-    hardness = {arm: [value for one in of.values() for value in one["hardness"]] for arm, of in measured.items()}
-    coverage = {arm: of[seed].get("coverage") for arm, of in measured.items() if seed in of}
+    pairs, note = answers_before_after(recipe, before, after, players.test, context.classes)
     return prove_page(
-        dump_recipe(recipe),
+        (folder / "recipe.yaml").read_text("utf-8"),
         proof,
-        {arm: list(of.values()) for arm, of in runs.items()},
         out=str(folder),
         name=recipe.name,
         gallery=pool_gallery(context, pools),
         sheets=[pool_strip(context, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()],
         before_after=pairs,
         before_after_note=note,
-        hardness={arm: values for arm, values in hardness.items() if values},
-        coverage={arm: one for arm, one in coverage.items() if one},
-        shortcut=proof.get("shortcut"),
+        coverage={arm: Coverage.model_validate(of[str(seed)]) for arm, of in covered.items() if str(seed) in of},
     )
+
+
+def _common_seed(folder: Path, default: int) -> int:
+    """The first seed that every arm has run."""
+    arms = [path for path in (folder / "arms").iterdir() if path.is_dir()]
+    seeds = [{int(path.parent.name.removeprefix("seed-")) for path in arm.glob("seed-*/measured.json")} for arm in arms]
+    return min(set.intersection(*(found for found in seeds if found)), default=default)
 
 
 def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
@@ -72,3 +86,274 @@ def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
     pool = Pool(folder / "pool", context.foregrounds, context.backgrounds)
     pool.load(min(recipe.cycles, len(shards)))
     return pool if len(pool) else None
+
+
+def prove_page(
+    recipe_yaml: str,
+    proof: ProofResult,
+    *,
+    out: str = "PROOF",
+    name: str = "",
+    gallery: Gallery | None = None,
+    sheets: Sequence[Sheet] = (),
+    before_after: Sequence[BeforeAfter] = (),
+    before_after_note: str = "",
+    coverage: Mapping[str, Coverage] | None = None,
+) -> PageData:
+    """The page of `terse prove`.
+
+    Args:
+        recipe_yaml: the resolved recipe that the arms share.
+        proof: its result.
+        out: the proof's folder.
+        name: of the recipe.
+        gallery: composites of the arms.
+        sheets: for instance a strip for each arm.
+        before_after: answers of the start and of the treatment's model.
+        before_after_note: how these images were chosen.
+        coverage: of one seed, by arm.
+    """
+    primary, shortcut = proof.primary, proof.shortcut
+    word, tone = _ANSWERS[proof.verdict]
+    return PageData(
+        title=_title(proof, primary),
+        kind="prove",
+        name=name,
+        summary=_summary(proof, primary),
+        headline=Headline(word, _sentence(proof.reason), tone),
+        facts=_facts(proof, primary),
+        alarms=list(dict.fromkeys(proof.alarms)),
+        charts=[*_charts(proof, primary), *coverage_beside(coverage or {}, proof.treatment)],
+        tables=[
+            _arm_table(proof, primary),
+            *([_metric_table(proof)] if len(_metrics(proof)) > 1 else []),
+            _cost_table(proof),
+            *([coverage_table(coverage)] if coverage else []),
+            *([_shortcut_table(shortcut)] if shortcut else []),
+        ],
+        sheets=sheets,
+        before_after=before_after,
+        before_after_note=before_after_note,
+        gallery=gallery or Gallery(),
+        recipe=recipe_yaml,
+        commands=_commands(out, proof),
+    )
+
+
+def _title(proof: ProofResult, primary: str) -> str:
+    arm, against = words(proof.treatment), words(proof.reference)
+    gain = proof.gain.mean
+    if proof.verdict == "go":
+        return f"{arm[:1].upper()}{arm[1:]} gains {gain:.3f} {in_text(primary)} over {against}"
+    if proof.verdict == "no_go":
+        return f"{arm[:1].upper()}{arm[1:]} does not gain over {against}"
+    return f"Whether {arm} gains over {against} is not settled yet"
+
+
+def _summary(proof: ProofResult, primary: str) -> list[str]:
+    seeds = _most_seeds(proof)
+    ways = f"{_SMALL.get(len(proof.arms), str(len(proof.arms)))} ways"
+    times = f"{count(seeds, 'time')} each" if seeds > 1 else "once"
+    equal = f"{ways} to make training images had the same real data, as many synthetic images and the same fine-tuning"
+    counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
+    sentences = [f"{equal}, {times}. {counts}"]
+    sentences += _rivals(proof, primary)
+    if proof.more_seeds:
+        sentences.append(
+            f"{count(proof.more_seeds, 'more seed')} would settle it with a chance of 80 %, if what was seen so far is typical."
+        )
+    return sentences
+
+
+def _rivals(proof: ProofResult, primary: str) -> list[str]:
+    """The treatment beside the best of the other arms: a gain over nothing is no gain over what is cheaper."""
+    over = {arm: gain.of_record for arm, gain in proof.over.items() if arm != proof.reference}
+    if not over:
+        return []
+    metric = metric_of(primary)
+    arm = max(over, key=lambda name: metric.gain(0.0, proof.arms[name].mean))
+    gain, (treatment, rival) = over[arm], (_sentence(words(proof.treatment)), words(arm))
+    low, high = gain.low, gain.high
+    if low is None or high is None:
+        return [f"{treatment} over {rival}, the best of the other arms: {change(gain.mean)}."]
+    is_told = low > 0 or high < 0
+    verb = ("is ahead of" if gain.mean > 0 else "is behind") if is_told else "cannot be told from"
+    return [f"{treatment} {verb} {rival}, the best of the other arms: {change(gain.mean)}, {_between(gain, '+.3f')}."]
+
+
+def _facts(proof: ProofResult, primary: str) -> list[Fact]:
+    gain, arms = proof.gain.of_record, proof.arms
+    tone = _ANSWERS[proof.verdict][1]
+    return [
+        Fact(f"Gain, {in_text(primary)}", change(gain.mean), _between(gain) or _why_none(proof.gain), tone),
+        *(Fact(words(arm), score(arms[arm].mean), _between(arms[arm])) for arm in (proof.treatment, proof.reference)),
+        Fact("Runs", number(sum(len(arm.per_seed) for arm in arms.values())), f"{duration(proof.seconds)} of work"),
+    ]
+
+
+def _charts(proof: ProofResult, primary: str) -> list[Chart]:
+    reference = proof.reference
+    charts = [
+        Chart(
+            "arms",
+            f"{words(primary)} by arm",
+            f"Dots are means with their interval, small marks the seeds; the dotted line is {words(reference)}.",
+            figures.intervals(
+                [_dot(name, arm, arm.per_seed) for name, arm in proof.arms.items()],
+                words(primary),
+                proof.arms[reference].mean,
+            ),
+        ),
+        Chart(
+            "gains",
+            f"Gain over {words(reference)}",
+            "Each seed is compared with its own twin, which began from the same weights and saw real images in the same "
+            "order. An interval that stays right of zero is a gain.",
+            figures.intervals(
+                [_dot(arm, gain.of_record, gain.per_seed) for arm, gain in proof.gains.items()],
+                f"Gain, {in_text(primary)}",
+                0.0,
+            ),
+        ),
+    ]
+    captions = {
+        "samples": "Mean over the seeds at each cycle; the band reaches from the lowest seed to the highest. An arm "
+        "without samples stands where the others' cycles do.",
+        "target_forwards": "The same by cost: images that the target looked at, to find hard ones and to learn.",
+    }
+    for against, caption in captions.items():
+        curves = [_curve(arm, points, primary, against) for arm, points in proof.curves.items() if len(points) > 1]
+        if curves:
+            heading = f"{words(primary)} against {in_text(against)}"
+            figure = figures.metric_curves(_place_of_none(curves), primary, against)
+            charts.append(Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure))
+    hardness = {arm: one.counts for arm, one in proof.hardness.items() if any(one.counts)}
+    if hardness:
+        caption = "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
+        charts.append(
+            Chart("hardness", "How hard each arm's images are", caption, figures.hardness_histogram(hardness))
+        )
+    if proof.shortcut:
+        charts.append(_shortcut_chart(proof.shortcut))
+    return charts
+
+
+def _shortcut_chart(shortcut: Shortcut) -> Chart:
+    dots = [figures.Dot(name, value, tone="learned") for name, value in shortcut.auc.items()]
+    figure = figures.intervals(dots, "AUC of the probe", shortcut.threshold)
+    figure.update_xaxes(range=[0.45, 1.02])
+    caption = (
+        "How well a small network finds pasted objects by their rims and noise alone. 0.5 is chance; right of the dotted "
+        "line a model could learn the paste instead of the object."
+    )
+    return Chart("shortcut", "Could a model cheat?", caption, figure)
+
+
+def _shortcut_table(shortcut: Shortcut) -> Table:
+    rows = [
+        (name, f"{value:.2f}", "above the threshold" if value > shortcut.threshold else "")
+        for name, value in shortcut.auc.items()
+    ]
+    caption = (
+        f"AUC of a probe that sees rims and noise alone, for each blend with artefact patches and without. 0.5 is chance, "
+        f"{shortcut.threshold:g} the threshold; alarms are of the condition that the recipe trains with."
+    )
+    return Table("Shortcut audit", ("Pasted by", "AUC", ""), rows, caption)
+
+
+def _dot(name: str, interval: Interval, per_seed: Sequence[float]) -> figures.Dot:
+    return figures.Dot(name, interval.mean, interval.low, interval.high, per_seed)
+
+
+def _curve(arm: str, points: Sequence[Point], primary: str, against: str) -> figures.Curve:
+    x, y = [float(getattr(point, against)) for point in points], [point.figure(primary) for point in points]
+    lows = [point.low for point in points if point.low is not None]
+    highs = [point.high for point in points if point.high is not None]
+    is_band = len(lows) == len(highs) == len(points)
+    return figures.Curve(arm, x, y, lows if is_band else None, highs if is_band else None)
+
+
+def _place_of_none(curves: Sequence[figures.Curve]) -> list[figures.Curve]:
+    """An arm without samples stands where the others' cycles do: it had the same fine-tuning, on real images only."""
+    longest = max(curves, key=lambda curve: max(curve.x), default=None)
+    if longest is None or max(longest.x) == 0:
+        return list(curves)
+    return [replace(curve, x=longest.x[: len(curve.y)]) if not any(curve.x) else curve for curve in curves]
+
+
+def _arm_table(proof: ProofResult, primary: str) -> Table:
+    most = _most_seeds(proof)
+    rows = []
+    for arm, one in proof.arms.items():
+        gain = proof.gains[arm].of_record if arm in proof.gains else None
+        seeds = [score(value) for value in one.per_seed]
+        rows.append(
+            (
+                words(arm),
+                score(one.mean),
+                _between(one),
+                change(gain.mean) if gain else "",
+                _between(gain, "+.3f") if gain else "",
+                *seeds,
+                *[""] * (most - len(seeds)),
+            )
+        )
+    columns = ("Arm", words(primary), "Interval", f"Gain over {words(proof.reference)}", "Interval of the gain")
+    return Table(
+        "Arms",
+        (*columns, *(f"Seed {k}" for k in range(1, most + 1))),
+        rows,
+        "Intervals of an arm are Student's over its seeds. Those of gains are paired by seed and, where results were kept "
+        "image by image, count the chance of the test images too: the verdict rests on them.",
+    )
+
+
+def _metrics(proof: ProofResult) -> list[str]:
+    return metric_names(list(proof.metrics.values())) if proof.metrics else []
+
+
+def _metric_table(proof: ProofResult) -> Table:
+    names = _metrics(proof)
+    rows = [(words(arm), *(score(of[name] or 0.0) for name in names)) for arm, of in proof.metrics.items()]
+    return Table("Every metric", ("Arm", *map(words, names)), rows, "Means over the seeds, at the end.")
+
+
+def _cost_table(proof: ProofResult) -> Table:
+    rows = []
+    for arm, spent in proof.costs.items():
+        rate = "" if spent.hard_rate is None or arm == "none" else f"{spent.hard_rate:.0%}"
+        costs = (spent.target_forwards, spent.target_backwards, spent.synthesizer_forwards, spent.seconds)
+        rows.append((words(arm), number(spent.samples), rate, *map(number, costs)))
+    names = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
+    return Table(
+        "What each arm spent",
+        ("Arm", "Samples", "Hard rate at the end", *map(words, names)),
+        rows,
+        "Means over the seeds; a learned step costs a forward and a backward pass.",
+    )
+
+
+def _most_seeds(proof: ProofResult) -> int:
+    return max(len(arm.per_seed) for arm in proof.arms.values())
+
+
+def _why_none(gain: GainFigures) -> str:
+    return "one seed has no interval" if len(gain.per_seed) == 1 else "no interval: all seeds alike"
+
+
+def _between(one: Interval, form: str = ".3f") -> str:
+    return "" if one.low is None or one.high is None else f"{one.low:{form}} to {one.high:{form}}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _commands(out: str, proof: ProofResult) -> list[Command]:
+    seeds, more = _most_seeds(proof), proof.more_seeds or 0
+    base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {','.join(proof.arms)}"
+    commands = [Command(f"{base} --seeds {seeds} --out {shlex.quote(out + '-again')}", "The same proof once more")]
+    if more:
+        line = f"{base} --seeds {seeds + more} --out {shlex.quote(out)} --resume"
+        commands.insert(0, Command(line, f"Go on with {count(more, 'more seed')}"))
+    return commands

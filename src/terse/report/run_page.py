@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from terse.errors import RunError
 from terse.evaluation.coverage import coverage
 from terse.pool import Pool
-from terse.recipe import Recipe, dump_recipe
+from terse.recipe import Recipe
 from terse.report.answers import before_after, target_of
 from terse.report.beside import beside_sheets, beside_table
 from terse.report.build import train_page
@@ -17,6 +16,7 @@ from terse.report.page import build_page
 from terse.report.parts import BeforeAfter, PageData
 from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.realism import realism_table
+from terse.results import Coverage, HardnessCounts, hardness_counts, read_run
 from terse.run import open_run
 from terse.synthesis.materials import Materials
 from terse.training.session import Players
@@ -51,12 +51,12 @@ def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
 
 def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     """The page of a finished run, its composites rendered again from the pool."""
-    recipe, result, players, pool = open_run(folder)
+    recipe, _, players, pool = open_run(folder)
     pairs, note = _answers(recipe, players, folder)
     realism = realism_table(players, pool, folder)
     return train_page(
-        dump_recipe(recipe),
-        result,
+        (folder / "recipe.yaml").read_text("utf-8"),
+        read_run(folder),
         name=recipe.name,
         gallery=pool_gallery(players.context, {recipe.synthesis.kind: pool}),
         sheets=[
@@ -72,23 +72,23 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     )
 
 
-def _coverage(context: Materials, pool: Pool) -> dict[str, Any]:
+def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
     if len(pool) == 0:
         return {}
     cycles, placements = pool.measured.cycle, pool.placements
     parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
     named = {**parts, "whole pool": np.arange(len(pool))}
-    return {name: coverage(placements.take(rows), context.poses).to_json() for name, rows in named.items()}
+    return {name: coverage(placements.take(rows), context.poses) for name, rows in named.items()}
 
 
-def _hardness(pool: Pool) -> dict[str, Any]:
+def _hardness(pool: Pool) -> dict[str, HardnessCounts]:
     """Of the first and the last cycle's harvest."""
     if len(pool) == 0:
         return {}
     measured = pool.measured
     ends = dict.fromkeys((int(measured.cycle.min()), int(measured.cycle.max())))
-    return {f"cycle {cycle}": measured.hardness[measured.cycle == cycle].tolist() for cycle in ends}
+    return {f"cycle {cycle}": hardness_counts(measured.hardness[measured.cycle == cycle].tolist()) for cycle in ends}
 
 
 def _answers(recipe: Recipe, players: Players, folder: Path) -> tuple[Sequence[BeforeAfter], str]:

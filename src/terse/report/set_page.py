@@ -24,6 +24,7 @@ from terse.recipe import Recipe, dump_recipe
 from terse.report.dataset import dataset_page
 from terse.report.page import build_page
 from terse.report.parts import Command, Gallery, GalleryItem, PageData
+from terse.results import SetResult
 from terse.tasks.answers import Box
 
 __all__ = ["build_set_page", "set_page"]
@@ -59,10 +60,10 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
     numbers = np.unique(table.column("image").to_numpy())
     items = _items(scene, _planned(scene, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _planned(scene, table, numbers[spread(len(numbers), _COUNTED)])
-    seen = coverage(as_placements(counted, scene.poses.size), scene.poses).to_json()
+    seen = coverage(as_placements(counted, scene.poses.size), scene.poses)
     summary = json.loads(manifest.read_text("utf-8"))["summary"]
     return dataset_page(
-        {"out": str(folder), **summary, **(result or {})},
+        SetResult.model_validate({"out": str(folder), **summary, **(result or {})}),
         name=recipe.name,
         gallery=Gallery(items, _note(len(items), len(numbers)), arm_word="Blend"),
         sizes=[_side(box, item) for item in items for box in item.boxes],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from terse.results import Figures
 from terse.tasks.task import known_metrics, metric_of
 
 __all__ = ["change", "count", "duration", "in_text", "metric_names", "number", "score", "words"]
 
-COUNTS = ("images", "objects")  # stand among the metrics, and are none
 WORDS = {
     "cut_paste_learn": "cut-paste-learn",
     "hard_rate": "Hard rate",
@@ -33,13 +32,11 @@ def in_text(name: str) -> str:
     return word if word.startswith("AP") else word[:1].lower() + word[1:]
 
 
-def metric_names(ends: Sequence[Mapping[str, Any]]) -> list[str]:
+def metric_names(ends: Sequence[Figures]) -> list[str]:
     """The metrics that all of these have a number for, the usual ones first."""
     usual = known_metrics()
     known = [*(name for name in usual if name in ends[0]), *(name for name in ends[0] if name not in usual)]
-    return [
-        name for name in known if name not in COUNTS and all(isinstance(end.get(name), int | float) for end in ends)
-    ]
+    return [name for name in known if all(end.get(name) is not None for end in ends)]
 
 
 def score(value: float) -> str:

@@ -1,0 +1,386 @@
+"""What runs, proofs and data sets write about themselves: the typed content of their JSON files.
+
+Writers fill these models, readers get them back from `read_run`, `read_proof` and `read_measured`; nobody else knows a
+key by its name. `docs/results.schema.json` is made from here. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from terse.errors import RunError
+
+__all__ = [
+    "FORMAT",
+    "ArmFigures",
+    "Component",
+    "Coverage",
+    "CoverageMeans",
+    "Cycle",
+    "Diversity",
+    "Ends",
+    "GainFigures",
+    "HardnessCounts",
+    "Interval",
+    "Measured",
+    "Metrics",
+    "Point",
+    "ProofResult",
+    "RunResult",
+    "SetResult",
+    "Shortcut",
+    "Spending",
+    "check_format",
+    "hardness_counts",
+    "read_measured",
+    "read_proof",
+    "read_run",
+    "schema",
+]
+
+FORMAT = 1
+"""Of every file described here; raised when a reader of the old would read the new wrongly."""
+
+Number = int | float
+Figures = dict[str, Number | None]
+_Model = TypeVar("_Model", bound="Record")
+
+
+class Record(BaseModel):
+    """One JSON object: frozen; keys that this version does not know are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="constants")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, lists and mappings; what was never given is left out."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Metrics(Record):
+    """A task's figures by their names (`accuracy`, `ap50`, ...); None where there was nothing to measure."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number | None]
+
+    images: int | None = None
+    """How many were measured."""
+    objects: int | None = None
+    """How many the detector was to find."""
+    by_size: dict[str, Figures] = Field(default_factory=dict)
+    by_class: dict[str, Figures] = Field(default_factory=dict)
+
+    @property
+    def figures(self) -> Figures:
+        """The metrics alone, without the counts."""
+        return dict(self.__pydantic_extra__)
+
+    def figure(self, name: str) -> float | None:
+        """One metric; None where it has no value."""
+        value = self.__pydantic_extra__.get(name)
+        return None if value is None else float(value)
+
+
+class Cycle(Metrics):
+    """One cycle of a run: the metrics on the test images after it, and what it found and spent.
+
+    `val_accuracy` or `val_ap50` stands among the metrics: the figure on the validation images.
+    """
+
+    cycle: int | None = None
+    samples: int = 0
+    """Size of the pool after the cycle."""
+    hard_rate: float | None = None
+    """Share of the proposed composites that were hard for the target."""
+    candidates: int | None = None
+    """Composites that the harvest looked at."""
+    pose_entropy: float | None = None
+    """Of the least covered number of the pose, over that of random poses."""
+    duplicates: float | None = None
+    """Share of composites that repeat an earlier one, exactly or nearly."""
+    discriminator_auc: float | None = None
+    """How well the discriminator tells untouched backgrounds from real images."""
+    target_forwards: int | None = None
+    """Images that the target looked at, measuring for reports left out; the same for the next two."""
+    target_backwards: int | None = None
+    synthesizer_forwards: int | None = None
+    seconds: float = 0.0
+    phase_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class Ends(Record):
+    """The metrics on the test images before the first cycle and of the target that was kept."""
+
+    start: Metrics
+    end: Metrics
+
+
+class RunResult(Record):
+    """`result.json` of a run, and what `terse.train` returns."""
+
+    format: int = FORMAT
+    out: str | None = None
+    """The run's folder; None where everything stayed in memory."""
+    primary: str
+    """The metric that chooses the target to keep."""
+    metrics: Ends
+    best_cycle: int | None = None
+    """Of the target that was kept; 0 is the start."""
+    cycles: list[Cycle]
+    alarms: list[str] = Field(default_factory=list)
+    seconds: float
+
+
+class Component(Record):
+    """How one number of the pose is spread over its range."""
+
+    low: float
+    high: float
+    counts: list[int]
+    """A histogram of equal bins over the range; what lies outside is counted in the outermost."""
+    mean: float = 0.0
+    spread: float = 0.0
+    entropy: float
+    """Of the histogram, over that of as many random poses; 1 covers like random, 0 is one bin."""
+    at_edge: float
+    """Share in the outermost hundredth at either end; random has 0.02."""
+
+
+class Diversity(Record):
+    """How far apart images lie in a feature space: mean Euclidean distances of pairs, and to the nearest other one."""
+
+    distance: float
+    nearest: float = 0.0
+
+
+class Coverage(Record):
+    """What a set of placements covers; only labelled objects count, not distractors or artefact patches."""
+
+    images: int
+    objects: int
+    entropy: float
+    """Of the least covered component; 1 where there is nothing to cover."""
+    poses: dict[str, Component]
+    size: Component | None = None
+    """The object's relative size, the geometric mean of the scales; None for families without one."""
+    position: list[list[int]] | None = None
+    """Counts over an 8 x 8 grid of the free play, rows from the top; None for families without shifts."""
+    foregrounds: int
+    """How many different ones occur."""
+    backgrounds: int
+    duplicates: float
+    """Share of composites equal to an earlier one, the seed apart."""
+    near_duplicates: float
+    """Share of objects whose cut-out occurs before at the same pose and blend, to a fiftieth of each range."""
+    diversity: Diversity | None = None
+    """In the features of the frozen start, where they were measured."""
+
+
+class Measured(Record):
+    """`measured.json` of an arm: what the proof needs beside its run's result."""
+
+    units: list[float]
+    """Results whose mean is the primary metric, image by image or block by block."""
+    hardness: list[float]
+    """1 - p of its composites under the frozen start."""
+    coverage: Coverage | None = None
+
+
+class Interval(Record):
+    """A mean and its interval; low and high are None where the data cannot tell."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class ArmFigures(Interval):
+    """An arm's primary metric, Student's interval over its seeds."""
+
+    per_seed: list[float]
+
+
+class GainFigures(Interval):
+    """A paired gain, Student's interval over the seeds."""
+
+    per_seed: list[float]
+    images: Interval | None = None
+    """The bootstrap over images; None without per-image results."""
+    overall: Interval | None = None
+    """Both kinds of chance together, which the verdict rests on; None without per-image results."""
+
+    @property
+    def of_record(self) -> Interval:
+        """The interval that the verdict rests on."""
+        return self if self.overall is None else Interval(mean=self.mean, low=self.overall.low, high=self.overall.high)
+
+
+class Point(Metrics):
+    """The primary metric after a cycle, mean over the seeds, with the lowest and highest seed beside it."""
+
+    samples: float
+    target_forwards: float
+    target_backwards: float
+    low: float | None = None
+    high: float | None = None
+
+
+class HardnessCounts(Record):
+    """1 - p under the frozen start, in equal bins from 0 to 1."""
+
+    counts: list[int]
+    mean: float | None
+
+
+def hardness_counts(values: Sequence[float]) -> HardnessCounts:
+    """Twenty equal bins, and the mean."""
+    counts = [0] * 20
+    for value in values:
+        counts[min(int(value * 20), 19)] += 1
+    return HardnessCounts(counts=counts, mean=math.fsum(values) / len(values) if values else None)
+
+
+class CoverageMeans(Record):
+    """Figures of `Coverage`, means over the seeds."""
+
+    entropy: float | None = None
+    duplicates: float | None = None
+    near_duplicates: float | None = None
+    feature_distance: float | None = None
+
+
+class Spending(Record):
+    """What an arm spent over all cycles, means over the seeds."""
+
+    samples: float
+    target_forwards: float
+    target_backwards: float
+    synthesizer_forwards: float
+    seconds: float
+    hard_rate: float | None = None
+    """In the last cycle."""
+
+
+class Shortcut(Record):
+    """`shortcut.json`: AUC of a probe that sees rims and noise alone, by condition."""
+
+    auc: dict[str, float]
+    threshold: float
+    warnings: list[str] = Field(default_factory=list)
+
+
+class ProofResult(Record):
+    """`result.json` of a proof, and what `terse prove --json` prints."""
+
+    format: int = FORMAT
+    out: str | None = None
+    primary: str
+    verdict: Literal["go", "no_go", "undecided"]
+    reason: str
+    treatment: str
+    reference: str
+    gain: GainFigures
+    """The treatment's over the reference."""
+    arms: dict[str, ArmFigures]
+    gains: dict[str, GainFigures]
+    """Each arm's over the reference."""
+    over: dict[str, GainFigures] = Field(default_factory=dict)
+    """The treatment's over each other arm."""
+    more_seeds: int | None = None
+    """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
+    seeds: list[int]
+    curves: dict[str, list[Point]]
+    metrics: dict[str, Figures] = Field(default_factory=dict)
+    """Every metric of each arm at the end, means over the seeds."""
+    hardness: dict[str, HardnessCounts]
+    coverage: dict[str, CoverageMeans]
+    costs: dict[str, Spending]
+    shortcut: Shortcut | None = None
+    alarms: list[str] = Field(default_factory=list)
+    seconds: float
+    """Of all runs together."""
+    elapsed_seconds: float | None = None
+
+
+class SetResult(Record):
+    """A generated data set's summary, as `terse generate --json` prints it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    out: str
+    images: int
+    objects: int
+    per_class: dict[str, int]
+    skipped: list[str] = Field(default_factory=list)
+    seconds: float | None = None
+    images_per_second: float | None = None
+
+
+def read_run(folder: Path) -> RunResult:
+    """The result of a finished run.
+
+    Raises:
+        RunError: none, one that cannot be read, or one of another format.
+    """
+    return _read(folder / "result.json", RunResult, "a finished run's result")
+
+
+def read_proof(folder: Path) -> ProofResult:
+    """The result of a finished proof.
+
+    Raises:
+        RunError: none, one that cannot be read, or one of another format.
+    """
+    return _read(folder / "result.json", ProofResult, "a finished proof's result")
+
+
+def read_measured(folder: Path) -> Measured:
+    """What was measured of a proof's arm.
+
+    Raises:
+        RunError: none, or one that cannot be read.
+    """
+    return _read(folder / "measured.json", Measured, "an arm's measurements")
+
+
+def check_format(path: Path, written: Mapping[str, Any]) -> None:
+    """Refuse what another version of terse wrote in a format of its own; files without a number are of format 1.
+
+    Raises:
+        RunError: another format.
+    """
+    number = written.get("format", 1)
+    if number != FORMAT:
+        raise RunError(
+            f"{path}: expected format {FORMAT}, got {number!r}; another version of terse wrote it: read it with that one"
+        )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schemas of all files, by name; `docs/results.schema.json` holds them."""
+    models: dict[str, type[Record]] = {"run": RunResult, "proof": ProofResult, "measured": Measured, "set": SetResult}
+    return {name: model.model_json_schema() for name, model in models.items()}
+
+
+def _read(path: Path, model: type[_Model], what: str) -> _Model:
+    try:
+        written = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
+    except ValueError:
+        raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
+    if not isinstance(written, dict):
+        raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
+    check_format(path, written)
+    try:
+        return model.model_validate(written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        got = "missing" if first["type"] == "missing" else repr(first["input"])
+        raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None
