@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
-from torchvision.ops import box_iou
 
+from terse.boxes import areas, iou, shared_areas
 from terse.types import Truth
 
 __all__ = ["IGNORED", "MATCH_IOU", "WRONG", "ap50_pseudo_values", "detection_scores", "match", "voc07_ap"]
@@ -170,7 +170,11 @@ def match(
     if not len(truth.labels):
         return partner
     ignore: Bool[np.ndarray, " n"] = truth.ignore.cpu().numpy()
-    overlap = _overlap(boxes.double().cpu(), truth.boxes_px.double().cpu(), None if voc else truth.ignore.cpu())
+    found, objects = boxes.double().cpu().numpy(), truth.boxes_px.double().cpu().numpy()
+    overlap = iou(found, objects)
+    if not voc and ignore.any():
+        inside = shared_areas(found, objects) / areas(found)[:, None].clip(min=1e-12)
+        overlap = np.where(ignore, inside, overlap)
     overlap = np.where(labels.cpu()[:, None] == truth.labels.cpu()[None], overlap, -1.0)
     reached = overlap >= MATCH_IOU - 1e-10
     free = ~ignore
@@ -187,18 +191,6 @@ def match(
         elif (reached[row] & ignore).any():
             partner[row] = IGNORED
     return partner
-
-
-def _overlap(
-    boxes: Float64[Tensor, "d 4"], objects: Float64[Tensor, "n 4"], crowd: Bool[Tensor, " n"] | None
-) -> Float64[np.ndarray, "d n"]:
-    """IoU; of a crowd the share of the box that lies inside it."""
-    iou = box_iou(boxes, objects).nan_to_num()
-    if crowd is not None and crowd.any():
-        area, of_object = ((b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, objects))
-        inside = iou * (1 + of_object / area.clamp(min=1e-12)[:, None]) / (1 + iou)
-        iou = torch.where(crowd, inside, iou)
-    return np.asarray(iou.numpy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
 
+from terse.boxes import areas, iou, shared_areas
 from terse.preflight.found import Found, Part, Show, Watch, sampled
 from terse.protocols import network_of, trainable
 from terse.sources.banks import PhotoBackgrounds
@@ -18,7 +18,7 @@ from terse.tasks.answers import Box
 __all__ = ["is_trained", "unlabelled"]
 
 _SURE = 0.5
-_SAME_IOU = 0.5
+_SAME_IOU, _INSIDE = 0.5, 0.7
 _BATCH = 8
 _MOST = 300  # on one core SSDLite takes 0.1 s an image, Faster R-CNN on ResNet-50 a second
 
@@ -54,7 +54,7 @@ def unlabelled(
         rows = np.array(chosen[start : start + _BATCH])
         batch = bank.fetch(rows)
         for k, answer in enumerate(target.predict(batch.images.to(device))):
-            known = batch.truth.boxes_px[batch.truth.image_index == k]
+            known = batch.truth.boxes_px[batch.truth.image_index == k].numpy()
             boxes = _new_boxes(answer, known, classes, part.notes.sizes_px[rows[k]] / recipe.canvas_px)
             if boxes:
                 hits[int(rows[k])] = boxes
@@ -64,31 +64,18 @@ def unlabelled(
     return [_found(part, hits)]
 
 
-def _new_boxes(answer: Any, known: torch.Tensor, classes: tuple[str, ...], scale: np.ndarray) -> list[Box]:
+def _new_boxes(answer: Any, known: np.ndarray, classes: tuple[str, ...], scale: np.ndarray) -> list[Box]:
     """What the target is sure of and no label covers, in pixels of the image."""
     sure = answer["scores"].cpu() >= _SURE
-    boxes, labels = answer["boxes"].cpu()[sure], answer["labels"].cpu()[sure]
-    scores = answer["scores"].cpu()[sure]
-    new = torch.ones(len(boxes), dtype=torch.bool)
-    if len(known):
-        # A crowd's region, or a label of one half of a couple, holds a box without being as large.
-        inside = _shared(boxes, known) / _areas(boxes)[:, None].clamp(min=1e-6)
-        new = (box_iou(boxes, known) < _SAME_IOU).all(1) & (inside < 0.7).all(1)
+    boxes, labels, scores = (answer[name].cpu()[sure].numpy() for name in ("boxes", "labels", "scores"))
+    # A crowd's region, or a label of one half of a couple, holds a box without being as large.
+    inside = shared_areas(boxes, known) / areas(boxes)[:, None].clip(min=1e-6)
+    new = (iou(boxes, known) < _SAME_IOU).all(axis=1) & (inside < _INSIDE).all(axis=1)
     sides = np.tile(scale, 2)
     return [
-        Box(tuple((boxes[i].numpy() * sides).tolist()), classes[int(labels[i])], round(float(scores[i]), 3), "false")
-        for i in torch.nonzero(new).flatten().tolist()
+        Box(tuple((boxes[i] * sides).tolist()), classes[int(labels[i])], round(float(scores[i]), 3), "false")
+        for i in np.flatnonzero(new)
     ]
-
-
-def _shared(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    low = torch.maximum(one[:, None, :2], other[None, :, :2])
-    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
-    return (high - low).clamp(min=0).prod(-1)
-
-
-def _areas(boxes: torch.Tensor) -> torch.Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)
 
 
 def _found(part: Part, hits: dict[int, list[Box]]) -> Found:

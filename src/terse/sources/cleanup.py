@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from terse.boxes import iou
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
 from terse.sources.masks import draw_mask, extent
@@ -108,7 +109,7 @@ def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits
     own = np.array([left + x0, top + y0, right + x0, bottom + y0], dtype=np.float64)
     cut = np.ascontiguousarray(drawn[top:bottom, left:right]).view(np.uint8)
     largest = _largest_share(cut)
-    box_iou = _iou(own, annotations.boxes_px[row])
+    box_iou = float(iou(own[None], annotations.boxes_px[[row]])[0, 0])
     solidity = _solidity(cut)
     covered = _covered(annotations, row, image, drawn, (x0, y0))
     cut_share = _cut_share(cut, own, (width, height))
@@ -157,13 +158,6 @@ def _cut_share(mask: UInt8[np.ndarray, "h w"], box: np.ndarray, size_px: tuple[i
     )
     cut = sum(int(pixels.sum()) for touches, pixels in sides if touches)
     return cut / (2 * sum(mask.shape))
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    areas = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
-    return shared / (areas - shared)
 
 
 def _covered(annotations: Annotations, row: int, image: int, drawn: np.ndarray, corner: tuple[int, int]) -> float:

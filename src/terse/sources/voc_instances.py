@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from terse.boxes import iou
+
 __all__ = ["VOC_CLASSES", "match_instances"]
 
 VOC_CLASSES = (
@@ -39,8 +41,7 @@ def match_instances(
     for value, inside in regions.items():
         columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
         own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
-        for i, (name, box) in enumerate(zip(names, boxes_px, strict=True)):
-            overlap = _iou(own, box)
+        for i, (name, overlap) in enumerate(zip(names, iou(own[None], boxes_px)[0].tolist(), strict=True)):
             if overlap > 0 and classes.get(value, name) == name:
                 pairs.append((-overlap, i, value))
     chosen: dict[int, int] = {}
@@ -57,11 +58,3 @@ def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequen
         return {}
     found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}
     return found if set(found.values()) <= set(names) else {}
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    """0 where a box is not finite."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    union = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared
-    return shared / union if np.isfinite(shared) and union > 0 else 0.0

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from terse.boxes import shared_areas
 from terse.errors import DataError
 from terse.protocols import RealImages
 
@@ -120,11 +121,8 @@ def overlap_of_objects(boxes: Boxes, objects: Float64[np.ndarray, "k 4"]) -> Flo
     """
     if not len(objects):
         return np.zeros(len(boxes))
-    low = np.maximum(boxes[:, None, :2], objects[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
     area = np.prod(np.clip(objects[:, 2:] - objects[:, :2], 1e-9, None), axis=1)
-    shared: Float64[np.ndarray, "n k"] = np.prod(np.clip(high - low, 0, None), axis=2) / area
-    most: Float64[np.ndarray, " n"] = shared.max(axis=1)
+    most: Float64[np.ndarray, " n"] = (shared_areas(boxes, objects) / area).max(axis=1)
     return most
 
 

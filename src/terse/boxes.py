@@ -1,0 +1,29 @@
+"""The areas of boxes and what they share. Boxes are half-open xyxy, in one unit."""
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["areas", "iou", "shared_areas"]
+
+Boxes = Float[np.ndarray, "_ 4"]
+
+
+def areas(boxes: Boxes) -> Float[np.ndarray, " n"]:
+    """The area of each box."""
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+
+
+def shared_areas(boxes: Boxes, others: Boxes) -> Float[np.ndarray, "n k"]:
+    """The area that each box shares with each of the others."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.asarray((high - low).clip(min=0).prod(axis=2))
+
+
+def iou(boxes: Boxes, others: Boxes) -> Float[np.ndarray, "n k"]:
+    """The shared area over that of both together; 0 where a box is empty or not finite."""
+    shared = shared_areas(boxes, others)
+    with np.errstate(invalid="ignore"):
+        union = areas(boxes)[:, None] + areas(others)[None] - shared
+    known = np.isfinite(shared) & (union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=known))
