@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from terse.recipe import load_recipe
 from terse.run import open_session
-from terse.targets.digit_networks import MNISTClassifier
+from terse.targets.classifier.target import MNISTClassifier
 from terse.training.phases import synthesizer_step, target_phase
 from terse.training.seeding import reseed
 from terse.types import Truth

@@ -33,7 +33,7 @@ from torchvision.transforms import v2
 
 from terse.recipe import load_recipe
 from terse.run import open_session
-from terse.targets.detector_networks import NETWORKS
+from terse.targets.detector.networks import NETWORKS
 from terse.training.phases import synthesizer_phase, target_phase
 
 _IMAGES, _BATCH, _SIDE = 96, 16, 320

@@ -99,7 +99,7 @@ def test_a_gpu_gets_the_papers_detector(data, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("outputs", "labels"), [(3, None), (91, {"ball": 1, "dog": 18})])
 def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels):
-    from terse.targets.detector_networks import NETWORKS
+    from terse.targets.detector.networks import NETWORKS
 
     torch.save(NETWORKS["ssdlite_mobilenet_v2"].build(outputs, 320, {}).state_dict(), "whole.pth")
     code, out, err = run(capsys, *COCO, "--weights", "whole.pth")

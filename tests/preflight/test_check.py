@@ -180,7 +180,7 @@ def test_masks_missing_altogether_and_for_one_class(drawn):
 
 
 def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
-    from terse.targets.detector_networks import NETWORKS
+    from terse.targets.detector.networks import NETWORKS
 
     module = NETWORKS["ssdlite_mobilenet_v2"].build(3, 64, {})
     torch.save(module.state_dict(), tmp_path / "whole.pth")

@@ -8,7 +8,7 @@ from terse.errors import RecipeError
 from terse.protocols import Attackable, Judges, Trainable
 from terse.recipe import load_recipe
 from terse.run import open_session, train
-from terse.targets.classification_target import ClassificationTarget
+from terse.targets.classifier.target import ClassificationTarget
 from terse.tasks.task import task
 from terse.training.harvest import harvest_phase
 

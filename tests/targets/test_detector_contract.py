@@ -19,7 +19,7 @@ from torchvision.ops import box_iou
 from eq1 import attack_loss
 from terse import registry
 from terse.compositing import compose
-from terse.targets.detector_target import DetectorTarget
+from terse.targets.detector.target import DetectorTarget
 from terse.types import Truth
 
 DETECTORS = [kind for kind, config in registry.kinds("target").items() if getattr(config, "task", "") == "detection"]

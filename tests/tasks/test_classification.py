@@ -1,7 +1,7 @@
 import torch
 
 from scripted_models import Images, Says, truth
-from terse.targets.classification_target import ClassificationTarget
+from terse.targets.classifier.target import ClassificationTarget
 from terse.tasks import classification as module
 from terse.tasks.classification import Classification
 from terse.types import Truth

@@ -10,7 +10,7 @@ from torch import nn
 from terse.errors import Diverged, RecipeError
 from terse.recipe import load_recipe
 from terse.run import open_session, train
-from terse.targets.classification_target import ClassificationTarget
+from terse.targets.classifier.target import ClassificationTarget
 from terse.training.phases import synthesizer_phase, synthesizer_step, target_phase
 from terse.training.seeding import array_generator, reseed
 

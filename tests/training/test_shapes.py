@@ -12,7 +12,7 @@ from killing import KillAt, Killed, KillIn, assert_channels_last, lasting
 from terse.compositing.render import Renderer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
-from terse.targets.detector_networks import _ssdlite_mobilenet_v2
+from terse.targets.detector.networks import _ssdlite_mobilenet_v2
 from terse.training.checkpoint import read_checkpoint
 from terse.training.realism import discriminator_step, warm_up_phase
 from terse.training.seeding import reseed

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from terse.errors import DataError, RecipeError
 from terse.registry import kinds, nearest
-from terse.targets.detector_labels import columns_of_classes
-from terse.targets.detector_networks import NETWORKS
-from terse.targets.detector_weights import build_with_weights
+from terse.targets.detector.config import columns_of_classes
+from terse.targets.detector.networks import NETWORKS, build_with_weights
 
 __all__ = ["Choice", "choose_target"]
 

@@ -46,7 +46,7 @@ class UserConfig(Component["Judges"]):
         from torch import nn
 
         from terse.protocols import Judges, network_of
-        from terse.targets.classification_target import ClassificationTarget
+        from terse.targets.classifier.target import ClassificationTarget
         from terse.targets.weights import load_weights
 
         target = (
@@ -69,7 +69,7 @@ class UserConfig(Component["Judges"]):
             return target
         assert isinstance(module, nn.Module)
         if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
-            from terse.targets.detector_target import wrap_detector
+            from terse.targets.detector.target import wrap_detector
 
             return wrap_detector(module, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
         return ClassificationTarget(module, classes)

@@ -18,6 +18,6 @@ class LinearConfig(Component["Target"]):
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> "Target":
         from torch import nn
 
-        from terse.targets.classification_target import ClassificationTarget
+        from terse.targets.classifier.target import ClassificationTarget
 
         return ClassificationTarget(nn.Sequential(nn.Flatten(), nn.Linear(canvas_px**2, len(classes))), classes)

@@ -13,9 +13,9 @@ from eq1 import attack_loss
 from terse.errors import DataError, TerseError
 from terse.evaluation.ap import detection_scores
 from terse.protocols import Target
-from terse.targets.detector_heads import _listed
-from terse.targets.detector_networks import NETWORKS
-from terse.targets.detector_target import DetectorTarget, wrap_detector
+from terse.targets.detector.heads import _listed
+from terse.targets.detector.networks import NETWORKS
+from terse.targets.detector.target import DetectorTarget, wrap_detector
 from terse.targets.user import UserConfig
 from terse.types import Truth
 

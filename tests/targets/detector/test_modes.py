@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2, resnet18, resnet50
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from terse.targets.folding import folded
+from terse.targets.detector.modes import folded
 
 
 def with_statistics(module: nn.Module) -> nn.Module:

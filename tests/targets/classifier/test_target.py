@@ -6,8 +6,7 @@ from torch.nn import functional
 from eq1 import attack_loss
 from terse.errors import DataError, RecipeError, ShapeError
 from terse.recipe import load_recipe
-from terse.targets.classification_target import ClassificationTarget
-from terse.targets.digit_networks import MNISTClassifier, MNISTClassifierDeep
+from terse.targets.classifier.target import ClassificationTarget, MNISTClassifier, MNISTClassifierDeep
 from terse.targets.user import UserConfig
 from terse.targets.weights import load_weights
 from terse.types import Truth

@@ -15,9 +15,9 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from terse import registry
 from terse.errors import DataError, RecipeError
-from terse.targets.detector_labels import columns_of_classes
-from terse.targets.detector_networks import NETWORKS
-from terse.targets.detector_target import DetectorTarget
+from terse.targets.detector.config import columns_of_classes
+from terse.targets.detector.networks import NETWORKS
+from terse.targets.detector.target import DetectorTarget
 
 SIZE = 64
 PLAIN = {

@@ -21,7 +21,7 @@ class _DigitClassifierConfig(Component["Target"]):
 
     def _wrap(self, module: Any, classes: tuple[str, ...]) -> Target:
         from terse.synthesis.learned.digits import xavier
-        from terse.targets.classification_target import ClassificationTarget
+        from terse.targets.classifier.target import ClassificationTarget
         from terse.targets.weights import load_weights
 
         if self.initialisation == "xavier":
@@ -39,7 +39,7 @@ class MNISTClassifierConfig(_DigitClassifierConfig):
 
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """The target, with random or given weights."""
-        from terse.targets.digit_networks import MNISTClassifier
+        from terse.targets.classifier.target import MNISTClassifier
 
         return self._wrap(MNISTClassifier(len(classes)), classes)
 
@@ -52,6 +52,6 @@ class MNISTClassifierDeepConfig(_DigitClassifierConfig):
 
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Target:
         """The target, with random or given weights."""
-        from terse.targets.digit_networks import MNISTClassifierDeep
+        from terse.targets.classifier.target import MNISTClassifierDeep
 
         return self._wrap(MNISTClassifierDeep(len(classes)), classes)

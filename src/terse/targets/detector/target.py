@@ -13,9 +13,9 @@ from torch.nn.functional import smooth_l1_loss
 from torchvision.ops import box_iou
 
 from terse.errors import DataError, TerseError
-from terse.targets.detector_heads import Heads, heads_of
-from terse.targets.detector_labels import columns_of_classes
-from terse.targets.detector_modes import inference, training
+from terse.targets.detector.config import columns_of_classes
+from terse.targets.detector.heads import Heads, heads_of
+from terse.targets.detector.modes import inference, training
 from terse.types import Evidence, Truth
 
 __all__ = ["DetectorTarget", "wrap_detector"]

@@ -1,12 +1,14 @@
-"""torchvision's detectors by name: what a recipe can say about them."""
+"""torchvision's detectors by name: what a recipe can say about them, and which output stands for which class."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from terse.config import Component, Count, InputPath, Paper
+from terse.errors import RecipeError
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = [
     "RetinaNetResNet50FPN",
     "SSDLite320MobileNetV3Large",
     "SSDLiteMobileNetV2",
+    "columns_of_classes",
 ]
 
 
@@ -41,10 +44,8 @@ class _Detector(Component["Target"]):
             RecipeError: labels that do not fit.
             DataError: weights that are not there, or of something else.
         """
-        from terse.targets.detector_labels import columns_of_classes
-        from terse.targets.detector_networks import NETWORKS
-        from terse.targets.detector_target import DetectorTarget
-        from terse.targets.detector_weights import build_with_weights
+        from terse.targets.detector.networks import NETWORKS, build_with_weights
+        from terse.targets.detector.target import DetectorTarget
 
         size_px = self.image_size_px or canvas_px
         network = NETWORKS[self.kind]
@@ -106,3 +107,42 @@ class FCOSResNet50FPN(_Detector):
     """FCOS on ResNet-50 (Tian et al. 2019), without anchors; its scores are not calibrated: hardness by quantile."""
 
     kind: Literal["fcos_resnet50_fpn"] = "fcos_resnet50_fpn"
+
+
+def columns_of_classes(
+    classes: Sequence[str], outputs: int, labels: Mapping[str, int] | None, *, softmax: bool
+) -> list[int]:
+    """The detector's own label of each task class.
+
+    Without `labels` the detector has the task's classes behind a background at 0, as torchvision counts, or,
+    with sigmoid scores, no background at all.
+
+    Raises:
+        RecipeError: a class without a label, a label that the detector does not have, or one given twice.
+    """
+    if labels is None:
+        if outputs == len(classes) + 1:
+            return list(range(1, outputs))
+        if outputs == len(classes) and not softmax:
+            return list(range(outputs))
+        raise RecipeError(
+            f"target.labels: expected a label for each class, because the detector has {outputs} outputs "
+            f"and the task {len(classes)} classes, got none; write labels: {{{classes[0]}: 1, ...}}"
+        )
+    first = 1 if softmax else 0
+    missing = [name for name in classes if name not in labels]
+    if missing:
+        raise RecipeError(
+            f"target.labels: expected a label for each of {', '.join(classes)}, got none for {', '.join(missing)}; "
+            "add it"
+        )
+    columns = [labels[name] for name in classes]
+    for name, column in zip(classes, columns, strict=True):
+        if not first <= column < outputs:
+            background = "; 0 is the background" if softmax else ""
+            raise RecipeError(
+                f"target.labels.{name}: expected an integer from {first} to {outputs - 1}, got {column}{background}"
+            )
+    if len(set(columns)) < len(columns):
+        raise RecipeError(f"target.labels: expected a different label for each class, got {dict(labels)}")
+    return columns

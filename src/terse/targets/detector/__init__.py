@@ -1,0 +1,1 @@
+"""Detectors with torchvision's interface: its own by name, and any module like them."""
