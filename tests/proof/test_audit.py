@@ -6,7 +6,7 @@ from terse.compositing.render import Renderer
 from terse.poses import AffinePoses
 from terse.proof.audit import audit_pastes, composites_for_probe
 from terse.recipe import EdgeConfig
-from terse.sources.scenes import ShapesConfig
+from terse.sources.shapes.config import ShapesConfig
 from terse.synthesis.materials import Materials
 
 EDGES = EdgeConfig(blur_sigma_px=0.0)

@@ -6,9 +6,8 @@ from scipy.io import savemat
 from terse.compositing import compose
 from terse.errors import DataError, RecipeError
 from terse.recipe import load_recipe
-from terse.sources.affnist import AFFNIST_RANGES, affnist_like, read_affnist
-from terse.sources.digit_banks import DigitForegrounds
-from terse.sources.digits import DigitsConfig
+from terse.sources.digits.banks import AFFNIST_RANGES, DigitForegrounds, affnist_like, read_affnist
+from terse.sources.digits.config import DigitsConfig
 
 
 @pytest.fixture(scope="module")

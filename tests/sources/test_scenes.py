@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from terse.sources.drawn_scenes import CLASSES, EASY, HARD, SceneForegrounds, SceneImages, Scenes
-from terse.sources.scenes import ShapesConfig
+from terse.sources.shapes.config import ShapesConfig
+from terse.sources.shapes.scenes import CLASSES, EASY, HARD, SceneForegrounds, SceneImages, Scenes
 
 
 def test_a_scene_is_a_function_of_its_seed_and_number():

@@ -7,7 +7,7 @@ import pytest
 from terse.compositing.render import Renderer
 from terse.poses import AffinePoses
 from terse.recipe import EdgeConfig
-from terse.sources.scenes import ShapesConfig
+from terse.sources.shapes.config import ShapesConfig
 from terse.synthesis.materials import Materials
 
 

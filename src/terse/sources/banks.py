@@ -20,7 +20,7 @@ from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "crop", "size_of", "stretch_of"]
+__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "crop", "floats_of", "size_of", "stretch_of"]
 
 _KEEP_BYTES = 1 << 29
 
@@ -102,7 +102,7 @@ class PhotoForegrounds:
         for patch, item in zip(patches, items, strict=True):
             (top, left), (height, width) = item.corner, item.rgba.shape[:2]
             patch[top : top + height, left : left + width] = item.rgba
-        rgba = _floats(patches)
+        rgba = floats_of(patches)
         hull = np.stack([item.hull for item in items]) if items else np.zeros((0, 1, 2), dtype=np.float32)
         return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
 
@@ -147,7 +147,7 @@ class _Photographs:
     def _images(self, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "b 3 h w"]:
         items = self._cache.fetch(indices.tolist())
         empty = np.zeros((0, self.canvas_px, self.canvas_px, 3), dtype=np.uint8)
-        return _floats(np.stack(items) if items else empty)
+        return floats_of(np.stack(items) if items else empty)
 
     def _load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         path, size_px = self.annotations.paths[index], size_of(self.annotations, index)
@@ -336,7 +336,8 @@ def _size_of_pixels(pixels: np.ndarray) -> int:
     return pixels.nbytes
 
 
-def _floats(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
+def floats_of(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
+    """Bytes as NCHW floats in [0, 1]."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 

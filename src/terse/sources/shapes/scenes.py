@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from terse.poses.maps import support_points
+from terse.sources.banks import floats_of
 from terse.sources.cache import Cache
 from terse.sources.patches import box_of, cut_patch
 from terse.types import Backgrounds, Foregrounds, Truth
@@ -119,7 +120,7 @@ class SceneForegrounds:
             hard = np.where(scene.masks[0] > 127, 255, 0).astype(np.uint8)
             x0, y0, x1, y1 = scene.boxes_px[0].astype(int).tolist()
             patch[:] = cut_patch(scene.image[y0:y1, x0:x1], hard[y0:y1, x0:x1], side)
-        rgba = torch.from_numpy(patches).permute(0, 3, 1, 2).contiguous().float().div_(255)
+        rgba = floats_of(patches)
         labels = torch.from_numpy(self.labels[indices])
         return Foregrounds(rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:]))
 
@@ -170,7 +171,7 @@ def _images(scenes: Scenes, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "
     empty = np.zeros((0, side, side, 3), dtype=np.uint8)
     drawn = [scene.image for scene in scenes.fetch(indices)]
     stacked = np.stack(drawn) if drawn else empty
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    return floats_of(stacked)
 
 
 def _place(

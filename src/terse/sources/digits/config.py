@@ -41,9 +41,14 @@ class DigitsConfig(Component["RunData"]):
         import torch
 
         from terse.errors import RecipeError
-        from terse.sources.affnist import affnist_like, read_affnist
-        from terse.sources.digit_banks import BlackBackgrounds, DigitForegrounds, LabelledImages
-        from terse.sources.idx import read_digits
+        from terse.sources.digits.banks import (
+            BlackBackgrounds,
+            DigitForegrounds,
+            LabelledImages,
+            affnist_like,
+            read_affnist,
+        )
+        from terse.sources.digits.idx import read_digits
         from terse.sources.run_data import RunData
 
         root = self._root()

@@ -37,7 +37,8 @@ class ShapesConfig(Component["RunData"]):
 
     def build(self) -> RunData:
         """Banks and splits; a scene is drawn when it is first asked for."""
-        from terse.sources.drawn_scenes import (
+        from terse.sources.run_data import RunData
+        from terse.sources.shapes.scenes import (
             CLASSES,
             EASY,
             HARD,
@@ -46,7 +47,6 @@ class ShapesConfig(Component["RunData"]):
             SceneImages,
             Scenes,
         )
-        from terse.sources.run_data import RunData
 
         train = Scenes("train", self.train, self.canvas_px, EASY, self.seed)
         return RunData(
