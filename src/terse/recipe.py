@@ -6,7 +6,7 @@ Settings of the paper are named beside ours; the built-in recipes under `recipes
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:  # what the components build; none of it is imported with a re
     from terse.sources.run_data import RunData
 
 __all__ = [
+    "BLENDS",
     "ArtefactConfig",
+    "Blend",
     "CheckpointConfig",
     "DiscriminatorConfig",
     "EdgeConfig",
@@ -142,6 +144,11 @@ class ArtefactConfig(Config):
     """Patches an image; 0 turns them off (Table 2, columns 1 to 3)."""
     probability: Fraction = 0.5
     """Share of images, real and synthetic alike, that get patches."""
+
+
+Blend = Literal["alpha", "gaussian", "box", "motion", "none", "poisson"]
+"""How a paste is blended; all but the paper's `alpha` are drawn by the raster path (`compositing.blend`)."""
+BLENDS: tuple[Blend, ...] = get_args(Blend)
 
 
 class EdgeConfig(Config):

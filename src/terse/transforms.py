@@ -13,10 +13,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from terse.compositing import support_points
-from terse.compositing.raster import Drawn, Edges, Sprite, draw
-from terse.compositing.raster_blend import blurred
+from terse.compositing.blend import blurred
+from terse.compositing.raster import Drawn, Sprite, draw
 from terse.errors import ShapeError
 from terse.poses import AffinePoses
+from terse.recipe import EdgeConfig
 
 __all__ = ["Paste"]
 
@@ -110,7 +111,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         low, high = torch.tensor(self.poses.ranges).T
         poses = low + (high - low) * torch.rand(len(cuts), self.poses.size)
         matrices = self.poses.matrix(poses, hulls, (canvas.shape[0], canvas.shape[1])).numpy()
-        edges = Edges(binarise=True, blur_sigma_px=self.blur_sigma_px)
+        edges = EdgeConfig(binarise=True, blur_sigma_px=self.blur_sigma_px)
         regions = [draw(canvas, Sprite.of(cut), m, edges=edges) for cut, m in zip(cuts, matrices, strict=True)]
         drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
         return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions

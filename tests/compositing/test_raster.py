@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terse.compositing import compose, support_points, warp
-from terse.compositing.raster import Edges, Sprite, draw, draw_mask
-from terse.compositing.raster_blend import BLENDS
+from terse.compositing.raster import Sprite, draw, draw_mask
 from terse.errors import DataError, ShapeError
 from terse.poses import AffinePoses
+from terse.recipe import BLENDS, EdgeConfig
 
 POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
-EDGES = (Edges(), Edges(blur_sigma_px=0.0), None)
+EDGES = (EdgeConfig(), EdgeConfig(blur_sigma_px=0.0), None)
 
 
 def photo(random: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def matrix_of(rgba: np.ndarray, size_px: tuple[int, int], pose: torch.Tensor) ->
 
 
 def drawn_by_torch(
-    canvas: np.ndarray, rgba: np.ndarray, matrix: torch.Tensor, edges: Edges | None
+    canvas: np.ndarray, rgba: np.ndarray, matrix: torch.Tensor, edges: EdgeConfig | None
 ) -> tuple[np.ndarray, np.ndarray]:
     def planes(pixels: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
@@ -63,7 +63,7 @@ def filled(drawn: object, size_px: tuple[int, int]) -> np.ndarray:
     soft=st.booleans(),
 )
 def test_raster_and_torch_agree(
-    seed: int, side: int, size_px: tuple[int, int], edges: Edges | None, soft: bool
+    seed: int, side: int, size_px: tuple[int, int], edges: EdgeConfig | None, soft: bool
 ) -> None:
     random = np.random.default_rng(seed)
     rgba, canvas = cut_out(random, side, soft=soft), photo(random, *size_px)
@@ -91,7 +91,7 @@ def test_outside_the_object_the_canvas_keeps_its_bits() -> None:
     matrix = matrix_of(rgba, (150, 200), torch.tensor([[20.0, 0.2, 0.1, 0.1, 0.5, 1.0]]))
     for blend in BLENDS:
         image = canvas.copy()
-        drawn = draw(image, Sprite.of(rgba), matrix[0].numpy(), edges=Edges(), blend=blend)
+        drawn = draw(image, Sprite.of(rgba), matrix[0].numpy(), edges=EdgeConfig(), blend=blend)
         near = cv2.dilate(filled(drawn, (150, 200)).astype(np.uint8), np.ones((13, 13))) > 0
         assert (image[~near] == canvas[~near]).all(), blend
         assert (image[filled(drawn, (150, 200))] != canvas[filled(drawn, (150, 200))]).mean() > 0.5, blend
@@ -101,8 +101,8 @@ def test_labels_are_the_same_in_all_blends() -> None:
     random = np.random.default_rng(1)
     rgba, canvas = cut_out(random, 90), photo(random, 150, 200)
     matrix = matrix_of(rgba, (150, 200), torch.tensor([[-40.0, 0.9, -0.8, 0.0, 0.6, 1.1]]))[0].numpy()
-    masks = [draw(canvas.copy(), Sprite.of(rgba), matrix, edges=Edges(), blend=blend) for blend in BLENDS]
-    masks.append(draw_mask(Sprite.of(rgba), matrix, (150, 200), Edges()))
+    masks = [draw(canvas.copy(), Sprite.of(rgba), matrix, edges=EdgeConfig(), blend=blend) for blend in BLENDS]
+    masks.append(draw_mask(Sprite.of(rgba), matrix, (150, 200), EdgeConfig()))
     first = masks[0]
     assert first.mask.any()
     for other in masks[1:]:
@@ -120,7 +120,7 @@ def test_a_clone_of_the_background_onto_itself_changes_nothing() -> None:
         cv2.circle(alpha, centre, 31, 255, -1)
         image = canvas.copy()
         identity = np.array([[1.0, 0, 0], [0, 1, 0]])
-        draw(image, Sprite.of(np.dstack([canvas, alpha])), identity, edges=Edges(), blend="poisson")
+        draw(image, Sprite.of(np.dstack([canvas, alpha])), identity, edges=EdgeConfig(), blend="poisson")
         assert np.abs(image.astype(int) - canvas).max() <= 2, centre
 
 
@@ -151,7 +151,7 @@ def test_colour_below_a_transparent_alpha_does_not_bleed_in() -> None:
     matrix = np.array([[1.7, 0.4, 0.03], [-0.4, 1.7, 0.07]])
     for blend in BLENDS:
         canvas = np.zeros((100, 100, 3), np.uint8)
-        draw(canvas, Sprite.of(rgba), matrix, edges=Edges(), blend=blend)
+        draw(canvas, Sprite.of(rgba), matrix, edges=EdgeConfig(), blend=blend)
         assert canvas[..., 1].max() <= 1, blend
         assert blend == "poisson" or canvas[..., 0].max() >= 150, blend  # which keeps gradients, not colours
 
@@ -164,7 +164,7 @@ def test_the_same_seed_draws_the_same_pixels(blend: str) -> None:
     pictures = []
     for seed in (4, 4, 5):
         image = canvas.copy()
-        draw(image, Sprite.of(rgba), matrix, edges=Edges(), blend=blend, seed=seed)
+        draw(image, Sprite.of(rgba), matrix, edges=EdgeConfig(), blend=blend, seed=seed)
         pictures.append(image)
     assert (pictures[0] == pictures[1]).all()
     assert (pictures[0] == pictures[2]).all() == (blend != "motion")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from killing import Killed
-from terse.compositing.raster_blend import BLENDS
 from terse.errors import DataError, RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe, run_start
 from terse.proof.prove import _audit, prove

@@ -206,7 +206,7 @@ def _quota(text: str) -> tuple[str, int]:
 
 
 def _blends(chosen: list[str] | None, *, all_blends: bool) -> tuple[str, ...]:
-    from terse.generate.settings import BLENDS
+    from terse.recipe import BLENDS
 
     if chosen:
         return tuple(dict.fromkeys(name for item in chosen for name in item.split(",")))

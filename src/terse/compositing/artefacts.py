@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from terse.placements import Placements, Role
+from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import ArtefactConfig
 from terse.types import Foregrounds, Truth
@@ -22,21 +23,6 @@ __all__ = ["draw_patches", "paste_patches", "textured"]
 _POSES = 64  # tried for a patch before its image goes without
 _TEXTURES = 4
 _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
-
-
-@runtime_checkable
-class Poses(Protocol):
-    """What is used of a pose family."""
-
-    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
-        """Poses drawn uniformly."""
-        ...
-
-    def matrix(
-        self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]
-    ) -> Float[Tensor, "b 2 3"]:
-        """Canvas to patch."""
-        ...
 
 
 @runtime_checkable
@@ -58,7 +44,7 @@ def draw_patches(
     canvas_px: tuple[int, int],
     foregrounds: ForegroundBank,
     backgrounds: BackgroundBank,
-    poses: Poses,
+    poses: PoseFamily,
     settings: ArtefactConfig,
     generator: torch.Generator,
     *,
@@ -92,7 +78,7 @@ def draw_patches(
     hull = foregrounds.fetch(shapes).hull
     # Rounded as a placement is, so that what was checked is what is drawn.
     rounded = np.round(tried.double().numpy(), 5)
-    reach = _reach(poses, torch.from_numpy(rounded).float(), hull.repeat_interleave(_POSES, dim=0), canvas_px)
+    reach = poses.extent(torch.from_numpy(rounded).float(), hull.repeat_interleave(_POSES, dim=0), canvas_px).float()
     margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
     reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
     fits = _clear(reach, images.repeat_interleave(_POSES), truth).view(n, _POSES)
@@ -141,19 +127,6 @@ def textured(cut: Foregrounds, backgrounds: Float[Tensor, "b c h w"]) -> Foregro
     if backgrounds.shape[-2:] != size:
         backgrounds = functional.interpolate(backgrounds, size, mode="bilinear", antialias=True)
     return Foregrounds(backgrounds, cut.alpha, cut.labels, cut.hull)
-
-
-def _reach(
-    poses: Poses, pose: Tensor, hull: Float[Tensor, "n points 2"], canvas_px: tuple[int, int]
-) -> Float[Tensor, "n 4"]:
-    """The box on the canvas that holds every point of the hull."""
-    matrix = poses.matrix(pose, hull, canvas_px).double()
-    (a, b, c), (d, e, f) = (row.unbind(-1) for row in matrix.unbind(1))
-    u, v = hull[..., 0] - c[:, None], hull[..., 1] - f[:, None]
-    determinant = (a * e - b * d)[:, None]
-    x = ((e[:, None] * u - b[:, None] * v) / determinant + 1) / 2 * canvas_px[1]
-    y = ((a[:, None] * v - d[:, None] * u) / determinant + 1) / 2 * canvas_px[0]
-    return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1).float()
 
 
 def _clear(boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth) -> Bool[Tensor, " n"]:

@@ -1,8 +1,8 @@
 """The fast path for export: uint8, OpenCV, only the region that a paste touches.
 
-It draws what `compose` draws from the same matrix, within the contract that the tests measure: mean absolute
+It draws what `compose` draws from the same pose, within the contract that the tests measure: mean absolute
 difference <= 1/255 over the pasted region, mask IoU >= 0.98 for masks over 32x32 px. Pixels are RGB uint8, HWC;
-matrices are `AffinePoses.matrix`'s, canvas to patch in [-1, 1].
+where a sprite goes is a `PoseFamily.raster`'s pose, or a matrix, canvas to patch in [-1, 1].
 """
 
 import math
@@ -10,25 +10,26 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8, UInt16
+import torch
+from jaxtyping import Float, Float64, UInt8, UInt16
 
-from terse.compositing.raster_blend import Layer, blend_layer, blurred, straight
+from terse.compositing.blend import Layer, blend_layer, blurred, straight
+from terse.compositing.warp import MAX_LEVEL, Window, grid_of
 from terse.errors import ShapeError
+from terse.poses import PoseFamily, RasterPose
+from terse.poses.maps import CanvasMap, support_points
+from terse.recipe import EdgeConfig
+from terse.types import Foregrounds
 
-__all__ = ["Drawn", "Edges", "Sprite", "draw", "draw_mask"]
+__all__ = ["Drawn", "Sprite", "draw", "draw_mask", "finish"]
 
-_MAX_LEVEL = 5
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _FULL = 1 - 1e-4
+_RIM_POINTS = 9
 _MARGIN_PX = 8  # room for the widest blend kernel around the object
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """How a warped mask becomes the alpha that is blended: `EdgeConfig`'s settings, or None of them for digits."""
-
-    binarise: bool = True
-    blur_sigma_px: float = 1.0
+Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]
 
 
 @dataclass(slots=True)
@@ -93,11 +94,12 @@ class Drawn:
 def draw(
     canvas: UInt8[np.ndarray, "h w 3"],
     sprite: Sprite,
-    matrix: Float[np.ndarray, "2 3"],
+    where: Where,
     *,
-    edges: Edges | None,
+    edges: EdgeConfig | None,
     blend: str = "alpha",
     seed: int = 0,
+    bgr: bool = False,
 ) -> Drawn:
     """Paste the sprite into the canvas, in place.
 
@@ -107,63 +109,92 @@ def draw(
     Args:
         canvas: RGB, contiguous or not.
         sprite: the cut-out.
-        matrix: canvas to patch.
+        where: its pose, or its matrix from canvas to patch.
         edges: None blends the warped mask as it is.
-        blend: one of `raster_blend.BLENDS`.
+        blend: one of `recipe.BLENDS`.
         seed: chooses the direction and length of the motion blend.
+        bgr: whether canvas and sprite have their channels in OpenCV's order, which families of colours must know.
 
     Source: paper 3.1 and A.2; the raster form is ours.
     """
+    if isinstance(where, RasterPose) and where.family.has("prepare"):
+        sprite = _prepared(sprite, where, bgr=bgr)
     size = canvas.shape[0], canvas.shape[1]
-    layer = _layer(sprite, matrix, size, edges, blend)
+    layer = _layer(sprite, _map(where), size, edges, blend)
     if layer is None:
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
     if layer.mask.size:
+        if isinstance(where, RasterPose) and where.family.has("shade"):
+            _shade(canvas, layer, where, bgr=bgr)
         blend_layer(canvas, layer, blend, seed)
     return _tight(layer)
 
 
-def draw_mask(
-    sprite: Sprite,
-    matrix: Float[np.ndarray, "2 3"],
-    size_px: tuple[int, int],
-    edges: Edges | None,
-) -> Drawn:
+def draw_mask(sprite: Sprite, where: Where, size_px: tuple[int, int], edges: EdgeConfig | None) -> Drawn:
     """What `draw` would cover, without drawing.
 
     Source: ours.
     """
-    layer = _layer(sprite, matrix, size_px, edges, None)
+    layer = _layer(sprite, _map(where), size_px, edges, None)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
 
-def reach_px(
-    sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]
-) -> tuple[float, float, float, float]:
+def finish(
+    canvas: UInt8[np.ndarray, "h w 3"],
+    family: PoseFamily,
+    pose: Float64[np.ndarray, " k"],
+    seed: int = 0,
+    *,
+    bgr: bool = False,
+) -> None:
+    """What a family does to the whole picture once everything is pasted, in place.
+
+    Source: ours.
+    """
+    changed = family.finish(_floats(canvas, bgr=bgr), _row(pose), torch.tensor([seed]))
+    canvas[:] = _bytes(changed, bgr=bgr)
+
+
+def reach_px(sprite: Sprite, where: Where, size_px: tuple[int, int]) -> tuple[float, float, float, float]:
     """The half-open box, not clipped to the canvas, that holds every pixel the sprite can touch.
 
     Source: ours.
     """
-    (a, b, e), (c, d, f) = np.asarray(matrix, np.float64).tolist()
-    determinant = a * d - b * c
     height, width = size_px
-    # The inverse, straight to pixels: numpy's own solver costs more than the whole warp of a small object.
-    u, v = sprite.outline[:, 0] - e, sprite.outline[:, 1] - f
-    x = (d * u - b * v) * (width / (2 * determinant)) + width / 2
-    y = (a * v - c * u) * (height / (2 * determinant)) + height / 2
+    matrix = _map(where)
+    if isinstance(matrix, CanvasMap):
+        (left, top), (right, bottom) = sprite.outline.min(axis=0), sprite.outline.max(axis=0)
+        x, y = matrix.inverse(torch.from_numpy(_rim(left, top, right, bottom))[None])[0].numpy().T
+        x, y = (x + 1) / 2 * width, (y + 1) / 2 * height
+    else:
+        (a, b, e), (c, d, f) = np.asarray(matrix, np.float64).tolist()
+        determinant = a * d - b * c
+        # The inverse, straight to pixels: numpy's own solver costs more than the whole warp of a small object.
+        u, v = sprite.outline[:, 0] - e, sprite.outline[:, 1] - f
+        x = (d * u - b * v) * (width / (2 * determinant)) + width / 2
+        y = (a * v - c * u) * (height / (2 * determinant)) + height / 2
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
+def _rim(left: float, top: float, right: float, bottom: float) -> Float64[np.ndarray, "n 2"]:
+    """Points along a rectangle's sides, whose straight lines a map may bend."""
+    along = np.linspace(0, 1, _RIM_POINTS)
+    x, y = left + (right - left) * along, top + (bottom - top) * along
+    sides = [(x, np.full_like(x, top)), (x, np.full_like(x, bottom)), (np.full_like(y, left), y)]
+    return np.concatenate([np.stack(side, axis=1) for side in (*sides, (np.full_like(y, right), y))])
+
+
+def _map(where: Where) -> np.ndarray | CanvasMap:
+    return where.where if isinstance(where, RasterPose) else where
+
+
 def _region(
-    sprite: Sprite,
-    matrix: Float[np.ndarray, "2 3"],
-    size_px: tuple[int, int],
-    margin_px: int,
+    sprite: Sprite, where: np.ndarray | CanvasMap, size_px: tuple[int, int], margin_px: int
 ) -> tuple[int, int, int, int] | None:
     """The pixels to compute: the object's reach, at most one canvas beyond each border."""
     if not len(sprite.outline):
         return None
-    x0, y0, x1, y1 = reach_px(sprite, matrix, size_px)
+    x0, y0, x1, y1 = reach_px(sprite, where, size_px)
     height, width = size_px
     left = max(math.floor(x0) - margin_px, -width)
     top = max(math.floor(y0) - margin_px, -height)
@@ -172,28 +203,36 @@ def _region(
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _level(sprite: Sprite, matrix: Float[np.ndarray, "2 3"], size_px: tuple[int, int]) -> int:
+def _level(sprite: Sprite, where: np.ndarray | CanvasMap, size_px: tuple[int, int]) -> int:
     """How often the patch is halved before it is sampled, as `warp.shrink_levels` has it."""
-    (a, b, _), (c, d, _) = np.asarray(matrix, np.float64).tolist()
+    if isinstance(where, CanvasMap):
+        shrink = float(where.shrink())
+    else:
+        (a, b, _), (c, d, _) = np.asarray(where, np.float64).tolist()
+        shrink = abs(a * d - b * c)
     height, width = sprite.levels[0].shape[:2]
-    step = math.sqrt(abs(a * d - b * c) * (height * width) / (size_px[0] * size_px[1]))
+    step = math.sqrt(shrink * (height * width) / (size_px[0] * size_px[1]))
     smallest = max(0, min(height, width).bit_length() - 2)
-    level: int = min(max(round(math.log2(max(step, 1e-6))), 0), _MAX_LEVEL, smallest)
+    level: int = min(max(round(math.log2(max(step, 1e-6))), 0), MAX_LEVEL, smallest)
     return level
 
 
 def _warp(
     sprite: Sprite,
     level: int,
-    matrix: Float[np.ndarray, "2 3"],
+    where: np.ndarray | CanvasMap,
     size_px: tuple[int, int],
     region: tuple[int, int, int, int],
 ) -> UInt16[np.ndarray, "h w 4"]:
-    (a, b, e), (c, d, f) = np.asarray(matrix, np.float64).tolist()
     height, width = size_px
     patch_height, patch_width = sprite.levels[0].shape[:2]
     # [-1, 1] to pixel centres on both sides, and the region's corner as origin.
     half_x, half_y = patch_width / 2 ** (level + 1), patch_height / 2 ** (level + 1)
+    if isinstance(where, CanvasMap):
+        grid = grid_of(where, size_px, Window(*region), where.half)[0].numpy()
+        grid = ((grid + 1) * (half_x, half_y) - 0.5).astype(np.float32)
+        return np.asarray(cv2.remap(sprite.level(level), grid, None, cv2.INTER_LINEAR))  # type: ignore[call-overload]
+    (a, b, e), (c, d, f) = np.asarray(where, np.float64).tolist()
     x, y = 2 * (region[0] + 0.5) / width, 2 * (region[1] + 0.5) / height
     pixels = np.array(
         [
@@ -207,9 +246,9 @@ def _warp(
 
 def _layer(
     sprite: Sprite,
-    matrix: Float[np.ndarray, "2 3"],
+    where: np.ndarray | CanvasMap,
     size_px: tuple[int, int],
-    edges: Edges | None,
+    edges: EdgeConfig | None,
     blend: str | None,
 ) -> Layer | None:
     """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more.
@@ -220,11 +259,11 @@ def _layer(
     sigma = edges.blur_sigma_px if edges is not None and binarise else 0.0
     reach = math.ceil(3 * sigma)
     margin = reach + 1 if blend in (None, "alpha") else max(_MARGIN_PX, reach + 1)
-    region = _region(sprite, matrix, size_px, margin)
+    region = _region(sprite, where, size_px, margin)
     if region is None:
         return None
-    level = _level(sprite, matrix, size_px)
-    whole = _warp(sprite, level, matrix, size_px, region)
+    level = _level(sprite, where, size_px)
+    whole = _warp(sprite, level, where, size_px, region)
     left, top, right, bottom = region
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, size_px[1]), min(bottom, size_px[0])
     threshold = min(_FULL, (1 + 2.0**-level) / 2) if binarise else 0.5  # as `edges.keep_above` has it
@@ -284,3 +323,40 @@ def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
     hull = cv2.convexHull(np.concatenate(rims))[:, 0].astype(np.float64)
     corners = np.concatenate([hull + step for step in ((-1, -1), (-1, 1), (1, -1), (1, 1))])
     return (2 * corners + 1) / (width, height) - 1
+
+
+def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
+    """The sprite as a family's stage in torch leaves it."""
+    whole = torch.from_numpy(sprite.levels[0].astype(np.float32)).permute(2, 0, 1)[None] / 65535
+    alpha = whole[:, 3:]
+    colour = torch.where(alpha > 0, whole[:, :3] / alpha.clamp(min=1e-6), 0.0).clamp(max=1)
+    cut = Foregrounds(
+        colour.flip(1) if bgr else colour, alpha, torch.zeros(1, dtype=torch.int64), support_points(alpha)
+    )
+    cut = where.family.prepare(cut, _row(where.pose), torch.tensor([where.seed]))
+    colour, alpha = cut.images.flip(1) if bgr else cut.images, cut.alpha
+    rgba = torch.cat([colour.expand(-1, -1, *alpha.shape[-2:]) * alpha, alpha], dim=1)[0].detach()
+    pixels = np.rint(rgba.clamp(0, 1).permute(1, 2, 0).numpy() * np.float32(65535)).astype(np.uint16)
+    return Sprite([np.ascontiguousarray(pixels)], _outline((pixels[..., 3] > 0).view(np.uint8)))
+
+
+def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, where: RasterPose, *, bgr: bool) -> None:
+    """What lies below, as a family's stage in torch leaves it."""
+    (left, top), (height, width) = layer.origin, layer.alpha.shape
+    alpha = torch.zeros(1, 1, *canvas.shape[:2])
+    alpha[0, 0, top : top + height, left : left + width] = torch.from_numpy(layer.alpha) / 255
+    canvas[:] = _bytes(where.family.shade(_floats(canvas, bgr=bgr), alpha, _row(where.pose)), bgr=bgr)
+
+
+def _row(pose: Float64[np.ndarray, " k"]) -> Float[torch.Tensor, "1 k"]:
+    return torch.from_numpy(pose).float()[None]
+
+
+def _floats(canvas: UInt8[np.ndarray, "h w 3"], *, bgr: bool) -> Float[torch.Tensor, "1 3 h w"]:
+    rgb = canvas[..., ::-1] if bgr else canvas
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float() / 255
+
+
+def _bytes(image: Float[torch.Tensor, "1 3 h w"], *, bgr: bool) -> UInt8[np.ndarray, "h w 3"]:
+    rgb = image[0].detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+    return rgb[..., ::-1] if bgr else rgb

@@ -1,17 +1,19 @@
-"""Placements to composites, in torch: what the players see, and what replay draws again bit for bit."""
+"""Placements to composites: what the players see, and what replay draws again bit for bit."""
+
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from terse.compositing.artefacts import textured
 from terse.compositing.compose import compose
-from terse.compositing.raster import Edges
-from terse.compositing.reblend import reblend
+from terse.compositing.raster import Sprite, draw
 from terse.compositing.truth import Layer, truth_of_layers
 from terse.placements import Placements, Role
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds
@@ -29,7 +31,7 @@ class Renderer:
         self,
         foregrounds: ForegroundBank,
         backgrounds: BackgroundBank,
-        poses: AffinePoses,
+        poses: PoseFamily,
         edges: EdgeConfig | None,
         *,
         min_visible: float = 0.0,
@@ -40,8 +42,7 @@ class Renderer:
         self.poses = poses
         self.min_visible = min_visible
         self.device = device
-        self._binarise = edges is not None and edges.binarise
-        self._blur_px = edges.blur_sigma_px if edges is not None else 0.0
+        self.edges = edges
 
     def __call__(self, placements: Placements, *, masks: bool = False) -> Composites:
         """Draw every placement, lowest paste first; `alpha` in torch, the other blends by the raster path.
@@ -52,7 +53,7 @@ class Renderer:
         background = self.backgrounds.fetch(placements.background).to(self.device)
         images, layers = background.images, []
         cuts: list[Foregrounds] = []
-        for rows in placements.layers:
+        for layer_number, rows in enumerate(placements.layers):
             every = len(rows) == len(placements)
             where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
             cut = self.foregrounds.fetch(placements.foreground[rows]).to(self.device)
@@ -61,36 +62,84 @@ class Renderer:
                 cut = self._textured(cut, placements, rows)
             below = images if where is None else images[where]
             pose = torch.from_numpy(placements.pose[rows]).float().to(self.device)
-            pasted, layer = self.paste(below, cut, pose)
+            seeds = torch.from_numpy(placements.seed[placements.image_index[rows]] + layer_number).to(self.device)
+            pasted, layer = self.paste(below, cut, pose, seeds)
             cuts.append(cut)
             images = pasted if where is None else images.index_copy(0, where, pasted)
             layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
         if set(placements.blend) - {"alpha"}:
-            edges = Edges(self._binarise, self._blur_px) if self._binarise else None
-            images = reblend(images, background.images, cuts, placements, self.poses, edges)
+            images = self._reblended(images, background.images, cuts, placements)
+        if self.poses.image is not None and placements.image_pose.shape[1]:
+            image_pose = torch.from_numpy(placements.image_pose).float().to(self.device)
+            seeds = torch.from_numpy(placements.seed).to(self.device)
+            images = self.poses.image.finish(images, image_pose, seeds)
         seen = truth_of_layers(background, layers, self.min_visible)
         return Composites(
             images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
         )
 
     def paste(
-        self, images: Float[Tensor, "b c h w"], cut: Foregrounds, pose: Float[Tensor, "b k"]
+        self,
+        images: Float[Tensor, "b c h w"],
+        cut: Foregrounds,
+        pose: Float[Tensor, "b k"],
+        seeds: Int64[Tensor, " b"] | None = None,
     ) -> tuple[Float[Tensor, "b c h w"], Layer]:
         """One paste in every image, differentiable in the pose: the synthesizer's step goes through here too."""
         size_px = (images.shape[-2], images.shape[-1])
-        matrix = self.poses.matrix(pose, cut.hull, size_px)
-        colour = cut.images.expand(-1, images.shape[1], -1, -1)
-        pasted = compose(images, colour, cut.alpha, matrix, binarise=self._binarise, blur_sigma_px=self._blur_px)
-        flat = matrix.detach()
-        shrink = (flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]).abs()
+        posed = self.poses.apply(cut, pose, size_px, seeds)
+        cut, edges = posed.cut, self.edges
+        pasted = compose(
+            images,
+            cut.images.expand(-1, images.shape[1], -1, -1),
+            cut.alpha,
+            posed.where,
+            binarise=edges is not None and edges.binarise,
+            blur_sigma_px=0.0 if edges is None else edges.blur_sigma_px,
+            shade=partial(self.poses.shade, pose=pose) if self.poses.has("shade") else None,
+        )
         patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
-        whole = patch_px * size_px[0] * size_px[1] / shrink.clamp(min=1e-9)
+        whole = patch_px * size_px[0] * size_px[1] / posed.where.shrink().detach().clamp(min=1e-9)
         return pasted.images, Layer(None, cut.labels, pasted.alpha.detach(), whole)
 
     def truth(self, background: Backgrounds, layer: Layer) -> Composites:
         """The truth of one differentiable paste; its images are not repeated here."""
         seen = truth_of_layers(background, [layer], self.min_visible)
         return Composites(background.images, seen.truth, seen.fraction)
+
+    def _reblended(
+        self,
+        images: Float[Tensor, "b c h w"],
+        backgrounds: Float[Tensor, "b c h w"],
+        cuts: Sequence[Foregrounds],
+        placements: Placements,
+    ) -> Float[Tensor, "b c h w"]:
+        """The images with those of other blends than `alpha` drawn anew by the raster path; the truth stays.
+
+        Args:
+            images: all drawn with `alpha`.
+            backgrounds: what they were drawn on.
+            cuts: the cut-outs of each of the placements' layers.
+            placements: what was drawn.
+        """
+        canvases = {i: _bytes(backgrounds[i]) for i, blend in enumerate(placements.blend) if blend != "alpha"}
+        for z, (rows, cut) in enumerate(zip(placements.layers, cuts, strict=True)):
+            index = placements.image_index[rows]
+            sizes_px = [(images.shape[-2], images.shape[-1])] * len(rows)
+            seeds = (placements.seed[index] + z).tolist()
+            poses = self.poses.raster(placements.pose[rows], cut.hull.cpu().numpy(), sizes_px, seeds)
+            for row, image in enumerate(index.tolist()):
+                if image not in canvases:
+                    continue
+                rgba = torch.cat([cut.images[row].expand(-1, *cut.alpha.shape[-2:]), cut.alpha[row]])
+                blend, seed = placements.blend[image], int(placements.seed[image])
+                sprite = Sprite.of(_bytes(rgba))
+                draw(canvases[image], sprite, poses[row], edges=self.edges, blend=blend, seed=seed)
+        out = images.clone()
+        for i, canvas in canvases.items():
+            drawn = torch.from_numpy(canvas).permute(2, 0, 1).to(images).div_(255)
+            out[i] = drawn if images.shape[1] == 3 else drawn.mean(dim=0, keepdim=True)
+        return out
 
     def _textured(self, cut: Foregrounds, placements: Placements, rows: np.ndarray) -> Foregrounds:
         """Artefact patches: the shape stays, the colour comes from another background."""
@@ -112,3 +161,11 @@ def _by_role(layer: Layer, where: Tensor | None, labelled: Tensor) -> list[Layer
         for flag, chosen in ((True, labelled), (False, ~labelled))
         if bool(chosen.any())
     ]
+
+
+def _bytes(image: Float[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w rgb_or_rgba"]:
+    """Rounded to bytes, channels last; grey becomes RGB, and RGB with alpha stays four."""
+    if len(image) <= 2:
+        image = torch.cat([image[:1].expand(3, -1, -1), image[1:]])
+    flat = image.detach().cpu().clamp(0, 1).mul(255).round().byte()
+    return np.ascontiguousarray(flat.permute(1, 2, 0).numpy())

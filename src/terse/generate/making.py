@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from terse import registry
-from terse.compositing.raster import Edges
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
@@ -150,13 +149,11 @@ def _check_workers(workers: int) -> None:
 
 def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> Scene:
     """The material with the recipe's poses, ready to be sent to workers."""
-    edges = recipe.edges
     for name in settings.distractor_classes:
         if name not in material.classes:
             near = registry.nearest(name, material.classes)
             raise DataError(f"distractor_classes: expected classes of the foregrounds, got {name!r}{near}")
-    raster = Edges(edges.binarise, edges.blur_sigma_px) if edges is not None else None
-    return Scene(material, recipe.poses.build(), raster, settings)
+    return Scene(material, recipe.poses.build(), recipe.edges, settings)
 
 
 def material_of(recipe: Recipe, *, square: bool = False, everything: bool = False) -> Material:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 
-from terse.compositing.raster import Edges
 from terse.generate.settings import GenerateSettings
 from terse.poses import AffinePoses
+from terse.recipe import EdgeConfig
 from terse.sources.material import Material
 
 __all__ = ["Scene"]
@@ -21,7 +21,7 @@ class Scene:
 
     material: Material
     poses: AffinePoses
-    edges: Edges | None
+    edges: EdgeConfig | None
     settings: GenerateSettings
 
     def canvas_px(self, background: int) -> tuple[int, int]:

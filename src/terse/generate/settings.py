@@ -9,11 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from terse import registry
 from terse.config import Config, Count, Fraction, NonNegative
 from terse.errors import RecipeError
+from terse.recipe import Blend
 
-__all__ = ["BLENDS", "GenerateSettings"]
-
-BLENDS = ("alpha", "gaussian", "box", "motion", "none", "poisson")
-_Blend = Literal["alpha", "gaussian", "box", "motion", "none", "poisson"]
+__all__ = ["GenerateSettings"]
 
 
 class GenerateSettings(Config):
@@ -40,7 +38,7 @@ class GenerateSettings(Config):
     """Fewest and most pastes without a label, from `distractor_classes`."""
     distractor_classes: tuple[str, ...] = ()
     """Classes that are pasted only as distractors."""
-    blends: Annotated[tuple[_Blend, ...], Field(min_length=1)] = ("alpha",)
+    blends: Annotated[tuple[Blend, ...], Field(min_length=1)] = ("alpha",)
     """One is drawn for each image."""
     all_blends: bool = False
     """Draw every scene once with each of the blends, so that a model learns to look past them (Dwibedi et al. 2017)."""

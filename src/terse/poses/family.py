@@ -43,6 +43,7 @@ class RasterPose:
     where: np.ndarray | CanvasMap
     family: PoseFamily
     pose: Float64[np.ndarray, " k"]
+    seed: int = 0
 
 
 class PoseFamily(ABC):
@@ -168,6 +169,12 @@ class PoseFamily(ABC):
 
         Resampling is left to `compositing.warp`, which does it once, in the part of the canvas that is touched.
 
+        Args:
+            cut: the foregrounds.
+            pose: values in the order of `names`.
+            size_px: height and width of the canvases.
+            seeds: what the family draws is a function of these: each placement's seed and the paste's place in it.
+
         Raises:
             ShapeError: pose and foregrounds disagree on the batch.
         """
@@ -182,6 +189,7 @@ class PoseFamily(ABC):
         pose: Float64[np.ndarray, "n k"],
         hull: Float[np.ndarray, "n points 2"],
         sizes_px: Sequence[tuple[int, int]],
+        seeds: Sequence[int] | None = None,
     ) -> list[RasterPose]:
         """The same for the raster path: poses of foregrounds on canvases of their own sizes, height and width each."""
         import torch
@@ -193,7 +201,8 @@ class PoseFamily(ABC):
         half_y, half_x = half.t().contiguous()
         placed = self.place(torch.from_numpy(pose).float(), torch.from_numpy(hull), half_x, half_y)
         where: Sequence[np.ndarray | CanvasMap] = placed.rows()
-        return [RasterPose(one, self, row) for one, row in zip(where, pose, strict=True)]
+        rows = zip(where, pose, seeds or [0] * len(pose), strict=True)
+        return [RasterPose(one, self, row, seed) for one, row, seed in rows]
 
     def extent(
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], size_px: tuple[int, int]

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from terse.compositing.artefacts import draw_patches
-from terse.compositing.raster_blend import BLENDS
 from terse.evaluation.shortcut import Pasted, shortcut_audit
 from terse.placements import Placements, Role
-from terse.recipe import ArtefactConfig, EdgeConfig
+from terse.recipe import BLENDS, ArtefactConfig, EdgeConfig
 from terse.results import Shortcut
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials

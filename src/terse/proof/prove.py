@@ -174,8 +174,8 @@ def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None
     """Write what a probe finds, `shortcut.json`: a few seconds a blend, but nothing where all of them stand there."""
     import torch
 
-    from terse.compositing.raster_blend import BLENDS
     from terse.proof.audit import audit_pastes
+    from terse.recipe import BLENDS
     from terse.run import build_players
 
     blends = BLENDS if {"cut_paste_learn", "context"} & set(arms) else ("alpha",)

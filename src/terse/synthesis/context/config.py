@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from terse.config import Component, Count, Fraction, NonNegative, Positive
+from terse.recipe import Blend
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ class ContextConfig(Component["Proposer"]):
     """Adam's."""
     crop_px: Annotated[int, Field(ge=16)] = 48
     """Side the surroundings are resized to."""
-    blends: Annotated[
-        tuple[Literal["alpha", "gaussian", "box", "motion", "none", "poisson"], ...], Field(min_length=1)
-    ] = ("gaussian", "box", "none")
+    blends: Annotated[tuple[Blend, ...], Field(min_length=1)] = ("gaussian", "box", "none")
     """One an image, drawn at random."""
     batch_size: Count = 250
     """Composites looked at together in the harvest."""

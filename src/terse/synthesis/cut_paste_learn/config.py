@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from terse.config import Component, Count, Fraction, NonNegative
+from terse.recipe import Blend
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from terse.synthesis.materials import Materials
 
 __all__ = ["CutPasteLearnConfig"]
-
-Blend = Literal["alpha", "gaussian", "box", "motion", "none", "poisson"]
 
 
 @register("synthesis", "cut_paste_learn")
