@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what the components build; none of it is imported with a re
 
 __all__ = [
     "BLENDS",
+    "NOT_COMPARED",
     "ArtefactConfig",
     "Blend",
     "CheckpointConfig",
@@ -52,6 +53,9 @@ __all__ = [
     "dump_recipe",
     "load_recipe",
 ]
+
+NOT_COMPARED = ("runtime", "checkpoint", "description")
+"""Keys that may change when a run goes on: they do not change what it finds."""
 
 
 class OptimizerConfig(Config):

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
+from terse.folders import claim, locked, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pool import Pool
 from terse.protocols import network_of, trainable
-from terse.recipe import Recipe, dump_recipe
+from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import FORMAT, RunResult
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
 from terse.tasks.task import task
-from terse.training.checkpoint import write_atomically
 from terse.training.cycle import run_cycles
 from terse.training.engine import prepare
 from terse.training.seeding import reseed
@@ -36,8 +36,6 @@ __all__ = [
     "open_session",
     "train",
 ]
-
-_NOT_COMPARED = ("runtime", "checkpoint", "description")
 
 
 def train(
@@ -69,15 +67,16 @@ def train(
     elif overrides:
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
-    session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
-    _check_target(session.players, recipe)
-    result = run_cycles(session)
-    spent = sum(row["seconds"] for row in session.facts["rows"])
-    whole = RunResult(format=FORMAT, out=str(folder) if folder else None, **result, seconds=round(spent, 3)).to_json()
-    if folder is not None:
-        write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
-        classes = list(session.players.context.classes)
-        write_atomically(folder / "labels.json", (json.dumps(classes, ensure_ascii=False) + "\n").encode())
+    with locked(folder):
+        session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
+        _check_target(session.players, recipe)
+        result = run_cycles(session)
+        spent = sum(row["seconds"] for row in session.facts["rows"])
+        out_name = str(folder) if folder else None
+        whole = RunResult(format=FORMAT, out=out_name, **result, seconds=round(spent, 3)).to_json()
+        if folder is not None:
+            write_json(folder / "result.json", whole)
+            write_json(folder / "labels.json", list(session.players.context.classes), indent=None)
     return whole
 
 
@@ -198,30 +197,15 @@ def _device(name: str) -> str:
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Make the folder this run's, or see that it is already."""
     written = folder / "recipe.yaml"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
-    if written.is_file():
-        if not resume:
-            raise RunError(f"{folder}: expected a new folder, got one that holds a run; add --resume to go on with it")
-        _same_recipe(folder, read_yaml(written.read_text("utf-8"), str(written)), recipe)
-        return
-    if resume:
-        raise RunError(f"{folder}: expected a run to go on with, got none; leave --resume out to begin one")
-    if any(folder.iterdir()):
-        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
-    write_atomically(written, dump_recipe(recipe).encode())
-
-
-def _same_recipe(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
-    new = recipe.model_dump(mode="json")
-    for key in new:
-        if key not in _NOT_COMPARED and old.get(key) != new[key]:
-            raise RunError(
-                f"{folder}: expected the recipe that the run began with, got another {key}: "
-                f"{json.dumps(new[key])} in the place of {json.dumps(old.get(key))}"
-            )
+    claim(
+        folder,
+        "run",
+        recipe.model_dump(mode="json"),
+        resume=resume,
+        written=lambda: read_yaml(written.read_text("utf-8"), str(written)) if written.is_file() else None,
+        begin=lambda: write_atomically(written, dump_recipe(recipe).encode()),
+        ignored=NOT_COMPARED,
+    )
 
 
 def environment() -> dict[str, str]:

@@ -93,8 +93,7 @@ def test_resuming_with_another_request_is_refused(plain: Recipe, tmp_path: Path)
     with pytest.raises(RunError) as error:
         generate(plain, SMALL.model_copy(update={"seed": 3}), tmp_path / "out", workers=0, resume=True)
     assert str(error.value) == (
-        f"--resume: expected the request that {tmp_path / 'out'} was begun with, got another settings.seed: "
-        "3 in the place of 0; give the same, or another --out"
+        f"{tmp_path / 'out'}: expected the request that the set began with, got another settings.seed: 3 instead of 0"
     )
 
 
@@ -334,18 +333,15 @@ def test_a_folder_in_use_is_refused(plain: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path, workers=0)
     assert str(error.value) == (
-        f"--out: expected a new or empty folder, got {tmp_path} with files in it; "
-        "give another, or --resume to go on with a set that was cut short"
+        f"{tmp_path}: expected a new or empty folder, got one with files in it; give --out another"
     )
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path, workers=0, resume=True)
-    assert str(error.value) == (
-        f"--resume: expected a set that was cut short, got {tmp_path} without one; give another --out"
-    )
+    assert str(error.value) == (f"{tmp_path}: expected a set to go on with, got none; leave --resume out to begin one")
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path / "mine.txt" / "out", workers=0)
     assert str(error.value) == (
-        f"--out: expected a folder that can be written, got {tmp_path / 'mine.txt' / 'out'}: Not a directory"
+        f"{tmp_path / 'mine.txt' / 'out'}: expected a folder that can be written, got: Not a directory"
     )
 
 

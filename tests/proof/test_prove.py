@@ -353,7 +353,7 @@ def test_refused_folders(proof, recipe, data, tmp_path):
             folder,
             other,
             True,
-            "expected the recipe that the proof began with, got another cycles: 1 in the place of 2",
+            "expected the recipe that the proof began with, got another cycles: 1 instead of 2",
         ),
         (
             held,

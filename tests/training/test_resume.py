@@ -184,7 +184,7 @@ def test_folders_that_cannot_be_used(tmp_path, small):
     with pytest.raises(RunError) as caught:
         train(recipe.model_copy(update={"seed": 5}), out=run, resume=True)
     assert str(caught.value) == (
-        f"{run}: expected the recipe that the run began with, got another seed: 5 in the place of 0"
+        f"{run}: expected the recipe that the run began with, got another seed: 5 instead of 0"
     )
     with pytest.raises(RunError) as caught:
         train(recipe, out=tmp_path / "none", resume=True)

@@ -86,13 +86,13 @@ def _write(
     import torch
 
     from terse.config import read_yaml
+    from terse.folders import write_atomically
     from terse.preflight.classes import category_ids
     from terse.preflight.draft import draft
     from terse.preflight.guess import read_data
     from terse.preflight.survey import choose_classes, survey
     from terse.preflight.target_choice import choose_target
     from terse.recipe import builtin_recipes, load_recipe
-    from terse.training.checkpoint import write_atomically
 
     gpu = torch.cuda.is_available()
     train = survey(read_data(sources["train"], "train"))

@@ -16,7 +16,7 @@ from terse import registry
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
-from terse.generate.manifest import assemble_common, claim, write_manifest
+from terse.generate.manifest import assemble_common, claim_set, write_manifest
 from terse.generate.planned import read_table
 from terse.generate.processes import make_shards
 from terse.generate.scene import Scene
@@ -72,7 +72,7 @@ def generate(
         "square": material is not None and material.square,
         "trained": trained is not None,
     }
-    whole = claim(out, about, resume=resume)
+    whole = claim_set(out, about, resume=resume)
     if whole is not None:
         return {
             "out": str(out),
@@ -120,7 +120,7 @@ def render(
         "settings": settings.model_dump(mode="json"),
         "placements": placements.name,
     }
-    whole = claim(out, about, resume=resume)
+    whole = claim_set(out, about, resume=resume)
     if whole is not None:
         return {
             "out": str(out),

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from terse.errors import RunError
+from terse.folders import claim, replacing, write_json
 from terse.generate.shard import PARTS
 
-__all__ = ["assemble_common", "claim", "versions", "write_manifest"]
+__all__ = ["assemble_common", "claim_set", "versions", "write_manifest"]
 
 _REQUEST = "request.json"
 _COPY_BYTES = 1 << 20
@@ -29,73 +29,47 @@ def versions() -> dict[str, str]:
     }
 
 
-def claim(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
+def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """Make the folder this set's, or see that it is already; the manifest where the set is whole.
 
     Raises:
         RunError: not a folder that can be written, another set's, or one that nobody asked to go on with.
     """
-    request = out / PARTS / _REQUEST
-    manifest = out / "manifest.json"
-    text = json.dumps(dict(about), sort_keys=True, ensure_ascii=False)
-    try:
-        if out.is_dir() and any(out.iterdir()):
-            if not resume:
-                raise RunError(
-                    f"--out: expected a new or empty folder, got {out} with files in it; "
-                    "give another, or --resume to go on with a set that was cut short"
-                )
-            if manifest.is_file():
-                written = json.loads(manifest.read_text("utf-8"))
-                _same(out, written["about"], about)
-                return dict(written)
-            if not request.is_file():
-                raise RunError(
-                    f"--resume: expected a set that was cut short, got {out} without one; give another --out"
-                )
-            _same(out, json.loads(request.read_text("utf-8")), about)
-            return None
-        request.parent.mkdir(parents=True, exist_ok=True)
-        temporary = request.with_suffix(".tmp")
-        temporary.write_text(text, "utf-8")
-        temporary.replace(request)
-    except OSError as error:
-        raise RunError(f"--out: expected a folder that can be written, got {out}: {error.strerror or error}") from None
-    return None
+    request, manifest = out / PARTS / _REQUEST, out / "manifest.json"
+    read = _read_json(manifest)
+
+    claim(
+        out,
+        "set",
+        about,
+        called="request",
+        resume=resume,
+        written=lambda: read["about"] if read is not None else _read_json(request),
+        begin=lambda: write_json(request, dict(about), indent=None),
+        resume_begins=True,
+    )
+    return read
 
 
-def _same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    for key in sorted({*old, *new}):
-        name, before, now = key, old.get(key), new.get(key)
-        if before == now:
-            continue
-        if isinstance(before, dict) and isinstance(now, dict):
-            inner = next(k for k in sorted({*before, *now}) if before.get(k) != now.get(k))
-            name, before, now = f"{key}.{inner}", before.get(inner), now.get(inner)
-        raise RunError(
-            f"--resume: expected the request that {out} was begun with, got another {name}: "
-            f"{json.dumps(now)} in the place of {json.dumps(before)}; give the same, or another --out"
-        )
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def assemble_common(out: Path, parts: Sequence[Path], subfolder: str) -> None:
     """Join placements and hashes of the shards, as streams."""
-    writer = None
-    temporary = out / "placements.parquet.tmp"
-    for part in parts:
-        table = pq.read_table(part / "placements.parquet")
-        if writer is None:
-            writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
-        temporary.replace(out / "placements.parquet")
-    with (out / "SHA256SUMS.tmp").open("w", encoding="utf-8", newline="\n") as file:
+    if parts:
+        schema = pq.read_schema(parts[0] / "placements.parquet")
+        with (
+            replacing(out / "placements.parquet") as stream,
+            pq.ParquetWriter(stream, schema, compression="zstd") as writer,
+        ):
+            for part in parts:
+                writer.write_table(pq.read_table(part / "placements.parquet"))
+    with replacing(out / "SHA256SUMS") as stream:
         for part in parts:
             for line in (part / "SHA256SUMS").read_text("utf-8").splitlines():
                 digest, name = line.split("  ", 1)
-                file.write(f"{digest}  {subfolder}{name}\n")
-    (out / "SHA256SUMS.tmp").replace(out / "SHA256SUMS")
+                stream.write(f"{digest}  {subfolder}{name}\n".encode())
 
 
 def write_manifest(
@@ -114,12 +88,7 @@ def write_manifest(
         "summary": dict(summary),
         "sha256": contents,
     }
-    temporary = out / "manifest.json.tmp"
-    temporary.write_text(
-        json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
-        "utf-8",
-    )
-    temporary.replace(out / "manifest.json")
+    write_json(out / "manifest.json", manifest, sort_keys=True)
 
 
 def _sha256(path: Path) -> str:

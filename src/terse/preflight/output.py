@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from terse.errors import RunError
+from terse.folders import write_atomically
 from terse.preflight.check import Checked
 from terse.preflight.classes import count_classes
 from terse.preflight.found import Part
@@ -19,7 +20,6 @@ from terse.recipe import dump_recipe
 from terse.report.check import check_page
 from terse.report.page import build_page
 from terse.report.parts import Command, Fact
-from terse.training.checkpoint import write_atomically
 
 __all__ = ["write"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,13 +11,14 @@ from typing import Any
 
 from terse.config import join, validate
 from terse.errors import RecipeError, RunError
+from terse.folders import write_json
 from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.results import Measured
 from terse.run import open_session, train
 from terse.tasks.task import task
-from terse.training.checkpoint import read_checkpoint, write_atomically
+from terse.training.checkpoint import read_checkpoint
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Interrupted, Observer, Session, Silent
 
@@ -89,7 +89,7 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
     measured = job.folder / "measured.json"
     if not measured.is_file():
         found = _measure(settings, job, data)
-        write_atomically(measured, (json.dumps(found.to_json()) + "\n").encode())
+        write_json(measured, found.to_json(), indent=None)
 
 
 class _UntilStart:

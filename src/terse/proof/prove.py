@@ -11,17 +11,16 @@ from typing import Any
 
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
+from terse.folders import claim, locked, write_atomically, write_json
 from terse.proof.arms import Job, arm_recipe
 from terse.proof.summary import coverage_of, summarise
 from terse.proof.workers import Watcher, run_jobs, usable_cores
-from terse.recipe import Recipe, dump_recipe, load_recipe
+from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.tasks.task import task
-from terse.training.checkpoint import write_atomically
 
 __all__ = ["Nobody", "prove"]
 
 _FREE_BYTES = 64 << 20
-_NOT_COMPARED = ("runtime", "checkpoint", "description")
 
 
 class Nobody:
@@ -87,24 +86,25 @@ def prove(
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
-    _claim(folder, recipe, resume=resume)
-    numbers = range(recipe.seed, recipe.seed + seeds)
-    starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
-    jobs = [
-        Job(arm, start.seed, folder / "arms" / arm / f"seed-{start.seed}", start.folder)
-        for start in starts
-        for arm in names
-    ]
-    count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
-    run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
-    if audit and task(recipe.task).audits_pastes:
-        _audit(recipe, names, folder, data)
-    found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
-    covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
-    write_atomically(folder / "coverage.json", (json.dumps(covered, indent=1) + "\n").encode())
-    elapsed = round(time.monotonic() - began, 3)
-    whole = found.model_copy(update={"out": str(folder), "elapsed_seconds": elapsed}).to_json()
-    write_atomically(folder / "result.json", (json.dumps(whole, indent=1) + "\n").encode())
+    with locked(folder):
+        _claim(folder, recipe, resume=resume)
+        numbers = range(recipe.seed, recipe.seed + seeds)
+        starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
+        jobs = [
+            Job(arm, start.seed, folder / "arms" / arm / f"seed-{start.seed}", start.folder)
+            for start in starts
+            for arm in names
+        ]
+        count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
+        run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
+        if audit and task(recipe.task).audits_pastes:
+            _audit(recipe, names, folder, data)
+        found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
+        covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
+        write_json(folder / "coverage.json", covered)
+        elapsed = round(time.monotonic() - began, 3)
+        whole = found.model_copy(update={"out": str(folder), "elapsed_seconds": elapsed}).to_json()
+        write_json(folder / "result.json", whole)
     return whole
 
 
@@ -138,36 +138,23 @@ def _workers(recipe: Recipe) -> int:
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     written = folder / "recipe.yaml"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def earlier() -> Mapping[str, Any] | None:
         free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
-    if free < _FREE_BYTES:
-        raise RunError(f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give --out")
-    if written.is_file() and not (folder / "start").is_dir():
-        raise RunError(f"{folder}: expected a new folder, got one that holds another kind of run; give --out another")
-    if written.is_file() and not resume:
-        raise RunError(f"{folder}: expected a new folder, got one that holds a proof; add --resume to go on with it")
-    if written.is_file():
-        _same(folder, read_yaml(written.read_text("utf-8"), str(written)), recipe)
-        return
-    if resume:
-        raise RunError(f"{folder}: expected a proof to go on with, got none; leave --resume out to begin one")
-    if any(folder.iterdir()):
-        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
-    (folder / "start").mkdir()
-    write_atomically(written, dump_recipe(recipe).encode())
-
-
-def _same(folder: Path, old: Mapping[str, Any], recipe: Recipe) -> None:
-    new = recipe.model_dump(mode="json")
-    for key, value in new.items():
-        if key not in _NOT_COMPARED and old.get(key) != value:
+        if free < _FREE_BYTES:
+            raise RunError(f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give --out")
+        if written.is_file() and not (folder / "start").is_dir():
             raise RunError(
-                f"{folder}: expected the recipe that the proof began with, got another {key}: "
-                f"{json.dumps(value)} in the place of {json.dumps(old.get(key))}"
+                f"{folder}: expected a new folder, got one that holds another kind of run; give --out another"
             )
+        return read_yaml(written.read_text("utf-8"), str(written)) if written.is_file() else None
+
+    def begin() -> None:
+        (folder / "start").mkdir()
+        write_atomically(written, dump_recipe(recipe).encode())
+
+    request = recipe.model_dump(mode="json")
+    claim(folder, "proof", request, resume=resume, written=earlier, begin=begin, ignored=NOT_COMPARED)
 
 
 def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None:
@@ -185,4 +172,4 @@ def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None
     players = build_players(arm_recipe(recipe, "none", recipe.seed), torch.device("cpu"), data=data)
     torch.set_num_threads(1)
     found = audit_pastes(players.context, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
-    write_atomically(written, (json.dumps(found.to_json(), indent=1) + "\n").encode())
+    write_json(written, found.to_json())

@@ -30,7 +30,7 @@ def build_page(data: PageData, path: Path) -> Path:
         RunError: the file cannot be written.
         DataError: an image that is none.
     """
-    from terse.training.checkpoint import write_atomically
+    from terse.folders import write_atomically
 
     write_atomically(path, page_html(data).encode())
     return path

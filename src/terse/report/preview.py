@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from terse.errors import RecipeError
+from terse.folders import write_atomically
 from terse.recipe import Recipe
 from terse.report.sheets import contact_sheet
 from terse.run import build_players
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
-from terse.training.checkpoint import write_atomically
 from terse.training.seeding import reseed
 from terse.types import Composites
 

@@ -1,7 +1,6 @@
 """A run's state on disk: written under a temporary name, synced, renamed; the previous one kept."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ from typing import Any
 import torch
 
 from terse.errors import RunError
+from terse.folders import replacing
 
-__all__ = ["read_checkpoint", "write_atomically", "write_checkpoint"]
+__all__ = ["read_checkpoint", "write_checkpoint"]
 
 _CURRENT, _PREVIOUS = "checkpoint.pth", "previous.pth"
 
@@ -29,19 +29,10 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], facts: Mapping[st
     Source: ours.
     """
     current, previous = folder / _CURRENT, folder / _PREVIOUS
-    temporary = folder / f"{_CURRENT}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        with replacing(current, keep=previous) as stream:
             torch.save({"tensors": dict(tensors), "facts": json.dumps(facts)}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if current.exists():
-            current.replace(previous)
-        temporary.replace(current)
-        _sync_folder(folder)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        temporary.unlink(missing_ok=True)
         kept = current if current.exists() else previous
         good = f"the state before it is whole in {kept}" if kept.exists() else "no state was written before"
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -66,32 +57,3 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
         except Exception:  # noqa: S112 - a torn file raises by where it is torn; the previous one is whole
             continue
     return None
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or the old one.
-
-    Raises:
-        RunError: no room, or no permission.
-
-    Source: ours.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: expected room to write it, got: {error.strerror or error}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,8 +6,8 @@ import numpy as np
 
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
+from terse.folders import write_atomically
 from terse.tasks.task import Metric, task
-from terse.training.checkpoint import write_atomically
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase

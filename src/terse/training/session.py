@@ -15,11 +15,12 @@ from torch import nn
 from terse.discriminator import Discriminator
 from terse.errors import Diverged
 from terse.evaluation.hardness import HardnessRule
+from terse.folders import write_atomically
 from terse.pool import Pool
 from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
-from terse.training.checkpoint import read_checkpoint, write_atomically, write_checkpoint
+from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.metrics_log import MetricsLog
 from terse.types import Costs
 

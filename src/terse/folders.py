@@ -1,0 +1,181 @@
+"""Folders that a command fills: whose they are, who writes in them now, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from terse.errors import RunError
+
+__all__ = ["claim", "locked", "replacing", "write_atomically", "write_json"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """A stream to a temporary file beside `path`, which takes its place when the block ends well.
+
+    A reader sees the old file or the whole new one, after a power cut too. An exception leaves the old one.
+    With `keep`, the old file is renamed to that; a kill between the two renames leaves it there.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write the whole file, or leave the old one.
+
+    Raises:
+        RunError: no room, or no permission.
+    """
+    try:
+        with replacing(path) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise RunError(f"{path}: expected room to write it, got: {error.strerror or error}") from None
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1, sort_keys: bool = False) -> None:
+    """Write a value as JSON with a last line break, whole or not at all.
+
+    Raises:
+        RunError: no room, or no permission.
+    """
+    write_atomically(
+        path,
+        (json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False) + "\n").encode(
+            "utf-8", "backslashreplace"
+        ),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in the folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def claim(
+    folder: Path,
+    kind: str,
+    request: Mapping[str, Any],
+    *,
+    called: str = "recipe",
+    resume: bool,
+    written: Callable[[], Mapping[str, Any] | None],
+    begin: Callable[[], None],
+    ignored: Collection[str] = (),
+    resume_begins: bool = False,
+) -> bool:
+    """Make the folder this request's, or see that it is already.
+
+    Args:
+        folder: created where it does not exist.
+        kind: `run`, `proof` or `set`, for messages.
+        request: what the folder is to hold, as plain data.
+        called: what a user calls the request.
+        resume: go on with what the folder holds.
+        written: the request that the folder was begun with; None where it holds none.
+        begin: writes the request into the empty folder.
+        ignored: keys of the request that may differ.
+        resume_begins: with `resume`, an empty folder is begun instead of refused.
+
+    Returns:
+        Whether the folder held the request already.
+
+    Raises:
+        RunError: it cannot be written, holds something else, or something that nobody asked to go on with.
+    """
+    _make(folder)
+    try:
+        old = written()
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
+    if old is not None:
+        if not resume:
+            raise RunError(
+                f"{folder}: expected a new folder, got one that holds a {kind}; add --resume to go on with it"
+            )
+        _same_request(folder, f"the {called} that the {kind} began with", old, request, ignored)
+        return True
+    if resume and not (resume_begins and empty):
+        raise RunError(f"{folder}: expected a {kind} to go on with, got none; leave --resume out to begin one")
+    if not empty:
+        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
+    begin()
+    return False
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
+
+
+def _same_request(
+    folder: Path, expected: str, old: Mapping[str, Any], new: Mapping[str, Any], ignored: Collection[str] = ()
+) -> None:
+    """See that a folder goes on with what it was begun with; a key that differs is named, nested ones too."""
+    for key in sorted({*old, *new}.difference(ignored)):
+        name, before, now = key, old.get(key), new.get(key)
+        while isinstance(before, Mapping) and isinstance(now, Mapping) and before != now:
+            inner = next(k for k in sorted({*before, *now}) if before.get(k) != now.get(k))
+            name, before, now = f"{name}.{inner}", before.get(inner), now.get(inner)
+        if before != now:
+            raise RunError(
+                f"{folder}: expected {expected}, got another {name}: {json.dumps(now)} instead of {json.dumps(before)}"
+            )
+
+
+@contextlib.contextmanager
+def locked(folder: Path | None) -> Iterator[None]:
+    """Let no second process write in the folder; the lock ends with this process, however it ends.
+
+    The folder is created where it does not exist. Nothing happens where `folder` is None, and there is no lock where
+    the system or the file system knows none.
+
+    Raises:
+        RunError: another process holds the folder, or it cannot be created.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        folder = None
+    if folder is None:
+        yield
+        return
+    _make(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{folder}: expected a folder that no other process writes in, got one in use; "
+                "wait for the other, or give --out another"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,79 @@
+"""Claims of folders, locks that end with their process, and files that are whole or not there."""
+
+import subprocess
+import sys
+
+import pytest
+
+from terse.errors import RunError
+from terse.folders import claim, locked, replacing, write_atomically, write_json
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"n": "\u00e4\udc80"})
+    assert path.read_text("utf-8") == '{\n "n": "\u00e4\\\\udc80"\n}\n'.replace("\\\\", "\\")
+
+    def fails():
+        with replacing(path) as stream:
+            stream.write(b"half")
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fails()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    with pytest.raises(RunError) as caught:
+        write_atomically(path / "below", b"")
+    assert str(caught.value).startswith(f"{path / 'below'}: expected room to write it, got: ")
+
+
+def test_the_file_before_is_kept_where_it_is_asked_for(tmp_path):
+    for content in (b"1", b"2", b"3"):
+        with replacing(tmp_path / "now", keep=tmp_path / "before") as stream:
+            stream.write(content)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"now": b"3", "before": b"2"}
+
+
+def test_a_nested_key_that_differs_is_named(tmp_path):
+    def again(request, **settings):
+        return claim(
+            tmp_path,
+            "run",
+            request,
+            resume=True,
+            written=lambda: {"pool": {"size": 3}, "seed": 1},
+            begin=list,
+            **settings,
+        )
+
+    assert again({"pool": {"size": 3}, "seed": 1})
+    assert again({"pool": {"size": 3}, "seed": 2}, ignored=["seed"])
+    with pytest.raises(RunError) as caught:
+        again({"pool": {"size": 4}, "seed": 1})
+    assert str(caught.value) == (
+        f"{tmp_path}: expected the recipe that the run began with, got another pool.size: 4 instead of 3"
+    )
+
+
+def test_a_folder_has_one_writer_and_its_lock_ends_with_the_process(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from terse.folders import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunError) as caught, locked(tmp_path / "run"):
+            pass
+        holder.kill()
+        holder.wait()
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'}: expected a folder that no other process writes in, got one in use; "
+        "wait for the other, or give --out another"
+    )
+    with locked(tmp_path / "run"):
+        assert list((tmp_path / "run").iterdir()) == []
