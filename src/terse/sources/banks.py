@@ -173,24 +173,24 @@ class _Photographs:
 
     def _truth(self, indices: Int64[np.ndarray, " b"]) -> tuple[Truth, list[tuple[int, int]]]:
         """The objects of these images on the canvas, and which object of which image each one is."""
-        notes = self.annotations
+        annotations = self.annotations
         rows: list[tuple[int, int, int]] = []
         boxes: list[np.ndarray] = []
         for k, image in enumerate(indices.tolist()):
             scale, shift = self._map(image)
-            for number in notes.objects_of(image).tolist():
-                box = notes.boxes_px[number].reshape(2, 2) * scale + shift
+            for number in annotations.objects_of(image).tolist():
+                box = annotations.boxes_px[number].reshape(2, 2) * scale + shift
                 box = np.clip(box, 0, self.canvas_px)
                 if (box[1] > box[0]).all():
                     rows.append((k, image, number))
                     boxes.append(box.ravel())
         numbers = np.array([number for _, _, number in rows], dtype=np.int64)
         truth = Truth(
-            labels=torch.from_numpy(notes.labels[numbers]),
+            labels=torch.from_numpy(annotations.labels[numbers]),
             boxes_px=torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
             image_index=torch.tensor([k for k, _, _ in rows], dtype=torch.int64),
             pasted=torch.zeros(len(rows), dtype=torch.bool),
-            ignore=torch.from_numpy(notes.crowd[numbers] | notes.ignore[numbers]),
+            ignore=torch.from_numpy(annotations.crowd[numbers] | annotations.ignore[numbers]),
             batch_size=len(indices),
         )
         return truth, [(image, number) for _, image, number in rows]
@@ -233,19 +233,19 @@ class PhotoBackgrounds(_Photographs):
         return Backgrounds(self._images(indices), truth)
 
     def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
-        notes = self.annotations
+        annotations = self.annotations
         side = self.canvas_px
         masks = np.zeros((len(objects), side, side), dtype=np.bool_)
         boxes = truth.boxes_px.numpy()
         for out, box, (image, number) in zip(masks, boxes, objects, strict=True):
-            mask = notes.masks[number]
+            mask = annotations.masks[number]
             if mask is None:
                 x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
                 out[y0:y1, x0:x1] = True
                 continue
-            drawn = draw_mask(mask, notes.root, size_of(notes, image))
+            drawn = draw_mask(mask, annotations.root, size_of(annotations, image))
             scale, shift = self._map(image)
-            shape = np.rint(notes.sizes_px[image] * scale).astype(int)
+            shape = np.rint(annotations.sizes_px[image] * scale).astype(int)
             left, top = (-shift).astype(int)
             shrunk = resize(drawn, (int(shape[0]), int(shape[1])))
             out[:] = shrunk[top : top + side, left : left + side] > 127

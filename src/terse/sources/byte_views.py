@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -22,10 +22,9 @@ from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.poses.maps import support_points
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of
 from terse.sources.decode import read_rgb
-from terse.sources.masks import draw_mask, extent
+from terse.sources.masks import Mask, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 
 __all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
@@ -125,23 +124,23 @@ class _PhotoForegrounds:
         return self._files.sha256(Path(self._bank.files[index]))
 
     def describe(self) -> dict[str, object]:
-        notes = self._bank.annotations
-        used = [notes.licences[i] for i in sorted(set(self._bank.image_of.tolist()))]
-        return {"name": notes.name, "objects": len(self._bank), "licences": _counted(used)}
+        annotations = self._bank.annotations
+        used = [annotations.licences[i] for i in sorted(set(self._bank.image_of.tolist()))]
+        return {"name": annotations.name, "objects": len(self._bank), "licences": _counted(used)}
 
 
 class _PhotoBackgrounds:
     def __init__(self, bank: PhotoBackgrounds) -> None:
-        self._notes, self._files = bank.annotations, _Files()
+        self._annotations, self._files = bank.annotations, _Files()
         self.from_files = True
         self.skipped: tuple[str, ...] = tuple(map(str, bank.annotations.skipped))
 
     def size_px(self, index: int) -> tuple[int, int]:
-        return size_of(self._notes, index)
+        return size_of(self._annotations, index)
 
     def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-        own_px, name = self.size_px(index), self._notes.paths[index]
-        path = self._notes.root / name
+        own_px, name = self.size_px(index), self._annotations.paths[index]
+        path = self._annotations.root / name
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
         if pixels is None or pixels.shape[:2] != own_px[::-1]:
             # It says what is wrong, or reads what OpenCV cannot.
@@ -152,41 +151,41 @@ class _PhotoBackgrounds:
         return np.asarray(pixels)
 
     def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
-        notes, own_px = self._notes, self.size_px(index)
-        if not len(notes.labels):
+        annotations, own_px = self._annotations, self.size_px(index)
+        if not len(annotations.labels):
             return ()
         scale = size_px[0] / own_px[0], size_px[1] / own_px[1]
         found: list[OwnObject] = []
-        for number in notes.objects_of(index).tolist():
-            box = tuple(float(edge) * scale[k % 2] for k, edge in enumerate(notes.boxes_px[number]))
-            mask = notes.masks[number]
-            region = _filled(box, size_px) if mask is None else _own_mask(notes, number, own_px, size_px)
+        for number in annotations.objects_of(index).tolist():
+            box = tuple(float(edge) * scale[k % 2] for k, edge in enumerate(annotations.boxes_px[number]))
+            mask = annotations.masks[number]
+            region = _filled(box, size_px) if mask is None else _own_mask(mask, annotations.root, own_px, size_px)
             if region.mask.size:
                 found.append(
                     OwnObject(
-                        int(notes.labels[number]),
+                        int(annotations.labels[number]),
                         _box(region) if mask is not None else (box[0], box[1], box[2], box[3]),
                         region,
                         mask is not None,
-                        bool(notes.crowd[number]),
-                        bool(notes.ignore[number]),
-                        f"{notes.name}:{notes.paths[index]}:{notes.object_names[number]}",
+                        bool(annotations.crowd[number]),
+                        bool(annotations.ignore[number]),
+                        f"{annotations.name}:{annotations.paths[index]}:{annotations.object_names[number]}",
                     )
                 )
         return found
 
     def holds_objects(self, index: int) -> bool:
-        return bool(len(self._notes.labels)) and bool(len(self._notes.objects_of(index)))
+        return bool(len(self._annotations.labels)) and bool(len(self._annotations.objects_of(index)))
 
     def licence(self, index: int) -> str:
-        return self._notes.licences[index]
+        return self._annotations.licences[index]
 
     def sha256(self, index: int) -> str:
-        return self._files.sha256(self._notes.root / self._notes.paths[index])
+        return self._files.sha256(self._annotations.root / self._annotations.paths[index])
 
     def describe(self) -> dict[str, object]:
-        notes = self._notes
-        return {"name": notes.name, "images": len(notes), "licences": _counted(notes.licences)}
+        annotations = self._annotations
+        return {"name": annotations.name, "images": len(annotations), "licences": _counted(annotations.licences)}
 
 
 class _FetchedForegrounds:
@@ -264,12 +263,11 @@ class _FetchedBackgrounds:
         return {"images": len(self._bank)}
 
 
-def _own_mask(notes: Annotations, number: int, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:
-    mask: Any = notes.masks[number]
+def _own_mask(mask: Mask, root: Path, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:
     if size_px == own_px:
         window = extent(mask, own_px)
-        return _region(draw_mask(mask, notes.root, own_px, window), window[0], window[1])
-    whole = draw_mask(mask, notes.root, own_px, (0, 0, *own_px))
+        return _region(draw_mask(mask, root, own_px, window), window[0], window[1])
+    whole = draw_mask(mask, root, own_px, (0, 0, *own_px))
     return _region(np.asarray(cv2.resize(whole, size_px, interpolation=cv2.INTER_AREA)))
 
 

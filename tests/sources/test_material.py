@@ -1,0 +1,80 @@
+"""A pair of banks for the raster path: the same keys and pixels whether they come from files or from floats."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from terse.errors import DataError
+from terse.recipe import load_recipe
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.coco import read_coco
+from terse.sources.material import Material
+from terse.sources.run_data import run_data
+
+
+@pytest.fixture
+def photographs(coco) -> Material:
+    annotations = read_coco(*coco())
+    return Material(
+        PhotoForegrounds(annotations, ["person"], patch_px=30),
+        PhotoBackgrounds(annotations, ["person"], canvas_px=30),
+        ("person",),
+    )
+
+
+@pytest.fixture
+def drawn() -> Material:
+    data = run_data(load_recipe("shapes", ["data.train=6", "data.backgrounds=4"]))
+    return Material(data.foregrounds, data.backgrounds, data.classes)
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawn"])
+def test_every_key_finds_its_number_again(kind, request):
+    material = request.getfixturevalue(kind)
+    for keys, find, sha256 in (
+        (material.foreground_keys, material.foreground_index, material.foreground_sha256),
+        (material.background_keys, material.background_index, material.background_sha256),
+    ):
+        assert [find(key, sha256(i), "there") for i, key in enumerate(keys)] == list(range(len(keys)))
+
+
+def test_a_key_that_is_gone_is_named_with_what_helps(photographs, drawn):
+    for material, advice in (
+        (photographs, "restore the file or drop these rows"),
+        (drawn, "make it again with the same settings"),
+    ):
+        with pytest.raises(DataError) as error:
+            material.background_index("x:1", "ab", "set.parquet")
+        assert str(error.value) == (
+            "set.parquet: expected the source x:1 (sha256 ab) as when the placements were made, got none of that name; "
+            + advice
+        )
+
+
+def test_a_file_with_other_contents_is_refused(photographs):
+    key, own = photographs.background_keys[0], photographs.background_sha256(0)
+    with pytest.raises(DataError) as error:
+        photographs.background_index(key, "ab", "set.parquet")
+    assert str(error.value) == (
+        f"set.parquet: expected the source {key} with sha256 ab as when the placements were made, got {own}; "
+        "restore the file, or empty the column to draw it as it is now"
+    )
+    assert photographs.background_index(key, None, "set.parquet") == 0
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawn"])
+def test_a_copy_elsewhere_gives_the_same_pixels(kind, request, tmp_path: Path):
+    material = request.getfixturevalue(kind)
+    size_px = material.size_px(0)
+    first = material.image(0, size_px)
+    first[:] = 0  # the caller's own copy
+    again = pickle.loads(pickle.dumps(material))
+    assert material.image(0, size_px).any()
+    assert np.array_equal(again.image(0, size_px), material.image(0, size_px))
+    assert np.array_equal(again.sprite(0).levels[0], material.sprite(0).levels[0])
+    assert np.array_equal(again.hull(0), material.hull(0))
+    small = (size_px[0] // 2, size_px[1] // 2)
+    assert again.image(0, small).shape == (small[1], small[0], 3)
+    assert [item.box_px for item in again.objects(0, small)] == [item.box_px for item in material.objects(0, small)]
