@@ -14,6 +14,7 @@ OUTSIDE = Path(__file__).parent / "outside"
 KINDS = {
     "pose": "acme_upright",
     "target": "acme_linear",
+    "task": "acme_error",
     "source": "acme_list",
     "exporter": "acme_lines",
     "synthesis": "acme_middle",
@@ -69,6 +70,20 @@ def test_a_run_with_its_target_poses_and_synthesizer(acme: dict[str, str], small
     assert (tmp_path / "preview.png").is_file()
 
 
+def test_a_run_and_its_page_with_its_task(acme: dict[str, str], small: list[str], tmp_path: Path) -> None:
+    own = ["task=acme_error", "synthesis.kind=random", "cycles=1"]
+    few = [setting for setting in small if not setting.startswith(("synthesis.", "cycles="))]
+    done = terse(acme, "train", "quickstart", *few, *own, "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    errors = [result["metrics"]["start"]["error"], result["cycles"][0]["error"]]
+    assert result["primary"] == "error"
+    assert "cycle 1/1: error " in done.stderr
+    assert "The first test image." in (tmp_path / "run" / "report.html").read_text("utf-8")
+    beside = terse(acme, "compare", tmp_path / "run", "--json")
+    assert json.loads(beside.stdout)[0]["gain"] == errors[0] - errors[result["best_cycle"]]
+
+
 def test_a_set_from_its_source_in_its_format(acme: dict[str, str], tmp_path: Path) -> None:
     cut_outs = tmp_path / "cut-outs" / "disc"
     cut_outs.mkdir(parents=True)
@@ -113,6 +128,6 @@ def test_a_kind_that_terse_has_already_names_both_owners(tmp_path: Path) -> None
     done = terse(installed(tmp_path, {"target": "acme_again"}), "targets")
     assert (done.returncode, done.stderr) == (
         2,
-        "terse: target kind 'mnist_classifier': expected one owner, got terse.targets.classifier.MNISTClassifierConfig "
-        "and acme_again.LinearConfig\n",
+        "terse: target kind 'mnist_classifier': expected one owner, got terse.targets.classifier.config."
+        "MNISTClassifierConfig and acme_again.LinearConfig\n",
     )
