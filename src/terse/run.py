@@ -44,7 +44,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
-    data: Any = None,
+    data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def open_session(
     folder: Path | None,
     *,
     resume: bool = False,
-    data: Any = None,
+    data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
 ) -> Session:
@@ -106,7 +106,7 @@ def open_session(
         _claim(folder, recipe, resume=resume)
     material = data if data is not None else run_data(recipe)
     players = build_players(recipe, device, data=material, target=target)
-    for message in material.messages if isinstance(material, RunData) else ():
+    for message in material.messages:
         (observer or Silent()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
@@ -139,7 +139,7 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
     return recipe, json.loads(result.read_text("utf-8")), players, pool
 
 
-def build_players(recipe: Recipe, device: torch.device, *, data: Any = None, target: Any = None) -> Players:
+def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
     material = data if data is not None else run_data(recipe)
     poses = recipe.poses.build()
