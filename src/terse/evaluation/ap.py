@@ -69,63 +69,6 @@ def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classe
     }
 
 
-def _coco_precision(
-    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int
-) -> Float64[np.ndarray, "ious recalls classes sizes"]:
-    """Interpolated precision at 101 recalls for each IoU, class and size (all, small, medium, large); -1: no object."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    annotations = [
-        {"id": row + 1, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
-        for row, (image, label, box, crowd) in enumerate(
-            zip(
-                truth.image_index.tolist(),
-                truth.labels.tolist(),
-                _xywh(truth.boxes_px).tolist(),
-                truth.ignore.int().tolist(),
-                strict=True,
-            )
-        )
-    ]
-    results = [
-        {"image_id": image, "category_id": label, "bbox": box, "score": score}
-        for image, one in enumerate(found)
-        for label, box, score in zip(
-            one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
-        )
-    ]
-    coco = COCO(
-        {
-            "info": {},
-            "images": [{"id": image} for image in range(truth.batch_size)],
-            "categories": [{"id": label, "name": str(label)} for label in range(classes)],
-            "annotations": annotations,
-        }
-    )
-    evaluation = COCOeval_faster(coco, coco.loadRes(results), iouType="bbox")
-    evaluation.params.iouThrs = _COCO_IOUS
-    evaluation.params.maxDets = [1, 10, _MOST_DETECTIONS]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
-
-
-def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
-    per_iou = np.where(precision > -1, precision, np.nan)
-    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in _PAPER_IOUS}
-    known = [value for value in at.values() if value is not None]
-    return {**at, "ap": float(np.mean(known)) if known else None, "coco_ap": _mean(per_iou)}
-
-
-def _mean(values: Float64[np.ndarray, "..."]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _xywh(boxes: Tensor) -> Tensor:
-    return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).cpu()
-
-
 def voc07_ap(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int) -> list[float | None]:
     """The 11-point AP of each class at IoU 0.5; None where there is no object to find.
 
@@ -191,6 +134,63 @@ def match(
         elif (reached[row] & ignore).any():
             partner[row] = IGNORED
     return partner
+
+
+def _coco_precision(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int
+) -> Float64[np.ndarray, "ious recalls classes sizes"]:
+    """Interpolated precision at 101 recalls for each IoU, class and size (all, small, medium, large); -1: no object."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    annotations = [
+        {"id": row + 1, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
+        for row, (image, label, box, crowd) in enumerate(
+            zip(
+                truth.image_index.tolist(),
+                truth.labels.tolist(),
+                _xywh(truth.boxes_px).tolist(),
+                truth.ignore.int().tolist(),
+                strict=True,
+            )
+        )
+    ]
+    results = [
+        {"image_id": image, "category_id": label, "bbox": box, "score": score}
+        for image, one in enumerate(found)
+        for label, box, score in zip(
+            one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
+        )
+    ]
+    coco = COCO(
+        {
+            "info": {},
+            "images": [{"id": image} for image in range(truth.batch_size)],
+            "categories": [{"id": label, "name": str(label)} for label in range(classes)],
+            "annotations": annotations,
+        }
+    )
+    evaluation = COCOeval_faster(coco, coco.loadRes(results), iouType="bbox")
+    evaluation.params.iouThrs = _COCO_IOUS
+    evaluation.params.maxDets = [1, 10, _MOST_DETECTIONS]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
+
+
+def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
+    per_iou = np.where(precision > -1, precision, np.nan)
+    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in _PAPER_IOUS}
+    known = [value for value in at.values() if value is not None]
+    return {**at, "ap": float(np.mean(known)) if known else None, "coco_ap": _mean(per_iou)}
+
+
+def _mean(values: Float64[np.ndarray, "..."]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _xywh(boxes: Tensor) -> Tensor:
+    return torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).cpu()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Could a model cheat? A small probe learns to find pasted objects by their rims and noise alone.
 
 The probe sees the image without its local mean, through a window of 23 pixels: halos, hard edges, resampling and
-noise that stops, but not what the object is. What it can find, a target can learn in the place of the object.
+noise that stops, but not what the object is. What it can find, a target can learn instead of the object.
 Artefact patches (paper 3.1) are there to prevent that: with them the question is whether an object's rim can be
 told from a patch's.
 """
