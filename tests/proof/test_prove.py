@@ -13,7 +13,7 @@ from terse.errors import DataError, RecipeError, RunError
 from terse.proof.arms import Job, arm_recipe, run_start
 from terse.proof.prove import _audit, prove
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
-from terse.recipe import load_recipe
+from terse.recipe import BLENDS, load_recipe
 from terse.report.proof_page import proof_page
 from terse.results import Measured, RunResult
 from terse.run import train
