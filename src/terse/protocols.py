@@ -17,7 +17,6 @@ __all__ = [
     "BackgroundBank",
     "ForegroundBank",
     "Judges",
-    "PoseFamily",
     "Prefetches",
     "Proposer",
     "RealImages",
@@ -147,27 +146,6 @@ class Prefetches(Protocol):
 
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding these in the background, and do not wait."""
-        ...
-
-
-@runtime_checkable
-class PoseFamily(Protocol):
-    """The parameters of one kind of transform, and the transform. Families chain."""
-
-    names: tuple[str, ...]
-    ranges: Sequence[tuple[float, float]]
-
-    @property
-    def size(self) -> int:
-        """How many numbers one pose has."""
-        ...
-
-    def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Unbounded network outputs to mapped values inside `ranges`, smoothly."""
-        ...
-
-    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
-        """Poses drawn uniformly from `ranges`."""
         ...
 
 

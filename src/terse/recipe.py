@@ -30,7 +30,7 @@ from terse.errors import RecipeError
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness import HardnessRule
-    from terse.poses import AffinePoses
+    from terse.poses import PoseFamily
     from terse.protocols import Judges, Proposer
     from terse.sources.annotations import Annotations
     from terse.sources.run_data import RunData
@@ -224,7 +224,7 @@ class Recipe(Config):
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
     target: Annotated[Component["Judges"], Family("target")]
     synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
-    poses: Annotated[Component["AffinePoses"], Family("pose")]
+    poses: Annotated[Component["PoseFamily"], Family("pose")]
     edges: EdgeConfig | None = None
     """None blends the warped mask as it is (digits)."""
     artefacts: ArtefactConfig = ArtefactConfig(count=0)

@@ -16,7 +16,7 @@ from terse.compositing import support_points
 from terse.compositing.blend import blurred
 from terse.compositing.raster import Drawn, Sprite, draw
 from terse.errors import ShapeError
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily
 from terse.recipe import EdgeConfig
 
 __all__ = ["Paste"]
@@ -43,7 +43,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
 
     def __init__(
         self,
-        poses: AffinePoses | None = None,
+        poses: PoseFamily | None = None,
         *,
         objects: tuple[int, int] = (1, 20),
         blur_sigma_px: float = 1.0,
@@ -108,11 +108,10 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         pixels, canvas = _bytes(donor), _bytes(image)
         cuts = [_cut_out(pixels, mask) for mask in masks]
         hulls = torch.cat([support_points(torch.from_numpy(c[None, None, ..., 3] / np.float32(255))) for c in cuts])
-        low, high = torch.tensor(self.poses.ranges).T
-        poses = low + (high - low) * torch.rand(len(cuts), self.poses.size)
-        matrices = self.poses.matrix(poses, hulls, (canvas.shape[0], canvas.shape[1])).numpy()
+        pose = self.poses.from_unit(torch.rand(len(cuts), self.poses.size)).double().numpy()
+        posed = self.poses.raster(pose, hulls.numpy(), [(canvas.shape[0], canvas.shape[1])] * len(cuts))
         edges = EdgeConfig(binarise=True, blur_sigma_px=self.blur_sigma_px)
-        regions = [draw(canvas, Sprite.of(cut), m, edges=edges) for cut, m in zip(cuts, matrices, strict=True)]
+        regions = [draw(canvas, Sprite.of(cut), one, edges=edges) for cut, one in zip(cuts, posed, strict=True)]
         drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
         return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions
 

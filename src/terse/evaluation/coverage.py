@@ -4,15 +4,12 @@ Every pose component becomes a histogram over its range; its entropy stands besi
 of the same family, so that a small sample is not mistaken for a narrow one.
 """
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
 from terse.placements import Placements, Role
-from terse.protocols import PoseFamily
+from terse.poses import PoseFamily
 from terse.results import Component, Coverage
 
 __all__ = ["collapse_alarms", "coverage"]
@@ -112,27 +109,19 @@ def _entropy(counts: Int64[np.ndarray, " bins"]) -> float:
 
 
 def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[np.ndarray, "m k"]) -> Component | None:
-    scales = [i for i, name in enumerate(family.names) if name.startswith("scale")]
-    if not scales:
+    of_placements, of_random = family.relative_size(pose.reshape(-1, family.size)), family.relative_size(drawn)
+    if of_placements is None or of_random is None:
         return None
-    low, high = (math.prod(family.ranges[i][end] for i in scales) ** (1 / len(scales)) for end in (0, 1))
-    of = [
-        np.prod(rows[:, scales], axis=1) ** (1 / len(scales)) for rows in (pose.reshape(-1, len(family.names)), drawn)
-    ]
-    return _component(low, high, *of)
+    sizes, low, high = of_placements
+    return _component(low, high, sizes, of_random[0])
 
 
 def _position(family: PoseFamily, pose: Float64[np.ndarray, "n k"], cells: int = 8) -> list[list[int]] | None:
-    names: Sequence[str] = family.names
-    if "shift_x" not in names or "shift_y" not in names:
+    place = family.position(pose.reshape(-1, family.size))
+    if place is None:
         return None
-    places = []
-    for name in ("shift_y", "shift_x"):
-        column = names.index(name)
-        low, high = family.ranges[column]
-        values = pose[:, column] if len(pose) else np.zeros(0)
-        places.append(np.clip(((values - low) / ((high - low) or 1.0) * cells).astype(np.int64), 0, cells - 1))
-    counts = np.bincount(places[0] * cells + places[1], minlength=cells * cells).reshape(cells, cells)
+    across, down = np.clip((place * cells).astype(np.int64), 0, cells - 1).T
+    counts = np.bincount(down * cells + across, minlength=cells * cells).reshape(cells, cells)
     found: list[list[int]] = counts.tolist()
     return found
 

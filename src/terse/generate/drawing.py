@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 from terse.compositing.occlusion import covered, visible_regions
 from terse.compositing.raster import Drawn, draw
@@ -14,6 +14,7 @@ from terse.generate.planned import Planned
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
 from terse.placements import Role
+from terse.poses import RasterPose
 
 __all__ = ["draw_images", "draw_samples", "encode"]
 
@@ -45,32 +46,28 @@ def draw_images(
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    flat = [(paste, image.size_px) for image in images for paste in image.pastes]
-    poses = np.stack([paste.pose for paste, _ in flat]) if flat else np.zeros((0, scene.poses.size))
-    matrices = scene.matrices([paste.foreground for paste, _ in flat], poses, [size for _, size in flat])
-    row = 0
-    for image in images:
-        yield _draw(scene, image, matrices[row : row + len(image.pastes)])
-        row += len(image.pastes)
+    for image, posed in zip(images, scene.posed(images), strict=True):
+        yield _draw(scene, image, posed)
 
 
 def _draw(
-    scene: Scene, image: Planned, matrices: Float32[np.ndarray, "n 2 3"]
+    scene: Scene, image: Planned, posed: Sequence[RasterPose]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[Labelled, ...]]:
     material = scene.material
     canvas = material.image(image.background, image.size_px)
     regions: list[Drawn] = []
-    for z, (paste, matrix) in enumerate(zip(image.pastes, matrices, strict=True)):
+    for z, (paste, where) in enumerate(zip(image.pastes, posed, strict=True)):
         artefact = paste.role is Role.ARTEFACT
         sprite = material.textured(paste.foreground, paste.texture) if artefact else material.sprite(paste.foreground)
         regions.append(
             draw(
                 canvas,
                 sprite,
-                matrix,
+                where,
                 edges=scene.edges,
                 blend=image.blend,
                 seed=image.seed + z,
+                bgr=True,
             )
         )
     own = _own(scene, image, regions)

@@ -13,6 +13,7 @@ from terse.generate.planned import Paste, Planned, as_placements
 from terse.generate.scene import Scene
 from terse.generate.trained import Trained
 from terse.placements import Role
+from terse.poses import RasterPose
 
 __all__ = ["BLOCK", "Proposals", "propose"]
 
@@ -75,13 +76,8 @@ def _round(
     if trained.poses_for is not None:
         candidates = _learned(trained, candidates, scene.settings.seed + attempt)
     refused: dict[int, str] = {}
-    flat = [(paste, planned.size_px) for planned in candidates for paste in planned.pastes]
-    poses = np.stack([paste.pose for paste, _ in flat]) if flat else np.zeros((0, scene.poses.size))
-    matrices = scene.matrices([paste.foreground for paste, _ in flat], poses, [size for _, size in flat])
-    fitting, row = [], 0
-    for planned, (_, random) in zip(candidates, drawn, strict=True):
-        own = matrices[row : row + len(planned.pastes)]
-        row += len(planned.pastes)
+    fitting = []
+    for planned, own, (_, random) in zip(candidates, scene.posed(candidates), drawn, strict=True):
         settled = _settle(scene, planned, own, None if trained.poses_for else random)
         if isinstance(settled, str):
             refused[planned.number] = settled
@@ -171,7 +167,7 @@ def _learned(trained: Trained, candidates: Sequence[Planned], seed: int) -> list
 def _settle(
     scene: Scene,
     planned: Planned,
-    matrices: np.ndarray,
+    posed: Sequence[RasterPose],
     random: np.random.Generator | None,
 ) -> Planned | str:
     """The candidate with every paste within the limits, or why there is none. Uniform poses are drawn again."""
@@ -181,15 +177,12 @@ def _settle(
         return planned
     below = _Below(scene, planned)
     pastes = list(planned.pastes)
-    for z, (paste, matrix) in enumerate(zip(planned.pastes, matrices, strict=True)):
-        broken = below.place(paste, matrix)
+    for z, (paste, where) in enumerate(zip(planned.pastes, posed, strict=True)):
+        broken = below.place(paste, where)
         for _ in range(_POSE_TRIES if broken and random is not None else 0):
             assert random is not None
             again = replace(paste, pose=_uniform(scene, 1, random)[0])
-            broken = below.place(
-                again,
-                scene.matrices([again.foreground], again.pose[None], [planned.size_px])[0],
-            )
+            broken = below.place(again, scene.posed([replace(planned, pastes=(again,))])[0][0])
             if not broken:
                 pastes[z] = again
                 break
@@ -206,7 +199,7 @@ class _Below:
         self._layers: list[_Layer] | None = None
         self._hidden: dict[int, Drawn] = {}
 
-    def place(self, paste: Paste, matrix: np.ndarray) -> str:
+    def place(self, paste: Paste, where: RasterPose) -> str:
         """Add the paste, or say which limit it breaks."""
         scene, limits, (width, height) = (
             self._scene,
@@ -214,10 +207,10 @@ class _Below:
             self._planned.size_px,
         )
         sprite = scene.material.sprite(paste.foreground)
-        x0, y0, x1, y1 = reach_px(sprite, matrix, (height, width))
+        x0, y0, x1, y1 = reach_px(sprite, where, (height, width))
         layer = _Layer(
             (x0, y0, x1, y1),
-            lambda: draw_mask(sprite, matrix, (height, width), scene.edges),
+            lambda: draw_mask(sprite, where, (height, width), scene.edges),
         )
         if limits.max_truncation < 1 and (x0 < 0 or y0 < 0 or x1 > width or y1 > height):
             region = layer.region

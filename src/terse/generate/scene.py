@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-import torch
-from jaxtyping import Float32, Float64
 
+from terse.generate.planned import Planned
 from terse.generate.settings import GenerateSettings
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily, RasterPose
 from terse.recipe import EdgeConfig
 from terse.sources.material import Material
 
@@ -20,7 +20,7 @@ class Scene:
     """What is the same for every image of the set; it can be pickled."""
 
     material: Material
-    poses: AffinePoses
+    poses: PoseFamily
     edges: EdgeConfig | None
     settings: GenerateSettings
 
@@ -37,20 +37,13 @@ class Scene:
         scale = side / min(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def matrices(
-        self,
-        foregrounds: Sequence[int],
-        poses: Float64[np.ndarray, "n k"],
-        sizes_px: Sequence[tuple[int, int]],
-    ) -> Float32[np.ndarray, "n 2 3"]:
-        """The matrix, canvas to patch, of each paste on a canvas of its own size (width, height)."""
-        if not foregrounds:
-            return np.zeros((0, 2, 3), np.float32)
-        hull = torch.from_numpy(np.stack([self.material.hull(i) for i in foregrounds]))
-        size = np.array(sizes_px, dtype=np.float64)
-        half = size / size.min(axis=1, keepdims=True)
-        if self.material.square:
-            half[:] = 1
-        x, y = torch.from_numpy(half.astype(np.float32)).t().contiguous()
-        (matrix,) = self.poses.place(torch.from_numpy(poses).float(), hull, x, y).parameters
-        return matrix.numpy()
+    def posed(self, images: Sequence[Planned]) -> list[list[RasterPose]]:
+        """The poses of each image's pastes on its canvas, ready to be drawn."""
+        flat = [(paste, image, z) for image in images for z, paste in enumerate(image.pastes)]
+        if not flat:
+            return [[] for _ in images]
+        poses = np.stack([paste.pose for paste, _, _ in flat])
+        hull = np.stack([self.material.hull(paste.foreground) for paste, _, _ in flat])
+        sizes_px = [(1, 1) if self.material.square else image.size_px[::-1] for _, image, _ in flat]
+        posed = iter(self.poses.raster(poses, hull, sizes_px, [image.seed + z for _, image, z in flat]))
+        return [list(islice(posed, len(image.pastes))) for image in images]

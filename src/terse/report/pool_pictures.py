@@ -12,7 +12,7 @@ from torch import Tensor
 from terse.evaluation.predictions import spread
 from terse.placements import Placements, Role
 from terse.pool import Measured, Pool
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.report.parts import Gallery, GalleryItem, Sheet, Streamed
 from terse.report.sheets import contact_sheet
@@ -144,7 +144,7 @@ def _items(context: Materials, placements: Placements, measured: Measured, arm: 
 
 
 def record(
-    placements: Placements, image: int, foregrounds: ForegroundBank, backgrounds: BackgroundBank, poses: AffinePoses
+    placements: Placements, image: int, foregrounds: ForegroundBank, backgrounds: BackgroundBank, poses: PoseFamily
 ) -> dict[str, Any]:
     """A placement with names in the place of numbers."""
     pastes = []

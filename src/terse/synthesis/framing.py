@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily
 from terse.protocols import ForegroundBank
 
 __all__ = ["Framing"]
 
-_NEUTRAL = {"stretch": 1.0, "scale": 1.0, "scale_x": 1.0, "scale_y": 1.0}
+_NEUTRAL = {"rotation_deg": 0.0, "scale": 1.0}
 _KEPT_HULLS = 100_000
 
 
@@ -24,43 +24,30 @@ class Framing:
     Source: ours.
     """
 
-    def __init__(self, foregrounds: ForegroundBank, poses: AffinePoses, canvas_px: int) -> None:
+    def __init__(self, foregrounds: ForegroundBank, poses: PoseFamily, canvas_px: int) -> None:
         self.foregrounds = foregrounds
         self.poses = poses
         self.canvas_px = canvas_px
         self._hulls: dict[int, Float64[np.ndarray, "points 2"]] = {}
 
     def limits(self, name: str, wanted: tuple[float, float] | None) -> tuple[float, float]:
-        """The wanted range inside the family's; the family's own where none is wanted.
-
-        For `scale`, of families that scale x and y apart, the range that both allow.
-        """
-        names = [n for n in self.poses.names if n == name or (name == "scale" and n.startswith("scale_"))]
-        ranges = [self.poses.ranges[self.poses.names.index(n)] for n in names] or [(_neutral(name),) * 2]
-        low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
+        """The wanted range inside the family's; the family's own where none is wanted, the neutral value without one."""
+        low, high = self.poses.limits_of(name) or (_NEUTRAL[name],) * 2
         if wanted is None:
             return low, high
         return min(max(wanted[0], low), high), min(max(wanted[1], low), high)
 
     def pose(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
         """Poses of these values; what is not named is neutral, or the nearest to it that the family allows."""
-        columns = []
-        for name, (low, high) in zip(self.poses.names, self.poses.ranges, strict=True):
-            key = "scale" if name.startswith("scale_") and name not in values else name
-            columns.append(values.get(key, np.full(count, min(max(_neutral(name), low), high))))
-        return np.stack(columns, axis=1)
+        return self.poses.pose_of(count, values)
 
     def boxes_px(
         self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"]
     ) -> Float64[np.ndarray, "n 4"]:
         """The xyxy box of each foreground under its pose; what is outside the canvas counts."""
-        hull = self._hull(foreground)
         side = (self.canvas_px, self.canvas_px)
-        matrix = self.poses.matrix(torch.from_numpy(pose), torch.from_numpy(hull), side).numpy()
-        back = np.linalg.inv(matrix[:, :, :2])
-        points = (hull - matrix[:, None, :, 2]) @ back.transpose(0, 2, 1)
-        points = (points + 1) / 2 * self.canvas_px
-        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        hull = torch.from_numpy(self._hull(foreground))
+        return np.asarray(self.poses.extent(torch.from_numpy(pose), hull, side).numpy())
 
     def extents_px(
         self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"]
@@ -77,17 +64,7 @@ class Framing:
         centres_px: Float64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """The poses with shifts that bring the boxes' centres there, or as near as the family allows."""
-        half, share = self.canvas_px / 2, np.full(len(pose), self.poses.min_visible)
-        moved = pose.copy()
-        for axis, name in enumerate(("shift_x", "shift_y")):
-            column, extent = self.poses.names.index(name), extents_px[:, axis]
-            play = np.clip(half + extent * (0.5 - share), 1e-6, None)
-            moved[:, column] = np.clip((centres_px[:, axis] - half) / play, *self.poses.ranges[column])
-            # What is hidden along x leaves less to hide along y, as `AffinePoses` has it.
-            centre = half + moved[:, column] * play
-            inside = np.minimum(centre + extent / 2, 2 * half) - np.maximum(centre - extent / 2, 0)
-            share = np.minimum(share / np.clip(inside / np.maximum(extent, 1e-9), 1e-6, 1), 1)
-        return moved
+        return self.poses.moved_to(pose, extents_px, centres_px, self.canvas_px)
 
     def _hull(self, foreground: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n points 2"]:
         if not len(foreground):
@@ -100,7 +77,3 @@ class Framing:
             hulls = self.foregrounds.fetch(missing).hull.double().numpy()
             self._hulls.update(zip(missing.tolist(), hulls, strict=True))
         return np.stack([self._hulls[int(i)] for i in foreground])
-
-
-def _neutral(name: str) -> float:
-    return _NEUTRAL.get(name, 0.0)

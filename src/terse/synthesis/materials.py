@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 
 from terse.compositing.render import Renderer
-from terse.poses import AffinePoses
+from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 
 __all__ = ["Materials", "draw_pairs"]
@@ -19,7 +19,7 @@ class Materials:
 
     foregrounds: ForegroundBank
     backgrounds: BackgroundBank
-    poses: AffinePoses
+    poses: PoseFamily
     render: Renderer
     real: RealImages
     classes: tuple[str, ...]

@@ -115,8 +115,7 @@ def synthesizer_step(
     realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
-    limits = torch.tensor(context.poses.ranges, device=device)
-    unit = (pose - limits[:, 0]) / (limits[:, 1] - limits[:, 0]).clamp(min=1e-9)
+    unit = context.poses.to_unit(pose)
     loss = synthesizer_loss(attack.float(), realism, unit, session.recipe.objective, visible)
     session.check_finite("synthesizer", loss.total)
     optimizer.zero_grad()

@@ -136,9 +136,9 @@ def affnist_like(digits: ForegroundBank, seed: int) -> UInt8[Tensor, "n 40 40"]:
     for start in range(0, len(digits), _DRAWN_TOGETHER):
         rows = np.arange(start, min(start + _DRAWN_TOGETHER, len(digits)))
         cut = digits.fetch(rows)
-        matrix = AFFNIST_RANGES.matrix(poses[rows], cut.hull, (_CANVAS, _CANVAS))
-        black = torch.zeros(len(rows), 1, *(_CANVAS, _CANVAS))
-        parts.append(compose(black, cut.images, cut.alpha, matrix).images[:, 0].mul(255).round().byte())
+        posed = AFFNIST_RANGES.apply(cut, poses[rows], (_CANVAS, _CANVAS))
+        black = torch.zeros(len(rows), 1, _CANVAS, _CANVAS)
+        parts.append(compose(black, cut.images, cut.alpha, posed.where).images[:, 0].mul(255).round().byte())
     return torch.cat(parts)
 
 

@@ -175,9 +175,9 @@ class ContextProposer:
         framing, side = self.framing, self.materials.canvas_px
         whole = framing.pose(len(foreground), {})
         extents = framing.extents_px(foreground, whole)
-        column = next(i for i, name in enumerate(self.materials.poses.names) if name.startswith("scale"))
         wanted = (boxes[:, 2:] - boxes[:, :2]) * side / np.clip(extents, 1e-6, None)
-        scale = np.clip(whole[:, column] * wanted.min(axis=1), *framing.limits("scale", None))
+        low, high = framing.limits("scale", None)
+        scale = np.clip(min(max(1.0, low), high) * wanted.min(axis=1), low, high)
         pose = framing.pose(len(foreground), {"scale": scale})
         moved = framing.moved_to(pose, framing.extents_px(foreground, pose), (boxes[:, :2] + boxes[:, 2:]) / 2 * side)
         return np.round(moved, 5)

@@ -137,7 +137,7 @@ class PhotoSynthesizer(nn.Module):
         background_features: Float[Tensor, "b 64 fh fw"],
         noise: Float[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b k"]:
-        """The raw pose of each pair; `AffinePoses.from_raw` takes it into its ranges.
+        """The raw pose of each pair; `PoseFamily.from_raw` takes it into its ranges.
 
         Raises:
             ShapeError: noise is missing, of another size, or was not asked for.
