@@ -4,11 +4,8 @@ from torch import nn
 from torch.nn import functional
 
 from eq1 import attack_loss
-from terse.errors import DataError, RecipeError, ShapeError
-from terse.recipe import load_recipe
+from terse.errors import ShapeError
 from terse.targets.classifier.target import ClassificationTarget, MNISTClassifier, MNISTClassifierDeep
-from terse.targets.user import UserConfig
-from terse.targets.weights import load_weights
 from terse.types import Truth
 
 TEN = tuple("0123456789")
@@ -91,80 +88,3 @@ def test_a_module_that_returns_something_else_is_named():
     assert str(caught.value) == (
         "target: expected logits of the shape (6, 10), got (6, 7); the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     )
-
-
-def test_weights_of_another_model_are_named(tmp_path):
-    path = tmp_path / "w.pth"
-    torch.save(MNISTClassifierDeep().state_dict(), path)
-    with pytest.raises(DataError) as caught:
-        load_weights(MNISTClassifier(), path)
-    assert str(caught.value) == (
-        f"{path}: expected the weights of MNISTClassifier, got another model's "
-        "(24 unknown, such as features.1.weight, features.1.bias, features.1.running_mean; "
-        "5 of another shape, such as features.0.weight, features.0.bias, features.3.weight)"
-    )
-
-
-def test_weights_with_code_in_them_do_not_run(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (exec, (f"open({str(tmp_path / 'owned')!r}, 'w')",))
-
-    path = tmp_path / "w.pth"
-    torch.save({"a": Evil()}, path)
-    with pytest.raises(DataError, match=r"expected weights as tensors only, got a file that cannot be read so"):
-        load_weights(MNISTClassifier(), path)
-    assert not (tmp_path / "owned").exists()
-
-
-FACTORIES = """
-import torch
-from torch import nn
-
-def good(width=5):
-    return nn.Sequential(nn.Flatten(), nn.Linear(1600, width), nn.ReLU(), nn.Linear(width, 10))
-
-def none():
-    return None
-
-def broken():
-    raise ValueError("no weights today")
-
-number = 3
-"""
-
-
-@pytest.fixture
-def factories(tmp_path, monkeypatch):
-    (tmp_path / "my_models.py").write_text(FACTORIES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.usefixtures("factories")
-def test_a_classifier_of_the_users_own(small):
-    config = UserConfig(factory="my_models:good", settings={"width": 8})
-    assert config.build(classes=TEN, canvas_px=40).module[1].out_features == 8
-    recipe = load_recipe("quickstart", [*small, "target={kind: user, factory: my_models:good}"])
-    assert recipe.target.kind == "user"
-
-
-@pytest.mark.usefixtures("factories")
-@pytest.mark.parametrize(
-    ("factory", "message"),
-    [
-        ("my_models", "target.factory: expected module:function, got 'my_models'"),
-        ("no_such_module:f", "target.factory: expected a module 'no_such_module' that imports, "
-         "got ModuleNotFoundError: No module named 'no_such_module'"),
-        ("my_models:f", "target.factory: expected my_models to have f, got no such name"),
-        ("my_models:number", "target.factory: expected a function, got my_models:number = 3"),
-        ("my_models:none", "target.factory: expected my_models:none to return a torch.nn.Module or a Target, "
-         "got NoneType"),
-        ("my_models:broken", "target.factory: expected my_models:broken to return a model, "
-         "got ValueError: no weights today"),
-    ],
-)  # fmt: skip
-def test_factories_that_do_not_work(factory, message):
-    with pytest.raises(RecipeError) as caught:
-        UserConfig(factory=factory).build(classes=TEN, canvas_px=40)
-    assert str(caught.value) == message

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from terse.modes import eval_mode
+
 __all__ = ["DigitSynthesizer", "xavier"]
 
 
@@ -72,14 +74,10 @@ class DigitSynthesizer(nn.Module):
         if len(background) > 1:
             several: Tensor = self.branch(self.backbone(background))
             return several
+        # The one image that the batch shares is no batch to take statistics from.
         norms = [part for part in self.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
-        for norm in norms:
-            norm.eval()
-        try:
+        with eval_mode(*norms):
             once: Tensor = self.branch(self.backbone(background))
-        finally:
-            for norm in norms:
-                norm.train()
         return once
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terse.errors import ShapeError
-from terse.modes import eval_mode
+from terse.modes import eval_mode, frozen
 from terse.types import Evidence, Truth
 
 __all__ = ["ClassificationTarget", "MNISTClassifier", "MNISTClassifierDeep"]
@@ -28,7 +28,7 @@ class ClassificationTarget:
         Raises:
             ShapeError: the module's output is not one row of logits an image.
         """
-        with eval_mode(self.module):
+        with eval_mode(self.module), frozen(self.module):
             logits = self._logits(images)
         return Evidence.of_logits(logits, truth.labels, truth, torch.arange(len(images), device=images.device))
 

@@ -1,4 +1,4 @@
-"""What every registered detector must keep; a new one is covered without an edit here.
+"""What every registered target must keep; a new one is covered without an edit here.
 
 Random weights and small images: what is tested holds for any weights. BatchNorm sees one batch first, because with
 its initial statistics an untrained MobileNet answers the same to every image.
@@ -19,33 +19,63 @@ from torchvision.ops import box_iou
 from eq1 import attack_loss
 from terse import registry
 from terse.compositing import compose
+from terse.errors import ShapeError
+from terse.objectives import fooling_loss
+from terse.protocols import Attackable, Judges, Target, Trainable
+from terse.recipe import ObjectiveConfig
 from terse.targets.detector.target import DetectorTarget
 from terse.types import Truth
 
-DETECTORS = [kind for kind, config in registry.kinds("target").items() if getattr(config, "task", "") == "detection"]
+KINDS = list(registry.kinds("target"))
+DETECTORS = [kind for kind in KINDS if getattr(registry.lookup("target", kind), "task", "") == "detection"]
 CLASSES = ("square", "ring")
+FORMS: tuple[Any, ...] = ("cross_entropy", "hinge", "log_one_minus")
+# Channels and side of the smallest images that a target may take, tried in turn.
+DETECTED, CLASSIFIED = ((3, 64), (3, 272)), ((1, 40), (3, 64), (3, 224))
+every_target = pytest.mark.parametrize("kind", KINDS)
 every_detector = pytest.mark.parametrize("kind", DETECTORS)
 
 
-@cache
-def prepared(kind: str) -> tuple[DetectorTarget, int]:
-    """A target with random weights, and the side of the images it takes: the smallest it accepts."""
-    torch.manual_seed(0)
+def own_classifier() -> nn.Module:
+    """What a user's factory may return."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(4 * 36**2, 2)
+    )
+
+
+def build(kind: str, channels: int, size_px: int) -> Any:
+    """The target of one kind, seen to take such images; None where it does not."""
     config: Any = registry.lookup("target", kind)
-    for size_px in (64, 272):
-        try:
-            target = config(image_size_px=size_px).build(classes=CLASSES, canvas_px=size_px)
-        except ValidationError:
+    settings: dict[str, Any] = {"image_size_px": size_px} if kind in DETECTORS else {}
+    if "factory" in config.model_fields:
+        settings["factory"] = f"{__name__}:own_classifier"
+    try:
+        target = config(**settings).build(classes=CLASSES, canvas_px=size_px)
+        target.predict(torch.full((1, channels, size_px, size_px), 0.5))
+    except (ValidationError, ShapeError, RuntimeError):
+        return None
+    return target
+
+
+@cache
+def prepared(kind: str) -> tuple[Any, int]:
+    """A target with random weights, and the side of the images it takes: the smallest it accepts."""
+    for channels, size_px in DETECTED if kind in DETECTORS else CLASSIFIED:
+        torch.manual_seed(0)
+        target = build(kind, channels, size_px)
+        if target is None:
             continue
         norms = [part for part in target.module.modules() if isinstance(part, nn.BatchNorm2d)]
         before = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 1.0
         if norms:
+            truth = Truth.empty(6) if kind in DETECTORS else Truth.of_images(torch.zeros(6, dtype=torch.int64))
             with torch.no_grad():
-                target.train_loss(torch.rand(6, 3, size_px, size_px), Truth.empty(6))
+                target.train_loss(torch.rand(6, channels, size_px, size_px), truth)
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
+        target.channels = channels
         return target, size_px
     raise AssertionError(kind)
 
@@ -59,11 +89,77 @@ def scene(size_px: int) -> tuple[Tensor, Truth]:
     return images, Truth(labels, boxes, torch.tensor([0, 0, 1, 1]), pasted, torch.zeros(4, dtype=torch.bool), 2)
 
 
-@every_detector
-def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> None:
+def seen_by(kind: str) -> tuple[Any, Tensor, Truth]:
+    """A target, images that it takes, and what is pasted in them: as many objects as its task allows."""
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
-    images.requires_grad_()
+    if kind in DETECTORS:
+        return target, images, truth
+    fields = ("labels", "boxes_px", "image_index", "pasted", "ignore")
+    one_each = replace(truth, **{name: getattr(truth, name)[[1, 2]] for name in fields})
+    return target, images[:, : target.channels], one_each
+
+
+@every_target
+def test_it_judges_can_be_attacked_and_trained(kind: str) -> None:
+    target, _, _ = seen_by(kind)
+    assert isinstance(target, Judges)
+    assert isinstance(target, Attackable)
+    assert isinstance(target, Trainable)
+    assert isinstance(target, Target)
+
+
+@every_target
+def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(kind: str) -> None:
+    target, images, truth = seen_by(kind)
+    images = images.clone().requires_grad_()
+    evidence = target.evidence(images, truth)
+    assert evidence.batch_size == 2
+    assert set(evidence.object_index.tolist()) == set(truth.pasted.nonzero().flatten().tolist())
+    assert torch.equal(evidence.image_index, truth.image_index[evidence.object_index])
+    p, wrong = evidence.log_p.exp(), evidence.log_wrong.exp()
+    torch.testing.assert_close(p + wrong, torch.ones_like(p))
+    assert (evidence.margin[p > 0.5] < 0).all()
+    assert (evidence.margin[wrong > 0.99] > 0).all()
+    assert (evidence.box_error >= 0).all()
+    assert bool(evidence.box_error.any()) == (kind in DETECTORS)
+    for form in FORMS:
+        loss = fooling_loss(evidence, ObjectiveConfig(form=form, hinge_margin=100))
+        (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=True)
+        assert loss.shape == (2,)
+        assert loss.isfinite().all()
+        assert gradient.isfinite().all()
+        assert gradient.flatten(1).any(1).all()
+
+
+@every_target
+def test_confidence_is_a_probability_of_each_pasted_object(kind: str) -> None:
+    target, images, truth = seen_by(kind)
+    p = target.confidence(images, truth)
+    assert p.shape == (int(truth.pasted.sum()),)
+    assert ((p >= 0) & (p <= 1)).all()
+    assert not p.requires_grad
+    if kind not in DETECTORS:
+        assert torch.equal(p, target.predict(images).gather(1, truth.labels[:, None])[:, 0])
+        torch.testing.assert_close(p, target.evidence(images, truth).log_p.exp().detach())
+        assert not target.predict(images).requires_grad
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in DETECTORS])
+def test_the_training_loss_is_a_scalar_that_reaches_the_weights(kind: str) -> None:
+    target, images, truth = seen_by(kind)
+    mine = copy.deepcopy(target)
+    loss = mine.train_loss(images, truth)
+    loss.backward()
+    assert loss.shape == ()
+    assert loss.isfinite()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in mine.module.parameters())
+
+
+@every_target
+def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> None:
+    target, images, truth = seen_by(kind)
+    images = images.clone().requires_grad_()
     loss = attack_loss(target, images, truth)
     (gradient,) = torch.autograd.grad(loss.sum(), images)
     assert loss.shape == (2,)
@@ -106,11 +202,10 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.01)
 
 
-@every_detector
+@every_target
 def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> None:
-    target, size_px = prepared(kind)
+    target, images, truth = seen_by(kind)
     module = target.module
-    images, truth = scene(size_px)
     module.train()
     frozen_by_its_owner = next(part for part in module.modules() if not list(part.children()))
     frozen_by_its_owner.eval()
@@ -129,10 +224,9 @@ def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> 
     assert not any(part._forward_hooks for part in module.modules())
 
 
-@every_detector
+@every_target
 def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(kind: str) -> None:
-    target, size_px = prepared(kind)
-    images, truth = scene(size_px)
+    target, images, truth = seen_by(kind)
     with torch.no_grad():
         together = attack_loss(target, images, truth)
         alone = attack_loss(target, images[1:], truth.take([1]))

@@ -1,0 +1,88 @@
+import pytest
+
+from terse.errors import RecipeError
+from terse.protocols import Judges, Trainable
+from terse.recipe import load_recipe
+from terse.targets.user import UserConfig
+
+TEN = tuple("0123456789")
+
+FACTORIES = """
+import torch
+from torch import nn
+
+def good(width=5):
+    return nn.Sequential(nn.Flatten(), nn.Linear(1600, width), nn.ReLU(), nn.Linear(width, 10))
+
+def none():
+    return None
+
+class BlackBox:
+    def confidence(self, images, truth):
+        return torch.full((int(truth.pasted.sum()),), 0.5)
+
+    def predict(self, images):
+        return torch.full((len(images), 10), 0.1)
+
+class Half:
+    module = nn.Identity()
+
+    def predict(self, images):
+        return images
+
+def broken():
+    raise ValueError("no weights today")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    (tmp_path / "my_models.py").write_text(FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_classifier_of_the_users_own(small):
+    config = UserConfig(factory="my_models:good", settings={"width": 8})
+    assert config.build(classes=TEN, canvas_px=40).module[1].out_features == 8
+    recipe = load_recipe("quickstart", [*small, "target={kind: user, factory: my_models:good}"])
+    assert recipe.target.kind == "user"
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("my_models", "target.factory: expected module:function, got 'my_models'"),
+        ("no_such_module:f", "target.factory: expected a module 'no_such_module' that imports, "
+         "got ModuleNotFoundError: No module named 'no_such_module'"),
+        ("my_models:f", "target.factory: expected my_models to have f, got no such name"),
+        ("my_models:number", "target.factory: expected a function, got my_models:number = 3"),
+        ("my_models:none", "target.factory: expected my_models:none to return a torch.nn.Module or a Target, "
+         "got NoneType"),
+        ("my_models:Half", "target.factory: expected my_models:Half to return a torch.nn.Module or a Target, "
+         "got Half without confidence"),
+        ("my_models:broken", "target.factory: expected my_models:broken to return a model, "
+         "got ValueError: no weights today"),
+    ],
+)  # fmt: skip
+def test_factories_that_do_not_work(factory, message):
+    with pytest.raises(RecipeError) as caught:
+        UserConfig(factory=factory).build(classes=TEN, canvas_px=40)
+    assert str(caught.value) == message
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_black_box_of_the_users_own(tmp_path):
+    target = UserConfig(factory="my_models:BlackBox").build(classes=TEN, canvas_px=40)
+    assert isinstance(target, Judges)
+    assert not isinstance(target, Trainable)
+    weights = tmp_path / "w.pth"
+    with pytest.raises(RecipeError) as caught:
+        UserConfig(factory="my_models:BlackBox", weights=weights).build(classes=TEN, canvas_px=40)
+    assert str(caught.value) == (
+        f"target.weights: expected null, because my_models:BlackBox returns a model without a module, got {weights}"
+    )
