@@ -1,18 +1,25 @@
+import json
+from dataclasses import replace
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terse.errors import DataError
-from terse.placements import Placements, Role
-from terse.pool import Measured, Pool, Quota, read_placements, write_placements
+from terse.errors import DataError, RunError
+from terse.pool import Pool, Quota
+from terse.poses import AffinePoses
+from test_placements import equal, example
+
+POSES = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 
 
 class Bank:
     """Names and nothing to fetch."""
 
-    labels = np.zeros(0, dtype=np.int64)
-    classes = ()
+    labels = np.zeros(9, dtype=np.int64)
+    classes = ("thing",)
 
     def __init__(self, keys):
         self.keys = keys
@@ -27,84 +34,87 @@ class Bank:
 FOREGROUNDS, BACKGROUNDS = Bank([f"fg:{i}" for i in range(5)]), Bank([f"bg:{i}" for i in range(3)])
 
 
-def example():
-    """Three images with two pastes, one paste with an artefact, and none."""
-    placements = Placements(
-        background=np.array([2, 0, 1]),
-        image_index=np.array([0, 0, 1, 1]),
-        foreground=np.array([4, 1, 0, 3]),
-        pose=np.round(np.random.default_rng(0).normal(size=(4, 6)), 5),
-        role=np.array([Role.OBJECT, Role.DISTRACTOR, Role.OBJECT, Role.ARTEFACT], dtype=np.int64),
-        texture=np.array([-1, -1, -1, 2]),
-        blend=("alpha", "alpha", "box"),
-        seed=np.array([7, 8, 9]),
-    )
-    measured = Measured(
-        np.array([1, 1, 1]), np.array([0, 3, 2]), np.array([0.5, 0.25, 1.0]), np.array([True, False, True])
-    )
-    return placements, measured
+def harvested(cycle=1):
+    """As a harvest leaves them: the affine family alone, so there is no pose of the picture."""
+    return replace(example(), image_pose=np.zeros((3, 0)), cycle=np.full(3, cycle))
 
 
-def equal(a, b):
-    fields = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
-    return a.blend == b.blend and all(np.array_equal(getattr(a, f), getattr(b, f)) for f in fields)
+def pool_of(folder, foregrounds=FOREGROUNDS):
+    return Pool(folder, foregrounds, BACKGROUNDS, POSES, {"recipe": {}, "square": True})
 
 
 def test_what_is_written_is_read(tmp_path):
-    placements, measured = example()
-    write_placements(tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS)
-    read, known = read_placements(tmp_path / "p.parquet", FOREGROUNDS, BACKGROUNDS)
-    assert equal(read, placements)
-    assert [getattr(known, n).tolist() for n in Measured.__slots__] == [
-        getattr(measured, n).tolist() for n in Measured.__slots__
-    ]
+    pool_of(tmp_path).append(1, harvested())
+    again = pool_of(tmp_path)
+    again.load(1)
+    assert equal(again.placements, replace(harvested(), number=np.arange(3)))
+
+
+def test_a_shard_is_a_placements_file(tmp_path):
+    pool = pool_of(tmp_path)
+    pool.append(1, harvested())
+    pool.append(2, harvested(2))
+    table = pq.read_table(tmp_path / "cycle-0002.parquet")
+    assert json.loads(table.schema.metadata[b"terse"]) == {"format": 2, "recipe": {}, "square": True}
+    assert table.column("image").to_pylist() == [3, 3, 4, 4, 5]
+    assert table.column("role").to_pylist() == ["object", "distractor", "artefact", "object", None]
+    assert table.column("texture").to_pylist() == [None, None, "bg:2", None, None]
+    assert table.column("0.affine.rotation_deg").to_pylist()[:4] == harvested().pose[:, 0].tolist()
+    assert table.column("cycle").to_pylist() == [2] * 5
 
 
 def test_sources_are_found_by_name_wherever_they_stand(tmp_path):
-    placements, measured = example()
-    write_placements(tmp_path / "p.parquet", placements, measured, FOREGROUNDS, BACKGROUNDS)
-    turned = Bank(FOREGROUNDS.keys[::-1])
-    read, _ = read_placements(tmp_path / "p.parquet", turned, BACKGROUNDS)
-    assert read.foreground.tolist() == [0, 3, 4, 1]
+    pool_of(tmp_path).append(1, harvested())
+    turned = pool_of(tmp_path, Bank(FOREGROUNDS.keys[::-1]))
+    turned.load(1)
+    assert turned.placements.foreground.tolist() == [0, 3, 1, 4]
 
 
 def test_a_source_that_is_gone_is_named(tmp_path):
-    path = tmp_path / "p.parquet"
-    write_placements(path, *example(), FOREGROUNDS, BACKGROUNDS)
+    pool_of(tmp_path).append(1, harvested())
     with pytest.raises(DataError) as caught:
-        read_placements(path, Bank(["fg:0", "fg:1", "fg:3"]), BACKGROUNDS)
+        pool_of(tmp_path, Bank(["fg:0", "fg:1", "fg:3"])).load(1)
     assert str(caught.value) == (
-        f"{path}: expected the source fg:4, got none of that name; it is gone since the placement"
+        f"{tmp_path / 'cycle-0001.parquet'}: expected the source fg:4, got none of that name; "
+        "it is gone since the placement"
     )
 
 
 def test_a_torn_shard_is_named(tmp_path):
-    path = tmp_path / "p.parquet"
-    path.write_bytes(b"PAR1 torn")
+    (tmp_path / "cycle-0001.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(DataError, match=r"expected placements in Parquet, got a file that cannot be read so"):
-        read_placements(path, FOREGROUNDS, BACKGROUNDS)
+        pool_of(tmp_path).load(1)
+
+
+def test_a_shard_of_a_later_format_is_refused(tmp_path):
+    path = tmp_path / "cycle-0001.parquet"
+    pool_of(tmp_path).append(1, harvested())
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"terse": json.dumps({"format": 9})}), path)
+    with pytest.raises(DataError) as caught:
+        pool_of(tmp_path).load(1)
+    assert str(caught.value) == (
+        f"{path}: expected placements of format 1 or 2, got 9; read it with the version of terse that wrote it"
+    )
+
+
+def test_a_missing_shard_stops_the_run(tmp_path):
+    with pytest.raises(RunError) as caught:
+        pool_of(tmp_path).load(1)
+    assert str(caught.value) == (
+        f"{tmp_path / 'cycle-0001.parquet'}: expected the pool's shard of cycle 1, got none; the run cannot go on"
+    )
 
 
 def test_shards_after_the_checkpoint_go(tmp_path):
-    pool = Pool(tmp_path, FOREGROUNDS, BACKGROUNDS)
+    pool = pool_of(tmp_path)
     for cycle in (1, 2, 3):
-        pool.append(cycle, *example())
-    again = Pool(tmp_path, FOREGROUNDS, BACKGROUNDS)
+        pool.append(cycle, harvested(cycle))
+    again = pool_of(tmp_path)
     again.load(2)
     assert len(again) == 6
-    assert equal(again.placements, Placements.join([example()[0]] * 2))
+    assert equal(again.placements, pool.placements.take(np.arange(6)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cycle-0001.parquet", "cycle-0002.parquet"]
-
-
-@given(st.lists(st.integers(0, 2), max_size=6))
-def test_taking_images_takes_their_pastes(chosen):
-    placements, _ = example()
-    taken = placements.take(np.array(chosen, dtype=np.int64))
-    assert len(taken) == len(chosen)
-    alone = [placements.take(np.array([i])) for i in chosen]
-    if alone:
-        assert equal(taken, Placements.join(alone))
-        assert taken.foreground.tolist() == [f for a in alone for f in a.foreground.tolist()]
 
 
 @given(

@@ -80,6 +80,11 @@ class Placements:
         found: Int64[np.ndarray, " b_and_one"] = np.searchsorted(self.image_index, np.arange(len(self) + 1))
         return found
 
+    def canvas_px(self, image: int) -> tuple[int, int]:
+        """Width and height of one image's canvas."""
+        width, height = self.size_px[image].tolist()
+        return width, height
+
     @property
     def layers(self) -> list[Int64[np.ndarray, " m"]]:
         """The rows of the first paste of each image, of the second, and so on."""

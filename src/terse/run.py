@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,9 @@ def open_session(
         weights = getattr(recipe.target, "weights", None)
         (observer or Silent()).say(f"target.weights: {weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None
-    pool = Pool(pool_folder, players.context.foregrounds, players.context.backgrounds)
+    # A shard is drawn again with the run's classes: its backgrounds may know others.
+    whole = recipe.model_copy(update={"classes": tuple(players.context.classes)})
+    pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
     session = Session(recipe, players, pool, folder, observer or Silent(), device)
     if resume:
         session.restore()
@@ -134,9 +136,14 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
     players = build_players(recipe, torch.device(_device("cpu")))
     if (folder / "target.pth").is_file():
         load_weights(trainable(players.target).module, folder / "target.pth")
-    pool = Pool(folder / "pool", players.context.foregrounds, players.context.backgrounds)
+    pool = _pool(folder / "pool", players)
     pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, json.loads(result.read_text("utf-8")), players, pool
+
+
+def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None) -> Pool:
+    context = players.context
+    return Pool(folder, context.foregrounds, context.backgrounds, context.poses, about)
 
 
 def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None = None, target: Any = None) -> Players:

@@ -224,8 +224,8 @@ def test_a_hardness_window_keeps_what_falls_in(plain: Recipe, tmp_path: Path) ->
     result = generate(plain, settings, tmp_path / "out", workers=2, trained=_judge)
     assert result["images"] == 40
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
-    assert all(abs(row["rotation_deg"]) >= 15 for row in rows)
-    assert all(row["hardness"] == pytest.approx(abs(row["rotation_deg"]) / 30) for row in rows)
+    assert all(abs(row["0.affine.rotation_deg"]) >= 15 for row in rows)
+    assert all(row["hardness"] == pytest.approx(abs(row["0.affine.rotation_deg"]) / 30) for row in rows)
     assert all(0.5 <= image["hardness"] <= 1 for image in annotations(tmp_path / "out")["images"])
 
 
@@ -277,7 +277,7 @@ def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
 
     keys = material_of(plain).foreground_keys
     assert len(rows) == 100
-    assert all(row["rotation_deg"] == keys.index(row["foreground"]) for row in rows)
+    assert all(row["0.affine.rotation_deg"] == keys.index(row["foreground"]) for row in rows)
 
 
 def test_distractors_hide_but_have_no_label(plain: Recipe, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_full_disk_is_named_and_the_set_goes_on_later(
 
     def full(scene, images):
         for k, sample in enumerate(whole(scene, images)):
-            if k == 3 and images[0].number >= 6:
+            if k == 3 and images.number[0] >= 6:
                 raise OSError(28, "No space left on device")
             yield sample
 

@@ -1,15 +1,18 @@
 """A finished run lends its synthesizer and its target to the generator."""
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from terse.generate import GenerateSettings, generate
+from terse.generate import GenerateSettings, generate, render
 from terse.generate.runs import open_trained
 from terse.recipe import load_recipe
-from terse.run import train
+from terse.run import open_run, train
 
 from .conftest import files_of
 
@@ -24,7 +27,29 @@ def test_a_set_of_a_run_with_a_window_of_hardness(rule: str, small: list[str], t
     assert result["images"] == 6
     images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
     assert all(0.2 <= image["hardness"] <= 1 for image in images)
-    assert len({row["rotation_deg"] for row in pq.read_table(tmp_path / "set" / "placements.parquet").to_pylist()}) == 6
+    assert (
+        len(
+            {row["0.affine.rotation_deg"] for row in pq.read_table(tmp_path / "set" / "placements.parquet").to_pylist()}
+        )
+        == 6
+    )
+
+
+def test_a_pool_is_rendered_as_a_set(small: list[str], tmp_path: Path) -> None:
+    train(load_recipe("quickstart", [*small, "cycles=1"]), out=tmp_path / "run")
+    shard = tmp_path / "run" / "pool" / "cycle-0001.parquet"
+    moved = tmp_path / "elsewhere" / shard.name  # its metadata say what it was made from
+    moved.parent.mkdir()
+    shutil.copy(shard, moved)
+    result = render(moved, tmp_path / "set", workers=0, image="png")
+    _, _, players, pool = open_run(tmp_path / "run")
+    assert result["images"] == len(pool) > 0
+    drawn = players.context.render(pool.placements).images
+    for number, image in enumerate(drawn):
+        file = cv2.imread(str(tmp_path / "set" / "images" / f"{number:08d}.png"), cv2.IMREAD_GRAYSCALE)
+        assert np.abs(image[0].numpy() * 255 - file).mean() < 1
+    images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
+    assert [image["hardness"] for image in images] == [round(value, 5) for value in pool.placements.hardness.tolist()]
 
 
 def test_drawn_scenes_go_to_worker_processes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 import terse.cli.main as command_line
 from terse.errors import RunError
 from terse.evaluation.predictions import spread
-from terse.pool import Pool, read_placements
+from terse.pool import Pool
 from terse.report.page import page_html
 from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.run_page import build_run_page, run_page
@@ -56,8 +56,8 @@ def test_the_gallery_holds_the_pool(opened):
     recipe, _, players, pool = opened
     items = list(pool_gallery(players.context, {recipe.synthesis.kind: pool}).items)
     drawn = players.context.render(pool.placements, masks=True)
-    assert [item.hardness for item in items] == pool.measured.hardness.tolist()
-    assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.measured.label]
+    assert [item.hardness for item in items] == pool.placements.hardness.tolist()
+    assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.placements.label]
     last = items[-1]
     assert np.array_equal(last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy())
     assert np.array_equal(last.masks[0], drawn.modal[-1].numpy())
@@ -70,7 +70,9 @@ def test_a_record_is_what_the_shard_holds(opened, folder):
     _, _, players, pool = opened
     item = next(iter(pool_gallery(players.context, {"learned": pool}).items))
     context = players.context
-    placements, _ = read_placements(folder / "pool" / "cycle-0001.parquet", context.foregrounds, context.backgrounds)
+    written = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
+    written.load(2)
+    placements = written.placements
     assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
     assert item.record["background"] == context.backgrounds.keys[placements.background[0]]
 
@@ -78,7 +80,7 @@ def test_a_record_is_what_the_shard_holds(opened, folder):
 def test_every_strip_is_of_its_cycle(opened):
     _, _, players, pool = opened
     first, second = cycle_sheets(players.context, pool)
-    assert first.caption.startswith(f"{(pool.measured.cycle == 1).sum()} found")
+    assert first.caption.startswith(f"{(pool.placements.cycle == 1).sum()} found")
     assert not np.array_equal(first.image, second.image)
 
 
@@ -141,8 +143,8 @@ def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
     page = run_page(folder)
     table = next(table for table in page.tables if table.heading == "Coverage")
     assert [row[:2] for row in table.rows] == [
-        ("cycle 1", str((pool.measured.cycle == 1).sum())),
-        ("cycle 2", str((pool.measured.cycle == 2).sum())),
+        ("cycle 1", str((pool.placements.cycle == 1).sum())),
+        ("cycle 2", str((pool.placements.cycle == 2).sum())),
         ("whole pool", str(len(pool))),
     ]
     assert {chart.name for chart in page.charts} >= {"poses", "positions", "hardness", "seconds"}
@@ -175,7 +177,7 @@ def test_arms_share_the_gallery(opened):
 def test_an_empty_pool_has_nothing_to_show(opened):
     _, _, players, _ = opened
     context = players.context
-    empty = Pool(None, context.foregrounds, context.backgrounds)
+    empty = Pool(None, context.foregrounds, context.backgrounds, context.poses)
     assert len(pool_gallery(context, {"learned": empty}).items) == 0
     assert cycle_sheets(context, empty) == []
     assert real_and_synthetic(context, empty, players.train, 0) == []

@@ -27,7 +27,7 @@ def render(
     """Draw placements again: edited, in another format, or at another resolution.
 
     Args:
-        placements: The placements.parquet that `terse generate` wrote, or an edited copy.
+        placements: The placements.parquet that `terse generate` wrote, an edited copy, or a shard of a run's pool.
         out: A new or empty folder.
         data_format: coco, voc, yolo, webdataset, or an exporter of an installed package; as before by default.
         workers: Processes; all cores by default.

@@ -1,5 +1,6 @@
-"""Planned images to encoded samples with labels."""
+"""Placements to encoded samples with labels, by the raster path."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -10,73 +11,68 @@ from terse.compositing.occlusion import covered, visible_regions
 from terse.compositing.raster import Drawn, draw
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample
-from terse.generate.planned import Planned
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
-from terse.placements import Role
+from terse.placements import Placements, Role
 from terse.poses import RasterPose
 
 __all__ = ["draw_images", "draw_samples", "encode"]
 
 
-def draw_samples(scene: Scene, images: Sequence[Planned]) -> Iterator[Sample]:
+def draw_samples(scene: Scene, placements: Placements) -> Iterator[Sample]:
     """The images with what is true of them, encoded.
 
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    for image, (canvas, objects) in zip(images, draw_images(scene, images), strict=True):
+    for image, (canvas, objects) in enumerate(draw_images(scene, placements)):
+        background, hardness = int(placements.background[image]), float(placements.hardness[image])
         yield Sample(
-            image.number,
+            int(placements.number[image]),
             encode(canvas, scene.settings),
-            image.size_px,
+            placements.canvas_px(image),
             objects,
-            scene.material.background_keys[image.background],
-            scene.material.background_licence(image.background),
-            image.blend,
-            {} if image.hardness is None else {"hardness": round(image.hardness, 5)},
+            scene.material.background_keys[background],
+            scene.material.background_licence(background),
+            placements.blend[image],
+            {} if math.isnan(hardness) else {"hardness": round(hardness, 5)},
         )
 
 
 def draw_images(
-    scene: Scene, images: Sequence[Planned]
+    scene: Scene, placements: Placements
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], tuple[Labelled, ...]]]:
     """BGR pixels and labels of each image.
 
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    for image, posed in zip(images, scene.posed(images), strict=True):
-        yield _draw(scene, image, posed)
+    posed, offsets = scene.posed(placements), placements.offsets
+    for image in range(len(placements)):
+        yield _draw(scene, placements, image, posed[offsets[image] : offsets[image + 1]])
 
 
 def _draw(
-    scene: Scene, image: Planned, posed: Sequence[RasterPose]
+    scene: Scene, placements: Placements, image: int, posed: Sequence[RasterPose]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[Labelled, ...]]:
     material = scene.material
-    canvas = material.image(image.background, image.size_px)
+    background, size_px = int(placements.background[image]), placements.canvas_px(image)
+    canvas = material.image(background, size_px)
+    blend, seed, first = placements.blend[image], int(placements.seed[image]), int(placements.offsets[image])
+    rows = range(first, first + len(posed))
     regions: list[Drawn] = []
-    for z, (paste, where) in enumerate(zip(image.pastes, posed, strict=True)):
-        artefact = paste.role is Role.ARTEFACT
-        sprite = material.textured(paste.foreground, paste.texture) if artefact else material.sprite(paste.foreground)
-        regions.append(
-            draw(
-                canvas,
-                sprite,
-                where,
-                edges=scene.edges,
-                blend=image.blend,
-                seed=image.seed + z,
-                bgr=True,
-            )
-        )
-    own = _own(scene, image, regions)
-    return canvas, (*own, *_pasted(scene, image, regions))
+    for z, row in enumerate(rows):
+        cut = int(placements.foreground[row])
+        artefact = placements.role[row] == Role.ARTEFACT
+        sprite = material.textured(cut, int(placements.texture[row])) if artefact else material.sprite(cut)
+        regions.append(draw(canvas, sprite, posed[z], edges=scene.edges, blend=blend, seed=seed + z, bgr=True))
+    own = _own(scene, background, size_px, regions)
+    return canvas, (*own, *_pasted(scene, placements, rows, regions))
 
 
-def _own(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[Labelled]:
+def _own(scene: Scene, background: int, size_px: tuple[int, int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
     """What is left to see of the background's own objects."""
-    for item in scene.material.objects(image.background, image.size_px):
+    for item in scene.material.objects(background, size_px):
         # What came with the image hides nothing of it: masks overlap there as their makers drew them.
         modal = covered(item.region, regions)
         if modal.mask.size:
@@ -95,13 +91,14 @@ def _own(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[Lab
             )
 
 
-def _pasted(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[Labelled]:
+def _pasted(scene: Scene, placements: Placements, rows: Sequence[int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
     material = scene.material
-    for z, (paste, amodal, modal) in enumerate(zip(image.pastes, regions, visible_regions(regions), strict=True)):
-        if paste.role is Role.OBJECT and modal.mask.size:
+    for z, (row, amodal, modal) in enumerate(zip(rows, regions, visible_regions(regions), strict=True)):
+        if placements.role[row] == Role.OBJECT and modal.mask.size:
+            cut = int(placements.foreground[row])
             fraction = _fraction(modal, amodal)
             yield Labelled(
-                int(material.foreground_labels[paste.foreground]),
+                int(material.foreground_labels[cut]),
                 _box(modal),
                 modal=modal,
                 amodal=amodal,
@@ -109,7 +106,7 @@ def _pasted(scene: Scene, image: Planned, regions: Sequence[Drawn]) -> Iterator[
                 z=z,
                 pasted=True,
                 ignore=fraction < scene.settings.min_visible,
-                source=material.foreground_keys[paste.foreground],
+                source=material.foreground_keys[cut],
             )
 
 

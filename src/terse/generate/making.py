@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from terse import registry
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
 from terse.generate.manifest import assemble_common, claim_set, write_manifest
-from terse.generate.planned import read_table
 from terse.generate.processes import make_shards
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
 from terse.generate.shard import PARTS, Job, Shard, part_folder
 from terse.generate.slots import plan_slots
 from terse.generate.trained import LoadTrained
-from terse.recipe import Recipe
+from terse.placements_table import FORMAT, missing_poses, read_table, rows_of, sized
+from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import paste_data
 
@@ -71,6 +70,7 @@ def generate(
         "settings": settings.model_dump(mode="json"),
         "square": material is not None and material.square,
         "trained": trained is not None,
+        "format": FORMAT,
     }
     whole = claim_set(out, about, resume=resume)
     if whole is not None:
@@ -99,7 +99,7 @@ def render(
     """Draw placements again, edited or not; the object that `--json` prints.
 
     Args:
-        placements: the Parquet file that `generate` wrote, or an edited copy of it.
+        placements: the Parquet file that `generate` wrote, an edited copy of it, or a shard of a run's pool.
         out: a new or empty folder.
         workers: processes.
         resume: go on with a set that was cut short.
@@ -113,12 +113,19 @@ def render(
     table, made = read_table(placements)
     if not len(table):
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
-    settings = validate(GenerateSettings, {**made["settings"], **changes}, None)
-    recipe = Recipe.model_validate(made["recipe"])
+    numbers = np.unique(table.column("image").to_numpy())
+    settings = validate(GenerateSettings, {**made.get("settings", {"count": len(numbers)}), **changes}, None)
+    recipe = Recipe.model_validate(made["recipe"]) if "recipe" in made else _recipe_of_run(Path(made["run"]))
+    square = made.get("square", True)
+    if "run" in made:
+        table = sized(table, recipe.canvas_px)
     about = {
         **made,
+        "recipe": recipe.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
+        "square": square,
         "placements": placements.name,
+        "format": FORMAT,
     }
     whole = claim_set(out, about, resume=resume)
     if whole is not None:
@@ -129,17 +136,24 @@ def render(
             "images_per_second": 0.0,
         }
     with _cleared_on_mistake(out, resume=resume):
-        scene = scene_of(recipe, settings, material_of(recipe, square=made["square"], everything=True))
-        missing = [name for name in scene.poses.names if name not in table.column_names]
+        scene = scene_of(recipe, settings, material_of(recipe, square=square, everything=True))
+        missing = missing_poses(table, scene.poses)
         if missing:
             raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
     exporter = _exporter(settings)
-    numbers = np.unique(table.column("image").to_numpy())
     size = settings.shard_images or exporter.shard_images
     groups = [numbers[first : first + size] for first in range(0, len(numbers), size)]
-    shards = [Shard(k, table=_rows(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
+    shards = [Shard(k, table=rows_of(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
     job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
     return _make(job, shards, workers, about, len(numbers), progress)
+
+
+def _recipe_of_run(folder: Path) -> Recipe:
+    """Of a run whose pool's shards do not say themselves what they were made from, with the run's classes."""
+    recipe = load_recipe(folder / "recipe.yaml")
+    if recipe.classes is None and recipe.foregrounds is not None:
+        recipe = recipe.model_copy(update={"classes": tuple(recipe.foregrounds.build().classes)})
+    return recipe
 
 
 def _check_workers(workers: int) -> None:
@@ -189,10 +203,6 @@ def _scene_shards(scene: Scene) -> list[Shard]:
         )
         for number, first in enumerate(range(0, scenes, size))
     ]
-
-
-def _rows(table: pa.Table, numbers: np.ndarray) -> pa.Table:
-    return table.filter(pa.array(np.isin(table.column("image").to_numpy(), numbers)))
 
 
 @contextlib.contextmanager

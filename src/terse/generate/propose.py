@@ -9,10 +9,9 @@ from jaxtyping import Float64, Int64
 
 from terse.compositing.occlusion import covered
 from terse.compositing.raster import Drawn, draw_mask, reach_px
-from terse.generate.planned import Paste, Planned, as_placements
 from terse.generate.scene import Scene
 from terse.generate.trained import Trained
-from terse.placements import Role
+from terse.placements import Placements, Role
 from terse.poses import RasterPose
 
 __all__ = ["BLOCK", "Proposals", "propose"]
@@ -27,7 +26,7 @@ _FULL = 32
 class Proposals:
     """Scenes that were accepted, in order, and what happened to the others."""
 
-    accepted: list[Planned]
+    accepted: Placements
     refused: Counter[str] = field(default_factory=Counter)
     hardness: list[float] = field(default_factory=list)  # of every candidate looked at
 
@@ -44,22 +43,22 @@ def propose(scene: Scene, trained: Trained, first: int, wanted: Sequence[tuple[i
     What is refused is drawn again, at most `tries` times; a block in which ten rounds in a row accept nothing is
     given up at once, because no later one would.
     """
-    found: dict[int, Planned] = {}
-    result = Proposals([])
+    result = Proposals(Placements.empty(scene.poses.size))
+    found = [result.accepted]
     slots = [_Wanted(first + k, labels) for k, labels in enumerate(wanted)]
     for start in range(0, len(slots), BLOCK):
         pending, barren = slots[start : start + BLOCK], 0
         for attempt in range(scene.settings.tries):
             accepted, refused = _round(scene, trained, pending, attempt, result)
-            found.update({planned.number: planned for planned in accepted})
-            left = {planned.number for planned in accepted}
-            pending = [slot for slot in pending if slot.number not in left]
-            barren = 0 if accepted else barren + 1
+            found.append(accepted)
+            pending = [slot for slot in pending if slot.number in refused]
+            barren = 0 if len(accepted) else barren + 1
             if not pending or (barren >= _BARREN and len(pending) >= min(_FULL, len(slots))):
                 break
         for slot in pending:
             result.refused[refused[slot.number]] += 1
-    result.accepted = [found[number] for number in sorted(found)]
+    joined = Placements.join(found)
+    result.accepted = joined.take(np.argsort(joined.number))
     return result
 
 
@@ -69,56 +68,68 @@ def _round(
     pending: Sequence[_Wanted],
     attempt: int,
     result: Proposals,
-) -> tuple[list[Planned], dict[int, str]]:
+) -> tuple[Placements, dict[int, str]]:
     """One candidate for each pending scene: those accepted, and why the others were not."""
-    drawn = [_draw(scene, slot, attempt) for slot in pending]
-    candidates = [planned for planned, _ in drawn]
+    candidates, randoms = _draw(scene, pending, attempt)
     if trained.poses_for is not None:
         candidates = _learned(trained, candidates, scene.settings.seed + attempt)
     refused: dict[int, str] = {}
-    fitting = []
-    for planned, own, (_, random) in zip(candidates, scene.posed(candidates), drawn, strict=True):
-        settled = _settle(scene, planned, own, None if trained.poses_for else random)
+    posed, pose, fitting = scene.posed(candidates), candidates.pose.copy(), []
+    for image, (slot, random) in enumerate(zip(pending, randoms, strict=True)):
+        one = candidates.take(np.array([image]))
+        rows = slice(candidates.offsets[image], candidates.offsets[image + 1])
+        settled = _settle(scene, one, posed[rows], None if trained.poses_for else random)
         if isinstance(settled, str):
-            refused[planned.number] = settled
+            refused[slot.number] = settled
         else:
-            fitting.append(settled)
-    if scene.settings.hardness is None or not fitting:
-        return fitting, refused
+            pose[rows] = settled
+            fitting.append(image)
+    fit = replace(candidates, pose=pose).take(np.array(fitting, dtype=np.int64))
+    if scene.settings.hardness is None or not len(fit):
+        return fit, refused
     assert trained.hardness_of is not None
-    hardness = trained.hardness_of(as_placements(fitting, scene.poses.size))
+    hardness = trained.hardness_of(fit)
     result.hardness += hardness.tolist()
     low, high = scene.settings.hardness
-    accepted = []
-    for planned, value in zip(fitting, hardness.tolist(), strict=True):
-        if low <= value <= high:
-            accepted.append(replace(planned, hardness=value))
-        else:
-            refused[planned.number] = (
-                f"no composite with a hardness of {low:g} to {high:g} in {scene.settings.tries} tries"
-            )
-    return accepted, refused
+    inside = (low <= hardness) & (hardness <= high)
+    outside = f"no composite with a hardness of {low:g} to {high:g} in {scene.settings.tries} tries"
+    refused |= dict.fromkeys(fit.number[~inside].tolist(), outside)
+    return replace(fit, hardness=hardness).take(np.flatnonzero(inside)), refused
 
 
-def _draw(scene: Scene, slot: _Wanted, attempt: int) -> tuple[Planned, np.random.Generator]:
+def _draw(scene: Scene, slots: Sequence[_Wanted], attempt: int) -> tuple[Placements, list[np.random.Generator]]:
+    """A candidate for each scene, and each scene's random numbers from there on."""
     settings, material = scene.settings, scene.material
-    random = np.random.default_rng([settings.seed, slot.number, attempt])
-    background = int(random.integers(len(material.background_keys)))
-    blend = settings.blends[int(random.integers(len(settings.blends)))]
-    seed = int(random.integers(2**31))
-    roles = [(Role.OBJECT, label) for label in slot.labels]
     apart = [material.classes.index(name) for name in settings.distractor_classes]
-    for _ in range(int(random.integers(settings.distractors[0], settings.distractors[1] + 1))):
-        roles.insert(
-            int(random.integers(len(roles) + 1)),
-            (Role.DISTRACTOR, apart[int(random.integers(len(apart)))]),
-        )
-    poses = _uniform(scene, len(roles), random)
-    pastes = []
-    for (role, label), pose in zip(roles, poses, strict=True):
-        choice = _of_class(material.foreground_labels, label)
-        pastes.append(Paste(int(choice[int(random.integers(len(choice)))]), pose, role))
-    return Planned(slot.number, background, scene.canvas_px(background), blend, seed, tuple(pastes)), random
+    randoms = [np.random.default_rng([settings.seed, slot.number, attempt]) for slot in slots]
+    backgrounds, blends, seeds, counts, roles, cuts, poses = [], [], [], [], [], [], []
+    for slot, random in zip(slots, randoms, strict=True):
+        backgrounds.append(int(random.integers(len(material.background_keys))))
+        blends.append(settings.blends[int(random.integers(len(settings.blends)))])
+        seeds.append(int(random.integers(2**31)))
+        pastes = [(Role.OBJECT, label) for label in slot.labels]
+        for _ in range(int(random.integers(settings.distractors[0], settings.distractors[1] + 1))):
+            place = int(random.integers(len(pastes) + 1))
+            pastes.insert(place, (Role.DISTRACTOR, apart[int(random.integers(len(apart)))]))
+        poses.append(_uniform(scene, len(pastes), random))
+        for role, label in pastes:
+            choice = _of_class(material.foreground_labels, label)
+            roles.append(int(role))
+            cuts.append(int(choice[int(random.integers(len(choice)))]))
+        counts.append(len(pastes))
+    drawn = Placements(
+        background=np.array(backgrounds, dtype=np.int64),
+        image_index=np.repeat(np.arange(len(slots)), counts),
+        foreground=np.array(cuts, dtype=np.int64),
+        pose=np.concatenate(poses),
+        role=np.array(roles, dtype=np.int64),
+        texture=np.full(len(cuts), -1, dtype=np.int64),
+        blend=tuple(blends),
+        seed=np.array(seeds, dtype=np.int64),
+        number=np.array([slot.number for slot in slots], dtype=np.int64),
+        size_px=np.array([scene.canvas_px(background) for background in backgrounds], dtype=np.int64),
+    )
+    return drawn, randoms
 
 
 def _uniform(scene: Scene, count: int, random: np.random.Generator) -> Float64[np.ndarray, "n k"]:
@@ -142,71 +153,51 @@ def _of_class(labels: Int64[np.ndarray, " n"], label: int) -> Int64[np.ndarray, 
     return known[1][label]
 
 
-def _learned(trained: Trained, candidates: Sequence[Planned], seed: int) -> list[Planned]:
+def _learned(trained: Trained, candidates: Placements, seed: int) -> Placements:
     assert trained.poses_for is not None
-    pairs = [(paste.foreground, planned.background) for planned in candidates for paste in planned.pastes]
-    poses = []
-    for start in range(0, len(pairs), BLOCK):
-        fore, back = np.array(pairs[start : start + BLOCK], dtype=np.int64).T
-        poses += list(
-            np.round(
-                trained.poses_for(np.ascontiguousarray(fore), np.ascontiguousarray(back), seed),
-                5,
-            )
-        )
-    given = iter(poses)
-    return [
-        replace(
-            planned,
-            pastes=tuple(replace(paste, pose=next(given)) for paste in planned.pastes),
-        )
-        for planned in candidates
-    ]
+    fore, back = candidates.foreground, candidates.background[candidates.image_index]
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(fore), BLOCK)]
+    poses = [np.round(trained.poses_for(fore[block], back[block], seed), 5) for block in blocks]
+    return replace(candidates, pose=np.concatenate(poses)) if poses else candidates
 
 
 def _settle(
-    scene: Scene,
-    planned: Planned,
-    posed: Sequence[RasterPose],
-    random: np.random.Generator | None,
-) -> Planned | str:
-    """The candidate with every paste within the limits, or why there is none. Uniform poses are drawn again."""
-    limits = scene.settings
-    alone = len(planned.pastes) == 1 and not scene.material.holds_objects(planned.background)
+    scene: Scene, one: Placements, posed: Sequence[RasterPose], random: np.random.Generator | None
+) -> Float64[np.ndarray, "n k"] | str:
+    """The image's poses with every paste within the limits, or why there are none. Uniform poses are drawn again."""
+    limits, background = scene.settings, int(one.background[0])
+    alone = len(one.foreground) == 1 and not scene.material.holds_objects(background)
     if limits.max_truncation >= 1 and (limits.max_overlap >= 1 or alone):
-        return planned
-    below = _Below(scene, planned)
-    pastes = list(planned.pastes)
-    for z, (paste, where) in enumerate(zip(planned.pastes, posed, strict=True)):
-        broken = below.place(paste, where)
+        return one.pose
+    below = _Below(scene, background, one.canvas_px(0))
+    pose = one.pose.copy()
+    for z, foreground in enumerate(one.foreground.tolist()):
+        broken = below.place(foreground, posed[z])
         for _ in range(_POSE_TRIES if broken and random is not None else 0):
             assert random is not None
-            again = replace(paste, pose=_uniform(scene, 1, random)[0])
-            broken = below.place(again, scene.posed([replace(planned, pastes=(again,))])[0][0])
+            again = _uniform(scene, 1, random)
+            paste = replace(one.keep(np.array([z])), pose=again, seed=one.seed + z)
+            broken = below.place(foreground, scene.posed(paste)[0])
             if not broken:
-                pastes[z] = again
+                pose[z] = again[0]
                 break
         if broken:
             return broken
-    return replace(planned, pastes=tuple(pastes))
+    return pose
 
 
 class _Below:
     """What lies on the canvas so far. Masks are drawn only where two reaches meet, or one meets the border."""
 
-    def __init__(self, scene: Scene, planned: Planned) -> None:
-        self._scene, self._planned = scene, planned
+    def __init__(self, scene: Scene, background: int, size_px: tuple[int, int]) -> None:
+        self._scene, self._background, self._size_px = scene, background, size_px
         self._layers: list[_Layer] | None = None
         self._hidden: dict[int, Drawn] = {}
 
-    def place(self, paste: Paste, where: RasterPose) -> str:
+    def place(self, foreground: int, where: RasterPose) -> str:
         """Add the paste, or say which limit it breaks."""
-        scene, limits, (width, height) = (
-            self._scene,
-            self._scene.settings,
-            self._planned.size_px,
-        )
-        sprite = scene.material.sprite(paste.foreground)
+        scene, limits, (width, height) = self._scene, self._scene.settings, self._size_px
+        sprite = scene.material.sprite(foreground)
         x0, y0, x1, y1 = reach_px(sprite, where, (height, width))
         layer = _Layer(
             (x0, y0, x1, y1),
@@ -219,7 +210,7 @@ class _Below:
         if limits.max_overlap >= 1:
             return ""
         if self._layers is None:
-            own = scene.material.objects(self._planned.background, self._planned.size_px)
+            own = scene.material.objects(self._background, self._size_px)
             self._layers = [_Layer.of(item.region) for item in own if not item.crowd]
         changed: dict[int, Drawn] = {}
         for k, other in enumerate(self._layers):

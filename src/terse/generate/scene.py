@@ -1,13 +1,11 @@
 """Everything a worker needs to propose and draw: material, poses, edges, settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
-from terse.generate.planned import Planned
 from terse.generate.settings import GenerateSettings
+from terse.placements import Placements
 from terse.poses import PoseFamily, RasterPose
 from terse.recipe import EdgeConfig
 from terse.sources.material import Material
@@ -37,13 +35,13 @@ class Scene:
         scale = side / min(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def posed(self, images: Sequence[Planned]) -> list[list[RasterPose]]:
-        """The poses of each image's pastes on its canvas, ready to be drawn."""
-        flat = [(paste, image, z) for image in images for z, paste in enumerate(image.pastes)]
-        if not flat:
-            return [[] for _ in images]
-        poses = np.stack([paste.pose for paste, _, _ in flat])
-        hull = np.stack([self.material.hull(paste.foreground) for paste, _, _ in flat])
-        sizes_px = [(1, 1) if self.material.square else image.size_px[::-1] for _, image, _ in flat]
-        posed = iter(self.poses.raster(poses, hull, sizes_px, [image.seed + z for _, image, z in flat]))
-        return [list(islice(posed, len(image.pastes))) for image in images]
+    def posed(self, placements: Placements) -> list[RasterPose]:
+        """The pose of each paste on its image's canvas, ready to be drawn."""
+        if not len(placements.foreground):
+            return []
+        index = placements.image_index
+        hull = np.stack([self.material.hull(i) for i in placements.foreground.tolist()])
+        sizes_px = placements.size_px[index, ::-1] if not self.material.square else np.ones((len(index), 2), int)
+        z = np.arange(len(index)) - placements.offsets[index]
+        sizes = [(height, width) for height, width in sizes_px.tolist()]
+        return list(self.poses.raster(placements.pose, hull, sizes, (placements.seed[index] + z).tolist()))

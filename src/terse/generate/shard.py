@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from terse.errors import RunError
 from terse.export.sample import Exporter, Sample, SetInfo
 from terse.generate.drawing import draw_samples
-from terse.generate.planned import Planned, from_table, to_table
 from terse.generate.propose import Proposals, propose
 from terse.generate.scene import Scene
 from terse.generate.trained import LoadTrained, Trained
-from terse.placements import Role
+from terse.placements import Placements, Role
+from terse.placements_table import from_table, to_table
 
 __all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder"]
 
@@ -89,11 +89,10 @@ class Worker:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             images, proposals = self._plan(shard)
-            table = to_table(images, job.scene.poses.names, job.scene.material, job.about)
+            table = to_table(images, job.scene.poses, job.scene.material, job.about)
             pq.write_table(table, part / "placements.parquet", compression="zstd")
             tally = self._draw(shard, part, images)
-            meant = sum(paste.role is Role.OBJECT for image in images for paste in image.pastes)
-            tally.hidden = meant - tally.seen
+            tally.hidden = int((images.role == Role.OBJECT).sum()) - tally.seen
             tally.refused = dict(sorted(proposals.refused.items()))
             if proposals.hardness:
                 least, median, most = np.quantile(proposals.hardness, (0, 0.5, 1)).tolist()
@@ -120,23 +119,23 @@ class Worker:
             ) from None
         return done
 
-    def _plan(self, shard: Shard) -> tuple[list[Planned], Proposals]:
+    def _plan(self, shard: Shard) -> tuple[Placements, Proposals]:
         scene, settings = self._job.scene, self._job.scene.settings
         if shard.table is not None:
-            images = list(from_table(shard.table, scene.poses.names, scene.material, self._job.where))
-            return [replace(image, size_px=scene.asked_px(image.size_px)) for image in images], Proposals(images)
+            images = from_table(shard.table, scene.poses, scene.material, self._job.where)
+            canvases = zip(images.background.tolist(), images.size_px.tolist(), strict=True)
+            sizes_px = [scene.asked_px((w, h)) if w > 0 else scene.canvas_px(b) for b, (w, h) in canvases]
+            return replace(images, size_px=np.array(sizes_px)), Proposals(images)
         proposals = propose(scene, self._trained, shard.first, shard.wanted)
         if not settings.all_blends:
             return proposals.accepted, proposals
-        blends = settings.blends
-        every = [
-            replace(planned, number=planned.number * len(blends) + k, blend=blend)
-            for planned in proposals.accepted
-            for k, blend in enumerate(blends)
-        ]
-        return [planned for planned in every if planned.number < self._job.count], proposals
+        scenes, blends = proposals.accepted, settings.blends
+        every = scenes.take(np.repeat(np.arange(len(scenes)), len(blends)))
+        number = every.number * len(blends) + np.tile(np.arange(len(blends)), len(scenes))
+        every = replace(every, number=number, blend=blends * len(scenes))
+        return every.take(np.flatnonzero(number < self._job.count)), proposals
 
-    def _draw(self, shard: Shard, part: Path, images: Sequence[Planned]) -> _Tally:
+    def _draw(self, shard: Shard, part: Path, images: Placements) -> _Tally:
         job, tally = self._job, _Tally()
         writer = job.exporter.shard(job.out, part, self._info, shard.number)
         try:

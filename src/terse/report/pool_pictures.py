@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.evaluation.predictions import spread
-from terse.placements import Placements, Role
-from terse.pool import Measured, Pool
-from terse.poses import PoseFamily
-from terse.protocols import BackgroundBank, ForegroundBank, RealImages
+from terse.pool import Pool
+from terse.protocols import RealImages
 from terse.report.parts import Gallery, GalleryItem, Sheet, Streamed
 from terse.report.sheets import contact_sheet
 from terse.synthesis.materials import Materials
@@ -37,10 +34,7 @@ def pool_gallery(context: Materials, pools: Mapping[str, Pool]) -> Gallery:
     chosen = {arm: spread(len(pool), most) for arm, pool in filled.items()}
     shown, total = sum(map(len, chosen.values())), sum(map(len, filled.values()))
     note = "Every image of the pool" if shown == total else f"{shown:,} of {total:,} images, evenly spread"
-    parts = [
-        _items(context, filled[arm].placements.take(rows), filled[arm].measured.take(rows), arm)
-        for arm, rows in chosen.items()
-    ]
+    parts = [_items(context, filled[arm], rows, arm) for arm, rows in chosen.items()]
     return Gallery(
         Streamed(shown, itertools.chain.from_iterable(parts)),
         note=f"{note}. Hardness is what the target made of it when it was found: 1\u00a0-\u00a0p of the truth.",
@@ -51,16 +45,16 @@ def cycle_sheets(context: Materials, pool: Pool, most_cycles: int = 8) -> list[S
     """Composites of each cycle in a strip, the cycles below each other (paper, Fig. 4 and 11)."""
     if len(pool) == 0:
         return []
-    measured = pool.measured
+    found = pool.placements
     columns, count = _layout(context)
-    cycles = np.unique(measured.cycle)
+    cycles = np.unique(found.cycle)
     sheets = []
     for cycle in cycles[spread(len(cycles), most_cycles)]:
-        rows = np.flatnonzero(measured.cycle == cycle)
+        rows = np.flatnonzero(found.cycle == cycle)
         chosen = rows[spread(len(rows), count)]
         with torch.no_grad():
             images = context.render(pool.placements.take(chosen)).images
-        hardness = float(measured.hardness[rows].mean())
+        hardness = float(found.hardness[rows].mean())
         sheets.append(
             Sheet(
                 "By cycle",
@@ -96,7 +90,7 @@ def pool_strip(context: Materials, pool: Pool, group: str, heading: str, seed: i
     with torch.no_grad():
         images = context.render(pool.placements.take(rows)).images
     sheet = contact_sheet(to_uint8(images), columns, transparent=True)
-    caption = f"mean hardness {pool.measured.hardness.mean():.2f} when found"
+    caption = f"mean hardness {pool.placements.hardness.mean():.2f} when found"
     return Sheet(group, heading, sheet, f"{len(rows)} composites: {heading}", caption)
 
 
@@ -120,47 +114,22 @@ def _layout(context: Materials) -> tuple[int, int]:
     return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
 
 
-def _items(context: Materials, placements: Placements, measured: Measured, arm: str) -> Iterator[GalleryItem]:
-    foregrounds, backgrounds, poses = (context.foregrounds, context.backgrounds, context.poses)
-    for first in range(0, len(placements), _CHUNK):
-        part = placements.take(np.arange(first, min(first + _CHUNK, len(placements)), dtype=np.int64))
+def _items(context: Materials, pool: Pool, chosen: Int64[np.ndarray, " k"], arm: str) -> Iterator[GalleryItem]:
+    for first in range(0, len(chosen), _CHUNK):
+        part = pool.placements.take(chosen[first : first + _CHUNK])
         with torch.no_grad():
             drawn = context.render(part, masks=True)
         images = to_uint8(drawn.images)
         modal = None if drawn.modal is None else drawn.modal.cpu().numpy()
         for number in range(len(part)):
             boxes, rows = boxes_of(drawn.truth, number, context.classes)
-            row = first + number
             yield GalleryItem(
                 image=images[number],
-                class_name=context.classes[int(measured.label[row])],
+                class_name=context.classes[int(part.label[number])],
                 boxes=boxes,
                 masks=() if modal is None else [modal[k] for k in rows],
-                cycle=int(measured.cycle[row]),
-                hardness=float(measured.hardness[row]),
+                cycle=int(part.cycle[number]),
+                hardness=float(part.hardness[number]),
                 arm=arm,
-                record=record(part, number, foregrounds, backgrounds, poses),
+                record=pool.describe(part, number),
             )
-
-
-def record(
-    placements: Placements, image: int, foregrounds: ForegroundBank, backgrounds: BackgroundBank, poses: PoseFamily
-) -> dict[str, Any]:
-    """A placement with names in the place of numbers."""
-    pastes = []
-    for row in np.flatnonzero(placements.image_index == image):
-        paste: dict[str, Any] = {
-            "foreground": foregrounds.keys[int(placements.foreground[row])],
-            "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),
-        }
-        if placements.role[row] != Role.OBJECT:
-            paste["role"] = Role(int(placements.role[row])).name.lower()
-        if placements.texture[row] >= 0:
-            paste["texture"] = backgrounds.keys[int(placements.texture[row])]
-        pastes.append(paste)
-    return {
-        "background": backgrounds.keys[int(placements.background[image])],
-        "pastes": pastes,
-        "blend": placements.blend[image],
-        "seed": int(placements.seed[image]),
-    }

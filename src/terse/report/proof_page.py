@@ -83,7 +83,7 @@ def _common_seed(folder: Path, default: int) -> int:
 def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
     """The pool that a run left behind; None where its arm pastes nothing."""
     shards = list((folder / "pool").glob("cycle-*.parquet"))
-    pool = Pool(folder / "pool", context.foregrounds, context.backgrounds)
+    pool = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
     pool.load(min(recipe.cycles, len(shards)))
     return pool if len(pool) else None
 

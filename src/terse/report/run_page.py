@@ -76,7 +76,8 @@ def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
     if len(pool) == 0:
         return {}
-    cycles, placements = pool.measured.cycle, pool.placements
+    placements = pool.placements
+    cycles = placements.cycle
     parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
     named = {**parts, "whole pool": np.arange(len(pool))}
     return {name: coverage(placements.take(rows), context.poses) for name, rows in named.items()}
@@ -86,9 +87,9 @@ def _hardness(pool: Pool) -> dict[str, HardnessCounts]:
     """Of the first and the last cycle's harvest."""
     if len(pool) == 0:
         return {}
-    measured = pool.measured
-    ends = dict.fromkeys((int(measured.cycle.min()), int(measured.cycle.max())))
-    return {f"cycle {cycle}": hardness_counts(measured.hardness[measured.cycle == cycle].tolist()) for cycle in ends}
+    found = pool.placements
+    ends = dict.fromkeys((int(found.cycle.min()), int(found.cycle.max())))
+    return {f"cycle {cycle}": hardness_counts(found.hardness[found.cycle == cycle].tolist()) for cycle in ends}
 
 
 def _answers(recipe: Recipe, players: Players, folder: Path) -> tuple[Sequence[BeforeAfter], str]:

@@ -17,9 +17,10 @@ from terse.evaluation.predictions import spread
 from terse.export.sample import Labelled
 from terse.generate.drawing import draw_images
 from terse.generate.making import material_of, scene_of
-from terse.generate.planned import Planned, as_placements, from_table, read_table
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
+from terse.placements import Placements
+from terse.placements_table import describe, from_table, read_table, rows_of
 from terse.recipe import Recipe, dump_recipe
 from terse.report.dataset import dataset_page
 from terse.report.page import build_page
@@ -32,7 +33,6 @@ __all__ = ["build_set_page", "set_page"]
 _SHOWN = 600  # at 320 px they fill a page; all of them are in memory once
 _COUNTED = 5000
 _SIDE_PX = 320
-_BATCH = 16
 
 
 def build_set_page(folder: Path, result: Mapping[str, Any] | None = None) -> Path:
@@ -58,9 +58,9 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
     settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
     scene = scene_of(recipe, settings, material_of(recipe, square=about["square"], everything=True))
     numbers = np.unique(table.column("image").to_numpy())
-    items = _items(scene, _planned(scene, table, numbers[spread(len(numbers), _SHOWN)]))
-    counted = _planned(scene, table, numbers[spread(len(numbers), _COUNTED)])
-    seen = coverage(as_placements(counted, scene.poses.size), scene.poses)
+    items = _items(scene, _images(scene, table, numbers[spread(len(numbers), _SHOWN)]))
+    counted = _images(scene, table, numbers[spread(len(numbers), _COUNTED)])
+    seen = coverage(counted, scene.poses)
     summary = json.loads(manifest.read_text("utf-8"))["summary"]
     return dataset_page(
         SetResult.model_validate({"out": str(folder), **summary, **(result or {})}),
@@ -74,22 +74,21 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
     )
 
 
-def _planned(scene: Scene, table: pa.Table, numbers: np.ndarray) -> list[Planned]:
-    rows = table.filter(pa.array(np.isin(table.column("image").to_numpy(), numbers)))
-    return list(from_table(rows, scene.poses.names, scene.material, "placements.parquet"))
+def _images(scene: Scene, table: pa.Table, numbers: np.ndarray) -> Placements:
+    return from_table(rows_of(table, numbers), scene.poses, scene.material, "placements.parquet")
 
 
-def _items(scene: Scene, images: Sequence[Planned]) -> list[GalleryItem]:
-    items = []
-    for first in range(0, len(images), _BATCH):
-        batch = images[first : first + _BATCH]
-        items += [_item(scene, one, *drawn) for one, drawn in zip(batch, draw_images(scene, batch), strict=True)]
-    return items
+def _items(scene: Scene, placements: Placements) -> list[GalleryItem]:
+    drawn = enumerate(draw_images(scene, placements))
+    return [_item(scene, placements, image, canvas, objects) for image, (canvas, objects) in drawn]
 
 
-def _item(scene: Scene, image: Planned, canvas: np.ndarray, objects: Sequence[Labelled]) -> GalleryItem:
+def _item(
+    scene: Scene, placements: Placements, image: int, canvas: np.ndarray, objects: Sequence[Labelled]
+) -> GalleryItem:
     """One image, brought to the size of the page together with its boxes and masks."""
-    width, height = image.size_px
+    width, height = placements.canvas_px(image)
+    hardness = float(placements.hardness[image])
     scale = min(1.0, _SIDE_PX / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     classes = scene.material.classes
@@ -113,28 +112,17 @@ def _item(scene: Scene, image: Planned, canvas: np.ndarray, objects: Sequence[La
         class_name=classes[(pasted or objects)[0].label] if objects else "none",
         boxes=boxes,
         masks=masks,
-        hardness=image.hardness,
-        arm=image.blend,
-        record=_record(scene, image, objects),
+        hardness=None if math.isnan(hardness) else hardness,
+        arm=placements.blend[image],
+        record=_record(scene, placements, image, objects),
     )
 
 
-def _record(scene: Scene, image: Planned, objects: Sequence[Labelled]) -> dict[str, Any]:
-    pastes = [
-        {
-            "foreground": scene.material.foreground_keys[paste.foreground],
-            "role": paste.role.name.lower(),
-            "pose": dict(zip(scene.poses.names, paste.pose.tolist(), strict=True)),
-        }
-        for paste in image.pastes
-    ]
+def _record(scene: Scene, placements: Placements, image: int, objects: Sequence[Labelled]) -> dict[str, Any]:
     return {
-        "image": image.number,
-        "size_px": list(image.size_px),
-        "background": scene.material.background_keys[image.background],
-        "blend": image.blend,
-        "seed": image.seed,
-        "pastes": pastes,
+        "image": int(placements.number[image]),
+        "size_px": list(placements.canvas_px(image)),
+        **describe(placements, image, scene.poses, scene.material),
         "objects": [
             {
                 "class": scene.material.classes[one.label],

@@ -1,5 +1,6 @@
 """Hard examples into the pool: found, judged, taken until the quota is full (paper A.1, A.2)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements
-from terse.pool import Measured, Quota
+from terse.pool import Quota
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.seeding import reseed
 from terse.training.session import Session
@@ -33,7 +34,6 @@ class Harvest:
         self.judged = 0
         self.hard = 0
         self._placements: list[Placements] = []
-        self._measured: list[Measured] = []
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
 
@@ -55,10 +55,15 @@ class Harvest:
         self.judged += int(worth.sum())
         self.hard += int(hard.sum())
         if len(rows):
-            self._placements.append(placements.take(rows))
-            hardness = verdict.hardness.double().cpu().numpy()[rows]
-            cycle = np.full(len(rows), self.cycle, dtype=np.int64)
-            self._measured.append(Measured(cycle, labels[rows], hardness, hard[rows]))
+            judged = replace(
+                placements,
+                size_px=np.tile(np.array(composites.images.shape[:-3:-1]), (len(placements), 1)),
+                cycle=np.full(len(placements), self.cycle, dtype=np.int64),
+                label=labels,
+                hardness=verdict.hardness.double().cpu().numpy(),
+                hard=hard,
+            )
+            self._placements.append(judged.take(rows))
 
     def close(self) -> dict[str, Any]:
         """Put what was found into the pool; its figures."""
@@ -68,13 +73,13 @@ class Harvest:
         figures: dict[str, Any] = {"found": found, "candidates": self.seen, "hard_rate": rate}
         if found:
             joined = Placements.join(self._placements)
-            pool.append(self.cycle, joined, Measured.join(self._measured))
+            pool.append(self.cycle, joined)
             seen = coverage(joined, self.session.players.context.poses)
             figures |= {"pose_entropy": seen.entropy, "duplicates": max(seen.duplicates, seen.near_duplicates)}
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
-            pool.append(self.cycle, *_nothing(self.session.players.context.poses.size))
+            pool.append(self.cycle, Placements.empty(self.session.players.context.poses.size))
         if found < self.quota.total:
             self.session.observer.say(
                 f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
@@ -92,27 +97,16 @@ class Harvest:
 
     def state(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
-        joined = Placements.join(self._placements) if self._placements else None
-        measured = Measured.join(self._measured) if self._measured else None
-        arrays: dict[str, Any] = {
+        state: dict[str, Any] = {
             "room": torch.from_numpy(self.quota.room.copy()),
             "counts": torch.tensor([self.seen, self.judged, self.hard, self.quota.taken]),
         }
-        if joined is not None and measured is not None:
-            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
-            arrays |= {name: torch.from_numpy(getattr(joined, name).copy()) for name in names}
-            arrays |= {f"m_{n}": torch.from_numpy(getattr(measured, n).copy()) for n in Measured.__slots__}
-            arrays["blend"] = list(joined.blend)
-        return arrays
+        return state | ({"placements": Placements.join(self._placements).state()} if self._placements else {})
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.quota.room = state["room"].numpy().copy()
         self.seen, self.judged, self.hard, self.quota.taken = (int(n) for n in state["counts"])
-        if "pose" in state:
-            names = ("background", "image_index", "foreground", "pose", "role", "texture", "seed")
-            arrays = {name: state[name].numpy() for name in names}
-            self._placements = [Placements(blend=tuple(state["blend"]), **arrays)]
-            self._measured = [Measured(*(state[f"m_{n}"].numpy() for n in Measured.__slots__))]
+        self._placements = [Placements.from_state(state["placements"])] if "placements" in state else []
 
 
 def harvest_phase(session: Session, cycle: int) -> None:
@@ -163,10 +157,3 @@ def _hidden(composites: Composites) -> np.ndarray:
     good = truth.pasted & ~truth.ignore
     seen[truth.image_index[good].cpu().numpy()] = True
     return ~seen
-
-
-def _nothing(size: int) -> tuple[Placements, Measured]:
-    none = np.zeros(0, dtype=np.int64)
-    return Placements.single(none, none, np.zeros((0, size))), Measured(
-        none, none, np.zeros(0), np.zeros(0, dtype=bool)
-    )

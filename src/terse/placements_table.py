@@ -1,0 +1,302 @@
+"""Placements as a Parquet table, a row a paste: pool shards, sets and `terse render` read and write this one schema.
+
+pandas can edit it. Sources stand by key, poses in the columns that their family names, those of the whole picture
+behind `image.`. The metadata say the format and what the placements were made from.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float64, Int64
+
+from terse.errors import DataError
+from terse.placements import Placements, Role
+from terse.poses.family import PoseFamily
+
+__all__ = ["FORMAT", "Sources", "describe", "from_table", "missing_poses", "read_table", "rows_of", "sized", "to_table"]
+
+FORMAT = 2
+_PLAIN_NAMES = 1  # pose columns without position and kind; pools kept lists of pastes instead of rows
+_ROLES = {int(role): role.name.lower() for role in Role}
+_FIXED = ("image", "role", "class", "background", "foreground", "texture", "blend", "seed", "width", "height")
+_OF_IMAGE = "image."
+_METADATA = b"terse"
+
+
+class Sources(Protocol):
+    """What a table says of foregrounds and backgrounds; empty strings where something is not known."""
+
+    @property
+    def foreground_keys(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def background_keys(self) -> Sequence[str]: ...  # noqa: D102
+
+    def class_of(self, foreground: int) -> str: ...  # noqa: D102
+    def foreground_licence(self, foreground: int) -> str: ...  # noqa: D102
+    def background_licence(self, background: int) -> str: ...  # noqa: D102
+    def foreground_sha256(self, foreground: int) -> str: ...  # noqa: D102
+    def background_sha256(self, background: int) -> str: ...  # noqa: D102
+    def foreground_index(self, key: str, sha256: str | None, where: str) -> int: ...  # noqa: D102
+    def background_index(self, key: str, sha256: str | None, where: str) -> int: ...  # noqa: D102
+
+
+def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about: Mapping[str, Any]) -> pa.Table:
+    """A row a paste, in z-order; an image without pastes has one row without a foreground.
+
+    Args:
+        placements: images without a number get their place in the batch.
+        poses: names the columns.
+        sources: of foregrounds and backgrounds.
+        about: what is needed to draw them again, kept in the file's metadata.
+    """
+    p, counts = placements, np.diff(placements.offsets)
+    image = np.repeat(np.arange(len(p)), np.maximum(counts, 1))
+    bare = counts[image] == 0
+    paste = np.zeros(len(image), dtype=np.int64)
+    paste[~bare] = np.arange(len(p.foreground))
+    number = np.where(p.number >= 0, p.number, np.arange(len(p)))
+
+    def of_image(values: Sequence[Any] | np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+        taken = np.asarray(values)[image]
+        return pa.array(taken, mask=None if missing is None else missing[image])
+
+    def of_paste(values: np.ndarray) -> pa.Array:
+        filled = values if len(values) else np.zeros(1, dtype=values.dtype)
+        return pa.array(filled[paste], mask=bare)
+
+    def texts(numbers: np.ndarray, name: Callable[[int], str], missing: np.ndarray) -> pa.Array:
+        known = {i: name(i) for i in np.unique(numbers[~missing]).tolist()}
+        return pa.array([None if m else known[i] for i, m in zip(numbers.tolist(), missing, strict=True)], pa.string())
+
+    def rows(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values[paste]) if len(values) else np.full(len(paste), -1)
+
+    cut, background, texture, role = rows(p.foreground), p.background[image], rows(p.texture), rows(p.role)
+    never = np.zeros(len(image), dtype=bool)
+    image_columns = _image_columns(poses)
+    if p.image_pose.shape[1] != len(image_columns):
+        assert not p.image_pose.shape[1], "a pose of the picture that the family does not know"
+        image_columns = ()
+    table = pa.table(
+        {
+            "image": of_image(number),
+            "role": texts(role, _ROLES.__getitem__, bare),
+            "class": texts(cut, sources.class_of, bare),
+            "background": texts(background, sources.background_keys.__getitem__, never),
+            "foreground": texts(cut, sources.foreground_keys.__getitem__, bare),
+            "texture": texts(texture, sources.background_keys.__getitem__, bare | (texture < 0)),
+            **{name: of_paste(column) for name, column in zip(poses.columns, p.pose.T, strict=True)},
+            **{name: of_image(column) for name, column in zip(image_columns, p.image_pose.T, strict=True)},
+            "blend": pa.array([p.blend[i] for i in image.tolist()], pa.string()),
+            "seed": of_image(p.seed),
+            "width": of_image(p.size_px[:, 0], p.size_px[:, 0] < 0),
+            "height": of_image(p.size_px[:, 1], p.size_px[:, 1] < 0),
+            "cycle": of_image(p.cycle, p.cycle < 0),
+            "label": of_image(p.label, p.label < 0),
+            "hardness": of_image(p.hardness, np.isnan(p.hardness)),
+            "hard": of_image(p.hard, p.cycle < 0),
+            "background_licence": texts(background, sources.background_licence, never),
+            "foreground_licence": texts(cut, sources.foreground_licence, bare),
+            "background_sha256": texts(background, sources.background_sha256, never),
+            "foreground_sha256": texts(cut, sources.foreground_sha256, bare),
+        }
+    )
+    return table.replace_schema_metadata({_METADATA: json.dumps({**about, "format": FORMAT}, sort_keys=True)})
+
+
+def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """A file of placements, and what its metadata say of them; `run` is a run's folder where it has none.
+
+    Raises:
+        DataError: not such a file, or one of another version.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
+    try:
+        table = pq.read_table(path).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        message = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: expected placements in Parquet, got a file that cannot be read so ({message})"
+        ) from None
+    about = _about(path, (table.schema.metadata or {}).get(_METADATA))
+    if about.get("format", _PLAIN_NAMES) not in (_PLAIN_NAMES, FORMAT):
+        raise DataError(
+            f"{path}: expected placements of format {_PLAIN_NAMES} or {FORMAT}, got {about['format']}; "
+            "read it with the version of terse that wrote it"
+        )
+    if "pastes" in table.column_names:
+        table = _rows_of_lists(table)
+    missing = [name for name in _FIXED if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: expected the columns {', '.join(_FIXED)}, got none named {', '.join(missing)}")
+    return table, about
+
+
+def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str) -> Placements:
+    """The images of a table, by number; edited values are read as they stand.
+
+    Raises:
+        DataError: a source that is gone or has other contents, or a value that cannot be drawn; it is named.
+    """
+    missing = missing_poses(table, poses)
+    if missing:
+        raise DataError(f"{where}: expected the pose's columns, got none named {', '.join(missing)}")
+    table = table.take(pa.array(np.argsort(table.column("image").to_numpy(), kind="stable")))
+    numbers, first, group = np.unique(table.column("image").to_numpy(), return_index=True, return_inverse=True)
+    rows = np.flatnonzero(np.array([key is not None for key in table.column("foreground").to_pylist()], dtype=bool))
+    head, pasted = table.take(pa.array(first)), table.take(pa.array(rows))
+    pose = _matrix(pasted, [_pose_column(table, name, k) for k, name in enumerate(poses.columns)])
+    image_pose = _matrix(head, [name for name in _image_columns(poses) if name in table.column_names])
+    of_role = {name: role for role, name in _ROLES.items()}
+    roles = pasted.column("role").to_pylist()
+    role = np.array([of_role.get(name, -1) for name in roles], dtype=np.int64)
+    bad = np.flatnonzero(
+        ~np.isfinite(pose).all(axis=1) | (role < 0) | ~np.isfinite(image_pose).all(axis=1)[group[rows]]
+    )
+    if len(bad):
+        k = int(bad[0])
+        raise DataError(
+            f"{where}: image {numbers[group[rows[k]]]}: expected a finite pose and a role of {', '.join(of_role)}, "
+            f"got {pose[k].tolist()} and {roles[k]!r}; correct the row"
+        )
+    foregrounds = zip(pasted.column("foreground").to_pylist(), _texts(pasted, "foreground_sha256"), strict=True)
+    backgrounds = zip(head.column("background").to_pylist(), _texts(head, "background_sha256"), strict=True)
+    textures = [sources.background_index(t, None, where) if t else -1 for t in pasted.column("texture").to_pylist()]
+    return Placements(
+        background=np.array([sources.background_index(key, sha, where) for key, sha in backgrounds], dtype=np.int64),
+        image_index=group[rows].astype(np.int64),
+        foreground=np.array([sources.foreground_index(key, sha, where) for key, sha in foregrounds], dtype=np.int64),
+        pose=pose,
+        role=role,
+        texture=np.array(textures, dtype=np.int64),
+        blend=tuple(str(name) for name in head.column("blend").to_pylist()),
+        seed=_integers(head, "seed"),
+        number=numbers.astype(np.int64),
+        size_px=np.stack([_integers(head, "width"), _integers(head, "height")], axis=1),
+        image_pose=image_pose,
+        cycle=_integers(head, "cycle"),
+        label=_integers(head, "label"),
+        hardness=_matrix(head, ["hardness"])[:, 0] if "hardness" in head.column_names else np.full(len(head), np.nan),
+        hard=np.array([bool(value) for value in _texts(head, "hard")], dtype=bool),
+    )
+
+
+def missing_poses(table: pa.Table, poses: PoseFamily) -> list[str]:
+    """The pose's columns that the table has under no name."""
+    return [name for k, name in enumerate(poses.columns) if _pose_column(table, name, k) not in table.column_names]
+
+
+def rows_of(table: pa.Table, numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> pa.Table:
+    """The rows of these images."""
+    return table.filter(pa.array(np.isin(table.column("image").to_numpy(), np.asarray(numbers))))
+
+
+def sized(table: pa.Table, side_px: int) -> pa.Table:
+    """The table with square canvases of this side where it names none."""
+    for name in ("width", "height"):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table.column(name).fill_null(side_px))
+    return table
+
+
+def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sources) -> dict[str, Any]:
+    """One image's placement with names instead of numbers, to be shown."""
+    pastes = []
+    offsets = placements.offsets
+    for row in range(int(offsets[image]), int(offsets[image + 1])):
+        paste: dict[str, Any] = {
+            "foreground": sources.foreground_keys[int(placements.foreground[row])],
+            "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),
+        }
+        if placements.role[row] != Role.OBJECT:
+            paste["role"] = _ROLES[int(placements.role[row])]
+        if placements.texture[row] >= 0:
+            paste["texture"] = sources.background_keys[int(placements.texture[row])]
+        pastes.append(paste)
+    return {
+        "background": sources.background_keys[int(placements.background[image])],
+        "pastes": pastes,
+        "blend": placements.blend[image],
+        "seed": int(placements.seed[image]),
+    }
+
+
+def _about(path: Path, written: bytes | None) -> dict[str, Any]:
+    """The file's metadata; else those of the set or of the run that it stands in: pandas drops them."""
+    manifest, run = path.parent / "manifest.json", path.parent.parent
+    about: dict[str, Any]
+    if written is not None:
+        about = json.loads(written)
+    elif manifest.is_file():
+        about = json.loads(manifest.read_text("utf-8"))["about"]
+    elif (run / "recipe.yaml").is_file():
+        about = {"run": str(run)}
+    else:
+        raise DataError(
+            f"{path}: expected metadata that says what the set was made from, or a manifest.json beside the file, got "
+            "neither; leave an edited copy in the set's folder"
+        )
+    return about
+
+
+def _rows_of_lists(table: pa.Table) -> pa.Table:
+    """A pool of format 1, a row an image with lists of pastes, as rows of pastes."""
+    pastes = table.column("pastes").combine_chunks()
+    counts = pastes.value_lengths().to_numpy(zero_copy_only=False)
+    flat = pastes.flatten()
+    image = np.repeat(np.arange(len(table)), counts)
+    bare = np.flatnonzero(counts == 0)
+    lists = flat.field("pose")
+    size = len(lists[0]) if len(lists) else 0
+    poses = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(flat), size)
+    of_paste = {
+        "role": pa.array([_ROLES[role] for role in flat.field("role").to_pylist()], pa.string()),
+        "foreground": flat.field("foreground"),
+        "texture": flat.field("texture"),
+        "class": pa.nulls(len(flat), pa.string()),
+        **{f"pose.{k}": pa.array(poses[:, k]) for k in range(size)},
+    }
+    every = np.concatenate([image, bare])
+    names = ("background", "blend", "seed", "cycle", "label", "hardness", "hard")
+    return pa.table(
+        {
+            "image": pa.array(every),
+            **{name: pa.concat_arrays([c, pa.nulls(len(bare), c.type)]) for name, c in of_paste.items()},
+            **{name: table.column(name).take(pa.array(every)) for name in names},
+            "width": pa.nulls(len(every), pa.int64()),
+            "height": pa.nulls(len(every), pa.int64()),
+        }
+    )
+
+
+def _image_columns(poses: PoseFamily) -> tuple[str, ...]:
+    return () if poses.image is None else tuple(_OF_IMAGE + name for name in poses.image.columns)
+
+
+def _pose_column(table: pa.Table, name: str, place: int) -> str:
+    """What the table calls a column of the pose: format 1 left out position and kind, its pools the name as well."""
+    return next(
+        (known for known in (name, name.rsplit(".", maxsplit=1)[-1], f"pose.{place}") if known in table.column_names),
+        name,
+    )
+
+
+def _matrix(table: pa.Table, names: Sequence[str]) -> Float64[np.ndarray, "n k"]:
+    columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
+
+
+def _integers(table: pa.Table, name: str) -> Int64[np.ndarray, " n"]:
+    """A column of whole numbers; -1 where it has none."""
+    values = [-1 if value is None else int(value) for value in _texts(table, name)]
+    return np.array(values, dtype=np.int64)
+
+
+def _texts(table: pa.Table, name: str) -> list[Any]:
+    return table.column(name).to_pylist() if name in table.column_names else [None] * len(table)

@@ -1,0 +1,133 @@
+"""The one schema of placements files: written and read again, edited by hand, of another version."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from terse.errors import DataError
+from terse.placements import Placements
+from terse.placements_table import from_table, read_table, rows_of, to_table
+from terse.poses import AffinePoses
+from terse.poses.chain import Chain
+from terse.poses.family import PoseFamily
+from test_placements import equal, example
+
+AFFINE = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
+
+
+class Fog(PoseFamily):
+    """A family of the whole picture."""
+
+    kind, names, ranges, neutral, on = "fog", ("depth",), ((0.0, 1.0),), (0.0,), "image"
+
+
+class Names:
+    """Sources that are names."""
+
+    foreground_keys = tuple("abcde")
+    background_keys = tuple("xyz")
+
+    def class_of(self, foreground):
+        return "thing"
+
+    def foreground_licence(self, foreground):
+        return "CC0"
+
+    def background_licence(self, background):
+        return ""
+
+    def foreground_sha256(self, foreground):
+        return f"sum of {foreground}"
+
+    def background_sha256(self, background):
+        return ""
+
+    def foreground_index(self, key, sha256, where):
+        assert sha256 == f"sum of {self.foreground_keys.index(key)}"
+        return self.foreground_keys.index(key)
+
+    def background_index(self, key, sha256, where):
+        return self.background_keys.index(key)
+
+
+def table_of(placements, poses=AFFINE):
+    return to_table(placements, poses, Names(), {"settings": {}})
+
+
+def plain():
+    return replace(example(), image_pose=np.zeros((3, 0)))
+
+
+def test_every_field_is_written_and_read():
+    chain = Chain([AFFINE, Fog()])
+    table = table_of(example(), chain)
+    assert equal(from_table(table, chain, Names(), "here"), example())
+    assert [name for name in table.column_names if "." in name] == [
+        "0.affine.rotation_deg",
+        "0.affine.shift_x",
+        "0.affine.shift_y",
+        "0.affine.shear",
+        "0.affine.scale_x",
+        "0.affine.scale_y",
+        "image.1.fog.depth",
+    ]
+    assert table.column("image.1.fog.depth").to_pylist() == [0.5, 0.5, 0.25, 0.25, 0.125]
+    assert table.column("width").to_pylist() == [64, 64, 65, 65, 66]
+
+
+def test_what_is_not_known_is_null():
+    bare = Placements.single(np.array([0, 1]), np.array([1, 0]), np.zeros((2, 6)))
+    table = table_of(bare)
+    for name in ("width", "height", "cycle", "label", "hardness", "hard", "texture"):
+        assert table.column(name).to_pylist() == [None, None], name
+    assert equal(from_table(table, AFFINE, Names(), "here"), replace(bare, number=np.arange(2)))
+
+
+def test_a_table_without_images_is_one():
+    none = Placements.empty(6)
+    assert equal(from_table(table_of(none), AFFINE, Names(), "here"), none)
+
+
+def test_rows_in_any_order_and_as_pandas_leaves_them():
+    table = table_of(plain())
+    turned = table.take(pa.array([4, 0, 2, 1, 3])).set_column(
+        table.column_names.index("seed"), "seed", pa.array([9.0, 7.0, 8.0, 7.0, 8.0])
+    )
+    assert equal(from_table(turned, AFFINE, Names(), "here"), plain())
+    assert len(from_table(rows_of(turned, [20, 30]), AFFINE, Names(), "here")) == 2
+
+
+def test_a_row_that_cannot_be_drawn_is_named():
+    rows = table_of(plain()).to_pylist()
+    rows[2]["0.affine.shear"] = None
+    with pytest.raises(DataError) as error:
+        from_table(pa.Table.from_pylist(rows, table_of(plain()).schema), AFFINE, Names(), "here")
+    pose = example().pose[2].tolist()
+    pose[3] = float("nan")
+    assert str(error.value) == (
+        "here: image 20: expected a finite pose and a role of object, distractor, artefact, "
+        f"got {pose} and 'artefact'; correct the row"
+    )
+    lacking = table_of(plain()).drop_columns(["0.affine.shear"])
+    with pytest.raises(DataError) as error:
+        from_table(lacking, AFFINE, Names(), "here")
+    assert str(error.value) == "here: expected the pose's columns, got none named 0.affine.shear"
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_another_version_s_file_is_refused_also_where_pandas_dropped_the_metadata(beside, tmp_path):
+    table, about = table_of(plain()), {"format": 3, "settings": {}}
+    metadata = None if beside else {"terse": json.dumps(about)}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "p.parquet")
+    if beside:
+        (tmp_path / "manifest.json").write_text(json.dumps({"about": about}))
+    with pytest.raises(DataError) as error:
+        read_table(tmp_path / "p.parquet")
+    assert str(error.value) == (
+        f"{tmp_path / 'p.parquet'}: expected placements of format 1 or 2, got 3; "
+        "read it with the version of terse that wrote it"
+    )
