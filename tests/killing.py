@@ -2,14 +2,14 @@
 
 import torch
 
-from terse.training.session import Silent
+from terse.progress import Observer
 
 
 class Killed(Exception):
     pass
 
 
-class KillAt(Silent):
+class KillAt(Observer):
     """Ends the process's run after so many steps, without a word to the session."""
 
     def __init__(self, steps):
@@ -21,7 +21,7 @@ class KillAt(Silent):
             raise Killed
 
 
-class KillIn(Silent):
+class KillIn(Observer):
     """Ends the run in a step of a phase of a cycle; step 0 is the moment in which the phase begins."""
 
     def __init__(self, cycle, phase, step):

@@ -16,6 +16,7 @@ from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pool import Pool
+from terse.progress import Observer
 from terse.protocols import network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import FORMAT, RunResult
@@ -27,7 +28,7 @@ from terse.tasks.task import task
 from terse.training.cycle import run_cycles
 from terse.training.engine import prepare
 from terse.training.seeding import reseed
-from terse.training.session import Observer, Players, Session, Silent
+from terse.training.session import Players, Session
 
 __all__ = [
     "build_players",
@@ -107,17 +108,17 @@ def open_session(
     material = data if data is not None else run_data(recipe)
     players = build_players(recipe, device, data=material, target=target)
     for message in material.messages:
-        (observer or Silent()).say(message)
+        (observer or Observer()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
         held = "a whole detector" if found == "detector" else "a backbone; the rest of the detector starts from nothing"
         weights = getattr(recipe.target, "weights", None)
-        (observer or Silent()).say(f"target.weights: {weights} holds {held}")
+        (observer or Observer()).say(f"target.weights: {weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None
     # A shard is drawn again with the run's classes: its backgrounds may know others.
     whole = recipe.model_copy(update={"classes": tuple(players.context.classes)})
     pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
-    session = Session(recipe, players, pool, folder, observer or Silent(), device)
+    session = Session(recipe, players, pool, folder, observer or Observer(), device)
     if resume:
         session.restore()
     return session

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from commands import run
-from terse.cli import check as module
+from terse.cli.progress import counting
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_a_mistake_is_one_sentence(people, capsys, arguments, message):
 
 def test_at_a_terminal_there_is_a_bar(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with module._watching() as watch:
-        watch.say("a line that stays")
-        watch.step("decoding train", 1, 2)
-        watch.step("decoding train", 2, 2)
+    with counting() as observer:
+        observer.say("a line that stays")
+        observer.advance("decoding train", 1, 2)
+        observer.advance("decoding train", 2, 2)
     assert "a line that stays" in capsys.readouterr().err

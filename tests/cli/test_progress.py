@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from terse.cli.progress import Watcher
+from terse.cli.progress import RunProgress
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def clock(monkeypatch):
 
 
 def test_a_log_hears_of_a_long_phase_every_half_minute(clock, capsys):
-    watcher = Watcher(3)
+    watcher = RunProgress(3)
     watcher.phase(0, "pretrain", 100, 0)
     for _ in range(40):
         clock.now += 2
@@ -28,7 +28,7 @@ def test_a_log_hears_of_a_long_phase_every_half_minute(clock, capsys):
 
 
 def test_a_quick_run_says_nothing_between_its_cycles(clock, capsys):
-    watcher = Watcher(2, ("accuracy",))
+    watcher = RunProgress(2, ("accuracy",))
     watcher.phase(1, "warm_up", 10, 0)
     for _ in range(10):
         clock.now += 0.1
@@ -39,7 +39,7 @@ def test_a_quick_run_says_nothing_between_its_cycles(clock, capsys):
 
 
 def test_time_left_of_a_taken_up_phase_counts_only_the_steps_taken_now(clock):
-    watcher = Watcher(2)
+    watcher = RunProgress(2)
     watcher.phase(0, "pretrain", 100, 60)
     for _ in range(10):
         clock.now += 3

@@ -61,7 +61,7 @@ def test_the_summary_names_arms_and_verdict(proof, small, capsys):
 def test_stopping_says_how_to_go_on(small, capsys, tmp_path, monkeypatch):
     import terse.cli.prove as module
 
-    monkeypatch.setattr(module._Lines, "stop", lambda _: True)
+    monkeypatch.setattr(module._ProofLines, "stop", lambda _: True)
     folder = tmp_path / "out"
     code, out, err = run(capsys, "prove", "quickstart", *small, "--arms", "none,random", "--seeds", "1", "--out", folder, "--workers", "1")  # fmt: skip
     assert (code, out) == (130, "")

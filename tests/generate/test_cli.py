@@ -98,7 +98,7 @@ def test_placements_are_drawn_again_edited_and_larger(
         ),
         (
             ("--workers", "-1"),
-            "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
+            "workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
         ),
         (
             ("--distractors", "1"),

@@ -17,6 +17,7 @@ from terse.generate import GenerateSettings, Trained, generate, render
 from terse.generate import shard as shards
 from terse.generate.making import material_of
 from terse.placements import Placements
+from terse.progress import Observer
 from terse.recipe import Recipe
 from terse.sources.coco import read_coco
 from terse.sources.material import Material
@@ -67,15 +68,21 @@ class _Interrupted(Exception):
 def test_an_interrupted_set_resumes_to_the_same_bytes(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, SMALL, tmp_path / "whole", workers=0)
 
-    def stop(done: int, wanted: int) -> None:
-        if done >= 12:
-            raise _Interrupted
+    class Stops(Observer):
+        def advance(self, what: str, done: int, total: int) -> None:
+            if done >= 12:
+                raise _Interrupted
 
     with pytest.raises(_Interrupted):
-        generate(plain, SMALL, tmp_path / "cut", workers=0, progress=stop)
+        generate(plain, SMALL, tmp_path / "cut", workers=0, observer=Stops())
     assert not (tmp_path / "cut" / "annotations.json").exists()
     made: list[int] = []
-    generate(plain, SMALL, tmp_path / "cut", workers=0, resume=True, progress=lambda done, _: made.append(done))
+
+    class Counts(Observer):
+        def advance(self, what: str, done: int, total: int) -> None:
+            made.append(done)
+
+    generate(plain, SMALL, tmp_path / "cut", workers=0, resume=True, observer=Counts())
     assert made == [18, 20]  # two shards of four were whole already
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
@@ -122,7 +129,7 @@ def test_workers_that_always_die_stop_the_run(plain: Recipe, tmp_path: Path) -> 
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path / "out", workers=1, trained=_dies_always)
     assert str(error.value) == (
-        "--workers: expected workers to live, got 3 that died of signal SIGKILL at shard 0; "
+        "workers: expected workers to live, got 3 that died of signal SIGKILL at shard 0; "
         "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
     )
 

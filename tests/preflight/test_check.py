@@ -11,6 +11,7 @@ from terse.preflight.check import check_data, check_recipe
 from terse.preflight.found import sampled
 from terse.preflight.output import write
 from terse.preflight.parts import open_parts
+from terse.progress import Observer
 from terse.recipe import load_recipe
 
 
@@ -311,14 +312,14 @@ def test_samples_are_evenly_spread_and_said(drawn):
     assert sampled(9, 3) == [0, 4, 8]
     said = []
 
-    class Listens:
+    class Listens(Observer):
         def say(self, message):
             said.append(message)
 
-        def step(self, what, done, total):
+        def advance(self, what, done, total):
             assert 0 < done <= total
 
-    look(drawn.recipe(), sample=1, watch=Listens())
+    look(drawn.recipe(), sample=1, observer=Listens())
     assert "train: 1 of 6 images are decoded; --sample 0 looks at all of them" in said
     assert "foregrounds: 5 of 6 masks are looked at; --sample 0 looks at all of them" in said
 

@@ -10,6 +10,7 @@ import torch
 
 from killing import Killed
 from terse.errors import DataError, RecipeError, RunError
+from terse.progress import Interrupted, Observer
 from terse.proof.arms import Job, arm_recipe, run_start
 from terse.proof.prove import _audit, prove
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
@@ -19,7 +20,7 @@ from terse.results import Measured, RunResult
 from terse.run import train
 from terse.sources.run_data import run_data
 from terse.training.checkpoint import read_checkpoint
-from terse.training.session import Interrupted, Session
+from terse.training.session import Session
 
 ARMS = ["none", "random", "learned"]
 TINY = [
@@ -137,24 +138,15 @@ def test_what_is_measured_beside_the_result(proof):
     assert points[2]["target_backwards"] > points[1]["target_backwards"] > 0
 
 
-class KillOne:
+class KillOne(Observer):
     """Kills a worker process when the first cycle ends."""
 
     killed = False
 
-    def cycle(self, job, row):
+    def cycle(self, row):
         if not self.killed:
             self.killed = True
             multiprocessing.active_children()[0].kill()
-
-    def done(self, job):
-        pass
-
-    def say(self, job, message):
-        pass
-
-    def stop(self):
-        return False
 
 
 def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof, recipe, tmp_path):
@@ -162,7 +154,7 @@ def test_the_order_of_arms_and_processes_even_killed_ones_change_no_number(proof
     with pytest.raises(
         RunError, match=r"seed 0: expected its process to end by itself, got it killed, perhaps for memory"
     ):
-        prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2, watcher=KillOne())
+        prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2, observer=KillOne())
     other = prove(recipe, out=tmp_path / "out", arms=["learned", "none"], seeds=1, workers=2, resume=True)
     assert list(other["arms"]) == ["none", "learned"]
     for arm in ("none", "learned"):
@@ -181,20 +173,14 @@ def test_a_source_that_is_missing_is_named_by_worker_processes_too(tmp_path):
     assert str(caught.value) == str(told.value)
 
 
-class StopAfter:
+class StopAfter(Observer):
     """Asks to stop once so many cycles have ended."""
 
     def __init__(self, cycles):
         self.left = cycles
 
-    def cycle(self, job, row):
+    def cycle(self, row):
         self.left -= 1
-
-    def done(self, job):
-        pass
-
-    def say(self, job, message):
-        pass
 
     def stop(self):
         return self.left <= 0
@@ -210,7 +196,7 @@ def test_a_stopped_proof_goes_on_to_the_same_numbers(proof, recipe, data, tmp_pa
             arms=ARMS,
             seeds=2,
             data=data,
-            watcher=StopAfter(cycles),
+            observer=StopAfter(cycles),
         )
     again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
     assert lasting(again) == lasting(result)

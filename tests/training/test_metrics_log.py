@@ -5,13 +5,13 @@ import json
 import pytest
 
 from terse.errors import RunError
+from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import train
 from terse.training.metrics_log import MetricsLog
-from terse.training.session import Silent
 
 
-class Counting(Silent):
+class Counting(Observer):
     """Counts steps by cycle and phase."""
 
     def __init__(self):

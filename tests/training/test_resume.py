@@ -13,10 +13,11 @@ import torch
 
 from killing import Killed, KillIn, StopAt, assert_channels_last, lasting
 from terse.errors import RunError
+from terse.progress import Interrupted
 from terse.recipe import load_recipe
 from terse.run import open_run, open_session, train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
-from terse.training.session import PHASES, Interrupted
+from terse.training.session import PHASES
 
 
 def lines(folder):

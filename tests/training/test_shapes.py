@@ -10,13 +10,13 @@ import torch
 
 from killing import KillAt, Killed, KillIn, assert_channels_last, lasting
 from terse.compositing.render import Renderer
+from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.targets.detector.networks import _ssdlite_mobilenet_v2
 from terse.training.checkpoint import read_checkpoint
 from terse.training.realism import discriminator_step, warm_up_phase
 from terse.training.seeding import reseed
-from terse.training.session import Silent
 
 FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
 
@@ -49,7 +49,7 @@ def test_the_model_loads_into_the_users_own_module(run):
 
 
 def test_the_start_says_what_its_weights_were(run):
-    class Hears(Silent):
+    class Hears(Observer):
         def __init__(self):
             self.said = []
 

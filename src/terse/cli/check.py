@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from terse.cli.progress import counting
 
 __all__ = ["check"]
 
@@ -49,8 +48,8 @@ def check(
         recipe = load_recipe(source, overrides)
         from terse.preflight.check import check_recipe
 
-        with _watching() as watch:
-            checked = check_recipe(recipe, source, checkpoint=checkpoint, sample=sample, watch=watch)
+        with counting() as observer:
+            checked = check_recipe(recipe, source, checkpoint=checkpoint, sample=sample, observer=observer)
         name = recipe.name
     else:
         if overrides or checkpoint is not None:
@@ -58,8 +57,8 @@ def check(
         settings = source_settings(Path(source), images)
         from terse.preflight.check import check_data
 
-        with _watching() as watch:
-            checked = check_data(settings, source, sample=sample, watch=watch)
+        with counting() as observer:
+            checked = check_data(settings, source, sample=sample, observer=observer)
         name = Path(source).resolve().stem
     from terse.preflight.output import write
 
@@ -86,46 +85,3 @@ def _summary(result: dict[str, Any]) -> str:
         taker = "leave_out of a recipe's foregrounds" if part == "data" else f"{part}.leave_out"
         lines.append(f"leave out    {path}: for {taker}")
     return "\n".join([*lines, f"page         {result['page']}", f"{result['subject']}: {verdict}"])
-
-
-@contextmanager
-def _watching() -> Iterator[Any]:
-    """A bar at a terminal; elsewhere only the lines that stay."""
-    if not sys.stderr.isatty():
-        yield _Lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress)
-
-
-class _Lines:
-    """Sentences on stderr."""
-
-    def say(self, message: str) -> None:
-        """A line that stays."""
-        print(message, file=sys.stderr, flush=True)
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """Nothing between lines."""
-
-
-class _Bar:
-    """The same with a bar for each look."""
-
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._tasks: dict[str, Any] = {}
-
-    def say(self, message: str) -> None:
-        """A line above the bar."""
-        self._progress.console.print(message, highlight=False, markup=False)
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """Move the bar."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)

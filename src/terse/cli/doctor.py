@@ -21,6 +21,8 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int
     import shutil
     from importlib.metadata import PackageNotFoundError, version
 
+    from terse.workers import usable_cores
+
     facts: dict[str, object] = {"terse": version("terse-synth"), "python": platform.python_version()}
     problems = []
     for package in ("torch", "torchvision", "opencv-python-headless", "pyarrow", "faster-coco-eval", "kornia"):
@@ -29,7 +31,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int
         except PackageNotFoundError:
             facts[package] = None
             problems.append(f"{package}: expected it to be installed, got nothing; run: pip install terse-synth")
-    facts["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts["cores"] = usable_cores()
     facts["free_disk_gib"] = round(shutil.disk_usage(".").free / 2**30, 1)
     if not os.access(".", os.W_OK):
         problems.append(".: expected a working directory that can be written, got one that cannot; use --out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -102,18 +101,21 @@ def generate(
     }
     settings: GenerateSettings = validate(GenerateSettings, given, None)
     recipe, material, trained = _source(source, overrides)
+    from terse.cli.progress import counting
     from terse.generate import generate as make
+    from terse.workers import usable_cores
 
-    result = make(
-        recipe,
-        settings,
-        out,
-        workers=cores() if workers is None else workers,
-        resume=resume,
-        trained=trained,
-        material=material,
-        progress=reporter(),
-    )
+    with counting() as observer:
+        result = make(
+            recipe,
+            settings,
+            out,
+            workers=usable_cores() if workers is None else workers,
+            resume=resume,
+            trained=trained,
+            material=material,
+            observer=observer,
+        )
     drawn = _page(Path(result["out"]), result) if page else None
     print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
     if drawn is not None and not as_json:
@@ -131,32 +133,6 @@ def _page(folder: Path, result: dict[str, Any]) -> Path | None:
     except TerseError as error:
         print(f"no page: {error}", file=sys.stderr)
         return None
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def reporter() -> Any:
-    """Progress on stderr, where a person looks."""
-    if not sys.stderr.isatty():
-        return None
-    import time
-
-    began = time.monotonic()
-
-    def report(done: int, wanted: int) -> None:
-        left = (time.monotonic() - began) * (wanted - done) / max(1, done)
-        end = "\n" if done >= wanted else ""
-        print(
-            f"\r{done:,} of {wanted:,} images, {left // 60:.0f}:{left % 60:02.0f} left ",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return report
 
 
 def summary(result: dict[str, Any]) -> str:

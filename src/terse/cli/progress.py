@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Watcher", "watching"]
+from terse.progress import Observer
+
+__all__ = ["Lines", "RunProgress", "counting", "stoppable", "watching"]
 
 _QUIET_SECONDS = 30.0
 # Share of a cycle's time, roughly; only the bar's evenness depends on it.
@@ -17,13 +19,26 @@ _SHARE = {"synthesizer": 0.5, "harvest": 0.1, "target": 0.38, "evaluate": 0.02}
 _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
 
 
-class Watcher:
+class Lines(Observer):
+    """Lines on stderr that stay."""
+
+    stopping = False
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        print(message, file=sys.stderr, flush=True)
+
+    def stop(self) -> bool:
+        """Whether the user asked to stop."""
+        return self.stopping
+
+
+class RunProgress(Lines):
     """Counts a run's steps, guesses the time left, and knows whether the user asked to stop."""
 
     def __init__(self, cycles: int, metrics: Sequence[str] = ()) -> None:
         self.cycles = cycles
         self.metrics = metrics
-        self.stopping = False
         self.numbers: dict[str, float] = {}
         self._spoke = self._phase_began = time.monotonic()
         self._phase_at = 0
@@ -56,11 +71,7 @@ class Watcher:
     def say(self, message: str) -> None:
         """A line that stays."""
         self._spoke = time.monotonic()
-        print(message, file=sys.stderr, flush=True)
-
-    def stop(self) -> bool:
-        """Did the user ask to stop?"""
-        return self.stopping
+        super().say(message)
 
     def show(self) -> None:
         """A line now and then, so that a log of a long phase does not stand still."""
@@ -102,7 +113,7 @@ class Watcher:
         return f", {_clock(seconds)} left" if seconds >= 0.5 else ""
 
 
-class _Bar(Watcher):
+class _Bar(RunProgress):
     """The same with a bar."""
 
     def __init__(self, cycles: int, metrics: Sequence[str], progress: Any) -> None:
@@ -122,7 +133,7 @@ class _Bar(Watcher):
 
 
 @contextmanager
-def watching(cycles: int, metrics: Sequence[str]) -> Iterator[Watcher]:
+def watching(cycles: int, metrics: Sequence[str]) -> Iterator[RunProgress]:
     """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
     if sys.stderr.isatty():
         from rich.console import Console
@@ -131,17 +142,19 @@ def watching(cycles: int, metrics: Sequence[str]) -> Iterator[Watcher]:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
         progress = Progress(*columns, console=Console(stderr=True), transient=True)
         with progress:
-            watcher: Watcher = _Bar(cycles, metrics, progress)
-            with _signals(watcher):
+            watcher: RunProgress = _Bar(cycles, metrics, progress)
+            with stoppable(watcher):
                 yield watcher
     else:
-        watcher = Watcher(cycles, metrics)
-        with _signals(watcher):
+        watcher = RunProgress(cycles, metrics)
+        with stoppable(watcher):
             yield watcher
 
 
 @contextmanager
-def _signals(watcher: Watcher) -> Iterator[None]:
+def stoppable(watcher: Lines) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the job to stop at its next step, a second Ctrl-C at once."""
+
     def ask(number: int, frame: object) -> None:
         if watcher.stopping:
             raise KeyboardInterrupt
@@ -154,6 +167,38 @@ def _signals(watcher: Watcher) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def counting() -> Iterator[Lines]:
+    """Watches a job without cycles: a bar for each thing that is counted; away from a terminal the lines that stay."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bars(progress)
+
+
+class _Bars(Lines):
+    """The same with bars."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def say(self, message: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(message, highlight=False, markup=False)
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Move the bar of this count."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
 
 
 def _weight(cycles: float) -> float:

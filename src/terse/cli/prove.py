@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-if TYPE_CHECKING:
-    from terse.proof.arms import Job
+from terse.cli.progress import Lines, stoppable
+from terse.progress import Observer
 
 __all__ = ["prove"]
 
@@ -63,13 +60,14 @@ def prove(
         raise RunError("--resume: expected --out with the proof's folder, got none")
     folder = out if out is not None else _new_folder(f"{loaded.name}-proof")
     names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
+    from terse.progress import Interrupted
     from terse.proof.prove import prove as run
     from terse.tasks.task import task
-    from terse.training.session import Interrupted
 
     judge = task(loaded.task)
-    with _watching(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name) as watcher:
-        watcher.line(f"{loaded.name} -> {folder}")
+    watcher = _ProofLines(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name)
+    with stoppable(watcher):
+        watcher.say(f"{loaded.name} -> {folder}")
         try:
             result = run(
                 loaded,
@@ -82,13 +80,13 @@ def prove(
                 workers=workers,
                 resume=resume,
                 audit=audit,
-                watcher=watcher,
+                observer=watcher,
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
             asked = {"arms": arms, "treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
             again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
-            watcher.line(f"stopped; go on with: {shlex.join([*again, *([] if audit else ['--no-audit'])])}")
+            watcher.say(f"stopped; go on with: {shlex.join([*again, *([] if audit else ['--no-audit'])])}")
             return 130
         from terse.report.proof_page import build_proof_page
 
@@ -112,65 +110,54 @@ def _figures(one: Mapping[str, Any]) -> tuple[str, str]:
     return f"{one['mean']:.4f}", between
 
 
-class _Lines:
+class _ProofLines(Lines):
     """Lines on stderr, with the time left."""
 
     def __init__(self, seeds: int, arms: int, cycles: int, primary: str) -> None:
         self.primary = primary
         self.cycles = cycles
         self.count = seeds * (1 + arms * cycles)
-        self.ended: dict[str, int] = {}
-        self.over: set[str] = set()
+        self.ended = 0
         self.skipped = 0  # cycles that an earlier proof in this folder has run
-        self.stopping = False
         self._began = time.monotonic()
+        self._runs: dict[str, _RunLines] = {}
 
-    def cycle(self, job: Job, row: Mapping[str, Any]) -> None:
-        """A cycle ended."""
-        self.ended[job.name] = self.ended.get(job.name, 0) + 1
-        self.skipped -= job.name in self.over  # told late: it came from another process, and was taken for skipped
-        value = row.get(self.primary)
-        figure = "" if value is None else f"{self.primary} {value:.3f}"
-        where = f" cycle {row['cycle']}" if job.arm else ""
-        self.line(f"{job.name}:{where} {figure}{self._left()}")
+    def of(self, job: str) -> _RunLines:
+        """The lines of one run."""
+        if job not in self._runs:
+            self._runs[job] = _RunLines(self, job)
+        return self._runs[job]
 
-    def done(self, job: Job) -> None:
-        """Told by its last cycle; what was done before this proof went on takes no time now."""
-        self.over.add(job.name)
-        self.skipped += (self.cycles if job.arm else 1) - self.ended.get(job.name, 0)
+    def left(self) -> str:
+        """` (3 of 22, 1:40 left)`."""
+        rest = round((time.monotonic() - self._began) * max(0, self.count - self.skipped - self.ended) / self.ended)
+        return f" ({self.ended + self.skipped} of {self.count}, {rest // 60}:{rest % 60:02d} left)"
 
-    def say(self, job: Job, message: str) -> None:
-        """A message of a run."""
-        self.line(f"{job.name}: {message}")
 
-    def line(self, message: str) -> None:
-        """One line."""
-        print(message, file=sys.stderr, flush=True)
+class _RunLines(Observer):
+    """Lines of one run of a proof, known by its name."""
+
+    def __init__(self, proof: _ProofLines, name: str) -> None:
+        self._proof, self._name = proof, name
+        self._ended = 0
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """A cycle of the run ended."""
+        proof = self._proof
+        self._ended, proof.ended = self._ended + 1, proof.ended + 1
+        value = row.get(proof.primary)
+        figure = "" if value is None else f"{proof.primary} {value:.3f}"
+        where = f" cycle {row['cycle']}" if row["cycle"] else ""
+        proof.say(f"{self._name}:{where} {figure}{proof.left()}")
+
+    def done(self) -> None:
+        """What was done before this proof went on takes no time now."""
+        self._proof.skipped += (1 if self._name.startswith("start,") else self._proof.cycles) - self._ended
+
+    def say(self, message: str) -> None:
+        """A message of the run."""
+        self._proof.say(f"{self._name}: {message}")
 
     def stop(self) -> bool:
-        """Did the user ask to stop?"""
-        return self.stopping
-
-    def _left(self) -> str:
-        done = sum(self.ended.values())
-        rest = round((time.monotonic() - self._began) * max(0, self.count - self.skipped - done) / max(1, done))
-        return f" ({done + self.skipped} of {self.count}, {rest // 60}:{rest % 60:02d} left)"
-
-
-@contextmanager
-def _watching(seeds: int, arms: int, cycles: int, primary: str) -> Iterator[_Lines]:
-    """A watcher; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
-    watcher = _Lines(seeds, arms, cycles, primary)
-
-    def ask(number: int, frame: object) -> None:
-        if watcher.stopping:
-            raise KeyboardInterrupt
-        watcher.stopping = True
-        watcher.line("stopping after this step; press Ctrl-C again to stop at once")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield watcher
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        """Whether the user asked the proof to stop."""
+        return self._proof.stop()

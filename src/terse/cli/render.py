@@ -38,17 +38,20 @@ def render(
         masks: rle (exact), polygon or box.
         as_json: Print the result as one JSON object.
     """
-    from terse.cli.generate import cores, reporter, summary
+    from terse.cli.generate import summary
+    from terse.cli.progress import counting
     from terse.generate import render as draw
+    from terse.workers import usable_cores
 
     changes = {"format": data_format, "side_px": side, "image": image, "quality": quality, "masks": masks}
-    result = draw(
-        placements,
-        out,
-        workers=cores() if workers is None else workers,
-        resume=resume,
-        progress=reporter(),
-        **{name: value for name, value in changes.items() if value is not None},
-    )
+    with counting() as observer:
+        result = draw(
+            placements,
+            out,
+            workers=usable_cores() if workers is None else workers,
+            resume=resume,
+            observer=observer,
+            **{name: value for name, value in changes.items() if value is not None},
+        )
     print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
     return 0

@@ -43,8 +43,8 @@ def train(
 
     with watching(loaded.cycles, task(loaded.task).progress) as watcher:
         watcher.say(f"{loaded.name} -> {folder}")
+        from terse.progress import Interrupted
         from terse.run import train as run
-        from terse.training.session import Interrupted
 
         try:
             result = run(loaded, out=folder, resume=resume, observer=watcher)

@@ -5,7 +5,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,19 @@ from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import SetInfo
 from terse.generate.manifest import assemble_common, claim_set, write_manifest
-from terse.generate.processes import make_shards
 from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
-from terse.generate.shard import PARTS, Job, Shard, part_folder
+from terse.generate.shard import PARTS, Job, Shard, part_folder, start_worker
 from terse.generate.slots import plan_slots
 from terse.generate.trained import LoadTrained
 from terse.placements_table import FORMAT, missing_poses, read_table, rows_of, sized
+from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import paste_data
+from terse.workers import local_executor
 
 __all__ = ["generate", "material_of", "render"]
-
-Progress = Callable[[int, int], None]
 
 
 def generate(
@@ -41,7 +41,7 @@ def generate(
     resume: bool = False,
     trained: LoadTrained | None = None,
     material: Material | None = None,
-    progress: Progress | None = None,
+    observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Make a data set of composites; the object that `--json` prints.
 
@@ -53,7 +53,7 @@ def generate(
         resume: go on with a set that was cut short.
         trained: lends a synthesizer's poses and a target's verdict; None draws poses uniformly.
         material: the run's own, under the numbers that `trained` knows; None takes the recipe's.
-        progress: called with images done and wanted.
+        observer: watches; told of the images done.
 
     Raises:
         TerseError: a recipe, source, folder or limit that cannot be used; the message says which and why.
@@ -84,7 +84,7 @@ def generate(
         scene = scene_of(recipe, settings, material_of(recipe) if material is None else material)
         shards = _scene_shards(scene)
     job = Job(scene, _exporter(settings), out, settings.count, about, trained)
-    return _make(job, shards, workers, about, settings.count, progress)
+    return _make(job, shards, workers, about, settings.count, observer)
 
 
 def render(
@@ -93,7 +93,7 @@ def render(
     *,
     workers: int = 1,
     resume: bool = False,
-    progress: Progress | None = None,
+    observer: Observer | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Draw placements again, edited or not; the object that `--json` prints.
@@ -103,7 +103,7 @@ def render(
         out: a new or empty folder.
         workers: processes.
         resume: go on with a set that was cut short.
-        progress: called with images done and wanted.
+        observer: watches; told of the images done.
         changes: settings to replace: format, side_px, image, quality, masks, min_visible.
 
     Raises:
@@ -145,7 +145,7 @@ def render(
     groups = [numbers[first : first + size] for first in range(0, len(numbers), size)]
     shards = [Shard(k, table=rows_of(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
     job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
-    return _make(job, shards, workers, about, len(numbers), progress)
+    return _make(job, shards, workers, about, len(numbers), observer)
 
 
 def _recipe_of_run(folder: Path) -> Recipe:
@@ -158,7 +158,7 @@ def _recipe_of_run(folder: Path) -> Recipe:
 
 def _check_workers(workers: int) -> None:
     if workers < 0:
-        raise RecipeError(f"--workers: expected an integer >= 0, got {workers}; 0 works in the process that was begun")
+        raise RecipeError(f"workers: expected an integer >= 0, got {workers}; 0 works in the process that was begun")
 
 
 def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> Scene:
@@ -222,7 +222,7 @@ def _make(
     workers: int,
     about: dict[str, Any],
     count: int,
-    progress: Progress | None,
+    observer: Observer | None,
 ) -> dict[str, Any]:
     began = time.monotonic()
     done = {shard.number: _done(job.out, shard.number) for shard in shards}
@@ -230,13 +230,13 @@ def _make(
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and not barren)
-    with contextlib.closing(make_shards(job, left, min(workers, len(shards)))) as making:
+    executor = local_executor(min(workers, len(shards)))
+    with contextlib.closing(executor.map(partial(start_worker, job), left)) as making:
         for shard, tally in making:
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []
-            if progress is not None:
-                progress(images, count)
+            (observer or Observer()).advance("images", images, count)
     kept = [shard.number for shard in shards if not barren or shard.number <= min(barren)]
     tallies = [made for number in kept if (made := done[number])]
     summary = _summary(job, tallies, count)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from terse.generate.scene import Scene
 from terse.generate.trained import LoadTrained, Trained
 from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
+from terse.progress import Observer
 
-__all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder"]
+__all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder", "start_worker"]
 
 PARTS = ".parts"
 
@@ -35,6 +36,9 @@ class Shard:
     wanted: tuple[tuple[int, ...], ...] = ()
     table: pa.Table | None = None
     first_image: int = 0
+
+    def __str__(self) -> str:
+        return f"shard {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,11 @@ class _Tally:
 def part_folder(out: Path, number: int) -> Path:
     """Where a whole shard's part is."""
     return out / PARTS / f"{number:06d}"
+
+
+def start_worker(job: Job, observer: Observer) -> Callable[[Shard], dict[str, Any]]:
+    """What every worker of the executor calls once."""
+    return Worker(job).make
 
 
 class Worker:

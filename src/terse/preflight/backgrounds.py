@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from terse.boxes import areas, iou, shared_areas
-from terse.preflight.found import Found, Part, Show, Watch, sampled
+from terse.preflight.found import Found, Part, Show, sampled
+from terse.progress import Observer
 from terse.protocols import network_of, trainable
 from terse.sources.banks import PhotoBackgrounds
 from terse.targets.weights import load_weights
@@ -31,7 +32,7 @@ def is_trained(recipe: Any, target: Any) -> bool:
 
 
 def unlabelled(
-    recipe: Any, target: Any, part: Part, most: int, watch: Watch, checkpoint: Path | None = None
+    recipe: Any, target: Any, part: Part, most: int, observer: Observer, checkpoint: Path | None = None
 ) -> list[Found]:
     """Backgrounds in which the target is sure of an object that has no label.
 
@@ -48,7 +49,7 @@ def unlabelled(
     bank = PhotoBackgrounds(part.notes, classes, canvas_px=recipe.canvas_px, workers=recipe.runtime.workers)
     chosen = sampled(len(bank), min(_MOST, most) if most else 0)
     if len(chosen) < len(bank):
-        watch.say(f"backgrounds: {len(chosen):,} of {len(bank):,} are searched for objects; --sample 0 searches all")
+        observer.say(f"backgrounds: {len(chosen):,} of {len(bank):,} are searched for objects; --sample 0 searches all")
     hits: dict[int, list[Box]] = {}
     for start in range(0, len(chosen), _BATCH):
         rows = np.array(chosen[start : start + _BATCH])
@@ -58,7 +59,7 @@ def unlabelled(
             boxes = _new_boxes(answer, known, classes, part.notes.sizes_px[rows[k]] / recipe.canvas_px)
             if boxes:
                 hits[int(rows[k])] = boxes
-        watch.step("searching backgrounds", start + len(rows), len(chosen))
+        observer.advance("searching backgrounds", start + len(rows), len(chosen))
     if not hits:
         return []
     return [_found(part, hits)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terse.preflight.found import Found, Part, Silent, Watch
+from terse.preflight.found import Found, Part
+from terse.progress import Observer
 from terse.report.parts import Fact
 from terse.tasks.task import task
 
@@ -45,7 +46,7 @@ class Checked:
         return {part: list(keys) for part, keys in lines.items()}
 
 
-def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, watch: Watch | None = None) -> Checked:
+def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, observer: Observer | None = None) -> Checked:
     """Look at data without a recipe.
 
     Raises:
@@ -57,13 +58,13 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, watch
     from terse.preflight.parts import skipped
     from terse.preflight.pictures import broken, decode, repeated
 
-    watch = watch or Silent()
+    observer = observer or Observer()
     part = Part("data", read_data(settings, "data"))
     parts = {"data": part}
-    prints = decode([part], sample, watch)
+    prints = decode([part], sample, observer)
     found = [*skipped(parts), *broken([part], prints), *repeated(part, prints)]
     if part.notes.masked.any():
-        found += examine_masks(part, sample, watch, cleanup=False)
+        found += examine_masks(part, sample, observer, cleanup=False)
     elif part.notes.classes:
         advice = "None of its objects has a mask: these images can train and judge, and nothing can be cut out of them."
         found.append(Found("note", "No masks", "data", advice))
@@ -74,7 +75,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, watch
 
 
 def check_recipe(
-    recipe: Recipe, subject: str, *, checkpoint: Path | None = None, sample: int = 0, watch: Watch | None = None
+    recipe: Recipe, subject: str, *, checkpoint: Path | None = None, sample: int = 0, observer: Observer | None = None
 ) -> Checked:
     """Look at everything that a recipe names.
 
@@ -83,7 +84,7 @@ def check_recipe(
     """
     from terse.preflight.classes import build_target, classes_of, compare_classes
 
-    watch = watch or Silent()
+    observer = observer or Observer()
     if recipe.data is not None:
         from terse.sources.run_data import run_data
 
@@ -102,19 +103,19 @@ def check_recipe(
     if classes:
         target, more = build_target(recipe, classes)
         found += more
-    prints = decode(list(parts.values()), sample, watch)
+    prints = decode(list(parts.values()), sample, observer)
     found += [*broken(list(parts.values()), prints), *shared(parts, prints), *hidden_objects(parts, classes, prints)]
     if "foregrounds" in parts:
-        found += examine_masks(parts["foregrounds"], sample, watch, cleanup=recipe.cleanup)
+        found += examine_masks(parts["foregrounds"], sample, observer, cleanup=recipe.cleanup)
     fact = None
     if target is not None and "backgrounds" in parts:
-        searched, fact = _search(recipe, target, parts["backgrounds"], sample, watch, checkpoint)
+        searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
         found += searched
     return Checked(subject, parts, found, recipe, [] if fact is None else [fact])
 
 
 def _search(
-    recipe: Recipe, target: Any, part: Part, sample: int, watch: Watch, checkpoint: Path | None
+    recipe: Recipe, target: Any, part: Part, sample: int, observer: Observer, checkpoint: Path | None
 ) -> tuple[list[Found], Fact | None]:
     """Let the target look for objects in the backgrounds, where it can find any."""
     from terse.preflight.backgrounds import is_trained, unlabelled
@@ -122,9 +123,11 @@ def _search(
     if not task(recipe.task).predicts_boxes:
         return [], None
     if checkpoint is None and not is_trained(recipe, target):
-        watch.say("backgrounds: not searched for objects, because the target is not trained yet; give --checkpoint F")
+        observer.say(
+            "backgrounds: not searched for objects, because the target is not trained yet; give --checkpoint F"
+        )
         return [], Fact("Backgrounds searched", "0", "the target is not trained yet; give --checkpoint")
-    found = unlabelled(recipe, target, part, sample, watch, checkpoint)
+    found = unlabelled(recipe, target, part, sample, observer, checkpoint)
     return found, Fact("Backgrounds with finds", str(sum(len(one.examples) for one in found)), "by the target itself")
 
 

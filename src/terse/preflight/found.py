@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -13,29 +13,7 @@ from terse.report.check import Finding
 from terse.sources.annotations import Annotations
 from terse.tasks.answers import Box
 
-__all__ = ["Found", "Part", "Show", "Silent", "Watch", "sampled"]
-
-
-class Watch(Protocol):
-    """Who is told how far it is."""
-
-    def say(self, message: str) -> None:
-        """A line that stays."""
-        ...
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """So many of so many are looked at."""
-        ...
-
-
-class Silent:
-    """Nobody."""
-
-    def say(self, message: str) -> None:
-        """Nothing."""
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
+__all__ = ["Found", "Part", "Show", "sampled"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from terse.preflight.found import Found, Part, Show, Watch, sampled
+from terse.preflight.found import Found, Part, Show, sampled
+from terse.progress import Observer
 from terse.sources.annotations import Annotations
 from terse.sources.cleanup import Verdict, examine
 
@@ -27,27 +28,29 @@ _KINDS = (
 )
 
 
-def examine_masks(part: Part, most: int, watch: Watch, *, cleanup: bool) -> list[Found]:
+def examine_masks(part: Part, most: int, observer: Observer, *, cleanup: bool) -> list[Found]:
     """A finding for each kind of bad mask.
 
     Args:
         part: the foregrounds, or data without a recipe.
         most: at most five times so many masks, evenly spread; 0 is all.
-        watch: who is told.
+        observer: watches.
         cleanup: whether a run will leave them out by itself.
     """
     notes = part.notes
     rows = np.flatnonzero(notes.masked & ~notes.crowd & ~notes.ignore)
     chosen = rows[sampled(len(rows), _MASKS_AN_IMAGE * most)]
     if len(chosen) < len(rows):
-        watch.say(f"{part.name}: {len(chosen):,} of {len(rows):,} masks are looked at; --sample 0 looks at all of them")
+        observer.say(
+            f"{part.name}: {len(chosen):,} of {len(rows):,} masks are looked at; --sample 0 looks at all of them"
+        )
     bad: list[Verdict] = []
     for start in range(0, len(chosen), _CHUNK):
         some = chosen[start : start + _CHUNK]
         # Others of the image stay in the index, as a mask may cover them; only these are examined.
         verdicts = examine(_examined(notes, some), workers=_THREADS)
         bad += [verdict for verdict in verdicts if verdict.reasons]
-        watch.step(f"masks of {part.name}", start + len(some), len(chosen))
+        observer.advance(f"masks of {part.name}", start + len(some), len(chosen))
     return _by_kind(part, bad, cleanup=cleanup)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from terse.errors import DataError
-from terse.preflight.found import Found, Part, Show, Watch, sampled
+from terse.preflight.found import Found, Part, Show, sampled
+from terse.progress import Observer
 from terse.sources.annotations import Annotations
 from terse.sources.duplicates import picture_prints, same_pictures
 
@@ -21,14 +22,14 @@ Prints = Mapping[str, bytes | str]
 """By file: 64 bytes that know the picture, or the sentence that says why it cannot be decoded."""
 
 
-def decode(parts: Sequence[Part], most: int, watch: Watch) -> Prints:
+def decode(parts: Sequence[Part], most: int, observer: Observer) -> Prints:
     """The prints of at most so many images of each part."""
     prints: dict[str, bytes | str] = {}
     for part in parts:
         bare = part.notes.keep_objects(np.zeros(len(part.notes.labels), dtype=np.bool_))
         chosen = sampled(len(bare), most)
         if len(chosen) < len(bare):
-            watch.say(
+            observer.say(
                 f"{part.name}: {len(chosen):,} of {len(bare):,} images are decoded; --sample 0 looks at all of them"
             )
         files = bare.files
@@ -36,7 +37,7 @@ def decode(parts: Sequence[Part], most: int, watch: Watch) -> Prints:
         for start in range(0, len(new), _CHUNK):
             rows = new[start : start + _CHUNK]
             prints.update(zip((files[i] for i in rows), _prints(_only(bare, rows)), strict=True))
-            watch.step(f"decoding {part.name}", start + len(rows), len(new))
+            observer.advance(f"decoding {part.name}", start + len(rows), len(new))
     return prints
 
 

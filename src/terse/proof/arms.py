@@ -12,6 +12,7 @@ from typing import Any
 from terse.config import join, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
+from terse.progress import Interrupted, Observer
 from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
@@ -20,7 +21,7 @@ from terse.run import open_session, train
 from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint
 from terse.training.metrics_log import FILE_NAME
-from terse.training.session import Interrupted, Observer, Session, Silent
+from terse.training.session import Session
 
 __all__ = ["Job", "arm_recipe", "run_arm", "run_start"]
 
@@ -40,6 +41,9 @@ class Job:
     def name(self) -> str:
         """How a user knows it."""
         return f"{self.arm or 'start'}, seed {self.seed}"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
@@ -63,7 +67,7 @@ def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer 
     """
     if _begun(job.folder) and _started(job.folder):
         return
-    only = _UntilStart(observer or Silent())
+    only = _UntilStart(observer or Observer())
     settings = arm_recipe(recipe, "none", job.seed)
     try:
         train(settings, out=job.folder, resume=_begun(job.folder), data=data, observer=only)
@@ -92,7 +96,7 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
         write_json(measured, found.to_json(), indent=None)
 
 
-class _UntilStart:
+class _UntilStart(Observer):
     """Passes everything on, and stops the run when its start is trained and measured."""
 
     def __init__(self, behind: Observer) -> None:

@@ -12,32 +12,17 @@ from typing import Any
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
+from terse.progress import Observer
 from terse.proof.arms import Job, arm_recipe
 from terse.proof.summary import coverage_of, summarise
-from terse.proof.workers import Watcher, run_jobs, usable_cores
+from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.tasks.task import task
+from terse.workers import usable_cores
 
-__all__ = ["Nobody", "prove"]
+__all__ = ["prove"]
 
 _FREE_BYTES = 64 << 20
-
-
-class Nobody:
-    """Watches nothing."""
-
-    def cycle(self, job: Job, row: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def done(self, job: Job) -> None:
-        """Nothing."""
-
-    def say(self, job: Job, message: str) -> None:
-        """Nothing."""
-
-    def stop(self) -> bool:
-        """Never."""
-        return False
 
 
 def prove(
@@ -54,7 +39,7 @@ def prove(
     resume: bool = False,
     audit: bool = True,
     data: Any = None,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Run every arm with every seed, all from the same starts, and judge; the object that `result.json` holds.
 
@@ -74,11 +59,11 @@ def prove(
         resume: go on with the proof that `out` holds, also with more arms or seeds.
         audit: for tasks that ask for it (detection): let a probe look for pasted objects by their rims, in every blend that the arms use.
         data: material made by you; then everything runs in this process.
-        watcher: who watches.
+        observer: watches; `observer.of("learned, seed 0")` is told of that run.
 
     Raises:
         TerseError: a recipe, arm, source or folder that cannot be used; the message says which and why.
-        Interrupted: the watcher asked to stop; `resume` goes on.
+        Interrupted: the observer asked to stop; `resume` goes on.
     """
     began = time.monotonic()
     recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
@@ -96,7 +81,7 @@ def prove(
             for arm in names
         ]
         count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
-        run_jobs(recipe, starts, jobs, watcher or Nobody(), workers=count, data=data)
+        run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
         if audit and task(recipe.task).audits_pastes:
             _audit(recipe, names, folder, data)
         found = summarise(folder, treatment=treatment, reference=reference, worth=worth)

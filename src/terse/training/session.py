@@ -3,11 +3,11 @@
 import io
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,68 +17,18 @@ from terse.errors import Diverged
 from terse.evaluation.hardness import HardnessRule
 from terse.folders import write_atomically
 from terse.pool import Pool
+from terse.progress import Interrupted, Observer
 from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.metrics_log import MetricsLog
 from terse.types import Costs
+from terse.workers import usable_cores
 
-__all__ = ["PHASES", "Interrupted", "Observer", "Players", "Session", "Silent"]
+__all__ = ["PHASES", "Players", "Session"]
 
 PHASES = ("pretrain", "warm_up", "synthesizer", "harvest", "target", "evaluate")
-
-
-class Interrupted(Exception):
-    """The user asked to stop; the state is on disk where the run has a folder."""
-
-
-@runtime_checkable
-class Observer(Protocol):
-    """Who watches a run: a progress bar, a log, nobody."""
-
-    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
-        """A phase begins, so many of its steps done already."""
-        ...
-
-    def step(self, **numbers: float) -> None:
-        """A step ended."""
-        ...
-
-    def cycle(self, row: Mapping[str, Any]) -> None:
-        """A cycle ended with these figures."""
-        ...
-
-    def say(self, message: str) -> None:
-        """Something a user should know."""
-        ...
-
-    def stop(self) -> bool:
-        """Does the user want the run to stop after this step?"""
-        ...
-
-
-class Silent:
-    """Watches nothing.
-
-    Source: ours.
-    """
-
-    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
-        """Nothing."""
-
-    def step(self, **numbers: float) -> None:
-        """Nothing."""
-
-    def cycle(self, row: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def say(self, message: str) -> None:
-        """Nothing."""
-
-    def stop(self) -> bool:
-        """Never."""
-        return False
 
 
 @dataclass
@@ -181,9 +131,8 @@ class Session:
     def use_threads(self, pixels: int) -> None:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
         if self.device.type == "cpu":
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             asked = self.recipe.runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
-            torch.set_num_threads(asked or (1 if pixels < 1 << 18 else cores))
+            torch.set_num_threads(asked or (1 if pixels < 1 << 18 else usable_cores()))
 
     def optimizer(self, player: str, module: nn.Module, make: Any) -> torch.optim.Optimizer:
         """The player's optimiser, with the state of the checkpoint it was read from."""

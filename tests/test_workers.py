@@ -1,0 +1,161 @@
+"""Shards over executors: the same results for any number of workers, failures in their own words, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from terse.errors import DataError
+from terse.progress import Interrupted, Observer
+from terse.registry import lookup
+from terse.workers import InProcess, LocalProcesses, WorkersDied, local_executor, usable_cores
+
+EXECUTORS = [InProcess(), LocalProcesses(1), LocalProcesses(2)]
+
+
+def start_squares(observer):
+    def square(n):
+        observer.of(f"job {n}").say(f"squares {n}")
+        return n * n
+
+    return square
+
+
+def start_troubled(trouble, folder, observer):
+    def work(n):
+        mark = Path(folder) / f"{n}.{os.getpid()}"
+        mark.touch()
+        if (n == 1 and trouble == "always") or (
+            trouble == "once" and len(list(Path(folder).glob("1.*"))) == 1 and n == 1
+        ):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if n == 1 and trouble == "data":
+            raise DataError("photo.jpg: expected an image, got none")
+        if n == 1 and trouble == "bug":
+            raise ZeroDivisionError
+        while trouble == "until stopped" and not observer.stop():
+            time.sleep(0.01)
+        if trouble == "until stopped":
+            raise Interrupted
+        while trouble == "forever":
+            time.sleep(0.01)
+        return n
+
+    return work
+
+
+class Heard(Observer):
+    def __init__(self, stops=False):
+        self.said, self.stops, self.job = [], stops, None
+
+    def of(self, job):
+        child = Heard()
+        child.said, child.job = self.said, job
+        return child
+
+    def say(self, message):
+        self.said.append((self.job, message))
+
+    def stop(self):
+        return self.stops
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+def test_every_shard_has_its_result_and_its_observer(executor):
+    heard = Heard()
+    assert dict(executor.map(start_squares, range(5), heard)) == {n: n * n for n in range(5)}
+    assert sorted(heard.said) == [(f"job {n}", f"squares {n}") for n in range(5)]
+    assert list(executor.map(start_squares, [])) == []
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+def test_a_shard_can_wait_for_the_result_of_another(executor):
+    done = []
+
+    def shards():
+        yield 1
+        while 1 not in done:
+            yield None
+        yield 2
+
+    for shard, _ in executor.map(start_squares, shards()):
+        done.append(shard)
+    assert done == [1, 2]
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path):
+    start = partial(start_troubled, "once", str(tmp_path))
+    assert sorted(LocalProcesses(2).map(start, range(3))) == [(0, 0), (1, 1), (2, 2)]
+    assert len(list(tmp_path.glob("1.*"))) == 2
+
+
+def test_workers_that_always_die_end_the_map(tmp_path):
+    with pytest.raises(WorkersDied) as caught:
+        list(LocalProcesses(1).map(partial(start_troubled, "always", str(tmp_path)), range(3)))
+    assert str(caught.value) == (
+        "workers: expected workers to live, got 3 that died of signal SIGKILL at 1; "
+        "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
+    )
+    assert caught.value.shard == 1
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+def test_a_mistake_is_told_in_its_own_words(executor, tmp_path):
+    with pytest.raises(DataError) as caught:
+        list(executor.map(partial(start_troubled, "data", str(tmp_path)), range(3)))
+    assert str(caught.value) == "photo.jpg: expected an image, got none"
+
+
+def test_a_bug_comes_with_the_workers_traceback(tmp_path):
+    with pytest.raises(RuntimeError, match=r"(?s)a worker failed at 1:\n.*ZeroDivisionError"):
+        list(LocalProcesses(1).map(partial(start_troubled, "bug", str(tmp_path)), range(3)))
+
+
+def test_an_observer_that_asks_to_stop_reaches_the_workers(tmp_path):
+    executor = LocalProcesses(2, grace_seconds=20)
+    with pytest.raises(Interrupted):
+        list(executor.map(partial(start_troubled, "until stopped", str(tmp_path)), range(9), Heard(stops=True)))
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
+def test_closing_early_leaves_no_process(tmp_path):
+    results = LocalProcesses(2).map(start_squares, iter(range(1000)))
+    next(results)
+    results.close()
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from functools import partial; from test_workers import start_troubled\n"
+        "from terse.workers import LocalProcesses\n"
+        "list(LocalProcesses(1).map(partial(start_troubled, 'forever', sys.argv[1]), [7]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]) as parent:
+        deadline = time.monotonic() + 60
+        while not (marks := list(tmp_path.glob("7.*"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        parent.kill()
+    worker = int(marks[0].suffix[1:])
+    while time.monotonic() < deadline and _lives(worker):
+        time.sleep(0.05)
+    assert not _lives(worker)
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_local_workers_are_found_by_name():
+    assert isinstance(lookup("executor", "local")().build(2), LocalProcesses)
+    assert isinstance(local_executor(0), InProcess)
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
