@@ -19,6 +19,7 @@ import torch
 from terse.compositing.render import Renderer
 from terse.generate import render
 from terse.pool import Pool
+from terse.poses import build_poses
 from terse.recipe import load_recipe
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
 
@@ -64,7 +65,7 @@ def pool_images(folder):
     side = recipe.canvas_px
     foregrounds = PhotoForegrounds(recipe.foregrounds.build(), patch_px=side)
     backgrounds = PhotoBackgrounds(recipe.backgrounds.build(), foregrounds.classes, canvas_px=side)
-    poses = recipe.poses.build()
+    poses = build_poses(recipe.poses)
     pool = Pool(placed("run/pool/cycle-0001.parquet", folder).parent, foregrounds, backgrounds, poses)
     pool.load(1)
     images = Renderer(foregrounds, backgrounds, poses, recipe.edges)(pool.placements).images

@@ -23,7 +23,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from terse import registry
 from terse.errors import RecipeError
@@ -113,12 +113,14 @@ class Family:
     """Metadata of a field that holds a component of a family, picked by `kind` or by the key that names a kind.
 
     `{coco: F}` is short for `{kind: coco, coco: F}`: where `kind` is missing, the key that names a kind is it. A
-    bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too.
+    bare word is a kind without settings. With `or_fraction`, a number between 0 and 1 will do too; with `or_list`, a
+    list of components.
     """
 
-    def __init__(self, name: str, *, or_fraction: bool = False) -> None:
+    def __init__(self, name: str, *, or_fraction: bool = False, or_list: bool = False) -> None:
         self.name = name
         self.or_fraction = or_fraction
+        self.or_list = or_list
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The kind's own model reads the settings, and all of its fields are written."""
@@ -133,6 +135,8 @@ class Family:
             if not 0 < value < 1:
                 raise ValueError(f"expected a source or a fraction between 0 and 1, got {value}")
             return value
+        if self.or_list and isinstance(value, list | tuple):
+            return tuple(self._item(number, item, info) for number, item in enumerate(value))
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
@@ -143,6 +147,19 @@ class Family:
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return model.model_validate({**value, "kind": kind}, context=info.context)
+
+    def _item(self, number: int, value: Any, info: ValidationInfo) -> Any:
+        """One of a list; what is refused is named by its number."""
+        try:
+            return self._pick(value, info)
+        except ValidationError as error:
+            details = [
+                InitErrorDetails(type=e["type"], loc=(number, *e["loc"]), input=e["input"], ctx=e.get("ctx", {}))
+                for e in error.errors(include_url=False)
+            ]
+            raise ValidationError.from_exception_data(error.title, details) from None
+        except ValueError as error:
+            raise ValueError(f"{number}: {error}") from None
 
 
 def _family_of(field: Any) -> str | None:
@@ -362,6 +379,10 @@ def _field(model: type[BaseModel], data: Any, path: Sequence[str]) -> tuple[type
             break
         data = data.get(part) if isinstance(data, Mapping) else None
         family = _family_of(field)
+        if family and isinstance(data, list) and path[depth + 1].isdigit():
+            item = data[int(path[depth + 1])]
+            named = kind_of(family, item if isinstance(item, Mapping) else {"kind": item})
+            return _field(registry.kinds(family)[named], item, path[depth + 2 :])
         if family and isinstance(data, Mapping):
             owner = registry.kinds(family).get(kind_of(family, data))
         else:

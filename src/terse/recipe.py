@@ -224,7 +224,8 @@ class Recipe(Config):
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
     target: Annotated[Component["Judges"], Family("target")]
     synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
-    poses: Annotated[Component["PoseFamily"], Family("pose")]
+    poses: Annotated[Component["PoseFamily"] | tuple[Component["PoseFamily"], ...], Family("pose", or_list=True)]
+    """One family, or a list of them in the order in which they act on a foreground."""
     edges: EdgeConfig | None = None
     """None blends the warped mask as it is (digits)."""
     artefacts: ArtefactConfig = ArtefactConfig(count=0)

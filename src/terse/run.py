@@ -16,6 +16,7 @@ from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pool import Pool
+from terse.poses import build_poses
 from terse.progress import Observer
 from terse.protocols import network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
@@ -150,7 +151,7 @@ def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None
 def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None = None, target: Any = None) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed."""
     material = data if data is not None else run_data(recipe)
-    poses = recipe.poses.build()
+    poses = build_poses(recipe.poses)
     classes = tuple(material.classes)
     render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
     context = Materials(

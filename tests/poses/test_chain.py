@@ -12,11 +12,12 @@ from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import compose, support_points
 from terse.compositing.raster import Sprite, draw, finish, reach_px
 from terse.compositing.render import Renderer
+from terse.config import read_yaml, validate
 from terse.errors import RecipeError
 from terse.placements import Placements
 from terse.poses import AffinePoses, Chain, PoseFamily, build_poses
 from terse.poses.maps import AffineMap, SamplingMap
-from terse.recipe import EdgeConfig
+from terse.recipe import EdgeConfig, Recipe, dump_recipe, load_recipe
 from terse.types import Backgrounds, Foregrounds, Truth
 
 PHOTOGRAPHS = AffinePoses((-45.0, 45.0), (-1.0, 1.0), (-0.2, 0.2), (0.3, 0.9), stretch=(0.8, 1.25), min_visible=0.7)
@@ -265,3 +266,34 @@ def test_a_recipe_without_a_placing_family_is_refused_in_a_sentence() -> None:
     assert str(error.value) == ("poses: expected a family that places foregrounds, got light, shadow; add kind: affine")
     with pytest.raises(RecipeError):
         build_poses([])
+
+
+LIST = "poses=[{kind: affine, scale: [0.3, 0.5]}, affine]"
+
+
+def test_a_recipe_lists_families_and_one_mapping_stays_one() -> None:
+    one, two = load_recipe("detector"), load_recipe("detector", [LIST])
+    assert isinstance(build_poses(one.poses), AffinePoses)
+    chain = build_poses(two.poses)
+    assert isinstance(chain, Chain)
+    assert [column.rpartition(".")[0] for column in chain.columns] == ["0.affine"] * 6 + ["1.affine"] * 6
+    again = validate(Recipe, read_yaml(dump_recipe(two), "again"), None)
+    assert again == two
+
+
+@pytest.mark.parametrize(
+    ("poses", "message"),
+    [
+        ("[{kind: affine, scale: [0, 1]}]", "poses.0.scale.0: expected a number > 0, got 0"),
+        (
+            "[affine, {kind: affine, scal: 1}]",
+            "poses.1.scal: expected a known setting, got 'scal'; did you mean 'scale'?",
+        ),
+        ("[affine, {kind: affin}]", "poses: 1: expected one of acme, affine, got 'affin'; did you mean 'affine'?"),
+        ("[3]", "poses: 0: expected a mapping with a kind, got 3"),
+    ],
+)
+def test_what_is_refused_in_a_list_is_named_by_its_number(poses: str, message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load_recipe("detector", [f"poses={poses}"])
+    assert str(error.value) == message.replace("acme, ", "")

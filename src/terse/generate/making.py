@@ -23,6 +23,7 @@ from terse.generate.shard import PARTS, Job, Shard, part_folder, start_worker
 from terse.generate.slots import plan_slots
 from terse.generate.trained import LoadTrained
 from terse.placements_table import FORMAT, missing_poses, read_table, rows_of, sized
+from terse.poses import build_poses
 from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
@@ -167,7 +168,7 @@ def scene_of(recipe: Recipe, settings: GenerateSettings, material: Material) -> 
         if name not in material.classes:
             near = registry.nearest(name, material.classes)
             raise DataError(f"distractor_classes: expected classes of the foregrounds, got {name!r}{near}")
-    return Scene(material, recipe.poses.build(), recipe.edges, settings)
+    return Scene(material, build_poses(recipe.poses), recipe.edges, settings)
 
 
 def material_of(recipe: Recipe, *, square: bool = False, everything: bool = False) -> Material:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int64
     from torch import Tensor
 
+    from terse.config import Component
     from terse.poses.maps import SamplingMap
     from terse.types import Foregrounds
 
@@ -165,11 +166,11 @@ class _ImageChain(Chain):
         self._set(members)
 
 
-def build_poses(configs: Any) -> PoseFamily:
+def build_poses(configs: Component[PoseFamily] | Sequence[Component[PoseFamily]]) -> PoseFamily:
     """The family of a recipe's `poses`: of one component itself, of several their chain.
 
     Raises:
         RecipeError: no family places foregrounds.
     """
-    built = [config.build() for config in (configs if isinstance(configs, Sequence) else (configs,))]
+    built = [config.build() for config in (configs if isinstance(configs, Sequence) else [configs])]
     return built[0] if len(built) == 1 and built[0].on == "paste" else Chain(built)
