@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from terse.report.page import Box, Gallery, GalleryItem, PageData, Streamed, build_page
+from terse.pictures.gallery import Gallery, GalleryItem, Streamed
+from terse.report.page import build_page
+from terse.report.parts import PageData
+from terse.tasks.answers import Box
 
 
 def photographs(folder: Path | None, side_px: int, kept: int = 200) -> list[np.ndarray]:

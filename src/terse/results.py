@@ -32,15 +32,20 @@ __all__ = [
     "Metrics",
     "Point",
     "ProofResult",
+    "Realism",
+    "Record",
     "RunResult",
     "SetResult",
     "Shortcut",
+    "ShownFigures",
     "Spending",
     "check_format",
     "hardness_counts",
     "read_measured",
     "read_proof",
+    "read_record",
     "read_run",
+    "read_text",
     "schema",
 ]
 
@@ -321,13 +326,30 @@ class SetResult(Record):
     images_per_second: float | None = None
 
 
+class Realism(Record):
+    """How well the run's last discriminator tells composites, and untouched backgrounds, from real images."""
+
+    composites_auc: float
+    backgrounds_auc: float
+
+
+class ShownFigures(Record):
+    """What was measured of the pool for the page, each by the name that the page gives it."""
+
+    hardness: dict[str, HardnessCounts] = Field(default_factory=dict)
+    coverage: dict[str, Coverage] = Field(default_factory=dict)
+    realism: Realism | None = None
+    seed: int | None = None
+    """Of a proof: whose runs the pictures are of."""
+
+
 def read_run(folder: Path) -> RunResult:
     """The result of a finished run.
 
     Raises:
         RunError: none, one that cannot be read, or one of another format.
     """
-    return _read(folder / "result.json", RunResult, "a finished run's result")
+    return read_record(folder / "result.json", RunResult, "a finished run's result")
 
 
 def read_proof(folder: Path) -> ProofResult:
@@ -336,7 +358,7 @@ def read_proof(folder: Path) -> ProofResult:
     Raises:
         RunError: none, one that cannot be read, or one of another format.
     """
-    return _read(folder / "result.json", ProofResult, "a finished proof's result")
+    return read_record(folder / "result.json", ProofResult, "a finished proof's result")
 
 
 def read_measured(folder: Path) -> Measured:
@@ -345,7 +367,43 @@ def read_measured(folder: Path) -> Measured:
     Raises:
         RunError: none, or one that cannot be read.
     """
-    return _read(folder / "measured.json", Measured, "an arm's measurements")
+    return read_record(folder / "measured.json", Measured, "an arm's measurements")
+
+
+def read_record(path: Path, model: type[_Model], what: str) -> _Model:
+    """The JSON object of a file; `what` names it in errors.
+
+    Raises:
+        RunError: none, one that cannot be read, or one of another format.
+    """
+    try:
+        written = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
+    except ValueError:
+        raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
+    if not isinstance(written, dict):
+        raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
+    check_format(path, written)
+    try:
+        return model.model_validate(written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        got = "missing" if first["type"] == "missing" else repr(first["input"])
+        raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a run's file.
+
+    Raises:
+        RunError: none, or one that cannot be read.
+    """
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: expected a file of a finished run, got: {error}") from None
 
 
 def check_format(path: Path, written: Mapping[str, Any]) -> None:
@@ -365,22 +423,3 @@ def schema() -> dict[str, Any]:
     """The JSON schemas of all files, by name; `docs/results.schema.json` holds them."""
     models: dict[str, type[Record]] = {"run": RunResult, "proof": ProofResult, "measured": Measured, "set": SetResult}
     return {name: model.model_json_schema() for name, model in models.items()}
-
-
-def _read(path: Path, model: type[_Model], what: str) -> _Model:
-    try:
-        written = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
-    except ValueError:
-        raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
-    if not isinstance(written, dict):
-        raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
-    check_format(path, written)
-    try:
-        return model.model_validate(written)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        got = "missing" if first["type"] == "missing" else repr(first["input"])
-        raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None

@@ -1,6 +1,5 @@
 """The only file that turns a recipe into objects and joins them."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
 from terse.objectives import target_loss_of
+from terse.pictures.page_folder import has_page, write_page
+from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool
 from terse.poses import build_poses
 from terse.progress import Observer
@@ -33,7 +34,9 @@ from terse.training.session import Players, Session
 
 __all__ = [
     "build_players",
+    "compute_page",
     "evaluate",
+    "finish",
     "open_run",
     "open_session",
     "train",
@@ -71,15 +74,33 @@ def train(
     folder = Path(out) if out is not None else None
     with locked(folder):
         session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
-        _check_target(session.players, recipe)
-        result = run_cycles(session)
-        spent = sum(row["seconds"] for row in session.facts["rows"])
-        out_name = str(folder) if folder else None
-        whole = RunResult(format=FORMAT, out=out_name, **result, seconds=round(spent, 3)).to_json()
-        if folder is not None:
-            write_json(folder / "result.json", whole)
-            write_json(folder / "labels.json", list(session.players.context.classes), indent=None)
-    return whole
+        result = finish(session)
+        if folder is not None and not has_page(folder):
+            write_page(folder, run_pictures(recipe, session.players, session.pool, folder))
+    return result.to_json()
+
+
+def finish(session: Session) -> RunResult:
+    """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
+    recipe, players, folder = session.recipe, session.players, session.folder
+    _check_target(players, recipe)
+    cycles = run_cycles(session)
+    spent = sum(row["seconds"] for row in session.facts["rows"])
+    result = RunResult(format=FORMAT, out=str(folder) if folder else None, **cycles, seconds=round(spent, 3))
+    if folder is not None:
+        write_json(folder / "result.json", result.to_json())
+        write_json(folder / "labels.json", list(players.context.classes), indent=None)
+    return result
+
+
+def compute_page(folder: Path) -> None:
+    """Write `page/` for a finished run that has none or an outdated one.
+
+    Raises:
+        RunError: the folder holds no finished run.
+    """
+    recipe, players, pool = open_run(folder)
+    write_page(folder, run_pictures(recipe, players, pool, folder))
 
 
 def _check_target(players: Players, recipe: Recipe) -> None:
@@ -125,14 +146,14 @@ def open_session(
     return session
 
 
-def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
-    """A finished run's recipe, result, players with the kept target, and pool.
+def open_run(folder: Path) -> tuple[Recipe, Players, Pool]:
+    """A finished run's recipe, players with the kept target, and pool.
 
     Raises:
         RunError: the folder holds no finished run.
     """
-    written, result = folder / "recipe.yaml", folder / "result.json"
-    if not written.is_file() or not result.is_file():
+    written = folder / "recipe.yaml"
+    if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe = recipes.load_recipe(written)
     players = build_players(recipe, torch.device(_device("cpu")))
@@ -140,7 +161,7 @@ def open_run(folder: Path) -> tuple[Recipe, dict[str, Any], Players, Pool]:
         load_weights(trainable(players.target).module, folder / "target.pth")
     pool = _pool(folder / "pool", players)
     pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
-    return recipe, json.loads(result.read_text("utf-8")), players, pool
+    return recipe, players, pool
 
 
 def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None) -> Pool:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from terse.report.build import train_page
-from terse.report.coverage_parts import coverage_charts
+from terse.report.coverage import coverage_charts
 from terse.report.page import build_page
 from terse.report.proof_page import prove_page
+from terse.report.run_page import train_page
+from terse.results import hardness_counts
 
 COUNT = 240
 
@@ -22,7 +23,7 @@ def paths(drawn, tmp_path_factory):
         gallery=drawn.gallery(COUNT),
         sheets=drawn.sheets(),
         before_after=drawn.pairs(),
-        hardness={"cycle 1": [item.hardness for item in drawn.items(COUNT)]},
+        hardness={"cycle 1": hardness_counts([item.hardness for item in drawn.items(COUNT)])},
     )
     coverage = drawn.seen(drawn.covered("learned"))
     settled = drawn.proof()[0] | {"hardness": {"learned": {"counts": [0] * 10 + [1] + [0] * 8 + [1], "mean": 0.7}}}

@@ -1,4 +1,4 @@
-from terse.report.dataset import dataset_page
+from terse.report.set_page import dataset_page
 from terse.results import SetResult
 
 RESULT = {

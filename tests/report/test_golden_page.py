@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from terse.cli.report import build_report
+from terse.errors import RunError
 from terse.report.page import page_html
 from terse.report.run_page import run_page
+from terse.run import compute_page
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden_page.json"
@@ -45,7 +48,14 @@ def payload(folder):
             [table.heading, list(table.columns), list(map(list, table.rows)), table.caption] for table in page.tables
         ],
         "sheets": [
-            [sheet.group, sheet.heading, list(sheet.image.shape), float(sheet.image.mean()), sheet.alt, sheet.caption]
+            [
+                sheet.group,
+                sheet.heading,
+                [*sheet.image.size_px[::-1], 4],
+                mean(sheet.image.encoded),
+                sheet.alt,
+                sheet.caption,
+            ]
             for sheet in page.sheets
         ],
         "before_after_note": page.before_after_note,
@@ -59,6 +69,11 @@ def picture(src):
     """Width, height and mean colour of an encoded picture: encoders differ in the last bit."""
     image = Image.open(io.BytesIO(base64.b64decode(src.removeprefix("data:image/webp;base64,"))))
     return [*image.size, *np.asarray(image.convert("RGB"), dtype=np.float64).mean(axis=(0, 1)).round(1).tolist()]
+
+
+def mean(encoded):
+    """Mean of all channels of an encoded contact sheet."""
+    return float(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGBA")).mean())
 
 
 def differences(old, new, where="page"):
@@ -92,14 +107,42 @@ def differences(old, new, where="page"):
 
 
 def golden_run(folder):
-    """A copy of the committed run under a name of its own."""
+    """A copy of the committed run under a name of its own, with its page computed."""
     shutil.copytree(HERE / "golden_run", folder)
+    compute_page(folder)
     return folder
 
 
 def test_the_page_of_the_golden_run_has_not_changed(tmp_path):
     found = differences(json.loads(GOLDEN.read_text("utf-8")), payload(golden_run(tmp_path / "golden_run")))
     assert found == [], "\n".join(found[:40])
+
+
+def test_a_run_without_pictures_says_how_to_make_them(tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(HERE / "golden_run", folder)
+    with pytest.raises(RunError) as error:
+        build_report(folder)
+    assert str(error.value) == (
+        f"{folder}: expected page/, which holds the pictures, got none; make it with: terse report {folder} --compute"
+    )
+    assert build_report(folder, compute=True).is_file()
+    before = (folder / "report.html").read_bytes()
+    for name in ("start.pth", "target.pth", "pool"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert build_report(folder).read_bytes() == before
+
+
+def test_a_page_of_another_format_is_refused_in_a_sentence(tmp_path):
+    folder = golden_run(tmp_path / "golden_run")
+    written = folder / "page" / "page.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), "format": 7}))
+    with pytest.raises(RunError) as error:
+        run_page(folder)
+    assert str(error.value) == (
+        f"{written}: expected format 1, got 7; another version of terse wrote it: read it with that one"
+    )
 
 
 def test_a_difference_is_seen():

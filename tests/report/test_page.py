@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 import pytest
 
 from terse.errors import DataError, RunError
+from terse.pictures.gallery import Gallery, GalleryItem
+from terse.pictures.sheets import Sheet
 from terse.report import figures
-from terse.report.build import train_page
 from terse.report.page import build_page, page_html
-from terse.report.parts import Chart, Command, Fact, Gallery, GalleryItem, Headline, PageData, Sheet, Table
+from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table
+from terse.report.run_page import train_page
 
 
 class Elements(HTMLParser):
@@ -128,7 +130,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("terse.training.checkpoint.os.fsync", full)
+    monkeypatch.setattr("terse.folders.os.fsync", full)
     path = tmp_path / "report.html"
     with pytest.raises(RunError) as error:
         build_page(PageData(title="new", kind="check"), path)

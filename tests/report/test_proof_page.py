@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from terse.cli.report import build_report
 from terse.proof.prove import prove
 from terse.proof.summary import read_runs
 from terse.report.proof_page import proof_page
-from terse.report.run_page import build_run_page
 
 SMALL = (
     "cycles=1", "data.train=300", "data.val=40", "data.test=60", "pretrain.epochs=1", "fine_tune.epochs=1",
@@ -52,6 +52,6 @@ def test_arms_that_paste_are_shown_and_the_other_is_not(folder):
 
 
 def test_a_proofs_folder_is_known_by_the_report(folder):
-    path = build_run_page(folder)
+    path = build_report(folder)
     assert path == folder / "report.html"
     assert "terse prove" in path.read_text("utf-8")

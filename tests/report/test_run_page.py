@@ -8,11 +8,14 @@ import pytest
 import torch
 
 import terse.cli.main as command_line
+from terse.cli.report import build_report
 from terse.errors import RunError
 from terse.evaluation.predictions import spread
+from terse.pictures.pool import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic
+from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool
+from terse.recipe import load_recipe
 from terse.report.page import page_html
-from terse.report.pool_pictures import boxes_of, cycle_sheets, pool_gallery, real_and_synthetic
 from terse.report.run_page import build_run_page, run_page
 from terse.run import open_run, train
 
@@ -53,7 +56,7 @@ def test_the_page_is_written_into_the_folder_and_is_the_same_again(folder):
 
 
 def test_the_gallery_holds_the_pool(opened):
-    recipe, _, players, pool = opened
+    recipe, players, pool = opened
     items = list(pool_gallery(players.context, {recipe.synthesis.kind: pool}).items)
     drawn = players.context.render(pool.placements, masks=True)
     assert [item.hardness for item in items] == pool.placements.hardness.tolist()
@@ -67,7 +70,7 @@ def test_the_gallery_holds_the_pool(opened):
 
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
-    _, _, players, pool = opened
+    _, players, pool = opened
     item = next(iter(pool_gallery(players.context, {"learned": pool}).items))
     context = players.context
     written = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
@@ -78,7 +81,7 @@ def test_a_record_is_what_the_shard_holds(opened, folder):
 
 
 def test_every_strip_is_of_its_cycle(opened):
-    _, _, players, pool = opened
+    _, players, pool = opened
     first, second = cycle_sheets(players.context, pool)
     assert first.caption.startswith(f"{(pool.placements.cycle == 1).sum()} found")
     assert not np.array_equal(first.image, second.image)
@@ -104,7 +107,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 def test_only_a_run_has_others_beside_it(folder, tmp_path):
     (tmp_path / "start").mkdir()
     with pytest.raises(RunError) as error:
-        build_run_page(tmp_path, (folder,))
+        build_report(tmp_path, (folder,))
     assert str(error.value) == (
         f"--beside: expected the page of a run, got that of a proof in {tmp_path}; give a run's folder"
     )
@@ -139,7 +142,7 @@ def test_the_real_page_opens_without_a_complaint(browser, folder, tmp_path):
 
 
 def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
-    _, _, _, pool = opened
+    _, _, pool = opened
     page = run_page(folder)
     table = next(table for table in page.tables if table.heading == "Coverage")
     assert [row[:2] for row in table.rows] == [
@@ -151,23 +154,41 @@ def test_the_poses_of_the_last_cycle_are_shown(folder, opened):
 
 
 def test_the_answers_before_and_after_need_the_start(folder, opened):
-    _, _, players, _ = opened
+    recipe, players, pool = opened
     start = folder / "start.pth"
     kept = start.read_bytes()
-    whole = run_page(folder)
     try:
         start.unlink()
-        assert (run_page(folder).before_after, run_page(folder).before_after_note) == ((), "")
+        without = run_pictures(recipe, players, pool, folder)
+        assert (without.pairs, without.pairs_note) == ((), "")
         torch.save(players.target.module.state_dict(), start)
-        note = run_page(folder).before_after_note
+        note = run_pictures(recipe, players, pool, folder).pairs_note
     finally:
         start.write_bytes(kept)
-    assert whole.before_after_note.startswith("Of 100 test images, ")
+    assert run_page(folder).before_after_note.startswith("Of 100 test images, ")
     assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 
+def test_pictures_leave_the_players_as_they_are(folder, opened):
+    recipe, players, pool = opened
+    before = {name: value.clone() for name, value in players.target.module.state_dict().items()}
+    run_pictures(recipe, players, pool, folder)
+    after = players.target.module.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_run_killed_before_its_pictures_makes_them_when_it_is_resumed(folder, tmp_path):
+    killed = tmp_path / "killed"
+    shutil.copytree(folder, killed)
+    (killed / "page").rename(killed / "page.tmp")  # as a kill between the pictures and their renaming leaves it
+    train(load_recipe(killed / "recipe.yaml"), out=killed, resume=True)
+    assert not (killed / "page.tmp").exists()
+    for path in sorted((folder / "page").iterdir()):
+        assert (killed / "page" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
 def test_arms_share_the_gallery(opened):
-    _, _, players, pool = opened
+    _, players, pool = opened
     gallery = pool_gallery(players.context, {"random": pool, "learned": pool})
     arms = [item.arm for item in gallery.items]
     assert arms == ["random"] * len(pool) + ["learned"] * len(pool)
@@ -175,7 +196,7 @@ def test_arms_share_the_gallery(opened):
 
 
 def test_an_empty_pool_has_nothing_to_show(opened):
-    _, _, players, _ = opened
+    _, players, _ = opened
     context = players.context
     empty = Pool(None, context.foregrounds, context.backgrounds, context.poses)
     assert len(pool_gallery(context, {"learned": empty}).items) == 0

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from terse.cli.report import build_report
 from terse.errors import DataError
 from terse.generate import generate
 from terse.generate.settings import GenerateSettings
 from terse.recipe import load_recipe
-from terse.report.run_page import build_run_page
 from terse.report.set_page import build_set_page, set_page
 
 COUNT = 12
@@ -53,7 +53,7 @@ def test_the_page_stands_beside_the_set(made):
     folder, result = made
     before = (folder / "SHA256SUMS").read_bytes()
     assert build_set_page(folder, result) == folder / "report.html"
-    assert build_run_page(folder) == folder / "report.html"
+    assert build_report(folder) == folder / "report.html"
     assert (folder / "SHA256SUMS").read_bytes() == before
     assert "terse generate" in (folder / "report.html").read_text("utf-8")
 

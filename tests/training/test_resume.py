@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, arm, cycle
 def test_networks_are_channels_last_before_a_phase_and_in_a_finished_run(unbroken):
     recipe, folder, _ = unbroken("learned")
     assert_channels_last(open_session(recipe, None).players)
-    _, _, players, _ = open_run(folder / "run")
+    _, players, _ = open_run(folder / "run")
     assert_channels_last(players)
 
 

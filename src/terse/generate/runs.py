@@ -27,7 +27,7 @@ def open_trained(folder: Path) -> tuple[Recipe, Material, LoadTrained]:
     Raises:
         RunError: the folder holds no finished run.
     """
-    recipe, _, players, _ = open_run(folder)
+    recipe, players, _ = open_run(folder)
     fore, back = players.context.foregrounds, players.context.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
     material = Material(fore, back, tuple(players.context.classes), square=square)
@@ -40,7 +40,7 @@ def load_trained(folder: Path) -> Trained:
     Raises:
         RunError: a learned run without its state.
     """
-    _, _, players, _ = open_run(folder)
+    _, players, _ = open_run(folder)
     proposer = players.proposer
     poses_for = None
     state = read_checkpoint(folder / "state")

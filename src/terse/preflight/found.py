@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from terse.report.check import Finding
+from terse.report.check_page import Finding
 from terse.sources.annotations import Annotations
 from terse.tasks.answers import Box
 

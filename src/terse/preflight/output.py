@@ -17,7 +17,7 @@ from terse.preflight.classes import count_classes
 from terse.preflight.found import Part
 from terse.preflight.thumbnails import gallery_of
 from terse.recipe import dump_recipe
-from terse.report.check import check_page
+from terse.report.check_page import check_page
 from terse.report.page import build_page
 from terse.report.parts import Command, Fact
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from terse.errors import DataError
+from terse.pictures.gallery import Gallery, GalleryItem, Streamed
 from terse.preflight.found import Found, Show, sampled
-from terse.report.parts import Gallery, GalleryItem, Streamed
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask

@@ -17,7 +17,7 @@ from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.results import Measured
-from terse.run import open_session, train
+from terse.run import finish, open_session
 from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint
 from terse.training.metrics_log import FILE_NAME
@@ -70,7 +70,7 @@ def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer 
     only = _UntilStart(observer or Observer())
     settings = arm_recipe(recipe, "none", job.seed)
     try:
-        train(settings, out=job.folder, resume=_begun(job.folder), data=data, observer=only)
+        finish(open_session(settings, job.folder, resume=_begun(job.folder), data=data, observer=only))
     except Interrupted:
         if not only.reached:
             raise
@@ -89,7 +89,7 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
             if _begun(job.folder):  # killed before the start was taken over: nothing is lost
                 shutil.rmtree(job.folder)
             _take_over(open_session(settings, job.folder, data=data), job)
-        train(settings, out=job.folder, resume=True, data=data, observer=observer)
+        finish(open_session(settings, job.folder, resume=True, data=data, observer=observer))
     measured = job.folder / "measured.json"
     if not measured.is_file():
         found = _measure(settings, job, data)

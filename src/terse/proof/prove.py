@@ -12,15 +12,18 @@ from typing import Any
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
+from terse.pictures.page_folder import write_page
 from terse.progress import Observer
 from terse.proof.arms import Job, arm_recipe
+from terse.proof.pictures import proof_pictures
 from terse.proof.summary import coverage_of, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
+from terse.results import read_proof
 from terse.tasks.task import task
 from terse.workers import usable_cores
 
-__all__ = ["prove"]
+__all__ = ["compute_page", "prove"]
 
 _FREE_BYTES = 64 << 20
 
@@ -88,9 +91,19 @@ def prove(
         covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
         write_json(folder / "coverage.json", covered)
         elapsed = round(time.monotonic() - began, 3)
-        whole = found.model_copy(update={"out": str(folder), "elapsed_seconds": elapsed}).to_json()
-        write_json(folder / "result.json", whole)
-    return whole
+        found = found.model_copy(update={"out": str(folder), "elapsed_seconds": elapsed})
+        write_json(folder / "result.json", found.to_json())
+        write_page(folder, proof_pictures(folder, recipe, found, data))
+    return found.to_json()
+
+
+def compute_page(folder: Path) -> None:
+    """Write `page/` for a finished proof that has none or an outdated one.
+
+    Raises:
+        RunError: the folder holds no finished proof.
+    """
+    write_page(folder, proof_pictures(folder, load_recipe(folder / "recipe.yaml"), read_proof(folder)))
 
 
 def _settled(recipe: Recipe, data: Any) -> Recipe:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from terse.config import read_yaml
 from terse.errors import RunError
-from terse.report.parts import Sheet, Table
+from terse.pictures.page_folder import read_page
+from terse.pictures.pool import POOL_STRIP
+from terse.pictures.sheets import Sheet
+from terse.report.parts import Table
 from terse.report.words import number, words
+from terse.results import read_run
 
 __all__ = ["beside_sheets", "beside_table", "differences"]
 
@@ -26,15 +31,11 @@ def beside_sheets(folders: Sequence[Path]) -> list[Sheet]:
     Raises:
         RunError: a folder without a finished run.
     """
-    from terse.report.pool_pictures import pool_strip
-    from terse.run import open_run
-
     sheets = []
     for folder, heading in zip(folders, differences([_recipe(folder) for folder in folders]), strict=True):
-        recipe, _, players, pool = open_run(folder)
-        if len(pool):
-            name = f"{folder.name}: {heading}" if heading else folder.name
-            sheets.append(pool_strip(players.context, pool, _GROUP, name, recipe.seed))
+        name = f"{folder.name}: {heading}" if heading else folder.name
+        strips = [sheet for sheet in read_page(folder).sheets if (sheet.group, sheet.heading) == POOL_STRIP]
+        sheets += [replace(strip, group=_GROUP, heading=name, alt=f"{name}: {strip.alt}") for strip in strips]
     return sheets
 
 
@@ -44,17 +45,17 @@ def beside_table(folders: Sequence[Path]) -> Table:
     Raises:
         RunError: a folder without a finished run.
     """
-    results = [json.loads(_file(folder, "result.json").read_text("utf-8")) for folder in folders]
-    names = list(dict.fromkeys(result["primary"] for result in results))
+    results = [read_run(_file(folder, "result.json").parent) for folder in folders]
+    names = list(dict.fromkeys(result.primary for result in results))
     rows = []
     for folder, result, heading in zip(folders, results, differences([_recipe(f) for f in folders]), strict=True):
         ends = [
-            f"{float(result['metrics'][when][name]):.4f}" if name == result["primary"] else ""
+            f"{end.figure(name) or 0.0:.4f}" if name == result.primary else ""
             for name in names
-            for when in ("start", "end")
+            for end in (result.metrics.start, result.metrics.end)
         ]
-        samples = result["cycles"][-1]["samples"] if result["cycles"] else 0
-        rows.append((folder.name, heading, *ends, number(samples), number(result["seconds"])))
+        samples = result.cycles[-1].samples if result.cycles else 0
+        rows.append((folder.name, heading, *ends, number(samples), number(result.seconds)))
     metrics = [f"{words(name)}, {when}" for name in names for when in ("start", "end")]
     return Table(_GROUP, ("Run", "Setting", *metrics, "Samples", "Seconds"), rows)
 

@@ -10,8 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from terse.report import thumbs
-from terse.report.parts import Chart, PageData, Sheet
+from terse.pictures.sheets import Sheet, packed_sheets
+from terse.pictures.thumbnails import Thumbnail, data_uri
+from terse.report.parts import Chart, PageData
 from terse.report.payload import before_after_json, charts_json, embed, gallery_json
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
 ]
 
 SCRIPTS = ("overlay.js", "charts.js", "gallery.js", "page.js")
-SHEET_SIDE_PX = 1600
 
 
 def build_page(data: PageData, path: Path) -> Path:
@@ -94,9 +94,9 @@ def _sha256(content: bytes) -> str:
 def _groups(data: PageData) -> dict[str, list[tuple[Sheet, str]]]:
     """The sheets with their encoded images, by group in the order given."""
     groups: dict[str, list[tuple[Sheet, str]]] = {}
-    for sheet in data.sheets:
-        encoded = thumbs.data_uri(thumbs.encode(sheet.image, SHEET_SIDE_PX, quality=78))
-        groups.setdefault(sheet.group, []).append((sheet, encoded))
+    for sheet in packed_sheets(data.sheets):
+        assert isinstance(sheet.image, Thumbnail)
+        groups.setdefault(sheet.group, []).append((sheet, data_uri(sheet.image.encoded)))
     return groups
 
 

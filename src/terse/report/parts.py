@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from terse.tasks.answers import Answer, Box
+from terse.pictures.gallery import BeforeAfter, Gallery
+from terse.pictures.sheets import Sheet
 
 if TYPE_CHECKING:
     from plotly import graph_objects as go
 
 __all__ = [
-    "BeforeAfter",
     "Chart",
     "Command",
     "Fact",
-    "Gallery",
-    "GalleryItem",
     "Headline",
     "Kind",
     "PageData",
-    "Sheet",
-    "Streamed",
     "Table",
     "Tone",
 ]
@@ -80,72 +73,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A contact sheet, RGB or RGBA; sheets of one group stand under one heading."""
-
-    group: str
-    heading: str
-    image: npt.NDArray[np.uint8]
-    alt: str
-    caption: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryItem:
-    """One image of the gallery: RGB, RGBA or grey `(h, w)` / `(h, w, 1)`.
-
-    Boxes and masks are in pixels of the image as it is given here, at any resolution.
-    """
-
-    image: npt.NDArray[np.uint8]
-    class_name: str
-    boxes: Sequence[Box] = ()
-    masks: Sequence[npt.NDArray[np.bool_]] = ()
-    cycle: int | None = None
-    hardness: float | None = None
-    arm: str | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)  # shown on a click: JSON values only
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed(Collection[GalleryItem]):
-    """Items drawn while the page is written, so that thousands of composites are never in memory together."""
-
-    count: int
-    items: Iterator[GalleryItem]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[GalleryItem]:
-        return self.items
-
-    def __contains__(self, item: object) -> bool:
-        return False  # an iterator cannot be searched without being used up
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Images to browse. A filter whose values are all alike is left out of the page."""
-
-    items: Collection[GalleryItem] = ()
-    note: str = ""  # for example "2,000 of 12,340: every sixth"
-    class_word: str = "Class"
-    arm_word: str = "Arm"
-    hardness_word: str = "Hardness"
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeAfter:
-    """One real image under the model at the start and at the end (paper, Fig. 9)."""
-
-    image: npt.NDArray[np.uint8]
-    before: Answer
-    after: Answer
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     """A line to type, and what it does."""
 
@@ -169,7 +96,7 @@ class PageData:
     sheets: Sequence[Sheet] = ()
     before_after: Sequence[BeforeAfter] = ()
     before_after_note: str = ""  # how these images were chosen
-    gallery: Gallery = Gallery()
+    gallery: Gallery = field(default_factory=Gallery)
     recipe: str = ""  # the resolved YAML
     commands: Sequence[Command] = ()
     footer: str = ""

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from terse.report import thumbs
-from terse.report.parts import BeforeAfter, Chart, Gallery, GalleryItem
+from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
+from terse.pictures.thumbnails import PREFIX, Thumbnail, data_uri
+from terse.report.parts import Chart
 from terse.tasks.answers import Box
 
 __all__ = ["before_after_json", "charts_json", "embed", "gallery_json"]
-
-# Of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB.
-GALLERY_BYTES = 17_000_000
-BEFORE_AFTER_BYTES = 2_500_000
-BATCH = 64  # twice so many images are in memory at once
-SAMPLES = 24  # images that are encoded once more to choose the size
 
 
 def embed(value: Any) -> str:
@@ -38,11 +30,8 @@ def embed(value: Any) -> str:
 
 def gallery_json(gallery: Gallery) -> str:
     """The gallery by columns; names are stored once."""
-    items = iter(gallery.items)
-    first = list(itertools.islice(items, SAMPLES))
-    side_px = thumbs.choose_side([item.image for item in first], len(gallery.items), GALLERY_BYTES)
     names = _Names()
-    rows = [_row(item, *pictures, names) for item, pictures in _drawn(itertools.chain(first, items), side_px)]
+    rows = [_row(item, names) for item in packed_gallery(gallery)]
     columns = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
     return embed(
         {
@@ -55,19 +44,18 @@ def gallery_json(gallery: Gallery) -> str:
 
 def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
     """Both answers to each image, and the image once."""
-    side_px = thumbs.choose_side([pair.image for pair in pairs[:SAMPLES]], len(pairs), BEFORE_AFTER_BYTES)
     return embed(
         [
             {
-                "src": thumbs.data_uri(thumbs.encode(pair.image, max(side_px, 256))),
-                "size": [pair.image.shape[1], pair.image.shape[0]],
+                "src": data_uri(picture.encoded),
+                "size": list(picture.size_px),
                 "name": pair.name,
                 "answers": [
                     {"caption": answer.caption, "tone": answer.tone, "boxes": [_box_dict(box) for box in answer.boxes]}
                     for answer in (pair.before, pair.after)
                 ],
             }
-            for pair in pairs
+            for pair, picture in _pictures(packed_pairs(pairs))
         ]
     )
 
@@ -93,31 +81,23 @@ class _Names:
         return self._number[name]
 
 
-def _drawn(items: Iterable[GalleryItem], side_px: int) -> Iterator[tuple[GalleryItem, tuple[str, list[str]]]]:
-    """Each item with its thumbnail and outlines, in order; Pillow and OpenCV leave the interpreter's lock meanwhile."""
-
-    def draw(item: GalleryItem) -> tuple[str, list[str]]:
-        encoded = thumbs.data_uri(thumbs.encode(item.image, side_px)).removeprefix(thumbs.PREFIX)
-        return encoded, [path for path in map(thumbs.outlines, item.masks) if path]
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
-        waiting: list[tuple[GalleryItem, Future[tuple[str, list[str]]]]] = []
-        while batch := list(itertools.islice(items, BATCH)):
-            yield from ((item, done.result()) for item, done in waiting)  # encoded while the caller drew this batch
-            waiting = [(item, workers.submit(draw, item)) for item in batch]
-        yield from ((item, done.result()) for item, done in waiting)
+def _pictures(pairs: Sequence[BeforeAfter]) -> Iterable[tuple[BeforeAfter, Thumbnail]]:
+    for pair in pairs:
+        assert isinstance(pair.image, Thumbnail)
+        yield pair, pair.image
 
 
-def _row(item: GalleryItem, encoded: str, masks: list[str], names: _Names) -> dict[str, Any]:
+def _row(item: GalleryItem, names: _Names) -> dict[str, Any]:
+    assert isinstance(item.image, Thumbnail)
     return {
-        "src": encoded,
-        "size": [item.image.shape[1], item.image.shape[0]],
+        "src": data_uri(item.image.encoded).removeprefix(PREFIX),
+        "size": list(item.image.size_px),
         "class": names.number(item.class_name),
         "cycle": item.cycle,
         "hardness": None if item.hardness is None else _short(item.hardness),
         "arm": names.number(item.arm),
         "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
-        "masks": masks,
+        "masks": list(item.masks),
         "record": item.record,
     }
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from terse.errors import RecipeError
 from terse.folders import write_atomically
+from terse.pictures.sheets import contact_sheet
 from terse.recipe import Recipe
-from terse.report.sheets import contact_sheet
 from terse.run import build_players
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer

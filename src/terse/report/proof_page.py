@@ -8,22 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from terse.pool import Pool
-from terse.proof.arms import arm_recipe
-from terse.recipe import Recipe, load_recipe
+from terse.config import read_yaml
+from terse.pictures.gallery import BeforeAfter, Gallery
+from terse.pictures.page_folder import read_page
+from terse.pictures.sheets import Sheet
 from terse.report import figures
-from terse.report.answers import before_after as answers_before_after
-from terse.report.answers import target_of
-from terse.report.coverage_parts import coverage_beside, coverage_table
+from terse.report.coverage import coverage_beside, coverage_table
 from terse.report.page import build_page
-from terse.report.parts import BeforeAfter, Chart, Command, Fact, Gallery, Headline, PageData, Sheet, Table, Tone
-from terse.report.pool_pictures import pool_gallery, pool_strip
+from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
 from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
-from terse.results import Coverage, GainFigures, Interval, Point, ProofResult, Shortcut, read_proof
-from terse.run import build_players
-from terse.synthesis.materials import Materials
+from terse.results import Coverage, GainFigures, Interval, Point, ProofResult, Shortcut, read_proof, read_text
 from terse.tasks.task import metric_of
 
 __all__ = ["build_proof_page", "proof_page", "prove_page"]
@@ -46,46 +40,25 @@ def build_proof_page(folder: Path) -> Path:
 
 
 def proof_page(folder: Path) -> PageData:
-    """The page of a finished proof. Pictures are those of the first seed that every arm has run."""
-    recipe, proof = load_recipe(folder / "recipe.yaml"), read_proof(folder)
-    covered = json.loads((folder / "coverage.json").read_text("utf-8"))
-    seed = _common_seed(folder, recipe.seed)
-    players = build_players(arm_recipe(recipe, "none", seed), torch.device("cpu"))
-    context = players.context
-    pools = {
-        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))
-    }
-    before, after = (
-        target_of(recipe, context.classes, path / f"seed-{seed}" / "target.pth")
-        for path in (folder / "start", folder / "arms" / proof.treatment)
-    )
-    pairs, note = answers_before_after(recipe, before, after, players.test, context.classes)
+    """The page of a finished proof, from its files alone.
+
+    Raises:
+        RunError: a file is missing, of another format, or cannot be read.
+    """
+    recipe_yaml, proof, shown = read_text(folder / "recipe.yaml"), read_proof(folder), read_page(folder)
+    covered = json.loads(read_text(folder / "coverage.json"))
+    seed = str(shown.figures.seed)
     return prove_page(
-        (folder / "recipe.yaml").read_text("utf-8"),
+        recipe_yaml,
         proof,
         out=str(folder),
-        name=recipe.name,
-        gallery=pool_gallery(context, pools),
-        sheets=[pool_strip(context, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()],
-        before_after=pairs,
-        before_after_note=note,
-        coverage={arm: Coverage.model_validate(of[str(seed)]) for arm, of in covered.items() if str(seed) in of},
+        name=str(read_yaml(recipe_yaml, str(folder / "recipe.yaml")).get("name", "")),
+        gallery=shown.gallery,
+        sheets=shown.sheets,
+        before_after=shown.pairs,
+        before_after_note=shown.pairs_note,
+        coverage={arm: Coverage.model_validate(of[seed]) for arm, of in covered.items() if seed in of},
     )
-
-
-def _common_seed(folder: Path, default: int) -> int:
-    """The first seed that every arm has run."""
-    arms = [path for path in (folder / "arms").iterdir() if path.is_dir()]
-    seeds = [{int(path.parent.name.removeprefix("seed-")) for path in arm.glob("seed-*/measured.json")} for arm in arms]
-    return min(set.intersection(*(found for found in seeds if found)), default=default)
-
-
-def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
-    """The pool that a run left behind; None where its arm pastes nothing."""
-    shards = list((folder / "pool").glob("cycle-*.parquet"))
-    pool = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
-    pool.load(min(recipe.cycles, len(shards)))
-    return pool if len(pool) else None
 
 
 def prove_page(

@@ -1,102 +1,326 @@
-"""`terse report RUN`: the page of a run from its folder."""
+"""A training run as a page, from the files of its folder: which numbers, in which order, in which words."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
+from terse.config import read_yaml
 from terse.errors import RunError
-from terse.evaluation.coverage import coverage
-from terse.pool import Pool
-from terse.recipe import Recipe
-from terse.report.answers import before_after, target_of
+from terse.pictures.gallery import BeforeAfter, Gallery
+from terse.pictures.page_folder import read_page
+from terse.pictures.sheets import Sheet
+from terse.report import figures
 from terse.report.beside import beside_sheets, beside_table
-from terse.report.build import train_page
+from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.page import build_page
-from terse.report.parts import BeforeAfter, PageData
-from terse.report.pool_pictures import cycle_sheets, pool_gallery, real_and_synthetic
-from terse.report.realism import realism_table
-from terse.results import Coverage, HardnessCounts, hardness_counts, read_run
-from terse.run import open_run
-from terse.synthesis.materials import Materials
-from terse.training.session import Players
+from terse.report.parts import Chart, Command, Fact, PageData, Table, Tone
+from terse.report.words import count, duration, in_text, metric_names, number, score, words
+from terse.results import Coverage, Cycle, HardnessCounts, Realism, RunResult, read_run, read_text
+from terse.tasks.task import known_metrics, metric_of
 
-__all__ = ["build_run_page", "run_page"]
+__all__ = ["build_run_page", "run_page", "train_page"]
+
+PHASES = ("synthesizer", "harvest", "target", "evaluate")  # in the order of a cycle
+COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
 
 
 def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
-    """Write `report.html` into the folder of a finished run, proof or data set.
+    """Write `report.html` into the folder of a finished run.
 
     Args:
         folder: of it.
-        beside: other runs, whose composites and figures a run's page shows beside its own.
+        beside: other runs, whose composites and figures the page shows beside its own.
 
     Raises:
-        RunError: the folder holds no finished run, or cannot be written.
+        RunError: a file of a run is missing, of another format, or cannot be read or written.
     """
-    is_proof, is_set = (folder / "start").is_dir(), (folder / "placements.parquet").is_file()
-    if beside and (is_proof or is_set):
-        held = "a proof" if is_proof else "a data set"
-        raise RunError(f"--beside: expected the page of a run, got that of {held} in {folder}; give a run's folder")
-    if is_proof and (folder / "result.json").is_file():
-        from terse.report.proof_page import build_proof_page
-
-        return build_proof_page(folder)
-    if is_set:
-        from terse.report.set_page import build_set_page
-
-        return build_set_page(folder)
     return build_page(run_page(folder, beside), folder / "report.html")
 
 
 def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
-    """The page of a finished run, its composites rendered again from the pool."""
-    recipe, _, players, pool = open_run(folder)
-    pairs, note = _answers(recipe, players, folder)
-    realism = realism_table(players, pool, folder)
+    """The page of a finished run, from its files alone."""
+    written = folder / "recipe.yaml"
+    if not written.is_file() or not (folder / "result.json").is_file():
+        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    recipe_yaml, shown = read_text(written), read_page(folder)
+    measured = shown.figures
     return train_page(
-        (folder / "recipe.yaml").read_text("utf-8"),
+        recipe_yaml,
         read_run(folder),
-        name=recipe.name,
-        gallery=pool_gallery(players.context, {recipe.synthesis.kind: pool}),
-        sheets=[
-            *cycle_sheets(players.context, pool),
-            *real_and_synthetic(players.context, pool, players.train, recipe.seed),
-            *(beside_sheets([folder, *beside]) if beside else []),
+        name=str(read_yaml(recipe_yaml, str(written)).get("name", "")),
+        gallery=shown.gallery,
+        sheets=[*shown.sheets, *(beside_sheets([folder, *beside]) if beside else [])],
+        before_after=shown.pairs,
+        before_after_note=shown.pairs_note,
+        hardness=measured.hardness,
+        coverage=measured.coverage,
+        tables=[
+            *([_realism_table(measured.realism)] if measured.realism else []),
+            *([beside_table([folder, *beside])] if beside else []),
         ],
-        before_after=pairs,
-        before_after_note=note,
-        hardness=_hardness(pool),
-        coverage=_coverage(players.context, pool),
-        tables=[*([realism] if realism else []), *([beside_table([folder, *beside])] if beside else [])],
     )
 
 
-def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
-    """Of the first and the last cycle's harvest, and of the whole pool."""
-    if len(pool) == 0:
-        return {}
-    placements = pool.placements
-    cycles = placements.cycle
-    parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
-    named = {**parts, "whole pool": np.arange(len(pool))}
-    return {name: coverage(placements.take(rows), context.poses) for name, rows in named.items()}
+def train_page(
+    recipe_yaml: str,
+    result: RunResult,
+    *,
+    name: str = "",
+    gallery: Gallery | None = None,
+    sheets: Sequence[Sheet] = (),
+    before_after: Sequence[BeforeAfter] = (),
+    before_after_note: str = "",
+    hardness: Mapping[str, HardnessCounts] | None = None,
+    coverage: Mapping[str, Coverage] | None = None,
+    tables: Sequence[Table] = (),
+) -> PageData:
+    """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
+
+    `hardness` and `coverage` stand by the name that the page gives each; the charts of poses show the last cycle's. `tables` stand behind the page's own.
+    """
+    cycles, primary = result.cycles, result.primary
+    start, end = _figure(result, "start", primary), _figure(result, "end", primary)
+    return PageData(
+        title=_title(primary, start, end),
+        kind="train",
+        name=name,
+        summary=_summary(result, primary, start, end),
+        facts=_facts(result, primary, start, end),
+        alarms=result.alarms,
+        charts=[*_charts(result, primary, hardness or {}), *_poses(coverage or {})],
+        tables=[
+            _start_end(result),
+            *([_by_class(result, primary)] if len(result.metrics.end.by_class) > 1 else []),
+            *([_by_cycle(cycles)] if cycles else []),
+            *([coverage_table(coverage)] if coverage else []),
+            *tables,
+        ],
+        sheets=sheets,
+        before_after=before_after,
+        before_after_note=before_after_note,
+        gallery=gallery or Gallery(),
+        recipe=recipe_yaml,
+        commands=_commands(result.out or "RUN"),
+    )
 
 
-def _hardness(pool: Pool) -> dict[str, HardnessCounts]:
-    """Of the first and the last cycle's harvest."""
-    if len(pool) == 0:
-        return {}
-    found = pool.placements
-    ends = dict.fromkeys((int(found.cycle.min()), int(found.cycle.max())))
-    return {f"cycle {cycle}": hardness_counts(found.hardness[found.cycle == cycle].tolist()) for cycle in ends}
+def _title(primary: str, start: float, end: float) -> str:
+    metric, before, after = words(primary), score(start), score(end)
+    if before == after:  # as far as a reader can see
+        return f"{metric} stayed at {after}"
+    return f"{metric} {'rose' if end > start else 'fell'} from {before} to {after}"
 
 
-def _answers(recipe: Recipe, players: Players, folder: Path) -> tuple[Sequence[BeforeAfter], str]:
-    """Between the start, where it can still be had, and the kept target."""
-    written = folder / "start.pth"
-    if recipe.pretrain is not None and not written.is_file():
-        return (), ""
-    classes = players.context.classes
-    start = target_of(recipe, classes, written if written.is_file() else None)
-    return before_after(recipe, start, players.target, players.test, classes)
+def _summary(result: RunResult, primary: str, start: float, end: float) -> list[str]:
+    cycles = result.cycles
+    if not cycles:
+        return ["No cycle has ended yet: the numbers are those of the model as it came."]
+    found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1].samples)} synthetic images"
+    reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
+    sentences = [f"{found} that the model found hard, {reached}"]
+    if metric_of(primary).gain(start, end) <= 0:
+        sentences.append(
+            "The synthetic images did not help here. The hard rate and the samples below say where to look."
+        )
+    rates = [cycle.hard_rate for cycle in cycles if cycle.hard_rate is not None]
+    if rates:
+        sentences.append(
+            f"Of what was proposed, {rates[0]:.0%} was hard for the model in the first cycle and {rates[-1]:.0%} in the last. "
+            f"The run took {duration(result.seconds)}."
+        )
+    sentences += _kept(result.best_cycle, len(cycles))
+    return sentences
+
+
+def _kept(best_cycle: int | None, cycles: int) -> list[str]:
+    """Which target left the run; nothing to say where it is the last one's."""
+    if best_cycle is None or best_cycle == cycles:
+        return []
+    which = (
+        f"the target of cycle {best_cycle}" if best_cycle else "the start: no cycle was better on the validation images"
+    )
+    return [f"Kept is {which}."]
+
+
+def _facts(result: RunResult, primary: str, start: float, end: float) -> list[Fact]:
+    gain = metric_of(primary).gain(start, end)
+    tone: Tone = "good" if gain > 0 else "bad" if gain < 0 else "plain"
+    facts = [Fact(words(primary), score(end), f"{end - start:+.3f} from {score(start)}", tone)]
+    cycles = result.cycles
+    if cycles:
+        facts.append(Fact("Synthetic images", number(cycles[-1].samples), f"in {count(len(cycles), 'cycle')}"))
+        total = sum(cycle.target_forwards or 0 for cycle in cycles)
+        facts.append(Fact("Target forwards", number(total), "images the target looked at"))
+    facts.append(Fact("Time", duration(result.seconds)))
+    return facts
+
+
+def _charts(result: RunResult, primary: str, hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
+    cycles = result.cycles
+    if not cycles:
+        return []
+    charts = [
+        Chart(
+            f"curve-{against.replace('_', '-')}",
+            f"{words(primary)} against {words(against).lower()}",
+            caption,
+            figures.metric_curves([_curve(result, primary, against)], primary, against),
+        )
+        for against, caption in (
+            (
+                "samples",
+                "Each mark is a cycle; the first is the model as it came. Steep means that few images taught much.",
+            ),
+            (
+                "target_forwards",
+                "The same by cost: every image that the target looked at, to find hard ones and to learn.",
+            ),
+        )
+        if all(getattr(cycle, against) is not None for cycle in cycles)
+    ]
+    charts += _hardness_charts(cycles, hardness)
+    seconds = {f"cycle {k}": _phases(cycle) for k, cycle in enumerate(cycles, 1)}
+    charts.append(
+        Chart("seconds", "Where the time went", "Seconds of each cycle.", figures.bars(seconds, "Seconds", " s"))
+    )
+    return charts
+
+
+def _poses(coverage: Mapping[str, Coverage]) -> list[Chart]:
+    cycles = [name for name in coverage if name.startswith("cycle")] or list(coverage)
+    return coverage_charts(coverage[cycles[-1]]) if cycles else []
+
+
+def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
+    charts = []
+    rates = [cycle.hard_rate for cycle in cycles]
+    if any(rate is not None for rate in rates):
+        figure = figures.cycle_lines({"hard_rate": rates}, "Hard rate")
+        figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+        caption = "The share of proposed images that the target got wrong. Near 0 nothing is left to learn; near 1 the threshold tells nothing."
+        charts.append(Chart("hard-rate", "Hard rate by cycle", caption, figure))
+    if hardness:
+        figure = figures.hardness_histogram({name: one.counts for name, one in hardness.items()})
+        charts.append(
+            Chart(
+                "hardness",
+                "How hard the images are",
+                "Hardness is 1\u00a0-\u00a0p, p the target's probability of the truth.",
+                figure,
+            )
+        )
+    areas = [cycle.discriminator_auc for cycle in cycles]
+    if any(area is not None for area in areas):
+        figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)
+        caption = "How well the discriminator tells untouched backgrounds from real images. At 0.5 it judges realism; near 1 it has learnt the data set."
+        charts.append(Chart("discriminator", "Discriminator on untouched backgrounds", caption, figure))
+    return charts
+
+
+def _curve(result: RunResult, primary: str, against: str) -> figures.Curve:
+    spent = 0.0
+    x: list[float] = [0.0]
+    y: list[float | None] = [_figure(result, "start", primary)]
+    for cycle in result.cycles:
+        # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
+        spent = float(cycle.samples) if against == "samples" else spent + float(getattr(cycle, against))
+        x.append(spent)
+        y.append(cycle.figure(primary))
+    return figures.Curve("learned", x, y)
+
+
+def _phases(cycle: Cycle) -> dict[str, float]:
+    phases = cycle.phase_seconds or {"seconds": cycle.seconds}
+    order = [*(phase for phase in PHASES if phase in phases), *(phase for phase in phases if phase not in PHASES)]
+    return {phase: phases[phase] for phase in order}
+
+
+def _start_end(result: RunResult) -> Table:
+    start, end, primary = result.metrics.start, result.metrics.end, result.primary
+    rows = [
+        (words(name), *_change(start.figure(name), end.figure(name)))
+        for name in metric_names([start.figures, end.figures])
+    ]
+    for size in start.by_size:
+        change = _change(*(ends.by_size[size].get(primary) for ends in (start, end)))
+        rows.append((f"{words(primary)}, {size} objects", *change))
+    counts = [
+        count(amount, word) for amount, word in ((end.images, "image"), (end.objects, "object")) if amount is not None
+    ]
+    caption = (
+        f"On {' with '.join(counts)} that the recipe holds out."
+        if counts
+        else "On the images that the recipe holds out."
+    )
+    return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
+
+
+def _by_class(result: RunResult, primary: str) -> Table:
+    start, end = result.metrics.start.by_class, result.metrics.end.by_class
+    rows = [
+        (name, number(one["objects"] or 0), *_change(start.get(name, {}).get(primary), one.get(primary)))
+        for name, one in end.items()
+    ]
+    return Table(f"{words(primary)} by class", ("Class", "Objects", "Start", "End", "Change"), rows)
+
+
+def _figure(result: RunResult, when: Literal["start", "end"], primary: str) -> float:
+    value = (result.metrics.start if when == "start" else result.metrics.end).figure(primary)
+    if value is None:
+        raise RunError(
+            f"test: expected images with objects to find, got none, so that {primary} has no value at the {when}; "
+            "give the recipe other test images"
+        )
+    return value
+
+
+def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
+    """None where there was no object to find."""
+    if start is None or end is None:
+        return "", "", ""
+    return f"{start:.4f}", f"{end:.4f}", f"{end - start:+.4f}"
+
+
+def _by_cycle(cycles: Sequence[Cycle]) -> Table:
+    columns = {name: [cycle.figure(name) for cycle in cycles] for name in known_metrics()}
+    columns |= {name: [getattr(cycle, name) for cycle in cycles] for name in ("hard_rate", *COSTS, "discriminator_auc")}
+    known = {name: values for name, values in columns.items() if name == "samples" or values[0] is not None}
+    rows = [
+        (str(k + 1), *(_cell(name, values[k]) for name, values in known.items()), f"{cycle.seconds:,.1f}")
+        for k, cycle in enumerate(cycles)
+    ]
+    return Table("By cycle", ("Cycle", *map(words, known), "Seconds"), rows)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return number(value) if name in COSTS else f"{value:.1%}" if name == "hard_rate" else f"{value:.4f}"
+
+
+def _realism_table(realism: Realism) -> Table:
+    """Has the discriminator learnt realism, or only which data set an image comes from?"""
+    rows = [
+        ("Composites against real images", f"{realism.composites_auc:.2f}"),
+        ("Untouched backgrounds against real images", f"{realism.backgrounds_auc:.2f}"),
+    ]
+    caption = (
+        "AUC of the last discriminator. The first row falls to 0.5 as composites become real to it. The second should "
+        "be near 0.5: backgrounds without a paste are real, and what tells them apart is the data set."
+    )
+    return Table("Discriminator", ("It tells apart", "AUC"), rows, caption)
+
+
+def _commands(out: str) -> list[Command]:
+    folder = shlex.quote(out)
+    recipe = shlex.quote(f"{out}/recipe.yaml")
+    return [
+        Command(f"terse train {recipe} --out {shlex.quote(out + '-again')}", "The same run once more"),
+        Command(
+            f"terse generate {folder} --count 1000 --format coco --out dataset", "A data set from what was learned"
+        ),
+        Command(f"terse report {folder}", "This page once more"),
+    ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from terse.errors import DataError
-from terse.report.sheets import COLOURS, GUTTER_PX, PAPER, contact_sheet
+from terse.pictures.sheets import COLOURS, GUTTER_PX, PAPER, contact_sheet
 
 
 def test_small_images_are_enlarged_by_a_whole_factor_with_square_pixels(drawn):

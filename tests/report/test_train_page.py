@@ -1,8 +1,8 @@
 import pytest
 
 from terse.errors import RunError
-from terse.report.build import train_page
-from terse.results import HardnessCounts
+from terse.report.run_page import _realism_table, train_page
+from terse.results import HardnessCounts, Realism
 
 
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):
@@ -133,3 +133,11 @@ def test_a_metric_without_a_value_is_an_error_in_words(drawn):
         "test: expected images with objects to find, got none, so that accuracy has no value at the start; "
         "give the recipe other test images"
     )
+
+
+def test_the_discriminators_auc_has_a_table():
+    table = _realism_table(Realism(composites_auc=0.613, backgrounds_auc=0.5))
+    assert table.rows == [
+        ("Composites against real images", "0.61"),
+        ("Untouched backgrounds against real images", "0.50"),
+    ]

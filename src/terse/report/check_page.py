@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from terse.pictures.gallery import Gallery
 from terse.report import figures
-from terse.report.parts import Chart, Command, Fact, Gallery, Headline, PageData, Table, Tone
+from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
 from terse.report.words import count, number
 
 __all__ = ["Finding", "check_page"]

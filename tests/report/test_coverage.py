@@ -4,7 +4,7 @@ import pytest
 from terse.evaluation.coverage import coverage
 from terse.placements import Placements
 from terse.poses import AffinePoses
-from terse.report.coverage_parts import coverage_charts, coverage_table
+from terse.report.coverage import coverage_charts, coverage_table
 
 
 @pytest.fixture

@@ -9,17 +9,19 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.evaluation.predictions import spread
+from terse.pictures.gallery import Gallery, GalleryItem, Streamed
+from terse.pictures.sheets import Sheet, contact_sheet
 from terse.pool import Pool
 from terse.protocols import RealImages
-from terse.report.parts import Gallery, GalleryItem, Sheet, Streamed
-from terse.report.sheets import contact_sheet
 from terse.synthesis.materials import Materials
 from terse.tasks.answers import Box
 from terse.training.seeding import array_generator
 from terse.types import Truth
 
-__all__ = ["boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "to_uint8"]
+__all__ = ["POOL_STRIP", "boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "to_uint8"]
 
+POOL_STRIP = ("Real and synthetic", "Synthetic")
+"""Group and heading of the strip that is drawn from the whole pool of a run."""
 _CHUNK = 64
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
 _MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
@@ -74,11 +76,11 @@ def real_and_synthetic(context: Materials, pool: Pool, real: RealImages, seed: i
     columns, count = _layout(context)
     draw = array_generator(seed, 0, "page: real", 0)
     rows = np.sort(draw.choice(len(real), min(count, len(real)), replace=False))
-    group = "Real and synthetic"
+    group, heading = POOL_STRIP
     images = contact_sheet(to_uint8(real.fetch(rows)[0]), columns, transparent=True)
     return [
         Sheet(group, "Real", images, f"{len(rows)} real training images"),
-        pool_strip(context, pool, group, "Synthetic", seed),
+        pool_strip(context, pool, group, heading, seed),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,28 @@ from PIL import Image
 
 from terse.errors import DataError
 
-__all__ = ["choose_side", "data_uri", "encode", "outlines"]
+__all__ = ["Thumbnail", "choose_side", "data_uri", "encode", "outlines", "thumbnail"]
 
 SIDES_PX = (320, 256, 224, 192, 160, 144, 128, 112, 96)
 LOSSLESS_SIDE_PX = 96  # up to here lossless WebP is the smallest of all (a digit: 201 bytes; PNG 274, JPEG 419)
 QUALITY = 62
 PREFIX = "data:image/webp;base64,"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture as WebP, and the size of the image that it was made from, whose pixels boxes and outlines count."""
+
+    encoded: bytes
+    size_px: tuple[int, int]
+    """Width and height."""
+
+
+def thumbnail(image: npt.NDArray[np.uint8] | Thumbnail, side_px: int, quality: int = QUALITY) -> Thumbnail:
+    """The image's thumbnail; one that is already made stays as it is."""
+    if isinstance(image, Thumbnail):
+        return image
+    return Thumbnail(encode(image, side_px, quality), (image.shape[1], image.shape[0]))
 
 
 def encode(image: npt.NDArray[np.uint8], side_px: int, quality: int = QUALITY) -> bytes:
@@ -44,12 +61,12 @@ def data_uri(encoded: bytes) -> str:
     return PREFIX + base64.b64encode(encoded).decode("ascii")
 
 
-def choose_side(samples: Sequence[npt.NDArray[np.uint8]], count: int, budget_bytes: int) -> int:
+def choose_side(samples: Sequence[npt.NDArray[np.uint8] | Thumbnail], count: int, budget_bytes: int) -> int:
     """The largest side at which `count` images like the samples stay within the budget, as base64."""
     if not samples:
         return SIDES_PX[0]
     for side in SIDES_PX:
-        mean = sum(len(encode(image, side)) for image in samples) / len(samples)
+        mean = sum(len(thumbnail(image, side).encoded) for image in samples) / len(samples)
         if mean * count * 4 / 3 <= budget_bytes:
             return side
     return SIDES_PX[-1]

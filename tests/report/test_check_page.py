@@ -1,6 +1,6 @@
 import pytest
 
-from terse.report.check import Finding, check_page
+from terse.report.check_page import Finding, check_page
 
 
 def finding(weight, names=("a.jpg",)):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.report import thumbs
+from terse.pictures import thumbnails as thumbs
 
 
 def decoded(encoded):

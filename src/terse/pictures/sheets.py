@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,11 +11,14 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from terse.errors import DataError
+from terse.pictures.thumbnails import Thumbnail, thumbnail
 
-__all__ = ["contact_sheet"]
+__all__ = ["Sheet", "contact_sheet", "packed_sheets"]
 
 CELL_PX = 120  # images smaller than this are enlarged by whole factors, so that every pixel stays square
 GUTTER_PX = 8
+SHEET_SIDE_PX = 1600
+SHEET_QUALITY = 78
 PAPER = (255, 255, 255)
 INK = (64, 70, 80)
 HALO = (0, 0, 0, 150)
@@ -30,6 +34,22 @@ COLOURS = (
 )
 
 UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet, RGB or RGBA, or its thumbnail; sheets of one group stand under one heading."""
+
+    group: str
+    heading: str
+    image: npt.NDArray[np.uint8] | Thumbnail
+    alt: str
+    caption: str = ""
+
+
+def packed_sheets(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """The sheets, each with its thumbnail."""
+    return [replace(sheet, image=thumbnail(sheet.image, SHEET_SIDE_PX, SHEET_QUALITY)) for sheet in sheets]
 
 
 def contact_sheet(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from terse.discriminator import Discriminator, auc_of_scores
-from terse.report.realism import realism_table
+from terse.pictures.run_pictures import realism
 from terse.training.checkpoint import write_checkpoint
 from terse.types import Truth
 
@@ -66,7 +66,7 @@ def test_the_kept_discriminator_is_asked(players, tmp_path):
     torch.manual_seed(1)
     kept = Discriminator(weight_sigma=0.1)
     write_checkpoint(tmp_path / "state", {"discriminator": kept.state_dict()}, {})
-    table = realism_table(players, Pooled(), tmp_path)
+    found = realism(players, Pooled(), tmp_path)
     rows = np.arange(20)
     kept.eval()
     with torch.no_grad():
@@ -76,15 +76,13 @@ def test_the_kept_discriminator_is_asked(players, tmp_path):
                 players.train.images, players.context.backgrounds.images, lambda rows: players.context.render(rows).images
             )
         )  # fmt: skip
-    assert table.rows == [
-        ("Composites against real images", f"{auc_of_scores(real, drawn):.2f}"),
-        ("Untouched backgrounds against real images", f"{auc_of_scores(real, plain):.2f}"),
-    ]
-    assert table.rows[1][1] == "0.50"
-    assert table.rows[0][1] != "0.50"
+    assert found.composites_auc == pytest.approx(auc_of_scores(real, drawn))
+    assert found.backgrounds_auc == pytest.approx(auc_of_scores(real, plain))
+    assert round(found.backgrounds_auc, 2) == 0.5
+    assert round(found.composites_auc, 2) != 0.5
 
 
-def test_a_run_without_a_discriminator_has_no_table(players, tmp_path):
-    assert realism_table(players, Pooled(), tmp_path) is None
+def test_a_run_without_a_discriminator_has_no_realism(players, tmp_path):
+    assert realism(players, Pooled(), tmp_path) is None
     players.discriminator = None
-    assert realism_table(players, Pooled(), tmp_path) is None
+    assert realism(players, Pooled(), tmp_path) is None

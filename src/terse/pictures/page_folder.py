@@ -1,0 +1,229 @@
+"""`page/`: what the page of a run or a proof shows and only the players can make, kept in files for the report.
+
+`page.json` holds the figures and the captions, `gallery.parquet` the gallery, `*.webp` the sheets and the images of the
+answers. The folder is written under another name and renamed, so that it is whole wherever it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from terse.errors import RunError
+from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
+from terse.pictures.sheets import Sheet, packed_sheets
+from terse.pictures.thumbnails import Thumbnail
+from terse.results import FORMAT, Record, ShownFigures, read_record
+from terse.tasks.answers import Answer, Box
+
+__all__ = ["FOLDER", "Shown", "has_page", "read_page", "write_page"]
+
+FOLDER = "page"
+_RECORD, _GALLERY = "page.json", "gallery.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page shows beside the figures of the result."""
+
+    figures: ShownFigures
+    gallery: Gallery = field(default_factory=Gallery)
+    sheets: Sequence[Sheet] = ()
+    pairs: Sequence[BeforeAfter] = ()
+    pairs_note: str = ""
+
+
+class _Picture(Record):
+    """A file of the folder, and the size of the image that it was made from."""
+
+    file: str
+    size_px: tuple[int, int]
+
+
+class _Sheet(_Picture):
+    group: str
+    heading: str
+    alt: str
+    caption: str = ""
+
+
+class _Pair(_Picture):
+    name: str
+    before: Answer
+    after: Answer
+
+
+class _Page(Record):
+    """`page.json`."""
+
+    format: int = FORMAT
+    figures: ShownFigures
+    gallery_note: str = ""
+    sheets: list[_Sheet]
+    pairs: list[_Pair]
+    pairs_note: str = ""
+
+
+def has_page(folder: Path) -> bool:
+    """Whether the folder of a run or a proof holds a whole `page/`."""
+    return (folder / FOLDER / _RECORD).is_file()
+
+
+def write_page(folder: Path, shown: Shown) -> None:
+    """Write `page/` into the folder of a run or a proof; a kill leaves it whole or missing.
+
+    Raises:
+        RunError: no room, or no permission.
+    """
+    page, temporary = folder / FOLDER, folder / f"{FOLDER}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        sheets, pairs = packed_sheets(shown.sheets), packed_pairs(shown.pairs)
+        record = _Page(
+            format=FORMAT,
+            figures=shown.figures,
+            gallery_note=shown.gallery.note,
+            sheets=[
+                _Sheet(
+                    file=_save(temporary, f"sheet-{number:03d}.webp", sheet.image),
+                    size_px=_size(sheet.image),
+                    group=sheet.group,
+                    heading=sheet.heading,
+                    alt=sheet.alt,
+                    caption=sheet.caption,
+                )
+                for number, sheet in enumerate(sheets)
+            ],
+            pairs=[
+                _Pair(
+                    file=_save(temporary, f"answer-{number:03d}.webp", pair.image),
+                    size_px=_size(pair.image),
+                    name=pair.name,
+                    before=pair.before,
+                    after=pair.after,
+                )
+                for number, pair in enumerate(pairs)
+            ],
+            pairs_note=shown.pairs_note,
+        )
+        _write_gallery(temporary / _GALLERY, shown.gallery)
+        text = json.dumps(record.to_json(), ensure_ascii=False, indent=1)
+        (temporary / _RECORD).write_text(text + "\n", "utf-8")
+        shutil.rmtree(page, ignore_errors=True)
+        temporary.replace(page)
+    except OSError as error:
+        raise RunError(f"{page}: expected room to write it, got: {error.strerror or error}") from None
+
+
+def read_page(folder: Path) -> Shown:
+    """What `write_page` wrote.
+
+    Raises:
+        RunError: none, one of another format, or one that cannot be read.
+    """
+    page = folder / FOLDER
+    if not has_page(folder):
+        raise RunError(
+            f"{folder}: expected {FOLDER}/, which holds the pictures, got none; make it with: "
+            f"terse report {folder} --compute"
+        )
+    record = read_record(page / _RECORD, _Page, "what a page shows")
+    return Shown(
+        record.figures,
+        replace(_read_gallery(page / _GALLERY), note=record.gallery_note),
+        [
+            Sheet(one.group, one.heading, _load(page / one.file, one.size_px), one.alt, one.caption)
+            for one in record.sheets
+        ],
+        [BeforeAfter(_load(page / one.file, one.size_px), one.before, one.after, one.name) for one in record.pairs],
+        record.pairs_note,
+    )
+
+
+def _write_gallery(path: Path, gallery: Gallery) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [_row(item) for item in packed_gallery(gallery)] if len(gallery.items) else []
+    schema = pa.schema(
+        {
+            "thumbnail": pa.binary(),
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "class": pa.string(),
+            "boxes": pa.list_(pa.list_(pa.float64(), 4)),
+            "labels": pa.list_(pa.string()),
+            "masks": pa.list_(pa.string()),
+            "cycle": pa.int64(),
+            "hardness": pa.float64(),
+            "arm": pa.string(),
+            "record": pa.string(),
+        }
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+
+
+def _row(item: GalleryItem) -> dict[str, Any]:
+    assert isinstance(item.image, Thumbnail)
+    return {
+        "thumbnail": item.image.encoded,
+        "width": item.image.size_px[0],
+        "height": item.image.size_px[1],
+        "class": item.class_name,
+        "boxes": [list(box.xyxy_px) for box in item.boxes],
+        "labels": [box.label for box in item.boxes],
+        "masks": list(item.masks),
+        "cycle": item.cycle,
+        "hardness": item.hardness,
+        "arm": item.arm,
+        "record": json.dumps(item.record, ensure_ascii=False),
+    }
+
+
+def _read_gallery(path: Path) -> Gallery:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{path}: expected a gallery in Parquet, got a file that cannot be read ({error})") from None
+    return Gallery([_item(row) for row in rows])
+
+
+def _item(row: dict[str, Any]) -> GalleryItem:
+    return GalleryItem(
+        image=Thumbnail(row["thumbnail"], (row["width"], row["height"])),
+        class_name=row["class"],
+        boxes=[
+            Box((box[0], box[1], box[2], box[3]), label) for box, label in zip(row["boxes"], row["labels"], strict=True)
+        ],
+        masks=row["masks"],
+        cycle=row["cycle"],
+        hardness=row["hardness"],
+        arm=row["arm"],
+        record=json.loads(row["record"]),
+    )
+
+
+def _save(folder: Path, name: str, image: object) -> str:
+    assert isinstance(image, Thumbnail)
+    (folder / name).write_bytes(image.encoded)
+    return name
+
+
+def _size(image: object) -> tuple[int, int]:
+    assert isinstance(image, Thumbnail)
+    return image.size_px
+
+
+def _load(path: Path, size_px: tuple[int, int]) -> Thumbnail:
+    try:
+        return Thumbnail(path.read_bytes(), size_px)
+    except OSError as error:
+        raise RunError(f"{path}: expected a picture of the page, got: {error.strerror}") from None

@@ -1,0 +1,118 @@
+"""What the page of a run shows beside its figures: computed once, when the run ends, from its players and its pool."""
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from terse.discriminator import auc_of_scores
+from terse.evaluation.coverage import coverage
+from terse.evaluation.realism import even_rows, image_scores
+from terse.pictures.gallery import BeforeAfter
+from terse.pictures.page_folder import Shown
+from terse.pictures.pool import cycle_sheets, pool_gallery, real_and_synthetic, to_uint8
+from terse.pool import Pool
+from terse.protocols import Judges, RealImages, trainable
+from terse.recipe import Recipe
+from terse.results import Coverage, HardnessCounts, Realism, ShownFigures, hardness_counts
+from terse.synthesis.materials import Materials
+from terse.targets.weights import load_weights
+from terse.tasks.task import task
+from terse.training.checkpoint import read_checkpoint
+from terse.training.session import Players
+
+__all__ = ["before_after", "realism", "run_pictures", "target_with"]
+
+_MOST_SCORED = 96
+
+
+def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path) -> Shown:
+    """The gallery, the strips, the answers at the start and at the end, and what was measured of the pool.
+
+    The players stay as they are: answers are asked of copies of the target.
+    """
+    context = players.context
+    pairs: Sequence[BeforeAfter] = ()
+    note = ""
+    if (folder / "start.pth").is_file() and (folder / "target.pth").is_file():
+        start, kept = (target_with(players.target, folder / name) for name in ("start.pth", "target.pth"))
+        pairs, note = before_after(recipe, start, kept, players.test, context.classes)
+    return Shown(
+        ShownFigures(
+            hardness=_hardness(pool), coverage=_coverage(context, pool), realism=realism(players, pool, folder)
+        ),
+        pool_gallery(context, {recipe.synthesis.kind: pool}),
+        [*cycle_sheets(context, pool), *real_and_synthetic(context, pool, players.train, recipe.seed)],
+        pairs,
+        note,
+    )
+
+
+def target_with(target: Judges, weights: Path) -> Judges:
+    """A copy of the target on the CPU, with these weights."""
+    one = copy.deepcopy(target)
+    network = trainable(one).module
+    load_weights(network, weights)
+    network.to(torch.device("cpu"))
+    return one
+
+
+def before_after(
+    recipe: Recipe, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]
+) -> tuple[Sequence[BeforeAfter], str]:
+    """The images that the recipe's task shows of two models, and how they were chosen; nothing without images."""
+    if len(images) == 0:
+        return (), ""
+    answers = task(recipe.task).answers(before, after, images, classes)
+    pairs = [
+        BeforeAfter(to_uint8(images.fetch(np.array([one.row]))[0])[0], one.before, one.after, one.name)
+        for one in answers.changes
+    ]
+    return pairs, answers.note
+
+
+def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
+    """How well the run's last discriminator tells composites, and untouched backgrounds, from real images.
+
+    None where the run had no discriminator. Backgrounds without a paste are as real as images get: an AUC far
+    from 0.5 on them means that the discriminator knows the data set, not the paste.
+    """
+    discriminator = players.discriminator
+    state = read_checkpoint(folder / "state") if discriminator is not None else None
+    if discriminator is None or state is None or len(pool) == 0:
+        return None
+    discriminator.load_state_dict(state[0]["discriminator"])
+    discriminator.eval()
+
+    def scores(total: int, fetch: Callable[[np.ndarray], Tensor]) -> Tensor:
+        return torch.cat([image_scores(discriminator, fetch(rows)) for rows in even_rows(total, _MOST_SCORED)])
+
+    context = players.context
+    real = scores(len(players.train), lambda rows: players.train.fetch(rows)[0])
+    plain = scores(len(context.backgrounds), lambda rows: context.backgrounds.fetch(rows).images)
+    with torch.no_grad():
+        drawn = scores(len(pool), lambda rows: context.render(pool.placements.take(rows)).images)
+    return Realism(composites_auc=auc_of_scores(real, drawn), backgrounds_auc=auc_of_scores(real, plain))
+
+
+def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
+    """Of the first and the last cycle's harvest, and of the whole pool."""
+    if len(pool) == 0:
+        return {}
+    placements = pool.placements
+    cycles = placements.cycle
+    parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
+    named = {**parts, "whole pool": np.arange(len(pool))}
+    return {name: coverage(placements.take(rows), context.poses) for name, rows in named.items()}
+
+
+def _hardness(pool: Pool) -> dict[str, HardnessCounts]:
+    """Of the first and the last cycle's harvest."""
+    if len(pool) == 0:
+        return {}
+    found = pool.placements
+    ends = dict.fromkeys((int(found.cycle.min()), int(found.cycle.max())))
+    return {f"cycle {cycle}": hardness_counts(found.hardness[found.cycle == cycle].tolist()) for cycle in ends}

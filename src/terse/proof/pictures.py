@@ -1,0 +1,61 @@
+"""What the page of a proof shows beside its figures: composites of each arm, answers of the start and the treatment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from terse.pictures.page_folder import Shown
+from terse.pictures.pool import pool_gallery, pool_strip
+from terse.pictures.run_pictures import before_after, target_with
+from terse.pool import Pool
+from terse.proof.arms import arm_recipe
+from terse.recipe import Recipe
+from terse.results import ProofResult, ShownFigures
+from terse.run import build_players
+from terse.synthesis.materials import Materials
+
+__all__ = ["proof_pictures"]
+
+
+def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any = None) -> Shown:
+    """The pictures of a finished proof, those of the first seed that every arm has run.
+
+    Args:
+        folder: of the proof.
+        recipe: that the arms share.
+        proof: its result.
+        data: material made by the caller instead of the recipe's.
+    """
+    seed = _common_seed(folder, proof, recipe.seed)
+    players = build_players(arm_recipe(recipe, "none", seed), torch.device("cpu"), data=data)
+    context = players.context
+    pools = {
+        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))
+    }
+    start, treated = (
+        target_with(players.target, path / f"seed-{seed}" / "target.pth")
+        for path in (folder / "start", folder / "arms" / proof.treatment)
+    )
+    pairs, note = before_after(recipe, start, treated, players.test, context.classes)
+    sheets = [pool_strip(context, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
+    return Shown(ShownFigures(seed=seed), pool_gallery(context, pools), sheets, pairs, note)
+
+
+def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:
+    """The first seed that every arm has run."""
+    seeds = [
+        {int(path.parent.name.removeprefix("seed-")) for path in (folder / "arms" / arm).glob("seed-*/measured.json")}
+        for arm in proof.arms
+    ]
+    return min(set.intersection(*seeds), default=default)
+
+
+def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
+    """The pool that a run left behind; None where its arm pastes nothing."""
+    shards = list((folder / "pool").glob("cycle-*.parquet"))
+    pool = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
+    pool.load(min(recipe.cycles, len(shards)))
+    return pool if len(pool) else None
