@@ -462,7 +462,7 @@ def synthesizer(root: Path) -> None:
 
     import torch
 
-    from terse.generate.features import CachedPoses
+    from terse.draws import seeds_of
     from terse.synthesis.learned.photographs import PhotoSynthesizer
 
     network = PhotoSynthesizer().eval()
@@ -490,10 +490,12 @@ def synthesizer(root: Path) -> None:
     context: Any = SimpleNamespace(foregrounds=bank, backgrounds=bank, poses=poses, device="cpu")
     proposer = LearnedProposer(context, network, LearnedConfig())
     fore, back = (axis.ravel() for axis in np.meshgrid(np.arange(20), np.arange(20)))
-    cached = CachedPoses(proposer)
+    proposer.keep_features()
+    seeds = seeds_of(0, count=400)
     began = time.process_time()
     for start in range(0, 400, 64):
-        cached(fore[start : start + 64], back[start : start + 64], 0)
+        block = slice(start, start + 64)
+        proposer.of_pairs(fore[block], back[block], seeds[block])
     kept = 400 / (time.process_time() - began)
     began = time.process_time()
     with torch.no_grad():

@@ -20,8 +20,10 @@ prepare_process()
 import numpy as np
 import torch
 
+from terse.draws import seeds_of
 from terse.recipe import load_recipe
 from terse.run import open_session
+from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
 from terse.training.optimizers import optimizer_maker
 from terse.training.phases import synthesizer_step
@@ -47,7 +49,7 @@ def main() -> None:
         if module is not None:
             module.requires_grad_(False)
     optimizer = optimizer_maker(settings.optimizer)(proposer.module)
-    blind = BlindProposer(players.context, keeps_hard=False, batch_size=_BATCH)
+    blind = BlindProposer(players.context, _BATCH)
     print(
         f"{'step':>5} {'hard':>5} {'hardness':>8}  pose, mean and deviation: {', '.join(players.context.poses.names)}"
     )
@@ -55,9 +57,8 @@ def main() -> None:
     judge(session, proposer, 0)
     losses, norms, began = [], [], time.perf_counter()
     for step in range(given.steps):
-        *_, loss = synthesizer_step(
-            session, proposer, optimizer, settings.batch_size, reseed(seed, 1, "synthesizer", step)
-        )
+        requests = proposer.requests(seeds_of(seed, 1, "synthesizer", step, count=settings.batch_size))
+        *_, loss = synthesizer_step(session, proposer, optimizer, requests, reseed(seed, 1, "synthesizer", step))
         losses.append(loss)
         norms.append(
             float(torch.stack([p.grad.norm() for p in proposer.module.parameters() if p.grad is not None]).norm())
@@ -76,7 +77,7 @@ def judge(session, proposer, step) -> None:
     players = session.players
     hard, hardness, poses = 0, [], []
     for number in range(_PAIRS // _BATCH):
-        placements = proposer.propose(_BATCH, reseed(session.recipe.seed, 1, "judge", number))
+        placements = propose(proposer, _BATCH, session.recipe.seed, 1, "judge", number)
         with torch.no_grad():
             drawn = players.context.render(placements)
         verdict = players.rule.judge(players.target, drawn.images, drawn.truth)

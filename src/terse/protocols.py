@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt64
 from torch import Tensor, nn
 
 from terse.errors import RecipeError
 from terse.placements import Placements
+from terse.requests import Limits, Requests
 from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Truth
 
 __all__ = [
@@ -174,6 +174,15 @@ class Proposer(Protocol):
         """The network, where something is learned."""
         ...
 
-    def propose(self, count: int, generator: torch.Generator) -> Placements:
-        """So many composites' placements, foregrounds and backgrounds included."""
+    @property
+    def limits(self) -> Limits:
+        """How many objects and distractors, which blends: training draws requests so, `generate` has them as defaults."""
+        ...
+
+    def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:
+        """What training asks for: backgrounds, and classes equally often, as functions of each seed."""
+        ...
+
+    def propose(self, requests: Requests) -> Placements:
+        """One placement a request, in order; every random number of an image is a function of its seed."""
         ...

@@ -272,7 +272,7 @@ def test_hardness_needs_a_run(plain: Recipe, tmp_path: Path) -> None:
     )
 
 
-def _poses(foreground: np.ndarray, background: np.ndarray, seed: int) -> np.ndarray:
+def _poses(foreground: np.ndarray, background: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     assert len(foreground) <= 64
     return np.stack([[index, 0, 0, 0, 0.5, 1.0] for index in foreground.tolist()])
 
@@ -285,6 +285,23 @@ def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
     keys = material_of(plain).foreground_keys
     assert len(rows) == 100
     assert all(row["0.affine.rotation_deg"] == keys.index(row["foreground"]) for row in rows)
+
+
+def test_noise_is_drawn_for_each_pair_of_scene_attempt_and_set(plain: Recipe, tmp_path: Path) -> None:
+    def seeds_of_set(seed: int) -> list[int]:
+        seen: list[int] = []
+
+        def poses(foreground: np.ndarray, background: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+            seen.extend(seeds.tolist())
+            return _poses(foreground, background, seeds)
+
+        settings = GenerateSettings(count=100, objects=(1, 2), seed=seed)
+        generate(plain, settings, tmp_path / str(seed), workers=0, trained=lambda: Trained(poses))
+        return seen
+
+    first, second = seeds_of_set(0), seeds_of_set(1)
+    assert len(first) > 100
+    assert len({*first, *second}) == len(first) + len(second)
 
 
 def test_distractors_hide_but_have_no_label(plain: Recipe, tmp_path: Path) -> None:

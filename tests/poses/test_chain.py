@@ -234,7 +234,7 @@ def test_the_inverse_carries_the_exact_gradient() -> None:
 def test_moving_goes_to_the_family_that_moves() -> None:
     chain = Chain(CHAINS["tilt"])
     pose = chain.pose_of(1, {})
-    moved = chain.moved_to(pose, np.array([[40.0, 40.0]]), np.array([[60.0, 70.0]]), 200)
+    moved = chain.moved_to(pose, np.array([[40.0, 40.0]]), np.array([[60.0, 70.0]]), np.array([[200, 200]]))
     assert np.flatnonzero((moved != pose)[0]).tolist() == [3, 4]
     place = chain.position(moved)
     assert place is not None

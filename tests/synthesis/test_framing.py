@@ -16,13 +16,17 @@ from terse.synthesis.materials import Materials
 DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 
 
+def squares(count: int) -> np.ndarray:
+    return np.full((count, 2), 96)
+
+
 def test_boxes_hold_what_is_drawn(shapes: Callable[..., Materials]) -> None:
     context = shapes()
-    framing = Framing(context.foregrounds, context.poses, context.canvas_px)
+    framing = Framing(context.foregrounds, context.poses)
     pose = context.poses.random(40, torch.Generator().manual_seed(0)).double().numpy()
     foreground = np.arange(40)
     drawn = context.render(Placements.single(np.zeros(40, dtype=np.int64), foreground, pose))
-    expected = framing.boxes_px(foreground, np.round(pose, 5))
+    expected = framing.boxes_px(foreground, np.round(pose, 5), squares(40))
     found = drawn.truth.boxes_px.numpy()
     whole = ((expected >= 0) & (expected <= 96)).all(axis=1)
     assert whole.sum() > 5
@@ -35,11 +39,12 @@ def test_boxes_hold_what_is_drawn(shapes: Callable[..., Materials]) -> None:
 
 def test_moved_to_puts_the_centre_there(shapes: Callable[..., Materials]) -> None:
     context = shapes()
-    framing = Framing(context.foregrounds, context.poses, context.canvas_px)
+    framing = Framing(context.foregrounds, context.poses)
     generator = np.random.default_rng(0)
     foreground, centres = np.arange(20), generator.uniform(30, 66, (20, 2))
     pose = framing.pose(20, {"rotation_deg": generator.uniform(-90, 90, 20), "scale": generator.uniform(0.15, 0.4, 20)})
-    boxes = framing.boxes_px(foreground, framing.moved_to(pose, framing.extents_px(foreground, pose), centres))
+    extents = framing.extents_px(foreground, pose, squares(20))
+    boxes = framing.boxes_px(foreground, context.poses.moved_to(pose, extents, centres, squares(20)), squares(20))
     assert (boxes[:, :2] + boxes[:, 2:]) / 2 == pytest.approx(centres, abs=1e-3)
 
 
@@ -47,10 +52,10 @@ def test_moved_to_puts_the_centre_there(shapes: Callable[..., Materials]) -> Non
 @given(st.floats(-200, 300), st.floats(-200, 300))
 def test_moved_to_stays_inside_the_family(x: float, y: float) -> None:
     family = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.15, 0.6), stretch=(0.8, 1.25), min_visible=0.3)
-    framing = Framing(_Squares(), family, 96)
+    framing = Framing(_Squares(), family)
     pose = framing.pose(1, {"scale": np.array([0.5])})
-    extents = framing.extents_px(np.array([0]), pose)
-    box = framing.boxes_px(np.array([0]), framing.moved_to(pose, extents, np.array([[x, y]])))[0]
+    extents = framing.extents_px(np.array([0]), pose, squares(1))
+    box = framing.boxes_px(np.array([0]), family.moved_to(pose, extents, np.array([[x, y]]), squares(1)), squares(1))[0]
     inside = np.clip(box, 0, 96)
     share = np.prod((inside[2:] - inside[:2]) / (box[2:] - box[:2]))
     assert share >= 0.3 - 1e-6
@@ -59,13 +64,13 @@ def test_moved_to_stays_inside_the_family(x: float, y: float) -> None:
 
 
 def test_neutral_values_and_limits() -> None:
-    framing = Framing(_Squares(), DIGITS, 40)
+    framing = Framing(_Squares(), DIGITS)
     assert framing.pose(1, {"scale": np.array([0.9])}).tolist() == [[0.0, 0.0, 0.0, 0.0, 0.9, 0.9]]
     assert framing.limits("scale", None) == (0.8, 1.2)
     assert framing.limits("rotation_deg", (-30.0, 10.0)) == (-20.0, 10.0)
     assert framing.limits("scale", (0.1, 0.3)) == (0.8, 0.8)
     high = AffinePoses((10.0, 90.0), (-1.0, 1.0), (0.0, 0.0), (1.5, 2.0))
-    assert Framing(_Squares(), high, 40).pose(1, {}).tolist() == [[10.0, 0.0, 0.0, 0.0, 1.5, 1.5]]
+    assert Framing(_Squares(), high).pose(1, {}).tolist() == [[10.0, 0.0, 0.0, 0.0, 1.5, 1.5]]
 
 
 class _Squares:

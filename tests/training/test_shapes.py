@@ -13,10 +13,10 @@ from terse.compositing.render import Renderer
 from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
+from terse.synthesis.arm import propose
 from terse.targets.detector.networks import _ssdlite_mobilenet_v2
 from terse.training.checkpoint import read_checkpoint
 from terse.training.realism import discriminator_step, warm_up_phase
-from terse.training.seeding import reseed
 
 FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
 
@@ -117,7 +117,7 @@ def test_warming_up_teaches_which_images_are_real(monkeypatch):
     session = open_session(load_recipe("shapes", [*settings, "artefacts.count=0"]), None)
     players = session.players
     warm_up_phase(session, 1)
-    made = players.context.render(players.proposer.propose(8, reseed(0, 1, "test", 0))).images
+    made = players.context.render(propose(players.proposer, 8, 0, 1, "test")).images
     real, _ = players.train.fetch(np.arange(8))
     with torch.no_grad():
         assert players.discriminator(real).mean(1).min() > players.discriminator(made).mean(1).max()

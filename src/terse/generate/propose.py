@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 
 from terse.compositing.occlusion import covered
 from terse.compositing.raster import Drawn, draw_mask, reach_px
+from terse.draws import derive
 from terse.generate.scene import Scene
 from terse.generate.trained import Trained
 from terse.placements import Placements, Role
@@ -72,7 +73,7 @@ def _round(
     """One candidate for each pending scene: those accepted, and why the others were not."""
     candidates, randoms = _draw(scene, pending, attempt)
     if trained.poses_for is not None:
-        candidates = _learned(trained, candidates, scene.settings.seed + attempt)
+        candidates = _learned(trained, candidates, scene.settings.seed, attempt)
     refused: dict[int, str] = {}
     posed, pose, fitting = scene.posed(candidates), candidates.pose.copy(), []
     for image, (slot, random) in enumerate(zip(pending, randoms, strict=True)):
@@ -153,11 +154,15 @@ def _of_class(labels: Int64[np.ndarray, " n"], label: int) -> Int64[np.ndarray, 
     return known[1][label]
 
 
-def _learned(trained: Trained, candidates: Placements, seed: int) -> Placements:
+def _learned(trained: Trained, candidates: Placements, seed: int, attempt: int) -> Placements:
+    """The candidates under the synthesizer's poses; its noise is a function of (seed, scene, attempt)."""
     assert trained.poses_for is not None
-    fore, back = candidates.foreground, candidates.background[candidates.image_index]
+    index = candidates.image_index
+    scenes = derive(derive(np.full(len(candidates), seed, dtype=np.uint64), candidates.number), attempt)
+    seeds = derive(scenes[index], np.arange(len(index)) - candidates.offsets[index])
+    fore, back = candidates.foreground, candidates.background[index]
     blocks = [slice(start, start + BLOCK) for start in range(0, len(fore), BLOCK)]
-    poses = [np.round(trained.poses_for(fore[block], back[block], seed), 5) for block in blocks]
+    poses = [np.round(trained.poses_for(fore[block], back[block], seeds[block]), 5) for block in blocks]
     return replace(candidates, pose=np.concatenate(poses)) if poses else candidates
 
 

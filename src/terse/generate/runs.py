@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float64
 
 from terse.errors import RunError
-from terse.generate.features import CachedPoses
 from terse.generate.trained import LoadTrained, Trained
 from terse.placements import Placements
 from terse.recipe import Recipe
@@ -50,7 +49,8 @@ def load_trained(folder: Path) -> Trained:
         if state is None or "synthesizer" not in state[0]:
             raise RunError(f"{folder}: expected the state of a learned run, got none; its synthesizer is lost")
         proposer.module.load_state_dict(state[0]["synthesizer"])
-        poses_for = CachedPoses(proposer)
+        proposer.keep_features()
+        poses_for = proposer.of_pairs
     return Trained(poses_for, partial(_hardness_of, players))
 
 

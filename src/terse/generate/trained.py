@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, UInt64
 
 from terse.placements import Placements
 
@@ -19,9 +19,9 @@ class PosesFor(Protocol):
         self,
         foreground: Int64[np.ndarray, " n"],
         background: Int64[np.ndarray, " n"],
-        seed: int,
+        seeds: UInt64[np.ndarray, " n"],
     ) -> Float64[np.ndarray, "n k"]:
-        """One pose a pair, of indices in the banks; equal calls give equal poses. The seed is for noise inputs."""
+        """One pose a pair, of indices in the banks; equal calls give equal poses. The seeds are for noise inputs."""
         ...
 
 

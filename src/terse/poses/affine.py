@@ -14,7 +14,7 @@ from terse.poses.family import PoseFamily
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, Int64
     from torch import Tensor
 
     from terse.poses.maps import AffineMap
@@ -172,13 +172,13 @@ class AffinePoses(PoseFamily):
         pose: Float64[np.ndarray, "n k"],
         extents_px: Float64[np.ndarray, "n 2"],
         centres_px: Float64[np.ndarray, "n 2"],
-        canvas_px: int,
+        size_px: Int64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """The poses with shifts that bring the boxes' centres there, or as near as the ranges allow."""
-        half, share = canvas_px / 2, np.full(len(pose), self.min_visible)
+        share = np.full(len(pose), self.min_visible)
         moved = pose.copy()
         for axis, column in enumerate((1, 2)):
-            extent = extents_px[:, axis]
+            extent, half = extents_px[:, axis], size_px[:, axis] / 2
             play = np.clip(half + extent * (0.5 - share), 1e-6, None)
             moved[:, column] = np.clip((centres_px[:, axis] - half) / play, *self.ranges[column])
             # What is hidden along x leaves less to hide along y, as `_move` has it.

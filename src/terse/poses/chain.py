@@ -139,15 +139,15 @@ class Chain(PoseFamily):
         pose: Float64[np.ndarray, "n k"],
         extents_px: Float64[np.ndarray, "n 2"],
         centres_px: Float64[np.ndarray, "n 2"],
-        canvas_px: int,
+        size_px: Int64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """By the first member that moves."""
         for member, part in zip(self.members, self._slices, strict=True):
             if member.position(pose[:, part]) is not None:
                 moved = pose.copy()
-                moved[:, part] = member.moved_to(pose[:, part], extents_px, centres_px, canvas_px)
+                moved[:, part] = member.moved_to(pose[:, part], extents_px, centres_px, size_px)
                 return moved
-        return super().moved_to(pose, extents_px, centres_px, canvas_px)
+        return super().moved_to(pose, extents_px, centres_px, size_px)
 
     def _parts(self, pose: Any) -> list[tuple[PoseFamily, Any]]:
         return [(member, pose[:, part]) for member, part in zip(self.members, self._slices, strict=True)]

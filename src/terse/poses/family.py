@@ -268,9 +268,11 @@ class PoseFamily(ABC):
         pose: Float64[np.ndarray, "n k"],
         extents_px: Float64[np.ndarray, "n 2"],
         centres_px: Float64[np.ndarray, "n 2"],
-        canvas_px: int,
+        size_px: Int64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """The poses changed so that boxes of these extents have their centres there, or as near as the ranges allow.
+
+        `size_px` is the width and height of each canvas.
 
         Raises:
             RecipeError: nothing in the family places a foreground.

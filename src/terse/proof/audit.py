@@ -14,6 +14,7 @@ from terse.evaluation.shortcut import Pasted, shortcut_audit
 from terse.placements import Placements, Role
 from terse.recipe import BLENDS, ArtefactConfig, EdgeConfig
 from terse.results import Shortcut
+from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials
 
@@ -68,10 +69,10 @@ def composites_for_probe(
     Source: ours.
     """
     generator = torch.Generator().manual_seed(seed)
-    blind = BlindProposer(context, keeps_hard=False, batch_size=_BATCH)
+    blind = BlindProposer(context, _BATCH)
     parts = []
     for start in range(0, scenes, _BATCH):
-        placements = replace_blend(blind.propose(min(_BATCH, scenes - start), generator), "alpha")
+        placements = propose(blind, min(_BATCH, scenes - start), seed, "probe", start)
         parts.append(_part(context, edges, placements, blend, generator, patches=patches))
     images, masks, decoys, groups = (torch.cat(column) for column in zip(*parts, strict=True))
     return Pasted(images, masks, decoys if patches else None, groups)

@@ -12,9 +12,9 @@ from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
 from terse.recipe import Recipe
 from terse.run import build_players
+from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
-from terse.training.seeding import reseed
 from terse.types import Composites
 
 __all__ = ["composites_sheet", "png", "preview"]
@@ -34,8 +34,8 @@ def preview(recipe: Recipe, out: Path, count: int) -> Path:
     players = build_players(recipe, torch.device("cpu"))
     proposer = players.proposer
     if proposer is None or isinstance(proposer, LearnedProposer):
-        proposer = BlindProposer(players.context, keeps_hard=False, batch_size=count)
-    placements = proposer.propose(count, reseed(recipe.seed, 0, "preview", 0))
+        proposer = BlindProposer(players.context, count)
+    placements = propose(proposer, count, recipe.seed, 0, "preview")
     with torch.no_grad():
         drawn = players.context.render(placements, masks=True)
     write_atomically(out, png(composites_sheet(drawn, players.context.classes)))

@@ -14,25 +14,25 @@ from terse.protocols import ForegroundBank
 
 __all__ = ["Framing"]
 
-_NEUTRAL = {"rotation_deg": 0.0, "scale": 1.0}
 _KEPT_HULLS = 100_000
+
+Sizes = Int64[np.ndarray, "n 2"]
 
 
 class Framing:
-    """Boxes of a bank's foregrounds on a square canvas, under poses of a family.
+    """Boxes of a bank's foregrounds on canvases of any size (width and height), under poses of a family.
 
     Source: ours.
     """
 
-    def __init__(self, foregrounds: ForegroundBank, poses: PoseFamily, canvas_px: int) -> None:
+    def __init__(self, foregrounds: ForegroundBank, poses: PoseFamily) -> None:
         self.foregrounds = foregrounds
         self.poses = poses
-        self.canvas_px = canvas_px
         self._hulls: dict[int, Float64[np.ndarray, "points 2"]] = {}
 
     def limits(self, name: str, wanted: tuple[float, float] | None) -> tuple[float, float]:
-        """The wanted range inside the family's; the family's own where none is wanted, the neutral value without one."""
-        low, high = self.poses.limits_of(name) or (_NEUTRAL[name],) * 2
+        """The wanted range inside the family's; the family's own where none is wanted."""
+        low, high = self.poses.limits_of(name) or ((1.0, 1.0) if name == "scale" else (0.0, 0.0))
         if wanted is None:
             return low, high
         return min(max(wanted[0], low), high), min(max(wanted[1], low), high)
@@ -42,29 +42,24 @@ class Framing:
         return self.poses.pose_of(count, values)
 
     def boxes_px(
-        self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"]
+        self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], size_px: Sizes
     ) -> Float64[np.ndarray, "n 4"]:
         """The xyxy box of each foreground under its pose; what is outside the canvas counts."""
-        side = (self.canvas_px, self.canvas_px)
+        if not len(foreground):
+            return np.zeros((0, 4))
         hull = torch.from_numpy(self._hull(foreground))
-        return np.asarray(self.poses.extent(torch.from_numpy(pose), hull, side).numpy())
+        half = torch.from_numpy(size_px / size_px.min(axis=1, keepdims=True))
+        points = self.poses.place(torch.from_numpy(pose), hull, *half.t().contiguous()).inverse(hull).numpy()
+        points = (points + 1) / 2 * size_px[:, None]
+        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
 
     def extents_px(
-        self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"]
+        self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], size_px: Sizes
     ) -> Float64[np.ndarray, "n 2"]:
         """Width and height of those boxes."""
-        boxes = self.boxes_px(foreground, pose)
+        boxes = self.boxes_px(foreground, pose, size_px)
         extents: Float64[np.ndarray, "n 2"] = boxes[:, 2:] - boxes[:, :2]
         return extents
-
-    def moved_to(
-        self,
-        pose: Float64[np.ndarray, "n k"],
-        extents_px: Float64[np.ndarray, "n 2"],
-        centres_px: Float64[np.ndarray, "n 2"],
-    ) -> Float64[np.ndarray, "n k"]:
-        """The poses with shifts that bring the boxes' centres there, or as near as the family allows."""
-        return self.poses.moved_to(pose, extents_px, centres_px, self.canvas_px)
 
     def _hull(self, foreground: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n points 2"]:
         if not len(foreground):

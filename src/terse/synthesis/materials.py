@@ -1,21 +1,44 @@
-"""What every proposer is built from, and the random pairs of a foreground and a background."""
+"""What every proposer is built from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt64
 
 from terse.compositing.render import Renderer
+from terse.draws import integers
+from terse.errors import RecipeError
 from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 
-__all__ = ["Materials", "draw_pairs"]
+__all__ = ["ByClass", "Materials"]
 
 
-@dataclass(frozen=True, slots=True)
+class ByClass:
+    """The numbers of a bank's foregrounds by class.
+
+    Source: ours.
+    """
+
+    def __init__(self, labels: Int64[np.ndarray, " n"]) -> None:
+        self._order = np.argsort(labels, kind="stable")
+        self._counts = np.bincount(labels, minlength=1)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self.present: Int64[np.ndarray, " classes"] = np.flatnonzero(self._counts)
+
+    def pick(self, labels: Int64[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """A random foreground of each class, which must have some."""
+        picked: Int64[np.ndarray, " n"] = self._order[
+            self._starts[labels] + integers(seeds, "foreground", self._counts[labels])
+        ]
+        return picked
+
+
+@dataclass(frozen=True)
 class Materials:
-    """What a proposer is built from: banks, poses, real images and the canvas."""
+    """Banks, poses, real images and the canvas: what a proposer is built from."""
 
     foregrounds: ForegroundBank
     backgrounds: BackgroundBank
@@ -27,21 +50,23 @@ class Materials:
     seed: int
     device: torch.device | str = "cpu"
 
+    @cached_property
+    def by_class(self) -> ByClass:
+        """The foregrounds' numbers by class."""
+        return ByClass(self.foregrounds.labels)
 
-def draw_pairs(
-    materials: Materials, count: int, generator: torch.Generator
-) -> tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b"]]:
-    """Random foregrounds, every class equally often, with random backgrounds.
+    @cached_property
+    def of_task(self) -> Int64[np.ndarray, " classes"]:
+        """The foreground bank's classes that the task has and that have foregrounds.
 
-    Source: paper A.2 (random pairs); equal classes are ours, so that per-class quotas fill alike.
-    """
-    labels = materials.foregrounds.labels
-    present = np.unique(labels)
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], present)
-    sizes = np.diff(np.append(starts, len(labels)))
-    unit = torch.rand(3, count, generator=generator, dtype=torch.float64).numpy()
-    which = (unit[0] * len(present)).astype(np.int64)
-    foreground = order[starts[which] + (unit[1] * sizes[which]).astype(np.int64)]
-    background = (unit[2] * len(materials.backgrounds)).astype(np.int64)
-    return foreground, background
+        Raises:
+            RecipeError: there is none.
+        """
+        bank = self.foregrounds
+        found = [label for label in self.by_class.present.tolist() if bank.classes[label] in self.classes]
+        if not found:
+            raise RecipeError(
+                f"foregrounds: expected some of the classes {', '.join(self.classes)}, "
+                f"got {', '.join(bank.classes)}; set `classes`"
+            )
+        return np.array(found, dtype=np.int64)

@@ -22,7 +22,9 @@ class _BlindConfig(Component["Proposer | None"]):
         """The arm."""
         from terse.synthesis.blind import BlindProposer
 
-        return BlindProposer(materials, keeps_hard=self.kind == "mined", batch_size=self.batch_size)
+        arm = BlindProposer(materials, self.batch_size)
+        arm.keeps_hard = self.kind == "mined"
+        return arm
 
 
 @register("synthesis", "random")

@@ -7,6 +7,8 @@ import numpy as np
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.folders import write_atomically
+from terse.synthesis.arm import propose
+from terse.synthesis.blind import BlindProposer
 from terse.tasks.task import Metric, task
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
@@ -131,8 +133,6 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
 
 def _judge_threshold(session: Session) -> None:
     """Is the threshold of hardness one that random composites can tell apart?"""
-    from terse.synthesis.blind import BlindProposer
-
     players, recipe = session.players, session.recipe
     if recipe.hardness.kind == "probability" and not getattr(players.target, "calibrated", True):
         _alarm(
@@ -140,8 +140,8 @@ def _judge_threshold(session: Session) -> None:
             "the target's scores are sigmoids, to which a probability of 0.5 means little; "
             "hardness={kind: quantile} takes the threshold from its scores on real objects",
         )
-    blind = BlindProposer(players.context, keeps_hard=False, batch_size=_SAMPLE)
-    placements = blind.propose(_SAMPLE, reseed(recipe.seed, 0, "threshold", 0))
+    blind = BlindProposer(players.context, _SAMPLE)
+    placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
     hard = 0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
         composites = players.context.render(placements.take(rows))

@@ -9,6 +9,7 @@ import torch
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements
 from terse.pool import Quota
+from terse.synthesis.arm import propose
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.seeding import reseed
 from terse.training.session import Session
@@ -126,9 +127,9 @@ def harvest_phase(session: Session, cycle: int) -> None:
     session.use_threads(batch * context.canvas_px**2)
     step = first
     while harvest.quota.missing and harvest.seen < session.recipe.pool.candidates:
-        generator = reseed(session.recipe.seed, cycle, "harvest", step)
+        reseed(session.recipe.seed, cycle, "harvest", step)  # dropout
         with session.autocast():
-            placements = proposer.propose(batch, generator)
+            placements = propose(proposer, batch, session.recipe.seed, cycle, "harvest", step)
         if proposer.module is not None:
             session.costs.synthesizer_forwards += batch
         with torch.no_grad():

@@ -3,13 +3,15 @@
 import torch
 
 from terse.discriminator import realism_loss
+from terse.draws import seeds_of
 from terse.modes import frozen
 from terse.objectives import synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
+from terse.requests import Requests
+from terse.synthesis.arm import pastes_of
 from terse.synthesis.learned.proposer import LearnedProposer
-from terse.synthesis.materials import draw_pairs
 from terse.tasks.task import task
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
@@ -18,7 +20,7 @@ from terse.training.optimizers import clip_gradient, optimizer_maker, set_rate
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
 from terse.training.realism import discriminator_step
-from terse.training.seeding import generator_of, reseed
+from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Composites
 
@@ -49,12 +51,12 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
             generator = reseed(session.recipe.seed, cycle, "synthesizer", step)
             set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
-            _prefetch_pairs(
-                session, settings.batch_size, generator_of(session.recipe.seed, cycle, "synthesizer", step + 1)
+            requests, following = (
+                proposer.requests(seeds_of(session.recipe.seed, cycle, "synthesizer", k, count=settings.batch_size))
+                for k in (step, step + 1)
             )
-            placements, composites, loss = synthesizer_step(
-                session, proposer, optimizer, settings.batch_size, generator
-            )
+            _prefetch(session, following)
+            placements, composites, loss = synthesizer_step(session, proposer, optimizer, requests, generator)
             step += 1
             if harvest and step > settings.harvest_from:
                 harvest.take(placements, composites, keeps_hard=True)
@@ -72,22 +74,23 @@ def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
     session.forget_optimizer("synthesizer")
 
 
-def _prefetch_pairs(session: Session, count: int, generator: torch.Generator) -> None:
-    """The next step's generator draws its pairs first, so that they are known now."""
+def _prefetch(session: Session, requests: Requests) -> None:
+    """Have what the next step pastes decoded while this one runs."""
     context = session.players.context
-    foreground, background = draw_pairs(context, count, generator)
-    prefetch(context.foregrounds, foreground)
-    prefetch(context.backgrounds, background)
+    prefetch(context.foregrounds, pastes_of(context, requests).foreground)
+    prefetch(context.backgrounds, requests.background)
 
 
 def synthesizer_step(
     session: Session,
     proposer: LearnedProposer,
     optimizer: torch.optim.Optimizer,
-    batch_size: int,
+    requests: Requests,
     generator: torch.Generator,
 ) -> tuple[Placements, Composites, float]:
     """One update of the synthesizer: pose, paste, let the target fail, follow the gradient (Eq. 3).
+
+    Each request wants one object. The generator draws artefact patches.
 
     Returns:
         The step's placements, their composites without gradient, and the target's mean loss.
@@ -99,12 +102,12 @@ def synthesizer_step(
     """
     players, device = session.players, session.device
     context = players.context
-    foreground, background = draw_pairs(context, batch_size, generator)
-    cut = context.foregrounds.fetch(foreground).to(device)
-    below = context.backgrounds.fetch(background).to(device)
+    pastes = pastes_of(context, requests)
+    cut = context.foregrounds.fetch(pastes.foreground).to(device)
+    below = context.backgrounds.fetch(requests.background).to(device)
     proposer.module.train()
     with session.autocast():
-        pose = proposer.poses(cut, below, generator)
+        pose = proposer.poses(cut, below, pastes.seeds)
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
     clean = images.detach()
@@ -122,10 +125,10 @@ def synthesizer_step(
     loss.total.backward()  # type: ignore[no-untyped-call]
     clip_gradient(proposer.module, proposer.settings.optimizer)
     optimizer.step()
-    session.costs.synthesizer_forwards += batch_size
-    session.costs.target_forwards += batch_size
-    session.costs.target_backwards += batch_size
-    placements = Placements.single(background, foreground, pose.detach().double().cpu().numpy())
+    session.costs.synthesizer_forwards += len(requests)
+    session.costs.target_forwards += len(requests)
+    session.costs.target_backwards += len(requests)
+    placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling)
 
 

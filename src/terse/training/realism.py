@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from terse.discriminator import Discriminator, discriminator_loss
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
+from terse.synthesis.arm import propose
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.batches import prefetch, with_artefacts
 from terse.training.optimizers import optimizer_maker
@@ -41,7 +42,7 @@ def warm_up_phase(session: Session, cycle: int) -> None:
         numbers = array_generator(seed, cycle, "warm_up", step).integers(len(session.players.train), size=half)
         prefetch(session.players.train, numbers)
         with session.autocast():
-            placements = proposer.propose(half, generator)
+            placements = propose(proposer, half, seed, cycle, "warm_up", step)
         with torch.no_grad():
             made = context.render(placements)
         real, real_truth = session.players.train.fetch(numbers)

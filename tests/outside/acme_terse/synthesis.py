@@ -1,12 +1,13 @@
 """A synthesizer: every cut-out in the middle of its background."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component
 from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
+    from terse.synthesis.materials import Materials
 
 
 @register("synthesis", "acme_middle")
@@ -15,24 +16,12 @@ class MiddleConfig(Component["Proposer"]):
 
     kind: Literal["acme_middle"] = "acme_middle"
 
-    def build(self, context: Any) -> "Proposer":
-        return MiddleProposer(context)
+    def build(self, materials: "Materials") -> "Proposer":
+        from terse.synthesis.arm import Arm, pastes_of
 
+        class MiddleProposer(Arm):
+            def propose(self, requests):
+                pastes = pastes_of(self.materials, requests)
+                return self.placed(requests, pastes, self.materials.poses.pose_of(len(pastes.seeds), {}))
 
-class MiddleProposer:
-    keeps_hard = False
-    module = None
-    batch_size = 20
-
-    def __init__(self, context: Any) -> None:
-        self.context = context
-
-    def propose(self, count: int, generator: Any) -> Any:
-        import numpy as np
-
-        from terse.placements import Placements
-
-        draw = np.random.default_rng(int(generator.initial_seed()))
-        pose = np.tile(np.mean(self.context.poses.ranges, axis=1), (count, 1))
-        background = draw.integers(0, len(self.context.backgrounds), count)
-        return Placements.single(background, draw.integers(0, len(self.context.foregrounds), count), pose)
+        return MiddleProposer(materials, batch_size=20)

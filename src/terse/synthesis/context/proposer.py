@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from jaxtyping import Float64, Int64
-from torch import nn
+from jaxtyping import Bool, Float64, Int64, UInt64
 
-from terse.errors import RecipeError
+from terse.draws import derive, integers, uniform
 from terse.placements import Placements
+from terse.requests import Limits, Requests
+from terse.synthesis.arm import Arm, Pastes, pastes_of
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
 from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
@@ -23,90 +23,85 @@ if TYPE_CHECKING:
 __all__ = ["ContextProposer"]
 
 _TRIED = 20  # backgrounds looked at before one without a fitting place is taken
-_BEST = 5  # places kept of a background where none is above the threshold
+_BEST = 5  # places kept of a background where none is above the threshold, and of each class
 _COMPARED = 16  # cut-outs of the class whose shape is compared with the box
 _SHAPE = 1.3  # ratio of aspect ratios up to which a cut-out fits
-_FREE = 0.3  # share of a background's own object, or of the first paste, that a box may cover
+_FREE = 0.3  # share of a background's own object, or of an earlier paste, that a box may cover
 
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Boxes in fractions of a background, with the class that fits and how well."""
+    """Boxes in fractions of a background. `rows` are those used, with the class that fits and how well."""
 
     boxes: Float64[np.ndarray, "n 4"]
-    labels: Int64[np.ndarray, " n"]
-    scores: Float64[np.ndarray, " n"]
+    rows: Int64[np.ndarray, " k"]
+    labels: Int64[np.ndarray, " k"]
+    scores: Float64[np.ndarray, " k"]
+    best: Int64[np.ndarray, "classes _"]  # the rows where each class fits best, best first
     fitting: bool
 
 
-class ContextProposer:
+class ContextProposer(Arm):
     """Boxes drawn in a background, scored, chosen in proportion; a cut-out of the class and shape goes in.
 
-    The first object of an image is of every class equally often where it fits, so that quotas by class fill (ours).
+    In training the arm chooses backgrounds where the first object's class fits, and the other objects' classes by
+    what fits there (ours: so quotas by class fill). On a background that is given, a class goes where it fits best.
 
     Source: Dvornik et al. 2018, 3.2 and 3.3.
     """
 
-    keeps_hard = False
-    module: nn.Module | None = None
-
     def __init__(self, materials: Materials, settings: ContextConfig) -> None:
-        self.materials = materials
+        super().__init__(materials, settings.batch_size, Limits(settings.objects, blends=settings.blends))
         self.settings = settings
-        self.batch_size = settings.batch_size
-        self.framing = Framing(materials.foregrounds, materials.poses, materials.canvas_px)
-        bank = materials.foregrounds
-        self._members = [
-            np.flatnonzero(bank.labels == bank.classes.index(name)) if name in bank.classes else np.zeros(0, np.int64)
-            for name in materials.classes
-        ]
-        self._present = [label for label, rows in enumerate(self._members) if len(rows)]
-        if not self._present:
-            raise RecipeError(
-                f"foregrounds: expected some of the classes {', '.join(materials.classes)}, "
-                f"got {', '.join(bank.classes)}; set `classes`"
-            )
+        self.framing = Framing(materials.foregrounds, materials.poses)
+        # The network knows the task's classes, requests those of the foregrounds.
+        self._task = {
+            label: materials.classes.index(materials.foregrounds.classes[label]) for label in materials.of_task.tolist()
+        }
         self._learned: tuple[ContextNetwork, BoxShapes] | None = None
         self._places: dict[int, _Places] = {}
 
-    def propose(self, count: int, generator: torch.Generator) -> Placements:
-        """One background after the other, with one or more objects where they fit."""
-        draw = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        settings = self.settings
-        backgrounds, index, foregrounds, boxes = [], [], [], []
-        for image in range(count):
-            label = int(draw.choice(self._present))
-            background, places = self._background(label, draw)
+    def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:
+        """Backgrounds where the first object's class fits, if one of some does, and classes that fit there."""
+        asked = super().requests(seeds)
+        bank = {task: label for label, task in self._task.items()}
+        backgrounds, labels = [], []
+        for of_image, seed in zip(asked.labels, seeds, strict=True):
+            first = self._task[of_image[0]]
+            background, places = self._background(first, np.full(_TRIED, seed))
+            wanted = [first, *[-1] * (len(of_image) - 1)]
+            chosen = _choose(places, wanted, derive(np.full(len(wanted), seed), "classes"), anything=True)
             backgrounds.append(background)
-            wanted = int(draw.integers(settings.objects[0], settings.objects[1] + 1))
-            for row in _choose(places, label, wanted, draw):
-                index.append(image)
-                foregrounds.append(self._fitting(int(places.labels[row]), places.boxes[row], draw))
-                boxes.append(places.boxes[row])
-        foreground = np.array(foregrounds, dtype=np.int64)
-        blend = tuple(settings.blends[i] for i in draw.integers(0, len(settings.blends), count))
-        return Placements(
-            background=np.array(backgrounds, dtype=np.int64),
-            image_index=np.array(index, dtype=np.int64),
-            foreground=foreground,
-            pose=self._into(foreground, np.array(boxes).reshape(-1, 4)),
-            role=np.zeros(len(index), dtype=np.int64),
-            texture=np.full(len(index), -1, dtype=np.int64),
-            blend=blend,
-            seed=draw.integers(0, 2**31, count),
-        )
+            labels.append(tuple(bank[int(places.labels[places.rows == row][0])] for row in chosen if row >= 0))
+        return replace(asked, background=np.array(backgrounds, dtype=np.int64), labels=tuple(labels))
+
+    def propose(self, requests: Requests) -> Placements:
+        """Each object in a free place where its class fits, or where it fits best; without one it is left out."""
+        pastes = pastes_of(self.materials, requests)
+        boxes, kept = np.zeros((len(pastes.seeds), 4)), np.zeros(len(pastes.seeds), dtype=bool)
+        for image in np.unique(pastes.image_index).tolist():
+            own = np.flatnonzero(pastes.image_index == image)
+            places = self.places(int(requests.background[image]))
+            wanted = [self._task.get(label, -1) for label in pastes.label[own].tolist()]
+            rows = np.array(_choose(places, wanted, pastes.seeds[own], anything=False), dtype=np.int64)
+            kept[own] = rows >= 0
+            boxes[own[rows >= 0]] = places.boxes[rows[rows >= 0]]
+        pastes, boxes = pastes.take(np.flatnonzero(kept)), boxes[kept]
+        size_px = requests.size_px[pastes.image_index]
+        pastes = replace(pastes, foreground=self._fitting(pastes, boxes, size_px))
+        return self.placed(requests, pastes, self._into(pastes.foreground, boxes, size_px))
 
     def places(self, background: int) -> _Places:
-        """Where something fits into a background; a function of the background and the seed alone."""
+        """Where something fits into a background; a function of the background and the run's seed alone."""
         if background not in self._places:
             self._places[background] = self._scored(background)
         return self._places[background]
 
-    def _background(self, label: int, draw: np.random.Generator) -> tuple[int, _Places]:
+    def _background(self, label: int, seeds: UInt64[np.ndarray, " tried"]) -> tuple[int, _Places]:
         """One where the class fits, else one where another does, else any."""
         found: tuple[int, _Places] | None = None
-        for _ in range(_TRIED):
-            number = int(draw.integers(len(self.materials.backgrounds)))
+        tried = integers(derive(seeds, np.arange(len(seeds))), "background", len(self.materials.backgrounds))
+        for number in tried.tolist():
             places = self.places(number)
             if places.fitting and label in places.labels:
                 return number, places
@@ -124,19 +119,22 @@ class ContextProposer:
         own = canvas.truth.boxes_px.double().cpu().numpy() / materials.canvas_px
         boxes = boxes[overlap_of_objects(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
-            return _Places(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0), fitting=False)
+            none = np.zeros(0, dtype=np.int64)
+            return _Places(
+                boxes, none, none, np.zeros(0), np.zeros((len(materials.classes), 0), np.int64), fitting=False
+            )
         crops = cut(
             small(canvas.images), np.zeros(len(boxes), np.int64), boxes, draw_frames(boxes, draw), settings.crop_px
         )
         scores = score_crops(network, crops).double().numpy()[:, 1:]
-        scores[:, [not len(rows) for rows in self._members]] = 0  # a class that nothing can be pasted of
-        labels = scores.argmax(axis=1)
-        best = scores.max(axis=1)
-        kept = np.flatnonzero(best > settings.threshold)
-        fitting = len(kept) > 0
+        scores[:, np.setdiff1d(np.arange(len(materials.classes)), list(self._task.values()))] = 0  # nothing to paste
+        labels, best = scores.argmax(axis=1), scores.max(axis=1)
+        rows = np.flatnonzero(best > settings.threshold)
+        fitting = len(rows) > 0
         if not fitting:
-            kept = np.argsort(-best, kind="stable")[:_BEST]
-        return _Places(boxes[kept], labels[kept], best[kept], fitting)
+            rows = np.argsort(-best, kind="stable")[:_BEST]
+        of_class = np.argsort(-scores, axis=0, kind="stable")[:_BEST].T
+        return _Places(boxes, rows, labels[rows], best[rows], np.ascontiguousarray(of_class), fitting)
 
     def _network(self) -> tuple[ContextNetwork, BoxShapes]:
         if self._learned is None:
@@ -159,40 +157,70 @@ class ContextProposer:
             self._learned = network, shapes
         return self._learned
 
-    def _fitting(self, label: int, box: Float64[np.ndarray, " 4"], draw: np.random.Generator) -> int:
-        """A random cut-out of the class whose shape fits the box, or the nearest of some."""
-        rows = draw.choice(self._members[label], _COMPARED)
-        extents = self.framing.extents_px(rows, self.framing.pose(len(rows), {}))
-        wanted = (box[2] - box[0]) / (box[3] - box[1])
-        apart = np.abs(np.log(np.clip(extents[:, 0], 1e-6, None) / np.clip(extents[:, 1], 1e-6, None) / wanted))
-        fits = np.flatnonzero(apart < np.log(_SHAPE))
-        return int(rows[fits[0]] if len(fits) else rows[apart.argmin()])
+    def _fitting(
+        self, pastes: Pastes, boxes: Float64[np.ndarray, "n 4"], size_px: Int64[np.ndarray, "n 2"]
+    ) -> Int64[np.ndarray, " n"]:
+        """For each a random cut-out of the class whose shape fits the box, or the nearest of some."""
+        count = len(boxes)
+        if not count:
+            return np.zeros(0, dtype=np.int64)
+        seeds = derive(np.repeat(pastes.seeds, _COMPARED), np.tile(np.arange(_COMPARED), count))
+        tried = self.materials.by_class.pick(np.repeat(pastes.label, _COMPARED), seeds)
+        extents = self.framing.extents_px(
+            tried, self.framing.pose(len(tried), {}), np.repeat(size_px, _COMPARED, axis=0)
+        )
+        wanted = np.repeat((boxes[:, 2:] - boxes[:, :2]) * size_px, _COMPARED, axis=0)
+        shapes = [
+            np.log(np.clip(side[:, 0], 1e-6, None) / np.clip(side[:, 1], 1e-6, None)) for side in (extents, wanted)
+        ]
+        apart = np.abs(shapes[0] - shapes[1]).reshape(count, _COMPARED)
+        fits = apart < np.log(_SHAPE)
+        chosen = np.where(fits.any(axis=1), fits.argmax(axis=1), apart.argmin(axis=1))
+        foreground: Int64[np.ndarray, " n"] = tried.reshape(count, _COMPARED)[np.arange(count), chosen]
+        return foreground
 
     def _into(
-        self, foreground: Int64[np.ndarray, " n"], boxes: Float64[np.ndarray, "n 4"]
+        self,
+        foreground: Int64[np.ndarray, " n"],
+        boxes: Float64[np.ndarray, "n 4"],
+        size_px: Int64[np.ndarray, "n 2"],
     ) -> Float64[np.ndarray, "n k"]:
         """Upright poses that put each cut-out into its box."""
-        framing, side = self.framing, self.materials.canvas_px
-        whole = framing.pose(len(foreground), {})
-        extents = framing.extents_px(foreground, whole)
-        wanted = (boxes[:, 2:] - boxes[:, :2]) * side / np.clip(extents, 1e-6, None)
-        low, high = framing.limits("scale", None)
-        scale = np.clip(min(max(1.0, low), high) * wanted.min(axis=1), low, high)
-        pose = framing.pose(len(foreground), {"scale": scale})
-        moved = framing.moved_to(pose, framing.extents_px(foreground, pose), (boxes[:, :2] + boxes[:, 2:]) / 2 * side)
-        return np.round(moved, 5)
+        framing, (low, high) = self.framing, self.framing.limits("scale", None)
+        scale = np.full(len(foreground), min(max(1.0, low), high))
+        extents = framing.extents_px(foreground, framing.pose(len(foreground), {"scale": scale}), size_px)
+        wanted = (boxes[:, 2:] - boxes[:, :2]) * size_px / np.clip(extents, 1e-6, None)
+        pose = framing.pose(len(foreground), {"scale": np.clip(scale * wanted.min(axis=1), low, high)})
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * size_px
+        extents = framing.extents_px(foreground, pose, size_px)
+        return self.materials.poses.moved_to(pose, extents, centres, size_px)
 
 
-def _choose(places: _Places, label: int, wanted: int, draw: np.random.Generator) -> list[int]:
-    """Rows of places that leave each other free, by score; the first of the class if it fits anywhere."""
-    chosen: list[int] = []
-    free = np.ones(len(places.labels), dtype=bool)
-    while free.any() and len(chosen) < wanted:
-        rows = np.flatnonzero(free & (places.labels == label)) if not chosen else np.zeros(0, dtype=np.int64)
-        rows = rows if len(rows) else np.flatnonzero(free)
-        weights = np.clip(places.scores[rows], 1e-9, None)
-        row = int(draw.choice(rows, p=weights / weights.sum()))
+def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"], *, anything: bool) -> list[int]:
+    """Rows of boxes that leave each other free, one for each class wanted; -1 where there is none left.
+
+    A class of -1 is any class. Where a class fits nowhere, `anything` takes a place that another fits; else the
+    class goes where it fits best.
+    """
+    free: Bool[np.ndarray, " n"] = np.ones(len(places.boxes), dtype=bool)
+    unit = uniform(seeds, "place", 1)[:, 0]
+    chosen = []
+    for label, number in zip(wanted, unit.tolist(), strict=True):
+        usable = np.flatnonzero(free[places.rows])
+        own = usable[places.labels[usable] == label]
+        if len(own) or label < 0 or anything:
+            pick = own if len(own) else usable
+            weights = np.cumsum(np.clip(places.scores[pick], 1e-9, None))
+            rows = (
+                places.rows[pick[np.searchsorted(weights, number * weights[-1], side="right")]][None]
+                if len(pick)
+                else pick
+            )
+        else:
+            rows = places.best[label][free[places.best[label]]][:1]
+        row = int(rows[0]) if len(rows) else -1
         chosen.append(row)
-        free[row] = False
-        free &= overlap_of_objects(places.boxes, places.boxes[[row]]) < _FREE
+        if row >= 0:
+            free[row] = False
+            free &= overlap_of_objects(places.boxes, places.boxes[[row]]) < _FREE
     return chosen

@@ -1,0 +1,144 @@
+"""What the proposers of all arms share: which composites are wanted, and the pastes that these are made of."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64, UInt64
+from torch import nn
+
+from terse.draws import derive, integers, seeds_of, uniform
+from terse.placements import Placements, Role
+from terse.poses import PoseFamily
+from terse.protocols import Proposer
+from terse.requests import Limits, Requests
+from terse.synthesis.materials import Materials
+
+__all__ = ["Arm", "Pastes", "pastes_of", "propose", "uniform_poses"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pastes:
+    """What requests ask to be pasted, flat, in z-order within their image (first is lowest)."""
+
+    image_index: Int64[np.ndarray, " n"]
+    label: Int64[np.ndarray, " n"]
+    role: Int64[np.ndarray, " n"]
+    foreground: Int64[np.ndarray, " n"]
+    seeds: UInt64[np.ndarray, " n"]  # one a paste
+
+    def take(self, rows: Int64[np.ndarray, " k"]) -> "Pastes":
+        """Some of them, ascending."""
+        return Pastes(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+class Arm:
+    """What a proposer begins with; it adds `propose`.
+
+    Attributes:
+        limits: how requests are drawn; set others to ask for other numbers of objects, blends or overlaps.
+        keeps_hard: whether the harvest keeps only what is hard for the target.
+        batch_size: composites looked at together in the harvest.
+
+    Source: ours.
+    """
+
+    keeps_hard = False
+    module: nn.Module | None = None
+
+    def __init__(self, materials: Materials, batch_size: int, limits: Limits | None = None) -> None:
+        self.materials = materials
+        self.batch_size = batch_size
+        self.limits = limits or Limits()
+
+    def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:
+        """Composites on random backgrounds, objects of every class equally often.
+
+        Source: paper A.2 (random pairs); equal classes are ours, so that per-class quotas fill alike.
+        """
+        materials, limits = self.materials, self.limits
+        apart = [materials.foregrounds.classes.index(name) for name in limits.distractor_classes]
+        classes = materials.of_task[~np.isin(materials.of_task, apart)]
+        size_px = np.full((len(seeds), 2), materials.canvas_px, dtype=np.int64)
+        return Requests(
+            background=integers(seeds, "background", len(materials.backgrounds)),
+            size_px=size_px,
+            labels=_classes(seeds, "object", limits.objects, classes),
+            seeds=seeds,
+            distractors=_classes(seeds, "distractor", limits.distractors, np.array(apart, dtype=np.int64)),
+        )
+
+    def placed(self, requests: Requests, pastes: Pastes, pose: Float64[np.ndarray, "n k"]) -> Placements:
+        """The placements of these pastes, each image in one of the blends, its own pose drawn at random."""
+        seeds, blends, family = requests.seeds, self.limits.blends, self.materials.poses.image
+        of_image = {"image_pose": np.round(uniform_poses(family, seeds), 5)} if family is not None else {}
+        return Placements(
+            background=requests.background,
+            image_index=pastes.image_index,
+            foreground=pastes.foreground,
+            pose=np.round(pose, 5),
+            role=pastes.role,
+            texture=np.full(len(pose), -1, dtype=np.int64),
+            blend=tuple(blends[i] for i in integers(seeds, "blend", len(blends)).tolist()),
+            seed=(seeds >> np.uint64(33)).astype(np.int64),
+            size_px=requests.size_px,
+            **of_image,
+        )
+
+
+def pastes_of(materials: Materials, requests: Requests, *, distractors_on_top: bool = False) -> Pastes:
+    """A random foreground of each class that is asked for; distractors lie anywhere between the objects, or on top.
+
+    Source: Dwibedi et al. 2017 (distractors); their place between the objects is ours.
+    """
+    wanted = requests.distractors or ((),) * len(requests)
+    numbers = np.array([len(a) + len(b) for a, b in zip(requests.labels, wanted, strict=True)], dtype=np.int64)
+    index = np.repeat(np.arange(len(requests)), numbers)
+    rank = np.arange(len(index)) - (np.cumsum(numbers) - numbers)[index]
+    both = zip(requests.labels, wanted, strict=True)
+    label = np.array([label for a, b in both for label in (*a, *b)], dtype=np.int64)
+    objects = np.array([len(of_image) for of_image in requests.labels], dtype=np.int64)
+    role = np.where(rank < objects[index], int(Role.OBJECT), int(Role.DISTRACTOR))
+    seeds = derive(requests.seeds[index], rank)
+    pastes = Pastes(index, label, role, materials.by_class.pick(label, seeds), seeds)
+    if distractors_on_top or not requests.distractors:
+        return pastes
+    return pastes.take(np.lexsort((uniform(seeds, "z", 1)[:, 0], index)))
+
+
+def propose(proposer: Proposer, count: int, *step: int | str) -> Placements:
+    """So many composites of a step, named by its run's seed, cycle, phase and number.
+
+    Where the arm draws each scene in all blends, the last scene may lack some.
+
+    Source: ours.
+    """
+    limits = proposer.limits
+    copies = len(limits.blends) if limits.all_blends else 1
+    scenes = proposer.propose(proposer.requests(seeds_of(*step, count=math.ceil(count / copies))))
+    if copies == 1:
+        return scenes
+    repeated = scenes.take(np.repeat(np.arange(len(scenes)), copies)[:count])
+    return replace(repeated, blend=(limits.blends * len(scenes))[:count])
+
+
+def uniform_poses(family: PoseFamily, seeds: UInt64[np.ndarray, " n"]) -> Float64[np.ndarray, "n k"]:
+    """Poses drawn uniformly from the family's ranges.
+
+    Source: Tieleman 2013 (affNIST).
+    """
+    unit = torch.from_numpy(uniform(seeds, "pose", family.size))
+    return np.asarray(family.from_unit(unit).numpy())
+
+
+def _classes(
+    seeds: UInt64[np.ndarray, " b"], name: str, limits: tuple[int, int], classes: Int64[np.ndarray, " c"]
+) -> tuple[tuple[int, ...], ...]:
+    """So many random classes for each image."""
+    numbers = integers(seeds, f"{name}s", limits[1] + 1, limits[0])
+    if not limits[1]:
+        return ((),) * len(seeds)
+    chosen = [classes[integers(derive(seeds, k), f"{name} class", len(classes))] for k in range(limits[1])]
+    rows = np.stack(chosen, axis=1).tolist()
+    return tuple(tuple(row[:number]) for row, number in zip(rows, numbers.tolist(), strict=True))
