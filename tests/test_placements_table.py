@@ -25,33 +25,31 @@ class Fog(PoseFamily):
     kind, names, ranges, neutral, on = "fog", ("depth",), ((0.0, 1.0),), (0.0,), "image"
 
 
-class Names:
+class Bank:
     """Sources that are names."""
 
-    foreground_keys = tuple("abcde")
-    background_keys = tuple("xyz")
+    def __init__(self, keys, licence, sha256):
+        self.keys, self._licence, self._sha256 = tuple(keys), licence, sha256
 
-    def class_of(self, foreground):
+    def class_of(self, index):
         return "thing"
 
-    def foreground_licence(self, foreground):
-        return "CC0"
+    def licence(self, index):
+        return self._licence
 
-    def background_licence(self, background):
-        return ""
+    def sha256(self, index):
+        return self._sha256.format(index)
 
-    def foreground_sha256(self, foreground):
-        return f"sum of {foreground}"
+    def index(self, key, sha256, where):
+        assert sha256 in (None, self.sha256(self.keys.index(key)))
+        return self.keys.index(key)
 
-    def background_sha256(self, background):
-        return ""
 
-    def foreground_index(self, key, sha256, where):
-        assert sha256 == f"sum of {self.foreground_keys.index(key)}"
-        return self.foreground_keys.index(key)
+class Names:
+    """A pair of them."""
 
-    def background_index(self, key, sha256, where):
-        return self.background_keys.index(key)
+    foregrounds = Bank("abcde", "CC0", "sum of {}")
+    backgrounds = Bank("xyz", "", "")
 
 
 def table_of(placements, poses=AFFINE):

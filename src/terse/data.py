@@ -61,7 +61,7 @@ class Composites(Dataset[tuple[Tensor, Target]]):
         self.epoch = 0
         self._scene = scene_of(made, GenerateSettings(count=length, **settings), material_of(made))
         self.classes = self._scene.material.classes
-        counts = np.bincount(self._scene.material.foreground_labels, minlength=len(self.classes))
+        counts = np.bincount(self._scene.material.foregrounds.labels, minlength=len(self.classes))
         self._slots = plan_slots(self._scene.settings, length, self.classes, counts)
 
     def __len__(self) -> int:

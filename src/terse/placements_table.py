@@ -28,21 +28,29 @@ _OF_IMAGE = "image."
 _METADATA = b"terse"
 
 
+class Numbered(Protocol):
+    """One bank: what a table says of its images; empty strings where something is not known."""
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+    def licence(self, index: int) -> str: ...
+    def sha256(self, index: int) -> str: ...
+    def index(self, key: str, sha256: str | None, where: str) -> int: ...
+
+
+class NumberedForegrounds(Numbered, Protocol):
+    """The bank of foregrounds."""
+
+    def class_of(self, index: int) -> str: ...
+
+
 class Sources(Protocol):
-    """What a table says of foregrounds and backgrounds; empty strings where something is not known."""
+    """The pair of banks that placements number."""
 
     @property
-    def foreground_keys(self) -> Sequence[str]: ...  # noqa: D102
+    def foregrounds(self) -> NumberedForegrounds: ...  # noqa: D102
     @property
-    def background_keys(self) -> Sequence[str]: ...  # noqa: D102
-
-    def class_of(self, foreground: int) -> str: ...  # noqa: D102
-    def foreground_licence(self, foreground: int) -> str: ...  # noqa: D102
-    def background_licence(self, background: int) -> str: ...  # noqa: D102
-    def foreground_sha256(self, foreground: int) -> str: ...  # noqa: D102
-    def background_sha256(self, background: int) -> str: ...  # noqa: D102
-    def foreground_index(self, key: str, sha256: str | None, where: str) -> int: ...  # noqa: D102
-    def background_index(self, key: str, sha256: str | None, where: str) -> int: ...  # noqa: D102
+    def backgrounds(self) -> Numbered: ...  # noqa: D102
 
 
 def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about: Mapping[str, Any]) -> pa.Table:
@@ -86,10 +94,10 @@ def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about:
         {
             "image": of_image(number),
             "role": texts(role, _ROLES.__getitem__, bare),
-            "class": texts(cut, sources.class_of, bare),
-            "background": texts(background, sources.background_keys.__getitem__, never),
-            "foreground": texts(cut, sources.foreground_keys.__getitem__, bare),
-            "texture": texts(texture, sources.background_keys.__getitem__, bare | (texture < 0)),
+            "class": texts(cut, sources.foregrounds.class_of, bare),
+            "background": texts(background, sources.backgrounds.keys.__getitem__, never),
+            "foreground": texts(cut, sources.foregrounds.keys.__getitem__, bare),
+            "texture": texts(texture, sources.backgrounds.keys.__getitem__, bare | (texture < 0)),
             **{name: of_paste(column) for name, column in zip(poses.columns, p.pose.T, strict=True)},
             **{name: of_image(column) for name, column in zip(image_columns, p.image_pose.T, strict=True)},
             "blend": pa.array([p.blend[i] for i in image.tolist()], pa.string()),
@@ -100,10 +108,10 @@ def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about:
             "label": of_image(p.label, p.label < 0),
             "hardness": of_image(p.hardness, np.isnan(p.hardness)),
             "hard": of_image(p.hard, p.cycle < 0),
-            "background_licence": texts(background, sources.background_licence, never),
-            "foreground_licence": texts(cut, sources.foreground_licence, bare),
-            "background_sha256": texts(background, sources.background_sha256, never),
-            "foreground_sha256": texts(cut, sources.foreground_sha256, bare),
+            "background_licence": texts(background, sources.backgrounds.licence, never),
+            "foreground_licence": texts(cut, sources.foregrounds.licence, bare),
+            "background_sha256": texts(background, sources.backgrounds.sha256, never),
+            "foreground_sha256": texts(cut, sources.foregrounds.sha256, bare),
         }
     )
     return table.replace_schema_metadata({_METADATA: json.dumps({**about, "format": FORMAT}, sort_keys=True)})
@@ -167,11 +175,11 @@ def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str)
         )
     foregrounds = zip(pasted.column("foreground").to_pylist(), _texts(pasted, "foreground_sha256"), strict=True)
     backgrounds = zip(head.column("background").to_pylist(), _texts(head, "background_sha256"), strict=True)
-    textures = [sources.background_index(t, None, where) if t else -1 for t in pasted.column("texture").to_pylist()]
+    textures = [sources.backgrounds.index(t, None, where) if t else -1 for t in pasted.column("texture").to_pylist()]
     return Placements(
-        background=np.array([sources.background_index(key, sha, where) for key, sha in backgrounds], dtype=np.int64),
+        background=np.array([sources.backgrounds.index(key, sha, where) for key, sha in backgrounds], dtype=np.int64),
         image_index=group[rows].astype(np.int64),
-        foreground=np.array([sources.foreground_index(key, sha, where) for key, sha in foregrounds], dtype=np.int64),
+        foreground=np.array([sources.foregrounds.index(key, sha, where) for key, sha in foregrounds], dtype=np.int64),
         pose=pose,
         role=role,
         texture=np.array(textures, dtype=np.int64),
@@ -211,16 +219,16 @@ def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sou
     offsets = placements.offsets
     for row in range(int(offsets[image]), int(offsets[image + 1])):
         paste: dict[str, Any] = {
-            "foreground": sources.foreground_keys[int(placements.foreground[row])],
+            "foreground": sources.foregrounds.keys[int(placements.foreground[row])],
             "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),
         }
         if placements.role[row] != Role.OBJECT:
             paste["role"] = _ROLES[int(placements.role[row])]
         if placements.texture[row] >= 0:
-            paste["texture"] = sources.background_keys[int(placements.texture[row])]
+            paste["texture"] = sources.backgrounds.keys[int(placements.texture[row])]
         pastes.append(paste)
     return {
-        "background": sources.background_keys[int(placements.background[image])],
+        "background": sources.backgrounds.keys[int(placements.background[image])],
         "pastes": pastes,
         "blend": placements.blend[image],
         "seed": int(placements.seed[image]),

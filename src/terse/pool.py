@@ -76,7 +76,7 @@ class Pool:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self._sources = _Names(foregrounds, backgrounds)
+        self._sources = _Banks(foregrounds, backgrounds)
         self._poses = poses
         self._about = about or {}
         self._parts: list[Placements] = []
@@ -138,42 +138,34 @@ class Pool:
         return self.folder / f"cycle-{cycle:04d}.parquet"
 
 
-class _Names:
-    """Banks as a table's sources, by key alone: the run's own data are not hashed anew in every cycle."""
+class _Banks:
+    """The run's banks as a table's sources."""
 
     def __init__(self, foregrounds: ForegroundBank, backgrounds: BackgroundBank) -> None:
-        self.foreground_keys: Sequence[str] = foregrounds.keys
-        self.background_keys: Sequence[str] = backgrounds.keys
-        self._foregrounds = foregrounds
-        self._numbers: dict[str, dict[str, int]] = {}
+        self.foregrounds, self.backgrounds = _Bank(foregrounds), _Bank(backgrounds)
 
-    def class_of(self, foreground: int) -> str:
-        return self._foregrounds.classes[int(self._foregrounds.labels[foreground])]
 
-    def foreground_licence(self, foreground: int) -> str:
+class _Bank:
+    """A bank by its keys alone: the run's own data are not hashed anew in every cycle."""
+
+    def __init__(self, bank: Any) -> None:
+        self.keys: Sequence[str] = bank.keys
+        self._bank = bank
+        self._numbers: dict[str, int] = {}
+
+    def class_of(self, index: int) -> str:
+        return str(self._bank.classes[int(self._bank.labels[index])])
+
+    def licence(self, index: int) -> str:
         return ""
 
-    def background_licence(self, background: int) -> str:
+    def sha256(self, index: int) -> str:
         return ""
 
-    def foreground_sha256(self, foreground: int) -> str:
-        return ""
-
-    def background_sha256(self, background: int) -> str:
-        return ""
-
-    def foreground_index(self, key: str, sha256: str | None, where: str) -> int:
-        return self._number("foregrounds", self.foreground_keys, key, where)
-
-    def background_index(self, key: str, sha256: str | None, where: str) -> int:
-        return self._number("backgrounds", self.background_keys, key, where)
-
-    def _number(self, kind: str, keys: Sequence[str], key: str, where: str) -> int:
-        if kind not in self._numbers:
-            self._numbers[kind] = {name: i for i, name in enumerate(keys)}
-        known = self._numbers[kind]
-        if key not in known:
+    def index(self, key: str, sha256: str | None, where: str) -> int:
+        self._numbers = self._numbers or {name: i for i, name in enumerate(self.keys)}
+        if key not in self._numbers:
             raise DataError(
                 f"{where}: expected the source {key}, got none of that name; it is gone since the placement"
             )
-        return known[key]
+        return self._numbers[key]

@@ -1,10 +1,10 @@
 """Alpha blending and the boxes that follow from masks."""
 
 import torch
-from drawn import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawn import noise
 from terse.compositing import blend, boxes_of_masks
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from drawn import ellipse, noise, smooth, upright
 from scipy import ndimage
 from torch import Tensor
 
+from drawn import ellipse, noise, smooth, upright
 from terse.compositing import binary_edges, compose, warp
 from terse.compositing.edges import _blur, gaussian_weights, keep_above
 

@@ -282,7 +282,7 @@ def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     from terse.generate.making import material_of
 
-    keys = material_of(plain).foreground_keys
+    keys = material_of(plain).foregrounds.keys
     assert len(rows) == 100
     assert all(row["0.affine.rotation_deg"] == keys.index(row["foreground"]) for row in rows)
 

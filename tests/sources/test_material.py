@@ -34,8 +34,8 @@ def drawn() -> Material:
 def test_every_key_finds_its_number_again(kind, request):
     material = request.getfixturevalue(kind)
     for keys, find, sha256 in (
-        (material.foreground_keys, material.foreground_index, material.foreground_sha256),
-        (material.background_keys, material.background_index, material.background_sha256),
+        (material.foregrounds.keys, material.foregrounds.index, material.foregrounds.sha256),
+        (material.backgrounds.keys, material.backgrounds.index, material.backgrounds.sha256),
     ):
         assert [find(key, sha256(i), "there") for i, key in enumerate(keys)] == list(range(len(keys)))
 
@@ -46,7 +46,7 @@ def test_a_key_that_is_gone_is_named_with_what_helps(photographs, drawn):
         (drawn, "make it again with the same settings"),
     ):
         with pytest.raises(DataError) as error:
-            material.background_index("x:1", "ab", "set.parquet")
+            material.backgrounds.index("x:1", "ab", "set.parquet")
         assert str(error.value) == (
             "set.parquet: expected the source x:1 (sha256 ab) as when the placements were made, got none of that name; "
             + advice
@@ -54,20 +54,20 @@ def test_a_key_that_is_gone_is_named_with_what_helps(photographs, drawn):
 
 
 def test_a_file_with_other_contents_is_refused(photographs):
-    key, own = photographs.background_keys[0], photographs.background_sha256(0)
+    key, own = photographs.backgrounds.keys[0], photographs.backgrounds.sha256(0)
     with pytest.raises(DataError) as error:
-        photographs.background_index(key, "ab", "set.parquet")
+        photographs.backgrounds.index(key, "ab", "set.parquet")
     assert str(error.value) == (
         f"set.parquet: expected the source {key} with sha256 ab as when the placements were made, got {own}; "
         "restore the file, or empty the column to draw it as it is now"
     )
-    assert photographs.background_index(key, None, "set.parquet") == 0
+    assert photographs.backgrounds.index(key, None, "set.parquet") == 0
 
 
 @pytest.mark.parametrize("kind", ["photographs", "drawn"])
 def test_a_copy_elsewhere_gives_the_same_pixels(kind, request, tmp_path: Path):
     material = request.getfixturevalue(kind)
-    size_px = material.size_px(0)
+    size_px = material.backgrounds.size_px(0)
     first = material.image(0, size_px)
     first[:] = 0  # the caller's own copy
     again = pickle.loads(pickle.dumps(material))

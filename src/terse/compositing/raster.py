@@ -90,6 +90,17 @@ class Drawn:
     mask: UInt8[np.ndarray, "h w"]
     whole_px: int
 
+    @property
+    def box_px(self) -> tuple[float, float, float, float]:
+        """Half-open xyxy of the mask's array."""
+        height, width = self.mask.shape
+        return self.left, self.top, self.left + width, self.top + height
+
+    @property
+    def seen_px(self) -> int:
+        """Pixels of the mask."""
+        return int(np.count_nonzero(self.mask))
+
 
 def draw(
     canvas: UInt8[np.ndarray, "h w 3"],

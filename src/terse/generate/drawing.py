@@ -32,8 +32,8 @@ def draw_samples(scene: Scene, placements: Placements) -> Iterator[Sample]:
             encode(canvas, scene.settings),
             placements.canvas_px(image),
             objects,
-            scene.material.background_keys[background],
-            scene.material.background_licence(background),
+            scene.material.backgrounds.keys[background],
+            scene.material.backgrounds.licence(background),
             placements.blend[image],
             {} if math.isnan(hardness) else {"hardness": round(hardness, 5)},
         )
@@ -79,7 +79,7 @@ def _own(scene: Scene, background: int, size_px: tuple[int, int], regions: Seque
             fraction = _fraction(modal, item.region)
             yield Labelled(
                 item.label,
-                _box(modal) if item.masked or modal is not item.region else item.box_px,
+                modal.box_px if item.masked or modal is not item.region else item.box_px,
                 modal=modal if item.masked else None,
                 amodal=item.region if item.masked else None,
                 visible_fraction=fraction,
@@ -98,15 +98,15 @@ def _pasted(scene: Scene, placements: Placements, rows: Sequence[int], regions: 
             cut = int(placements.foreground[row])
             fraction = _fraction(modal, amodal)
             yield Labelled(
-                int(material.foreground_labels[cut]),
-                _box(modal),
+                int(material.foregrounds.labels[cut]),
+                modal.box_px,
                 modal=modal,
                 amodal=amodal,
                 visible_fraction=fraction,
                 z=z,
                 pasted=True,
                 ignore=fraction < scene.settings.min_visible,
-                source=material.foreground_keys[cut],
+                source=material.foregrounds.keys[cut],
             )
 
 
@@ -125,9 +125,4 @@ def encode(image: np.ndarray, settings: GenerateSettings) -> bytes:
 
 
 def _fraction(modal: Drawn, amodal: Drawn) -> float:
-    return min(1.0, int(np.count_nonzero(modal.mask)) / max(1, amodal.whole_px))
-
-
-def _box(region: Drawn) -> tuple[float, float, float, float]:
-    height, width = region.mask.shape
-    return region.left, region.top, region.left + width, region.top + height
+    return min(1.0, modal.seen_px / max(1, amodal.whole_px))

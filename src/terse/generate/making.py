@@ -192,7 +192,7 @@ def _scene_shards(scene: Scene) -> list[Shard]:
     settings, material = scene.settings, scene.material
     per_scene = len(settings.blends) if settings.all_blends else 1
     scenes = -(-settings.count // per_scene)
-    counts = np.bincount(material.foreground_labels, minlength=len(material.classes))
+    counts = np.bincount(material.foregrounds.labels, minlength=len(material.classes))
     slots = plan_slots(settings, scenes, material.classes, counts)
     size = max(1, (settings.shard_images or _exporter(settings).shard_images) // per_scene)
     return [

@@ -105,7 +105,7 @@ def _draw(scene: Scene, slots: Sequence[_Wanted], attempt: int) -> tuple[Placeme
     randoms = [np.random.default_rng([settings.seed, slot.number, attempt]) for slot in slots]
     backgrounds, blends, seeds, counts, roles, cuts, poses = [], [], [], [], [], [], []
     for slot, random in zip(slots, randoms, strict=True):
-        backgrounds.append(int(random.integers(len(material.background_keys))))
+        backgrounds.append(int(random.integers(len(material.backgrounds.keys))))
         blends.append(settings.blends[int(random.integers(len(settings.blends)))])
         seeds.append(int(random.integers(2**31)))
         pastes = [(Role.OBJECT, label) for label in slot.labels]
@@ -114,7 +114,7 @@ def _draw(scene: Scene, slots: Sequence[_Wanted], attempt: int) -> tuple[Placeme
             pastes.insert(place, (Role.DISTRACTOR, apart[int(random.integers(len(apart)))]))
         poses.append(_uniform(scene, len(pastes), random))
         for role, label in pastes:
-            choice = _of_class(material.foreground_labels, label)
+            choice = _of_class(material.foregrounds.labels, label)
             roles.append(int(role))
             cuts.append(int(choice[int(random.integers(len(choice)))]))
         counts.append(len(pastes))
@@ -171,7 +171,7 @@ def _settle(
 ) -> Float64[np.ndarray, "n k"] | str:
     """The image's poses with every paste within the limits, or why there are none. Uniform poses are drawn again."""
     limits, background = scene.settings, int(one.background[0])
-    alone = len(one.foreground) == 1 and not scene.material.holds_objects(background)
+    alone = len(one.foreground) == 1 and not scene.material.backgrounds.holds_objects(background)
     if limits.max_truncation >= 1 and (limits.max_overlap >= 1 or alone):
         return one.pose
     below = _Below(scene, background, one.canvas_px(0))
@@ -210,7 +210,7 @@ class _Below:
         )
         if limits.max_truncation < 1 and (x0 < 0 or y0 < 0 or x1 > width or y1 > height):
             region = layer.region
-            if cv_count(region) < (1 - limits.max_truncation) * region.whole_px or not region.mask.size:
+            if region.seen_px < (1 - limits.max_truncation) * region.whole_px or not region.mask.size:
                 return f"no pose with a truncation of at most {limits.max_truncation:g}"
         if limits.max_overlap >= 1:
             return ""
@@ -223,7 +223,7 @@ class _Below:
                 continue
             before = self._hidden.get(k, other.region)
             seen = covered(before, [layer.region])
-            if cv_count(seen) < (1 - limits.max_overlap) * cv_count(other.region):
+            if seen.seen_px < (1 - limits.max_overlap) * other.region.seen_px:
                 return f"no pose with an overlap of at most {limits.max_overlap:g}"
             changed[k] = seen
         self._hidden.update(changed)
@@ -241,8 +241,7 @@ class _Layer:
     @staticmethod
     def of(region: Drawn) -> "_Layer":
         """One that is drawn already."""
-        height, width = region.mask.shape
-        layer = _Layer((region.left, region.top, region.left + width, region.top + height), None)
+        layer = _Layer(region.box_px, None)
         layer._region = region
         return layer
 
@@ -252,11 +251,6 @@ class _Layer:
         if self._region is None:
             self._region = self._draw()  # type: ignore[operator]
         return self._region
-
-
-def cv_count(region: Drawn) -> int:
-    """Pixels of the mask."""
-    return int(np.count_nonzero(region.mask))
 
 
 def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

@@ -24,7 +24,7 @@ class Scene:
 
     def canvas_px(self, background: int) -> tuple[int, int]:
         """Width and height that a background's composites have."""
-        return self.asked_px(self.material.size_px(background))
+        return self.asked_px(self.material.backgrounds.size_px(background))
 
     def asked_px(self, size_px: tuple[int, int]) -> tuple[int, int]:
         """The size with the shorter side that was asked for, if one was."""

@@ -6,11 +6,11 @@ are those of the bytes then.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -43,34 +43,99 @@ class OwnObject:
     key: str
 
 
-@runtime_checkable
-class ByteForegrounds(Protocol):
-    """Cut-outs as BGRA patches, and where they come from."""
+class _Numbered(ABC):
+    """What a placement knows of a bank: stable keys, where each image comes from, and its contents' hash."""
 
     from_files: bool  # hashes are those of files
-    skipped: tuple[str, ...]  # what the source left out, in sentences
+    skipped: tuple[str, ...] = ()  # what the source left out, in sentences
 
-    def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]: ...  # noqa: D102
-    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]: ...  # noqa: D102
-    def licence(self, index: int) -> str: ...  # noqa: D102
-    def sha256(self, index: int) -> str: ...  # noqa: D102
-    def describe(self) -> dict[str, object]: ...  # noqa: D102
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = keys
+        self._numbers: dict[str, int] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Another process finds the numbers again by itself."""
+        return {**self.__dict__, "_numbers": None}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @abstractmethod
+    def licence(self, index: int) -> str:
+        """As the source names it; empty where it names none."""
+
+    @abstractmethod
+    def sha256(self, index: int) -> str:
+        """Of its file, or of its pixels where there is no file."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """Name, counts and licences, for the manifest."""
+
+    def index(self, key: str, sha256: str | None, where: str) -> int:
+        """The number of a key that a placement holds.
+
+        Raises:
+            DataError: the source is gone, or has other contents.
+        """
+        if self._numbers is None:
+            self._numbers = {name: i for i, name in enumerate(self.keys)}
+        index = self._numbers.get(key)
+        if index is None:
+            content = f" (sha256 {sha256})" if sha256 else ""
+            advice = (
+                "restore the file or drop these rows" if self.from_files else "make it again with the same settings"
+            )
+            raise DataError(
+                f"{where}: expected the source {key}{content} as when the placements were made, got none of that name; "
+                f"{advice}"
+            )
+        if sha256 and self.from_files and self.sha256(index) != sha256:
+            raise DataError(
+                f"{where}: expected the source {key} with sha256 {sha256} as when the placements were made, "
+                f"got {self.sha256(index)}; restore the file, or empty the column to draw it as it is now"
+            )
+        return index
 
 
-@runtime_checkable
-class ByteBackgrounds(Protocol):
+class ByteForegrounds(_Numbered):
+    """Cut-outs as BGRA patches, and where they come from."""
+
+    def __init__(self, bank: ForegroundBank) -> None:
+        super().__init__(bank.keys)
+        self.classes, self.labels = bank.classes, bank.labels
+
+    def class_of(self, index: int) -> str:
+        """The class's name."""
+        return self.classes[int(self.labels[index])]
+
+    @abstractmethod
+    def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
+        """One cut-out."""
+
+    @abstractmethod
+    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
+        """The outermost points of its mask, which poses need."""
+
+
+class ByteBackgrounds(_Numbered):
     """Images to paste on as BGR, their objects, and where they come from."""
 
-    from_files: bool
-    skipped: tuple[str, ...]
+    @abstractmethod
+    def size_px(self, index: int) -> tuple[int, int]:
+        """Width and height of the image's own pixels."""
 
-    def size_px(self, index: int) -> tuple[int, int]: ...  # noqa: D102
-    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]: ...  # noqa: D102
-    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]: ...  # noqa: D102
-    def holds_objects(self, index: int) -> bool: ...  # noqa: D102
-    def licence(self, index: int) -> str: ...  # noqa: D102
-    def sha256(self, index: int) -> str: ...  # noqa: D102
-    def describe(self) -> dict[str, object]: ...  # noqa: D102
+    @abstractmethod
+    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+        """Its pixels, resampled where another size is wanted."""
+
+    @abstractmethod
+    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
+        """The objects that it holds already, on a canvas of this size."""
+
+    @abstractmethod
+    def holds_objects(self, index: int) -> bool:
+        """Whether it has objects of its own."""
 
 
 def bytes_of_foregrounds(bank: ForegroundBank, *, square: bool) -> ByteForegrounds:
@@ -101,11 +166,13 @@ class _Files:
         return self._sha256[name]
 
 
-class _PhotoForegrounds:
+class _PhotoForegrounds(ByteForegrounds):
+    from_files = True
+
     def __init__(self, bank: PhotoForegrounds, *, square: bool) -> None:
+        super().__init__(bank)
         self._bank, self._square, self._files = bank, square, _Files()
-        self.from_files = True
-        self.skipped: tuple[str, ...] = tuple(map(str, bank.annotations.skipped))
+        self.skipped = tuple(map(str, bank.annotations.skipped))
 
     def patch(self, index: int) -> UInt8[np.ndarray, "side side 4"]:
         bank, image = self._bank, int(self._bank.image_of[index])
@@ -129,11 +196,13 @@ class _PhotoForegrounds:
         return {"name": annotations.name, "objects": len(self._bank), "licences": _counted(used)}
 
 
-class _PhotoBackgrounds:
+class _PhotoBackgrounds(ByteBackgrounds):
+    from_files = True
+
     def __init__(self, bank: PhotoBackgrounds) -> None:
+        super().__init__(bank.keys)
         self._annotations, self._files = bank.annotations, _Files()
-        self.from_files = True
-        self.skipped: tuple[str, ...] = tuple(map(str, bank.annotations.skipped))
+        self.skipped = tuple(map(str, bank.annotations.skipped))
 
     def size_px(self, index: int) -> tuple[int, int]:
         return size_of(self._annotations, index)
@@ -164,7 +233,7 @@ class _PhotoBackgrounds:
                 found.append(
                     OwnObject(
                         int(annotations.labels[number]),
-                        _box(region) if mask is not None else (box[0], box[1], box[2], box[3]),
+                        region.box_px if mask is not None else (box[0], box[1], box[2], box[3]),
                         region,
                         mask is not None,
                         bool(annotations.crowd[number]),
@@ -188,11 +257,11 @@ class _PhotoBackgrounds:
         return {"name": annotations.name, "images": len(annotations), "licences": _counted(annotations.licences)}
 
 
-class _FetchedForegrounds:
-    from_files: bool = False
-    skipped: tuple[str, ...] = ()
+class _FetchedForegrounds(ByteForegrounds):
+    from_files = False
 
     def __init__(self, bank: ForegroundBank) -> None:
+        super().__init__(bank)
         self._bank = bank
 
     def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
@@ -215,11 +284,11 @@ class _FetchedForegrounds:
         return {"objects": len(self._bank)}
 
 
-class _FetchedBackgrounds:
-    from_files: bool = False
-    skipped: tuple[str, ...] = ()
+class _FetchedBackgrounds(ByteBackgrounds):
+    from_files = False
 
     def __init__(self, bank: BackgroundBank) -> None:
+        super().__init__(bank.keys)
         self._bank = bank
         self._sizes: dict[int, tuple[int, int]] = {}
 
@@ -243,7 +312,7 @@ class _FetchedBackgrounds:
                 region = _filled((x0, y0, x1, y1), size_px)
             else:
                 region = _region(resize(truth.masks[number].numpy().astype(np.uint8) * np.uint8(255), size_px))
-                x0, y0, x1, y1 = _box(region)
+                x0, y0, x1, y1 = region.box_px
             if region.mask.size:
                 key = f"{self._bank.keys[index]}:{number}"
                 ignore, masked = bool(truth.ignore[number]), truth.masks is not None
@@ -282,11 +351,6 @@ def _region(mask: UInt8[np.ndarray, "h w"], left: int = 0, top: int = 0) -> Draw
     x0, y0, x1, y1 = box_of(binary) or (0, 0, 0, 0)
     tight = np.ascontiguousarray(binary[y0:y1, x0:x1])
     return Drawn(left + x0, top + y0, tight, cv2.countNonZero(tight) if tight.size else 0)
-
-
-def _box(region: Drawn) -> tuple[float, float, float, float]:
-    height, width = region.mask.shape
-    return region.left, region.top, region.left + width, region.top + height
 
 
 def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
