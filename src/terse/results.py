@@ -294,6 +294,8 @@ class ProofResult(Record):
     arms: dict[str, ArmFigures]
     gains: dict[str, GainFigures]
     """Each arm's over the reference."""
+    arm_overrides: dict[str, list[str]] = Field(default_factory=dict)
+    """What each arm changes in the recipe, as key=value; nothing for the arms that are kinds of synthesizers."""
     over: dict[str, GainFigures] = Field(default_factory=dict)
     """The treatment's over each other arm."""
     more_seeds: int | None = None

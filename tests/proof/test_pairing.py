@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from terse.proof.arms import arm_recipe
+from terse.proof.arms import Arm, arm_recipe
 from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.sources.run_data import run_data
@@ -50,7 +50,7 @@ def asked(recipe, data):
 
     def of(arm, seed):
         recorded = Recorded(data.train)
-        train(arm_recipe(recipe, arm, seed), data=replace(data, train=recorded))
+        train(arm_recipe(recipe, Arm(arm), seed), data=replace(data, train=recorded))
         return recorded.asked
 
     return {(arm, seed): of(arm, seed) for seed in (0, 1) for arm in ARMS if arm != "mined" or seed == 0}
@@ -80,14 +80,14 @@ def test_the_arm_without_pastes_sees_them_too_where_it_has_to_repeat_real_images
     data, asked = run_data(few), {}
     for arm in ("none", "random"):
         recorded = Recorded(data.train)
-        train(arm_recipe(few, arm, 0), data=replace(data, train=recorded))
+        train(arm_recipe(few, Arm(arm), 0), data=replace(data, train=recorded))
         asked[arm] = recorded.asked
     assert all(set(theirs) <= set(mine) for mine, theirs in zip(asked["none"], asked["random"], strict=True))
 
 
 def test_arms_begin_with_the_same_weights(recipe, data):
     def start(arm, seed):
-        return open_session(arm_recipe(recipe, arm, seed), None, data=data).players.target.module.state_dict()
+        return open_session(arm_recipe(recipe, Arm(arm), seed), None, data=data).players.target.module.state_dict()
 
     first = start("none", 0)
     for arm in ARMS[1:]:

@@ -11,7 +11,7 @@ import torch
 from killing import Killed
 from terse.errors import DataError, RecipeError, RunError
 from terse.progress import Interrupted, Observer
-from terse.proof.arms import Job, arm_recipe, run_start
+from terse.proof.arms import Arm, Job, arm_recipe, run_start
 from terse.proof.prove import _audit, prove
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
 from terse.recipe import BLENDS, load_recipe
@@ -109,7 +109,7 @@ def test_arms_of_a_seed_begin_alike_and_spend_alike(proof):
 def test_an_arm_is_the_run_that_it_would_be_alone(proof, recipe, data, tmp_path):
     folder, _ = proof
     for arm in ("random", "learned"):
-        alone = train(arm_recipe(recipe, arm, 1), out=tmp_path / arm, data=data)
+        alone = train(arm_recipe(recipe, Arm(arm), 1), out=tmp_path / arm, data=data)
         assert figures(alone) == figures(read_runs(folder)[arm][1].result.to_json())
         mine, theirs = (
             torch.load(f / "target.pth", weights_only=True) for f in (tmp_path / arm, folder / f"arms/{arm}/seed-1")
@@ -247,7 +247,7 @@ def test_blends_of_arms_that_are_added_are_probed_too(monkeypatch, tmp_path):
     small = shapes.data.model_copy(update={"train": 4, "val": 2, "test": 2, "backgrounds": 2})
     material = small.build()
     for arms in (["none", "random"], ["none", "random"], ["none", "context"], ["none", "random"]):
-        _audit(shapes, arms, tmp_path, material)
+        _audit(shapes, [Arm(name) for name in arms], tmp_path, material)
     assert asked == [("alpha",), BLENDS]
 
 

@@ -41,39 +41,43 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     """
     from terse.errors import RunError
 
-    parts = sorted(folder.glob("arms/*/seed-*")) if (folder / "arms").is_dir() else [folder]
-    rows = [_row(part) for part in parts if (part / "result.json").is_file()]
+    is_proof = (folder / "arms").is_dir()
+    parts = sorted(folder.glob("arms/*/seed-*")) if is_proof else [folder]
+    rows = [_row(part, part.parent.name if is_proof else None) for part in parts if (part / "result.json").is_file()]
     if not rows:
         raise RunError(f"{folder}: expected a finished run or a proof, got no result.json; is the run still going on?")
     return rows
 
 
-def _row(folder: Path) -> dict[str, Any]:
+def _row(folder: Path, arm: str | None) -> dict[str, Any]:
+    """The row of a run; `arm` is its name in a proof."""
     from terse.config import read_yaml
-    from terse.errors import RunError
+    from terse.errors import RunError, TerseError
+    from terse.results import read_run, read_text
     from terse.tasks.task import metric_of
 
     try:
-        result = json.loads((folder / "result.json").read_text("utf-8"))
-        recipe = read_yaml((folder / "recipe.yaml").read_text("utf-8"), str(folder / "recipe.yaml"))
-        metric, cycles = result["primary"], result["cycles"]
-        start, end = (result["metrics"][when][metric] for when in ("start", "end"))
-        return {
-            "run": str(folder),
-            "arm": recipe["synthesis"]["kind"],
-            "seed": recipe.get("seed", 0),
-            "metric": metric,
-            "start": start,
-            "end": end,
-            "gain": None if start is None or end is None else metric_of(metric).gain(start, end),
-            "best_cycle": result.get("best_cycle"),
-            "samples": cycles[-1]["samples"] if cycles else 0,
-            "hard_rate": cycles[-1]["hard_rate"] if cycles else None,
-            "target_passes": sum(row["target_forwards"] + row["target_backwards"] for row in cycles),
-            "seconds": result["seconds"],
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}: expected a finished run, got one that cannot be read ({error!r})") from None
+        result, written = read_run(folder), folder / "recipe.yaml"
+        recipe = read_yaml(read_text(written), str(written))
+        kind = recipe["synthesis"]["kind"]
+    except (TerseError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}: expected a finished run, got one that cannot be read ({error})") from None
+    metric, cycles = result.primary, result.cycles
+    start, end = (ends.figure(metric) for ends in (result.metrics.start, result.metrics.end))
+    return {
+        "run": str(folder),
+        "arm": arm or kind,
+        "seed": recipe.get("seed", 0),
+        "metric": metric,
+        "start": start,
+        "end": end,
+        "gain": None if start is None or end is None else metric_of(metric).gain(start, end),
+        "best_cycle": result.best_cycle,
+        "samples": cycles[-1].samples if cycles else 0,
+        "hard_rate": cycles[-1].hard_rate if cycles else None,
+        "target_passes": sum((row.target_forwards or 0) + (row.target_backwards or 0) for row in cycles),
+        "seconds": result.seconds,
+    }
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

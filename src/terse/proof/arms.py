@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from terse.config import join, validate
+from terse.config import join, parse_overrides, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
 from terse.progress import Interrupted, Observer
@@ -23,16 +24,52 @@ from terse.training.checkpoint import read_checkpoint
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
 
-__all__ = ["Job", "arm_recipe", "run_arm", "run_start"]
+__all__ = ["NO_ARM", "Arm", "Job", "arm_recipe", "run_arm", "run_start"]
 
 _MOST_COMPOSITES = 256
+
+
+_MAY_DIFFER = ("synthesis", "poses", "edges", "artefacts", "objective")
+"""Settings in which arms may differ; in all others they share the start, the data and the budget."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A way to propose placements in a comparison: a name, and what it changes in the recipe.
+
+    A name that is a kind of synthesizer (`random`) chooses that kind; any other keeps the recipe's.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()  # key=value, as on the command line
+
+    @classmethod
+    def parse(cls, text: str) -> Arm:
+        """An arm as it is typed: `NAME` or `NAME:key=value[:key=value ...]`.
+
+        Raises:
+            RecipeError: a name that no folder can have, or an item without `=`.
+        """
+        name, *overrides = text.split(":")
+        if not _NAME.fullmatch(name):
+            raise RecipeError(f"arms: expected a name of letters, digits, - and _, got {name!r}")
+        parse_overrides(overrides)
+        return cls(name, tuple(overrides))
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *self.overrides])
+
+
+NO_ARM = Arm("none")
+"""Nothing is pasted: fine-tuning on real images alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A unit of work of a proof: the start of one seed, or one arm of it."""
 
-    arm: str | None  # None is the start, which all arms of the seed share
+    arm: Arm | None  # None is the start, which all arms of the seed share
     seed: int
     folder: Path
     start: Path | None = None  # the folder of the start, for an arm
@@ -40,23 +77,31 @@ class Job:
     @property
     def name(self) -> str:
         """How a user knows it."""
-        return f"{self.arm or 'start'}, seed {self.seed}"
+        return f"{self.arm.name if self.arm else 'start'}, seed {self.seed}"
 
     def __str__(self) -> str:
         return self.name
 
 
-def arm_recipe(recipe: Recipe, arm: str, seed: int) -> Recipe:
-    """The recipe with another arm and seed; one thread, so that no number depends on what runs beside it.
+def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
+    """The recipe with an arm's settings and another seed; one thread, so that no number depends on what runs beside it.
 
     Raises:
-        RecipeError: no such arm; the nearest one is named.
+        RecipeError: no such arm, the nearest one is named; or settings in which arms may not differ.
     """
-    known = kinds("synthesis")
-    if arm not in known:
-        raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm!r}{nearest(arm, known)}")
-    above = {"synthesis": {"kind": arm}, "seed": seed, "runtime": {"threads": 1}}
-    return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), above), None)
+    known, changes = kinds("synthesis"), parse_overrides(arm.overrides)
+    if arm.name not in known and not changes:
+        raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm.name!r}{nearest(arm.name, known)}")
+    shared = next((key for key in changes if key not in _MAY_DIFFER), None)
+    if shared is not None:
+        raise RecipeError(
+            f"arms: {arm}: expected settings of {', '.join(_MAY_DIFFER)}, got {shared}, which all arms share"
+        )
+    settings = recipe.model_dump(mode="json")
+    if arm.name in known:
+        settings = join(Recipe, settings, {"synthesis": {"kind": arm.name}})
+    settings = join(Recipe, settings, changes)
+    return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": {"threads": 1}}), None)
 
 
 def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
@@ -68,7 +113,7 @@ def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer 
     if _begun(job.folder) and _started(job.folder):
         return
     only = _UntilStart(observer or Observer())
-    settings = arm_recipe(recipe, "none", job.seed)
+    settings = arm_recipe(recipe, NO_ARM, job.seed)
     try:
         finish(open_session(settings, job.folder, resume=_begun(job.folder), data=data, observer=only))
     except Interrupted:
@@ -83,7 +128,7 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
         RunError: the start is gone.
     """
     finished = job.folder / "result.json"
-    settings = arm_recipe(recipe, job.arm or "none", job.seed)
+    settings = arm_recipe(recipe, job.arm or NO_ARM, job.seed)
     if not finished.is_file():
         if not _started(job.folder):
             if _begun(job.folder):  # killed before the start was taken over: nothing is lost

@@ -11,7 +11,7 @@ from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after, target_with
 from terse.pool import Pool
-from terse.proof.arms import arm_recipe
+from terse.proof.arms import NO_ARM, arm_recipe
 from terse.recipe import Recipe
 from terse.results import ProofResult, ShownFigures
 from terse.run import build_players
@@ -30,7 +30,7 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any =
         data: material made by the caller instead of the recipe's.
     """
     seed = _common_seed(folder, proof, recipe.seed)
-    players = build_players(arm_recipe(recipe, "none", seed), torch.device("cpu"), data=data)
+    players = build_players(arm_recipe(recipe, NO_ARM, seed), torch.device("cpu"), data=data)
     context = players.context
     pools = {
         arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))

@@ -14,9 +14,9 @@ from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer
-from terse.proof.arms import Job, arm_recipe
+from terse.proof.arms import NO_ARM, Arm, Job, arm_recipe
 from terse.proof.pictures import proof_pictures
-from terse.proof.summary import coverage_of, summarise
+from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.results import read_proof
@@ -33,7 +33,7 @@ def prove(
     overrides: Sequence[str] = (),
     *,
     out: str | Path,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[str | Arm] | None = None,
     seeds: int = 5,
     treatment: str | None = None,
     reference: str | None = None,
@@ -53,7 +53,9 @@ def prove(
         recipe: a Recipe, a built-in name or a file; its own `synthesis.kind` is one of the arms at most.
         overrides: `key=value`, as on the command line.
         out: folder of the proof.
-        arms: their kinds; by default the task's: all six for detectors, none, random, mined and learned for classifiers.
+        arms: kinds of synthesizers, or `NAME:key=value` for the recipe's own with other settings, such as
+            `learned-no-d:synthesis.discriminator=false`; by default the task's: all six for detectors, none, random,
+            mined and learned for classifiers.
         seeds: how many, from the recipe's seed on; fewer than five give no no-go, one gives no verdict.
         treatment: the arm in question; learned where it is run.
         reference: what it is compared with; none where it is run.
@@ -70,23 +72,24 @@ def prove(
     """
     began = time.monotonic()
     recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
-    names = _arms(recipe, arms)
+    chosen = _arms(recipe, arms)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
     with locked(folder):
         _claim(folder, recipe, resume=resume)
+        _keep_arms(folder, chosen)
         numbers = range(recipe.seed, recipe.seed + seeds)
         starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
         jobs = [
-            Job(arm, start.seed, folder / "arms" / arm / f"seed-{start.seed}", start.folder)
+            Job(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
             for start in starts
-            for arm in names
+            for arm in chosen
         ]
         count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
         run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
         if audit and task(recipe.task).audits_pastes:
-            _audit(recipe, names, folder, data)
+            _audit(recipe, chosen, folder, data)
         found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
         covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
         write_json(folder / "coverage.json", covered)
@@ -114,15 +117,36 @@ def _settled(recipe: Recipe, data: Any) -> Recipe:
     return recipe
 
 
-def _arms(recipe: Recipe, arms: Sequence[str] | None) -> list[str]:
-    names = list(dict.fromkeys(arms if arms is not None else task(recipe.task).default_arms))
-    for arm in names:
+def _arms(recipe: Recipe, arms: Sequence[str | Arm] | None) -> list[Arm]:
+    asked = arms if arms is not None else task(recipe.task).default_arms
+    chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in asked))
+    for arm in chosen:
         arm_recipe(recipe, arm, recipe.seed)
+    names = [arm.name for arm in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"arms: expected a name for each arm, got {twice} twice; for example {twice}-2:key=value")
     if len(names) < 2:
         raise RecipeError(
             f"arms: expected two or more, got {', '.join(names) or 'none'}; for example none,random,learned"
         )
-    return names
+    return chosen
+
+
+def _keep_arms(folder: Path, chosen: Sequence[Arm]) -> None:
+    """Write `arms.json`, the overrides of every arm that the proof has had.
+
+    Raises:
+        RunError: an arm of the same name had others.
+    """
+    kept = read_arms(folder)
+    for arm in chosen:
+        if list(arm.overrides) != kept.get(arm.name, list(arm.overrides)):
+            raise RunError(
+                f"arms: expected {Arm(arm.name, tuple(kept[arm.name]))}, as {folder} was begun with, got {arm}; "
+                "give the arm another name"
+            )
+    write_json(folder / "arms.json", {**kept, **{arm.name: list(arm.overrides) for arm in chosen}})
 
 
 def _workers(recipe: Recipe) -> int:
@@ -155,7 +179,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     claim(folder, "proof", request, resume=resume, written=earlier, begin=begin, ignored=NOT_COMPARED)
 
 
-def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None:
+def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: Any) -> None:
     """Write what a probe finds, `shortcut.json`: a few seconds a blend, but nothing where all of them stand there."""
     import torch
 
@@ -163,11 +187,12 @@ def _audit(recipe: Recipe, arms: Sequence[str], folder: Path, data: Any) -> None
     from terse.recipe import BLENDS
     from terse.run import build_players
 
-    blends = BLENDS if {"cut_paste_learn", "context"} & set(arms) else ("alpha",)
+    pasting = {arm_recipe(recipe, arm, recipe.seed).synthesis.kind for arm in arms}
+    blends = BLENDS if pasting & {"cut_paste_learn", "context"} else ("alpha",)
     written = folder / "shortcut.json"
     if written.is_file() and set(blends) <= set(json.loads(written.read_text("utf-8"))["auc"]):
         return
-    players = build_players(arm_recipe(recipe, "none", recipe.seed), torch.device("cpu"), data=data)
+    players = build_players(arm_recipe(recipe, NO_ARM, recipe.seed), torch.device("cpu"), data=data)
     torch.set_num_threads(1)
     found = audit_pastes(players.context, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
     write_json(written, found.to_json())

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from terse.config import read_yaml
 from terse.errors import RunError
 from terse.proof.verdict import ARMS, judge
 from terse.recipe import load_recipe
@@ -26,10 +27,11 @@ from terse.results import (
     hardness_counts,
     read_measured,
     read_run,
+    read_text,
 )
 from terse.tasks.task import Metric, task
 
-__all__ = ["ArmRun", "coverage_of", "read_runs", "summarise"]
+__all__ = ["ArmRun", "coverage_of", "read_arms", "read_runs", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class ArmRun:
 
     result: RunResult
     measured: Measured
+    pastes: bool = True
 
 
 Runs = Mapping[str, Mapping[int, ArmRun]]  # by arm and seed
@@ -54,7 +57,8 @@ def summarise(
     metric = task(load_recipe(folder / "recipe.yaml").task).primary
     written = folder / "shortcut.json"
     shortcut = Shortcut.model_validate(json.loads(written.read_text("utf-8"))) if written.is_file() else None
-    return summary_of(read_runs(folder), metric, shortcut, treatment=treatment, reference=reference, worth=worth)
+    found = summary_of(read_runs(folder), metric, shortcut, treatment=treatment, reference=reference, worth=worth)
+    return found.model_copy(update={"arm_overrides": read_arms(folder)})
 
 
 def summary_of(
@@ -88,7 +92,7 @@ def summary_of(
         larger_is_better=metric.larger_is_better,
     )
     by_arm = {arm: list(of.values()) for arm, of in runs.items()}
-    pasting = {arm: of for arm, of in by_arm.items() if arm != "none"}
+    pasting = {arm: of for arm, of in by_arm.items() if any(run.pastes for run in of)}
     return ProofResult(
         format=FORMAT,
         verdict=verdict.verdict,
@@ -126,9 +130,20 @@ def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
     runs: dict[str, dict[int, ArmRun]] = {}
     for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
         arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
-        runs.setdefault(arm, {})[seed] = ArmRun(read_run(path.parent), read_measured(path.parent))
+        runs.setdefault(arm, {})[seed] = ArmRun(read_run(path.parent), read_measured(path.parent), _pastes(path.parent))
     order = sorted(runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
     return {arm: dict(sorted(runs[arm].items())) for arm in order}
+
+
+def read_arms(folder: Path) -> dict[str, list[str]]:
+    """The overrides of each arm of a proof by name, as key=value; nothing before the proof has begun."""
+    path = folder / "arms.json"
+    return dict(json.loads(read_text(path))) if path.is_file() else {}
+
+
+def _pastes(folder: Path) -> bool:
+    written = folder / "recipe.yaml"
+    return bool(read_yaml(read_text(written), str(written))["synthesis"]["kind"] != "none")
 
 
 def coverage_of(folder: Path) -> dict[str, dict[int, Coverage]]:
@@ -136,7 +151,7 @@ def coverage_of(folder: Path) -> dict[str, dict[int, Coverage]]:
     return {
         arm: {seed: run.measured.coverage for seed, run in of.items() if run.measured.coverage}
         for arm, of in read_runs(folder).items()
-        if arm != "none"
+        if any(run.pastes for run in of.values())
     }
 
 
@@ -211,7 +226,7 @@ def _unequal(runs: Runs) -> list[str]:
         kept = {
             arm: of[seed].result.cycles[-1].samples
             for arm, of in runs.items()
-            if arm != "none" and seed in of and of[seed].result.cycles
+            if seed in of and of[seed].pastes and of[seed].result.cycles
         }
         if len(set(kept.values())) > 1:
             listed = ", ".join(f"{arm} {count:,}" for arm, count in kept.items())

@@ -324,7 +324,8 @@ def _sentence(text: str) -> str:
 
 def _commands(out: str, proof: ProofResult) -> list[Command]:
     seeds, more = _most_seeds(proof), proof.more_seeds or 0
-    base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {','.join(proof.arms)}"
+    arms = [":".join([name, *proof.arm_overrides.get(name, [])]) for name in proof.arms]
+    base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {shlex.quote(','.join(arms))}"
     commands = [Command(f"{base} --seeds {seeds} --out {shlex.quote(out + '-again')}", "The same proof once more")]
     if more:
         line = f"{base} --seeds {seeds + more} --out {shlex.quote(out)} --resume"

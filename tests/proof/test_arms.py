@@ -1,0 +1,76 @@
+"""Arms by name, and arms of one's own: the recipe with other settings."""
+
+import json
+
+import pytest
+
+from terse.errors import RecipeError, RunError
+from terse.proof.arms import Arm, arm_recipe
+from terse.proof.prove import prove
+from terse.recipe import load_recipe
+
+SMALL = (
+    "cycles=1", "data.train=200", "data.val=30", "data.test=40", "pretrain.epochs=1", "fine_tune.epochs=1",
+    "pool.per_cycle=10", "pool.candidates=100", "hardness.above=0", "synthesis.steps=2", "synthesis.max_steps=2",
+    "synthesis.harvest_from=1", "runtime.precision=float32",
+)  # fmt: skip
+NO_DROPOUT = "learned-no-dropout:synthesis.dropout=0"
+
+
+def test_an_arm_is_typed_as_it_is_read():
+    arm = Arm.parse("learned-no-d:synthesis.discriminator=false:objective.realism=0")
+    assert arm == Arm("learned-no-d", ("synthesis.discriminator=false", "objective.realism=0"))
+    assert Arm.parse(str(arm)) == arm
+    assert Arm.parse("random") == Arm("random")
+
+
+def test_a_kinds_name_chooses_it_and_any_other_keeps_the_recipes():
+    recipe = load_recipe("quickstart")
+    assert arm_recipe(recipe, Arm("random"), 3).synthesis.kind == "random"
+    own = arm_recipe(recipe, Arm.parse(NO_DROPOUT), 3)
+    assert (own.synthesis.kind, own.synthesis.dropout, own.seed) == ("learned", 0.0, 3)
+    assert own.poses == recipe.poses
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/b", "arms: expected a name of letters, digits, - and _, got 'a/b'"),
+        ("own:cycles", "cycles: expected key=value, got no value; for example cycles=3 or data.root=mnist"),
+        (
+            "own:cycles=9",
+            "arms: own:cycles=9: expected settings of synthesis, poses, edges, artefacts, objective, got cycles, "
+            "which all arms share",
+        ),
+        (
+            "lernd",
+            "arms: expected some of context, cut_paste_learn, learned, mined, none, random, got 'lernd'; "
+            "did you mean 'learned'?",
+        ),
+    ],
+)
+def test_an_arm_that_cannot_be_run_is_refused(text, message):
+    with pytest.raises(RecipeError) as error:
+        arm_recipe(load_recipe("quickstart"), Arm.parse(text), 0)
+    assert str(error.value) == message
+
+
+def test_a_name_stands_for_one_arm(tmp_path):
+    with pytest.raises(RecipeError) as error:
+        prove("quickstart", SMALL, out=tmp_path / "p", arms=["own:synthesis.dropout=0", "own:synthesis.dropout=1"])
+    assert str(error.value) == "arms: expected a name for each arm, got own twice; for example own-2:key=value"
+
+
+def test_an_arm_of_ones_own_is_proved_beside_the_others(tmp_path):
+    folder = tmp_path / "p"
+    result = prove("quickstart", SMALL, out=folder, arms=["none", NO_DROPOUT], seeds=1, workers=1)
+    assert (result["treatment"], result["reference"]) == ("learned-no-dropout", "none")
+    assert result["arm_overrides"] == {"none": [], "learned-no-dropout": ["synthesis.dropout=0"]}
+    assert "dropout: 0.0" in (folder / "arms" / "learned-no-dropout" / "seed-0" / "recipe.yaml").read_text()
+    assert list(json.loads((folder / "coverage.json").read_text())) == ["learned-no-dropout"]
+    with pytest.raises(RunError) as error:
+        prove("quickstart", SMALL, out=folder, arms=["none", "learned-no-dropout:synthesis.dropout=1"], resume=True)
+    assert str(error.value) == (
+        f"arms: expected {NO_DROPOUT}, as {folder} was begun with, got learned-no-dropout:synthesis.dropout=1; "
+        "give the arm another name"
+    )
