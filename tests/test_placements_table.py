@@ -10,7 +10,7 @@ import pytest
 
 from terse.errors import DataError
 from terse.placements import Placements
-from terse.placements_table import from_table, read_table, rows_of, to_table
+from terse.placements_table import describe, from_table, read_table, rows_of, to_table
 from terse.poses import AffinePoses
 from terse.poses.chain import Chain
 from terse.poses.family import PoseFamily
@@ -129,3 +129,13 @@ def test_another_version_s_file_is_refused_also_where_pandas_dropped_the_metadat
         f"{tmp_path / 'p.parquet'}: expected placements of format 1 or 2, got 3; "
         "read it with the version of terse that wrote it"
     )
+
+
+def test_a_placement_is_described_by_names():
+    shown = describe(example(), 1, Chain([AFFINE, Fog()]), Names())
+    pose = dict(zip(AFFINE.names, example().pose[2].tolist(), strict=True))
+    assert shown["pastes"][0] == {"foreground": "d", "pose": pose, "role": "artefact", "texture": "z"}
+    assert "role" not in shown["pastes"][1]
+    assert (shown["background"], shown["blend"], shown["seed"]) == ("x", "poisson", 8)
+    assert shown["image_pose"] == {"depth": 0.25}
+    assert "image_pose" not in describe(plain(), 1, AFFINE, Names())

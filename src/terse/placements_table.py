@@ -227,9 +227,12 @@ def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sou
         if placements.texture[row] >= 0:
             paste["texture"] = sources.backgrounds.keys[int(placements.texture[row])]
         pastes.append(paste)
+    of_image = placements.image_pose[image].tolist()
+    picture = {"image_pose": dict(zip(poses.image.names, of_image, strict=True))} if poses.image and of_image else {}
     return {
         "background": sources.backgrounds.keys[int(placements.background[image])],
         "pastes": pastes,
+        **picture,
         "blend": placements.blend[image],
         "seed": int(placements.seed[image]),
     }
