@@ -23,8 +23,8 @@ import torch
 from terse.draws import seeds_of
 from terse.recipe import load_recipe
 from terse.run import open_session
-from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
+from terse.synthesis.proposer import propose
 from terse.training.optimizers import optimizer_maker
 from terse.training.phases import synthesizer_step
 from terse.training.realism import warm_up_phase

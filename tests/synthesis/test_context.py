@@ -14,13 +14,13 @@ from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
-from terse.synthesis.arm import propose
 from terse.synthesis.context.config import ContextConfig
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, training_crops
 from terse.synthesis.context.network import score_crops, train_context
 from terse.synthesis.context.proposer import ContextProposer
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import propose
 from terse.types import Backgrounds, Foregrounds, Truth
 
 SIDE = 64

@@ -11,11 +11,11 @@ from terse.errors import RecipeError
 from terse.placements import Placements, Role
 from terse.poses import AffinePoses
 from terse.protocols import Proposer
-from terse.synthesis.arm import propose
 from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 from terse.synthesis.cut_paste_learn.proposer import CutPasteProposer
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import propose
 
 
 def drawn(context: Materials, count: int = 100, seed: int = 0, **settings: object) -> Placements:

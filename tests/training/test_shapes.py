@@ -13,7 +13,7 @@ from terse.compositing.render import Renderer
 from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import open_session, train
-from terse.synthesis.arm import propose
+from terse.synthesis.proposer import propose
 from terse.targets.detector.networks import _ssdlite_mobilenet_v2
 from terse.training.checkpoint import read_checkpoint
 from terse.training.realism import discriminator_step, warm_up_phase

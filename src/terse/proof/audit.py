@@ -14,9 +14,9 @@ from terse.evaluation.shortcut import Pasted, shortcut_audit
 from terse.placements import Placements, Role
 from terse.recipe import BLENDS, ArtefactConfig, EdgeConfig
 from terse.results import Shortcut
-from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import propose
 
 __all__ = ["audit_pastes", "composites_for_probe"]
 

@@ -12,9 +12,9 @@ from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
 from terse.recipe import Recipe
 from terse.run import build_players
-from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.proposer import propose
 from terse.types import Composites
 
 __all__ = ["composites_sheet", "png", "preview"]

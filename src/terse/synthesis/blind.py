@@ -2,12 +2,12 @@
 
 from terse.placements import Placements
 from terse.requests import Requests
-from terse.synthesis.arm import Arm, pastes_of, uniform_poses
+from terse.synthesis.proposer import BaseProposer, pastes_of, uniform_poses
 
 __all__ = ["BlindProposer"]
 
 
-class BlindProposer(Arm):
+class BlindProposer(BaseProposer):
     """Poses drawn uniformly from the family's ranges; `mined` keeps only what is hard for the target.
 
     Source: Tieleman 2013 on digits; blind cut-paste as the paper's baseline (4.1, 4.2).

@@ -7,8 +7,8 @@ import numpy as np
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.folders import write_atomically
-from terse.synthesis.arm import propose
 from terse.synthesis.blind import BlindProposer
+from terse.synthesis.proposer import propose
 from terse.tasks.task import Metric, task
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase

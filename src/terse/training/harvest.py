@@ -9,8 +9,8 @@ import torch
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements
 from terse.pool import Quota
-from terse.synthesis.arm import propose
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.proposer import propose
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Composites

@@ -10,8 +10,8 @@ from terse.placements import Placements
 from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.requests import Requests
-from terse.synthesis.arm import pastes_of
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from terse.discriminator import Discriminator, discriminator_loss
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
-from terse.synthesis.arm import propose
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.proposer import propose
 from terse.training.batches import prefetch, with_artefacts
 from terse.training.optimizers import optimizer_maker
 from terse.training.seeding import array_generator, reseed

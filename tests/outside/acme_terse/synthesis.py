@@ -17,9 +17,9 @@ class MiddleConfig(Component["Proposer"]):
     kind: Literal["acme_middle"] = "acme_middle"
 
     def build(self, materials: "Materials") -> "Proposer":
-        from terse.synthesis.arm import Arm, pastes_of
+        from terse.synthesis.proposer import BaseProposer, pastes_of
 
-        class MiddleProposer(Arm):
+        class MiddleProposer(BaseProposer):
             def propose(self, requests):
                 pastes = pastes_of(self.materials, requests)
                 return self.placed(requests, pastes, self.materials.poses.pose_of(len(pastes.seeds), {}))

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from terse.draws import derive, integers, uniform
 from terse.placements import Placements
 from terse.requests import Limits, Requests
-from terse.synthesis.arm import Arm, Pastes, pastes_of
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
 from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
 
 if TYPE_CHECKING:
     from terse.synthesis.context.config import ContextConfig
@@ -41,7 +41,7 @@ class _Places:
     fitting: bool
 
 
-class ContextProposer(Arm):
+class ContextProposer(BaseProposer):
     """Boxes drawn in a background, scored, chosen in proportion; a cut-out of the class and shape goes in.
 
     In training the arm chooses backgrounds where the first object's class fits, and the other objects' classes by

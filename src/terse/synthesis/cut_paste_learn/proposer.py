@@ -12,9 +12,9 @@ from terse.draws import uniform
 from terse.errors import RecipeError
 from terse.placements import Placements
 from terse.requests import Limits, Requests
-from terse.synthesis.arm import Arm, Pastes, pastes_of
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
 
 if TYPE_CHECKING:
     from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
@@ -24,7 +24,7 @@ __all__ = ["CutPasteProposer"]
 _DISTRACTORS = (2, 4)
 
 
-class CutPasteProposer(Arm):
+class CutPasteProposer(BaseProposer):
     """Random 2-D placement under limits of truncation and occlusion, each scene in all blends.
 
     Source: Dwibedi et al. 2017, section 4 (data augmentation, blending, distractors, occlusion, truncation) and

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from terse.draws import normal, uniform
 from terse.placements import Placements
 from terse.requests import Requests
-from terse.synthesis.arm import Arm, pastes_of
 from terse.synthesis.learned.features import PairFeatures
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import BaseProposer, pastes_of
 from terse.types import Backgrounds, Foregrounds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["LearnedProposer"]
 _KEEP_BYTES = 1 << 28
 
 
-class LearnedProposer(Arm):
+class LearnedProposer(BaseProposer):
     """The synthesizer network: it looks at foreground and background and says where and how.
 
     Source: paper 3.1.

@@ -11,11 +11,11 @@ from terse.draws import seeds_of
 from terse.errors import RecipeError
 from terse.placements import Role
 from terse.requests import Limits
-from terse.synthesis.arm import propose
 from terse.synthesis.context.config import ContextConfig
 from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 from terse.synthesis.learned.config import LearnedConfig
 from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import propose
 from terse.synthesis.random import MinedConfig, RandomConfig
 
 FAST = {"crops": 300, "epochs": 1, "crop_px": 24, "candidates": 40}

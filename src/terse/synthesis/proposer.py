@@ -15,7 +15,7 @@ from terse.protocols import Proposer
 from terse.requests import Limits, Requests
 from terse.synthesis.materials import Materials
 
-__all__ = ["Arm", "Pastes", "pastes_of", "propose", "uniform_poses"]
+__all__ = ["BaseProposer", "Pastes", "pastes_of", "propose", "uniform_poses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Pastes:
         return Pastes(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-class Arm:
+class BaseProposer:
     """What a proposer begins with; it adds `propose`.
 
     Attributes:
