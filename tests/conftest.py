@@ -25,6 +25,8 @@ import jaxtyping
 import pytest
 import torch
 
+from drawn_photographs import Drawn
+
 SMALL = (
     "data.train=300",
     "data.val=60",
@@ -65,3 +67,9 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Writes drawn photographs with their annotations below the test's folder."""
+    return Drawn(tmp_path)

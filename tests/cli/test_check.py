@@ -32,6 +32,7 @@ def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
     result = json.loads(out)
     assert (result["ready"], result["page"]) == (False, "there/report.html")
     assert result["findings"][0] == {
+        "code": "source_unreadable",
         "weight": "error",
         "name": "Source that cannot be read",
         "where": "foregrounds",

@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 
-from terse.report.check_page import Finding, check_page
+from terse.report.check_page import check_page
 
 
 def finding(weight, names=("a.jpg",)):
-    return Finding(weight, f"a {weight}", "train", "Mend it.", names)
+    return SimpleNamespace(weight=weight, name=f"a {weight}", where="train", advice="Mend it.", examples=names)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def check(
         as_json: Print one JSON object.
     """
     from terse.errors import RecipeError
-    from terse.preflight.guess import is_recipe, source_settings
+    from terse.sources.guess import is_recipe, source_settings
 
     if sample < 0:
         raise RecipeError(f"--sample: expected an integer >= 0, got {sample}; 0 looks at everything")
@@ -46,7 +46,7 @@ def check(
         from terse.recipe import load_recipe
 
         recipe = load_recipe(source, overrides)
-        from terse.preflight.check import check_recipe
+        from terse.check.check import check_recipe
 
         with counting() as observer:
             checked = check_recipe(recipe, source, checkpoint=checkpoint, sample=sample, observer=observer)
@@ -55,12 +55,12 @@ def check(
         if overrides or checkpoint is not None:
             raise RecipeError(f"{overrides[0] if overrides else '--checkpoint'}: expected it beside a recipe, got data")
         settings = source_settings(Path(source), images)
-        from terse.preflight.check import check_data
+        from terse.check.check import check_data
 
         with counting() as observer:
             checked = check_data(settings, source, sample=sample, observer=observer)
         name = Path(source).resolve().stem
-    from terse.preflight.output import write
+    from terse.check.page import write
 
     result = write(checked, out if out is not None else Path("checks") / name)
     print(json.dumps(result, ensure_ascii=False) if as_json else _summary(result))

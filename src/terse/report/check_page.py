@@ -1,31 +1,46 @@
-"""A preflight as a page: what stands in the way, with the images that show it."""
+"""The page of `terse check`: what stands in the way of a run, with the images that show it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from terse.pictures.gallery import Gallery
 from terse.report import figures
 from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
 from terse.report.words import count, number
 
-__all__ = ["Finding", "check_page"]
+__all__ = ["Finding", "Weight", "check_page"]
+
+Weight = Literal["error", "warning", "note"]
+"""How much a finding matters: an error stops a run, a warning makes it worse, a note is worth knowing."""
 
 _EXAMPLES = 3
 _ORDER = ("error", "warning", "note")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of trouble: an error stops a run, a warning makes it worse, a note is worth knowing."""
+class Finding(Protocol):
+    """One kind of trouble, as the page tells it."""
 
-    weight: Literal["error", "warning", "note"]
-    name: str  # in a few words; gallery items that show it have this as their `arm`
-    where: str  # the part of the recipe, or the file
-    advice: str  # what it does to a run and what to do, in a sentence
-    examples: Sequence[str]  # all of the things, by name; the page shows some
+    @property
+    def weight(self) -> Weight:
+        """An error stops a run, a warning makes it worse, a note is worth knowing."""
+
+    @property
+    def name(self) -> str:
+        """In a few words; gallery items that show it have this as their `arm`."""
+
+    @property
+    def where(self) -> str:
+        """The part of the recipe, or the file."""
+
+    @property
+    def advice(self) -> str:
+        """What it does to a run and what to do, in a sentence."""
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """All of the things, by name; the page shows some."""
 
 
 def check_page(

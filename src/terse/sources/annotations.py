@@ -6,6 +6,7 @@ pixels of the upright image.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,20 @@ from jaxtyping import Bool, Float64, Int64
 
 from terse.sources.masks import Mask
 
-__all__ = ["Annotations", "Skipped"]
+__all__ = ["Annotations", "Cause", "Skipped"]
+
+
+class Cause(StrEnum):
+    """Why a source leaves something out, for counting; the value is what a user reads."""
+
+    FILE = "files that cannot be read"
+    SIZE = "files of another size than annotated"
+    IMAGE = "annotations of no image"
+    CLASS = "annotations of no class"
+    BOX = "boxes that cannot be used"
+    OUTLINE = "outlines that cannot be used"
+    MASK = "masks that cannot be used"
+    LABELS = "label files or lines that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,7 @@ class Skipped:
 
     where: str  # file, and the field in it
     reason: str
+    cause: Cause = Cause.LABELS
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
@@ -77,6 +92,17 @@ class Annotations:
     def masked(self) -> Bool[np.ndarray, " objects"]:
         """Which objects have a mask."""
         return np.array([mask is not None for mask in self.masks], dtype=np.bool_)
+
+    @property
+    def usable(self) -> Bool[np.ndarray, " objects"]:
+        """Which objects can be cut out: with a mask, no crowd, not ignored."""
+        usable: Bool[np.ndarray, " objects"] = self.masked & ~self.crowd & ~self.ignore
+        return usable
+
+    def count_classes(self) -> dict[str, int]:
+        """Objects of each class, in the order of the classes."""
+        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
 
     def objects_of(self, image: int) -> Int64[np.ndarray, " n"]:
         """The objects of one image."""

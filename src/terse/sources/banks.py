@@ -72,7 +72,7 @@ class PhotoForegrounds:
         self.classes = tuple(annotations.classes if classes is None else classes)
         wanted = [name for name in annotations.classes if name in self.classes] if every_class else []
         self.annotations = annotations = annotations.with_classes(self.classes)
-        usable = annotations.masked & ~annotations.crowd & ~annotations.ignore
+        usable = annotations.usable
         self.objects = np.flatnonzero(usable)
         self.labels: Int64[np.ndarray, " n"] = annotations.labels[self.objects]
         _check_foregrounds(annotations, usable, [self.classes.index(name) for name in wanted])

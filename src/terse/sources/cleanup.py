@@ -4,7 +4,8 @@ The paper looks at instance masks by eye; here they are measured, and the limits
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -16,9 +17,22 @@ from terse.sources.annotations import Annotations
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of
 
-__all__ = ["Cleaned", "CleanupLimits", "Verdict", "clean_up", "examine"]
+__all__ = ["Cleaned", "CleanupLimits", "Flaw", "Verdict", "clean_up", "examine"]
 
 _BORDER_PX = 2
+
+
+class Flaw(StrEnum):
+    """What can be wrong with a mask; the value is what a user reads beside a count."""
+
+    EMPTY = "empty"
+    BOX = "whose mask and box disagree"
+    SMALL = "too small"
+    SCRAP = "scraps"
+    COVERS = "masks of two objects"
+    PIECES = "in pieces"
+    CUT = "cut by the image's border"
+    UNREADABLE = "masks that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +66,47 @@ class Verdict:
         covered_other: largest share of another object's box of the class that this mask covers.
         cut_share: of the outline of the mask's box, that is a cut by the image's border. Above 0 the object goes on
             outside the image.
-        reasons: empty where the object is kept.
+        size_px: width and height of the mask's own box.
+        flaws: empty where the object is kept.
+        limits: what it was held against.
+        error: why its mask cannot be read.
     """
 
     object: int
     key: str
-    box_iou: float
-    solidity: float
-    largest_share: float
-    covered_other: float
-    cut_share: float
-    reasons: tuple[str, ...]
+    box_iou: float = 0.0
+    solidity: float = 0.0
+    largest_share: float = 0.0
+    covered_other: float = 0.0
+    cut_share: float = 0.0
+    size_px: tuple[int, int] = (0, 0)
+    flaws: tuple[Flaw, ...] = ()
+    limits: CleanupLimits = CleanupLimits()
+    error: str = ""
+
+    @property
+    def flaw(self) -> Flaw | None:
+        """What it counts as. Of a small object, mask and box differ by a pixel or two, which says nothing more."""
+        return Flaw.SMALL if Flaw.SMALL in self.flaws else next(iter(self.flaws), None)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """A sentence for each flaw."""
+        return tuple(self._sentence(flaw) for flaw in self.flaws)
+
+    def _sentence(self, flaw: Flaw) -> str:
+        limits = self.limits
+        return {
+            Flaw.EMPTY: "the mask is empty",
+            Flaw.BOX: f"box and mask's box overlap by {self.box_iou:.2f}, less than {limits.min_box_iou}",
+            Flaw.SMALL: f"{self.size_px[0]}x{self.size_px[1]} px, its longer side less than {limits.min_side_px}",
+            Flaw.SCRAP: f"the mask fills {self.solidity:.2f} of its hull, less than {limits.min_solidity}",
+            Flaw.COVERS: f"the mask covers {self.covered_other:.2f} of another object's box, "
+            f"more than {limits.max_covered_other}",
+            Flaw.PIECES: f"the largest part is {self.largest_share:.2f} of the mask, less than {limits.min_largest_share}",
+            Flaw.CUT: f"the image's border cuts {self.cut_share:.2f} of its outline, more than {limits.max_cut_share}",
+            Flaw.UNREADABLE: self.error,
+        }[flaw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +121,14 @@ def clean_up(annotations: Annotations, limits: CleanupLimits | None = None, work
     """Leave out the masked objects that break a limit; objects without a mask stay."""
     verdicts = examine(annotations, limits, workers)
     keep = np.ones(len(annotations.labels), dtype=np.bool_)
-    keep[[verdict.object for verdict in verdicts if verdict.reasons]] = False
-    return Cleaned(annotations.keep_objects(keep), tuple(verdict for verdict in verdicts if verdict.reasons))
+    dropped = tuple(verdict for verdict in verdicts if verdict.flaws)
+    keep[[verdict.object for verdict in dropped]] = False
+    return Cleaned(annotations.keep_objects(keep), dropped)
 
 
 def examine(annotations: Annotations, limits: CleanupLimits | None = None, workers: int = 0) -> list[Verdict]:
     """A verdict on every object that could be a foreground: with a mask, no crowd, not ignored."""
-    rows = np.flatnonzero(annotations.masked & ~annotations.crowd & ~annotations.ignore).tolist()
+    rows = np.flatnonzero(annotations.usable).tolist()
     keys = annotations.object_keys
     chosen = limits or CleanupLimits()
     if not workers:
@@ -101,40 +146,37 @@ def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits
     try:
         drawn = draw_mask(mask, annotations.root, (width, height), window) > 127
     except DataError as error:
-        return Verdict(row, key, 0.0, 0.0, 0.0, 0.0, 0.0, (str(error),))
+        return Verdict(row, key, flaws=(Flaw.UNREADABLE,), error=str(error))
     tight = box_of(drawn.view(np.uint8))
     if tight is None:
-        return Verdict(row, key, 0.0, 0.0, 0.0, 0.0, 0.0, ("the mask is empty",))
+        return Verdict(row, key, flaws=(Flaw.EMPTY,))
     left, top, right, bottom = tight
     own = np.array([left + x0, top + y0, right + x0, bottom + y0], dtype=np.float64)
     cut = np.ascontiguousarray(drawn[top:bottom, left:right]).view(np.uint8)
-    largest = _largest_share(cut)
-    box_iou = float(iou(own[None], annotations.boxes_px[[row]])[0, 0])
-    solidity = _solidity(cut)
-    covered = _covered(annotations, row, image, drawn, (x0, y0))
-    cut_share = _cut_share(cut, own, (width, height))
-    rules = (
-        (box_iou < limits.min_box_iou, f"box and mask's box overlap by {box_iou:.2f}, less than {limits.min_box_iou}"),
-        (
-            max(right - left, bottom - top) < limits.min_side_px,
-            f"{right - left}x{bottom - top} px, its longer side less than {limits.min_side_px}",
-        ),
-        (solidity < limits.min_solidity, f"the mask fills {solidity:.2f} of its hull, less than {limits.min_solidity}"),
-        (
-            covered > limits.max_covered_other,
-            f"the mask covers {covered:.2f} of another object's box, more than {limits.max_covered_other}",
-        ),
-        (
-            largest < limits.min_largest_share,
-            f"the largest part is {largest:.2f} of the mask, less than {limits.min_largest_share}",
-        ),
-        (
-            cut_share > limits.max_cut_share,
-            f"the image's border cuts {cut_share:.2f} of its outline, more than {limits.max_cut_share}",
-        ),
+    measured = Verdict(
+        row,
+        key,
+        box_iou=float(iou(own[None], annotations.boxes_px[[row]])[0, 0]),
+        solidity=_solidity(cut),
+        largest_share=_largest_share(cut),
+        covered_other=_covered(annotations, row, image, drawn, (x0, y0)),
+        cut_share=_cut_share(cut, own, (width, height)),
+        size_px=(right - left, bottom - top),
+        limits=limits,
     )
-    reasons = tuple(sentence for broken, sentence in rules if broken)
-    return Verdict(row, key, box_iou, solidity, largest, covered, cut_share, reasons)
+    return replace(measured, flaws=_flaws(measured, limits))
+
+
+def _flaws(measured: Verdict, limits: CleanupLimits) -> tuple[Flaw, ...]:
+    rules = {
+        Flaw.BOX: measured.box_iou < limits.min_box_iou,
+        Flaw.SMALL: max(measured.size_px) < limits.min_side_px,
+        Flaw.SCRAP: measured.solidity < limits.min_solidity,
+        Flaw.COVERS: measured.covered_other > limits.max_covered_other,
+        Flaw.PIECES: measured.largest_share < limits.min_largest_share,
+        Flaw.CUT: measured.cut_share > limits.max_cut_share,
+    }
+    return tuple(flaw for flaw, broken in rules.items() if broken)
 
 
 def _largest_share(mask: UInt8[np.ndarray, "h w"]) -> float:

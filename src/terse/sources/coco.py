@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from terse.sources.indexing import Index
     from terse.sources.masks import Mask
 
-__all__ = ["CocoConfig", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "read_coco"]
 
 
 @register("source", "coco")
@@ -44,6 +44,7 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
     Raises:
         DataError: not COCO JSON, a path outside the image folder, or two images of one name or id.
     """
+    from terse.sources.annotations import Cause
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_file, existing_folder
 
@@ -73,15 +74,25 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
         if not isinstance(item, dict):
             index.skip(here, f"expected a mapping, got {type(item).__name__}; it is left out")
         elif _id(item, "image_id") not in listed:
-            index.skip(f"{here}.image_id", f"expected the id of an image, got {item.get('image_id')!r}; it is left out")
+            got = repr(item.get("image_id"))
+            index.skip(f"{here}.image_id", f"expected the id of an image, got {got}; it is left out", Cause.IMAGE)
         elif _id(item, "category_id") not in names:
             got = repr(item.get("category_id"))
-            index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out")
+            index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out", Cause.CLASS)
         else:
             image = numbers.get(item["image_id"])
             if image is not None:
                 _add(index, image, names[item["category_id"]], item, i, here)
     return index.finish()
+
+
+def category_ids(file: Path) -> dict[str, int]:
+    """The ids of a COCO file's categories; empty where it is no COCO file."""
+    try:
+        listed = json.loads(file.read_bytes()).get("categories", [])
+        return {str(item.get("name")): item["id"] for item in listed if isinstance(item.get("id"), int)}
+    except (ValueError, AttributeError, TypeError, OSError):
+        return {}
 
 
 def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str) -> None:
@@ -104,6 +115,7 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
     """The mask of an annotation, None where there is none that can be used."""
     import numpy as np
 
+    from terse.sources.annotations import Cause
     from terse.sources.masks import Polygons
 
     if not segmentation:
@@ -118,7 +130,8 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
             got = (
                 f"{len(outline) // 2} points" if isinstance(outline, list) and _numbers(outline) else repr(outline)[:60]
             )
-            index.skip(f"{where}[{k}]", f"expected x, y of at least three points, got {got}; this part is left out")
+            reason = f"expected x, y of at least three points, got {got}; this part is left out"
+            index.skip(f"{where}[{k}]", reason, Cause.OUTLINE)
         else:
             parts.append(points)
     return Polygons(tuple(parts)) if parts else None
@@ -127,12 +140,14 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
 def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where: str) -> Mask | None:
     from faster_coco_eval.core import mask as rle
 
+    from terse.sources.annotations import Cause
     from terse.sources.masks import Rle
 
     counts, size = runs.get("counts"), runs.get("size")
     height, width = size_px[1], size_px[0]
     if size != [height, width]:
-        index.skip(f"{where}.size", f"expected the image's [{height}, {width}], got {size}; the mask is left out")
+        reason = f"expected the image's [{height}, {width}], got {size}; the mask is left out"
+        index.skip(f"{where}.size", reason, Cause.MASK)
         return None
     try:
         if isinstance(counts, list):
@@ -141,7 +156,8 @@ def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where:
             packed = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)  # type: ignore[arg-type]
         rle.decode({"size": size, "counts": packed})
     except (ValueError, RuntimeError, TypeError, OverflowError):
-        index.skip(f"{where}.counts", f"expected runs that fill {width}x{height} px, got others; the mask is left out")
+        reason = f"expected runs that fill {width}x{height} px, got others; the mask is left out"
+        index.skip(f"{where}.counts", reason, Cause.MASK)
         return None
     return Rle(packed)
 

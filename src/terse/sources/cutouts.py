@@ -48,6 +48,7 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
     """
     import numpy as np
 
+    from terse.sources.annotations import Cause
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_folder
 
@@ -70,7 +71,8 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
             if isinstance(found, str):
                 index.skip_sentence(found)
             elif found[1] is None:
-                index.skip(found[0].path, "expected a mask with an object in it, got an empty one; it is left out")
+                reason = "expected a mask with an object in it, got an empty one; it is left out"
+                index.skip(found[0].path, reason, Cause.MASK)
             else:
                 index.add_object(number, name.split("/")[0], found[1], name, "0", mask=found[0])
     made = index.finish(cut_outs=True)

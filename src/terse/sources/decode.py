@@ -15,7 +15,7 @@ from PIL import Image
 
 from terse.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "probe", "read_alpha", "read_rgb", "read_values"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "SizeError", "probe", "read_alpha", "read_rgb", "read_values"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2"}
@@ -41,6 +41,10 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # here, because threads that race to load the decoders find some missing
 
 
+class SizeError(DataError):
+    """An image of another size than its annotations say."""
+
+
 def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> tuple[int, int]:
     """Width and height as annotations see them, after a look at header and end of the file, without decoding.
 
@@ -50,14 +54,15 @@ def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> 
         declared_px: the size that annotations give, if they do.
 
     Raises:
-        DataError: missing, not an image, cut short, too large, or of another size than declared.
+        SizeError: of another size than declared.
+        DataError: missing, not an image, cut short or too large.
     """
     image = _open(path, name)
     with image:
         raw = image.size
         upright = raw[::-1] if _orientation(image, name) >= 5 else raw
         if declared_px is not None and declared_px not in (upright, raw):
-            raise DataError(
+            raise SizeError(
                 f"{name}: expected the annotated size {declared_px[0]}x{declared_px[1]}, "
                 f"got {upright[0]}x{upright[1]}; the annotations belong to another copy of this image"
             )

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from terse.errors import DataError
-from terse.sources.annotations import Annotations, Skipped
-from terse.sources.decode import probe
+from terse.sources.annotations import Annotations, Cause, Skipped
+from terse.sources.decode import SizeError, probe
 from terse.sources.masks import Mask, Polygons
 from terse.sources.paths import inside
 
@@ -46,14 +46,14 @@ class Index:
         self._labels = {word: i for i, word in enumerate(self.classes)}
         self._objects: list[tuple[int, int, tuple[float, float, float, float], bool, bool, Mask | None, str]] = []
 
-    def skip(self, where: str, reason: str) -> None:
+    def skip(self, where: str, reason: str, cause: Cause = Cause.LABELS) -> None:
         """Leave something out and say why."""
-        self.skipped.append(Skipped(where, reason))
+        self.skipped.append(Skipped(where, reason, cause))
 
-    def skip_sentence(self, sentence: str) -> None:
+    def skip_sentence(self, sentence: str, cause: Cause = Cause.MASK) -> None:
         """As `skip`, with the message of a `DataError`."""
         where, _, reason = sentence.partition(": expected ")
-        self.skip(where, f"expected {reason}")
+        self.skip(where, f"expected {reason}", cause)
 
     def size_px(self, image: int) -> tuple[int, int]:
         """Width and height of an image that was added."""
@@ -80,8 +80,8 @@ class Index:
             sizes = list(pool.map(self._probe, names, entries))
         numbers: list[int | None] = []
         for name, entry, size in zip(names, entries, sizes, strict=True):
-            if isinstance(size, str):
-                self.skip_sentence(size)
+            if isinstance(size, DataError):
+                self.skip_sentence(str(size), Cause.SIZE if isinstance(size, SizeError) else Cause.FILE)
                 numbers.append(None)
             else:
                 numbers.append(len(self._images))
@@ -104,18 +104,18 @@ class Index:
         """Add an object; False where its box cannot be used. A box that sticks out is cut at the image's border."""
         width, height = self.size_px(image)
         if len(box_px) != 4 or not all(_is_number(value) and math.isfinite(value) for value in box_px):
-            self.skip(f"{where}.{field}", f"expected four finite numbers, got {list(box_px)}; its box is left out")
+            reason = f"expected four finite numbers, got {list(box_px)}; its box is left out"
+            self.skip(f"{where}.{field}", reason, Cause.BOX)
             return False
         x0, y0, x1, y1 = (float(value) for value in box_px)
         if x1 <= x0 or y1 <= y0:
-            self.skip(f"{where}.{field}", f"expected a box with an area, got {x1 - x0:g}x{y1 - y0:g}; it is left out")
+            reason = f"expected a box with an area, got {x1 - x0:g}x{y1 - y0:g}; it is left out"
+            self.skip(f"{where}.{field}", reason, Cause.BOX)
             return False
         cut = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
         if cut[2] <= cut[0] or cut[3] <= cut[1]:
-            self.skip(
-                f"{where}.{field}",
-                f"expected a box inside the {width}x{height} image, got {[x0, y0, x1, y1]}; it is left out",
-            )
+            reason = f"expected a box inside the {width}x{height} image, got {[x0, y0, x1, y1]}; it is left out"
+            self.skip(f"{where}.{field}", reason, Cause.BOX)
             return False
         if isinstance(mask, Polygons):
             limits = np.array([width, height], dtype=np.float32)
@@ -145,11 +145,11 @@ class Index:
             cut_outs=cut_outs,
         )
 
-    def _probe(self, name: str, entry: ImageEntry) -> tuple[int, int] | str:
+    def _probe(self, name: str, entry: ImageEntry) -> tuple[int, int] | DataError:
         try:
             return probe(self.root / name, name, entry.declared_px)
         except DataError as error:
-            return str(error)
+            return error
 
 
 def _is_number(value: object) -> bool:

@@ -14,12 +14,13 @@ from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.cleanup import clean_up
 
-__all__ = ["PasteData", "RunData", "paste_data", "run_data", "split_train"]
+__all__ = ["PARTS", "PasteData", "RunData", "paste_data", "run_data", "split_train"]
 
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
 _SPLIT_SEEDS = {"val": 0, "test": 1}
 _VAL_FRACTION = 0.2
-_PARTS = ("foregrounds", "backgrounds", "train")
+PARTS = ("foregrounds", "backgrounds", "train")
+"""The sources that a run of photographs needs, by their names in a recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def run_data(recipe: Recipe) -> RunData:
     """
     if recipe.data is not None:
         return recipe.data.build()
-    for name in _PARTS:
+    for name in PARTS:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
     splits = _splits(recipe)
@@ -86,7 +87,7 @@ def paste_data(recipe: Recipe, *, everything: bool = False) -> PasteData:
     """
     if recipe.data is not None:
         return recipe.data.build()
-    for name in _PARTS[:2]:
+    for name in PARTS[:2]:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
     foregrounds, backgrounds, messages = _to_paste(recipe, None if everything else _splits(recipe))

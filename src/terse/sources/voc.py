@@ -145,6 +145,7 @@ def _page(root: Path, name: str) -> _Page | tuple[str, str]:
 
 
 def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None) -> None:
+    from terse.sources.annotations import Cause
     from terse.sources.masks import FileMask
 
     if isinstance(instances, str):
@@ -154,7 +155,7 @@ def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | s
     for i, item in enumerate(page.objects):
         here = f"{page.xml}: object[{i}]"
         if not item.name:
-            index.skip(f"{here}.name", "expected a class, got nothing; it is left out")
+            index.skip(f"{here}.name", "expected a class, got nothing; it is left out", Cause.CLASS)
             continue
         value = (instances or {}).get(i)
         mask = None if value is None else FileMask(mask_file, "value", value)

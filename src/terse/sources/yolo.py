@@ -134,6 +134,7 @@ def _label_of(image: str) -> str:
 def _read_labels(index: Index, image: int, base: Path, label: str, names: Mapping[int, str]) -> None:
     import numpy as np
 
+    from terse.sources.annotations import Cause
     from terse.sources.masks import Polygons
     from terse.sources.paths import inside
 
@@ -152,11 +153,11 @@ def _read_labels(index: Index, image: int, base: Path, label: str, names: Mappin
         values = _fractions(words[1:])
         category = names.get(int(words[0])) if words[0].isdecimal() else None
         if category is None:
-            index.skip(here, f"expected a class number 0 to {max(names, default=0)}, got {words[0]!r}; it is left out")
+            reason = f"expected a class number 0 to {max(names, default=0)}, got {words[0]!r}; it is left out"
+            index.skip(here, reason, Cause.CLASS)
         elif values is None or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
-            index.skip(
-                here, f"expected x y w h or the x y of three points, got {' '.join(words[1:])[:60]!r}; it is left out"
-            )
+            got = " ".join(words[1:])[:60]
+            index.skip(here, f"expected x y w h or the x y of three points, got {got!r}; it is left out", Cause.BOX)
         elif len(values) == 4:
             x, y, w, h = values
             box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.preflight.guess import is_recipe, source_settings
+from terse.sources.guess import is_recipe, source_settings
 
 
 def test_a_coco_file_finds_its_photographs(drawn, tmp_path):

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from terse.check.findings import Found, Show, sampled
 from terse.errors import DataError
 from terse.pictures.gallery import Gallery, GalleryItem, Streamed
-from terse.preflight.found import Found, Show, sampled
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask
@@ -43,13 +43,15 @@ def _items(chosen: Sequence[tuple[Found, Show]]) -> Iterator[GalleryItem]:
 
 
 def _item(found: Found, show: Show) -> GalleryItem:
-    notes, image = show.notes, show.image
-    record = {"image": notes.image_keys[image], "why": show.why}
+    annotations, image = show.annotations, show.image
+    record = {"image": annotations.image_keys[image], "why": show.why}
     if show.beside is not None:
         other, j = show.beside
         record["beside"] = other.image_keys[j]
-        return GalleryItem(_pair(_whole(notes, image), _whole(other, j)), "two pictures", arm=found.name, record=record)
-    pixels = _whole(notes, image)
+        return GalleryItem(
+            _pair(_whole(annotations, image), _whole(other, j)), "two pictures", arm=found.name, record=record
+        )
+    pixels = _whole(annotations, image)
     window = _window(show, pixels.shape[1], pixels.shape[0])
     x0, y0, x1, y1 = window
     scale = min(1.0, _SIDE_PX / max(x1 - x0, y1 - y0))
@@ -58,18 +60,21 @@ def _item(found: Found, show: Show) -> GalleryItem:
     boxes = [Box(_moved(box.xyxy_px, window, scale), box.label, box.score, box.state) for box in _boxes(show)]
     name = boxes[0].label if boxes else "none"
     if show.objects:
-        record["object"] = notes.object_keys[show.objects[0]]
+        record["object"] = annotations.object_keys[show.objects[0]]
     return GalleryItem(picture.astype(np.uint8), name, boxes, _masks(show, window, size), arm=found.name, record=record)
 
 
-def _whole(notes: Annotations, image: int) -> npt.NDArray[np.uint8]:
-    width, height = notes.sizes_px[image].tolist()
-    return read_rgb(notes.root / notes.paths[image], notes.paths[image], (width, height))
+def _whole(annotations: Annotations, image: int) -> npt.NDArray[np.uint8]:
+    width, height = annotations.sizes_px[image].tolist()
+    return read_rgb(annotations.root / annotations.paths[image], annotations.paths[image], (width, height))
 
 
 def _boxes(show: Show) -> list[Box]:
-    notes = show.notes
-    own = [Box(tuple(notes.boxes_px[i].tolist()), notes.classes[int(notes.labels[i])]) for i in show.objects]
+    annotations = show.annotations
+    own = [
+        Box(tuple(annotations.boxes_px[i].tolist()), annotations.classes[int(annotations.labels[i])])
+        for i in show.objects
+    ]
     return [*own, *show.detections]
 
 
@@ -77,11 +82,11 @@ def _window(show: Show, width: int, height: int) -> tuple[int, int, int, int]:
     """The object with some of its surroundings; the whole image where there is not one object alone."""
     if len(show.objects) != 1:
         return 0, 0, width, height
-    box = show.notes.boxes_px[show.objects[0]]
+    box = show.annotations.boxes_px[show.objects[0]]
     edges = np.array([*box[:2], *box[2:]])
-    mask = show.notes.masks[show.objects[0]]
+    mask = show.annotations.masks[show.objects[0]]
     if mask is not None:
-        rows, columns = np.nonzero(_drawn(show.notes, show.image, show.objects[0]))
+        rows, columns = np.nonzero(_drawn(show.annotations, show.image, show.objects[0]))
         if len(rows):  # an empty mask shows the box alone
             edges[:2] = np.minimum(edges[:2], [columns.min(), rows.min()])
             edges[2:] = np.maximum(edges[2:], [columns.max() + 1, rows.max() + 1])
@@ -96,18 +101,18 @@ def _masks(show: Show, window: tuple[int, int, int, int], size: tuple[int, int])
     x0, y0, x1, y1 = window
     drawn = []
     for number in show.objects:
-        if show.notes.masks[number] is not None:
-            part = _drawn(show.notes, show.image, number)[y0:y1, x0:x1].astype(np.uint8) * np.uint8(255)
+        if show.annotations.masks[number] is not None:
+            part = _drawn(show.annotations, show.image, number)[y0:y1, x0:x1].astype(np.uint8) * np.uint8(255)
             drawn.append(cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_AREA) > 127)
     return drawn
 
 
-def _drawn(notes: Annotations, image: int, number: int) -> npt.NDArray[np.bool_]:
-    width, height = notes.sizes_px[image].tolist()
-    mask = notes.masks[number]
+def _drawn(annotations: Annotations, image: int, number: int) -> npt.NDArray[np.bool_]:
+    width, height = annotations.sizes_px[image].tolist()
+    mask = annotations.masks[number]
     assert mask is not None  # by the callers
     try:
-        return draw_mask(mask, notes.root, (width, height)) > 127
+        return draw_mask(mask, annotations.root, (width, height)) > 127
     except DataError:  # the finding says so; the picture shows the box
         return np.zeros((height, width), dtype=np.bool_)
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terse.config import read_yaml
-from terse.preflight.draft import draft, flow
-from terse.preflight.target_choice import Choice
+from terse.init.draft import draft, flow
+from terse.init.target import Choice
 
 SOURCES = {
     "foregrounds": {"coco": "a.json", "images": "a", "classes": ["no", "traffic light", "c: d"]},

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terse.preflight.found import Found, Part
+from terse.check.findings import Code, Found, Part
 from terse.progress import Observer
 from terse.report.parts import Fact
 from terse.tasks.task import task
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
+    from terse.sources.run_data import RunData
 
 __all__ = ["Checked", "check_data", "check_recipe"]
 
@@ -30,7 +31,7 @@ class Checked:
 
     @property
     def ready(self) -> bool:
-        """Nothing stops a run."""
+        """Whether nothing stops a run."""
         return all(one.weight != "error" for one in self.found)
 
     def leave_out(self) -> dict[str, list[str]]:
@@ -52,25 +53,23 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     Raises:
         TerseError: the data cannot be read at all.
     """
-    from terse.preflight.classes import count_classes
-    from terse.preflight.guess import read_data
-    from terse.preflight.masks import examine_masks
-    from terse.preflight.parts import skipped
-    from terse.preflight.pictures import broken, decode, repeated
+    from terse.check.objects import examine_masks
+    from terse.check.parts import skipped
+    from terse.check.pictures import broken, decode, repeated
+    from terse.sources.guess import read_data
 
     observer = observer or Observer()
-    part = Part("data", read_data(settings, "data"))
+    part = Part("data", read_data(settings))
     parts = {"data": part}
     prints = decode([part], sample, observer)
     found = [*skipped(parts), *broken([part], prints), *repeated(part, prints)]
-    if part.notes.masked.any():
+    if part.annotations.masked.any():
         found += examine_masks(part, sample, observer, cleanup=False)
-    elif part.notes.classes:
-        advice = "None of its objects has a mask: these images can train and judge, and nothing can be cut out of them."
-        found.append(Found("note", "No masks", "data", advice))
-    empty = [name for name, count in count_classes(part.notes).items() if not count]
+    elif part.annotations.classes:
+        found.append(Found(code=Code.NO_MASKS_IN_DATA, where="data"))
+    empty = [name for name, count in part.annotations.count_classes().items() if not count]
     if empty:
-        found.append(Found("note", "Classes without an object", "data", "They are named and never used.", empty))
+        found.append(Found(code=Code.CLASSES_EMPTY, where="data", examples=empty))
     return Checked(subject, parts, found)
 
 
@@ -82,20 +81,18 @@ def check_recipe(
     Raises:
         TerseError: the checkpoint cannot be used.
     """
-    from terse.preflight.classes import build_target, classes_of, compare_classes
+    from terse.check.objects import classes_of, compare_classes, examine_masks
+    from terse.check.parts import open_parts, skipped
+    from terse.check.pictures import broken, decode, hidden_objects, shared
+    from terse.check.target import build_target
 
     observer = observer or Observer()
     if recipe.data is not None:
         from terse.sources.run_data import run_data
 
-        material = run_data(recipe)
-        _, found = build_target(recipe, material.classes)
-        return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(material))
-    from terse.preflight.masks import examine_masks
-    from terse.preflight.parts import open_parts, skipped
-    from terse.preflight.pictures import broken, decode
-    from terse.preflight.shared import hidden_objects, shared
-
+        data = run_data(recipe)
+        _, found = build_target(recipe, data.classes)
+        return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(data))
     parts, found = open_parts(recipe)
     classes = classes_of(recipe, parts)
     found += [*_missing_files(recipe), *skipped(parts), *compare_classes(classes, parts)]
@@ -107,21 +104,20 @@ def check_recipe(
     found += [*broken(list(parts.values()), prints), *shared(parts, prints), *hidden_objects(parts, classes, prints)]
     if "foregrounds" in parts:
         found += examine_masks(parts["foregrounds"], sample, observer, cleanup=recipe.cleanup)
-    fact = None
-    if target is not None and "backgrounds" in parts:
+    facts = []
+    if target is not None and "backgrounds" in parts and task(recipe.task).predicts_boxes:
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
         found += searched
-    return Checked(subject, parts, found, recipe, [] if fact is None else [fact])
+        facts = [fact]
+    return Checked(subject, parts, found, recipe, facts)
 
 
 def _search(
     recipe: Recipe, target: Any, part: Part, sample: int, observer: Observer, checkpoint: Path | None
-) -> tuple[list[Found], Fact | None]:
+) -> tuple[list[Found], Fact]:
     """Let the target look for objects in the backgrounds, where it can find any."""
-    from terse.preflight.backgrounds import is_trained, unlabelled
+    from terse.check.target import is_trained, unlabelled
 
-    if not task(recipe.task).predicts_boxes:
-        return [], None
     if checkpoint is None and not is_trained(recipe, target):
         observer.say(
             "backgrounds: not searched for objects, because the target is not trained yet; give --checkpoint F"
@@ -137,9 +133,9 @@ def _missing_files(recipe: Recipe) -> list[Found]:
     gone = [
         f"synthesis.{name}: {path}" for name, path in fields.items() if isinstance(path, Path) and not path.exists()
     ]
-    return [Found("error", "Files missing", "synthesis", "A run stops; give their paths.", gone)] if gone else []
+    return [Found(code=Code.FILES_MISSING, where="synthesis", examples=gone)] if gone else []
 
 
-def _drawn_facts(material: Any) -> list[Fact]:
+def _drawn_facts(data: RunData) -> list[Fact]:
     names = ("foregrounds", "backgrounds", "train", "val", "test")
-    return [Fact(name.capitalize(), f"{len(getattr(material, name)):,}", "drawn or read by data") for name in names]
+    return [Fact(name.capitalize(), f"{len(getattr(data, name)):,}", "drawn or read by data") for name in names]

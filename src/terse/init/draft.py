@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terse.preflight.target_choice import Choice
+from terse.init.target import Choice
 
 __all__ = ["draft"]
 

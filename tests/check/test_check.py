@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from terse.preflight.check import check_data, check_recipe
-from terse.preflight.found import sampled
-from terse.preflight.output import write
-from terse.preflight.parts import open_parts
+from terse.check.check import check_data, check_recipe
+from terse.check.findings import KINDS, MASK_CODES, Code, sampled
+from terse.check.page import write
+from terse.check.parts import open_parts
 from terse.progress import Observer
 from terse.recipe import load_recipe
+from terse.sources.cleanup import Flaw
 
 
 def look(path, *overrides, **options):
@@ -31,7 +32,7 @@ def test_sound_data_are_ready(drawn):
     checked = look(drawn.recipe())
     assert names(checked) == []
     assert checked.ready
-    assert {part.name: len(part.notes) for part in checked.parts.values()} == {
+    assert {part.name: len(part.annotations) for part in checked.parts.values()} == {
         "foregrounds": 6, "backgrounds": 5, "train": 6, "val": 6
     }  # fmt: skip
 
@@ -44,7 +45,7 @@ def test_a_fraction_is_held_out_as_the_run_does_it(drawn):
     parts, _ = open_parts(recipe)
     material = run_data(recipe)
     for name in ("train", "val", "test"):
-        assert parts[name].notes.paths == getattr(material, name).annotations.paths
+        assert parts[name].annotations.paths == getattr(material, name).annotations.paths
 
 
 def test_copies_under_other_names_are_found_and_the_lists_mend_them(drawn, tmp_path):
@@ -61,7 +62,7 @@ def test_copies_under_other_names_are_found_and_the_lists_mend_them(drawn, tmp_p
     assert list(written) == ["backgrounds"]
     mended = look(path, f"backgrounds.leave_out={written['backgrounds']}")
     assert names(mended) == []
-    assert len(mended.parts["backgrounds"].notes) == 5
+    assert len(mended.parts["backgrounds"].annotations) == 5
 
 
 def test_a_second_list_holds_the_first_ones_lines(drawn, tmp_path):
@@ -101,7 +102,7 @@ def test_an_image_whose_pixels_are_torn_is_an_error_until_it_is_left_out(drawn, 
 def test_a_torn_image_that_is_held_out_goes_on_the_list_of_train(drawn, tmp_path):
     path = drawn.recipe("val: 0.34\n")
     parts, _ = open_parts(load_recipe(path))
-    torn = tmp_path / "train-images" / parts["val"].notes.paths[0]
+    torn = tmp_path / "train-images" / parts["val"].annotations.paths[0]
     Image.open(torn).save(torn, "JPEG")
     tear(torn)
     checked = look(path)
@@ -246,7 +247,7 @@ def test_backgrounds_are_searched_by_a_trained_target_alone(drawn, monkeypatch, 
     path = drawn.recipe()
     untrained = look(path)
     assert untrained.facts[0].note == "the target is not trained yet; give --checkpoint"
-    monkeypatch.setattr("terse.preflight.classes.build_target", lambda *_: (Seer(), []))
+    monkeypatch.setattr("terse.check.target.build_target", lambda *_: (Seer(), []))
     checked = look(path)
     one = found(checked, "Likely unlabelled objects in backgrounds")
     assert one.examples == ["b1.png (ball 0.90)", "b3.png (ball 0.90)"]
@@ -263,7 +264,7 @@ def test_a_labelled_object_is_no_find(drawn, monkeypatch):
             item["bbox"] = [40, 30, 40, 30]
 
     drawn.coco("known", seed=700, change=change)
-    monkeypatch.setattr("terse.preflight.classes.build_target", lambda *_: (Seer(), []))
+    monkeypatch.setattr("terse.check.target.build_target", lambda *_: (Seer(), []))
     checked = look(drawn.recipe("backgrounds: {coco: known.json, images: known-images}\n"))
     assert "Likely unlabelled objects in backgrounds" not in names(checked)
 
@@ -324,22 +325,36 @@ def test_samples_are_evenly_spread_and_said(drawn):
     assert "foregrounds: 5 of 6 masks are looked at; --sample 0 looks at all of them" in said
 
 
-def test_every_reason_of_cleanup_has_a_name(drawn):
-    """A new rule there would else be told as a mask that cannot be read."""
-    from pathlib import Path
+def test_every_code_has_its_sentence_and_every_flaw_of_cleanup_its_code():
+    """A new flaw or code would else stop a check where it is found."""
+    assert set(KINDS) == set(Code)
+    assert set(MASK_CODES) == set(Flaw)
+    assert list(MASK_CODES)[-1] is Flaw.UNREADABLE
 
-    import terse.sources.cleanup as module
-    from terse.preflight.masks import _KINDS
 
-    source = Path(module.__file__).read_text()
-    rules = source[source.index("rules = (") : source.index("reasons = tuple")]
-    assert rules.count('f"') + 1 == len(_KINDS) - 1  # the empty mask stands elsewhere, the last kind is for the rest
-    for mark, _, _ in _KINDS[:-1]:
-        assert mark in source or mark == "longer side less", mark
+def test_what_is_skipped_is_sorted_by_cause_whatever_the_sentence_says(drawn):
+    """A file may be called as a sentence begins."""
+
+    def change(data):
+        data["annotations"][0]["bbox"] = [0, 0, 0, 5]
+        data["annotations"][1]["category_id"] = 77
+        data["annotations"][2]["segmentation"] = [[1, 2, 3, 4]]
+        data["annotations"][3]["segmentation"] = [[1, 2]]
+
+    drawn.coco("expected an image file", change=change)
+    source = "{coco: expected an image file.json, images: expected an image file-images}"
+    checked = look(drawn.recipe(f"train: {source}\n"))
+    one = found(checked, "Annotations that cannot be used")
+    assert one.code is Code.ANNOTATIONS_UNUSABLE
+    assert len(one.examples) == 4
+    assert one.advice == (
+        "What each sentence names is left out (annotations of no class: 1, boxes that cannot be used: 1, outlines that "
+        "cannot be used: 2); correct it at its source."
+    )
 
 
 def test_thumbnails_show_the_object_and_its_mask(drawn, tmp_path):
-    from terse.preflight.thumbnails import gallery_of
+    from terse.check.thumbnails import gallery_of
 
     def change(data):
         data["annotations"][1]["bbox"] = [5, 5, 20, 20]

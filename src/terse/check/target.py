@@ -1,30 +1,63 @@
-"""Objects in the backgrounds that nobody labelled, as far as the target itself can see them."""
+"""The target: whether it fits, what its labels mean, and what it sees in the backgrounds that nobody labelled."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from terse.boxes import areas, iou, shared_areas
-from terse.preflight.found import Found, Part, Show, sampled
+from terse.check.findings import Code, Found, Part, Show, sampled
+from terse.errors import TerseError
 from terse.progress import Observer
 from terse.protocols import network_of, trainable
 from terse.sources.banks import PhotoBackgrounds
+from terse.sources.coco import category_ids
 from terse.targets.weights import load_weights
 from terse.tasks.answers import Box
 
-__all__ = ["is_trained", "unlabelled"]
+if TYPE_CHECKING:
+    from terse.recipe import Recipe
+
+__all__ = ["build_target", "is_trained", "unlabelled"]
 
 _SURE = 0.5
+_SHOWN = 8
 _SAME_IOU, _INSIDE = 0.5, 0.7
 _BATCH = 8
 _MOST = 300  # on one core SSDLite takes 0.1 s an image, Faster R-CNN on ResNet-50 a second
 
 
-def is_trained(recipe: Any, target: Any) -> bool:
+def build_target(recipe: Recipe, classes: Sequence[str]) -> tuple[Any, list[Found]]:
+    """The target, None where it cannot be built, and what its labels mean."""
+    try:
+        target: Any = recipe.target.build(classes=tuple(classes), canvas_px=recipe.canvas_px)
+    except TerseError as error:
+        return None, [Found(code=Code.TARGET_UNFIT, where="target", fields={"error": str(error)})]
+    columns = getattr(target, "columns", None)
+    if columns is None or getattr(recipe.target, "labels", None) or getattr(target, "found", "") != "detector":
+        return target, []
+    taken = dict(zip(classes, columns, strict=True))
+    given = {name: number for name, number in _ids(recipe).items() if taken.get(name, number) != number}
+    if not given:
+        return target, []
+    fields = {
+        key: ", ".join(f"{name} {number}" for name, number in list(numbers.items())[:_SHOWN])
+        for key, numbers in (("taken", taken), ("given", given))
+    }
+    return target, [Found(code=Code.LABELS_SHIFTED, where="target", examples=list(given), fields=fields)]
+
+
+def _ids(recipe: Recipe) -> dict[str, int]:
+    """The category ids of a COCO source; nothing for the others, which have none."""
+    files = [getattr(source, "coco", None) for source in (recipe.train, recipe.foregrounds)]
+    return next(filter(None, (category_ids(file) for file in files if isinstance(file, Path))), {})
+
+
+def is_trained(recipe: Recipe, target: Any) -> bool:
     """Whether the target came with weights that can find anything."""
     return getattr(target, "found", "") == "detector" or (
         recipe.target.kind == "user" and hasattr(target, "columns") and recipe.pretrain is None
@@ -32,7 +65,7 @@ def is_trained(recipe: Any, target: Any) -> bool:
 
 
 def unlabelled(
-    recipe: Any, target: Any, part: Part, most: int, observer: Observer, checkpoint: Path | None = None
+    recipe: Recipe, target: Any, part: Part, most: int, observer: Observer, checkpoint: Path | None = None
 ) -> list[Found]:
     """Backgrounds in which the target is sure of an object that has no label.
 
@@ -46,7 +79,7 @@ def unlabelled(
     network = network_of(target)
     if network is not None:
         network.to(device)
-    bank = PhotoBackgrounds(part.notes, classes, canvas_px=recipe.canvas_px, workers=recipe.runtime.workers)
+    bank = PhotoBackgrounds(part.annotations, classes, canvas_px=recipe.canvas_px, workers=recipe.runtime.workers)
     chosen = sampled(len(bank), min(_MOST, most) if most else 0)
     if len(chosen) < len(bank):
         observer.say(f"backgrounds: {len(chosen):,} of {len(bank):,} are searched for objects; --sample 0 searches all")
@@ -56,7 +89,7 @@ def unlabelled(
         batch = bank.fetch(rows)
         for k, answer in enumerate(target.predict(batch.images.to(device))):
             known = batch.truth.boxes_px[batch.truth.image_index == k].numpy()
-            boxes = _new_boxes(answer, known, classes, part.notes.sizes_px[rows[k]] / recipe.canvas_px)
+            boxes = _new_boxes(answer, known, classes, part.annotations.sizes_px[rows[k]] / recipe.canvas_px)
             if boxes:
                 hits[int(rows[k])] = boxes
         observer.advance("searching backgrounds", start + len(rows), len(chosen))
@@ -82,18 +115,12 @@ def _new_boxes(answer: Any, known: np.ndarray, classes: tuple[str, ...], scale: 
 def _found(part: Part, hits: dict[int, list[Box]]) -> Found:
     best = {i: max(box.score or 0.0 for box in boxes) for i, boxes in hits.items()}
     order = sorted(hits, key=lambda i: -best[i])
-    notes, keys = part.notes, part.notes.image_keys
-    advice = (
-        f"The target is sure (score {_SURE} or more) of an object that has no label there. Look at them: an object is "
-        "taught to be nothing, a false alarm is worth keeping. The list holds them behind a #, to be taken away where "
-        "there is an object."
-    )
+    annotations, keys = part.annotations, part.annotations.image_keys
     return Found(
-        "warning",
-        "Likely unlabelled objects in backgrounds",
-        "backgrounds",
-        advice,
-        [f"{notes.paths[i]} ({hits[i][0].label} {best[i]:.2f})" for i in order],
+        code=Code.OBJECTS_UNLABELLED,
+        where="backgrounds",
+        examples=[f"{annotations.paths[i]} ({hits[i][0].label} {best[i]:.2f})" for i in order],
+        fields={"score": _SURE},
         look_first={"backgrounds": [keys[i] for i in order]},
-        shows=[Show(notes, i, detections=tuple(hits[i]), why=f"score {best[i]:.2f}") for i in order],
+        shows=[Show(annotations, i, detections=tuple(hits[i]), why=f"score {best[i]:.2f}") for i in order],
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from terse.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from terse.sources.annotations import Annotations
 
 __all__ = ["is_recipe", "read_data", "source_settings"]
 
@@ -30,19 +33,18 @@ def is_recipe(name: str) -> bool:
         return True
 
 
-def read_data(settings: dict[str, Any], field: str) -> Any:
+def read_data(settings: dict[str, Any]) -> Annotations:
     """The annotations that a source's settings ask for.
 
     Raises:
         TerseError: settings or data that cannot be used.
     """
-    from terse.config import kind_of
+    from terse.config import kind_of, validate
     from terse.registry import lookup
 
     model: Any = lookup("source", kind_of("source", settings))
-    from terse.config import validate
-
-    return validate(model, settings, None).build()
+    annotations: Annotations = validate(model, settings, None).build()
+    return annotations
 
 
 def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:

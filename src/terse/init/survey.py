@@ -1,4 +1,4 @@
-"""What `terse init` sees: counts, classes, masks, sizes, and whether there is a GPU."""
+"""What `terse init` sees of a source: counts, classes, masks and sizes; and which classes it pastes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from terse.errors import DataError
 from terse.registry import nearest
+from terse.report.words import count
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
 
-__all__ = ["Survey", "choose_classes", "survey", "told"]
+__all__ = ["Survey", "choose_classes", "survey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +28,31 @@ class Survey:
     side_share: float  # median of the objects' sides over their image's; 0 without objects
     skipped: int
 
+    def line(self, name: str) -> str:
+        """The numbers in a line that begins with this name."""
+        left_out = f"; {self.skipped:,} left out, see `terse check`" if self.skipped else ""
+        if not self.objects:
+            return f"{name:<12} {count(self.images, 'image')}{left_out}"
+        objects, masks = sum(self.objects.values()), sum(self.masks.values())
+        held = sum(amount > 0 for amount in self.objects.values())
+        return (
+            f"{name:<12} {count(self.images, 'image')}, {count(objects, 'object')} of {held:,} "
+            f"{'class' if held == 1 else 'classes'}, {count(masks, 'mask')}; "
+            f"half of the objects are smaller than {self.side_share:.0%} of their image's side{left_out}"
+        )
 
-def survey(notes: Annotations) -> Survey:
+
+def survey(annotations: Annotations) -> Survey:
     """Count what a source holds."""
-    usable = notes.masked & ~notes.crowd & ~notes.ignore
-    sides = (notes.boxes_px[:, 2:] - notes.boxes_px[:, :2]).prod(axis=1)
-    whole = notes.sizes_px[notes.image_index].prod(axis=1) if len(notes.labels) else np.ones(0)
+    sides = (annotations.boxes_px[:, 2:] - annotations.boxes_px[:, :2]).prod(axis=1)
+    whole = annotations.sizes_px[annotations.image_index].prod(axis=1) if len(annotations.labels) else np.ones(0)
     return Survey(
-        images=len(notes),
-        objects=_by_class(notes, notes.labels),
-        masks=_by_class(notes, notes.labels[usable]),
-        side_share=float(np.median(np.sqrt(sides / whole))) if len(notes.labels) else 0.0,
-        skipped=len(notes.skipped),
+        images=len(annotations),
+        objects=annotations.count_classes(),
+        masks=annotations.keep_objects(annotations.usable).count_classes(),
+        side_share=float(np.median(np.sqrt(sides / whole))) if len(annotations.labels) else 0.0,
+        skipped=len(annotations.skipped),
     )
-
-
-def _by_class(notes: Annotations, labels: np.ndarray) -> dict[str, int]:
-    counts = np.bincount(labels, minlength=len(notes.classes)).tolist()
-    return dict(zip(notes.classes, counts, strict=True))
 
 
 def choose_classes(foregrounds: Survey, train: Survey, wanted: Sequence[str], where: str) -> tuple[str, ...]:
@@ -77,24 +85,3 @@ def choose_classes(foregrounds: Survey, train: Survey, wanted: Sequence[str], wh
             f"train: expected real images with {', '.join(missing) or 'a class that is pasted'}, got none; they have {has}"
         )
     return chosen
-
-
-def told(name: str, seen: Survey) -> str:
-    """The numbers in a line."""
-    if not seen.objects:
-        return f"{name:<12} {_count(seen.images, 'image')}{_left_out(seen)}"
-    objects, masks = sum(seen.objects.values()), sum(seen.masks.values())
-    held = sum(count > 0 for count in seen.objects.values())
-    return (
-        f"{name:<12} {_count(seen.images, 'image')}, {_count(objects, 'object')} of {held:,} "
-        f"{'class' if held == 1 else 'classes'}, {_count(masks, 'mask')}; "
-        f"half of the objects are smaller than {seen.side_share:.0%} of their image's side{_left_out(seen)}"
-    )
-
-
-def _left_out(seen: Survey) -> str:
-    return f"; {seen.skipped:,} left out, see `terse check`" if seen.skipped else ""
-
-
-def _count(amount: int, word: str) -> str:
-    return f"{amount:,} {word}" + ("" if amount == 1 else "s")

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from terse.check.check import Checked
+from terse.check.findings import Part
+from terse.check.thumbnails import gallery_of
 from terse.errors import RunError
 from terse.folders import write_atomically
-from terse.preflight.check import Checked
-from terse.preflight.classes import count_classes
-from terse.preflight.found import Part
-from terse.preflight.thumbnails import gallery_of
 from terse.recipe import dump_recipe
 from terse.report.check_page import check_page
 from terse.report.page import build_page
@@ -37,9 +36,11 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
     lists = _write_lists(checked, out)
     page = check_page(
         checked.subject,
-        [one.finding for one in checked.found],
+        checked.found,
         facts=_facts(checked),
-        classes={part.name: count_classes(part.notes) for part in checked.parts.values() if part.notes.classes},
+        classes={
+            part.name: part.annotations.count_classes() for part in checked.parts.values() if part.annotations.classes
+        },
         sizes=_sizes(checked),
         gallery=gallery_of(checked.found),
         leave_out=[
@@ -53,6 +54,7 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
         "ready": checked.ready,
         "findings": [
             {
+                "code": one.code,
                 "weight": one.weight,
                 "name": one.name,
                 "where": one.where,
@@ -74,9 +76,13 @@ def _facts(checked: Checked) -> list[Fact]:
     """Images, objects and masks of each part."""
     facts = []
     for part in checked.parts.values():
-        notes = part.notes
-        note = f"{len(notes.labels):,} objects, {int(notes.masked.sum()):,} masks" if len(notes.labels) else "no labels"
-        facts.append(Fact(part.name.capitalize(), f"{len(notes):,}", note))
+        annotations = part.annotations
+        note = (
+            f"{len(annotations.labels):,} objects, {int(annotations.masked.sum()):,} masks"
+            if len(annotations.labels)
+            else "no labels"
+        )
+        facts.append(Fact(part.name.capitalize(), f"{len(annotations):,}", note))
     return [*facts, *checked.facts]
 
 
@@ -84,21 +90,21 @@ def _sizes(checked: Checked) -> dict[str, list[float]]:
     """Objects' sides over their image's, by part."""
     sizes = {}
     for part in checked.parts.values():
-        notes = part.notes
-        if len(notes.labels):
-            area = (notes.boxes_px[:, 2:] - notes.boxes_px[:, :2]).prod(axis=1)
-            whole = notes.sizes_px[notes.image_index].prod(axis=1)
+        annotations = part.annotations
+        if len(annotations.labels):
+            area = (annotations.boxes_px[:, 2:] - annotations.boxes_px[:, :2]).prod(axis=1)
+            whole = annotations.sizes_px[annotations.image_index].prod(axis=1)
             sizes[part.name] = np.sqrt(area / whole).tolist()
     return sizes
 
 
 def _counts(part: Part) -> dict[str, int]:
-    notes = part.notes
+    annotations = part.annotations
     return {
-        "images": len(notes),
-        "objects": len(notes.labels),
-        "masks": int(notes.masked.sum()),
-        "skipped": len(notes.skipped),
+        "images": len(annotations),
+        "objects": len(annotations.labels),
+        "masks": int(annotations.masked.sum()),
+        "skipped": len(annotations.skipped),
     }
 
 

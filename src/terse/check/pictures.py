@@ -1,0 +1,204 @@
+"""Each image decoded once: is it whole, and does it show the same picture as another?
+
+What trains a model must not judge it, and backgrounds must not hide labelled objects, under whatever name and size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from terse.check.findings import Code, Found, Part, Show, sampled
+from terse.errors import DataError
+from terse.progress import Observer
+from terse.sources.annotations import Annotations
+from terse.sources.duplicates import picture_prints, same_pictures
+
+__all__ = ["broken", "decode", "hidden_objects", "repeated", "shared"]
+
+_CHUNK = 64
+_THREADS = 2
+_TRAINS = ("foregrounds", "backgrounds", "train")
+_JUDGES = ("val", "test")
+
+Prints = Mapping[str, bytes | str]
+"""By file: 64 bytes that know the picture, or the sentence that says why it cannot be decoded."""
+
+
+def decode(parts: Sequence[Part], most: int, observer: Observer) -> Prints:
+    """The prints of at most so many images of each part."""
+    prints: dict[str, bytes | str] = {}
+    for part in parts:
+        bare = part.annotations.keep_objects(np.zeros(len(part.annotations.labels), dtype=np.bool_))
+        chosen = sampled(len(bare), most)
+        if len(chosen) < len(bare):
+            observer.say(
+                f"{part.name}: {len(chosen):,} of {len(bare):,} images are decoded; --sample 0 looks at all of them"
+            )
+        files = bare.files
+        new = [i for i in chosen if files[i] not in prints]
+        for start in range(0, len(new), _CHUNK):
+            rows = new[start : start + _CHUNK]
+            prints.update(zip((files[i] for i in rows), _prints(_only(bare, rows)), strict=True))
+            observer.advance(f"decoding {part.name}", start + len(rows), len(new))
+    return prints
+
+
+def _prints(annotations: Annotations) -> list[bytes | str]:
+    try:
+        return [bytes(print_) for print_ in picture_prints(annotations, workers=_THREADS)]
+    except DataError as error:
+        if len(annotations) == 1:
+            return [str(error)]
+        return [found for i in range(len(annotations)) for found in _prints(_only(annotations, [i]))]
+
+
+def _only(annotations: Annotations, rows: Sequence[int]) -> Annotations:
+    keep = np.zeros(len(annotations), dtype=np.bool_)
+    keep[list(rows)] = True
+    return annotations.keep_images(keep)
+
+
+def broken(parts: Sequence[Part], prints: Prints) -> list[Found]:
+    """Files whose header is sound and whose pixels are not: a run would stop when it comes to them."""
+    lines: dict[str, list[str]] = {}
+    sentences: dict[str, None] = {}
+    for part in parts:
+        for key, file in zip(part.annotations.image_keys, part.annotations.files, strict=True):
+            told = prints.get(file)
+            if isinstance(told, str):
+                lines.setdefault(part.held_out_of or part.name, []).append(key)
+                sentences[told] = None
+    if not lines:
+        return []
+    where = ", ".join(lines)
+    return [Found(code=Code.IMAGES_BROKEN, where=where, examples=list(sentences), leave_out=lines)]
+
+
+def repeated(part: Part, prints: Prints) -> list[Found]:
+    """Pictures that stand in one set twice."""
+    numbers, known = _known(part.annotations, prints)
+    pairs = [(numbers[i], numbers[j]) for i, j in same_pictures(known, known) if i < j]
+    if not pairs:
+        return []
+    annotations = part.annotations
+    keys, paths = annotations.image_keys, annotations.paths
+    return [
+        Found(
+            code=Code.PICTURES_TWICE,
+            where=part.name,
+            examples=[f"{paths[i]} = {paths[j]}" for i, j in pairs],
+            leave_out={part.name: list(dict.fromkeys(keys[j] for _, j in pairs))},
+            shows=[Show(annotations, i, beside=(annotations, j), why="the same picture twice") for i, j in pairs],
+        )
+    ]
+
+
+def _same_in(one: Annotations, other: Annotations, prints: Prints) -> list[tuple[int, int]]:
+    """Images of the two that are different files and show the same picture."""
+    mine, known = _known(one, prints)
+    theirs, others = _known(other, prints)
+    files, other_files = one.files, other.files
+    pairs = [(mine[i], theirs[j]) for i, j in same_pictures(known, others)]
+    return [(i, j) for i, j in pairs if files[i] != other_files[j]]
+
+
+def _known(annotations: Annotations, prints: Prints) -> tuple[list[int], UInt8[np.ndarray, "n 64"]]:
+    """The images whose print is known."""
+    rows = [(i, prints.get(file)) for i, file in enumerate(annotations.files)]
+    good = [(i, found) for i, found in rows if isinstance(found, bytes)]
+    joined = b"".join(found for _, found in good)
+    return [i for i, _ in good], np.frombuffer(joined, dtype=np.uint8).reshape(-1, 64)
+
+
+def shared(parts: Mapping[str, Part], prints: Prints) -> list[Found]:
+    """Images, and copies of them under other names, of which one trains and the other judges."""
+    return [*_same_files(parts), *_judges(parts), *_copies(parts, prints)]
+
+
+def _same_files(parts: Mapping[str, Part]) -> Iterator[Found]:
+    """The same file: a run leaves it out by itself, which is worth knowing, or leaves nothing."""
+    judged = {file for name in _JUDGES if name in parts for file in parts[name].annotations.files}
+    for name in (name for name in _TRAINS if name in parts and judged):
+        annotations = parts[name].annotations
+        used = _used(parts[name])
+        taken = [i for i in used if annotations.files[i] in judged]
+        if taken:
+            left = len(used) - len(taken)
+            paths = [annotations.paths[i] for i in taken]
+            code = Code.IMAGES_JUDGE if left else Code.NOTHING_LEFT
+            yield Found(code=code, where=name, examples=paths, fields={"left": left})
+
+
+def _judges(parts: Mapping[str, Part]) -> Iterator[Found]:
+    """Val and test apart from each other."""
+    if "val" in parts and "test" not in parts:
+        yield Found(code=Code.NO_TEST, where="test")
+    if "val" in parts and "test" in parts:
+        val, test = parts["val"].annotations, parts["test"].annotations
+        both = set(val.files)
+        same = [path for path, file in zip(test.paths, test.files, strict=True) if file in both]
+        if same:
+            yield Found(code=Code.IMAGES_IN_VAL_AND_TEST, where="val, test", examples=same)
+
+
+def _copies(parts: Mapping[str, Part], prints: Prints) -> Iterator[Found]:
+    pairs: dict[str, Show] = {}
+    lines: dict[str, dict[str, None]] = {}
+    for name in (name for name in _TRAINS if name in parts):
+        mine = parts[name].annotations
+        used, keys = set(_used(parts[name])), mine.image_keys
+        for other in (other for other in _JUDGES if other in parts):
+            theirs = parts[other].annotations
+            for i, j in _same_in(mine, theirs, prints):
+                if i in used:
+                    lines.setdefault(name, {})[keys[i]] = None
+                    text = f"{mine.paths[i]} = {theirs.paths[j]} ({other})"
+                    pairs.setdefault(text, Show(mine, i, beside=(theirs, j), why=f"{name} left, {other} right"))
+    if pairs:
+        yield Found(
+            code=Code.PICTURES_ON_BOTH_SIDES,
+            where=", ".join(lines),
+            examples=list(pairs),
+            leave_out={name: list(keys) for name, keys in lines.items()},
+            shows=list(pairs.values()),
+        )
+
+
+def hidden_objects(parts: Mapping[str, Part], classes: Sequence[str], prints: Prints) -> Iterator[Found]:
+    """Backgrounds that, under this or another name, another part knows to hold an object of the task."""
+    if "backgrounds" not in parts:
+        return
+    annotations = parts["backgrounds"].annotations
+    labelled = set(annotations.with_classes(classes).image_index.tolist())
+    hidden: dict[int, Show] = {}
+    for part in parts.values():
+        known = part.annotations.with_classes(classes)
+        if part.name == "backgrounds" or known.cut_outs or not len(known.labels):
+            continue
+        holding = set(known.image_index.tolist())
+        place = {file: i for i, file in enumerate(known.files) if i in holding}
+        same = [(i, place[file]) for i, file in enumerate(annotations.files) if file in place]
+        for i, j in [*same, *((i, j) for i, j in _same_in(annotations, known, prints) if j in holding)]:
+            if i not in labelled:
+                objects = tuple(known.objects_of(j).tolist())
+                hidden.setdefault(i, Show(known, j, objects, why=f"labelled in {part.name}"))
+    if hidden:
+        keys = annotations.image_keys
+        yield Found(
+            code=Code.OBJECTS_HIDDEN,
+            where="backgrounds",
+            examples=[annotations.paths[i] for i in hidden],
+            leave_out={"backgrounds": [keys[i] for i in hidden]},
+            shows=list(hidden.values()),
+        )
+
+
+def _used(part: Part) -> list[int]:
+    """The images a run uses: of foregrounds, those with an object that can be cut out."""
+    annotations = part.annotations
+    if part.name != "foregrounds":
+        return list(range(len(annotations)))
+    return [int(i) for i in np.unique(annotations.image_index[annotations.usable])]

@@ -1,0 +1,116 @@
+"""From data to a recipe that fits them: read, count, choose, write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from terse.config import read_yaml
+from terse.errors import TerseError
+from terse.folders import write_atomically
+from terse.init.draft import draft
+from terse.init.survey import Survey, choose_classes, survey
+from terse.init.target import Choice, choose_target
+from terse.recipe import builtin_recipes, load_recipe
+from terse.sources.coco import category_ids
+from terse.sources.guess import read_data
+
+__all__ = ["FirstLook", "make_recipe"]
+
+_PATHS = ("coco", "images", "voc", "yolo", "cutouts")
+_VAL_FRACTION = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What a first look saw and chose."""
+
+    out: Path  # the recipe
+    gpu: str | None  # its name
+    classes: tuple[str, ...]  # that are pasted
+    choice: Choice
+    parts: Mapping[str, Survey]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        choice = self.choice
+        return {
+            "out": str(self.out),
+            "gpu": self.gpu,
+            "classes": list(self.classes),
+            "target": {"kind": choice.kind, "weights": choice.found, "told": choice.told},
+            "sources": {name: asdict(seen) for name, seen in self.parts.items()},
+        }
+
+
+def make_recipe(
+    sources: Mapping[str, dict[str, Any]],
+    out: Path,
+    *,
+    target: str | None = None,
+    weights: Path | None = None,
+    wanted: Sequence[str] = (),
+) -> FirstLook:
+    """Look at the sources and write the recipe.
+
+    Args:
+        sources: foregrounds, backgrounds and train in the recipe's words, paths as seen from the working directory.
+        out: the file to write.
+        target: a built-in detector's name; None takes the one that fits the machine.
+        weights: its file.
+        wanted: classes to paste; none takes all that can be.
+
+    Raises:
+        TerseError: data, classes or weights that cannot be used.
+    """
+    import torch
+
+    pasted, train = sources["foregrounds"], sources["train"]
+    seen = {"train": survey(read_data(train))}
+    seen["foregrounds"] = seen["train"] if pasted == train else survey(read_data(pasted))
+    seen["backgrounds"] = survey(read_data(sources["backgrounds"]))
+    classes = choose_classes(seen["foregrounds"], seen["train"], wanted, str(next(iter(pasted.values()))))
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    ids = category_ids(Path(train["coco"])) if "coco" in train else {}
+    choice = choose_target(target, weights, classes, ids, gpu=gpu is not None)
+    written = {part: _seen_from(out, source) for part, source in sources.items()}
+    written["foregrounds"]["classes"] = list(classes)
+    if "coco" in sources["backgrounds"]:
+        written["backgrounds"]["without"] = [name for name in classes if name in seen["backgrounds"].objects]
+    text = draft(
+        out.stem,
+        {**written, "val": _val(train, written["train"])},
+        choice,
+        None if weights is None else _path_from(out, str(weights)),
+        gpu=gpu is not None,
+        small=read_yaml(builtin_recipes()["coco-person-small"], "small"),
+    )
+    write_atomically(out, text.encode())
+    load_recipe(out)  # what was written can be read: a slip here is ours
+    order = ("foregrounds", "backgrounds", "train")
+    return FirstLook(out, gpu, classes, choice, {name: seen[name] for name in order})
+
+
+def _val(train: Mapping[str, Any], written: Mapping[str, Any]) -> Any:
+    """The data set's own split, where it has one that the recipe can name; else a fraction of train."""
+    if "yolo" not in train:
+        return _VAL_FRACTION
+    try:
+        read_data({**train, "split": "val"})
+    except TerseError:
+        return _VAL_FRACTION
+    return {**written, "split": "val"}
+
+
+def _seen_from(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _path_from(out, value) if key in _PATHS else value for key, value in source.items()}
+
+
+def _path_from(out: Path, path: str) -> str:
+    """Relative paths start at the recipe's folder, not at the working directory; absolute ones stay."""
+    if Path(path).expanduser().is_absolute():
+        return path
+    return Path(os.path.relpath(path, out.resolve().parent)).as_posix()
