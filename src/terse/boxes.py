@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["areas", "iou", "shared_areas"]
+__all__ = ["areas", "covered_share", "iou", "shared_areas"]
 
 Boxes = Float[np.ndarray, "_ 4"]
 
@@ -27,3 +27,10 @@ def iou(boxes: Boxes, others: Boxes) -> Float[np.ndarray, "n k"]:
         union = areas(boxes)[:, None] + areas(others)[None] - shared
     known = np.isfinite(shared) & (union > 0)
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=known))
+
+
+def covered_share(boxes: Boxes, others: Boxes) -> Float[np.ndarray, " n"]:
+    """The largest share of any of the others that each box covers."""
+    if not len(others):
+        return np.zeros(len(boxes))
+    return np.asarray((shared_areas(boxes, others) / areas(others).clip(min=1e-9)).max(axis=1))

@@ -1,6 +1,7 @@
 """Chains: families written here, of one file's worth each, go through compose and raster alike."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from terse.compositing.raster import Sprite, draw, finish, reach_px
 from terse.compositing.render import Renderer
 from terse.config import read_yaml, validate
 from terse.errors import RecipeError
+from terse.generate.drawing import draw_images
+from terse.generate.scene import Scene
+from terse.generate.settings import GenerateSettings
 from terse.placements import Placements
 from terse.poses import AffinePoses, Chain, PoseFamily, build_poses
 from terse.poses.maps import AffineMap, SamplingMap
@@ -297,3 +301,29 @@ def test_what_is_refused_in_a_list_is_named_by_its_number(poses: str, message: s
     with pytest.raises(RecipeError) as error:
         load_recipe("detector", [f"poses={poses}"])
     assert str(error.value) == message.replace("acme, ", "")
+
+
+def test_generate_draws_what_training_sees() -> None:
+    """Colours of pastes and of the whole picture, from the same placement: generate's canvases are BGR."""
+    chain = Chain([Light(), Tilt(), PHOTOGRAPHS, Light("image")])
+    assert chain.image is not None
+    one, generator = np.zeros(1, np.int64), torch.Generator().manual_seed(1)
+    pose = chain.random(1, generator).double().numpy()
+    image_pose = chain.image.random(1, generator).double().numpy()
+    size_px = np.array([[200, 150]])
+    placements = replace(Placements.single(one, one, pose), size_px=size_px, image_pose=image_pose)
+    cut, rgba = _cut(0)
+    below = Scenes().fetch(one).images[0].mul(255).round().byte().permute(1, 2, 0).numpy()
+    material = SimpleNamespace(
+        square=False,
+        foreground_labels=one,
+        foreground_keys=("a",),
+        hull=lambda number: cut.hull[0].numpy(),
+        image=lambda number, size_px: np.ascontiguousarray(below[..., ::-1]),
+        sprite=lambda number: Sprite.of(np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])),
+        objects=lambda number, size_px: (),
+    )
+    scene = Scene(material, chain, EdgeConfig(), GenerateSettings(count=1))  # type: ignore[arg-type]
+    ((canvas, _),) = draw_images(scene, placements)
+    expected = _render(chain, EdgeConfig())(placements).images[0].mul(255).permute(1, 2, 0).numpy()
+    assert np.abs(canvas[..., ::-1] - expected).mean() <= 1

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from terse.boxes import covered_share
 from terse.compositing import support_points
 from terse.compositing.render import Renderer
 from terse.errors import DataError, RecipeError
@@ -15,7 +16,7 @@ from terse.poses import AffinePoses
 from terse.protocols import Proposer
 from terse.recipe import EdgeConfig
 from terse.synthesis.context.config import ContextConfig
-from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, training_crops
+from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, training_crops
 from terse.synthesis.context.network import score_crops, train_context
 from terse.synthesis.context.proposer import ContextProposer
 from terse.synthesis.framing import Framing
@@ -165,7 +166,7 @@ def test_what_is_labelled_already_is_not_covered() -> None:
     context = world(backgrounds=Places(4, left))
     places = ContextConfig.model_validate(FAST).build(context).places(0)
     assert len(places.boxes) > 0
-    assert (overlap_of_objects(places.boxes, left[None].double().numpy() / SIDE) < 0.3).all()
+    assert (covered_share(places.boxes, left[None].double().numpy() / SIDE) < 0.3).all()
 
 
 def test_a_background_where_nothing_fits_gives_its_best() -> None:
@@ -248,8 +249,8 @@ def test_shapes_are_drawn_like_the_real_ones() -> None:
 
 def test_overlap_by_hand() -> None:
     boxes = np.array([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
-    assert overlap_of_objects(boxes, np.array([[0.25, 0.0, 0.5, 0.5], [0.4, 0.4, 0.6, 0.6]])).tolist() == [
+    assert covered_share(boxes, np.array([[0.25, 0.0, 0.5, 0.5], [0.4, 0.4, 0.6, 0.6]])).tolist() == [
         1.0,
         pytest.approx(0.25),
     ]
-    assert overlap_of_objects(boxes, np.zeros((0, 4))).tolist() == [0.0, 0.0]
+    assert covered_share(boxes, np.zeros((0, 4))).tolist() == [0.0, 0.0]

@@ -12,7 +12,7 @@ from torch import Tensor
 from terse.errors import DataError
 from terse.recipe import BLENDS
 
-__all__ = ["Layer", "blend", "blend_layer", "blurred", "straight"]
+__all__ = ["Warped", "blend", "blend_layer", "blurred", "straight"]
 
 _Colour = UInt8[np.ndarray, "h w 3"]
 _Alpha = UInt8[np.ndarray, "h w"]
@@ -36,7 +36,7 @@ def blend(
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Warped:
     """A warped cut-out, cut at the canvas's border: its corner lies at `origin` (x, y) of the canvas.
 
     `whole` is the mask again with what is beyond the border, its corner at `whole_origin`.
@@ -52,7 +52,7 @@ class Layer:
     spread: UInt8[np.ndarray, "h w 3"] | None = None  # its colour after that blur, premultiplied
 
 
-def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, seed: int) -> None:
+def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, blend: str, seed: int) -> None:
     """Blend the layer into the canvas, in place.
 
     `alpha` is the paper's: blurred binary mask, or the warped mask as it is. `gaussian` (5x5, sigma 2) and
@@ -78,7 +78,7 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, blend: str, se
     region[:] = cv2.convertScaleAbs(mixed, alpha=1 / 255)
 
 
-def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Alpha]:
+def _weighted(layer: Warped, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Alpha]:
     """Colour, what it counts, and how much of the canvas it replaces: both are alpha for straight colours."""
     assert layer.colour is not None  # by the caller's choice of a blend
     if blend == "alpha" and layer.spread is not None:
@@ -105,7 +105,7 @@ def _weighted(layer: Layer, blend: str, seed: int) -> tuple[_Colour, _Alpha, _Al
     return _sharp_inside(layer, layer.mask, spread, np.asarray(cv2.extractChannel(soft, 3)))
 
 
-def _sharp_inside(layer: Layer, inside: _Alpha, spread: _Colour, alpha: _Alpha) -> tuple[_Colour, _Alpha, _Alpha]:
+def _sharp_inside(layer: Warped, inside: _Alpha, spread: _Colour, alpha: _Alpha) -> tuple[_Colour, _Alpha, _Alpha]:
     """Outside the blur is premultiplied already; inside, the sharp colour goes under the soft alpha."""
     assert layer.colour is not None
     colour = cv2.copyTo(layer.colour, inside, np.ascontiguousarray(spread))
@@ -143,7 +143,7 @@ def _line_kernel(seed: int) -> Float32[np.ndarray, "side side"]:
     return kernel
 
 
-def _region(canvas: _Colour, layer: Layer) -> UInt8[np.ndarray, "lh lw 3"]:
+def _region(canvas: _Colour, layer: Warped) -> UInt8[np.ndarray, "lh lw 3"]:
     (left, top), (height, width) = layer.origin, layer.mask.shape
     return canvas[top : top + height, left : left + width]
 
@@ -166,7 +166,7 @@ def straight(rgba: UInt16[np.ndarray, "h w 4"], *, divide: bool = True) -> _Colo
     return colour
 
 
-def _poisson(canvas: _Colour, layer: Layer) -> None:
+def _poisson(canvas: _Colour, layer: Warped) -> None:
     """`seamlessClone` fails where the mask touches a border: pad the canvas by its own rim, clone, crop."""
     x, y, width, height = cv2.boundingRect(layer.whole)
     pad = _POISSON_PAD_PX

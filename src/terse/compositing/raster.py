@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, UInt8, UInt16
 
-from terse.compositing.blend import Layer, blend_layer, blurred, straight
+from terse.compositing.blend import Warped, blend_layer, blurred, straight
 from terse.compositing.warp import MAX_LEVEL, Window, grid_of
 from terse.errors import ShapeError
 from terse.poses import PoseFamily, RasterPose
@@ -261,7 +261,7 @@ def _layer(
     size_px: tuple[int, int],
     edges: EdgeConfig | None,
     blend: str | None,
-) -> Layer | None:
+) -> Warped | None:
     """The warped cut-out with its alpha after A.2, and the mask that this alpha fills by half or more.
 
     Without a blend only the masks are wanted.
@@ -281,7 +281,7 @@ def _layer(
     binary = (np.asarray(cv2.extractChannel(whole, 3)) > int(65535 * threshold)).view(np.uint8) * np.uint8(255)
     if x0 >= x1 or y0 >= y1:
         nothing = np.zeros((0, 0), np.uint8)
-        return Layer(None, nothing, nothing, (0, 0), binary, (left, top), nothing)
+        return Warped(None, nothing, nothing, (0, 0), binary, (left, top), nothing)
     # The blur sees beyond the canvas: an object does not fade where the border cuts it.
     ox0, oy0 = max(x0 - reach, left), max(y0 - reach, top)
     outer = slice(oy0 - top, y1 + reach - top), slice(ox0 - left, x1 + reach - left)
@@ -298,7 +298,7 @@ def _layer(
     kept, alpha = np.ascontiguousarray(kept[inner]), np.ascontiguousarray(alpha)
     mask = np.asarray(cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1])
     binary[y0 - top : y1 - top, x0 - left : x1 - left] = mask
-    return Layer(colour, alpha, mask, (x0, y0), binary, (left, top), kept, spread)
+    return Warped(colour, alpha, mask, (x0, y0), binary, (left, top), kept, spread)
 
 
 def _soft(
@@ -315,7 +315,7 @@ def _soft(
     return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), sigma_px)))
 
 
-def _tight(layer: Layer) -> Drawn:
+def _tight(layer: Warped) -> Drawn:
     """The mask inside the canvas, tight around its pixels."""
     whole = cv2.countNonZero(layer.whole)
     x, y, width, height = cv2.boundingRect(layer.mask) if layer.mask.size else (0, 0, 0, 0)
@@ -351,7 +351,7 @@ def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
     return Sprite([np.ascontiguousarray(pixels)], _outline((pixels[..., 3] > 0).view(np.uint8)))
 
 
-def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Layer, where: RasterPose, *, bgr: bool) -> None:
+def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, where: RasterPose, *, bgr: bool) -> None:
     """What lies below, as a family's stage in torch leaves it."""
     (left, top), (height, width) = layer.origin, layer.alpha.shape
     alpha = torch.zeros(1, 1, *canvas.shape[:2])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from terse.compositing.occlusion import covered, visible_regions
-from terse.compositing.raster import Drawn, draw
+from terse.compositing.raster import Drawn, draw, finish
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample
 from terse.generate.scene import Scene
@@ -66,6 +66,8 @@ def _draw(
         artefact = placements.role[row] == Role.ARTEFACT
         sprite = material.textured(cut, int(placements.texture[row])) if artefact else material.sprite(cut)
         regions.append(draw(canvas, sprite, posed[z], edges=scene.edges, blend=blend, seed=seed + z, bgr=True))
+    if scene.poses.image is not None and placements.image_pose.shape[1]:
+        finish(canvas, scene.poses.image, placements.image_pose[image], seed, bgr=True)
     own = _own(scene, background, size_px, regions)
     return canvas, (*own, *_pasted(scene, placements, rows, regions))
 

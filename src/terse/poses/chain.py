@@ -172,5 +172,8 @@ def build_poses(configs: Component[PoseFamily] | Sequence[Component[PoseFamily]]
     Raises:
         RecipeError: no family places foregrounds.
     """
-    built = [config.build() for config in (configs if isinstance(configs, Sequence) else [configs])]
+    built = []
+    for config in configs if isinstance(configs, Sequence) else [configs]:
+        built.append(config.build())
+        built[-1].kind = config.kind  # a family of another's may build one of ours
     return built[0] if len(built) == 1 and built[0].on == "paste" else Chain(built)

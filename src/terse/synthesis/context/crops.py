@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
-from terse.boxes import shared_areas
+from terse.boxes import covered_share
 from terse.errors import DataError
 from terse.protocols import RealImages
 
-__all__ = ["BoxShapes", "Surroundings", "cut", "draw_frames", "overlap_of_objects", "small", "training_crops"]
+__all__ = ["BoxShapes", "Surroundings", "cut", "draw_frames", "small", "training_crops"]
 
 _BINS = 10
 _FLOOR = 0.05
@@ -114,18 +114,6 @@ def cut(
     return shown.clamp(0, 255).round().byte()
 
 
-def overlap_of_objects(boxes: Boxes, objects: Float64[np.ndarray, "k 4"]) -> Float64[np.ndarray, " n"]:
-    """The largest share of any object that each box covers.
-
-    Source: Dvornik et al. 2018.
-    """
-    if not len(objects):
-        return np.zeros(len(boxes))
-    area = np.prod(np.clip(objects[:, 2:] - objects[:, :2], 1e-9, None), axis=1)
-    most: Float64[np.ndarray, " n"] = (shared_areas(boxes, objects) / area).max(axis=1)
-    return most
-
-
 def training_crops(
     real: RealImages, *, count: int, background_share: float, side_px: int, draw: np.random.Generator
 ) -> tuple[Surroundings, BoxShapes]:
@@ -196,7 +184,7 @@ def _of_chunk(
         # So many times on average: of many objects each is taken once at most, by chance.
         times = (repeats + draw.random(len(own))).astype(np.int64) * _usable(own)
         empty = shapes.draw(blanks, draw)
-        empty = empty[overlap_of_objects(empty, own) < _MAX_OVERLAP]
+        empty = empty[covered_share(empty, own) < _MAX_OVERLAP]
         boxes += [_enlarged(np.repeat(own, times, axis=0), draw), empty]
         labels += [np.repeat(classes + 1, times), np.zeros(len(empty), dtype=np.int64)]
         index.append(np.full(len(boxes[-2]) + len(boxes[-1]), i))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt64
 
+from terse.boxes import covered_share
 from terse.draws import derive, integers, uniform
 from terse.placements import Placements
 from terse.requests import Limits, Requests
-from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, overlap_of_objects, small, training_crops
+from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, small, training_crops
 from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
@@ -117,7 +118,7 @@ class ContextProposer(BaseProposer):
         canvas = materials.backgrounds.fetch(np.array([background]))
         boxes = shapes.draw(settings.candidates, draw)
         own = canvas.truth.boxes_px.double().cpu().numpy() / materials.canvas_px
-        boxes = boxes[overlap_of_objects(boxes, own) < _FREE] if len(own) else boxes
+        boxes = boxes[covered_share(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
             none = np.zeros(0, dtype=np.int64)
             return _Places(
@@ -222,5 +223,5 @@ def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"],
         chosen.append(row)
         if row >= 0:
             free[row] = False
-            free &= overlap_of_objects(places.boxes, places.boxes[[row]]) < _FREE
+            free &= covered_share(places.boxes, places.boxes[[row]]) < _FREE
     return chosen

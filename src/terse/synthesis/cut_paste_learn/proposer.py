@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from terse.boxes import covered_share
 from terse.draws import uniform
 from terse.errors import RecipeError
 from terse.placements import Placements
@@ -77,7 +78,7 @@ class CutPasteProposer(BaseProposer):
             for row in rows:
                 tried = self._centres(extents[row], unit[row], size_px[row])
                 boxes = np.concatenate([tried - extents[row] / 2, tried + extents[row] / 2], axis=1)
-                free = np.flatnonzero(_covered(placed, boxes) <= self.limits.max_overlap)
+                free = np.flatnonzero(covered_share(boxes, np.array(placed).reshape(-1, 4)) <= self.limits.max_overlap)
                 if len(free):
                     centres[row], kept[row] = tried[free[0]], True
                     placed.append(boxes[free[0]])
@@ -96,13 +97,3 @@ class CutPasteProposer(BaseProposer):
         play = half + extent_px * (0.5 - visible)
         centres: Float64[np.ndarray, "tries 2"] = half + unit * np.clip(play, 0, None)
         return centres
-
-
-def _covered(placed: list[Float64[np.ndarray, " 4"]], boxes: Float64[np.ndarray, "n 4"]) -> Float64[np.ndarray, " n"]:
-    """The largest share of a placed box that each box covers."""
-    most = np.zeros(len(boxes))
-    for earlier in placed:
-        overlap = np.minimum(boxes[:, 2:], earlier[2:]) - np.maximum(boxes[:, :2], earlier[:2])
-        area = np.prod(earlier[2:] - earlier[:2])
-        most = np.maximum(most, np.prod(np.clip(overlap, 0, None), axis=1) / max(area, 1e-9))
-    return most
