@@ -316,7 +316,7 @@ def test_generate_draws_what_training_sees() -> None:
     below = Scenes().fetch(one).images[0].mul(255).round().byte().permute(1, 2, 0).numpy()
     material = SimpleNamespace(
         square=False,
-        foreground_labels=one,
+        foregrounds=SimpleNamespace(labels=one, keys=("a",)),
         foreground_keys=("a",),
         hull=lambda number: cut.hull[0].numpy(),
         image=lambda number, size_px: np.ascontiguousarray(below[..., ::-1]),
