@@ -17,6 +17,7 @@ KINDS = {
     "task": "acme_error",
     "source": "acme_list",
     "exporter": "acme_lines",
+    "executor": "acme_noting",
     "synthesis": "acme_middle",
 }
 
@@ -84,7 +85,7 @@ def test_a_run_and_its_page_with_its_task(acme: dict[str, str], small: list[str]
     assert json.loads(beside.stdout)[0]["gain"] == errors[0] - errors[result["best_cycle"]]
 
 
-def test_a_set_from_its_source_in_its_format(acme: dict[str, str], tmp_path: Path) -> None:
+def test_a_set_from_its_source_in_its_format_by_its_executor(acme: dict[str, str], tmp_path: Path) -> None:
     cut_outs = tmp_path / "cut-outs" / "disc"
     cut_outs.mkdir(parents=True)
     picture = np.zeros((24, 24, 4), np.uint8)
@@ -94,9 +95,10 @@ def test_a_set_from_its_source_in_its_format(acme: dict[str, str], tmp_path: Pat
         cv2.imwrite(str(tmp_path / name), np.full((64, 96, 3), 120, np.uint8))
     (tmp_path / "list.txt").write_text("one.png\ntwo.png\n", "utf-8")
     sources = [f"foregrounds.cutouts={tmp_path / 'cut-outs'}", f"backgrounds.acme_list={tmp_path / 'list.txt'}"]
-    options = ["--count", 5, "--format", "acme_lines", "--workers", 0, "--no-page"]
+    options = ["--count", 5, "--format", "acme_lines", "--executor", "acme_noting", "--no-page"]
     done = terse(acme, "generate", "paste", *sources, *options, "--out", tmp_path / "set")
     assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "acme" in line] == [f"acme makes shard {k}" for k in range(3)]
     lines = (tmp_path / "set" / "objects.txt").read_text("utf-8").splitlines()
     assert [line.split()[:2] for line in lines] == [[f"{k:08d}.jpg", "disc"] for k in range(5)]
     assert len(list((tmp_path / "set" / "pictures").iterdir())) == 5

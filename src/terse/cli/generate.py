@@ -24,6 +24,7 @@ def generate(
     out: Path,
     data_format: Annotated[str, Parameter(name="--format")] = "coco",
     workers: int | None = None,
+    executor: str = "local",
     seed: int = 0,
     resume: bool = False,
     objects: str = "1",
@@ -56,6 +57,7 @@ def generate(
         out: A new or empty folder.
         data_format: coco, voc, yolo, webdataset, or an exporter of an installed package.
         workers: Processes; all cores by default. The set does not depend on it.
+        executor: What maps the shards: local, or an executor of an installed package.
         seed: Another seed is another set.
         resume: Go on with a set that was cut short.
         objects: Objects an image, 2 or 1..3.
@@ -111,6 +113,7 @@ def generate(
             settings,
             out,
             workers=usable_cores() if workers is None else workers,
+            executor=executor,
             resume=resume,
             trained=trained,
             material=material,

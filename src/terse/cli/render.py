@@ -17,6 +17,7 @@ def render(
     out: Path,
     data_format: Annotated[str | None, Parameter(name="--format")] = None,
     workers: int | None = None,
+    executor: str = "local",
     resume: bool = False,
     side: int | None = None,
     image: Literal["jpeg", "png", "webp"] | None = None,
@@ -31,6 +32,7 @@ def render(
         out: A new or empty folder.
         data_format: coco, voc, yolo, webdataset, or an exporter of an installed package; as before by default.
         workers: Processes; all cores by default.
+        executor: What maps the shards: local, or an executor of an installed package.
         resume: Go on with a set that was cut short.
         side: Shorter side of the images in pixels.
         image: File format of the images.
@@ -49,6 +51,7 @@ def render(
             placements,
             out,
             workers=usable_cores() if workers is None else workers,
+            executor=executor,
             resume=resume,
             observer=observer,
             **{name: value for name, value in changes.items() if value is not None},

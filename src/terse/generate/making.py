@@ -28,7 +28,7 @@ from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import paste_data
-from terse.workers import local_executor
+from terse.workers import Executor
 
 __all__ = ["generate", "material_of", "render"]
 
@@ -39,6 +39,7 @@ def generate(
     out: Path,
     *,
     workers: int = 1,
+    executor: str = "local",
     resume: bool = False,
     trained: LoadTrained | None = None,
     material: Material | None = None,
@@ -51,6 +52,7 @@ def generate(
         settings: what the set is to hold.
         out: a new or empty folder.
         workers: processes; the set does not depend on it. 0 works in this process.
+        executor: the kind of executor that maps the shards.
         resume: go on with a set that was cut short.
         trained: lends a synthesizer's poses and a target's verdict; None draws poses uniformly.
         material: the run's own, under the numbers that `trained` knows; None takes the recipe's.
@@ -85,7 +87,7 @@ def generate(
         scene = scene_of(recipe, settings, material_of(recipe) if material is None else material)
         shards = _scene_shards(scene)
     job = Job(scene, _exporter(settings), out, settings.count, about, trained)
-    return _make(job, shards, workers, about, settings.count, observer)
+    return _make(job, shards, _executor(executor, workers, shards), about, settings.count, observer)
 
 
 def render(
@@ -93,6 +95,7 @@ def render(
     out: Path,
     *,
     workers: int = 1,
+    executor: str = "local",
     resume: bool = False,
     observer: Observer | None = None,
     **changes: Any,
@@ -103,6 +106,7 @@ def render(
         placements: the Parquet file that `generate` wrote, an edited copy of it, or a shard of a run's pool.
         out: a new or empty folder.
         workers: processes.
+        executor: the kind of executor that maps the shards.
         resume: go on with a set that was cut short.
         observer: watches; told of the images done.
         changes: settings to replace: format, side_px, image, quality, masks, min_visible.
@@ -146,7 +150,7 @@ def render(
     groups = [numbers[first : first + size] for first in range(0, len(numbers), size)]
     shards = [Shard(k, table=rows_of(table, group), first_image=int(group[0])) for k, group in enumerate(groups)]
     job = Job(scene, exporter, out, len(numbers), about, where=placements.name)
-    return _make(job, shards, workers, about, len(numbers), observer)
+    return _make(job, shards, _executor(executor, workers, shards), about, len(numbers), observer)
 
 
 def _recipe_of_run(folder: Path) -> Recipe:
@@ -217,10 +221,15 @@ def _cleared_on_mistake(out: Path, *, resume: bool) -> Iterator[None]:
         raise
 
 
+def _executor(kind: str, workers: int, shards: Sequence[Shard]) -> Executor:
+    built: Executor = registry.lookup("executor", kind)().build(min(workers, len(shards)))
+    return built
+
+
 def _make(
     job: Job,
     shards: Sequence[Shard],
-    workers: int,
+    executor: Executor,
     about: dict[str, Any],
     count: int,
     observer: Observer | None,
@@ -231,7 +240,6 @@ def _make(
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and not barren)
-    executor = local_executor(min(workers, len(shards)))
     with contextlib.closing(executor.map(partial(start_worker, job), left)) as making:
         for shard, tally in making:
             done[shard.number] = tally
