@@ -19,7 +19,6 @@ from terse.errors import RunError
 __all__ = [
     "FORMAT",
     "ArmFigures",
-    "Component",
     "Coverage",
     "CoverageMeans",
     "Cycle",
@@ -31,6 +30,7 @@ __all__ = [
     "Measured",
     "Metrics",
     "Point",
+    "PoseSpread",
     "ProofResult",
     "Realism",
     "Record",
@@ -138,10 +138,12 @@ class RunResult(Record):
     """Of the target that was kept; 0 is the start."""
     cycles: list[Cycle]
     alarms: list[str] = Field(default_factory=list)
+    alarm_cycles: list[int] | None = None
+    """The cycle of each alarm; 0 is the start."""
     seconds: float
 
 
-class Component(Record):
+class PoseSpread(Record):
     """How one number of the pose is spread over its range."""
 
     low: float
@@ -170,8 +172,8 @@ class Coverage(Record):
     objects: int
     entropy: float
     """Of the least covered component; 1 where there is nothing to cover."""
-    poses: dict[str, Component]
-    size: Component | None = None
+    poses: dict[str, PoseSpread]
+    size: PoseSpread | None = None
     """The object's relative size, the geometric mean of the scales; None for families without one."""
     position: list[list[int]] | None = None
     """Counts over an 8 x 8 grid of the free play, rows from the top; None for families without shifts."""

@@ -411,8 +411,17 @@ fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
 def test_alarms_of_the_arm_in_question_are_told():
     ends = {"start": {}, "end": {}}
     found = [
-        RunResult.model_validate({"primary": "accuracy", "metrics": ends, "cycles": [], "seconds": 0, "alarms": alarms})
-        for alarms in (["of the start", "cycle 1: a", "cycle 2: b"], [])
+        RunResult.model_validate(
+            {
+                "primary": "accuracy",
+                "metrics": ends,
+                "cycles": [],
+                "seconds": 0,
+                "alarms": alarms,
+                "alarm_cycles": cycles,
+            }
+        )
+        for alarms, cycles in ((["of the start", "cycle 1: a", "cycle 2: b"], [0, 1, 2]), ([], []))
     ]
     runs = {"learned": {seed: ArmRun(result, Measured(units=[], hardness=[])) for seed, result in enumerate(found)}}
     assert _of_treatment(runs, "learned") == ["learned, seed 0: cycle 1: a (and 1 more)"]

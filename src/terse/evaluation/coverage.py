@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64
 
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
-from terse.results import Component, Coverage
+from terse.results import Coverage, PoseSpread
 
 __all__ = ["collapse_alarms", "coverage"]
 
@@ -81,12 +81,12 @@ def collapse_alarms(
 
 def _component(
     low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
-) -> Component:
+) -> PoseSpread:
     counts = _histogram(values, low, high)
     of_random = _entropy(_histogram(drawn, low, high))
     margin = _EDGE * (high - low)
     at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) else 0.0
-    return Component(
+    return PoseSpread(
         low=float(low),
         high=float(high),
         counts=counts.tolist(),
@@ -108,7 +108,7 @@ def _entropy(counts: Int64[np.ndarray, " bins"]) -> float:
     return max(0.0, float(-(shares * np.log(shares)).sum()))
 
 
-def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[np.ndarray, "m k"]) -> Component | None:
+def _size(family: PoseFamily, pose: Float64[np.ndarray, "n k"], drawn: Float64[np.ndarray, "m k"]) -> PoseSpread | None:
     of_placements, of_random = family.relative_size(pose.reshape(-1, family.size)), family.relative_size(drawn)
     if of_placements is None or of_random is None:
         return None

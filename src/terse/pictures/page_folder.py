@@ -57,7 +57,7 @@ class _Pair(_Picture):
     after: Answer
 
 
-class _Page(Record):
+class _PageRecord(Record):
     """`page.json`."""
 
     format: int = FORMAT
@@ -84,7 +84,7 @@ def write_page(folder: Path, shown: Shown) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         sheets, pairs = packed_sheets(shown.sheets), packed_pairs(shown.pairs)
-        record = _Page(
+        record = _PageRecord(
             format=FORMAT,
             figures=shown.figures,
             gallery_note=shown.gallery.note,
@@ -132,7 +132,7 @@ def read_page(folder: Path) -> Shown:
             f"{folder}: expected {FOLDER}/, which holds the pictures, got none; make it with: "
             f"terse report {folder} --compute"
         )
-    record = read_record(page / _RECORD, _Page, "what a page shows")
+    record = read_record(page / _RECORD, _PageRecord, "what a page shows")
     return Shown(
         record.figures,
         replace(_read_gallery(page / _GALLERY), note=record.gallery_note),

@@ -190,7 +190,8 @@ def _take_over(session: Session, job: Job) -> None:
     trainable(session.players.target).module.load_state_dict(tensors["target"])
     session.players.rule.restore(facts["rule"])
     gone = ("position", "costs", "rule", "metrics_bytes")
-    session.facts = {key: value for key, value in facts.items() if key not in gone}
+    kept = {key: value for key, value in facts.items() if key not in gone}
+    session.facts = {"alarm_cycles": [0] * len(kept["alarms"]), **kept}
     session.position = (1, 0, 0)
     shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
     for name, put in (("start.pth", _link), (FILE_NAME, shutil.copyfile)):

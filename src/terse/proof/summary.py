@@ -240,7 +240,9 @@ def _of_treatment(runs: Runs, arm: str) -> list[str]:
     """A sentence for each seed in which the arm in question raised an alarm: the first, and how many more."""
     told = []
     for seed, run in runs[arm].items():
-        own = [alarm for alarm in run.result.alarms if alarm.startswith("cycle ")]  # others are of the shared start
+        alarms, cycles = run.result.alarms, run.result.alarm_cycles
+        # Those of cycle 0 are of the shared start; a run of an older terse does not say.
+        own = alarms if cycles is None else [one for one, cycle in zip(alarms, cycles, strict=True) if cycle]
         more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
         told += [f"{arm}, seed {seed}: {own[0]}{more}"] if own else []
     return told

@@ -51,6 +51,7 @@ def run_cycles(session: Session) -> dict[str, Any]:
         "best_cycle": best,
         "cycles": [_row(primary, row) for row in rows[1:]],
         "alarms": session.facts["alarms"],
+        "alarm_cycles": session.facts["alarm_cycles"],
     }
 
 
@@ -158,6 +159,7 @@ def _judge_threshold(session: Session) -> None:
 
 def _alarm(session: Session, message: str) -> None:
     session.facts["alarms"].append(message)
+    session.facts["alarm_cycles"].append(0)
     session.observer.say(message)
 
 

@@ -94,6 +94,7 @@ class Harvest:
     def _alarm(self, sentences: list[str]) -> None:
         for sentence in sentences:
             self.session.facts["alarms"].append(f"cycle {self.cycle}: {sentence}")
+            self.session.facts["alarm_cycles"].append(self.cycle)
             self.session.observer.say(f"alarm: {sentence}")
 
     def state(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Session:
     device: torch.device
     position: tuple[int, int, int] = (0, 0, 0)  # cycle, phase, step
     costs: Costs = field(default_factory=Costs)
-    facts: dict[str, Any] = field(default_factory=lambda: {"rows": [], "alarms": []})
+    facts: dict[str, Any] = field(default_factory=lambda: {"rows": [], "alarms": [], "alarm_cycles": []})
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)  # a phase's own tensors, kept with the state
     _clock: float = field(default_factory=time.monotonic)
@@ -188,7 +188,7 @@ class Session:
         self.position = (cycle, phase, step)
         self.costs = Costs(**facts.pop("costs"))
         self.players.rule.restore(facts.pop("rule"))
-        self.facts = facts
+        self.facts = {"alarm_cycles": [0] * len(facts["alarms"]), **facts}  # older states do not say
         trainable(self.players.target).module.load_state_dict(tensors["target"])
         if self.players.proposer and self.players.proposer.module is not None:
             self.players.proposer.module.load_state_dict(tensors["synthesizer"])
