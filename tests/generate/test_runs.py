@@ -42,7 +42,7 @@ def test_a_pool_is_rendered_as_a_set(small: list[str], tmp_path: Path) -> None:
     moved.parent.mkdir()
     shutil.copy(shard, moved)
     result = render(moved, tmp_path / "set", workers=0, image="png")
-    _, _, players, pool = open_run(tmp_path / "run")
+    _, players, pool = open_run(tmp_path / "run")
     assert result["images"] == len(pool) > 0
     drawn = players.context.render(pool.placements).images
     for number, image in enumerate(drawn):
