@@ -114,7 +114,7 @@ def test_a_torn_image_that_is_held_out_goes_on_the_list_of_train(drawn, tmp_path
 
 def test_skipped_files_and_annotations_are_told_apart(drawn, tmp_path):
     def change(data):
-        data["annotations"][0]["bbox"] = [0, 0, 0, 5]
+        data["annotations"][0].update(bbox=[0, 0, 0, 5], segmentation=[])
         data["images"][1]["width"] = 7
 
     drawn.coco(change=change)
@@ -336,7 +336,7 @@ def test_what_is_skipped_is_sorted_by_cause_whatever_the_sentence_says(drawn):
     """A file may be called as a sentence begins."""
 
     def change(data):
-        data["annotations"][0]["bbox"] = [0, 0, 0, 5]
+        data["annotations"][0].update(bbox=[0, 0, 0, 5], segmentation=[])
         data["annotations"][1]["category_id"] = 77
         data["annotations"][2]["segmentation"] = [[1, 2, 3, 4]]
         data["annotations"][3]["segmentation"] = [[1, 2]]

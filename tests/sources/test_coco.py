@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as oracle
 
 from terse.errors import DataError
+from terse.sources.annotations import Remark, RemarkKind
 from terse.sources.coco import CocoConfig, read_coco
 from terse.sources.masks import Polygons, Rle, draw_mask, extent
 
@@ -105,7 +106,10 @@ def test_an_exif_turned_image_is_read_as_it_was_annotated(coco, note, save, tmp_
             {"bbox": [50, 5, 10, 10]},
             ".bbox: expected a box inside the 40x30 image, got [50.0, 5.0, 60.0, 15.0]; it is left out",
         ),
-        ({"bbox": [10, 5, 0, 10]}, ".bbox: expected a box with an area, got 0x10; it is left out"),
+        (
+            {"bbox": [10, 5, 0, 10], "segmentation": []},
+            ".bbox: expected a box with an area, got 0x10; it is left out",
+        ),
         ({"bbox": [10, 5, -3, 10]}, ".bbox: expected a box with an area, got -3x10; it is left out"),
         (
             {"bbox": [10, float("nan"), 5, 10]},
@@ -116,7 +120,7 @@ def test_an_exif_turned_image_is_read_as_it_was_annotated(coco, note, save, tmp_
             ".bbox: expected four finite numbers, got [10, inf, 15, inf]; its box is left out",
         ),
         ({"bbox": [1, 2, 3]}, ".bbox: expected four finite numbers, got [1, 2, 3]; its box is left out"),
-        ({"bbox": None}, ".bbox: expected four finite numbers, got []; its box is left out"),
+        ({"bbox": None, "segmentation": []}, ".bbox: expected four finite numbers, got []; its box is left out"),
         ({"bbox": ["1", 2, 3, 4]}, ".bbox: expected four finite numbers, got ['1', 2, 3, 4]; its box is left out"),
         ({"image_id": 99}, ".image_id: expected the id of an image, got 99; it is left out"),
         ({"category_id": 9}, ".category_id: expected the id of a category, got 9; it is left out"),
@@ -205,38 +209,92 @@ def test_another_size_than_annotated_leaves_the_image_out(coco, save):
     ]
 
 
-@pytest.mark.parametrize("name", ["../a.png", "/a.png"])
-def test_a_path_outside_the_folder_is_refused(coco, name):
-    file, images = coco(images=[{"id": 7, "file_name": name}])
-    rule = (
-        f"got the absolute {name!r}; make it relative"
-        if name[0] == "/"
-        else f"got {name!r}; move the file into the folder"
-    )
-    assert error_of(file, images) == f"set.json: images[0].file_name: expected a path inside {images}, {rule}"
+@pytest.mark.parametrize("name", ["../c.png", "..\\c.png", "/elsewhere/c.png", "C:\\elsewhere\\c.png"])
+def test_a_path_outside_the_folder_is_left_out_and_never_read(coco, save, tmp_path, name):
+    save(tmp_path / "c.png")
+    file, images = coco(images=[{"id": 7, "file_name": name}, {"id": 8, "file_name": "b.png"}], annotations=[])
+    notes = read_coco(file, images)
+    rule = "move the file into the folder" if name[0] == "." else "make it relative"
+    got = "'../c.png'" if name[0] == "." else f"the absolute {name!r}"
+    assert notes.paths == ("b.png",)
+    assert skipped(notes) == [f"set.json: images[0].file_name: expected a path inside {images}, got {got}; {rule}"]
 
 
-def test_a_link_out_of_the_folder_is_refused(coco, save, tmp_path):
+def test_links_are_followed_and_those_that_lead_out_are_counted(coco, save, tmp_path):
     file, images = coco()
-    save(tmp_path / "secret.png")
+    save(tmp_path / "store" / "1f", 40, 30, seed=5, format="PNG")
     (images / "b.png").unlink()
-    (images / "b.png").symlink_to(tmp_path / "secret.png")
-    assert error_of(file, images) == (
-        f"set.json: images[1].file_name: expected a path inside {images}, got 'b.png', a link to "
-        f"{tmp_path / 'secret.png'}; copy the file into the folder"
-    )
+    (images / "b.png").symlink_to(tmp_path / "store" / "1f")
+    notes = read_coco(file, images)
+    assert notes.paths == ("a.png", "b.png")
+    text = f"1 of 2 images are links that lead out of {images}; they are followed"
+    assert notes.remarks == (Remark(RemarkKind.READ_AS, text),)
+    (tmp_path / "store" / "1f").unlink()
+    assert skipped(read_coco(file, images)) == [
+        f"b.png: expected an image file, got a link to {tmp_path / 'store' / '1f'}, where no file is; "
+        "restore it or leave it out"
+    ]
 
 
-def test_two_images_of_one_name_or_id_are_refused(coco):
-    same = [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "x/../a.png"}]
-    assert error_of(*coco(images=same)) == (
-        "set.json: images[1].file_name: expected a name of its own, got 'a.png' as set.json: images[0].file_name; "
-        "rename one"
-    )
+def test_a_photograph_under_two_ids_is_two_images_on_one_side_of_a_split(coco):
+    same = [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "x/../a.png"}, {"id": 9, "file_name": "b.png"}]
+    notes = read_coco(*coco(images=same))
+    assert notes.paths == ("a.png", "a.png", "b.png")
+    assert [remark.kind for remark in notes.remarks] == [RemarkKind.DOUBT]
+    for seed in range(8):
+        held, rest = notes.split(0.5, seed)
+        assert not set(held.files) & set(rest.files)
+
+
+def test_two_images_of_one_id_are_refused(coco):
     same = [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]
     assert error_of(*coco(images=same)) == (
-        "set.json: images[1].id: expected an id of its own, got 7 as images[0]; give each its own"
+        "set.json: images[1].id: expected an id of its own, got 7 of 'b.png' as images[0], 'a.png'; give each its own"
     )
+
+
+@pytest.mark.parametrize("number", [1, 1.0, "1"])
+@pytest.mark.parametrize("other", [1, 1.0, "1"])
+def test_ids_that_mean_one_thing_are_one(coco, note, number, other):
+    notes = read_coco(*coco(annotations=[note(category_id=number)], categories=[{"id": other, "name": "person"}]))
+    assert notes.classes == ("person",)
+    assert (len(notes.labels), notes.skipped) == (1, ())
+
+
+@pytest.mark.parametrize("box", [None, [], [0, 0, 0, 0]])
+def test_a_box_that_says_nothing_is_had_from_the_outline(coco, note, box):
+    runs = {"size": [30, 40], "counts": [155, 20, 10, 20, 995]}
+    notes = read_coco(*coco(annotations=[note(bbox=box), note(id=2, bbox=box, segmentation=runs)]))
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25], [5, 5, 7, 25]]
+
+
+@pytest.mark.parametrize(
+    "outline", [[10, 5, 20, 5, 20, 25, 10, 25], [[10, 5], [20, 5], [20, 25], [10, 25]], [[10, 5, 20, 5, 20, 25, 10, 25]]]
+)
+def test_an_outline_is_read_however_it_is_nested(coco, note, outline):
+    notes = read_coco(*coco(annotations=[note(segmentation=outline)]))
+    assert notes.skipped == ()
+    assert int((draw_mask(notes.masks[0], notes.root, (40, 30)) > 0).sum()) == 200
+
+
+def test_where_all_are_crowds_of_run_lengths_they_are_objects(coco, note):
+    runs = {"size": [30, 40], "counts": [155, 20, 1025]}
+    notes = read_coco(*coco(annotations=[note(iscrowd=1, segmentation=runs)]))
+    assert (notes.crowd.tolist(), len(notes.remarks)) == ([False], 1)
+    notes = read_coco(*coco(annotations=[note(iscrowd=1, segmentation=runs), note(id=2)]))
+    assert (notes.crowd.tolist(), notes.remarks) == ([True, False], ())
+
+
+def test_keypoints_are_kept_as_keypoints(coco, note):
+    notes = read_coco(*coco(annotations=[note(keypoints=[11, 6, 2, 0, 0, 0]), note(id=2)]))
+    assert notes.keypoints.tolist() == [[[11, 6, 2], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    assert read_coco(*coco()).keypoints is None
+
+
+def test_a_box_that_cvat_turned_is_said(coco, note):
+    turned = note(segmentation=[], attributes={"rotation": 33.0})
+    [remark] = read_coco(*coco(annotations=[turned])).remarks
+    assert (remark.kind, remark.text[:29]) == (RemarkKind.DOUBT, "1 boxes are turned (attribute")
 
 
 @pytest.mark.parametrize(

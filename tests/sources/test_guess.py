@@ -10,16 +10,18 @@ from terse.sources.guess import is_recipe, source_settings
 
 def test_a_coco_file_finds_its_photographs(drawn, tmp_path):
     file = drawn.coco()
-    with pytest.raises(DataError) as raised:
-        source_settings(file)
-    assert str(raised.value) == (
-        f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
-    )
-    (tmp_path / "train").mkdir()
-    assert source_settings(file) == {"coco": str(file), "images": str(tmp_path / "train")}
-    (tmp_path / "images").mkdir()
-    assert source_settings(file)["images"] == str(tmp_path / "images")
+    assert source_settings(file) == {"coco": str(file), "images": str(tmp_path / "train-images")}
+    (tmp_path / "images").mkdir()  # is there, and does not hold them
+    assert source_settings(file)["images"] == str(tmp_path / "train-images")
     assert source_settings(file, tmp_path / "else")["images"] == str(tmp_path / "else")
+    alone = tmp_path / "deep/er/alone.json"
+    alone.parent.mkdir(parents=True)
+    file.rename(alone)
+    with pytest.raises(DataError) as raised:
+        source_settings(alone)
+    assert str(raised.value) == (
+        f"--images: expected the folder of the photographs of {alone}, got none beside it; add --images D"
+    )
 
 
 def test_folders_are_known_by_what_is_in_them(drawn, tmp_path):

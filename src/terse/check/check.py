@@ -54,7 +54,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
         TerseError: the data cannot be read at all.
     """
     from terse.check.objects import examine_masks
-    from terse.check.parts import skipped
+    from terse.check.parts import remarked, skipped
     from terse.check.pictures import broken, decode, repeated
     from terse.sources.guess import read_data
 
@@ -62,7 +62,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     part = Part("data", read_data(settings))
     parts = {"data": part}
     prints = decode([part], sample, observer)
-    found = [*skipped(parts), *broken([part], prints), *repeated(part, prints)]
+    found = [*skipped(parts), *remarked(parts), *broken([part], prints), *repeated(part, prints)]
     if part.annotations.masked.any():
         found += examine_masks(part, sample, observer, cleanup=False)
     elif part.annotations.classes:
@@ -82,7 +82,7 @@ def check_recipe(
         TerseError: the checkpoint cannot be used.
     """
     from terse.check.objects import classes_of, compare_classes, examine_masks
-    from terse.check.parts import open_parts, skipped
+    from terse.check.parts import open_parts, remarked, skipped
     from terse.check.pictures import broken, decode, hidden_objects, shared
     from terse.check.target import build_target
 
@@ -95,7 +95,7 @@ def check_recipe(
         return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(data))
     parts, found = open_parts(recipe)
     classes = classes_of(recipe, parts)
-    found += [*_missing_files(recipe), *skipped(parts), *compare_classes(classes, parts)]
+    found += [*_missing_files(recipe), *skipped(parts), *remarked(parts), *compare_classes(classes, parts)]
     target = None
     if classes:
         target, more = build_target(recipe, classes)

@@ -38,6 +38,9 @@ class Code(StrEnum):
     FILES_UNREADABLE = "files_unreadable"
     SIZES_DIFFER = "sizes_differ"
     ANNOTATIONS_UNUSABLE = "annotations_unusable"
+    READ_AS = "read_as"
+    READING_DOUBTFUL = "reading_doubtful"
+    ANNOTATIONS_NOT_FOUND = "annotations_not_found"
     CLASSES_NEVER_PASTED = "classes_never_pasted"
     CLASSES_MISSING = "classes_missing"
     CLASSES_PASSED_OVER = "classes_passed_over"
@@ -124,6 +127,13 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
             "warning",
             "Annotations that cannot be used",
             "What each sentence names is left out ({causes}); correct it at its source.",
+        ),
+        Code.READ_AS: Kind("note", "Files read otherwise than they say", "Look once that it is what they mean."),
+        Code.READING_DOUBTFUL: Kind(
+            "warning", "What the files leave open", "Look at the page whether boxes and masks lie on the objects."
+        ),
+        Code.ANNOTATIONS_NOT_FOUND: Kind(
+            "error", "Annotations that are not found", "The images were read without them; correct what is named."
         ),
         Code.CLASSES_NEVER_PASTED: Kind(
             "warning",

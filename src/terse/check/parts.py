@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from terse.check.findings import Code, Found, Part
 from terse.errors import TerseError
-from terse.sources.annotations import Cause
+from terse.sources.annotations import Cause, RemarkKind
 from terse.sources.run_data import PARTS, split_train
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
 
-__all__ = ["open_parts", "skipped"]
+__all__ = ["open_parts", "remarked", "skipped"]
 
 _NAMES = (*PARTS, "val", "test")
+_REMARKS = {
+    RemarkKind.UNLABELLED: Code.ANNOTATIONS_NOT_FOUND,
+    RemarkKind.DOUBT: Code.READING_DOUBTFUL,
+    RemarkKind.READ_AS: Code.READ_AS,
+}
 _CAUSES = {Cause.FILE: Code.FILES_UNREADABLE, Cause.SIZE: Code.SIZES_DIFFER}
 
 
@@ -39,7 +44,7 @@ def open_parts(recipe: Recipe) -> tuple[dict[str, Part], list[Found]]:
             if name == "train":
                 parts[name] = Part(name, annotations, parts[name].leave_out)
             else:  # what was skipped is train's, and named once
-                parts[name] = Part(name, replace(annotations, skipped=()), held_out_of="train")
+                parts[name] = Part(name, replace(annotations, skipped=(), remarks=()), held_out_of="train")
     return {name: parts[name] for name in _NAMES if name in parts}, found
 
 
@@ -61,3 +66,17 @@ def skipped(parts: Mapping[str, Part]) -> Iterator[Found]:
                 examples=list(unique),
                 fields={"causes": ", ".join(f"{cause}: {count:,}" for cause, count in causes if count)},
             )
+
+
+def remarked(parts: Mapping[str, Part]) -> Iterator[Found]:
+    """What the sources say of how they were read, each sentence once."""
+    for kind, code in _REMARKS.items():
+        items = [
+            (part.name, remark.text)
+            for part in parts.values()
+            for remark in part.annotations.remarks
+            if remark.kind is kind
+        ]
+        if items:
+            where = ", ".join(dict.fromkeys(name for name, _ in items))
+            yield Found(code=code, where=where, examples=list(dict.fromkeys(text for _, text in items)))

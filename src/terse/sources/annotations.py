@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from terse.sources.masks import Mask
 
-__all__ = ["Annotations", "Cause", "Skipped"]
+__all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skipped"]
 
 
 class Cause(StrEnum):
@@ -42,13 +42,30 @@ class Skipped:
         return f"{self.where}: {self.reason}"
 
 
+class RemarkKind(StrEnum):
+    """What a remark asks of the user."""
+
+    READ_AS = "read_as"  # nothing: files said one thing and were read as another, safely
+    DOUBT = "doubt"  # a look: the files leave open what they mean
+    UNLABELLED = "unlabelled"  # a correction: nothing that was annotated could be had
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence on how a whole source was read."""
+
+    kind: RemarkKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
     """Images and the objects in them.
 
     Objects stand in the order of their images. `crowd` marks a region that covers several objects, `ignore`
     one that counts neither as right nor as wrong (difficult, or outside the source's area limits). `cut_outs`
-    says that the images are pictures of one object each, not photographs of a scene.
+    says that the images are pictures of one object each, not photographs of a scene. Keypoints are x and y in pixels
+    and how visible (0 not annotated, 1 hidden, 2 seen); of objects without any, all are 0.
     """
 
     name: str
@@ -66,6 +83,8 @@ class Annotations:
     object_names: tuple[str, ...]  # the source's own name of each object, unique in its image
     skipped: tuple[Skipped, ...] = ()
     cut_outs: bool = False
+    remarks: tuple[Remark, ...] = ()
+    keypoints: Float32[np.ndarray, "objects k 3"] | None = None  # None where the source has none
 
     def __len__(self) -> int:
         """The number of images."""
@@ -121,6 +140,7 @@ class Annotations:
             ignore=self.ignore[rows],
             masks=tuple(self.masks[i] for i in rows),
             object_names=tuple(self.object_names[i] for i in rows),
+            keypoints=None if self.keypoints is None else self.keypoints[rows],
         )
 
     def keep_images(self, keep: Bool[np.ndarray, " images"]) -> "Annotations":
@@ -141,10 +161,12 @@ class Annotations:
         return replace(self, ignore=self.ignore | ignore)
 
     def split(self, fraction: float, seed: int) -> tuple["Annotations", "Annotations"]:
-        """The images held out at random, and the others."""
-        held = np.zeros(len(self), dtype=np.bool_)
-        count = min(max(round(fraction * len(self)), 1), len(self))
-        held[np.random.default_rng(seed).permutation(len(self))[:count]] = True
+        """The images held out at random, and the others; one photograph that is listed twice stays on one side."""
+        place = {file: i for i, file in enumerate(dict.fromkeys(self.files))}
+        count = min(max(round(fraction * len(place)), 1), len(place))
+        chosen = np.zeros(len(place), dtype=np.bool_)
+        chosen[np.random.default_rng(seed).permutation(len(place))[:count]] = True
+        held = chosen[[place[file] for file in self.files]]
         return self.keep_images(held), self.keep_images(~held)
 
     def without_images_of(self, *others: "Annotations") -> "Annotations":

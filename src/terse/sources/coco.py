@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +12,18 @@ from pydantic import Field
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.jsons import load_json
 from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
     from terse.sources.annotations import Annotations
     from terse.sources.indexing import Index
     from terse.sources.masks import Mask
 
-__all__ = ["CocoConfig", "category_ids", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "images_folder", "read_coco"]
 
 
 @register("source", "coco")
@@ -29,8 +33,8 @@ class CocoConfig(SourceConfig):
     kind: Literal["coco"] = "coco"
     coco: InputPath
     """The JSON file."""
-    images: InputPath
-    """The folder that `file_name` starts at."""
+    images: InputPath | None = None
+    """The folder that `file_name` starts at; null looks for it beside the file and above."""
     where: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Only images whose own fields in the JSON have these values, as `{split: val2017}`."""
 
@@ -38,27 +42,28 @@ class CocoConfig(SourceConfig):
         return read_coco(self.coco, self.images, self.where)
 
 
-def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = None) -> Annotations:
+def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object] | None = None) -> Annotations:
     """The index of a COCO file.
 
     Raises:
-        DataError: not COCO JSON, a path outside the image folder, or two images of one name or id.
+        DataError: not COCO JSON, no folder of images, two images of one id, or categories without names.
     """
     from terse.sources.annotations import Cause
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_file, existing_folder
 
-    data = _load(existing_file("coco", file))
-    categories = _unique(file, data, "categories")
+    data = load_json(existing_file("coco", file))
+    categories = _by_id(file, data, "categories", "name")
     licences = _licences(data)
-    listed = _unique(file, data, "images")
+    listed = _by_id(file, data, "images", "file_name")
     wanted = {
         number: (i, item)
         for number, (i, item) in listed.items()
         if all(item.get(field) == value for field, value in (where or {}).items())
     }
+    root = existing_folder("images", images_folder(file, data) if images is None else images)
     names = {number: str(item.get("name", number)) for number, (_, item) in categories.items()}
-    index = Index(file.stem, existing_folder("images", images), tuple(dict.fromkeys(names.values())))
+    index = Index(file.stem, root, tuple(dict.fromkeys(names.values())))
     entries = [
         ImageEntry(
             _file_name(item, f"{file.name}: images[{i}]"),
@@ -69,21 +74,47 @@ def read_coco(file: Path, images: Path, where: Mapping[str, object] | None = Non
         for i, item in wanted.values()
     ]
     numbers = dict(zip(wanted, index.add_images(entries), strict=True))
-    for i, item in enumerate(_list(file, data, "annotations")):
+    annotations = _list(file, data, "annotations")
+    every_run_is_crowd = _every_run_is_crowd(index, annotations)
+    for i, item in enumerate(annotations):
         here = f"{file.name}: annotations[{i}]"
         if not isinstance(item, dict):
             index.skip(here, f"expected a mapping, got {type(item).__name__}; it is left out")
-        elif _id(item, "image_id") not in listed:
+        elif (owner := _known(item, "image_id", listed)) is None:
             got = repr(item.get("image_id"))
             index.skip(f"{here}.image_id", f"expected the id of an image, got {got}; it is left out", Cause.IMAGE)
-        elif _id(item, "category_id") not in names:
+        elif (category := _known(item, "category_id", names)) is None:
             got = repr(item.get("category_id"))
             index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out", Cause.CLASS)
         else:
-            image = numbers.get(item["image_id"])
+            image = numbers.get(owner)
             if image is not None:
-                _add(index, image, names[item["category_id"]], item, i, here)
+                _add(index, image, names[category], item, i, here, crowd=not every_run_is_crowd)
+    _say_of_turned(index, annotations)
     return index.finish()
+
+
+def images_folder(file: Path, data: Mapping[str, Any] | None = None) -> Path:
+    """The folder of a COCO file's photographs: of those beside the file and above it, the one that holds them.
+
+    Raises:
+        DataError: not COCO JSON, or no such folder.
+    """
+    from terse.sources.finder import best_folder
+    from terse.sources.paths import folders_near, image_files
+
+    listed = _list(file, load_json(file) if data is None else data, "images")
+    names = [item["file_name"] for item in listed if isinstance(item, dict) and isinstance(item.get("file_name"), str)]
+    found = best_folder(folders_near(file), names)
+    if found is None:
+        found = next((folder for folder in (file.parent / "images", file.parent / file.stem) if folder.is_dir()), None)
+    if found is None and next(image_files(file.parent.resolve()), None) is not None:
+        found = file.parent
+    if found is None:
+        raise DataError(
+            f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
+        )
+    return found
 
 
 def category_ids(file: Path) -> dict[str, int]:
@@ -95,7 +126,9 @@ def category_ids(file: Path) -> dict[str, int]:
         return {}
 
 
-def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str) -> None:
+def _add(
+    index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str, *, crowd: bool
+) -> None:
     box: Any = item.get("bbox")
     corners = [box[0], box[1], box[0] + box[2], box[1] + box[3]] if _four_numbers(box) else box
     mask = _mask(index, item.get("segmentation"), index.size_px(image), f"{here}.segmentation")
@@ -106,9 +139,48 @@ def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: in
         here,
         str(item.get("id", f"#{i}")),
         mask=mask,
-        crowd=bool(item.get("iscrowd", 0)),
+        crowd=crowd and bool(item.get("iscrowd", 0)),
         ignore=bool(item.get("ignore", 0)),
+        keypoints=_keypoints(item.get("keypoints")),
     )
+
+
+def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:
+    import numpy as np
+
+    if not isinstance(values, list) or not values or len(values) % 3 or not _numbers(values):
+        return None
+    return np.array(values, dtype=np.float32).reshape(-1, 3)
+
+
+def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
+    """Whether the file marks all it has as crowds of run lengths, as some exporters do: objects are meant then."""
+    from terse.sources.annotations import RemarkKind
+
+    every = bool(annotations) and all(
+        isinstance(item, dict) and isinstance(item.get("segmentation"), dict) and item.get("iscrowd")
+        for item in annotations
+    )
+    if every:
+        index.remark(RemarkKind.READ_AS, "every annotation is a crowd (iscrowd: 1) of run lengths; each is taken as one object")
+    return every
+
+
+def _say_of_turned(index: Index, annotations: Sequence[Any]) -> None:
+    """CVAT's turned rectangles are written as the upright box of before the turn."""
+    from terse.sources.annotations import RemarkKind
+
+    turned = 0
+    for item in annotations:
+        attributes = item.get("attributes") if isinstance(item, dict) and not item.get("segmentation") else None
+        angle = attributes.get("rotation") if isinstance(attributes, dict) else None
+        turned += isinstance(angle, int | float) and bool(angle % 360)
+    if turned:
+        text = (
+            f"{turned:,} boxes are turned (attributes.rotation), and bbox is the box before the turn: "
+            "the upright box read here does not hold the object; export polygons or masks"
+        )
+        index.remark(RemarkKind.DOUBT, text)
 
 
 def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str) -> Mask | None:
@@ -123,7 +195,12 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
     if isinstance(segmentation, dict):
         return _rle(index, segmentation, size_px, where)
     parts = []
-    for k, outline in enumerate(segmentation if isinstance(segmentation, list) else [segmentation]):
+    outlines = segmentation if isinstance(segmentation, list) else [segmentation]
+    if _numbers(outlines):
+        outlines = [outlines]  # one outline without the list around it
+    elif len(outlines) >= 3 and all(isinstance(pair, list) and len(pair) == 2 and _numbers(pair) for pair in outlines):
+        outlines = [[value for pair in outlines for value in pair]]  # one outline as a list of points
+    for k, outline in enumerate(outlines):
         sound = isinstance(outline, list) and len(outline) >= 6 and len(outline) % 2 == 0
         points = np.array(outline, dtype=np.float32).reshape(-1, 2) if sound and _numbers(outline) else None
         if points is None or not np.isfinite(points).all():
@@ -146,7 +223,8 @@ def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where:
     counts, size = runs.get("counts"), runs.get("size")
     height, width = size_px[1], size_px[0]
     if size != [height, width]:
-        reason = f"expected the image's [{height}, {width}], got {size}; the mask is left out"
+        turned = "; it reads as width by height" if size == [width, height] else ""
+        reason = f"expected the image's [{height}, {width}], got {size}{turned}; the mask is left out"
         index.skip(f"{where}.size", reason, Cause.MASK)
         return None
     try:
@@ -162,23 +240,6 @@ def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where:
     return Rle(packed)
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        data = json.loads(file.read_bytes())
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file.name}, line {error.lineno} column {error.colno}: expected whole JSON, got: {error.msg}; "
-            "the file may end early: copy it again"
-        ) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise DataError(f"{file.name}: expected COCO JSON in UTF-8, got something else; copy it again") from None
-    if not isinstance(data, dict):
-        raise DataError(
-            f"{file.name}: expected a mapping with images and annotations, got {type(data).__name__}; use COCO's instances format"
-        )
-    return data
-
-
 def _list(file: Path, data: Mapping[str, Any], field: str) -> list[Any]:
     items = data.get(field)
     if not isinstance(items, list):
@@ -187,25 +248,42 @@ def _list(file: Path, data: Mapping[str, Any], field: str) -> list[Any]:
     return items
 
 
-def _unique(file: Path, data: Mapping[str, Any], field: str) -> dict[Any, tuple[int, dict[str, Any]]]:
-    """Items by id, with their place in the list."""
-    found: dict[Any, tuple[int, dict[str, Any]]] = {}
+def _by_id(
+    file: Path, data: Mapping[str, Any], field: str, told_by: str
+) -> dict[int | str, tuple[int, dict[str, Any]]]:
+    """Items by id, with their place in the list. `1`, `1.0` and `"1"` are one id."""
+    if field == "categories" and not data.get("categories") and data.get("annotations"):
+        raise DataError(
+            f"{file.name}: categories: expected the names of category_id, got {data.get(field, 'nothing')!r}; "
+            'add "categories": [{"id": 1, "name": "person"}]'
+        )
+    found: dict[int | str, tuple[int, dict[str, Any]]] = {}
     for i, item in enumerate(_list(file, data, field)):
         number = _id(item, "id") if isinstance(item, dict) else None
         if number is None:
             raise DataError(f"{file.name}: {field}[{i}].id: expected a number, got {number!r}; give each its own")
         if number in found:
+            first, other = found[number]
             raise DataError(
-                f"{file.name}: {field}[{i}].id: expected an id of its own, got {number!r} as {field}[{found[number][0]}]; "
-                "give each its own"
+                f"{file.name}: {field}[{i}].id: expected an id of its own, got {number!r} of {item.get(told_by)!r} as "
+                f"{field}[{first}], {other.get(told_by)!r}; give each its own"
             )
         found[number] = (i, item)
     return found
 
 
+def _known(item: Mapping[str, Any], field: str, known: Mapping[int | str, object]) -> int | str | None:
+    number = _id(item, field)
+    return number if number in known else None
+
+
 def _id(item: Mapping[str, Any], field: str) -> int | str | None:
-    """What can name something; None for anything else."""
+    """What can name something, whole numbers as such however they are written; None for anything else."""
     value = item.get(field)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isdecimal() and str(int(value)) == value:
+        return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
@@ -223,8 +301,17 @@ def _file_name(item: Mapping[str, Any], here: str) -> str:
 
 
 def _declared(item: Mapping[str, Any]) -> tuple[int, int] | None:
-    width, height = item.get("width"), item.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and width and height else None
+    width, height = _side(item.get("width")), _side(item.get("height"))
+    return (width, height) if width and height else None
+
+
+def _side(value: Any) -> int:
+    """A width or height as some files write it: 160, 160.0 or "160"; 0 where it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return 0
+    return int(number) if number.is_integer() and number > 0 and not isinstance(value, bool) else 0
 
 
 def _numbers(values: list[Any]) -> bool:

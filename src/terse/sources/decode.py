@@ -134,7 +134,8 @@ def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
 
 def _open(path: Path, name: str) -> Image.Image:
     if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a name is too long
-        raise DataError(f"{name}: expected an image file, got nothing at {path}; restore it or leave it out")
+        got = f"a link to {os.path.realpath(path)}, where no file is" if os.path.islink(path) else f"nothing at {path}"  # noqa: PTH114 - as above
+        raise DataError(f"{name}: expected an image file, got {got}; restore it or leave it out")
     try:
         image = Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -57,10 +57,12 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
     Raises:
         DataError: nothing there, or nothing that is known.
     """
+    from terse.sources.coco import images_folder
+
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix == ".json":
-            return {"coco": str(path), "images": str(images or _images_beside(path))}
+            return {"coco": str(path), "images": str(images or images_folder(path))}
         if suffix in (".yaml", ".yml"):
             return {"yolo": str(path)}
         raise DataError(
@@ -87,16 +89,6 @@ def _folder(path: Path) -> dict[str, Any]:
 
 def _is_voc(path: Path) -> bool:
     return (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
-
-
-def _images_beside(file: Path) -> Path:
-    """`images` beside the file, a folder of its stem, or its own folder where images lie there."""
-    for folder in (file.parent / "images", file.parent / file.stem):
-        if folder.is_dir():
-            return folder
-    if next(_pictures(file.parent, deep=False), None) is not None:
-        return file.parent
-    raise DataError(f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D")
 
 
 def _holds_cutouts(path: Path) -> bool:

@@ -1,19 +1,22 @@
 """Builds an index: every file and annotation a reader names is checked here, alike for all formats."""
 
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from terse.errors import DataError
-from terse.sources.annotations import Annotations, Cause, Skipped
+from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
 from terse.sources.decode import SizeError, probe
-from terse.sources.masks import Mask, Polygons
-from terse.sources.paths import inside
+from terse.sources.finder import Finder, slashed
+from terse.sources.masks import Mask, Polygons, mask_box
+from terse.sources.paths import leads_out
 
 __all__ = ["ImageEntry", "Index"]
 
@@ -24,7 +27,7 @@ _PROBERS = 4
 class ImageEntry:
     """An image as a reader found it."""
 
-    name: str  # relative to the root
+    name: str  # as the file gives it, relative to the root or absolute
     where: str  # file and field that name it
     declared_px: tuple[int, int] | None = None
     licence: str = ""
@@ -44,7 +47,8 @@ class Index:
         self.skipped: list[Skipped] = []
         self._images: list[tuple[str, tuple[int, int], str]] = []
         self._labels = {word: i for i, word in enumerate(self.classes)}
-        self._objects: list[tuple[int, int, tuple[float, float, float, float], bool, bool, Mask | None, str]] = []
+        self._objects: list[_Object] = []
+        self._remarks: dict[Remark, None] = {}
 
     def skip(self, where: str, reason: str, cause: Cause = Cause.LABELS) -> None:
         """Leave something out and say why."""
@@ -54,6 +58,10 @@ class Index:
         """As `skip`, with the message of a `DataError`."""
         where, _, reason = sentence.partition(": expected ")
         self.skip(where, f"expected {reason}", cause)
+
+    def remark(self, kind: RemarkKind, text: str) -> None:
+        """Say something about the whole source, once."""
+        self._remarks[Remark(kind, text)] = None
 
     def size_px(self, image: int) -> tuple[int, int]:
         """Width and height of an image that was added."""
@@ -66,26 +74,27 @@ class Index:
     def add_images(self, entries: Iterable[ImageEntry]) -> list[int | None]:
         """The number of each image, None for those that were skipped. Headers are read by threads.
 
-        Raises:
-            DataError: a path outside the root, or a name that occurs twice.
+        One file under two entries is two images, and said: several people annotated it, or its format asks for that.
         """
         entries = list(entries)
-        names = [inside(self.root, entry.name, entry.where) for entry in entries]
-        seen: dict[str, str] = {}
-        for name, entry in zip(names, entries, strict=True):
-            if name in seen:
-                raise DataError(f"{entry.where}: expected a name of its own, got {name!r} as {seen[name]}; rename one")
-            seen[name] = entry.where
+        names = self._locate(entries)
+        known = [(name, entry) for name, entry in zip(names, entries, strict=True) if name is not None]
         with ThreadPoolExecutor(_PROBERS) as pool:
-            sizes = list(pool.map(self._probe, names, entries))
+            sizes = iter(list(pool.map(self._probe, *zip(*known, strict=True)) if known else ()))
         numbers: list[int | None] = []
-        for name, entry, size in zip(names, entries, sizes, strict=True):
-            if isinstance(size, DataError):
+        added: dict[str, int] = {}
+        for name, entry in zip(names, entries, strict=True):
+            size = None if name is None else next(sizes)
+            if name is None or size is None:
+                numbers.append(None)
+            elif isinstance(size, DataError):
                 self.skip_sentence(str(size), Cause.SIZE if isinstance(size, SizeError) else Cause.FILE)
                 numbers.append(None)
             else:
                 numbers.append(len(self._images))
                 self._images.append((name, size, entry.licence))
+                added[name] = added.get(name, 0) + 1
+        self._say_of_files(added)
         return numbers
 
     def add_object(
@@ -99,10 +108,16 @@ class Index:
         mask: Mask | None = None,
         crowd: bool = False,
         ignore: bool = False,
+        keypoints: Float32[np.ndarray, "k 3"] | None = None,
         field: str = "bbox",
     ) -> bool:
-        """Add an object; False where its box cannot be used. A box that sticks out is cut at the image's border."""
+        """Add an object; False where its box cannot be used.
+
+        A box that sticks out is cut at the image's border; one that is missing or empty is had from the outline.
+        """
         width, height = self.size_px(image)
+        if mask is not None and _is_empty(box_px):
+            box_px = mask_box(mask, (width, height)) or box_px
         if len(box_px) != 4 or not all(_is_number(value) and math.isfinite(value) for value in box_px):
             reason = f"expected four finite numbers, got {list(box_px)}; its box is left out"
             self.skip(f"{where}.{field}", reason, Cause.BOX)
@@ -120,12 +135,12 @@ class Index:
         if isinstance(mask, Polygons):
             limits = np.array([width, height], dtype=np.float32)
             mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
-        self._objects.append((image, self._labels[category], cut, crowd, ignore, mask, name))
+        self._objects.append(_Object(image, self._labels[category], cut, crowd, ignore, mask, name, keypoints))
         return True
 
     def finish(self, *, cut_outs: bool = False) -> Annotations:
         """The index, its objects in the order of their images."""
-        rows = sorted(self._objects, key=lambda row: row[0])
+        rows = sorted(self._objects, key=lambda row: row.image)
         sizes = [size for _, size, _ in self._images]
         return Annotations(
             name=self.name,
@@ -134,22 +149,90 @@ class Index:
             sizes_px=np.array(sizes, dtype=np.int64).reshape(-1, 2),
             licences=tuple(licence for _, _, licence in self._images),
             classes=self.classes,
-            image_index=np.array([row[0] for row in rows], dtype=np.int64),
-            labels=np.array([row[1] for row in rows], dtype=np.int64),
-            boxes_px=np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 4),
-            crowd=np.array([row[3] for row in rows], dtype=np.bool_),
-            ignore=np.array([row[4] for row in rows], dtype=np.bool_),
-            masks=tuple(row[5] for row in rows),
-            object_names=tuple(row[6] for row in rows),
+            image_index=np.array([row.image for row in rows], dtype=np.int64),
+            labels=np.array([row.label for row in rows], dtype=np.int64),
+            boxes_px=np.array([row.box_px for row in rows], dtype=np.float64).reshape(-1, 4),
+            crowd=np.array([row.crowd for row in rows], dtype=np.bool_),
+            ignore=np.array([row.ignore for row in rows], dtype=np.bool_),
+            masks=tuple(row.mask for row in rows),
+            object_names=tuple(row.name for row in rows),
             skipped=tuple(self.skipped),
             cut_outs=cut_outs,
+            remarks=tuple(self._remarks),
+            keypoints=_stack([row.keypoints for row in rows]),
         )
+
+    def _locate(self, entries: Sequence[ImageEntry]) -> list[str | None]:
+        """Where each entry's file is, None where that cannot be said or is outside the root."""
+        finder = Finder(self.root, [entry.name for entry in entries])
+        names: list[str | None] = []
+        owners: dict[str, tuple[str, str]] = {}
+        for entry in entries:
+            try:
+                name = finder.find(entry.name, entry.where)
+            except DataError as error:
+                self.skip_sentence(str(error), Cause.FILE)
+                names.append(None)
+                continue
+            own = os.path.normpath(slashed(entry.name))
+            given, where = owners.setdefault(name, (own, entry.where))
+            if given != own:
+                reason = f"expected a file of its own, got {name}, which {where} names as {given!r}; restore its own"
+                self.skip(entry.where, reason, Cause.FILE)
+            names.append(name if given == own else None)
+        return names
+
+    def _say_of_files(self, added: Mapping[str, int]) -> None:
+        folders = {folder: leads_out(self.root, folder) for folder in {str(Path(name).parent) for name in added}}
+        outside = sum(
+            folders[str(Path(name).parent)]
+            or (os.path.islink(self.root / name) and leads_out(self.root, name))
+            for name in added
+        )
+        if outside:
+            text = f"{outside:,} of {len(added):,} images are links that lead out of {self.root}; they are followed"
+            self.remark(RemarkKind.READ_AS, text)
+        twice = [name for name, count in added.items() if count > 1]
+        if twice:
+            text = f"{len(twice):,} photographs are listed more than once, the first being {twice[0]}; each is an image of its own"
+            self.remark(RemarkKind.DOUBT, text)
 
     def _probe(self, name: str, entry: ImageEntry) -> tuple[int, int] | DataError:
         try:
             return probe(self.root / name, name, entry.declared_px)
         except DataError as error:
             return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    image: int
+    label: int
+    box_px: tuple[float, float, float, float]
+    crowd: bool
+    ignore: bool
+    mask: Mask | None
+    name: str
+    keypoints: Float32[np.ndarray, "k 3"] | None
+
+
+def _stack(points: Sequence[Float32[np.ndarray, "k 3"] | None]) -> Float32[np.ndarray, "n k 3"] | None:
+    """The keypoints of all objects in one array; skeletons of fewer points are filled up with points not annotated."""
+    most = max((len(item) for item in points if item is not None), default=0)
+    if not most:
+        return None
+    filled = np.zeros((len(points), most, 3), dtype=np.float32)
+    for row, item in zip(filled, points, strict=True):
+        if item is not None:
+            row[: len(item)] = item
+    return filled
+
+
+def _is_empty(box_px: Sequence[Any]) -> bool:
+    """Whether a box says nothing: not there, or without width or height."""
+    if len(box_px) != 4 or not all(map(_is_number, box_px)) or not all(map(math.isfinite, box_px)):
+        return not len(box_px)
+    return bool(box_px[2] == box_px[0] or box_px[3] == box_px[1])
 
 
 def _is_number(value: object) -> bool:

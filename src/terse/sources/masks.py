@@ -9,7 +9,7 @@ from jaxtyping import Float32, UInt8
 
 from terse.errors import DataError
 
-__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "extent"]
+__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "extent", "mask_box"]
 
 Window = tuple[int, int, int, int]
 """Half-open x0, y0, x1, y1 in pixels of the image."""
@@ -91,6 +91,20 @@ def extent(mask: Mask, size_px: tuple[int, int]) -> Window:
     x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
     x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
     return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
+
+
+def mask_box(mask: Mask, size_px: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """The box around outlines or runs, half-open, None where nothing is inside or the mask stands in a file."""
+    if isinstance(mask, Polygons):
+        points = np.concatenate(mask.parts)
+        (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        return x0, y0, x1, y1
+    if isinstance(mask, Rle):
+        from faster_coco_eval.core import mask as rle
+
+        x, y, width, height = rle.toBbox({"size": [size_px[1], size_px[0]], "counts": mask.counts}).tolist()
+        return (x, y, x + width, y + height) if width and height else None
+    return None
 
 
 def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:

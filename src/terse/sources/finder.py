@@ -1,0 +1,168 @@
+"""Where a file really lies that other people's text names: made on another machine, for another layout, or renamed.
+
+A name is taken as it stands where that file is there. Only then is it read otherwise, and never as a file outside
+the data set's folder or as one of several that it could mean.
+"""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from terse.errors import DataError
+from terse.sources.decode import IMAGE_SUFFIXES
+from terse.sources.paths import inside, is_absolute
+
+__all__ = ["Finder", "best_folder"]
+
+_SAMPLE = 64
+
+
+class Finder:
+    """Finds files inside one folder by the names that annotations give them.
+
+    Args:
+        root: the folder, resolved.
+        names: all names that will be asked for. Where none of them is there as it stands, they may share a beginning
+            that this folder does not have (`images/`, `data/`, `/content/set/`): it is then taken off.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str] = ()) -> None:
+        self.root = root
+        self._listings: dict[str, tuple[dict[str, list[str]], dict[str, list[str]]]] = {}
+        sample = names[:: max(1, len(names) // _SAMPLE)]
+        self._beginnings = self._shared([slashed(name) for name in sample if "\0" not in name])
+
+    def find(self, name: str, where: str) -> str:
+        """The file's path relative to root; where nothing is there, the plainest reading of the name.
+
+        Raises:
+            DataError: the path leaves the folder, or several files could be meant.
+        """
+        if not is_absolute(name) and self._there(plain := inside(self.root, name, where)):
+            return plain
+        given, name = name, slashed(name)
+        if is_absolute(name):
+            try:
+                return inside(self.root, name, where)
+            except DataError:
+                for tail in _tails(name):
+                    if self._there(tail):
+                        return tail
+            return inside(self.root, given, where)  # in the words of the file
+        plain = inside(self.root, name, where)
+        found = self._alike(plain, where)
+        if found is not None:
+            return found
+        for beginning in self._beginnings:
+            if plain.startswith(beginning):
+                rest = plain.removeprefix(beginning)
+                return self._alike(rest, where) or rest
+        return plain
+
+    def image_of_stem(self, folder: str, stem: str, where: str) -> str | None:
+        """The image of a folder that has this stem, whatever its ending.
+
+        Raises:
+            DataError: several have.
+        """
+        return self._one(folder, self._list(folder)[1].get(_key(stem), []), where)
+
+    def _shared(self, names: Iterable[str]) -> list[str]:
+        """The beginnings to take off relative names, the most frequent first; none where a name stands as it is."""
+        counts: Counter[str] = Counter()
+        for name in names:
+            parts = PurePosixPath(name).parts
+            if is_absolute(name) or ".." in parts:
+                continue
+            if self._there(name):
+                return []
+            for k in range(1, len(parts)):
+                if self._there("/".join(parts[k:])):
+                    counts["/".join(parts[:k]) + "/"] += 1
+                    break
+        return [beginning for beginning, _ in counts.most_common()]
+
+    def _there(self, name: str) -> bool:
+        # A link counts, broken or not: who opens it can say so.
+        return os.path.lexists(self.root / name)
+
+    def _alike(self, name: str, where: str) -> str | None:
+        """The one file that differs from a name in letters' case alone, or that has an ending where the name has none."""
+        if self._there(name):
+            return name
+        path = PurePosixPath(name)
+        folder = path.parent.as_posix()
+        if folder != "." and not self._there(folder):
+            found = self._alike(folder, where)
+            if found is None:
+                return None
+            folder = found
+        names, stems = self._list(folder)
+        same = names.get(_key(path.name), [])
+        if not same and path.suffix.lower() not in IMAGE_SUFFIXES:
+            same = stems.get(_key(path.name), [])
+        return self._one(folder, same, where)
+
+    def _one(self, folder: str, files: Sequence[str], where: str) -> str | None:
+        if len(files) > 1:
+            raise DataError(f"{where}: expected one file of that name, got {' and '.join(files)}; rename one")
+        return (PurePosixPath(folder) / files[0]).as_posix() if files else None
+
+    def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The files of a folder by name and, images alone, by stem, without regard to case."""
+        if folder not in self._listings:
+            names: dict[str, list[str]] = {}
+            stems: dict[str, list[str]] = {}
+            try:
+                files = sorted(os.listdir(self.root / folder))
+            except OSError:
+                files = []
+            for file in files:
+                names.setdefault(_key(file), []).append(file)
+                path = PurePosixPath(file)
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    stems.setdefault(_key(path.stem), []).append(file)
+            self._listings[folder] = names, stems
+        return self._listings[folder]
+
+
+def best_folder(candidates: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The folder that holds most of a sample of the names, the first of several; None where none holds one."""
+    sample = names[:: max(1, len(names) // _SAMPLE)][:_SAMPLE]
+    best, most = None, 0
+    for folder in candidates:
+        if folder.is_dir():
+            root = folder.resolve()
+            finder = Finder(root)
+            held = sum(_holds(finder, name) for name in sample)
+            if held > most:
+                best, most = folder, held
+            if held == len(sample):
+                break
+    return best
+
+
+def slashed(name: str) -> str:
+    """A name of Windows with this system's slashes; its drive is left away."""
+    name = name.replace("\\", "/")
+    return name[2:] if name[1:2] == ":" and name[2:3] == "/" else name
+
+
+def _holds(finder: Finder, name: str) -> bool:
+    try:
+        return os.path.lexists(finder.root / finder.find(name, ""))
+    except DataError:
+        return False
+
+
+def _tails(name: str) -> list[str]:
+    """What may follow the folder in an absolute path, the longest first."""
+    parts = PurePosixPath(name).parts[1:]
+    return ["/".join(parts[k:]) for k in range(len(parts)) if ".." not in parts[k:]]
+
+
+def _key(name: str) -> str:
+    """Equal for names that differ in case alone, or in how a system composes its umlauts."""
+    return unicodedata.normalize("NFC", name).casefold()
