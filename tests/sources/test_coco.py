@@ -269,7 +269,8 @@ def test_a_box_that_says_nothing_is_had_from_the_outline(coco, note, box):
 
 
 @pytest.mark.parametrize(
-    "outline", [[10, 5, 20, 5, 20, 25, 10, 25], [[10, 5], [20, 5], [20, 25], [10, 25]], [[10, 5, 20, 5, 20, 25, 10, 25]]]
+    "outline",
+    [[10, 5, 20, 5, 20, 25, 10, 25], [[10, 5], [20, 5], [20, 25], [10, 25]], [[10, 5, 20, 5, 20, 25, 10, 25]]],
 )
 def test_an_outline_is_read_however_it_is_nested(coco, note, outline):
     notes = read_coco(*coco(annotations=[note(segmentation=outline)]))

@@ -126,9 +126,7 @@ def category_ids(file: Path) -> dict[str, int]:
         return {}
 
 
-def _add(
-    index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str, *, crowd: bool
-) -> None:
+def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: int, here: str, *, crowd: bool) -> None:
     box: Any = item.get("bbox")
     corners = [box[0], box[1], box[0] + box[2], box[1] + box[3]] if _four_numbers(box) else box
     mask = _mask(index, item.get("segmentation"), index.size_px(image), f"{here}.segmentation")
@@ -162,7 +160,9 @@ def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
         for item in annotations
     )
     if every:
-        index.remark(RemarkKind.READ_AS, "every annotation is a crowd (iscrowd: 1) of run lengths; each is taken as one object")
+        index.remark(
+            RemarkKind.READ_AS, "every annotation is a crowd (iscrowd: 1) of run lengths; each is taken as one object"
+        )
     return every
 
 

@@ -42,15 +42,9 @@ class Finder:
         """
         if not is_absolute(name) and self._there(plain := inside(self.root, name, where)):
             return plain
-        given, name = name, slashed(name)
         if is_absolute(name):
-            try:
-                return inside(self.root, name, where)
-            except DataError:
-                for tail in _tails(name):
-                    if self._there(tail):
-                        return tail
-            return inside(self.root, given, where)  # in the words of the file
+            return self._absolute(name, where)
+        name = slashed(name)
         plain = inside(self.root, name, where)
         found = self._alike(plain, where)
         if found is not None:
@@ -60,6 +54,14 @@ class Finder:
                 rest = plain.removeprefix(beginning)
                 return self._alike(rest, where) or rest
         return plain
+
+    def _absolute(self, name: str, where: str) -> str:
+        path = slashed(name)
+        try:
+            return inside(self.root, path, where)
+        except DataError:
+            tail = next((tail for tail in _tails(path) if self._there(tail)), None)
+        return tail or inside(self.root, name, where)
 
     def image_of_stem(self, folder: str, stem: str, where: str) -> str | None:
         """The image of a folder that has this stem, whatever its ending.
@@ -116,7 +118,7 @@ class Finder:
             names: dict[str, list[str]] = {}
             stems: dict[str, list[str]] = {}
             try:
-                files = sorted(os.listdir(self.root / folder))
+                files = sorted(path.name for path in (self.root / folder).iterdir())
             except OSError:
                 files = []
             for file in files:

@@ -185,8 +185,7 @@ class Index:
     def _say_of_files(self, added: Mapping[str, int]) -> None:
         folders = {folder: leads_out(self.root, folder) for folder in {str(Path(name).parent) for name in added}}
         outside = sum(
-            folders[str(Path(name).parent)]
-            or (os.path.islink(self.root / name) and leads_out(self.root, name))
+            folders[str(Path(name).parent)] or ((self.root / name).is_symlink() and leads_out(self.root, name))
             for name in added
         )
         if outside:

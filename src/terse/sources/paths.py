@@ -71,7 +71,7 @@ def inside(root: Path, name: str, where: str) -> str:
     if is_absolute(name):
         # macOS's /tmp is a link: an absolute path may be the root's own by another name.
         path = path if path.is_relative_to(root) else path.parent.resolve() / path.name
-        if not os.path.isabs(name) or not path.is_relative_to(root):
+        if not Path(name).is_absolute() or not path.is_relative_to(root):
             raise DataError(f"{where}: expected a path inside {root}, got the absolute {name!r}; make it relative")
     if not path.is_relative_to(root):
         raise DataError(f"{where}: expected a path inside {root}, got {name!r}; move the file into the folder")
