@@ -70,7 +70,7 @@ def step_ratio(kind, precision, batch=1024):
     )
     session = open_session(recipe, None)
     players = session.players
-    session.use_threads(batch * 1600)
+    session.engine.use_threads(batch * 1600)
     optimizer = torch.optim.Adam(players.proposer.module.parameters(), lr=1e-3, fused=True)
     players.target.module.to(memory_format=torch.channels_last)
 
@@ -81,7 +81,7 @@ def step_ratio(kind, precision, batch=1024):
 
     def target(composites):
         began = time.perf_counter()
-        with session.autocast():
+        with session.engine.autocast():
             loss = players.target.train_loss(composites.images, composites.truth)
         loss.backward()
         return time.perf_counter() - began

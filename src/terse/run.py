@@ -28,7 +28,7 @@ from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
 from terse.tasks.task import task
 from terse.training.cycle import run_cycles
-from terse.training.engine import prepare
+from terse.training.engine import Engine
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 
@@ -124,11 +124,11 @@ def open_session(
     Raises:
         RunError: the folder holds another run, or one that nobody asked to go on with.
     """
-    device = torch.device(_device(recipe.runtime.device))
+    engine = Engine(recipe.runtime)
     if folder is not None:
         _claim(folder, recipe, resume=resume)
     material = data if data is not None else run_data(recipe)
-    players = build_players(recipe, device, data=material, target=target)
+    players = build_players(recipe, engine, data=material, target=target)
     for message in material.messages:
         (observer or Observer()).say(message)
     found = getattr(players.target, "found", "nothing")
@@ -140,7 +140,7 @@ def open_session(
     # A shard is drawn again with the run's classes: its backgrounds may know others.
     whole = recipe.model_copy(update={"classes": tuple(players.context.classes)})
     pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
-    session = Session(recipe, players, pool, folder, observer or Observer(), device)
+    session = Session(recipe, players, pool, folder, observer or Observer(), engine)
     if resume:
         session.restore()
     return session
@@ -156,7 +156,7 @@ def open_run(folder: Path) -> tuple[Recipe, Players, Pool]:
     if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe = recipes.load_recipe(written)
-    players = build_players(recipe, torch.device(_device("cpu")))
+    players = build_players(recipe)
     if (folder / "target.pth").is_file():
         load_weights(trainable(players.target).module, folder / "target.pth")
     pool = _pool(folder / "pool", players)
@@ -169,12 +169,15 @@ def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None
     return Pool(folder, context.foregrounds, context.backgrounds, context.poses, about)
 
 
-def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None = None, target: Any = None) -> Players:
-    """Everything a run plays with, weights drawn from the recipe's seed."""
+def build_players(
+    recipe: Recipe, engine: Engine | None = None, *, data: RunData | None = None, target: Any = None
+) -> Players:
+    """Everything a run plays with, weights drawn from the recipe's seed; on the CPU where no engine is given."""
+    engine = engine or Engine()
     material = data if data is not None else run_data(recipe)
     poses = build_poses(recipe.poses)
     classes = tuple(material.classes)
-    render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=device)
+    render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=engine.device)
     context = Materials(
         material.foregrounds,
         material.backgrounds,
@@ -184,18 +187,18 @@ def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None 
         classes,
         recipe.canvas_px,
         recipe.seed,
-        device=device,
+        device=engine.device,
     )
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
     network = network_of(target)
     if network is not None:
-        prepare(network, device)
+        engine.prepare(network)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
     proposer = recipe.synthesis.build(context)
     if proposer is not None and proposer.module is not None:
-        prepare(proposer.module, device)
+        engine.prepare(proposer.module)
     discriminator = None
     if isinstance(proposer, LearnedProposer):
         reseed(recipe.seed, 0, "discriminator weights", 0)
@@ -207,21 +210,9 @@ def build_players(recipe: Recipe, device: torch.device, *, data: RunData | None 
                 width=settings.width,
                 input_px=settings.input_px,
             )
-            prepare(discriminator, device)
+            engine.prepare(discriminator)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise RecipeError(f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto")
-    return name
 
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -249,7 +240,7 @@ def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
     Raises:
         TerseError: the checkpoint is missing or another model's.
     """
-    device = torch.device(_device(recipe.runtime.device))
-    players = build_players(recipe, device)
+    engine = Engine(recipe.runtime)
+    players = build_players(recipe, engine)
     load_weights(trainable(players.target).module, checkpoint)
-    return task(recipe.task).measure(players.target, players.test, device)
+    return task(recipe.task).measure(players.target, players.test, engine.device)

@@ -44,7 +44,9 @@ def test_mining_against_a_black_box_fills_the_pool(small):
     session = open_session(recipe(small, "mined"), None, target=BlackBox())
     harvest_phase(session, 1)
     assert len(session.pool) == 40
-    accuracy = task("classification").measure(session.players.target, session.players.test, session.device)["accuracy"]
+    accuracy = task("classification").measure(session.players.target, session.players.test, session.engine.device)[
+        "accuracy"
+    ]
     assert 0 <= accuracy < 0.5
 
 

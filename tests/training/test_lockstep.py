@@ -66,8 +66,8 @@ def test_a_synthesizer_that_restarts_begins_each_cycle_anew(small):
     for cycle in (1, 2, 3):
         synthesizer_phase(session, cycle)
         seen.append(state(module))
-        session.optimizers["synthesizer"] = None  # the next cycle has no use for it
-        session.position = (cycle + 1, 0, 0)
+        session.optimizers.forget("synthesizer")  # the next cycle has no use for it
+        session.position.restore([cycle + 1, 0, 0])
     first, second, third = (next(iter(one.values())) for one in seen)
     assert not torch.allclose(first, second, atol=0.01)
     assert not torch.allclose(second, third, atol=0.01)

@@ -49,25 +49,25 @@ def test_lines_wait_for_the_checkpoint_and_later_ones_are_cut(tmp_path):
     log = MetricsLog(tmp_path / "run")
     log.add(1, "target", 1, {"loss": 0.5})
     assert not (tmp_path / "run").exists()
-    length = log.flush()
+    length = log.state()
     assert length == (tmp_path / "run" / "metrics.jsonl").stat().st_size
     log.add(1, "target", 2, {"loss": float("nan")})
-    log.flush()
+    log.state()
     assert read(tmp_path / "run")[1] == {"cycle": 1, "phase": "target", "step": 2, "loss": None}
     log.add(1, "target", 3, {"loss": 0.1})
-    log.cut(length)
-    assert log.flush() == length
+    log.restore(length)
+    assert log.state() == length
     assert read(tmp_path / "run") == [{"cycle": 1, "phase": "target", "step": 1, "loss": 0.5}]
-    log.cut(length + 100)  # a file that somebody shortened is left alone
-    assert log.flush() == length
+    log.restore(length + 100)  # a file that somebody shortened is left alone
+    assert log.state() == length
 
 
 def test_a_run_in_memory_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     log = MetricsLog(None)
     log.add(0, "pretrain", 1, {"loss": 1.0})
-    assert log.flush() == 0
-    log.cut(0)
+    assert log.state() == 0
+    log.restore(0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,5 +77,5 @@ def test_a_file_that_cannot_be_written_is_told_in_words(tmp_path):
     log = MetricsLog(tmp_path)
     log.add(0, "pretrain", 1, {"loss": 1.0})
     with pytest.raises(RunError) as caught:
-        log.flush()
+        log.state()
     assert str(caught.value) == f"{path}: expected room to write it, got: Is a directory"

@@ -17,7 +17,7 @@ from terse.progress import Interrupted
 from terse.recipe import load_recipe
 from terse.run import open_run, open_session, train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
-from terse.training.session import PHASES
+from terse.training.state import PHASES
 
 
 def lines(folder):
@@ -161,6 +161,18 @@ def test_a_full_disk_leaves_the_state_before_it_whole(tmp_path, monkeypatch):
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pth"]
     assert read_checkpoint(tmp_path)[1] == {"n": 1}
+
+
+def test_a_state_of_another_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("terse.training.checkpoint.FORMAT", 7)
+    write_checkpoint(tmp_path, {}, {})
+    monkeypatch.undo()
+    with pytest.raises(RunError) as caught:
+        read_checkpoint(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'checkpoint.pth'}: expected state of format 1, got 7; "
+        "go on with the version of terse that wrote it"
+    )
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):

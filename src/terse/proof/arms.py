@@ -189,10 +189,9 @@ def _take_over(session: Session, job: Job) -> None:
     tensors, facts = state
     trainable(session.players.target).module.load_state_dict(tensors["target"])
     session.players.rule.restore(facts["rule"])
-    gone = ("position", "costs", "rule", "metrics_bytes")
-    kept = {key: value for key, value in facts.items() if key not in gone}
+    kept = {key: value for key, value in facts.items() if key not in session.small_parts}
     session.facts = {"alarm_cycles": [0] * len(kept["alarms"]), **kept}
-    session.position = (1, 0, 0)
+    session.position.restore([1, 0, 0])
     shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
     for name, put in (("start.pth", _link), (FILE_NAME, shutil.copyfile)):
         if (job.start / name).is_file():
@@ -216,19 +215,19 @@ def _measure(recipe: Recipe, job: Job, data: Any) -> Measured:
     from terse.targets.weights import load_weights
 
     session = open_session(recipe, job.folder, resume=True, data=data)
-    players, device = session.players, session.device
-    session.use_threads(1)
+    players, device = session.players, session.engine.device
+    session.engine.use_threads(1)
     network = trainable(players.target).module
     load_weights(network, job.folder / "target.pth")
     judge = task(recipe.task)
-    with session.autocast():
+    with session.engine.autocast():
         units = judge.units(players.target, players.test, device)
     if not len(session.pool):
         return Measured(units=units, hardness=[], coverage=None)
     assert job.start is not None
     load_weights(network, job.start / "target.pth")
     placements = session.pool.placements
-    with session.autocast(), pooled_features(network) as features:
+    with session.engine.autocast(), pooled_features(network) as features:
         hardness = baseline_hardness(
             players.target,
             placements,

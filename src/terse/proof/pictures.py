@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after, target_with
@@ -30,7 +28,7 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any =
         data: material made by the caller instead of the recipe's.
     """
     seed = _common_seed(folder, proof, recipe.seed)
-    players = build_players(arm_recipe(recipe, NO_ARM, seed), torch.device("cpu"), data=data)
+    players = build_players(arm_recipe(recipe, NO_ARM, seed), data=data)
     context = players.context
     pools = {
         arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))

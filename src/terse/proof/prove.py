@@ -192,7 +192,7 @@ def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: Any) -> None
     written = folder / "shortcut.json"
     if written.is_file() and set(blends) <= set(json.loads(written.read_text("utf-8"))["auc"]):
         return
-    players = build_players(arm_recipe(recipe, NO_ARM, recipe.seed), torch.device("cpu"), data=data)
+    players = build_players(arm_recipe(recipe, NO_ARM, recipe.seed), data=data)
     torch.set_num_threads(1)
     found = audit_pastes(players.context, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
     write_json(written, found.to_json())

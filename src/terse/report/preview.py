@@ -31,7 +31,7 @@ def preview(recipe: Recipe, out: Path, count: int) -> Path:
     """
     if count < 1:
         raise RecipeError(f"--count: expected an integer >= 1, got {count}")
-    players = build_players(recipe, torch.device("cpu"))
+    players = build_players(recipe)
     proposer = players.proposer
     if proposer is None or isinstance(proposer, LearnedProposer):
         proposer = BlindProposer(players.context, count)

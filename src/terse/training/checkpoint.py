@@ -10,7 +10,10 @@ import torch
 from terse.errors import RunError
 from terse.folders import replacing
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
+
+FORMAT = 1
+"""Of the state; a change of its layout counts it up."""
 
 _CURRENT, _PREVIOUS = "checkpoint.pth", "previous.pth"
 
@@ -31,7 +34,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], facts: Mapping[st
     current, previous = folder / _CURRENT, folder / _PREVIOUS
     try:
         with replacing(current, keep=previous) as stream:
-            torch.save({"tensors": dict(tensors), "facts": json.dumps(facts)}, stream)
+            torch.save({"format": FORMAT, "tensors": dict(tensors), "facts": json.dumps(facts)}, stream)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         kept = current if current.exists() else previous
         good = f"the state before it is whole in {kept}" if kept.exists() else "no state was written before"
@@ -45,6 +48,9 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
 
     Tensors only: a checkpoint cannot run code.
 
+    Raises:
+        RunError: another version of terse wrote it, in a format that this one does not know.
+
     Source: ours.
     """
     for name in (_CURRENT, _PREVIOUS):
@@ -53,7 +59,12 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
             continue
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            return state["tensors"], json.loads(state["facts"])
+            tensors, facts, found = state["tensors"], json.loads(state["facts"]), state.get("format", FORMAT)
         except Exception:  # noqa: S112 - a torn file raises by where it is torn; the previous one is whole
             continue
+        if found != FORMAT:
+            raise RunError(
+                f"{path}: expected state of format {FORMAT}, got {found}; go on with the version of terse that wrote it"
+            )
+        return tensors, facts
     return None

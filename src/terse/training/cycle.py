@@ -62,15 +62,15 @@ def _evaluate(session: Session, cycle: int) -> None:
         return
     players, recipe = session.players, session.recipe
     judge = task(recipe.task)
-    session.use_threads(1 << 20)
+    session.engine.use_threads(1 << 20)
     reseed(recipe.seed, cycle, "evaluate", 0)
     if cycle == 0:
-        players.rule.calibrate(players.target, players.val, session.device)
+        players.rule.calibrate(players.target, players.val, session.engine.device)
         _judge_threshold(session)
-    with session.autocast():
-        val = judge.measure(players.target, players.val, session.device)
+    with session.engine.autocast():
+        val = judge.measure(players.target, players.val, session.engine.device)
         same = players.test is players.val
-        test = val if same else judge.measure(players.target, players.test, session.device)
+        test = val if same else judge.measure(players.target, players.test, session.engine.device)
         realism = _realism(session) if cycle else {}
     primary = judge.primary
     _check_measured(val, primary.name)
@@ -80,7 +80,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     if cycle == 0:
         _keep_start(session)
     harvest = session.facts.pop("harvest", {})
-    session.take_time()
+    session.spending.charge("evaluate")
     costs = session.costs
     row = {
         "cycle": cycle,
@@ -97,7 +97,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     }
     rows.append(row)
     session.log.add(cycle, "evaluate", 0, _numbers(_row(primary, row)))
-    session.costs = Costs()
+    session.spending.costs = Costs()
     session.leave()
     session.observer.cycle(_row(primary, row) if cycle else {"cycle": 0, **test})
 
@@ -113,7 +113,7 @@ def _realism(session: Session) -> dict[str, float]:
     players = session.players
     if players.discriminator is None:
         return {}
-    auc = background_auc(players.discriminator, players.train, players.context.backgrounds, session.device)
+    auc = background_auc(players.discriminator, players.train, players.context.backgrounds, session.engine.device)
     return {"discriminator_auc": auc}
 
 
@@ -146,7 +146,7 @@ def _judge_threshold(session: Session) -> None:
     hard = 0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
         composites = players.context.render(placements.take(rows))
-        with session.autocast():
+        with session.engine.autocast():
             hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
     rate = hard / _SAMPLE
     session.facts["random_hard_rate"] = rate

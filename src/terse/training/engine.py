@@ -1,24 +1,104 @@
-"""How networks are run: the device they stand on and the memory layout they keep."""
+"""How networks are run: device, memory layout, precision, threads, and the update after a loss.
 
-from typing import TypeVar
+The phases know nothing of these. A framework that runs on several processes shows here and nowhere else.
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["prepare"]
+from terse.errors import RecipeError
+from terse.recipe import OptimizerConfig, RuntimeConfig
+from terse.training.optimizers import clip_gradient
+from terse.workers import usable_cores
+
+__all__ = ["Engine"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_SMALL_BATCH_PX = 1 << 18
 
-def prepare(module: Network, device: torch.device) -> Network:
-    """Move a player's network to the device and to channels-last layout, in place; the same object is returned.
 
-    Call it once, where the player is built. Kernels for the two layouts round differently, so a network whose
-    layout depended on the phases it went through would train to other weights after a resume. Loading a
-    `state_dict` copies values only and keeps the layout.
+class Engine:
+    """Where and how fast a run computes; never what it computes.
 
-    Source: ours; channels-last is the faster layout for convolutions on CPUs and GPUs.
+    `rank` is the number of this process among those of the run; the one with rank 0 writes.
+
+    Raises:
+        RecipeError: no such device, or none on this machine.
+
+    Source: ours.
     """
-    module.to(device)
-    module.to(memory_format=torch.channels_last)
-    return module
+
+    def __init__(self, runtime: RuntimeConfig | None = None) -> None:
+        self._runtime = runtime or RuntimeConfig(device="cpu")
+        self.device = torch.device(_device(self._runtime.device))
+        self.rank = 0
+        self._networks: list[nn.Module] = []
+        self._bfloat16: bool | None = None
+
+    def prepare(self, module: Network) -> Network:
+        """Move a player's network to the device and to channels-last layout, in place; the same object is returned.
+
+        Call it once, where the player is built. Kernels for the two layouts round differently, so a network whose
+        layout depended on the phases it went through would train to other weights after a resume. Loading a
+        `state_dict` copies values only and keeps the layout. Channels-last is the faster one for convolutions.
+        """
+        module.to(self.device)
+        module.to(memory_format=torch.channels_last)
+        self._networks.append(module)
+        return module
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Networks in bfloat16 where the machine has units for it; compositing stays outside."""
+        if self._bfloat16 is None:
+            self._bfloat16 = _bfloat16(self._runtime.precision, self.device, self._networks)
+        if self._bfloat16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def use_threads(self, pixels: int) -> None:
+        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
+        if self.device.type == "cpu":
+            asked = self._runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else usable_cores()))
+
+    def update(
+        self, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig
+    ) -> None:
+        """One step of the optimiser down the gradient of the loss, clipped as the recipe says."""
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_gradient(module, settings)
+        optimizer.step()
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto")
+    return name
+
+
+def _bfloat16(precision: str, device: torch.device, networks: list[nn.Module]) -> bool:
+    """Whether networks run in bfloat16.
+
+    Not on a CPU with grouped convolutions: the gradient of a strided depthwise one, channels last, now and then
+    holds uninitialised memory there (seen with torch 2.15), and bfloat16 makes them no faster.
+    """
+    if precision == "float32":
+        return False
+    if precision == "bfloat16":
+        return True
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    grouped = any(isinstance(part, nn.Conv2d) and part.groups > 1 for net in networks for part in net.modules())
+    return device.type == "cpu" and not grouped and bool(torch.cpu._is_avx512_bf16_supported())

@@ -46,7 +46,7 @@ class Harvest:
         players = self.session.players
         labels = _first_labels(composites)
         worth = ~_hidden(composites)
-        with self.session.autocast():
+        with self.session.engine.autocast():
             verdict = players.rule.judge(players.target, composites.images, composites.truth)
         hard = verdict.hard.cpu().numpy() & worth
         rows = self.quota.accept(labels, hard if keeps_hard else worth)
@@ -125,11 +125,11 @@ def harvest_phase(session: Session, cycle: int) -> None:
     harvest = Harvest(session, cycle)
     batch = proposer.batch_size
     context = session.players.context
-    session.use_threads(batch * context.canvas_px**2)
+    session.engine.use_threads(batch * context.canvas_px**2)
     step = first
     while harvest.quota.missing and harvest.seen < session.recipe.pool.candidates:
         reseed(session.recipe.seed, cycle, "harvest", step)  # dropout
-        with session.autocast():
+        with session.engine.autocast():
             placements = propose(proposer, batch, session.recipe.seed, cycle, "harvest", step)
         if proposer.module is not None:
             session.costs.synthesizer_forwards += batch

@@ -31,7 +31,7 @@ class MetricsLog:
             finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
             self._waiting.append(json.dumps({"cycle": cycle, "phase": phase, "step": step, **finite}) + "\n")
 
-    def flush(self) -> int:
+    def state(self) -> int:
         """Append what waits; the file's length in bytes.
 
         Raises:
@@ -48,9 +48,9 @@ class MetricsLog:
         except OSError as error:
             raise RunError(f"{self._path}: expected room to write it, got: {error.strerror or error}") from None
 
-    def cut(self, length: int) -> None:
+    def restore(self, state: int) -> None:
         """Forget what was written after a checkpoint that held this length."""
         self._waiting.clear()
-        if self._path is not None and self._path.is_file() and self._path.stat().st_size > length:
+        if self._path is not None and self._path.is_file() and self._path.stat().st_size > state:
             with self._path.open("r+b") as stream:
-                stream.truncate(length)
+                stream.truncate(state)

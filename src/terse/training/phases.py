@@ -16,7 +16,7 @@ from terse.tasks.task import task
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest
-from terse.training.optimizers import clip_gradient, optimizer_maker, set_rate
+from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
 from terse.training.realism import discriminator_step
@@ -44,8 +44,8 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     if settings.restart and cycle > 1 and first == 0:
         _restart(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
-    optimizer = session.optimizer("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
-    session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
+    optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
+    session.engine.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     step = first
     with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
@@ -71,7 +71,7 @@ def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
     """Other first weights, drawn for this cycle, and an optimiser that remembers nothing."""
     reseed(session.recipe.seed, cycle, "synthesizer weights", 0)
     proposer.module.load_state_dict(proposer.settings.network_for(proposer.materials).state_dict())
-    session.forget_optimizer("synthesizer")
+    session.optimizers.forget("synthesizer")
 
 
 def _prefetch(session: Session, requests: Requests) -> None:
@@ -100,19 +100,19 @@ def synthesizer_step(
 
     Source: paper 3.4: the synthesizer is updated with target and discriminator fixed.
     """
-    players, device = session.players, session.device
+    players, device = session.players, session.engine.device
     context = players.context
     pastes = pastes_of(context, requests)
     cut = context.foregrounds.fetch(pastes.foreground).to(device)
     below = context.backgrounds.fetch(requests.background).to(device)
     proposer.module.train()
-    with session.autocast():
+    with session.engine.autocast():
         pose = proposer.poses(cut, below, pastes.seeds)
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, generator)
-    with session.autocast():
+    with session.engine.autocast():
         attack = target_loss_of(players.target, session.recipe.objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
     realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
@@ -121,10 +121,7 @@ def synthesizer_step(
     unit = context.poses.to_unit(pose)
     loss = synthesizer_loss(attack.float(), realism, unit, session.recipe.objective, visible)
     session.check_finite("synthesizer", loss.total)
-    optimizer.zero_grad()
-    loss.total.backward()  # type: ignore[no-untyped-call]
-    clip_gradient(proposer.module, proposer.settings.optimizer)
-    optimizer.step()
+    session.engine.update(loss.total, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += len(requests)
     session.costs.target_forwards += len(requests)
     session.costs.target_backwards += len(requests)
@@ -144,9 +141,9 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     if first is None:
         return
     pool = PoolImages(session.pool, session.players.context) if pooled else None
-    target, device = trainable(session.players.target), session.device
-    optimizer = session.optimizer("target", target.module, optimizer_maker(settings.optimizer))
-    session.use_threads(settings.batch_size * session.players.context.canvas_px**2)
+    target, device = trainable(session.players.target), session.engine.device
+    optimizer = session.optimizers.get("target", target.module, optimizer_maker(settings.optimizer))
+    session.engine.use_threads(settings.batch_size * session.players.context.canvas_px**2)
     for step in range(first, plan.steps):
         generator = reseed(session.recipe.seed, cycle, phase, step)
         set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)
@@ -156,13 +153,10 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         images = with_artefacts(session, images.to(device), truth, generator)
         if settings.augment:
             images, truth = flip_and_crop(images, truth, generator)
-        with session.autocast():
+        with session.engine.autocast():
             loss = target.train_loss(images.to(device), truth.to(device))
         session.check_finite("target", loss)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_gradient(target.module, settings.optimizer)
-        optimizer.step()
+        session.engine.update(loss, target.module, optimizer, settings.optimizer)
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
             session.costs.target_backwards += truth.batch_size
@@ -175,7 +169,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
 
 def _curve_point(session: Session, cycle: int, step: int) -> None:
     """Measure inside a phase; the target's next step does not depend on it."""
-    with session.autocast():
-        found = task(session.recipe.task).measure(session.players.target, session.players.val, session.device)
+    with session.engine.autocast():
+        found = task(session.recipe.task).measure(session.players.target, session.players.val, session.engine.device)
     session.facts.setdefault("curve", []).append({"cycle": cycle, "step": step, **found})
     session.observer.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))

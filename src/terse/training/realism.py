@@ -1,9 +1,7 @@
 """How the discriminator is trained: before the first cycle, and on the target's own batches (paper 3.3)."""
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from terse.discriminator import Discriminator, discriminator_loss
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
@@ -35,19 +33,19 @@ def warm_up_phase(session: Session, cycle: int) -> None:
     if first is None:
         return
     context, seed = session.players.context, session.recipe.seed
-    session.use_threads(settings.batch_size * context.canvas_px**2)
+    session.engine.use_threads(settings.batch_size * context.canvas_px**2)
     half = max(1, settings.batch_size // 2)
     for step in range(first, settings.warm_up_steps):
         generator = reseed(seed, cycle, "warm_up", step)
         numbers = array_generator(seed, cycle, "warm_up", step).integers(len(session.players.train), size=half)
         prefetch(session.players.train, numbers)
-        with session.autocast():
+        with session.engine.autocast():
             placements = propose(proposer, half, seed, cycle, "warm_up", step)
         with torch.no_grad():
             made = context.render(placements)
         real, real_truth = session.players.train.fetch(numbers)
-        images = torch.cat([real.to(session.device), made.images])
-        truth = Truth.join([real_truth.to(session.device), made.truth])
+        images = torch.cat([real.to(session.engine.device), made.images])
+        truth = Truth.join([real_truth.to(session.engine.device), made.truth])
         fake = torch.arange(2 * half) >= half
         loss = _update(session, discriminator, settings, with_artefacts(session, images, truth, generator), fake)
         session.costs.synthesizer_forwards += half
@@ -71,16 +69,11 @@ def discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
 def _update(
     session: Session, discriminator: Discriminator, settings: DiscriminatorConfig, images: Tensor, fake: Tensor
 ) -> float:
-    optimizer = session.optimizer("discriminator", discriminator, _maker(settings))
-    with session.autocast():
-        logits = discriminator(images.to(session.device)).float()
+    adam = OptimizerConfig(name="adam", lr=settings.lr, weight_decay=0)
+    optimizer = session.optimizers.get("discriminator", discriminator, optimizer_maker(adam))
+    with session.engine.autocast():
+        logits = discriminator(images.to(session.engine.device)).float()
     loss = discriminator_loss(logits[~fake], logits[fake])
     session.check_finite("discriminator", loss)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    session.engine.update(loss, discriminator, optimizer, adam)
     return float(loss.detach())
-
-
-def _maker(settings: DiscriminatorConfig) -> Callable[[nn.Module], torch.optim.Optimizer]:
-    return optimizer_maker(OptimizerConfig(name="adam", lr=settings.lr, weight_decay=0))
