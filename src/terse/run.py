@@ -127,7 +127,7 @@ def open_session(
     engine = Engine(recipe.runtime)
     if folder is not None:
         _claim(folder, recipe, resume=resume)
-    material = data if data is not None else run_data(recipe)
+    material = data if data is not None else run_data(recipe, observer)
     players = build_players(recipe, engine, data=material, target=target)
     for message in material.messages:
         (observer or Observer()).say(message)

@@ -367,3 +367,161 @@ def test_thumbnails_show_the_object_and_its_mask(drawn, tmp_path):
     assert item.image.shape[:2] == item.masks[0].shape
     assert item.masks[0].mean() == pytest.approx(np.pi * 30**2 / item.masks[0].size, rel=0.05)
     assert item.record["object"] == "train:train-01.png:1"
+
+
+def small_dots(data):
+    """Every second object is a dot of 12 px."""
+    data["categories"] = [{"id": 1, "name": "ball"}, {"id": 2, "name": "dot"}]
+    for item in data["annotations"][1::2]:
+        x, y = 20, 20
+        item.update(category_id=2, bbox=[x, y, 12, 12], segmentation=[[x, y, x + 12, y, x + 12, y + 12, x, y + 12]])
+
+
+@pytest.mark.parametrize("sample", [0, 1])
+def test_a_class_that_cleanup_takes_whole_is_an_error(drawn, sample):
+    """A run stops at it, and says the same."""
+    from terse.errors import DataError
+    from terse.sources.run_data import run_data
+
+    drawn.coco(count=12, change=small_dots)
+    path = drawn.recipe()
+    checked = look(path, sample=sample)
+    lost = found(checked, "Classes of which nothing is left")
+    assert (lost.weight, lost.where, lost.examples) == ("error", "foregrounds", ["dot (6 too small)"])
+    with pytest.raises(DataError) as stop:
+        run_data(load_recipe(path))
+    assert str(stop.value) == (
+        "foregrounds: expected something to paste of each class, got none of dot (6 too small); name the classes to paste "
+        "in foregrounds.classes, or keep what cleanup takes by cleanup: false; `terse check` shows it"
+    )
+    for mended in ("foregrounds.classes=[ball]", "cleanup=false"):
+        assert "Classes of which nothing is left" not in names(look(path, mended))
+        run_data(load_recipe(path, [mended]))
+
+
+def test_a_class_that_val_takes_whole_is_an_error(drawn):
+    """The one box stands on an image of val."""
+
+    def one_box(data):
+        for item in data["annotations"]:
+            item["category_id"] = 2 if item["id"] == 2 else 1
+
+    def held_out(data):
+        one_box(data)
+        data["images"], data["annotations"] = ([part[2], part[4]] for part in (data["images"], data["annotations"]))
+
+    both = [{"id": 1, "name": "ball"}, {"id": 2, "name": "box"}]
+    drawn.coco(category=both, change=held_out)
+    (drawn.root / "train.json").rename(drawn.root / "held.json")
+    drawn.coco(category=both, change=one_box)
+    lost = found(
+        look(drawn.recipe("val: {coco: held.json, images: train-images}\n")), "Classes of which nothing is left"
+    )
+    assert lost.examples == ["box (1 on images of val or test)"]
+
+
+def corners(data):
+    for item in data["annotations"]:
+        x, y, width, height = item["bbox"]
+        item["bbox"] = [x, y, x + width, y + height]
+
+
+def centres(data):
+    for item in data["annotations"]:
+        x, y, width, height = item["bbox"]
+        item["bbox"] = [x + width / 2, y + height / 2, width, height]
+
+
+def swapped(data):
+    for item in data["annotations"]:
+        outline = np.array(item["segmentation"][0]).reshape(-1, 2) * [1.1, 0.5]
+        low, high = outline.min(axis=0), outline.max(axis=0)
+        item["bbox"] = [*low.tolist(), *(high - low).tolist()]
+        item["segmentation"] = [outline[:, ::-1].ravel().tolist()]
+
+
+def by_rows(data):
+    for item in data["annotations"]:
+        mask = np.zeros((120, 160), np.uint8)
+        x, y, width, height = (round(side) for side in item["bbox"])
+        mask[y : y + height, x : x + width] = 1
+        flat = mask.ravel()
+        ends = np.flatnonzero(np.diff(flat)) + 1
+        runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
+        item["segmentation"] = {"size": [120, 160], "counts": runs}
+
+
+def elsewhere(data):
+    for item in data["annotations"]:
+        item["bbox"] = [1, 1, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        (corners, "CORNERS"),
+        (centres, "CENTRES"),
+        (swapped, "SWAPPED"),
+        (by_rows, "BY_ROWS"),
+        (elsewhere, "UNKNOWN"),
+    ],
+)
+def test_boxes_that_contradict_their_masks_are_an_error_that_says_which_look_wrong(drawn, change, guess):
+    from terse.sources.contradiction import Contradiction
+
+    file = drawn.coco(change=change)
+    checked = check_data({"coco": str(file), "images": str(drawn.root / "train-images")}, "train.json")
+    assert not checked.ready
+    one = found(checked, "Boxes contradict masks")
+    assert (one.weight, len(one.examples)) == ("error", 6)
+    assert one.advice == f"Most of them do; {Contradiction[guess]}."
+    recipe = look(drawn.recipe())
+    assert found(recipe, "Boxes contradict masks").where == "foregrounds"
+
+
+def test_masks_that_were_all_left_out_are_an_error(drawn):
+    def change(data):
+        for item in data["annotations"]:
+            item["segmentation"] = {"size": [160, 120], "counts": [160 * 120]}
+
+    file = drawn.coco(change=change)
+    checked = check_data({"coco": str(file), "images": str(drawn.root / "train-images")}, "train.json")
+    assert not checked.ready
+    assert found(checked, "No mask that can be used").advice == (
+        "The annotations have masks, and every one was left out (6 parts of them): train.json: "
+        "annotations[0].segmentation.size: expected the image's [120, 160], got [160, 120]; it reads as width by height; "
+        "the mask is left out."
+    )
+
+
+def test_classes_that_differ_by_case_alone_are_kept_apart_and_named(drawn):
+    file = drawn.coco(category=[{"id": 1, "name": "disc"}, {"id": 2, "name": "Disc"}])
+    checked = check_data({"coco": str(file), "images": str(drawn.root / "train-images")}, "train.json")
+    assert checked.ready
+    assert found(checked, "Classes that hardly differ").examples == ["disc = Disc"]
+    assert len(checked.parts["data"].annotations.classes) == 2
+
+
+def cut_outs(folder, *, framed):
+    """Opaque pictures: a plain rim around something else, or cropped tight to a thing that fills them."""
+    (folder / "cup").mkdir(parents=True)
+    for i in range(3):
+        rgba = np.full((90, 60, 4), 255, np.uint8)
+        if framed:
+            rgba[20:70, 15:45, :3] = [200, 40 + i, 30]
+        else:
+            rgba[..., :3] = [200, 40 + 20 * i, 30]
+        Image.fromarray(rgba).save(folder / f"cup/a{i}.png")
+    return {"cutouts": str(folder)}
+
+
+def test_a_tight_cut_out_is_sound_and_a_background_left_in_is_not(tmp_path):
+    assert check_data(cut_outs(tmp_path / "tight", framed=False), "cut").found == []
+    checked = check_data(cut_outs(tmp_path / "framed", framed=True), "cut")
+    assert not checked.ready
+    assert found(checked, "Cut-outs with their background left in").examples[0] == (
+        "framed:cup/a0.png:0 (its alpha is opaque everywhere, and a plain background is left around the object)"
+    )
+    assert found(checked, "Nothing to cut out").advice == (
+        "Not one of them can be pasted: 3 cut-outs with their plain background left in. Make cut-outs with a transparent rim."
+    )

@@ -1,9 +1,13 @@
 """Mask and box: what is dropped, and the sentence that says why."""
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from terse.sources.cleanup import CleanupLimits, clean_up, examine
+from terse.sources.cleanup import CleanupLimits, _solidity, clean_up, examine
 from terse.sources.coco import read_coco
 
 
@@ -70,6 +74,14 @@ def test_what_fills_the_image_is_dropped_and_what_leaves_it_on_one_side_is_not(c
         ("the image's border cuts 1.00 of its outline, more than 0.45",)
     ]
     assert cleaned(bbox=[0, 20, 40, 60], segmentation=[square(0, 20, 40, 80)]) == []
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.integers(0, 1)))
+def test_solidity_by_the_ends_of_rows_is_that_by_all_pixels(mask):
+    mask[-1, -1] = 1
+    hull = cv2.convexHull(cv2.findNonZero(mask))
+    filled = cv2.fillConvexPoly(np.zeros(mask.shape, dtype=np.uint8), hull, 1)
+    assert _solidity(mask) == float(mask.sum()) / float(filled.sum())
 
 
 def test_an_empty_mask_is_dropped(cleaned):

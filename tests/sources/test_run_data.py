@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,3 +89,31 @@ def test_a_cut_out_has_the_shape_in_a_set_that_it_has_in_its_run(tmp_path: Path)
         boxes = [one["bbox"] for one in json.loads((tmp_path / name / "annotations.json").read_text())["annotations"]]
         assert boxes
         assert all(width == pytest.approx(2 * height, abs=2) for _, _, width, height in boxes)
+
+
+def test_what_cleanup_takes_is_counted_by_cause(tmp_path: Path) -> None:
+    def change(data: dict[str, Any]) -> None:
+        for item in data["annotations"][:2]:
+            item.update(bbox=[5, 5, 12, 12], segmentation=[[5, 5, 17, 5, 17, 17, 5, 17]])
+        data["annotations"][2]["bbox"] = [1, 1, 20, 20]
+
+    file = Drawn(tmp_path).coco("mixed", count=6, change=change)
+    source = f"{{coco: {file}, images: {tmp_path / 'mixed-images'}}}"
+    recipe = _recipe(tmp_path, foregrounds=source).model_copy(update={"cleanup": True})
+    data = run_data(recipe)
+    assert len(data.foregrounds) == 3
+    assert data.messages == ("cleanup: left out 3 foregrounds: 1 whose mask and box disagree, 2 too small",)
+
+
+def test_a_class_that_is_lost_is_said_of_a_set(tmp_path: Path) -> None:
+    """A set goes on without it, and says so."""
+
+    def change(data: dict[str, Any]) -> None:
+        data["categories"].append({"id": 2, "name": "dot"})
+        for item in data["annotations"][:2]:
+            item.update(category_id=2, bbox=[5, 5, 12, 12], segmentation=[[5, 5, 17, 5, 17, 17, 5, 17]])
+
+    file = Drawn(tmp_path).coco("mixed", count=6, change=change)
+    source = f"{{coco: {file}, images: {tmp_path / 'mixed-images'}}}"
+    recipe = _recipe(tmp_path, foregrounds=source).model_copy(update={"cleanup": True})
+    assert paste_data(recipe).messages[-1] == "foregrounds: nothing of dot is left to paste (2 too small)"

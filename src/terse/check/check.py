@@ -53,7 +53,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     Raises:
         TerseError: the data cannot be read at all.
     """
-    from terse.check.objects import examine_masks
+    from terse.check.objects import alike, cut_out_nothing, examine_masks, flawed_masks, what_is_left, without_masks
     from terse.check.parts import remarked, skipped
     from terse.check.pictures import broken, decode, repeated
     from terse.sources.guess import read_data
@@ -64,9 +64,12 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     prints = decode([part], sample, observer)
     found = [*skipped(parts), *remarked(parts), *broken([part], prints), *repeated(part, prints)]
     if part.annotations.masked.any():
-        found += examine_masks(part, sample, observer, cleanup=False)
+        verdicts = examine_masks(part, [], sample, observer)
+        found += [*flawed_masks(part, verdicts, cleanup=False), *what_is_left(part, None, [], verdicts, cleanup=False)]
+        found += cut_out_nothing(part, verdicts)
     elif part.annotations.classes:
-        found.append(Found(code=Code.NO_MASKS_IN_DATA, where="data"))
+        found.append(without_masks(part))
+    found += alike(part)
     empty = [name for name, count in part.annotations.count_classes().items() if not count]
     if empty:
         found.append(Found(code=Code.CLASSES_EMPTY, where="data", examples=empty))
@@ -81,7 +84,15 @@ def check_recipe(
     Raises:
         TerseError: the checkpoint cannot be used.
     """
-    from terse.check.objects import classes_of, compare_classes, examine_masks
+    from terse.check.objects import (
+        alike,
+        classes_of,
+        compare_classes,
+        examine_masks,
+        flawed_masks,
+        judges_of,
+        what_is_left,
+    )
     from terse.check.parts import open_parts, remarked, skipped
     from terse.check.pictures import broken, decode, hidden_objects, shared
     from terse.check.target import build_target
@@ -103,7 +114,10 @@ def check_recipe(
     prints = decode(list(parts.values()), sample, observer)
     found += [*broken(list(parts.values()), prints), *shared(parts, prints), *hidden_objects(parts, classes, prints)]
     if "foregrounds" in parts:
-        found += examine_masks(parts["foregrounds"], sample, observer, cleanup=recipe.cleanup)
+        pasted, judges = parts["foregrounds"], judges_of(parts)
+        verdicts = examine_masks(pasted, judges, sample, observer)
+        found += [*alike(pasted), *flawed_masks(pasted, verdicts, cleanup=recipe.cleanup)]
+        found += what_is_left(pasted, recipe.classes, judges, verdicts, cleanup=recipe.cleanup)
     facts = []
     if target is not None and "backgrounds" in parts and task(recipe.task).predicts_boxes:
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)

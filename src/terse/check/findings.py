@@ -32,7 +32,11 @@ class Code(StrEnum):
     IMAGES_BROKEN = "images_broken"
     NO_MASKS = "no_masks"
     NO_MASKS_IN_DATA = "no_masks_in_data"
+    MASKS_LEFT_OUT = "masks_left_out"
     CLASSES_WITHOUT_FOREGROUND = "classes_without_foreground"
+    CLASSES_LOST = "classes_lost"
+    NOTHING_TO_CUT_OUT = "nothing_to_cut_out"
+    BOXES_CONTRADICT = "boxes_contradict"
     NO_OBJECTS = "no_objects"
     NOTHING_LEFT = "nothing_left"
     FILES_UNREADABLE = "files_unreadable"
@@ -45,6 +49,7 @@ class Code(StrEnum):
     CLASSES_MISSING = "classes_missing"
     CLASSES_PASSED_OVER = "classes_passed_over"
     CLASSES_EMPTY = "classes_empty"
+    CLASSES_ALIKE = "classes_alike"
     LABELS_SHIFTED = "labels_shifted"
     PICTURES_ON_BOTH_SIDES = "pictures_on_both_sides"
     PICTURES_TWICE = "pictures_twice"
@@ -60,6 +65,7 @@ class Code(StrEnum):
     MASKS_OF_TWO = "masks_of_two"
     MASKS_IN_PIECES = "masks_in_pieces"
     MASKS_CUT = "masks_cut"
+    MASKS_OPAQUE = "masks_opaque"
     MASKS_UNREADABLE = "masks_unreadable"
 
 
@@ -98,11 +104,26 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
             "No masks",
             "None of its objects has a mask: these images can train and judge, and nothing can be cut out of them.",
         ),
+        Code.MASKS_LEFT_OUT: Kind(
+            "error",
+            "No mask that can be used",
+            "The annotations have masks, and every one was left out ({skipped:,} parts of them): {first}.",
+        ),
         Code.CLASSES_WITHOUT_FOREGROUND: Kind(
             "error",
             "Classes without a foreground",
             "A run stops, because none of their objects has a mask; name the classes to paste in foregrounds.classes.",
         ),
+        Code.CLASSES_LOST: Kind(
+            "error",
+            "Classes of which nothing is left",
+            "A run stops, because val, test and cleanup take all of their foregrounds; name the classes to paste in "
+            "foregrounds.classes.",
+        ),
+        Code.NOTHING_TO_CUT_OUT: Kind(
+            "error", "Nothing to cut out", "Not one of them can be pasted: {why}. Make cut-outs with a transparent rim."
+        ),
+        Code.BOXES_CONTRADICT: Kind("error", "Boxes contradict masks", "Most of them do; {clash}."),
         Code.NO_OBJECTS: Kind(
             "error",
             "No objects",
@@ -149,6 +170,11 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
             "Their objects count as background, because the task does not name these classes.",
         ),
         Code.CLASSES_EMPTY: Kind("note", "Classes without an object", "They are named and never used."),
+        Code.CLASSES_ALIKE: Kind(
+            "warning",
+            "Classes that hardly differ",
+            "They are kept apart, though their names differ by case or signs alone; where they are one, name it once.",
+        ),
         Code.LABELS_SHIFTED: Kind(
             "warning",
             "Labels that may be shifted",
@@ -200,6 +226,11 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
         Code.MASKS_OF_TWO: Kind("warning", "One mask for two objects", "It covers its neighbour too."),
         Code.MASKS_IN_PIECES: Kind("warning", "Masks in pieces", "They hang in the air when they are pasted."),
         Code.MASKS_CUT: Kind("warning", "Cut by the border", "Pasted inside an image they show straight edges."),
+        Code.MASKS_OPAQUE: Kind(
+            "warning",
+            "Cut-outs with their background left in",
+            "A rectangle is pasted, with a plain rim around the object.",
+        ),
         Code.MASKS_UNREADABLE: Kind(
             "warning", "Masks that cannot be read", "Their files are missing, broken or of another size."
         ),
@@ -215,6 +246,7 @@ MASK_CODES: Mapping[Flaw, Code] = MappingProxyType(
         Flaw.COVERS: Code.MASKS_OF_TWO,
         Flaw.PIECES: Code.MASKS_IN_PIECES,
         Flaw.CUT: Code.MASKS_CUT,
+        Flaw.OPAQUE: Code.MASKS_OPAQUE,
         Flaw.UNREADABLE: Code.MASKS_UNREADABLE,
     }
 )

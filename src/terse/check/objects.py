@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from terse.check.findings import MASK_CODES, Code, Found, Part, Show, sampled
 from terse.progress import Observer
-from terse.sources.annotations import Annotations
+from terse.sources.annotations import Annotations, Cause
 from terse.sources.cleanup import Flaw, Verdict, examine
+from terse.sources.contradiction import contradiction
+from terse.sources.losses import count_losses
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
 
-__all__ = ["classes_of", "compare_classes", "examine_masks"]
+__all__ = [
+    "alike",
+    "classes_of",
+    "compare_classes",
+    "cut_out_nothing",
+    "examine_masks",
+    "flawed_masks",
+    "judges_of",
+    "what_is_left",
+    "without_masks",
+]
 
-_CHUNK = 200
 _MASKS_AN_IMAGE = 5  # a mask takes 1.5 ms, an image 5 ms
 _THREADS = 2
 
@@ -34,7 +44,7 @@ def compare_classes(classes: Sequence[str], parts: Mapping[str, Part]) -> list[F
     """Classes that nothing is pasted of, that the real images lack, or that the task passes over."""
     found = list(_without_foreground(classes, parts["foregrounds"])) if "foregrounds" in parts else []
     for name in (name for name in ("train", "val", "test") if name in parts and classes):
-        counts = parts[name].annotations.count_classes()
+        counts = _left_of(name, parts).count_classes()
         missing = [one for one in classes if not counts.get(one)]
         alike = _alike(missing, counts)
         if len(missing) == len(classes):
@@ -47,6 +57,20 @@ def compare_classes(classes: Sequence[str], parts: Mapping[str, Part]) -> list[F
         if spare:
             found.append(Found(code=Code.CLASSES_PASSED_OVER, where=name, examples=spare))
     return found
+
+
+def _left_of(name: str, parts: Mapping[str, Part]) -> Annotations:
+    """A part without the images that judge it; all of it where that leaves nothing, which is a finding of its own."""
+    annotations = parts[name].annotations
+    if name != "train":
+        return annotations
+    left = annotations.without_images_of(*judges_of(parts))
+    return left if len(left) else annotations
+
+
+def judges_of(parts: Mapping[str, Part]) -> list[Annotations]:
+    """What val and test hold."""
+    return [parts[name].annotations for name in ("val", "test") if name in parts]
 
 
 def _without_foreground(classes: Sequence[str], part: Part) -> Iterator[Found]:
@@ -75,45 +99,93 @@ def _bare(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def examine_masks(part: Part, most: int, observer: Observer, *, cleanup: bool) -> list[Found]:
-    """A finding for each kind of bad mask.
+def alike(part: Part) -> Iterator[Found]:
+    """Classes of one part whose names differ by case or signs alone."""
+    groups: dict[str, list[str]] = {}
+    for name in part.annotations.classes:
+        groups.setdefault(_bare(name), []).append(name)
+    same = [" = ".join(names) for bare, names in groups.items() if bare and len(names) > 1]
+    if same:
+        yield Found(code=Code.CLASSES_ALIKE, where=part.name, examples=same)
+
+
+def examine_masks(part: Part, judges: Sequence[Annotations], most: int, observer: Observer) -> list[Verdict]:
+    """Verdicts on the masks of a part: of all, or of a sample and of every class of which the sample leaves nothing.
 
     Args:
         part: the foregrounds, or data without a recipe.
+        judges: the images of val and test, which are not cut from.
         most: at most five times so many masks, evenly spread; 0 is all.
         observer: hears of progress.
-        cleanup: whether a run will leave them out by itself.
     """
-    rows = np.flatnonzero(part.annotations.usable)
+    annotations = part.annotations
+    rows = np.flatnonzero(annotations.usable)
     chosen = rows[sampled(len(rows), _MASKS_AN_IMAGE * most)]
-    if len(chosen) < len(rows):
-        observer.say(
-            f"{part.name}: {len(chosen):,} of {len(rows):,} masks are looked at; --sample 0 looks at all of them"
-        )
-    bad: list[Verdict] = []
-    for start in range(0, len(chosen), _CHUNK):
-        some = chosen[start : start + _CHUNK]
-        # Others of the image stay in the index, as a mask may cover them; only these are examined.
-        verdicts = examine(_examined(part.annotations, some), workers=_THREADS)
-        bad += [verdict for verdict in verdicts if verdict.flaws]
-        observer.advance(f"masks of {part.name}", start + len(some), len(chosen))
-    return [_flawed(part, flaw, bad, cleanup=cleanup) for flaw in MASK_CODES if any(v.flaw is flaw for v in bad)]
+    verdicts = examine(annotations, None, _THREADS, chosen.tolist(), observer)
+    if len(chosen) == len(rows):
+        return verdicts
+    observer.say(f"{part.name}: {len(chosen):,} of {len(rows):,} masks are looked at; --sample 0 looks at all of them")
+    taken = {file for other in judges for file in other.files}
+    free = np.array([file not in taken for file in annotations.files], dtype=np.bool_)
+    sound = [v.object for v in verdicts if not v.flaws and free[annotations.image_index[v.object]]]
+    doubtful = set(annotations.labels[rows].tolist()).difference(annotations.labels[sound].tolist())
+    rest = np.setdiff1d(rows[np.isin(annotations.labels[rows], list(doubtful))], chosen)
+    return [*verdicts, *examine(annotations, None, _THREADS, rest.tolist(), observer)]
 
 
-def _examined(annotations: Annotations, rows: np.ndarray) -> Annotations:
-    """The index in which all but these objects have no mask; object numbers stay as they are."""
-    wanted = set(rows.tolist())
-    return replace(annotations, masks=tuple(mask if i in wanted else None for i, mask in enumerate(annotations.masks)))
-
-
-def _flawed(part: Part, flaw: Flaw, bad: Sequence[Verdict], *, cleanup: bool) -> Found:
-    verdicts = [verdict for verdict in bad if verdict.flaw is flaw]
+def flawed_masks(part: Part, verdicts: Sequence[Verdict], *, cleanup: bool) -> Iterator[Found]:
+    """A finding for each kind of bad mask; `cleanup` says whether a run will leave them out by itself."""
     image = part.annotations.image_index
-    return Found(
-        code=MASK_CODES[flaw],
-        where=part.name,
-        examples=[f"{verdict.key} ({verdict.reasons[0]})" for verdict in verdicts],
-        cleaned=cleanup,
-        leave_out={} if cleanup else {part.name: [verdict.key for verdict in verdicts]},
-        shows=[Show(part.annotations, int(image[v.object]), (v.object,), why="; ".join(v.reasons)) for v in verdicts],
-    )
+    for flaw, code in MASK_CODES.items():
+        bad = [verdict for verdict in verdicts if verdict.flaw is flaw]
+        if bad:
+            yield Found(
+                code=code,
+                where=part.name,
+                examples=[f"{verdict.key} ({verdict.reasons[0]})" for verdict in bad],
+                cleaned=cleanup,
+                leave_out={} if cleanup else {part.name: [verdict.key for verdict in bad]},
+                shows=[
+                    Show(part.annotations, int(image[v.object]), (v.object,), why="; ".join(v.reasons)) for v in bad
+                ],
+            )
+
+
+def what_is_left(
+    part: Part,
+    classes: Sequence[str] | None,
+    judges: Sequence[Annotations],
+    verdicts: Sequence[Verdict],
+    *,
+    cleanup: bool,
+) -> Iterator[Found]:
+    """What makes a run stop: boxes that contradict their masks, and classes of which the run's own steps leave nothing."""
+    annotations = part.annotations
+    clash = contradiction(annotations, verdicts)
+    if clash is not None:
+        rows = [verdict for verdict in verdicts if Flaw.BOX in verdict.flaws]
+        examples = [f"{verdict.key} ({verdict.reasons[0]})" for verdict in rows]
+        yield Found(code=Code.BOXES_CONTRADICT, where=part.name, examples=examples, fields={"clash": str(clash)})
+    losses = count_losses(annotations, judges, [verdict for verdict in verdicts if verdict.flaws and cleanup])
+    lost = [name for name in losses.lost if classes is None or name in classes]
+    if lost and not all(losses.judged[name] == losses.had[name] for name in annotations.classes):
+        examples = [f"{name} ({losses.why(name)})" for name in lost]
+        yield Found(code=Code.CLASSES_LOST, where=part.name, examples=examples)
+
+
+def without_masks(part: Part) -> Found:
+    """What data are good for that have no mask, or have lost them all."""
+    lost = [item for item in part.annotations.skipped if item.cause in (Cause.MASK, Cause.OUTLINE)]
+    if not lost:
+        return Found(code=Code.NO_MASKS_IN_DATA, where=part.name)
+    fields: dict[str, str | int | float] = {"skipped": len(lost), "first": str(lost[0])}
+    return Found(code=Code.MASKS_LEFT_OUT, where=part.name, fields=fields)
+
+
+def cut_out_nothing(part: Part, verdicts: Sequence[Verdict]) -> Iterator[Found]:
+    """Cut-outs serve nothing but pasting: where cleanup would leave not one of them, they are not ready."""
+    if part.annotations.cut_outs and verdicts and all(verdict.flaws for verdict in verdicts):
+        losses = count_losses(part.annotations, [], verdicts)
+        yield Found(
+            code=Code.NOTHING_TO_CUT_OUT, where=part.name, fields={"why": losses.flaws(*part.annotations.classes)}
+        )

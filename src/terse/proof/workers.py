@@ -62,7 +62,7 @@ def _start(settings: Mapping[str, Any], data: Any, observer: Observer) -> Callab
     from terse.sources.run_data import run_data
 
     recipe = validate(Recipe, dict(settings), None)
-    material = data if data is not None else run_data(recipe)
+    material = data if data is not None else run_data(recipe, observer)
 
     def work(job: Job) -> None:
         own = observer.of(job.name)

@@ -8,17 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from terse.errors import DataError, RecipeError
+from terse.progress import Observer
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
-from terse.sources.cleanup import clean_up
+from terse.sources.losses import left_to_paste
 
-__all__ = ["PARTS", "PasteData", "RunData", "paste_data", "run_data", "split_train"]
+__all__ = [
+    "PARTS",
+    "VAL_FRACTION",
+    "PasteData",
+    "RunData",
+    "hold_out",
+    "paste_data",
+    "run_data",
+    "split_train",
+]
 
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
 _SPLIT_SEEDS = {"val": 0, "test": 1}
-_VAL_FRACTION = 0.2
+VAL_FRACTION = 0.2
+"""Of train, where a recipe names no val."""
 PARTS = ("foregrounds", "backgrounds", "train")
 """The sources that a run of photographs needs, by their names in a recipe."""
 
@@ -46,8 +57,8 @@ class RunData(PasteData):
     test: RealImages
 
 
-def run_data(recipe: Recipe) -> RunData:
-    """What the recipe's `data` builds, or its sources of photographs.
+def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
+    """What the recipe's `data` builds, or its sources of photographs; the observer hears how far cleanup is.
 
     Raises:
         RecipeError: a source is missing.
@@ -59,7 +70,7 @@ def run_data(recipe: Recipe) -> RunData:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
     splits = _splits(recipe)
-    foregrounds, backgrounds, messages = _to_paste(recipe, splits)
+    foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer)
     classes = tuple(recipe.classes or foregrounds.classes)
     side, workers = recipe.canvas_px, recipe.runtime.workers
     images = {name: PhotoImages(split, classes, canvas_px=side, workers=workers) for name, split in splits.items()}
@@ -74,12 +85,13 @@ def run_data(recipe: Recipe) -> RunData:
     )
 
 
-def paste_data(recipe: Recipe, *, everything: bool = False) -> PasteData:
+def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer | None = None) -> PasteData:
     """The foregrounds and backgrounds that a run of the recipe has, also where the recipe names nothing to train on.
 
     Args:
         recipe: a source of images to train on or to judge by is read only to hold its images out.
         everything: neither hold out nor clean up: for placements made before, which name what they need.
+        observer: hears how far cleanup is.
 
     Raises:
         RecipeError: a source is missing.
@@ -90,7 +102,8 @@ def paste_data(recipe: Recipe, *, everything: bool = False) -> PasteData:
     for name in PARTS[:2]:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
-    foregrounds, backgrounds, messages = _to_paste(recipe, None if everything else _splits(recipe))
+    splits = None if everything else _splits(recipe)
+    foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer, every_class=False)
     # A set labels whatever its backgrounds hold; a run's target knows the foregrounds' classes.
     classes = tuple(dict.fromkeys(recipe.classes or (*foregrounds.classes, *backgrounds.classes)))
     side, workers = recipe.canvas_px, recipe.runtime.workers
@@ -104,10 +117,15 @@ def paste_data(recipe: Recipe, *, everything: bool = False) -> PasteData:
 
 def split_train(recipe: Recipe, train: Annotations) -> dict[str, Annotations]:
     """`train` without the fractions that the recipe holds out of it, and these as `val` and `test`."""
+    shares = {"val": VAL_FRACTION if recipe.val is None else recipe.val, "test": recipe.test}
+    return hold_out(train, {name: share for name, share in shares.items() if isinstance(share, float)})
+
+
+def hold_out(train: Annotations, shares: Mapping[str, float]) -> dict[str, Annotations]:
+    """`train` without these fractions of its images, and these by name: val before test, the same for every seed."""
     parts = {"train": train}
-    for name, share in (("val", _VAL_FRACTION if recipe.val is None else recipe.val), ("test", recipe.test)):
-        if isinstance(share, float):
-            parts[name], parts["train"] = parts["train"].split(share, _SPLIT_SEEDS[name])
+    for name in (name for name in _SPLIT_SEEDS if name in shares):
+        parts[name], parts["train"] = parts["train"].split(shares[name], _SPLIT_SEEDS[name])
     return parts
 
 
@@ -128,7 +146,11 @@ def _judges(splits: Mapping[str, Annotations]) -> list[Annotations]:
 
 
 def _to_paste(
-    recipe: Recipe, splits: Mapping[str, Annotations] | None
+    recipe: Recipe,
+    splits: Mapping[str, Annotations] | None,
+    observer: Observer | None,
+    *,
+    every_class: bool = True,
 ) -> tuple[Annotations, Annotations, tuple[str, ...]]:
     """Foregrounds and backgrounds without the images that judge, cleaned up, and what was left out; None keeps all.
 
@@ -142,8 +164,7 @@ def _to_paste(
     if splits is None:
         return foregrounds, backgrounds, tuple(messages)
     masked, images = int(foregrounds.masked.sum()), len(backgrounds)
-    foregrounds = foregrounds.without_images_of(*_judges(splits))
-    if masked and not foregrounds.masked.any():
+    if masked and not foregrounds.without_images_of(*_judges(splits)).masked.any():
         raise DataError(
             f"foregrounds: expected masks on images that val and test do not hold, got {masked} that all stand on images "
             "of theirs; take val and test from other images, or as a fraction of train"
@@ -154,9 +175,9 @@ def _to_paste(
             f"backgrounds: expected images that val and test do not hold, got {images} that are all theirs; "
             "take val and test from other images, or as a fraction of train"
         )
-    if recipe.cleanup:
-        cleaned = clean_up(foregrounds, workers=recipe.runtime.workers)
-        foregrounds = cleaned.kept
-        if cleaned.dropped:
-            messages.append(f"cleanup: left out {len(cleaned.dropped)} foregrounds whose mask and box disagree")
-    return foregrounds, backgrounds, tuple(messages)
+    workers = recipe.runtime.workers
+    left = left_to_paste(foregrounds, _judges(splits), cleanup=recipe.cleanup, workers=workers, observer=observer)
+    lost = [name for name in left.losses.lost if recipe.classes is None or name in recipe.classes]
+    if lost and (every_class or not left.annotations.usable.any()):
+        raise DataError(left.refusal(lost))
+    return left.annotations, backgrounds, (*messages, *left.messages, *map(left.farewell, lost))

@@ -1,0 +1,116 @@
+"""What the steps between a source and a run take of its foregrounds.
+
+`train`, `preview`, `generate`, `check` and `init` all judge what is left by this, so that "ready" means ready.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from terse.progress import Observer
+from terse.sources.annotations import Annotations
+from terse.sources.cleanup import Flaw, Verdict, clean_up
+from terse.sources.contradiction import Contradiction, contradiction
+
+__all__ = ["LeftToPaste", "Losses", "count_losses", "left_to_paste"]
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Foregrounds of each class, and how many of them each step takes away."""
+
+    had: Mapping[str, int]
+    judged: Mapping[str, int]  # on images of val or test
+    flawed: Mapping[str, Mapping[Flaw, int]]  # by cleanup
+
+    def left(self, name: str) -> int:
+        """How many of a class a run can paste."""
+        return self.had[name] - self.judged[name] - sum(self.flawed[name].values())
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The classes that had foregrounds and have none left."""
+        return tuple(name for name, count in self.had.items() if count and not self.left(name))
+
+    def why(self, *names: str) -> str:
+        """What took the foregrounds of these classes away: `6 too small, 2 on images of val or test`."""
+        judged = sum(self.judged[name] for name in names)
+        said = [self.flaws(*names), f"{judged:,} on images of val or test" if judged else ""]
+        return ", ".join(filter(None, said))
+
+    def flaws(self, *names: str) -> str:
+        """What cleanup took of these classes, counted by cause."""
+        total: Counter[Flaw] = Counter()
+        for name in names:
+            total.update(self.flawed[name])
+        return ", ".join(f"{total[flaw]:,} {flaw}" for flaw in Flaw if total[flaw])
+
+
+def count_losses(annotations: Annotations, judges: Iterable[Annotations], dropped: Sequence[Verdict]) -> Losses:
+    """What is taken of a source's foregrounds.
+
+    Args:
+        annotations: the source as it was read.
+        judges: what val and test hold; an image of theirs is never cut from.
+        dropped: what cleanup leaves out.
+    """
+    taken = {file for other in judges for file in other.files}
+    files, names = annotations.files, annotations.classes
+    rows = np.flatnonzero(annotations.usable).tolist()
+    held = {row for row in rows if files[int(annotations.image_index[row])] in taken}
+    classes = {key: names[int(label)] for key, label in zip(annotations.object_keys, annotations.labels, strict=True)}
+    flaws = {verdict.key: verdict.flaw for verdict in dropped}
+    keys = annotations.object_keys
+    flawed: dict[str, Counter[Flaw]] = {name: Counter() for name in names}
+    for row in rows:
+        flaw = flaws.get(keys[row])
+        if row not in held and flaw is not None:
+            flawed[classes[keys[row]]][flaw] += 1
+    had, judged = (Counter(names[int(annotations.labels[row])] for row in some) for some in (rows, held))
+    return Losses({name: had[name] for name in names}, {name: judged[name] for name in names}, flawed)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftToPaste:
+    """The foregrounds that a run has, and what was taken away on the way."""
+
+    annotations: Annotations
+    losses: Losses
+    clash: Contradiction | None
+    messages: tuple[str, ...] = ()
+
+    def refusal(self, lost: Sequence[str]) -> str:
+        """The sentence where nothing is left of these classes."""
+        gone = "; ".join(f"{name} ({self.losses.why(name)})" for name in lost)
+        step = "name the classes to paste in foregrounds.classes"
+        flawed = any(sum(self.losses.flawed[name].values()) for name in lost)
+        if self.clash is not None and flawed:
+            step = f"{self.clash}"
+        elif flawed:
+            step = f"{step}, or keep what cleanup takes by cleanup: false; `terse check` shows it"
+        return f"foregrounds: expected something to paste of each class, got none of {gone}; {step}"
+
+    def farewell(self, name: str) -> str:
+        """What a set's user should know of a class that is gone."""
+        return f"foregrounds: nothing of {name} is left to paste ({self.losses.why(name)})"
+
+
+def left_to_paste(
+    foregrounds: Annotations,
+    judges: Sequence[Annotations],
+    *,
+    cleanup: bool,
+    workers: int = 0,
+    observer: Observer | None = None,
+) -> LeftToPaste:
+    """The foregrounds that are left when the images that judge and what cleanup drops are taken away."""
+    kept = foregrounds.without_images_of(*judges)
+    if not cleanup:
+        return LeftToPaste(kept, count_losses(foregrounds, judges, ()), None)
+    cleaned = clean_up(kept, workers=workers, observer=observer)
+    losses = count_losses(foregrounds, judges, cleaned.dropped)
+    message = f"cleanup: left out {len(cleaned.dropped):,} foregrounds: {losses.flaws(*foregrounds.classes)}"
+    clash = contradiction(kept, cleaned.verdicts)
+    return LeftToPaste(cleaned.kept, losses, clash, (message,) if cleaned.dropped else ())
