@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt64
 
-__all__ = ["array_generator", "generator_of", "reseed"]
+__all__ = ["array_generator", "reseed"]
 
 
 def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
@@ -20,15 +20,7 @@ def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
     torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(int(words[0] >> np.uint64(1)))
-    return generator_of(seed, cycle, phase, step)
-
-
-def generator_of(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
-    """The generator that `reseed` returns, without touching torch's global ones: to look ahead.
-
-    Source: ours.
-    """
-    return torch.Generator().manual_seed(int(_words(seed, cycle, phase, step)[1] >> np.uint64(1)))
+    return torch.Generator().manual_seed(int(words[1] >> np.uint64(1)))
 
 
 def array_generator(seed: int, cycle: int, phase: str, step: int) -> np.random.Generator:
