@@ -68,7 +68,7 @@ def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch)
     assert json.loads((folder / "result.json").read_text()) == result
     assert json.loads((folder / "labels.json").read_text()) == list("0123456789")
     names = {"recipe.yaml", "result.json", "labels.json", "start.pth", "target.pth", "metrics.jsonl", "report.html"}
-    assert {*names, "state", "pool"} == {p.name for p in folder.iterdir()}
+    assert {*names, "state", "pool", "page"} == {p.name for p in folder.iterdir()}
     assert "cycle 2/2: accuracy" in err
 
     code, out, _ = run(capsys, "evaluate", folder / "recipe.yaml", "--checkpoint", folder / "target.pth", "--json")
