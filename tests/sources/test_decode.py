@@ -239,7 +239,20 @@ def test_mask_files_give_their_numbers(file):
     assert image.mode == "P"
     assert np.array_equal(read_values(*file(image)), numbers)
     assert read_values(*file(b"P4\n4 1\n\x60", ".pbm")).tolist() == [[255, 0, 0, 255]]  # in a PBM, 1 is black
-    assert error_of(read_values, *file(Image.fromarray(corners()))) == (
-        "photo.png: expected a mask with one number a pixel (palette, grey or black and white), got mode RGB; "
-        "save it as an 8-bit PNG"
+    many = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    assert error_of(read_values, *file(Image.fromarray(many))) == (
+        "photo.png: expected a mask of at most 255 colours, got 900; save it as an 8-bit PNG, not as JPEG"
     )
+
+
+@pytest.mark.parametrize(
+    ("colours", "numbers"),
+    [
+        ([(0, 0, 0), (128, 0, 0), (0, 128, 0), (224, 224, 192)], [0, 1, 2, 255]),
+        ([(0, 0, 0), (1, 1, 1), (7, 7, 7)], [0, 1, 7]),
+        ([(0, 0, 0), (3, 200, 9), (255, 0, 0)], [0, 1, 2]),
+    ],
+)
+def test_a_mask_that_lost_its_palette_gives_numbers_again(file, colours, numbers):
+    image = Image.fromarray(np.array([colours], dtype=np.uint8))
+    assert read_values(*file(image)).tolist() == [numbers]

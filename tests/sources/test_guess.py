@@ -29,6 +29,7 @@ def test_folders_are_known_by_what_is_in_them(drawn, tmp_path):
     for year in ("VOC2007", "VOC2012"):
         for folder in ("Annotations", "JPEGImages"):
             (tmp_path / "kit" / year / folder).mkdir(parents=True)
+        (tmp_path / "kit" / year / "Annotations/a.xml").write_text("<annotation/>")
     assert source_settings(tmp_path / "kit/VOC2007") == {"voc": str(tmp_path / "kit/VOC2007")}
     assert source_settings(tmp_path / "kit") == {"voc": str(tmp_path / "kit"), "folders": ["VOC2007", "VOC2012"]}
     (tmp_path / "yolo").mkdir()

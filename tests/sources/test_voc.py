@@ -1,11 +1,13 @@
 """PASCAL VOC: boxes counted from 1, instances recovered from box and mask, and XML that cannot be trusted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.sources.masks import draw_mask
+from terse.sources.masks import FileMask, draw_mask
 from terse.sources.voc import VocConfig, read_voc
 from terse.sources.voc_instances import VOC_CLASSES, match_instances
 
@@ -185,33 +187,72 @@ def test_a_mask_of_another_size_or_kind_leaves_the_masks_out(voc):
         "SegmentationObject/one.png: expected its image's size 40x30, got 41x30; its masks are left out"
     ]
     assert notes.masks == (None,)
-    Image.new("RGB", (40, 30)).save(root / "SegmentationObject" / "one.png")
+    Image.new("F", (40, 30)).save(root / "SegmentationObject" / "one.png", format="TIFF")
     assert skipped(read_voc(root)) == [
         (
             "SegmentationObject/one.png: expected a mask with one number a pixel (palette, grey or black and white), "
-            "got mode RGB; save it as an 8-bit PNG"
+            "got mode F; save it as an 8-bit PNG"
         )
     ]
 
 
 def test_paths_that_lead_out_are_refused(voc):
-    root = voc({"one": page(name="../../secret.jpg")})
-    assert error_of(root) == (
-        f"Annotations/one.xml: filename: expected a path inside {root}, got './JPEGImages/../../secret.jpg'; "
-        "move the file into the folder"
-    )
     root = voc({"one": page()}, lists={"train": "one\n../../../etc/x\n"})
     assert error_of(root, split=["train"]) == (
-        f"train.txt, line 2: expected a path inside {root}, got './Annotations/../../../etc/x.xml'; "
+        f"train.txt, line 2: expected a path inside {root}, got 'Annotations/../../../etc/x.xml'; "
         "move the file into the folder"
     )
 
 
 def test_a_folder_that_is_not_voc_and_listed_files_that_are_missing_are_named(voc, tmp_path):
     assert error_of(tmp_path) == (
-        f"voc: expected a folder, got nothing at {tmp_path / 'Annotations'}; relative paths start at the recipe's file"
+        "voc: expected Annotations and JPEGImages, or XML beside photographs, got no XML of VOC's kind in "
+        f"{tmp_path}; give the folder that holds them"
     )
     root = voc({"one": page()}, lists={"train": "one\ntwo\n"})
     assert skipped(read_voc(root, split=["train"])) == [
         "Annotations/two.xml: expected the XML file of a listed image, got nothing; its image is left out"
     ]
+
+
+@pytest.mark.parametrize("name", ["../../two.jpg", "/etc/two.jpg", "C:\\data\\two.jpg", "two", "two.jpg", ""])
+def test_the_image_of_the_xml_files_name_is_taken_where_filename_means_another(voc, name):
+    root = voc({"one": page(thing(), name=name)})
+    notes = read_voc(root)
+    assert notes.paths == ("JPEGImages/one.jpg",)
+    assert len(notes.remarks) == (name != "")
+
+
+@pytest.mark.parametrize("name", ["../../secret.jpg", "/etc/secret.jpg"])
+def test_no_image_outside_the_folder_is_read(voc, name):
+    root = voc({"one": page(thing(), name=name)})
+    (root / "JPEGImages/one.jpg").rename(root.parent / "secret.jpg")
+    assert len(read_voc(root)) == 0
+
+
+@pytest.mark.parametrize(
+    ("xml", "images"), [("annotations", "images"), ("annotations/xmls", "images"), ("train", "train"), (".", ".")]
+)
+def test_folders_of_other_names_and_flat_ones_are_read(voc, xml, images, tmp_path):
+    from terse.sources.guess import source_settings
+
+    made = voc({"one": page(thing())})
+    root = tmp_path / "other"
+    for source, place in (("Annotations/one.xml", xml), ("JPEGImages/one.jpg", images)):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (made / source).rename(root / place / Path(source).name)
+    settings = source_settings(root if xml != "train" else root / xml)
+    assert list(settings) == ["voc"]
+    notes = read_voc(Path(settings["voc"]))
+    assert [Path(path).name for path in notes.paths] == ["one.jpg"]
+    assert len(notes.labels) == 1
+
+
+def test_instances_of_a_mask_that_lost_its_palette_are_told_by_colour(voc):
+    values = np.zeros((30, 40), np.uint8)
+    values[5:25, 10:20], values[0:4, 0:4] = 1, 2
+    root = voc({"one": page(thing())}, {"one": values})
+    palette = Image.fromarray(values)
+    palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [9] * 759)
+    palette.convert("RGB").save(root / "SegmentationObject/one.png")
+    assert read_voc(root).masks == (FileMask("SegmentationObject/one.png", "value", 1),)

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from terse.errors import DataError
@@ -124,12 +124,46 @@ def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
         _load(image, name)
         if image.mode == "1":
             return np.array(image.convert("L"))
+        if image.mode in ("RGB", "RGBA"):
+            return _numbers_of_colours(np.array(image.convert("RGB")), name)
         if image.mode not in ("P", "L"):
             raise DataError(
                 f"{name}: expected a mask with one number a pixel (palette, grey or black and white), "
                 f"got mode {image.mode}; save it as an 8-bit PNG"
             )
         return np.array(image)
+
+
+def _numbers_of_colours(pixels: UInt8[np.ndarray, "h w 3"], name: str) -> UInt8[np.ndarray, "h w"]:
+    """A mask whose palette was lost: VOC's colours are its numbers again, greys their value, others one number each."""
+    packed = pixels.astype(np.int64) @ np.array([65536, 256, 1])
+    colours, where, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    if (colours % 0x010101 == 0).all():
+        numbers = colours // 0x010101
+    elif np.isin(colours, _PALETTE).all():
+        numbers = np.argsort(_PALETTE)[np.searchsorted(np.sort(_PALETTE), colours)]
+    elif len(colours) <= 255:
+        background = 0 if 0 in colours else colours[counts.argmax()]
+        numbers = np.cumsum(colours != background) * (colours != background)
+    else:
+        raise DataError(
+            f"{name}: expected a mask of at most 255 colours, got {len(colours):,}; save it as an 8-bit PNG, not as JPEG"
+        )
+    return numbers.astype(np.uint8)[where.reshape(packed.shape)]
+
+
+def _voc_palette() -> Int64[np.ndarray, "256"]:
+    """VOC's colour of each number, packed in one integer: its bits are dealt out to red, green and blue in turn."""
+    number = np.arange(256)
+    colours = np.zeros((256, 3), dtype=np.int64)
+    for bit in range(7, -1, -1):
+        for channel in range(3):
+            colours[:, channel] |= ((number >> channel) & 1) << bit
+        number >>= 3
+    return np.asarray(colours @ np.array([65536, 256, 1]))
+
+
+_PALETTE = _voc_palette()
 
 
 def _open(path: Path, name: str) -> Image.Image:

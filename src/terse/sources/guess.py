@@ -77,9 +77,11 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> dict[str, Any]:
+    from terse.sources.voc import voc_layout
+
     if (path / "data.yaml").is_file():
         return {"yolo": str(path)}
-    if _is_voc(path):
+    if voc_layout(path) is not None:
         return {"voc": str(path)}
     years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))
     if years:

@@ -1,15 +1,19 @@
 """PASCAL VOC: a folder of XML, JPEGImages, ImageSets and SegmentationObject (Everingham et al. 2010).
 
+Other people's sets call the folders annotations and images, or keep XML and photograph side by side; all are read.
+
 The paper's foregrounds: "ground truth segmentation masks and bounding box annotations" are brought together to
 "recover instance segmentation masks" (A.2).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import InputPath
@@ -19,11 +23,15 @@ from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
+    from terse.sources.finder import Finder
     from terse.sources.indexing import Index
 
-__all__ = ["VocConfig", "read_voc"]
+__all__ = ["VocConfig", "VocLayout", "read_voc", "voc_layout"]
 
 _READERS = 4
+_LOOKED_AT = 20
+_XML = ("annotations", "annotation", "xmls", "xml", "labels")
+_IMAGES = ("jpegimages", "images", "image", "imgs", "img", "photos")
 
 
 @register("source", "voc")
@@ -32,7 +40,7 @@ class VocConfig(SourceConfig):
 
     kind: Literal["voc"] = "voc"
     voc: InputPath
-    """The folder that holds Annotations and JPEGImages, or the one that holds the `folders`."""
+    """The folder that holds Annotations and JPEGImages, or XML beside photographs, or the one that holds the `folders`."""
     folders: tuple[str, ...] = (".",)
     """Folders in `voc`, read one after the other: `[VOC2007, VOC2012]` in a VOCdevkit."""
     split: tuple[str, ...] | None = None
@@ -40,6 +48,16 @@ class VocConfig(SourceConfig):
 
     def _read(self) -> Annotations:
         return read_voc(self.voc, self.folders, self.split)
+
+
+@dataclass(frozen=True, slots=True)
+class VocLayout:
+    """Where a folder keeps what, relative to the root of the source."""
+
+    xml: str
+    images: str
+    instances: str
+    kinds: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +71,10 @@ class _Object:
 class _Page:
     """One XML file."""
 
+    layout: VocLayout
     xml: str  # relative to the root
-    image: str
+    stem: str  # of the image, from the folder of the images
+    filename: str  # as written; "" where it is not
     size_px: tuple[int, int] | None
     objects: tuple[_Object, ...]
 
@@ -65,19 +85,39 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
     Raises:
         DataError: no such folder or list, or a path outside the folder.
     """
+    from terse.sources.annotations import Cause, RemarkKind
+    from terse.sources.finder import Finder
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_folder, inside
 
     base = existing_folder("voc", root)
-    names = [name for folder in folders for name in _listed(base, inside(base, folder, "folders"), split)]
+    listed = [item for folder in folders for item in _listed(base, inside(base, folder, "folders"), split)]
     with ThreadPoolExecutor(_READERS) as pool:
-        read = list(pool.map(lambda name: _page(base, name), names))
-    pages = [page for page in read if isinstance(page, _Page)]
-    index = Index(base.name, base, sorted({item.name for page in pages for item in page.objects}))
+        read = list(pool.map(lambda item: _page(base, *item), listed))
+    index = Index(
+        base.name, base, sorted({item.name for page in read if isinstance(page, _Page) for item in page.objects})
+    )
+    finder = Finder(base)
+    pages, entries, renamed = [], [], []
     for page in read:
         if isinstance(page, tuple):
             index.skip(*page)
-    entries = [ImageEntry(page.image, f"{page.xml}: filename", page.size_px) for page in pages]
+            continue
+        try:
+            name, by_stem = _image(finder, page)
+        except DataError as error:
+            index.skip_sentence(str(error), Cause.FILE)
+            continue
+        if by_stem:
+            renamed.append(page)
+        pages.append(page)
+        entries.append(ImageEntry(name, f"{page.xml}: filename", page.size_px))
+    if renamed:
+        text = (
+            f"{len(renamed):,} XML files name another image than their own ({renamed[0].xml}: {renamed[0].filename!r}); "
+            "the image with the name of the XML file is taken"
+        )
+        index.remark(RemarkKind.READ_AS, text)
     numbers = index.add_images(entries)
     known = [(page, number) for page, number in zip(pages, numbers, strict=True) if number is not None]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -87,15 +127,43 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
     return index.finish()
 
 
-def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[str]:
+def voc_layout(root: Path, folder: str = ".") -> VocLayout | None:
+    """Where a folder keeps XML, photographs and masks; None where it holds no XML of VOC's kind."""
+    here = root / folder
+    names = {path.name.casefold(): path.name for path in sorted(here.iterdir(), reverse=True) if path.is_dir()}
+
+    def at(name: str) -> str:
+        return Path(folder, name).as_posix()
+
+    xml = next((at(names[name]) for name in _XML if name in names and _holds_xml(here / names[name])), None)
+    if xml is None and _holds_xml(here):
+        xml = Path(folder).as_posix()
+    if xml is None:
+        return None
+    images = next((at(names[name]) for name in _IMAGES if name in names), xml)
+    return VocLayout(xml, images, at("SegmentationObject"), at("SegmentationClass"))
+
+
+def _holds_xml(folder: Path) -> bool:
+    """Whether a folder holds XML of VOC's kind; of its own folders one level is looked at, of its files some."""
+    files = islice(chain(folder.glob("*.xml"), folder.glob("*/*.xml")), _LOOKED_AT)
+    return any(re.search(rb"<annotation[\s/>]", file.read_bytes()[:4096]) for file in files if file.is_file())
+
+
+def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tuple[VocLayout, str]]:
     """The XML files of a folder's lists, relative to the root, without repeats."""
     from terse.sources.paths import existing_folder, inside
 
-    existing_folder("voc", root / folder / "Annotations")
-    existing_folder("voc", root / folder / "JPEGImages")
+    existing_folder("voc", root / folder)
+    layout = voc_layout(root, folder)
+    if layout is None:
+        raise DataError(
+            f"voc: expected Annotations and JPEGImages, or XML beside photographs, got no XML of VOC's kind in "
+            f"{root / folder}; give the folder that holds them"
+        )
     if split is None:
-        for file in sorted((root / folder / "Annotations").glob("*.xml")):
-            yield file.relative_to(root).as_posix()
+        for file in sorted((root / layout.xml).rglob("*.xml")):
+            yield layout, file.relative_to(root).as_posix()
         return
     seen: set[str] = set()
     for name in split:
@@ -108,10 +176,35 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[st
             # A list of one class marks the images that do not hold it by -1.
             if words and words[0] not in seen and words[1:] != ["-1"]:
                 seen.add(words[0])
-                yield inside(root, f"{folder}/Annotations/{words[0]}.xml", f"{file.name}, line {i}")
+                yield layout, inside(root, f"{layout.xml}/{words[0]}.xml", f"{file.name}, line {i}")
 
 
-def _page(root: Path, name: str) -> _Page | tuple[str, str]:
+def _image(finder: Finder, page: _Page) -> tuple[str, bool]:
+    """A page's image, and whether it was found by the XML file's name against `filename`.
+
+    VOC's own tools go by the XML file's name; `filename` is what the annotation tool saw, before anybody renamed.
+    """
+    from terse.sources.finder import slashed
+    from terse.sources.paths import is_absolute
+
+    where = f"{page.xml}: filename"
+    stem = PurePosixPath(page.stem)
+    given = PurePosixPath(slashed(page.filename))
+    for folder in dict.fromkeys((page.layout.images, PurePosixPath(page.xml).parent.as_posix())):
+        own = PurePosixPath(folder) / stem.parent
+        if given.stem == stem.name and given.suffix and (finder.root / own / given.name).is_file():
+            return (own / given.name).as_posix(), len(given.parts) > 1
+        for place in dict.fromkeys((own.as_posix(), folder)):
+            found = finder.image_of_stem(place, stem.name, where)
+            if found is not None:
+                return found, bool(page.filename) and (given.stem or given.name) != stem.name
+    name = page.filename or f"{stem.name}.jpg"
+    if is_absolute(name):
+        return f"{page.layout.images}/{given.name}", False
+    return finder.find(f"{page.layout.images}/{slashed(name)}", where), False
+
+
+def _page(root: Path, layout: VocLayout, name: str) -> _Page | tuple[str, str]:
     """What an XML file says, or where and why it is skipped."""
     from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
 
@@ -130,7 +223,6 @@ def _page(root: Path, name: str) -> _Page | tuple[str, str]:
     if top is None:
         return name, "expected whole XML, got none; its image is left out"
     size = tuple(_whole(top.findtext(f"size/{side}")) for side in ("width", "height"))
-    stem = Path(name).stem
     objects = tuple(
         _Object(
             (item.findtext("name") or "").strip(),
@@ -139,9 +231,9 @@ def _page(root: Path, name: str) -> _Page | tuple[str, str]:
         )
         for item in top.findall("object")
     )
-    image = (top.findtext("filename") or "").strip() or f"{stem}.jpg"
-    folder = Path(name).parent.parent.as_posix()
-    return _Page(name, f"{folder}/JPEGImages/{image}", size if all(size) else None, objects)  # type: ignore[arg-type]
+    stem = PurePosixPath(name).relative_to(layout.xml).with_suffix("").as_posix()
+    filename = (top.findtext("filename") or "").strip()
+    return _Page(layout, name, stem, filename, size if all(size) else None, objects)  # type: ignore[arg-type]
 
 
 def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None) -> None:
@@ -151,7 +243,7 @@ def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | s
     if isinstance(instances, str):
         index.skip_sentence(instances)
         instances = None
-    mask_file = _beside(page, "SegmentationObject")
+    mask_file = _mask_file(page, page.layout.instances)
     for i, item in enumerate(page.objects):
         here = f"{page.xml}: object[{i}]"
         if not item.name:
@@ -172,12 +264,12 @@ def _instances(root: Path, page: _Page, size_px: tuple[int, int]) -> dict[int, i
     from terse.sources.decode import read_values
     from terse.sources.voc_instances import match_instances
 
-    file = _beside(page, "SegmentationObject")
+    file = _mask_file(page, page.layout.instances)
     if not (root / file).is_file():
         return None
     try:
         values = read_values(root / file, file)
-        kinds_file = _beside(page, "SegmentationClass")
+        kinds_file = _mask_file(page, page.layout.kinds)
         kinds = read_values(root / kinds_file, kinds_file) if (root / kinds_file).is_file() else None
     except DataError as error:
         return str(error)
@@ -194,8 +286,8 @@ def _half_open(item: _Object) -> tuple[Any, Any, Any, Any]:
     return x0 - 1, y0 - 1, x1, y1
 
 
-def _beside(page: _Page, folder: str) -> str:
-    return (Path(page.xml).parent.parent / folder / f"{Path(page.xml).stem}.png").as_posix()
+def _mask_file(page: _Page, folder: str) -> str:
+    return f"{folder}/{page.stem}.png"
 
 
 def _number(text: str | None) -> float:
