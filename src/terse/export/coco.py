@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from terse.export.runs import runs_of_box, runs_of_region
 from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
+from terse.folders import replacing
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ class CocoExporter:
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Stream the parts into `annotations.json`."""
-        temporary = out / "annotations.json.tmp"
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        with replacing(out / "annotations.json") as stream:
+            file = io.TextIOWrapper(stream, "utf-8", newline="\n")
             licences = sorted({name for part in parts for name in _lines(part / "licences.txt")})
             ids = {name: i for i, name in enumerate(licences, 1)}
             categories = [{"id": i, "name": name} for i, name in enumerate(info.classes, 1)]
@@ -67,7 +69,7 @@ class CocoExporter:
             lines = (line for part in parts for line in _lines(part / "annotations.jsonl"))
             _write_all(file, (f'{{"id": {next(number)}, {line[1:]}' for line in lines))
             file.write("]}\n")
-        temporary.replace(out / "annotations.json")
+            file.detach()  # flushed; the stream stays open for the sync
 
 
 class _Writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from terse.pictures.thumbnails import Thumbnail, choose_side, outlines, thumbnail
 from terse.tasks.answers import Answer, Box
+from terse.workers import usable_cores
 
 __all__ = ["BeforeAfter", "Gallery", "GalleryItem", "Streamed", "packed_gallery", "packed_pairs"]
 
@@ -103,7 +103,7 @@ def _packed(items: Iterable[GalleryItem], side_px: int) -> Iterator[GalleryItem]
         paths = [mask if isinstance(mask, str) else outlines(mask) for mask in item.masks]
         return replace(item, image=thumbnail(item.image, side_px), masks=[path for path in paths if path])
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as workers:
+    with ThreadPoolExecutor(min(4, usable_cores())) as workers:
         waiting: list[Future[GalleryItem]] = []
         while batch := list(itertools.islice(items, BATCH)):
             yield from (done.result() for done in waiting)  # encoded while the caller drew this batch
