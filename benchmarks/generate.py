@@ -165,8 +165,11 @@ def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
     """
     from terse.export.coco import CocoExporter
     from terse.generate import GenerateSettings
-    from terse.generate.making import scene_of
-    from terse.generate.shard import Job, Shard, Worker
+    from terse.generate.draw import Drawing
+    from terse.generate.plan import Shard
+    from terse.generate.shard import Job, Worker
+    from terse.generate.trained import of_recipe
+    from terse.poses import build_poses
     from terse.sources.material import Material
     from terse.sources.run_data import paste_data
 
@@ -175,11 +178,12 @@ def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
     folder.mkdir()
     data = paste_data(recipe)
     material = Material(data.foregrounds, data.backgrounds, data.classes, **kept)
-    scene = scene_of(recipe, GenerateSettings(count=10_000, quality=QUALITY), material)
-    worker = Worker(Job(scene, CocoExporter(), folder, 10_000, {}))
+    settings, origin = GenerateSettings(count=10_000, quality=QUALITY), of_recipe(recipe, data)
+    drawing = Drawing(material, build_poses(recipe.poses), recipe.edges, settings)
+    worker = Worker(Job(drawing, CocoExporter(), folder, 10_000, {}, origin.load, origin.limits))
 
     def run(round_: int) -> None:
-        worker.make(Shard(round_, round_ * PER_ROUND, ((0,),) * PER_ROUND))
+        worker.make(Shard(round_, round_ * PER_ROUND, round_ * PER_ROUND, ((0,),) * PER_ROUND))
 
     run(900)  # loads the cut-outs
     run(901)  # and the backgrounds

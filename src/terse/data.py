@@ -12,12 +12,12 @@ from torchvision import tv_tensors
 
 from terse.errors import DataError
 from terse.export.sample import Labelled
-from terse.generate.drawing import draw_images
-from terse.generate.making import material_of, scene_of
+from terse.generate.draw import Drawing, draw_images
+from terse.generate.plan import plan_classes
 from terse.generate.propose import propose
 from terse.generate.settings import GenerateSettings
-from terse.generate.slots import plan_slots
-from terse.generate.trained import Trained
+from terse.generate.trained import SetPlayers, of_recipe
+from terse.poses import build_poses
 from terse.recipe import Recipe, load_recipe
 
 __all__ = ["Composites"]
@@ -59,13 +59,16 @@ class Composites(Dataset[tuple[Tensor, Target]]):
         self.first_label = first_label
         self.transforms = transforms
         self.epoch = 0
-        self._scene = scene_of(made, GenerateSettings(count=length, **settings), material_of(made))
-        self.classes = self._scene.material.classes
-        counts = np.bincount(self._scene.material.foregrounds.labels, minlength=len(self.classes))
-        self._slots = plan_slots(self._scene.settings, length, self.classes, counts)
+        origin, asked = of_recipe(made), GenerateSettings(count=length, **settings)
+        self._limits = asked.limits(origin.limits, origin.material.foregrounds.classes)
+        self._drawing = Drawing(origin.material, build_poses(made.poses), made.edges, asked)
+        self._planned = plan_classes(asked, self._limits, length, origin.material)
+        self._load = origin.load
+        self._players: SetPlayers | None = None
+        self.classes = origin.material.classes
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._planned)
 
     def set_epoch(self, epoch: int) -> None:
         """Other composites of the same classes, as a distributed sampler's `set_epoch` gives another order."""
@@ -81,16 +84,27 @@ class Composites(Dataset[tuple[Tensor, Target]]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index: expected -{len(self)} to {len(self) - 1}, got {index}")
         index %= len(self)
-        found = propose(self._scene, Trained(), index + self.epoch * len(self), self._slots.of(index, index + 1))
+        scene = index + self.epoch * len(self)
+        found = propose(self._drawing, self._loaded(), scene, self._planned.of(index, index + 1))
         if not found.accepted:
             raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused))}")
-        (canvas, objects), *_ = draw_images(self._scene, found.accepted)
+        (canvas, objects), *_ = draw_images(self._drawing, found.accepted)
         image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))))
         target = self._target(objects, (canvas.shape[0], canvas.shape[1]), index)
         if self.transforms is None:
             return image, target
         changed: tuple[Tensor, Target] = self.transforms(image, target)
         return changed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A loader's worker makes its proposer itself."""
+        return {**self.__dict__, "_players": None}
+
+    def _loaded(self) -> SetPlayers:
+        if self._players is None:
+            self._players = self._load()
+            self._players.proposer.limits = self._limits
+        return self._players
 
     def _target(self, objects: Sequence[Labelled], size_px: tuple[int, int], index: int) -> Target:
         masks = torch.zeros(len(objects), *size_px, dtype=torch.bool)

@@ -163,20 +163,17 @@ class Proposer(Protocol):
     """Who proposes placements: an arm of a comparison.
 
     `keeps_hard` says whether the harvest filters by the target's verdict; `module` is None where nothing
-    is learned.
+    is learned. `limits` says how many objects and distractors, and which blends: training draws requests so, and
+    `generate` has them as defaults and sets what it was asked for.
     """
 
+    limits: Limits
     keeps_hard: bool
     batch_size: int  # composites looked at together in the harvest
 
     @property
     def module(self) -> nn.Module | None:
         """The network, where something is learned."""
-        ...
-
-    @property
-    def limits(self) -> Limits:
-        """How many objects and distractors, which blends: training draws requests so, `generate` has them as defaults."""
         ...
 
     def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:

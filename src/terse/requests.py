@@ -48,3 +48,8 @@ class Limits:
     all_blends: bool = False  # every scene is drawn once in each blend
     max_overlap: float = 0.5  # of an object, hidden by other pastes
     max_truncation: float = 1.0  # of an object, beyond the border; the family's own limit holds besides
+
+    @property
+    def copies(self) -> int:
+        """In how many blends each scene is drawn."""
+        return len(self.blends) if self.all_blends else 1

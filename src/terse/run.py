@@ -19,10 +19,10 @@ from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool
 from terse.poses import build_poses
 from terse.progress import Observer
-from terse.protocols import network_of, trainable
+from terse.protocols import RealImages, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import FORMAT, RunResult
-from terse.sources.run_data import RunData, run_data
+from terse.sources.run_data import PasteData, RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
@@ -37,6 +37,7 @@ __all__ = [
     "compute_page",
     "evaluate",
     "finish",
+    "materials_of",
     "open_run",
     "open_session",
     "train",
@@ -175,20 +176,8 @@ def build_players(
     """Everything a run plays with, weights drawn from the recipe's seed; on the CPU where no engine is given."""
     engine = engine or Engine()
     material = data if data is not None else run_data(recipe)
-    poses = build_poses(recipe.poses)
-    classes = tuple(material.classes)
-    render = Renderer(material.foregrounds, material.backgrounds, poses, recipe.edges, device=engine.device)
-    context = Materials(
-        material.foregrounds,
-        material.backgrounds,
-        poses,
-        render,
-        material.train,
-        classes,
-        recipe.canvas_px,
-        recipe.seed,
-        device=engine.device,
-    )
+    context = materials_of(recipe, material, material.train, engine.device)
+    classes = context.classes
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
@@ -213,6 +202,23 @@ def build_players(
             engine.prepare(discriminator)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
+
+
+def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device) -> Materials:
+    """What the recipe's arm is built from; `real` are images to learn from, where there are some."""
+    poses = build_poses(recipe.poses)
+    render = Renderer(data.foregrounds, data.backgrounds, poses, recipe.edges, device=device)
+    return Materials(
+        data.foregrounds,
+        data.backgrounds,
+        poses,
+        render,
+        real,
+        tuple(data.classes),
+        recipe.canvas_px,
+        recipe.seed,
+        device=device,
+    )
 
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -88,25 +88,25 @@ def test_placements_are_drawn_again_edited_and_larger(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--count", "0"), "count: expected an integer >= 1, got 0"),
+        (("--count", "0"), "--count: expected an integer >= 1, got 0"),
         (("--objects", "three"), "--objects: expected a number or LOW..HIGH, got 'three'; for example 1..3"),
-        (("--objects", "3..1"), "objects: expected the smaller number first, got 3..1; turn them round"),
-        (("--quota", "ball"), "--quota: expected NAME=COUNT, got 'ball'; for example --quota dog=500"),
+        (("--objects", "3..1"), "--objects: expected the smaller number first, got 3..1; turn them round"),
+        (("--quota", "ball"), "--quota: expected NAME=COUNT, got 'ball'; for example dog=500"),
         (
             ("--quota", "bell=1"),
-            "quota: expected a class of the foregrounds, got 'bell'; did you mean 'ball'?",
+            "--quota: expected a class of the foregrounds, got 'bell'; did you mean 'ball'?",
         ),
         (
             ("--workers", "-1"),
-            "workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
+            "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
         ),
         (
             ("--distractors", "1"),
-            "distractor_classes: expected classes to take distractors from, got none; name some",
+            "--distractor-class: expected classes to take distractors from, got none; name some",
         ),
         (
             ("--distractors", "1", "--distractor-class", "bal"),
-            "distractor_classes: expected classes of the foregrounds, got 'bal'; did you mean 'ball'?",
+            "--distractor-class: expected classes of the foregrounds, got 'bal'; did you mean 'ball'?",
         ),
         (
             ("--hardness", "0.5..1.0"),
@@ -121,7 +121,7 @@ def test_mistakes_are_sentences(
     workers = () if "--workers" in options else ("--workers", "0")
     code, out, err = run(capsys, "generate", *folders, *count, *options, "--out", str(tmp_path / "o"), *workers)
     assert (code, out) == (2, "")
-    assert err.removeprefix("terse: ").strip().removeprefix("recipe: ") == message
+    assert err.removeprefix("terse: ").strip() == message
     assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
 
 

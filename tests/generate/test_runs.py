@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from terse.generate import GenerateSettings, generate, render
-from terse.generate.runs import open_trained
+from terse.generate import GenerateSettings, generate, of_run, render
 from terse.recipe import load_recipe
 from terse.run import open_run, train
 
@@ -21,9 +20,8 @@ from .conftest import files_of
 def test_a_set_of_a_run_with_a_window_of_hardness(rule: str, small: list[str], tmp_path: Path) -> None:
     settings = [item for item in small if not item.startswith("hardness")]
     train(load_recipe("quickstart", [*settings, f"hardness={rule}", "cycles=1"]), out=tmp_path / "run")
-    recipe, material, trained = open_trained(tmp_path / "run")
     asked = GenerateSettings(count=6, hardness=(0.2, 1.0), image="png")
-    result = generate(recipe, asked, tmp_path / "set", workers=0, trained=trained, material=material)
+    result = generate(of_run(tmp_path / "run"), asked, tmp_path / "set", workers=0)
     assert result["images"] == 6
     images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
     assert all(0.2 <= image["hardness"] <= 1 for image in images)
@@ -57,3 +55,14 @@ def test_drawn_scenes_go_to_worker_processes(tmp_path: Path) -> None:
     for workers in (0, 1):
         generate(recipe, GenerateSettings(count=3, image="png"), tmp_path / str(workers), workers=workers)
     assert files_of(tmp_path / "0") == files_of(tmp_path / "1")
+
+
+def test_a_mined_run_lends_what_is_hard_for_its_target(small: list[str], tmp_path: Path) -> None:
+    settings = [item for item in small if not item.startswith(("hardness", "synthesis"))]
+    rule = "hardness={kind: probability, below: 0.99}"
+    train(load_recipe("quickstart", [*settings, "synthesis.kind=mined", rule, "cycles=1"]), out=tmp_path / "run")
+    origin = of_run(tmp_path / "run")
+    assert origin.load().keeps_hard
+    assert generate(origin, GenerateSettings(count=6, image="png"), tmp_path / "set", workers=0)["images"] == 6
+    images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
+    assert all(image["hardness"] > 0.01 for image in images)  # each was judged

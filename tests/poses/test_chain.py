@@ -15,8 +15,7 @@ from terse.compositing.raster import Sprite, draw, finish, reach_px
 from terse.compositing.render import Renderer
 from terse.config import read_yaml, validate
 from terse.errors import RecipeError
-from terse.generate.drawing import draw_images
-from terse.generate.scene import Scene
+from terse.generate.draw import Drawing, draw_images
 from terse.generate.settings import GenerateSettings
 from terse.placements import Placements
 from terse.poses import AffinePoses, Chain, PoseFamily, build_poses
@@ -316,14 +315,14 @@ def test_generate_draws_what_training_sees() -> None:
     below = Scenes().fetch(one).images[0].mul(255).round().byte().permute(1, 2, 0).numpy()
     material = SimpleNamespace(
         square=False,
-        foregrounds=SimpleNamespace(labels=one, keys=("a",)),
-        foreground_keys=("a",),
+        foregrounds=SimpleNamespace(keys=("a",)),
+        label_of=lambda number: 0,
         hull=lambda number: cut.hull[0].numpy(),
         image=lambda number, size_px: np.ascontiguousarray(below[..., ::-1]),
         sprite=lambda number: Sprite.of(np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])),
         objects=lambda number, size_px: (),
     )
-    scene = Scene(material, chain, EdgeConfig(), GenerateSettings(count=1))  # type: ignore[arg-type]
-    ((canvas, _),) = draw_images(scene, placements)
+    drawing = Drawing(material, chain, EdgeConfig(), GenerateSettings(count=1))  # type: ignore[arg-type]
+    ((canvas, _),) = draw_images(drawing, placements)
     expected = _render(chain, EdgeConfig())(placements).images[0].mul(255).permute(1, 2, 0).numpy()
     assert np.abs(canvas[..., ::-1] - expected).mean() <= 1

@@ -11,9 +11,8 @@ import pytest
 
 from drawn_photographs import Drawn
 from terse.errors import DataError
-from terse.generate import GenerateSettings, generate
+from terse.generate import GenerateSettings, generate, of_recipe
 from terse.recipe import Recipe, load_recipe
-from terse.sources.material import Material
 from terse.sources.run_data import paste_data, run_data
 
 
@@ -83,9 +82,8 @@ def test_a_cut_out_has_the_shape_in_a_set_that_it_has_in_its_run(tmp_path: Path)
     data = run_data(recipe)
     alpha = data.foregrounds.fetch(np.array([0])).alpha[0, 0]
     assert (int(alpha.any(dim=0).sum()), int(alpha.any(dim=1).sum())) == (96, 48)
-    material = Material(data.foregrounds, data.backgrounds, data.classes, square=True)
-    for name, of in (("run", material), ("recipe", None)):
-        generate(recipe, GenerateSettings(count=4, image="png"), tmp_path / name, workers=0, material=of)
+    for name, origin in (("run", of_recipe(recipe, data, square=True)), ("recipe", recipe)):
+        generate(origin, GenerateSettings(count=4, image="png"), tmp_path / name, workers=0)
         boxes = [one["bbox"] for one in json.loads((tmp_path / name / "annotations.json").read_text())["annotations"]]
         assert boxes
         assert all(width == pytest.approx(2 * height, abs=2) for _, _, width, height in boxes)

@@ -1,24 +1,31 @@
-"""Candidates and what becomes of them: drawn from (seed, scene, attempt) alone, in fixed blocks of 64."""
+"""Candidates and what becomes of them: every random number is a function of (seed, scene, attempt).
+
+The arm is asked for the classes that the plan wants, in fixed blocks of 64 scenes. A paste that breaks a limit is asked
+for again, alone; a scene that still breaks one, or that is not as hard as it should be, is asked for anew.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 
 from terse.compositing.occlusion import covered
 from terse.compositing.raster import Drawn, draw_mask, reach_px
-from terse.draws import derive
-from terse.generate.scene import Scene
-from terse.generate.trained import Trained
+from terse.draws import derive, integers, seeds_of
+from terse.generate.draw import Drawing
+from terse.generate.trained import SetPlayers
 from terse.placements import Placements, Role
 from terse.poses import RasterPose
+from terse.protocols import Proposer
+from terse.requests import Limits, Requests
+from terse.synthesis.proposer import random_classes
 
-__all__ = ["BLOCK", "Proposals", "propose"]
+__all__ = ["Proposals", "propose"]
 
-BLOCK = 64
-_POSE_TRIES = 20
+_BLOCK = 64
+_PASTE_TRIES = 20
 _BARREN = 10
 _FULL = 32
 
@@ -32,225 +39,205 @@ class Proposals:
     hardness: list[float] = field(default_factory=list)  # of every candidate looked at
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    number: int
-    labels: tuple[int, ...]
-
-
-def propose(scene: Scene, trained: Trained, first: int, wanted: Sequence[tuple[int, ...]]) -> Proposals:
-    """A placement for each scene, from `first` on, that meets the limits and the hardness window.
+def propose(drawing: Drawing, players: SetPlayers, first: int, labels: Sequence[tuple[int, ...]]) -> Proposals:
+    """A placement for each scene, from `first` on, that meets the limits and is as hard as it should be.
 
     What is refused is drawn again, at most `tries` times; a block in which ten rounds in a row accept nothing is
     given up at once, because no later one would.
     """
-    result = Proposals(Placements.empty(scene.poses.size))
-    found = [result.accepted]
-    slots = [_Wanted(first + k, labels) for k, labels in enumerate(wanted)]
-    for start in range(0, len(slots), BLOCK):
-        pending, barren = slots[start : start + BLOCK], 0
-        for attempt in range(scene.settings.tries):
-            accepted, refused = _round(scene, trained, pending, attempt, result)
+    result = Proposals(Placements.empty(drawing.poses.size))
+    found = []
+    for start in range(0, len(labels), _BLOCK):
+        scenes, wanted, barren = np.arange(start, min(start + _BLOCK, len(labels))), labels[start : start + _BLOCK], 0
+        refused: dict[int, str] = {}
+        for attempt in range(drawing.settings.tries):
+            accepted, refused = _round(drawing, players, first + scenes, wanted, attempt, result)
             found.append(accepted)
-            pending = [slot for slot in pending if slot.number in refused]
+            scenes = np.array(sorted(refused), dtype=np.int64) - first
+            wanted = [labels[scene] for scene in scenes.tolist()]
             barren = 0 if len(accepted) else barren + 1
-            if not pending or (barren >= _BARREN and len(pending) >= min(_FULL, len(slots))):
+            if not refused or (barren >= _BARREN and len(refused) >= min(_FULL, len(labels))):
                 break
-        for slot in pending:
-            result.refused[refused[slot.number]] += 1
-    joined = Placements.join(found)
-    result.accepted = joined.take(np.argsort(joined.number))
+        result.refused.update(refused.values())
+    if found:
+        joined = Placements.join(found)
+        result.accepted = joined.take(np.argsort(joined.number))
     return result
 
 
 def _round(
-    scene: Scene,
-    trained: Trained,
-    pending: Sequence[_Wanted],
+    drawing: Drawing,
+    players: SetPlayers,
+    scenes: Int64[np.ndarray, " b"],
+    labels: Sequence[tuple[int, ...]],
     attempt: int,
     result: Proposals,
 ) -> tuple[Placements, dict[int, str]]:
-    """One candidate for each pending scene: those accepted, and why the others were not."""
-    candidates, randoms = _draw(scene, pending, attempt)
-    if trained.poses_for is not None:
-        candidates = _learned(trained, candidates, scene.settings.seed, attempt)
-    refused: dict[int, str] = {}
-    posed, pose, fitting = scene.posed(candidates), candidates.pose.copy(), []
-    for image, (slot, random) in enumerate(zip(pending, randoms, strict=True)):
-        one = candidates.take(np.array([image]))
-        rows = slice(candidates.offsets[image], candidates.offsets[image + 1])
-        settled = _settle(scene, one, posed[rows], None if trained.poses_for else random)
-        if isinstance(settled, str):
-            refused[slot.number] = settled
-        else:
-            pose[rows] = settled
-            fitting.append(image)
-    fit = replace(candidates, pose=pose).take(np.array(fitting, dtype=np.int64))
-    if scene.settings.hardness is None or not len(fit):
+    """One candidate for each scene: those accepted, and why the others were not."""
+    requests = _requests(drawing, players.proposer.limits, scenes, labels, attempt)
+    fit, refused = _within_limits(drawing, players.proposer, requests, scenes)
+    window = drawing.settings.hardness
+    if players.judge is None or not len(fit) or (window is None and not players.keeps_hard):
         return fit, refused
-    assert trained.hardness_of is not None
-    hardness = trained.hardness_of(fit)
+    verdict = players.judge(fit)
+    hardness = verdict.hardness.double().cpu().numpy()
     result.hardness += hardness.tolist()
-    low, high = scene.settings.hardness
-    inside = (low <= hardness) & (hardness <= high)
-    outside = f"no composite with a hardness of {low:g} to {high:g} in {scene.settings.tries} tries"
-    refused |= dict.fromkeys(fit.number[~inside].tolist(), outside)
-    return replace(fit, hardness=hardness).take(np.flatnonzero(inside)), refused
+    tries = f"in {drawing.settings.tries} tries"
+    if window is None:
+        kept, why = verdict.hard.cpu().numpy(), f"no composite that is hard by the run's rule {tries}"
+    else:
+        low, high = window
+        kept = (low <= hardness) & (hardness <= high)
+        why = f"no composite with a hardness of {low:g} to {high:g} {tries}"
+    refused |= dict.fromkeys(fit.number[~kept].tolist(), why)
+    return replace(fit, hardness=hardness).take(np.flatnonzero(kept)), refused
 
 
-def _draw(scene: Scene, slots: Sequence[_Wanted], attempt: int) -> tuple[Placements, list[np.random.Generator]]:
-    """A candidate for each scene, and each scene's random numbers from there on."""
-    settings, material = scene.settings, scene.material
-    apart = [material.classes.index(name) for name in settings.distractor_classes]
-    randoms = [np.random.default_rng([settings.seed, slot.number, attempt]) for slot in slots]
-    backgrounds, blends, seeds, counts, roles, cuts, poses = [], [], [], [], [], [], []
-    for slot, random in zip(slots, randoms, strict=True):
-        backgrounds.append(int(random.integers(len(material.backgrounds.keys))))
-        blends.append(settings.blends[int(random.integers(len(settings.blends)))])
-        seeds.append(int(random.integers(2**31)))
-        pastes = [(Role.OBJECT, label) for label in slot.labels]
-        for _ in range(int(random.integers(settings.distractors[0], settings.distractors[1] + 1))):
-            place = int(random.integers(len(pastes) + 1))
-            pastes.insert(place, (Role.DISTRACTOR, apart[int(random.integers(len(apart)))]))
-        poses.append(_uniform(scene, len(pastes), random))
-        for role, label in pastes:
-            choice = _of_class(material.foregrounds.labels, label)
-            roles.append(int(role))
-            cuts.append(int(choice[int(random.integers(len(choice)))]))
-        counts.append(len(pastes))
-    drawn = Placements(
-        background=np.array(backgrounds, dtype=np.int64),
-        image_index=np.repeat(np.arange(len(slots)), counts),
-        foreground=np.array(cuts, dtype=np.int64),
-        pose=np.concatenate(poses),
-        role=np.array(roles, dtype=np.int64),
-        texture=np.full(len(cuts), -1, dtype=np.int64),
-        blend=tuple(blends),
-        seed=np.array(seeds, dtype=np.int64),
-        number=np.array([slot.number for slot in slots], dtype=np.int64),
-        size_px=np.array([scene.canvas_px(background) for background in backgrounds], dtype=np.int64),
+def _requests(
+    drawing: Drawing, limits: Limits, scenes: Int64[np.ndarray, " b"], labels: Sequence[tuple[int, ...]], attempt: int
+) -> Requests:
+    """A random background for each scene, the classes planned and random distractors."""
+    material = drawing.material
+    of_set = np.broadcast_to(seeds_of("set", drawing.settings.seed, count=1), len(scenes))
+    seeds = derive(derive(of_set, scenes), attempt)
+    background = integers(seeds, "background", len(material.backgrounds))
+    sizes_px = _sizes_px(drawing, background)
+    if material.square:  # poses are made for a square canvas, to which the image is squashed
+        sizes_px = np.broadcast_to(sizes_px.min(axis=1, keepdims=True), sizes_px.shape)
+    apart = np.array([material.foregrounds.classes.index(name) for name in limits.distractor_classes], dtype=np.int64)
+    distractors = random_classes(seeds, "distractor", limits.distractors, apart) if limits.distractors[1] else ()
+    return Requests(background, sizes_px, tuple(labels), seeds, distractors)
+
+
+def _sizes_px(drawing: Drawing, backgrounds: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b 2"]:
+    return np.array([drawing.canvas_px(number) for number in backgrounds.tolist()], dtype=np.int64).reshape(-1, 2)
+
+
+def _within_limits(
+    drawing: Drawing, proposer: Proposer, requests: Requests, scenes: Int64[np.ndarray, " b"]
+) -> tuple[Placements, dict[int, str]]:
+    """A candidate for each request in which every paste is within the limits, and why there is none."""
+    proposed = proposer.propose(requests)
+    candidates = replace(proposed, number=scenes, size_px=_sizes_px(drawing, requests.background))
+    refused: dict[int, str] = {}
+    trials = []
+    objects = np.bincount(candidates.image_index[candidates.role == Role.OBJECT], minlength=len(scenes))
+    for image, labels in enumerate(requests.labels):
+        if objects[image] < len(labels):
+            refused[int(scenes[image])] = f"no place for {len(labels)} objects"
+        elif _limited(drawing, proposer.limits, candidates, image):
+            trials.append(_Trial(drawing, proposer.limits, candidates, image))
+    posed = drawing.posed(candidates)
+    foreground, pose = candidates.foreground.copy(), candidates.pose.copy()
+    while trials:
+        broken = [trial for trial in trials if trial.breaks(foreground, posed)]
+        trials = [trial for trial in broken if trial.tries <= _PASTE_TRIES]
+        refused |= {int(scenes[trial.image]): trial.why for trial in broken if trial.tries > _PASTE_TRIES}
+        if trials:
+            again, of_trial = _asked_again(drawing, proposer, requests, candidates, trials)
+            rows = [trials[k].row for k in of_trial.tolist()]
+            foreground[rows], pose[rows] = again.foreground, again.pose
+            for row, where in zip(rows, drawing.posed(again), strict=True):
+                posed[row] = where
+    settled = replace(candidates, foreground=foreground, pose=pose)
+    return settled.take(np.flatnonzero(~np.isin(scenes, list(refused)))), refused
+
+
+def _limited(drawing: Drawing, limits: Limits, candidates: Placements, image: int) -> bool:
+    """Whether anything in this image can break a limit."""
+    alone = candidates.offsets[image + 1] - candidates.offsets[image] == 1
+    free = alone and not drawing.material.backgrounds.holds_objects(int(candidates.background[image]))
+    return limits.max_truncation < 1 or (limits.max_overlap < 1 and not free)
+
+
+def _asked_again(
+    drawing: Drawing, proposer: Proposer, requests: Requests, candidates: Placements, trials: Sequence["_Trial"]
+) -> tuple[Placements, Int64[np.ndarray, " k"]]:
+    """Other pastes of the same classes in the place of those that break a limit, and the trial that each is for."""
+    images = np.array([trial.image for trial in trials], dtype=np.int64)
+    rows = np.array([trial.row for trial in trials], dtype=np.int64)
+    rank = rows - candidates.offsets[images]
+    tries = np.array([trial.tries for trial in trials], dtype=np.int64)
+    classes = [(int(label),) for label in drawing.material.foregrounds.labels[candidates.foreground[rows]]]
+    labelled = candidates.role[rows] == Role.OBJECT
+    asked = replace(
+        requests.take(images),
+        seeds=derive(derive(derive(requests.seeds[images], "again"), rank), tries),
+        labels=tuple(one if is_object else () for one, is_object in zip(classes, labelled, strict=True)),
+        distractors=tuple(() if is_object else one for one, is_object in zip(classes, labelled, strict=True)),
     )
-    return drawn, randoms
+    proposed = proposer.propose(asked)
+    found = np.flatnonzero(np.diff(proposed.offsets))
+    # Drawn in the scene's place: its size, and the seed of that paste.
+    drawn = replace(proposed, size_px=candidates.size_px[images], seed=candidates.seed[images] + rank)
+    return drawn.take(found).keep(np.searchsorted(drawn.take(found).image_index, np.arange(len(found)))), found
 
 
-def _uniform(scene: Scene, count: int, random: np.random.Generator) -> Float64[np.ndarray, "n k"]:
-    """The baseline: uniform in the family's ranges."""
-    low, high = np.array(scene.poses.ranges, dtype=np.float64).T
-    poses: Float64[np.ndarray, "n k"] = np.round(low + (high - low) * random.random((count, len(low))), 5)
-    return poses
+class _Trial:
+    """One image whose pastes are laid down in z-order as long as they break no limit.
 
+    Masks are drawn only where two reaches meet, or one meets the border.
+    """
 
-_classes: dict[int, tuple[Int64[np.ndarray, " n"], dict[int, Int64[np.ndarray, " n"]]]] = {}
+    def __init__(self, drawing: Drawing, limits: Limits, candidates: Placements, image: int) -> None:
+        self.image = image
+        self.row, self._end = int(candidates.offsets[image]), int(candidates.offsets[image + 1])
+        self.tries = 0  # of the paste at `row`
+        self.why = ""
+        self._drawing, self._limits, self._size_px = drawing, limits, candidates.canvas_px(image)
+        self._background = int(candidates.background[image])
+        self._below: list[_Region] | None = None
+        self._seen: dict[int, Drawn] = {}  # what is left of regions that are partly covered
 
+    def breaks(self, foreground: Int64[np.ndarray, " n"], posed: Sequence[RasterPose]) -> bool:
+        """Lay down what can be; whether a paste, the one at `row`, breaks a limit."""
+        while self.row < self._end:
+            self.why = self._broken(int(foreground[self.row]), posed[self.row])
+            if self.why:
+                self.tries += 1
+                return True
+            self.row, self.tries = self.row + 1, 0
+        return False
 
-def _of_class(labels: Int64[np.ndarray, " n"], label: int) -> Int64[np.ndarray, " n"]:
-    """The foregrounds of a class, looked up once."""
-    known = _classes.get(id(labels))
-    if known is None or known[0] is not labels:
-        _classes.clear()
-        known = _classes[id(labels)] = (labels, {})
-    if label not in known[1]:
-        known[1][label] = np.flatnonzero(labels == label)
-    return known[1][label]
-
-
-def _learned(trained: Trained, candidates: Placements, seed: int, attempt: int) -> Placements:
-    """The candidates under the synthesizer's poses; its noise is a function of (seed, scene, attempt)."""
-    assert trained.poses_for is not None
-    index = candidates.image_index
-    scenes = derive(derive(np.full(len(candidates), seed, dtype=np.uint64), candidates.number), attempt)
-    seeds = derive(scenes[index], np.arange(len(index)) - candidates.offsets[index])
-    fore, back = candidates.foreground, candidates.background[index]
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(fore), BLOCK)]
-    poses = [np.round(trained.poses_for(fore[block], back[block], seeds[block]), 5) for block in blocks]
-    return replace(candidates, pose=np.concatenate(poses)) if poses else candidates
-
-
-def _settle(
-    scene: Scene, one: Placements, posed: Sequence[RasterPose], random: np.random.Generator | None
-) -> Float64[np.ndarray, "n k"] | str:
-    """The image's poses with every paste within the limits, or why there are none. Uniform poses are drawn again."""
-    limits, background = scene.settings, int(one.background[0])
-    alone = len(one.foreground) == 1 and not scene.material.backgrounds.holds_objects(background)
-    if limits.max_truncation >= 1 and (limits.max_overlap >= 1 or alone):
-        return one.pose
-    below = _Below(scene, background, one.canvas_px(0))
-    pose = one.pose.copy()
-    for z, foreground in enumerate(one.foreground.tolist()):
-        broken = below.place(foreground, posed[z])
-        for _ in range(_POSE_TRIES if broken and random is not None else 0):
-            assert random is not None
-            again = _uniform(scene, 1, random)
-            paste = replace(one.keep(np.array([z])), pose=again, seed=one.seed + z)
-            broken = below.place(foreground, scene.posed(paste)[0])
-            if not broken:
-                pose[z] = again[0]
-                break
-        if broken:
-            return broken
-    return pose
-
-
-class _Below:
-    """What lies on the canvas so far. Masks are drawn only where two reaches meet, or one meets the border."""
-
-    def __init__(self, scene: Scene, background: int, size_px: tuple[int, int]) -> None:
-        self._scene, self._background, self._size_px = scene, background, size_px
-        self._layers: list[_Layer] | None = None
-        self._hidden: dict[int, Drawn] = {}
-
-    def place(self, foreground: int, where: RasterPose) -> str:
+    def _broken(self, foreground: int, where: RasterPose) -> str:
         """Add the paste, or say which limit it breaks."""
-        scene, limits, (width, height) = self._scene, self._scene.settings, self._size_px
-        sprite = scene.material.sprite(foreground)
-        x0, y0, x1, y1 = reach_px(sprite, where, (height, width))
-        layer = _Layer(
-            (x0, y0, x1, y1),
-            lambda: draw_mask(sprite, where, (height, width), scene.edges),
-        )
-        if limits.max_truncation < 1 and (x0 < 0 or y0 < 0 or x1 > width or y1 > height):
-            region = layer.region
-            if region.seen_px < (1 - limits.max_truncation) * region.whole_px or not region.mask.size:
+        drawing, limits, (width, height) = self._drawing, self._limits, self._size_px
+        sprite = drawing.material.sprite(foreground)
+        reach = reach_px(sprite, where, (height, width))
+        new = _Region(reach, lambda: draw_mask(sprite, where, (height, width), drawing.edges))
+        if limits.max_truncation < 1 and (reach[0] < 0 or reach[1] < 0 or reach[2] > width or reach[3] > height):
+            mask = new.mask
+            if mask.seen_px < (1 - limits.max_truncation) * mask.whole_px or not mask.mask.size:
                 return f"no pose with a truncation of at most {limits.max_truncation:g}"
         if limits.max_overlap >= 1:
             return ""
-        if self._layers is None:
-            own = scene.material.objects(self._background, self._size_px)
-            self._layers = [_Layer.of(item.region) for item in own if not item.crowd]
+        if self._below is None:
+            own = drawing.material.objects(self._background, self._size_px)
+            self._below = [_Region(item.region.box_px, item.region) for item in own if not item.crowd]
         changed: dict[int, Drawn] = {}
-        for k, other in enumerate(self._layers):
-            if not _meet(layer.box, other.box):
-                continue
-            before = self._hidden.get(k, other.region)
-            seen = covered(before, [layer.region])
-            if seen.seen_px < (1 - limits.max_overlap) * other.region.seen_px:
-                return f"no pose with an overlap of at most {limits.max_overlap:g}"
-            changed[k] = seen
-        self._hidden.update(changed)
-        self._layers.append(layer)
+        for k, other in enumerate(self._below):
+            if _meet(new.box, other.box):
+                left = covered(self._seen.get(k, other.mask), [new.mask])
+                if left.seen_px < (1 - limits.max_overlap) * other.mask.seen_px:
+                    return f"no pose with an overlap of at most {limits.max_overlap:g}"
+                changed[k] = left
+        self._seen.update(changed)
+        self._below.append(new)
         return ""
 
 
-class _Layer:
-    """A region that is drawn when it is first asked for."""
+class _Region:
+    """A mask on the canvas, drawn when it is first asked for, and a box that holds it."""
 
-    def __init__(self, box: tuple[float, float, float, float], draw: "object") -> None:
-        self.box, self._draw = box, draw
-        self._region: Drawn | None = None
-
-    @staticmethod
-    def of(region: Drawn) -> "_Layer":
-        """One that is drawn already."""
-        layer = _Layer(region.box_px, None)
-        layer._region = region
-        return layer
+    def __init__(self, box: tuple[float, float, float, float], mask: Drawn | Callable[[], Drawn]) -> None:
+        self.box, self._mask = box, mask
 
     @property
-    def region(self) -> Drawn:
+    def mask(self) -> Drawn:
         """The mask."""
-        if self._region is None:
-            self._region = self._draw()  # type: ignore[operator]
-        return self._region
+        if not isinstance(self._mask, Drawn):
+            self._mask = self._mask()
+        return self._mask
 
 
 def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

@@ -9,49 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from terse.errors import RunError
 from terse.export.sample import Exporter, Sample, SetInfo
-from terse.generate.drawing import draw_samples
+from terse.generate.draw import Drawing, draw_samples
+from terse.generate.plan import Shard
 from terse.generate.propose import Proposals, propose
-from terse.generate.scene import Scene
-from terse.generate.trained import LoadTrained, Trained
+from terse.generate.trained import LoadPlayers
 from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
 from terse.progress import Observer
+from terse.requests import Limits
 
-__all__ = ["PARTS", "Job", "Shard", "Worker", "part_folder", "start_worker"]
+__all__ = ["PARTS", "Job", "Worker", "info_of", "part_folder", "start_worker"]
 
 PARTS = ".parts"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """What one call makes: scenes to propose, or rows of a table to draw."""
-
-    number: int
-    first: int = 0  # number of its first scene
-    wanted: tuple[tuple[int, ...], ...] = ()
-    table: pa.Table | None = None
-    first_image: int = 0
-
-    def __str__(self) -> str:
-        return f"shard {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What every worker is given once."""
 
-    scene: Scene
+    drawing: Drawing
     exporter: Exporter
     out: Path
     count: int
     about: Mapping[str, Any]
-    trained: LoadTrained | None = None
-    where: str = "placements"
+    players: LoadPlayers | None = None  # None draws rows of a table
+    limits: Limits = field(default_factory=Limits)
+    where: str = "placements"  # the file of the rows
 
 
 @dataclass(slots=True)
@@ -64,6 +51,11 @@ class _Tally:
     refused: dict[str, int] = field(default_factory=dict)
     hardness: tuple[float, float, float] | None = None  # least, median, most of the candidates looked at
     sums: list[str] = field(default_factory=list)
+
+
+def info_of(drawing: Drawing) -> SetInfo:
+    """What an exporter is told of the whole set."""
+    return SetInfo(drawing.material.classes, drawing.settings.suffix, drawing.settings.masks)
 
 
 def part_folder(out: Path, number: int) -> Path:
@@ -81,9 +73,10 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._trained = job.trained() if job.trained is not None else Trained()
-        settings = job.scene.settings
-        self._info = SetInfo(job.scene.material.classes, settings.suffix, settings.masks)
+        self._players = job.players() if job.players is not None else None
+        if self._players is not None:
+            self._players.proposer.limits = job.limits
+        self._info = info_of(job.drawing)
 
     def make(self, shard: Shard) -> dict[str, Any]:
         """Make the shard whole, or raise and leave nothing that looks whole.
@@ -98,7 +91,7 @@ class Worker:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             images, proposals = self._plan(shard)
-            table = to_table(images, job.scene.poses, job.scene.material, job.about)
+            table = to_table(images, job.drawing.poses, job.drawing.material, job.about)
             pq.write_table(table, part / "placements.parquet", compression="zstd")
             tally = self._draw(shard, part, images)
             tally.hidden = int((images.role == Role.OBJECT).sum()) - tally.seen
@@ -107,17 +100,8 @@ class Worker:
                 least, median, most = np.quantile(proposals.hardness, (0, 0.5, 1)).tolist()
                 tally.hardness = least, median, most
             (part / "SHA256SUMS").write_text("".join(tally.sums), "utf-8")
-            done = {
-                name: getattr(tally, name)
-                for name in (
-                    "images",
-                    "objects",
-                    "per_class",
-                    "hidden",
-                    "refused",
-                    "hardness",
-                )
-            }
+            names = ("images", "objects", "per_class", "hidden", "refused", "hardness")
+            done = {name: getattr(tally, name) for name in names}
             (part / "done.json").write_text(json.dumps(done, ensure_ascii=False), "utf-8")
             shutil.rmtree(whole, ignore_errors=True)
             part.rename(whole)
@@ -129,16 +113,16 @@ class Worker:
         return done
 
     def _plan(self, shard: Shard) -> tuple[Placements, Proposals]:
-        scene, settings = self._job.scene, self._job.scene.settings
-        if shard.table is not None:
-            images = from_table(shard.table, scene.poses, scene.material, self._job.where)
+        drawing, limits = self._job.drawing, self._job.limits
+        if self._players is None:
+            images = from_table(shard.table, drawing.poses, drawing.material, self._job.where)
             canvases = zip(images.background.tolist(), images.size_px.tolist(), strict=True)
-            sizes_px = [scene.asked_px((w, h)) if w > 0 else scene.canvas_px(b) for b, (w, h) in canvases]
+            sizes_px = [drawing.asked_px((w, h)) if w > 0 else drawing.canvas_px(b) for b, (w, h) in canvases]
             return replace(images, size_px=np.array(sizes_px)), Proposals(images)
-        proposals = propose(scene, self._trained, shard.first, shard.wanted)
-        if not settings.all_blends:
-            return proposals.accepted, proposals
-        scenes, blends = proposals.accepted, settings.blends
+        proposals = propose(drawing, self._players, shard.first_scene, shard.labels)
+        scenes, blends = proposals.accepted, limits.blends
+        if not limits.all_blends:
+            return scenes, proposals
         every = scenes.take(np.repeat(np.arange(len(scenes)), len(blends)))
         number = every.number * len(blends) + np.tile(np.arange(len(blends)), len(scenes))
         every = replace(every, number=number, blend=blends * len(scenes))
@@ -148,7 +132,7 @@ class Worker:
         job, tally = self._job, _Tally()
         writer = job.exporter.shard(job.out, part, self._info, shard.number)
         try:
-            for sample in draw_samples(job.scene, images):
+            for sample in draw_samples(job.drawing, images):
                 writer.add(sample)
                 self._count(sample, tally)
         except BaseException:

@@ -1,45 +1,152 @@
-"""The seam to a trained run: who says where, and how hard it is."""
+"""What a set is made from: a recipe's arm, or the arm and the target of a finished run."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float64, Int64, UInt64
+import torch
 
+from terse.errors import RecipeError, RunError
+from terse.evaluation.hardness import Verdict
 from terse.placements import Placements
+from terse.protocols import Proposer
+from terse.recipe import Recipe
+from terse.requests import Limits
+from terse.run import materials_of, open_run
+from terse.sources.material import Material
+from terse.sources.run_data import PasteData, RunData, paste_data
+from terse.synthesis.blind import BlindProposer
+from terse.synthesis.learned.proposer import LearnedProposer
+from terse.training.checkpoint import read_checkpoint
+from terse.training.session import Players
 
-__all__ = ["HardnessOf", "LoadTrained", "PosesFor", "Trained"]
+__all__ = ["Judge", "LoadPlayers", "Origin", "SetPlayers", "of_recipe", "of_run"]
 
-
-class PosesFor(Protocol):
-    """Poses of a synthesizer. Called with blocks of at most 64 pairs, in eval mode, on one thread."""
-
-    def __call__(
-        self,
-        foreground: Int64[np.ndarray, " n"],
-        background: Int64[np.ndarray, " n"],
-        seeds: UInt64[np.ndarray, " n"],
-    ) -> Float64[np.ndarray, "n k"]:
-        """One pose a pair, of indices in the banks; equal calls give equal poses. The seeds are for noise inputs."""
-        ...
-
-
-class HardnessOf(Protocol):
-    """The target's verdict. Called with blocks of at most 64 composites."""
-
-    def __call__(self, placements: Placements) -> Float64[np.ndarray, " b"]:
-        """1 - p of each composite: of its hardest pasted object."""
-        ...
+Judge = Callable[[Placements], Verdict]
+"""What the target says of composites; called with at most 64 of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What a trained run lends to the generator; None falls back on uniform poses, or on no verdict."""
+class SetPlayers:
+    """Who proposes the set's placements, and who judges them.
 
-    poses_for: PosesFor | None = None
-    hardness_of: HardnessOf | None = None
+    Attributes:
+        proposer: the arm.
+        judge: the target with the run's rule; None where nothing is trained.
+        keeps_hard: whether only hard composites are kept where no window of hardness is asked for.
+    """
+
+    proposer: Proposer
+    judge: Judge | None = None
+    keeps_hard: bool = False
 
 
-LoadTrained = Callable[[], Trained]
+LoadPlayers = Callable[[], SetPlayers]
 """Can be pickled, and is called once in every worker: `functools.partial(function, folder)` will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a set is made from.
+
+    Attributes:
+        recipe: poses, edges and, for the manifest, everything else.
+        material: foregrounds and backgrounds, under the numbers that the proposer knows.
+        limits: the arm's, the defaults of the set's settings.
+        load: makes the players.
+        trained: whether they come from a finished run.
+        message: what a user should know; empty where there is nothing.
+    """
+
+    recipe: Recipe
+    material: Material
+    limits: Limits
+    load: LoadPlayers
+    trained: bool = False
+    message: str = ""
+
+
+def of_recipe(recipe: Recipe, data: PasteData | None = None, *, square: bool = False) -> Origin:
+    """The recipe's arm over its sources; an arm that must learn first proposes uniform poses.
+
+    Args:
+        recipe: says what is pasted how.
+        data: your own foregrounds and backgrounds, whose classes the set has; None takes the recipe's.
+        square: poses are meant for a square canvas, to which photographs are squashed.
+
+    Raises:
+        RecipeError: the recipe names no source, or the arm `none`.
+        DataError: a source cannot be read.
+    """
+    if data is None:
+        data = paste_data(recipe)
+    else:
+        recipe = recipe.model_copy(update={"classes": tuple(data.classes)})
+    material = Material(data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes), square=square)
+    load = partial(_players_of_recipe, recipe, data)
+    message = ""
+    if _learns(recipe):
+        message = f"synthesis: the {recipe.synthesis.kind} arm learns in a run; poses are uniform without one"
+    return Origin(recipe, material, load().proposer.limits, load, message=message)
+
+
+def of_run(folder: Path) -> Origin:
+    """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
+
+    Raises:
+        RunError: the folder holds no finished run.
+        RecipeError: its arm is `none`.
+    """
+    recipe, players, _ = open_run(folder)
+    fore, back = players.context.foregrounds, players.context.backgrounds
+    square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
+    classes = tuple(players.context.classes)  # they need not be all that its backgrounds know
+    recipe = recipe.model_copy(update={"classes": classes})
+    limits = _proposer(players.proposer).limits
+    return Origin(recipe, Material(fore, back, classes, square=square), limits, partial(_players_of_run, folder), True)
+
+
+def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
+    real = data.train if isinstance(data, RunData) else None
+    materials = materials_of(recipe, data, real, torch.device("cpu"))
+    if _learns(recipe):
+        return SetPlayers(BlindProposer(materials, batch_size=1))
+    return SetPlayers(_proposer(recipe.synthesis.build(materials)))
+
+
+def _players_of_run(folder: Path) -> SetPlayers:
+    """The last synthesizer, and the target that the run kept.
+
+    Raises:
+        RunError: a learned run without its state.
+    """
+    _, players, _ = open_run(folder)
+    proposer, state = _proposer(players.proposer), read_checkpoint(folder / "state")
+    if state is not None:
+        players.rule.restore(state[1]["rule"])
+    if isinstance(proposer, LearnedProposer):
+        if state is None or "synthesizer" not in state[0]:
+            raise RunError(f"{folder}: expected the state of a learned run, got none; its synthesizer is lost")
+        proposer.module.load_state_dict(state[0]["synthesizer"])
+        proposer.keep_features()
+    # What a network learnt is in its poses; an arm without one is no more than the choice of what is hard.
+    return SetPlayers(proposer, partial(_judge, players), proposer.keeps_hard and proposer.module is None)
+
+
+def _judge(players: Players, placements: Placements) -> Verdict:
+    with torch.no_grad():
+        composites = players.context.render(placements)
+        return players.rule.judge(players.target, composites.images, composites.truth)
+
+
+def _learns(recipe: Recipe) -> bool:
+    return bool(getattr(recipe.synthesis, "learns", False))
+
+
+def _proposer(proposer: Proposer | None) -> Proposer:
+    if proposer is None:
+        raise RecipeError("synthesis: expected an arm that proposes composites, got none; take another, such as random")
+    return proposer

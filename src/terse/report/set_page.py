@@ -15,9 +15,8 @@ from terse.errors import DataError
 from terse.evaluation.coverage import coverage
 from terse.evaluation.predictions import spread
 from terse.export.sample import Labelled
-from terse.generate.drawing import draw_images
-from terse.generate.making import material_of, scene_of
-from terse.generate.scene import Scene
+from terse.generate.draw import Drawing, draw_images
+from terse.generate.make import drawing_of
 from terse.generate.settings import GenerateSettings
 from terse.pictures.gallery import Gallery, GalleryItem
 from terse.pictures.sheets import Sheet
@@ -62,11 +61,11 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
         raise DataError(f"{folder}: expected a whole set with manifest.json, got none; make it with `terse generate`")
     table, about = read_table(folder / "placements.parquet")
     settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
-    scene = scene_of(recipe, settings, material_of(recipe, square=about["square"], everything=True))
+    drawing = drawing_of(recipe, settings, square=about["square"])
     numbers = np.unique(table.column("image").to_numpy())
-    items = _items(scene, _images(scene, table, numbers[spread(len(numbers), _SHOWN)]))
-    counted = _images(scene, table, numbers[spread(len(numbers), _COUNTED)])
-    seen = coverage(counted, scene.poses)
+    items = _items(drawing, _images(drawing, table, numbers[spread(len(numbers), _SHOWN)]))
+    counted = _images(drawing, table, numbers[spread(len(numbers), _COUNTED)])
+    seen = coverage(counted, drawing.poses)
     summary = json.loads(manifest.read_text("utf-8"))["summary"]
     return dataset_page(
         SetResult.model_validate({"out": str(folder), **summary, **(result or {})}),
@@ -80,24 +79,24 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
     )
 
 
-def _images(scene: Scene, table: pa.Table, numbers: np.ndarray) -> Placements:
-    return from_table(rows_of(table, numbers), scene.poses, scene.material, "placements.parquet")
+def _images(drawing: Drawing, table: pa.Table, numbers: np.ndarray) -> Placements:
+    return from_table(rows_of(table, numbers), drawing.poses, drawing.material, "placements.parquet")
 
 
-def _items(scene: Scene, placements: Placements) -> list[GalleryItem]:
-    drawn = enumerate(draw_images(scene, placements))
-    return [_item(scene, placements, image, canvas, objects) for image, (canvas, objects) in drawn]
+def _items(drawing: Drawing, placements: Placements) -> list[GalleryItem]:
+    drawn = enumerate(draw_images(drawing, placements))
+    return [_item(drawing, placements, image, canvas, objects) for image, (canvas, objects) in drawn]
 
 
 def _item(
-    scene: Scene, placements: Placements, image: int, canvas: np.ndarray, objects: Sequence[Labelled]
+    drawing: Drawing, placements: Placements, image: int, canvas: np.ndarray, objects: Sequence[Labelled]
 ) -> GalleryItem:
     """One image, brought to the size of the page together with its boxes and masks."""
     width, height = placements.canvas_px(image)
     hardness = float(placements.hardness[image])
     scale = min(1.0, _SIDE_PX / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    classes = scene.material.classes
+    classes = drawing.material.classes
     masks = []
     for one in objects:
         if one.modal is None:
@@ -120,18 +119,18 @@ def _item(
         masks=masks,
         hardness=None if math.isnan(hardness) else hardness,
         arm=placements.blend[image],
-        record=_record(scene, placements, image, objects),
+        record=_record(drawing, placements, image, objects),
     )
 
 
-def _record(scene: Scene, placements: Placements, image: int, objects: Sequence[Labelled]) -> dict[str, Any]:
+def _record(drawing: Drawing, placements: Placements, image: int, objects: Sequence[Labelled]) -> dict[str, Any]:
     return {
         "image": int(placements.number[image]),
         "size_px": list(placements.canvas_px(image)),
-        **describe(placements, image, scene.poses, scene.material),
+        **describe(placements, image, drawing.poses, drawing.material),
         "objects": [
             {
-                "class": scene.material.classes[one.label],
+                "class": drawing.material.classes[one.label],
                 "visible": round(one.visible_fraction, 3),
                 "ignore": one.ignore,
             }

@@ -58,6 +58,10 @@ class Material:
         )
         self._own: Cache[_Canvas, Sequence[OwnObject]] = Cache(self._draw_objects, _size_of_objects, keep_bytes // 4)
 
+    def label_of(self, foreground: int) -> int:
+        """The number of its class among the set's."""
+        return self.classes.index(self.foregrounds.class_of(foreground))
+
     def sprite(self, foreground: int) -> Sprite:
         """The cut-out, ready to be drawn.
 

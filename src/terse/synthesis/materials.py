@@ -44,7 +44,7 @@ class Materials:
     backgrounds: BackgroundBank
     poses: PoseFamily
     render: Renderer
-    real: RealImages
+    real: RealImages | None  # None where nothing learns
     classes: tuple[str, ...]
     canvas_px: int
     seed: int

@@ -15,7 +15,7 @@ from terse.protocols import Proposer
 from terse.requests import Limits, Requests
 from terse.synthesis.materials import Materials
 
-__all__ = ["BaseProposer", "Pastes", "pastes_of", "propose", "uniform_poses"]
+__all__ = ["BaseProposer", "Pastes", "pastes_of", "propose", "random_classes", "uniform_poses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class BaseProposer:
         return Requests(
             background=integers(seeds, "background", len(materials.backgrounds)),
             size_px=size_px,
-            labels=_classes(seeds, "object", limits.objects, classes),
+            labels=random_classes(seeds, "object", limits.objects, classes),
             seeds=seeds,
-            distractors=_classes(seeds, "distractor", limits.distractors, np.array(apart, dtype=np.int64)),
+            distractors=random_classes(seeds, "distractor", limits.distractors, np.array(apart, dtype=np.int64)),
         )
 
     def placed(self, requests: Requests, pastes: Pastes, pose: Float64[np.ndarray, "n k"]) -> Placements:
@@ -115,7 +115,7 @@ def propose(proposer: Proposer, count: int, *step: int | str) -> Placements:
     Source: ours.
     """
     limits = proposer.limits
-    copies = len(limits.blends) if limits.all_blends else 1
+    copies = limits.copies
     scenes = proposer.propose(proposer.requests(seeds_of(*step, count=math.ceil(count / copies))))
     if copies == 1:
         return scenes
@@ -132,10 +132,13 @@ def uniform_poses(family: PoseFamily, seeds: UInt64[np.ndarray, " n"]) -> Float6
     return np.asarray(family.from_unit(unit).numpy())
 
 
-def _classes(
+def random_classes(
     seeds: UInt64[np.ndarray, " b"], name: str, limits: tuple[int, int], classes: Int64[np.ndarray, " c"]
 ) -> tuple[tuple[int, ...], ...]:
-    """So many random classes for each image."""
+    """So many random classes for each image: the numbers are drawn between the limits, each as likely.
+
+    Source: ours.
+    """
     numbers = integers(seeds, f"{name}s", limits[1] + 1, limits[0])
     if not limits[1]:
         return ((),) * len(seeds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,8 @@ class ContextConfig(Component["Proposer"]):
     Datasets, and its published code. Their network is a ResNet-50 on 300 px; ours is small, from scratch.
     """
 
+    learns: ClassVar[bool] = True
+    """It needs a run; `generate` of a recipe alone takes uniform poses."""
     kind: Literal["context"] = "context"
     objects: tuple[Count, Count] = (1, 2)
     """Fewest and most objects an image."""

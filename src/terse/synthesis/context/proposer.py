@@ -140,6 +140,7 @@ class ContextProposer(BaseProposer):
     def _network(self) -> tuple[ContextNetwork, BoxShapes]:
         if self._learned is None:
             settings, materials = self.settings, self.materials
+            assert materials.real is not None, "a run's materials"
             surroundings, shapes = training_crops(
                 materials.real,
                 count=settings.crops,

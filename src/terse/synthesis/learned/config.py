@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from terse.config import Component, Count, Fraction, InputPath, NonNegative, Paper
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
@@ -19,6 +19,8 @@ __all__ = ["LearnedConfig"]
 class LearnedConfig(Component["Proposer"]):
     """A network that learns where and how to paste so that the target fails (paper 3.1)."""
 
+    learns: ClassVar[bool] = True
+    """It needs a run; `generate` of a recipe alone takes uniform poses."""
     kind: Literal["learned"] = "learned"
     network: Literal["digits", "photographs"] = "digits"
     """digits is A.1's, photographs A.2's."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,17 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from terse.errors import DataError, RecipeError, RunError
-from terse.generate import GenerateSettings, Trained, generate, render
+from terse.evaluation.hardness import Verdict
+from terse.generate import GenerateSettings, Origin, SetPlayers, generate, of_recipe, render
 from terse.generate import shard as shards
-from terse.generate.making import material_of
+from terse.generate.trained import LoadPlayers
 from terse.placements import Placements
 from terse.progress import Observer
 from terse.recipe import Recipe
+from terse.requests import Requests
+from terse.run import materials_of
 from terse.sources.coco import read_coco
-from terse.sources.material import Material
 from terse.sources.run_data import paste_data
+from terse.synthesis.materials import Materials
+from terse.synthesis.proposer import BaseProposer, pastes_of
 
 from .conftest import files_of, recipe_of
 
@@ -51,10 +57,10 @@ def test_another_seed_is_another_set(plain: Recipe, tmp_path: Path) -> None:
 
 def test_a_set_of_a_runs_material_is_rendered_with_the_runs_classes(labelled: Recipe, tmp_path: Path) -> None:
     """A run knows the foregrounds' classes alone; its labelled backgrounds may know others."""
-    whole = material_of(labelled)
+    whole = paste_data(labelled)
     data = paste_data(labelled.model_copy(update={"classes": whole.classes[:1]}))
-    few = Material(data.foregrounds, data.backgrounds, data.classes, square=True)
-    generate(labelled, GenerateSettings(count=8), tmp_path / "made", workers=0, material=few)
+    few = of_recipe(labelled, data, square=True)
+    generate(few, GenerateSettings(count=8), tmp_path / "made", workers=0)
     render(tmp_path / "made" / "placements.parquet", tmp_path / "again", workers=0)
     first, again = annotations(tmp_path / "made"), annotations(tmp_path / "again")
     assert [item["name"] for item in first["categories"]] == [whole.classes[0]] != list(whole.classes)
@@ -104,30 +110,31 @@ def test_resuming_with_another_request_is_refused(plain: Recipe, tmp_path: Path)
     )
 
 
-def _dies_once(folder: Path) -> Trained:
+def _dies_once(folder: Path, load: LoadPlayers) -> SetPlayers:
     """The first worker to be made is killed as the system kills for memory."""
     mark = folder / "died"
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return Trained()
+    return load()
 
 
-def _dies_always() -> Trained:
+def _dies_always() -> SetPlayers:
     os.kill(os.getpid(), signal.SIGKILL)
-    return Trained()
+    raise AssertionError
 
 
 def test_a_killed_workers_shard_is_made_again(plain: Recipe, tmp_path: Path) -> None:
-    generate(plain, SMALL, tmp_path / "whole", workers=0, trained=Trained)
-    generate(plain, SMALL, tmp_path / "killed", workers=2, trained=partial(_dies_once, tmp_path))
+    origin = of_recipe(plain)
+    generate(origin, SMALL, tmp_path / "whole", workers=0)
+    generate(replace(origin, load=partial(_dies_once, tmp_path, origin.load)), SMALL, tmp_path / "killed", workers=2)
     assert (tmp_path / "died").exists()
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
 def test_workers_that_always_die_stop_the_run(plain: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RunError) as error:
-        generate(plain, SMALL, tmp_path / "out", workers=1, trained=_dies_always)
+        generate(replace(of_recipe(plain), load=_dies_always), SMALL, tmp_path / "out", workers=1)
     assert str(error.value) == (
         "workers: expected workers to live, got 3 that died of signal SIGKILL at shard 0; "
         "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
@@ -216,19 +223,25 @@ def test_limits_that_nothing_meets_stop(labelled: Recipe, tmp_path: Path) -> Non
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 
-def _hardness(placements: Placements) -> np.ndarray:
-    """As hard as the first paste is turned, 0 to 30 degrees."""
+def _verdict(placements: Placements) -> Verdict:
+    """As hard as the first paste is turned, 0 to 30 degrees; hard from 24 on."""
     starts = np.searchsorted(placements.image_index, np.arange(len(placements)))
-    return np.abs(placements.pose[starts, 0]) / 30
+    hardness = torch.from_numpy(np.abs(placements.pose[starts, 0]) / 30)
+    return Verdict(hardness >= 0.8, hardness)
 
 
-def _judge() -> Trained:
-    return Trained(hardness_of=_hardness)
+def _judged(load: LoadPlayers, *, keeps_hard: bool = False) -> SetPlayers:
+    return SetPlayers(load().proposer, _verdict, keeps_hard)
+
+
+def judged(recipe: Recipe, *, keeps_hard: bool = False) -> Origin:
+    origin = of_recipe(recipe)
+    return replace(origin, load=partial(_judged, origin.load, keeps_hard=keeps_hard), trained=True)
 
 
 def test_a_hardness_window_keeps_what_falls_in(plain: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(count=40, hardness=(0.5, 1.0), shard_images=16)
-    result = generate(plain, settings, tmp_path / "out", workers=2, trained=_judge)
+    result = generate(judged(plain), settings, tmp_path / "out", workers=2)
     assert result["images"] == 40
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
     assert all(abs(row["0.affine.rotation_deg"]) >= 15 for row in rows)
@@ -236,14 +249,23 @@ def test_a_hardness_window_keeps_what_falls_in(plain: Recipe, tmp_path: Path) ->
     assert all(0.5 <= image["hardness"] <= 1 for image in annotations(tmp_path / "out")["images"])
 
 
+def test_an_arm_that_keeps_what_is_hard_does_so_unless_a_window_is_given(plain: Recipe, tmp_path: Path) -> None:
+    origin = judged(plain, keeps_hard=True)
+    for name, window, (least, most) in (("rule", None, (0.8, 1.0)), ("window", (0.0, 0.3), (0.0, 0.3))):
+        generate(origin, GenerateSettings(count=12, hardness=window), tmp_path / name, workers=0)
+        images = annotations(tmp_path / name)["images"]
+        assert len(images) == 12
+        assert all(least <= image["hardness"] <= most for image in images)
+
+
 def test_a_window_that_nothing_falls_in_stops_with_what_it_saw(plain: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(count=500, hardness=(1.0, 1.0))
     for workers in (0, 2):
         with pytest.raises(DataError) as error:
-            generate(plain, settings, tmp_path / "out", workers=workers, trained=_judge)
+            generate(judged(plain), settings, tmp_path / "out", workers=workers)
         first, _, rest = str(error.value).partition("; ")
         assert first == (
-            "--hardness: expected composites inside the window, got no composite with a hardness of 1 to 1 in 50 tries"
+            "hardness: expected composites inside the window, got no composite with a hardness of 1 to 1 in 50 tries"
         )
         words = rest.replace(",", "").split()
         least, most = float(words[words.index("to") - 1]), float(words[words.index("to") + 1])
@@ -253,7 +275,7 @@ def test_a_window_that_nothing_falls_in_stops_with_what_it_saw(plain: Recipe, tm
 
 def test_a_rare_window_gives_what_was_found(plain: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(count=40, hardness=(0.98, 1.0), tries=20)
-    result = generate(plain, settings, tmp_path / "out", workers=0, trained=_judge)
+    result = generate(judged(plain), settings, tmp_path / "out", workers=0)
     assert 0 < result["images"] < 40
     missing = 40 - result["images"]
     assert result["skipped"] == [f"{missing} of 40 images: no composite with a hardness of 0.98 to 1 in 20 tries"]
@@ -268,39 +290,48 @@ def test_hardness_needs_a_run(plain: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         generate(plain, GenerateSettings(count=1, hardness=(0.5, 1)), tmp_path / "out", workers=0)
     assert str(error.value) == (
-        "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
+        "hardness: expected a trained run, whose target says what is hard, got a recipe; give a run"
     )
 
 
-def _poses(foreground: np.ndarray, background: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    assert len(foreground) <= 64
-    return np.stack([[index, 0, 0, 0, 0.5, 1.0] for index in foreground.tolist()])
+class Marked(BaseProposer):
+    """Turns each cut-out by its number; knows what it was asked for."""
+
+    def __init__(self, materials: Materials) -> None:
+        super().__init__(materials, batch_size=1)
+        self.asked: list[Requests] = []
+
+    def propose(self, requests: Requests) -> Placements:
+        assert len(requests) <= 64
+        self.asked.append(requests)
+        pastes = pastes_of(self.materials, requests)
+        return self.placed(requests, pastes, np.stack([[index, 0, 0, 0, 0.5, 1.0] for index in pastes.foreground]))
 
 
-def test_learned_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
-    generate(plain, GenerateSettings(count=100), tmp_path / "out", workers=0, trained=partial(Trained, _poses))
+def marked(recipe: Recipe) -> tuple[Origin, Marked]:
+    data = paste_data(recipe)
+    arm = Marked(materials_of(recipe, data, None, torch.device("cpu")))
+    return replace(of_recipe(recipe), load=lambda: SetPlayers(arm)), arm
+
+
+def test_the_arms_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
+    origin, _ = marked(plain)
+    generate(origin, GenerateSettings(count=100), tmp_path / "out", workers=0)
     rows = pq.read_table(tmp_path / "out" / "placements.parquet").to_pylist()
-    from terse.generate.making import material_of
-
-    keys = material_of(plain).foregrounds.keys
+    keys = origin.material.foregrounds.keys
     assert len(rows) == 100
     assert all(row["0.affine.rotation_deg"] == keys.index(row["foreground"]) for row in rows)
 
 
-def test_noise_is_drawn_for_each_pair_of_scene_attempt_and_set(plain: Recipe, tmp_path: Path) -> None:
+def test_seeds_are_of_each_set_scene_and_attempt(plain: Recipe, tmp_path: Path) -> None:
     def seeds_of_set(seed: int) -> list[int]:
-        seen: list[int] = []
-
-        def poses(foreground: np.ndarray, background: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-            seen.extend(seeds.tolist())
-            return _poses(foreground, background, seeds)
-
-        settings = GenerateSettings(count=100, objects=(1, 2), seed=seed)
-        generate(plain, settings, tmp_path / str(seed), workers=0, trained=lambda: Trained(poses))
-        return seen
+        origin, arm = marked(plain)
+        settings = GenerateSettings(count=100, objects=(1, 2), seed=seed, max_overlap=0.1)
+        generate(origin, settings, tmp_path / str(seed), workers=0)
+        return [number for asked in arm.asked for number in asked.seeds.tolist()]
 
     first, second = seeds_of_set(0), seeds_of_set(1)
-    assert len(first) > 100
+    assert len(first) > 150  # some pastes were asked for again
     assert len({*first, *second}) == len(first) + len(second)
 
 

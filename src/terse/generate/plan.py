@@ -1,19 +1,41 @@
-"""Which classes each image holds, fixed before anything is drawn: so quotas are exact for any number of workers."""
+"""Which classes each scene holds, fixed before anything is drawn, and the shards that scenes or rows are made in.
+
+A scene is one composite before its blends: `all_blends` draws it in each. Fixed classes make quotas exact for any
+number of workers.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Int32, Int64
 
 from terse import registry
 from terse.errors import DataError
 from terse.generate.settings import GenerateSettings
+from terse.placements_table import rows_of
+from terse.requests import Limits
+from terse.sources.material import Material
 
-__all__ = ["Slots", "plan_slots"]
+__all__ = ["SceneClasses", "Shard", "plan_classes", "shards_of_rows", "shards_of_scenes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class Shard:
+    """The unit of work: scenes to propose, or rows of a table to draw."""
+
+    number: int
+    first_image: int
+    first_scene: int = 0
+    labels: tuple[tuple[int, ...], ...] = ()  # of each scene's objects
+    table: pa.Table | None = None
+
+    def __str__(self) -> str:
+        return f"shard {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class SceneClasses:
     """The labels of each scene's objects, flat; scene i has those from offsets[i] to offsets[i + 1]."""
 
     offsets: Int64[np.ndarray, " scenes_and_one"]
@@ -22,33 +44,48 @@ class Slots:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def of(self, first: int, last: int) -> list[tuple[int, ...]]:
+    def of(self, first: int, last: int) -> tuple[tuple[int, ...], ...]:
         """The labels of these scenes."""
-        return [tuple(self.labels[self.offsets[i] : self.offsets[i + 1]].tolist()) for i in range(first, last)]
+        return tuple(tuple(self.labels[self.offsets[i] : self.offsets[i + 1]].tolist()) for i in range(first, last))
 
 
-def plan_slots(
-    settings: GenerateSettings,
-    scenes: int,
-    classes: tuple[str, ...],
-    counts: Int64[np.ndarray, " classes"],
-) -> Slots:
-    """How many objects each scene gets, and of which classes.
+def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Material, shard_images: int) -> list[Shard]:
+    """The set's scenes, so many images a shard.
 
-    Args:
-        settings: the numbers wanted.
-        scenes: how many.
-        classes: the set's.
-        counts: foregrounds that each class has.
+    Raises:
+        DataError: as `plan_classes`.
+    """
+    copies = limits.copies
+    scenes = -(-settings.count // copies)
+    planned = plan_classes(settings, limits, scenes, material)
+    size = max(1, shard_images // copies)
+    return [
+        Shard(number, first * copies, first, planned.of(first, min(first + size, scenes)))
+        for number, first in enumerate(range(0, scenes, size))
+    ]
+
+
+def shards_of_rows(table: pa.Table, shard_images: int) -> list[Shard]:
+    """The images of a table of placements, so many a shard."""
+    numbers = np.unique(table.column("image").to_numpy())
+    groups = [numbers[first : first + shard_images] for first in range(0, len(numbers), shard_images)]
+    return [Shard(k, int(group[0]), table=rows_of(table, group)) for k, group in enumerate(groups)]
+
+
+def plan_classes(settings: GenerateSettings, limits: Limits, scenes: int, material: Material) -> SceneClasses:
+    """How many objects each scene gets, and of which classes, in the numbers of the foregrounds.
 
     Raises:
         DataError: a quota of an unknown class, of one without foregrounds, or that does not fit the scenes.
     """
     random = np.random.default_rng([settings.seed, 0x5107])
-    low, high = settings.objects
+    low, high = limits.objects
     numbers = random.integers(low, high + 1, size=scenes)
+    classes = material.foregrounds.classes
+    of_set = np.isin(np.array(classes), material.classes)
+    counts = np.where(of_set, np.bincount(material.foregrounds.labels, minlength=len(classes)), 0)
     wanted = {_class(name, classes, counts): number for name, number in settings.quota.items()}
-    apart = {classes.index(name) for name in settings.distractor_classes if name in classes}
+    apart = {classes.index(name) for name in limits.distractor_classes if name in classes}
     free = [label for label in np.flatnonzero(counts).tolist() if label not in apart and label not in wanted]
     total = sum(wanted.values())
     if not free:
@@ -64,7 +101,7 @@ def plan_slots(
     for label, number in wanted.items():
         per_class[label] = number
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), per_class)
-    return Slots(np.concatenate([[0], np.cumsum(numbers)]), random.permutation(labels))
+    return SceneClasses(np.concatenate([[0], np.cumsum(numbers)]), random.permutation(labels))
 
 
 def _class(name: str, classes: tuple[str, ...], counts: Int64[np.ndarray, " classes"]) -> int:

@@ -1,7 +1,8 @@
-"""Placements to encoded samples with labels, by the raster path."""
+"""Placements to pixels with labels, and these to encoded samples, by the raster path."""
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,51 +12,86 @@ from terse.compositing.occlusion import covered, visible_regions
 from terse.compositing.raster import Drawn, draw, finish
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample
-from terse.generate.scene import Scene
 from terse.generate.settings import GenerateSettings
 from terse.placements import Placements, Role
-from terse.poses import RasterPose
+from terse.poses import PoseFamily, RasterPose
+from terse.recipe import EdgeConfig
+from terse.sources.material import Material
 
-__all__ = ["draw_images", "draw_samples", "encode"]
+__all__ = ["Drawing", "draw_images", "draw_samples", "encode"]
 
 
-def draw_samples(scene: Scene, placements: Placements) -> Iterator[Sample]:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is the same for every image of a set; it can be pickled."""
+
+    material: Material
+    poses: PoseFamily
+    edges: EdgeConfig | None
+    settings: GenerateSettings
+
+    def canvas_px(self, background: int) -> tuple[int, int]:
+        """Width and height that a background's composites have."""
+        return self.asked_px(self.material.backgrounds.size_px(background))
+
+    def asked_px(self, size_px: tuple[int, int]) -> tuple[int, int]:
+        """The size with the shorter side that was asked for, if one was."""
+        width, height = size_px
+        side = self.settings.side_px
+        if side is None:
+            return width, height
+        scale = side / min(width, height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def posed(self, placements: Placements) -> list[RasterPose]:
+        """The pose of each paste on its image's canvas, ready to be drawn."""
+        if not len(placements.foreground):
+            return []
+        index = placements.image_index
+        hull = np.stack([self.material.hull(i) for i in placements.foreground.tolist()])
+        sizes_px = placements.size_px[index, ::-1] if not self.material.square else np.ones((len(index), 2), int)
+        z = np.arange(len(index)) - placements.offsets[index]
+        sizes = [(height, width) for height, width in sizes_px.tolist()]
+        return list(self.poses.raster(placements.pose, hull, sizes, (placements.seed[index] + z).tolist()))
+
+
+def draw_samples(drawing: Drawing, placements: Placements) -> Iterator[Sample]:
     """The images with what is true of them, encoded.
 
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    for image, (canvas, objects) in enumerate(draw_images(scene, placements)):
+    for image, (canvas, objects) in enumerate(draw_images(drawing, placements)):
         background, hardness = int(placements.background[image]), float(placements.hardness[image])
         yield Sample(
             int(placements.number[image]),
-            encode(canvas, scene.settings),
+            encode(canvas, drawing.settings),
             placements.canvas_px(image),
             objects,
-            scene.material.backgrounds.keys[background],
-            scene.material.backgrounds.licence(background),
+            drawing.material.backgrounds.keys[background],
+            drawing.material.backgrounds.licence(background),
             placements.blend[image],
             {} if math.isnan(hardness) else {"hardness": round(hardness, 5)},
         )
 
 
 def draw_images(
-    scene: Scene, placements: Placements
+    drawing: Drawing, placements: Placements
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], tuple[Labelled, ...]]]:
     """BGR pixels and labels of each image.
 
     Raises:
         DataError: a source that cannot be read, or a blend that is not known.
     """
-    posed, offsets = scene.posed(placements), placements.offsets
+    posed, offsets = drawing.posed(placements), placements.offsets
     for image in range(len(placements)):
-        yield _draw(scene, placements, image, posed[offsets[image] : offsets[image + 1]])
+        yield _draw(drawing, placements, image, posed[offsets[image] : offsets[image + 1]])
 
 
 def _draw(
-    scene: Scene, placements: Placements, image: int, posed: Sequence[RasterPose]
+    drawing: Drawing, placements: Placements, image: int, posed: Sequence[RasterPose]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[Labelled, ...]]:
-    material = scene.material
+    material = drawing.material
     background, size_px = int(placements.background[image]), placements.canvas_px(image)
     canvas = material.image(background, size_px)
     blend, seed, first = placements.blend[image], int(placements.seed[image]), int(placements.offsets[image])
@@ -65,16 +101,16 @@ def _draw(
         cut = int(placements.foreground[row])
         artefact = placements.role[row] == Role.ARTEFACT
         sprite = material.textured(cut, int(placements.texture[row])) if artefact else material.sprite(cut)
-        regions.append(draw(canvas, sprite, posed[z], edges=scene.edges, blend=blend, seed=seed + z, bgr=True))
-    if scene.poses.image is not None and placements.image_pose.shape[1]:
-        finish(canvas, scene.poses.image, placements.image_pose[image], seed, bgr=True)
-    own = _own(scene, background, size_px, regions)
-    return canvas, (*own, *_pasted(scene, placements, rows, regions))
+        regions.append(draw(canvas, sprite, posed[z], edges=drawing.edges, blend=blend, seed=seed + z, bgr=True))
+    if drawing.poses.image is not None and placements.image_pose.shape[1]:
+        finish(canvas, drawing.poses.image, placements.image_pose[image], seed, bgr=True)
+    own = _own(drawing, background, size_px, regions)
+    return canvas, (*own, *_pasted(drawing, placements, rows, regions))
 
 
-def _own(scene: Scene, background: int, size_px: tuple[int, int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
+def _own(drawing: Drawing, background: int, size_px: tuple[int, int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
     """What is left to see of the background's own objects."""
-    for item in scene.material.objects(background, size_px):
+    for item in drawing.material.objects(background, size_px):
         # What came with the image hides nothing of it: masks overlap there as their makers drew them.
         modal = covered(item.region, regions)
         if modal.mask.size:
@@ -87,27 +123,29 @@ def _own(scene: Scene, background: int, size_px: tuple[int, int], regions: Seque
                 visible_fraction=fraction,
                 z=-1,
                 pasted=False,
-                ignore=item.ignore or fraction < scene.settings.min_visible,
+                ignore=item.ignore or fraction < drawing.settings.min_visible,
                 crowd=item.crowd,
                 source=item.key,
             )
 
 
-def _pasted(scene: Scene, placements: Placements, rows: Sequence[int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
-    material = scene.material
+def _pasted(
+    drawing: Drawing, placements: Placements, rows: Sequence[int], regions: Sequence[Drawn]
+) -> Iterator[Labelled]:
+    material = drawing.material
     for z, (row, amodal, modal) in enumerate(zip(rows, regions, visible_regions(regions), strict=True)):
         if placements.role[row] == Role.OBJECT and modal.mask.size:
             cut = int(placements.foreground[row])
             fraction = _fraction(modal, amodal)
             yield Labelled(
-                int(material.foregrounds.labels[cut]),
+                material.label_of(cut),
                 modal.box_px,
                 modal=modal,
                 amodal=amodal,
                 visible_fraction=fraction,
                 z=z,
                 pasted=True,
-                ignore=fraction < scene.settings.min_visible,
+                ignore=fraction < drawing.settings.min_visible,
                 source=material.foregrounds.keys[cut],
             )
 
