@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from terse.errors import DataError, RecipeError
+from terse.sources.annotations import RemarkKind
+from terse.sources.guess import is_recipe, source_settings
 from terse.sources.masks import draw_mask
 from terse.sources.yolo import YoloConfig, read_yolo
 
@@ -54,10 +57,6 @@ def test_boxes_and_outlines_are_read(yolo):
         ("-1 0.5 0.5 0.1 0.1", ": expected a class number 0 to 1, got '-1'; it is left out"),
         ("person 0.5 0.5 0.1 0.1", ": expected a class number 0 to 1, got 'person'; it is left out"),
         ("0 0.5 0.5 0.1", ": expected x y w h or the x y of three points, got '0.5 0.5 0.1'; it is left out"),
-        (
-            "0 0.1 0.1 0.2 0.2 0.9",
-            ": expected x y w h or the x y of three points, got '0.1 0.1 0.2 0.2 0.9'; it is left out",
-        ),
         ("0 0.5 nan 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 nan 0.1 0.1'; it is left out"),
         ("0 0.5 x 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 x 0.1 0.1'; it is left out"),
         ("0 0.5 0.5 0 0.1", ".box: expected a box with an area, got 0x3; it is left out"),
@@ -126,21 +125,163 @@ def test_what_leads_out_of_the_folder_is_refused(yolo, save, tmp_path):
         error_of(root) == f"data.yaml: train: expected a path inside {root}, got the absolute '/etc'; make it relative"
     )
     root = yolo({"a": None}, "train: list.txt\nnames: [person]\n")
-    (root / "list.txt").write_text("../x.png\n")
-    assert error_of(root) == (
+    (root / "list.txt").write_text("../x.png\nimages/a.png\n")
+    notes = read_yolo(root)
+    assert notes.paths == ("images/a.png",)
+    assert skipped(notes) == [
         f"list.txt, line 1: expected a path inside {root}, got './../x.png'; move the file into the folder"
-    )
+    ]
 
 
-def test_a_label_file_that_is_a_link_out_is_refused(yolo, tmp_path):
+def test_a_label_file_may_be_a_link(yolo, tmp_path):
     root = yolo({"a": ""})
-    (tmp_path / "secret.txt").write_text("0 0.5 0.5 1 1")
+    (tmp_path / "store.txt").write_text("0 0.5 0.5 1 1")
     (root / "labels/a.txt").unlink()
-    (root / "labels/a.txt").symlink_to(tmp_path / "secret.txt")
-    assert error_of(root) == (
-        f"labels/a.txt: expected a path inside {root}, got 'labels/a.txt', a link to {tmp_path / 'secret.txt'}; "
-        "copy the file into the folder"
+    (root / "labels/a.txt").symlink_to(tmp_path / "store.txt")
+    assert len(read_yolo(root).labels) == 1
+
+
+def texts(annotations, kind):
+    return [remark.text for remark in annotations.remarks if remark.kind is kind]
+
+
+def test_keypoints_are_kept_and_make_no_mask(yolo):
+    line = "0 0.5 0.5 0.25 0.2 0.5 0.4 2 0 0 0"
+    for yaml in ("kpt_shape: [2, 3]\n", ""):  # the visibilities tell it without the setting
+        notes = read_yolo(yolo({"a": f"{line}\n1 0.5 0.5 0.1 0.1"}, f"train: images\nnames: [person, dog]\n{yaml}"))
+        assert np.allclose(notes.boxes_px, [[15, 12, 25, 18], [18, 13.5, 22, 16.5]])
+        assert notes.masks == (None, None)
+        assert np.allclose(notes.keypoints, [[[20, 12, 2], [0, 0, 0]], np.zeros((2, 3))])
+        assert len(texts(notes, RemarkKind.DOUBT)) == 1
+    notes = read_yolo(
+        yolo({"a": "0 0.5 0.5 0.25 0.2 0.5 0.4 0 0"}, "train: images\nnames: [person]\nkpt_shape: [2, 2]\n")
     )
+    assert np.allclose(notes.keypoints, [[[20, 12, 2], [0, 0, 0]]])
+
+
+def test_turned_boxes_are_boxes_and_upright_ones_outlines(yolo):
+    turned = "0 0.5 0.2 0.7 0.46666667 0.5 0.73333333 0.3 0.46666667"
+    upright = "0 0.25 0.1 0.5 0.1 0.5 0.5 0.25 0.5"
+    notes = read_yolo(yolo({"a": f"{turned}\n{upright}"}))
+    assert notes.masks == (None, None)
+    assert np.allclose(notes.boxes_px[0], [12, 6, 28, 22])
+    assert len(texts(notes, RemarkKind.DOUBT)) == 1
+    assert read_yolo(yolo({"a": upright})).masked.all()
+    triangle = "0 0.1 0.1 0.5 0.1 0.5 0.5"
+    assert read_yolo(yolo({"a": f"{turned}\n{triangle}"})).masked.all()
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("0.5 0.5 0.25 0.2 0.9", False),
+        ("0.5 0.5 0.25 0.2 0.9 17", False),
+        ("0.375 0.4 0.625 0.4 0.625 0.6 0.9", True),
+    ],
+)
+def test_confidences_and_a_trackers_numbers_are_passed_over(yolo, line, masked):
+    notes = read_yolo(yolo({"a": f"0 {line}"}))
+    assert np.allclose(notes.boxes_px, [[15, 12, 25, 18]])
+    assert notes.masked.tolist() == [masked]
+    assert (notes.skipped, len(texts(notes, RemarkKind.READ_AS))) == ((), 1)
+
+
+@pytest.mark.parametrize("number", ["0", "0.0", "0."])
+def test_a_class_may_be_written_as_a_float(yolo, number):
+    assert read_yolo(yolo({"a": f"{number}\t0.5\t0.5 0.1 0.1\r\n"})).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("0 20 15 10 10", "expected fractions of the image's size, 0 to 1, got '20 15 10 10'; divide by it"),
+        (
+            "0 0,5 0,5 0,1 0,1",
+            "expected decimal points and spaces, got commas in '0 0,5 0,5 0,1 0,1'; write 0.5, not 0,5",
+        ),
+    ],
+)
+def test_labels_that_are_all_no_fractions_are_refused(yolo, line, sentence):
+    assert error_of(yolo({"a": line, "b": line})) == f"labels/a.txt, line 1: {sentence}"
+
+
+def test_labels_that_are_not_found_are_said_with_where_they_are(yolo):
+    root = yolo({"a": "0 0.5 0.5 0.1 0.1", "b": "0 0.5 0.5 0.1 0.1"})
+    (root / "labels").rename(root / "lbl")
+    assert texts(read_yolo(root), RemarkKind.UNLABELLED) == [
+        "no label file was found: looked for labels/a.txt of images/a.png, and so on; lbl holds 2 of their names"
+    ]
+
+
+def test_images_turned_by_exif_are_said(yolo, save):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    root = yolo({"a": "0 0.5 0.5 0.1 0.1", "b": None})
+    save(root / "images/a.png", 30, 40, exif=exif)
+    save(root / "images/b.png", 30, 40, exif=exif)
+    [text] = texts(read_yolo(root), RemarkKind.DOUBT)
+    assert text.startswith("1 labelled images are turned by their EXIF, the first being images/a.png: ")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        (
+            "path: /content/set\ntrain: images\n",
+            "data.yaml: path leads to '/content/set', which is not there; the set ",
+        ),
+        (
+            "path: ../datasets/set\ntrain: images\n",
+            "data.yaml: path leads to '../datasets/set', which is not there; the",
+        ),
+        ("train: /content/set/images\n", ""),
+        ("train: C:\\content\\set\\images\n", ""),
+        ("path: {root}\ntrain: images\n", ""),
+        ("path: {root}\ntrain: {root}/images\n", ""),
+        ("train: images\ntest: ../test/images\n", "data.yaml names test: ../test/images, which is not there"),
+    ],
+)
+def test_paths_of_another_machine_mean_the_set_beside(yolo, yaml, said):
+    root = yolo({"a": "0 0.5 0.5 0.1 0.1"})
+    (root / "data.yaml").write_text(yaml.replace("{root}", str(root)) + "names: [person]\n")
+    notes = read_yolo(root)
+    assert (notes.paths, len(notes.labels)) == (("images/a.png",), 1)
+    assert [text[: len(said)] for text in texts(notes, RemarkKind.READ_AS)] == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    "line", ["images/a.png", "/data/set/images/a.png", "./images/a.png", "data/images/a.png", "{root}/images/a.png"]
+)
+def test_the_lines_of_a_list_are_found(yolo, line):
+    root = yolo({"a": "0 0.5 0.5 0.1 0.1"}, "train: lists/train.txt\nnames: [person]\n")
+    (root / "lists").mkdir()
+    (root / "lists/train.txt").write_text(line.replace("{root}", str(root)) + "\n")
+    assert read_yolo(root).paths == ("images/a.png",)
+
+
+def test_classes_without_names_are_numbered(yolo):
+    notes = read_yolo(yolo({"a": "1 0.5 0.5 0.1 0.1"}, "train: images\nnc: 2\n"))
+    assert (notes.classes, notes.labels.tolist()) == (("0", "1"), [1])
+    assert texts(notes, RemarkKind.READ_AS) == [
+        "data.yaml gives the number of classes (nc) and no names: they are called 0 to 1"
+    ]
+
+
+@pytest.mark.parametrize("name", ["set.yaml", "data.yml", "obj.data", "classes.txt"])
+def test_settings_of_other_names_and_kinds_are_found(yolo, name):
+    root = yolo({"a": "1 0.5 0.5 0.1 0.1"})
+    (root / "data.yaml").rename(root / name)
+    if name == "obj.data":
+        (root / name).write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n")
+        (root / "obj.names").write_text("person\ndog\n")
+        (root / "train.txt").write_text("data/images/a.png\n")
+    if name == "classes.txt":
+        (root / name).write_text("person\ndog\n")
+    settings = source_settings(root)
+    assert settings == {"yolo": str(root / name)}
+    notes = read_yolo(root / name)
+    assert (notes.classes, notes.labels.tolist()) == (("person", "dog"), [1])
+    assert not is_recipe(str(root / name))
 
 
 @pytest.mark.parametrize(

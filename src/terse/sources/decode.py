@@ -15,7 +15,16 @@ from PIL import Image
 
 from terse.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "SizeError", "probe", "read_alpha", "read_rgb", "read_values"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "SizeError",
+    "probe",
+    "probe_with_turn",
+    "read_alpha",
+    "read_rgb",
+    "read_values",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2"}
@@ -57,10 +66,16 @@ def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> 
         SizeError: of another size than declared.
         DataError: missing, not an image, cut short or too large.
     """
+    return probe_with_turn(path, name, declared_px)[0]
+
+
+def probe_with_turn(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> tuple[tuple[int, int], bool]:
+    """As `probe`, and whether EXIF turns the pixels."""
     image = _open(path, name)
     with image:
         raw = image.size
-        upright = raw[::-1] if _orientation(image, name) >= 5 else raw
+        orientation = _orientation(image, name)
+        upright = raw[::-1] if orientation >= 5 else raw
         if declared_px is not None and declared_px not in (upright, raw):
             raise SizeError(
                 f"{name}: expected the annotated size {declared_px[0]}x{declared_px[1]}, "
@@ -68,7 +83,7 @@ def probe(path: Path, name: str, declared_px: tuple[int, int] | None = None) -> 
             )
         if not _ends_well(path, image.format or ""):
             _load(image, name)
-        return upright if declared_px is None else declared_px
+        return upright if declared_px is None else declared_px, orientation != 1
 
 
 def read_rgb(

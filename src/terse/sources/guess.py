@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terse.errors import DataError, RecipeError
+from terse.errors import DataError
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
@@ -19,18 +19,15 @@ _LOOKED_AT = 5
 
 def is_recipe(name: str) -> bool:
     """Whether a name is a built-in recipe's or a YAML file that is no YOLO data set's."""
-    from terse.config import read_yaml
     from terse.recipe import builtin_recipes
+    from terse.sources.yolo import is_yolo_yaml
 
     path = Path(name)
     if name in builtin_recipes() or path.suffix.lower() not in (".yaml", ".yml"):
         return name in builtin_recipes()
     if not path.is_file():
         return True
-    try:
-        return "names" not in read_yaml(path.read_text("utf-8"), name)
-    except (RecipeError, UnicodeDecodeError):
-        return True
+    return not is_yolo_yaml(path)
 
 
 def read_data(settings: dict[str, Any]) -> Annotations:
@@ -63,7 +60,7 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
         suffix = path.suffix.lower()
         if suffix == ".json":
             return {"coco": str(path), "images": str(images or images_folder(path))}
-        if suffix in (".yaml", ".yml"):
+        if suffix in (".yaml", ".yml", ".data") or path.name == "classes.txt":
             return {"yolo": str(path)}
         raise DataError(
             f"{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a {suffix or 'nameless'} file; "
@@ -78,9 +75,10 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
 
 def _folder(path: Path) -> dict[str, Any]:
     from terse.sources.voc import voc_layout
+    from terse.sources.yolo import yolo_file
 
-    if (path / "data.yaml").is_file():
-        return {"yolo": str(path)}
+    if (settings := yolo_file(path)) is not None:
+        return {"yolo": str(path if settings.name == "data.yaml" else settings)}
     if voc_layout(path) is not None:
         return {"voc": str(path)}
     years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))

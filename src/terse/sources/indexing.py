@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from terse.errors import DataError
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
-from terse.sources.decode import SizeError, probe
+from terse.sources.decode import SizeError, probe_with_turn
 from terse.sources.finder import Finder, slashed
 from terse.sources.masks import Mask, Polygons, mask_box
 from terse.sources.paths import leads_out
@@ -38,6 +38,7 @@ class Index:
 
     Attributes:
         skipped: what was left out so far.
+        turned: the images whose pixels EXIF turns.
     """
 
     def __init__(self, name: str, root: Path, classes: Sequence[str]) -> None:
@@ -45,6 +46,7 @@ class Index:
         self.root = root
         self.classes = tuple(classes)
         self.skipped: list[Skipped] = []
+        self.turned: set[int] = set()
         self._images: list[tuple[str, tuple[int, int], str]] = []
         self._labels = {word: i for i, word in enumerate(self.classes)}
         self._objects: list[_Object] = []
@@ -91,8 +93,11 @@ class Index:
                 self.skip_sentence(str(size), Cause.SIZE if isinstance(size, SizeError) else Cause.FILE)
                 numbers.append(None)
             else:
-                numbers.append(len(self._images))
-                self._images.append((name, size, entry.licence))
+                number = len(self._images)
+                numbers.append(number)
+                self._images.append((name, size[0], entry.licence))
+                if size[1]:
+                    self.turned.add(number)
                 added[name] = added.get(name, 0) + 1
         self._say_of_files(added)
         return numbers
@@ -196,9 +201,9 @@ class Index:
             text = f"{len(twice):,} photographs are listed more than once, the first being {twice[0]}; each is an image of its own"
             self.remark(RemarkKind.DOUBT, text)
 
-    def _probe(self, name: str, entry: ImageEntry) -> tuple[int, int] | DataError:
+    def _probe(self, name: str, entry: ImageEntry) -> tuple[tuple[int, int], bool] | DataError:
         try:
-            return probe(self.root / name, name, entry.declared_px)
+            return probe_with_turn(self.root / name, name, entry.declared_px)
         except DataError as error:
             return error
 

@@ -1,14 +1,19 @@
-"""YOLO folders: a text file of fractions beside each image; boxes, or outlines (Ultralytics' layout)."""
+"""YOLO folders: a text file of fractions for each image, and a file that names classes and splits.
+
+That file is Ultralytics' data.yaml, Darknet's obj.data (CVAT's YOLO 1.1) or classes.txt (Label Studio, labelImg).
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.config import InputPath, read_yaml
-from terse.errors import DataError
+from terse.errors import DataError, RecipeError
 from terse.registry import register
 from terse.sources.selection import SourceConfig
 
@@ -16,12 +21,12 @@ if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
     from terse.sources.indexing import Index
 
-__all__ = ["YoloConfig", "read_yolo"]
+__all__ = ["YoloConfig", "is_yolo_yaml", "read_yolo", "yolo_file"]
 
 
 @register("source", "yolo")
 class YoloConfig(SourceConfig):
-    """A YOLO data set: its data.yaml, the folder that holds it."""
+    """A YOLO data set: its data.yaml, CVAT's obj.data, Label Studio's classes.txt, or the folder that holds it."""
 
     kind: Literal["yolo"] = "yolo"
     yolo: InputPath
@@ -35,142 +40,268 @@ class YoloConfig(SourceConfig):
         return read_yolo(self.yolo, self.split, self.root)
 
 
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A data set's own settings, whatever kind of file they stand in."""
+
+    file: str  # its name
+    names: Mapping[int, str]
+    places: Mapping[str, Any]  # by split
+    path: str = ""
+    points: tuple[int, int] | None = None
+    names_made: bool = False
+
+
 def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Annotations:
     """The index of one split of a YOLO data set. An image without a label file holds no object.
 
     Raises:
-        DataError: no data.yaml, no such split, or a path outside the data set's folder.
+        DataError: no settings file, no such split, a path outside the data set's folder, or labels all in pixels.
     """
+    from terse.sources.annotations import Cause, RemarkKind
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_file, existing_folder
+    from terse.sources.yolo_labels import read_labels
 
-    file = existing_file("yolo", file / "data.yaml" if file.is_dir() else file)
-    settings = read_yaml(file.read_text("utf-8"), file.name)
+    file = existing_file("yolo", (yolo_file(file) or file / "data.yaml") if file.is_dir() else file)
+    made = _settings(file)
     base = existing_folder("root", root) if root is not None else file.parent
-    names = _names(file, settings)
-    index = Index(f"{base.name}/{split}", base, tuple(dict.fromkeys(names.values())))
-    start = _start(base, settings, file) if root is None else "."
+    index = Index(f"{base.name}/{split}", base, tuple(dict.fromkeys(made.names.values())))
+    if made.names_made:
+        text = f"{made.file} gives the number of classes (nc) and no names: they are called 0 to {len(made.names) - 1}"
+        index.remark(RemarkKind.READ_AS, text)
+    start = _start(index, made) if root is None else "."
     entries: list[ImageEntry] = []
     owners: dict[str, str] = {}
-    for image in _images(base, start, settings, split, file):
-        label = _label_of(image)
+    for image, where in _images(index, start, made, split):
+        label = _label_of(base, image)
         if label in owners:
-            index.skip(image, f"expected labels of its own, got {label}, which {owners[label]} has too; rename one")
+            reason = f"expected labels of its own, got {label}, which {owners[label]} has too; rename one"
+            index.skip(image, reason, Cause.FILE)
             continue
         owners[label] = image
-        entries.append(ImageEntry(image, f"{file.name}: {split}"))
-    for number, label in zip(index.add_images(entries), owners, strict=True):
-        if number is not None and (base / label).is_file():
-            _read_labels(index, number, base, label, names)
+        entries.append(ImageEntry(image, where))
+    numbered = zip(index.add_images(entries), owners, strict=True)
+    files = [(number, label) for number, label in numbered if number is not None and (base / label).is_file()]
+    read_labels(index, files, base, made.names, made.points)
+    if entries and not files:
+        index.remark(RemarkKind.UNLABELLED, _where_labels_are(base, list(owners.items())))
+    _say_of_turned(index, {number for number, _ in files})
     return index.finish()
 
 
-def _names(file: Path, settings: Mapping[str, Any]) -> dict[int, str]:
-    names = settings.get("names")
+def yolo_file(folder: Path) -> Path | None:
+    """The file of a folder that holds a YOLO data set's settings; None where there is none.
+
+    Raises:
+        DataError: several may be meant.
+    """
+    if (folder / "data.yaml").is_file():
+        return folder / "data.yaml"
+    yamls = [file for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if is_yolo_yaml(file)]
+    found = yamls or sorted(folder.glob("*.data"))
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise DataError(
+            f"{folder}: expected one file with a YOLO set's settings, got {names}; give the one that is meant"
+        )
+    if found:
+        return found[0]
+    classes = folder / "classes.txt"
+    labelled = (folder / "labels").is_dir() or any(file != classes for file in folder.glob("*.txt"))
+    return classes if classes.is_file() and labelled else None
+
+
+def is_yolo_yaml(file: Path) -> bool:
+    """Whether a YAML file is a YOLO data set's: it names classes or their number, or images to train on by a path."""
+    try:
+        settings = read_yaml(file.read_text("utf-8"), file.name)
+    except (RecipeError, UnicodeDecodeError):
+        return False
+    return "names" in settings or "nc" in settings or isinstance(settings.get("train"), str | list)
+
+
+def _settings(file: Path) -> _Set:
+    if file.name == "classes.txt":  # Label Studio's, with images and labels beside it; labelImg's, among them
+        return _Set(file.name, _lines_of(file), {"train": "images" if (file.parent / "images").is_dir() else "."})
+    if file.suffix == ".data":  # Darknet's, as CVAT writes it
+        return _darknet(file)
+    settings = read_yaml(file.read_text("utf-8"), file.name)
+    names, made = _names(file, settings)
+    shape = settings.get("kpt_shape")
+    sound = (
+        isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape) and shape[1] in (2, 3)
+    )
+    points = (shape[0], shape[1]) if sound and isinstance(shape, list) else None
+    return _Set(file.name, names, settings, str(settings.get("path") or ""), points, made)
+
+
+def _darknet(file: Path) -> _Set:
+    """`key = value` lines; its paths start where the tool that wrote it ran."""
+    from terse.sources.finder import Finder
+
+    pairs = [line.partition("=") for line in file.read_text("utf-8-sig").splitlines()]
+    values = {key.strip(): value.strip() for key, _, value in pairs}
+    named = values.get("names", "obj.names")
+    names = file.parent / Finder(file.parent, [named]).find(named, f"{file.name}: names")
+    if not names.is_file():
+        raise DataError(
+            f"{file.name}: names: expected a file with a class on each line, got nothing at {names}; add it"
+        )
+    return _Set(
+        file.name,
+        _lines_of(names),
+        {"train": values.get("train"), "val": values.get("valid") or values.get("val"), "test": values.get("test")},
+    )
+
+
+def _lines_of(file: Path) -> dict[int, str]:
+    return dict(enumerate(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()))
+
+
+def _names(file: Path, settings: Mapping[str, Any]) -> tuple[dict[int, str], bool]:
+    """The classes by number, and whether their names had to be made."""
+    names, count = settings.get("names"), settings.get("nc")
     if isinstance(names, list):
-        return {i: str(name) for i, name in enumerate(names)}
-    if isinstance(names, dict) and all(isinstance(key, int) for key in names):
-        return {key: str(name) for key, name in names.items()}
+        return {i: str(name) for i, name in enumerate(names)}, False
+    if isinstance(names, dict) and all(isinstance(key, int) or str(key).isdecimal() for key in names):
+        return {int(key): str(name) for key, name in names.items()}, False
+    if names is None and isinstance(count, int) and count > 0:
+        return {i: str(i) for i in range(count)}, True
     raise DataError(f"{file.name}: names: expected a list of classes, got {names!r}; for example names: [person, dog]")
 
 
-def _start(base: Path, settings: Mapping[str, Any], file: Path) -> str:
-    """Where the splits start: data.yaml's `path`, which may lead anywhere on its author's machine."""
+def _start(index: Index, made: _Set) -> str:
+    """Where the splits start: data.yaml's `path`, which may lead anywhere on its author's machine.
+
+    Where it leads to nothing here, the set beside the data.yaml is meant.
+    """
+    from terse.sources.annotations import RemarkKind
+    from terse.sources.finder import slashed
     from terse.sources.paths import inside
 
+    path = slashed(made.path) or "."
     try:
-        return inside(base, str(settings.get("path") or "."), f"{file.name}: path")
+        start = inside(index.root, path, f"{made.file}: path")
     except DataError as error:
-        raise DataError(f"{str(error).rsplit('; ', 1)[0]}; name the data set's folder by root") from None
+        if os.path.lexists(index.root / path):
+            raise DataError(f"{str(error).rsplit('; ', 1)[0]}; name the data set's folder by root") from None
+    else:
+        if (index.root / start).is_dir():
+            return start
+    text = f"{made.file}: path leads to {made.path!r}, which is not there; the set beside {made.file} is read"
+    index.remark(RemarkKind.READ_AS, text)
+    return "."
 
 
-def _images(base: Path, start: str, settings: Mapping[str, Any], split: str, file: Path) -> Iterator[str]:
-    """The split's images, relative to base, without repeats."""
-    from terse.sources.paths import image_files, inside
+def _images(index: Index, start: str, made: _Set, split: str) -> Iterator[tuple[str, str]]:
+    """The split's images, relative to the base, without repeats, and what names them."""
+    from terse.sources.annotations import RemarkKind
+    from terse.sources.paths import image_files
 
-    places = settings.get(split)
-    if not places:
-        known = ", ".join(key for key in ("train", "val", "test") if settings.get(key)) or "none"
-        raise DataError(f"split: expected a split of {file.name}, got {split!r}; there are {known}")
+    base = index.root
+    places = {key: made.places.get(key) for key in ("train", "val", "test") if made.places.get(key)}
+    if split not in places:
+        known = ", ".join(places) or "none"
+        raise DataError(f"split: expected a split of {made.file}, got {split!r}; there are {known}")
     seen: set[str] = set()
-    for place in places if isinstance(places, list) else [places]:
-        name = _inside_or_stripped(base, start, str(place), f"{file.name}: {split}")
+    for place in _listed(places[split]):
+        name = _place(base, start, place, f"{made.file}: {split}")
         if (base / name).is_dir():
-            found: Iterator[str] | list[str] = image_files(base, name)
+            found: Iterator[tuple[str, str]] = ((image, f"{made.file}: {split}") for image in image_files(base, name))
         elif (base / name).is_file():
-            found = [
-                inside(base, f"{start}/{line.strip()}", f"{name}, line {i}")
-                for i, line in enumerate((base / name).read_text("utf-8").splitlines(), 1)
-                if line.strip()
-            ]
+            found = _of_list(index, start, name)
         else:
             raise DataError(
-                f"{file.name}: {split}: expected a folder of images or a list of them, got nothing at {base / name}; "
+                f"{made.file}: {split}: expected a folder of images or a list of them, got nothing at {base / name}; "
                 "correct it"
             )
-        for image in found:
+        for image, where in found:
             if image not in seen:
                 seen.add(image)
-                yield image
+                yield image, where
+    for other, value in places.items():
+        if other != split and not all(_is_there(base, start, place) for place in _listed(value)):
+            index.remark(RemarkKind.READ_AS, f"{made.file} names {other}: {value}, which is not there")
 
 
-def _inside_or_stripped(base: Path, start: str, place: str, where: str) -> str:
-    """Roboflow writes `../train/images` for what lies beside its data.yaml; so does Ultralytics read it."""
-    from terse.sources.paths import inside
+def _listed(places: Any) -> list[str]:
+    return [str(place) for place in (places if isinstance(places, list) else [places])]
 
+
+def _place(base: Path, start: str, place: str, where: str) -> str:
+    """A split's folder or list, relative to base.
+
+    Roboflow writes `../train/images` for what lies beside its data.yaml; so does Ultralytics read it.
+    """
+    from terse.sources.finder import Finder, slashed
+    from terse.sources.paths import inside, is_absolute
+
+    if is_absolute(place):
+        return Finder(base).find(place, where)
+    place = slashed(place)
     stripped = place.removeprefix("../")
     if stripped != place and not (base / start / place).exists() and (base / start / stripped).exists():
         place = stripped
-    return inside(base, f"{start}/{place}" if not place.startswith(("/", "\\")) else place, where)
+    name = inside(base, f"{start}/{place}", where)
+    return name if (base / name).exists() else Finder(base, [name]).find(name, where)
 
 
-def _label_of(image: str) -> str:
+def _is_there(base: Path, start: str, place: str) -> bool:
+    try:
+        return (base / _place(base, start, place, "")).exists()
+    except DataError:
+        return False
+
+
+def _of_list(index: Index, start: str, name: str) -> Iterator[tuple[str, str]]:
+    """The images of a list file; its lines start at the list, at the set's `path`, or at the folder of the set."""
+    from terse.sources.annotations import Cause
+    from terse.sources.finder import Finder, slashed
+    from terse.sources.paths import inside, is_absolute
+
+    lines = [line.strip() for line in (index.root / name).read_text("utf-8-sig").splitlines()]
+    finder = Finder(index.root, [line for line in lines if line])
+    starts = dict.fromkeys((Path(name).parent.as_posix(), start))
+    for i, line in enumerate(lines, 1):
+        if not line:
+            continue
+        where = f"{name}, line {i}"
+        try:
+            places = [] if is_absolute(line) else [inside(index.root, f"{at}/{slashed(line)}", where) for at in starts]
+            yield (
+                next((place for place in places if (index.root / place).is_file()), None) or finder.find(line, where),
+                where,
+            )
+        except DataError as error:
+            index.skip_sentence(str(error), Cause.FILE)
+
+
+def _label_of(base: Path, image: str) -> str:
     """`images` becomes `labels` in the path, the last time it occurs; else the file stands beside the image."""
     head, found, tail = f"/{image}".rpartition("/images/")
-    path = f"{head}/labels/{tail}"[1:] if found else image
-    return Path(path).with_suffix(".txt").as_posix()
+    beside = Path(image).with_suffix(".txt").as_posix()
+    label = Path(f"{head}/labels/{tail}"[1:]).with_suffix(".txt").as_posix() if found else beside
+    return beside if label != beside and not (base / label).is_file() and (base / beside).is_file() else label
 
 
-def _read_labels(index: Index, image: int, base: Path, label: str, names: Mapping[int, str]) -> None:
-    import numpy as np
-
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import Polygons
-    from terse.sources.paths import inside
-
-    inside(base, label, label)
-    width, height = index.size_px(image)
-    try:
-        lines = (base / label).read_text("utf-8").splitlines()
-    except UnicodeDecodeError:
-        index.skip(label, "expected text, got other bytes; its objects are left out")
-        return
-    for i, line in enumerate(lines):
-        words = line.split()
-        if not words:
-            continue
-        here = f"{label}, line {i + 1}"
-        values = _fractions(words[1:])
-        category = names.get(int(words[0])) if words[0].isdecimal() else None
-        if category is None:
-            reason = f"expected a class number 0 to {max(names, default=0)}, got {words[0]!r}; it is left out"
-            index.skip(here, reason, Cause.CLASS)
-        elif values is None or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
-            got = " ".join(words[1:])[:60]
-            index.skip(here, f"expected x y w h or the x y of three points, got {got!r}; it is left out", Cause.BOX)
-        elif len(values) == 4:
-            x, y, w, h = values
-            box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-            index.add_object(image, category, box, here, str(i), field="box")
-        else:
-            points = np.array(values, dtype=np.float32).reshape(-1, 2) * np.array([width, height], dtype=np.float32)
-            box = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
-            index.add_object(image, category, box, here, str(i), mask=Polygons((points,)), field="outline")
+def _where_labels_are(base: Path, owners: Sequence[tuple[str, str]]) -> str:
+    """Where label files were looked for, and the folder that seems to hold them."""
+    stems = {Path(image).stem for _, image in owners}
+    counts = Counter(file.parent for file in base.rglob("*.txt") if file.stem in stems)
+    folder, count = counts.most_common(1)[0] if counts else (base, 0)
+    hint = f"; {folder.relative_to(base).as_posix()} holds {count:,} of their names" if count else ""
+    return f"no label file was found: looked for {owners[0][0]} of {owners[0][1]}, and so on{hint}"
 
 
-def _fractions(words: Sequence[str]) -> list[float] | None:
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        return None
-    return values if all(map(math.isfinite, values)) else None
+def _say_of_turned(index: Index, labelled: Collection[int]) -> None:
+    """YOLO's files do not give the size that would tell on which pixels the boxes were drawn."""
+    from terse.sources.annotations import RemarkKind
+
+    turned = [image for image in sorted(labelled) if image in index.turned]
+    if turned:
+        text = (
+            f"{len(turned):,} labelled images are turned by their EXIF, the first being {index.path(turned[0])}: boxes are read "
+            "on the turned image, as trainers do; if they were drawn before, save the images without EXIF"
+        )
+        index.remark(RemarkKind.DOUBT, text)
