@@ -113,7 +113,7 @@ def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels)
 
 def test_cut_outs_are_pasted_and_photographs_are_trained_on(data, capsys):
     rgba = np.zeros((40, 40, 4), np.uint8)
-    rgba[10:30, 10:30] = 255
+    rgba[2:38, 2:38] = 255
     (data / "cut/dog").mkdir(parents=True)
     Image.fromarray(rgba).save(data / "cut/dog/a.png")
     code, out, _ = run(capsys, *COCO, "--cutouts", "cut")
@@ -206,3 +206,72 @@ def test_classes_that_the_photographs_lack_are_refused(data, capsys):
     assert (code, err) == (
         2, "terse: train: expected real images with a class that is pasted, got none; they have ball, dog\n"
     )  # fmt: skip
+
+
+def outlined(folder, *, val):
+    """A YOLO set of one split, that `val` names too or not at all."""
+    for part in ("images", "labels"):
+        (folder / part / "train").mkdir(parents=True)
+    for i in range(6):
+        Image.open(folder.parent / f"train-images/train-0{i}.png").save(folder / f"images/train/{i}.png")
+        (folder / f"labels/train/{i}.txt").write_text("0 0.2 0.2 0.8 0.2 0.8 0.8 0.2 0.8\n")
+    (folder / "data.yaml").write_text(f"names: [ball]\ntrain: images/train\nval: {val}\n")
+
+
+@pytest.mark.parametrize("val", ["images/train", "null"])
+def test_a_yolo_set_whose_val_is_its_train_is_split_by_the_recipe(data, capsys, val):
+    outlined(data / "yolo", val=val)
+    code, _, err = run(capsys, "init", "--yolo", "yolo", "--backgrounds", "backgrounds")
+    assert code == 0, err
+    assert load_recipe("recipe.yaml").val == 0.2
+    code, out, _ = run(capsys, "check", "recipe.yaml")
+    assert code == 0, out
+
+
+def test_the_recipe_names_classes_that_survive_and_init_says_what_took_the_others(drawn, data, capsys):
+    def change(found):
+        for item in found["annotations"][1::2]:
+            item.update(bbox=[20, 20, 12, 12], segmentation=[[20, 20, 32, 20, 32, 32, 20, 32]])
+
+    drawn.coco("dots", count=12, category=[{"id": 1, "name": "ball"}, {"id": 2, "name": "dot"}], change=change)
+    dots = ("init", "--coco", "dots.json", "--images", "dots-images", "--backgrounds", "backgrounds")
+    code, out, err = run(capsys, *dots)
+    assert code == 0, err
+    assert "classes      ball" in out.splitlines()
+    (line,) = [line for line in out.splitlines() if line.startswith("not pasted")]
+    assert line.startswith("not pasted   dot: ")
+    assert " too small" in line
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.foregrounds.classes == ("ball",)
+    code, out, _ = run(capsys, "check", "recipe.yaml")
+    assert code == 0, out
+    code, _, err = run(capsys, *dots, "--classes", "dot", "--out", "other.yaml")
+    assert code == 2
+    assert err.startswith(
+        "terse: --classes: expected classes of which something is left to paste in dots.json, got 'dot' ("
+    )
+
+
+def test_boxes_that_contradict_their_masks_are_refused_with_what_looks_wrong(drawn, data, capsys):
+    def corners(found):
+        for item in found["annotations"]:
+            x, y, width, height = item["bbox"]
+            item["bbox"] = [x, y, x + width, y + height]
+
+    drawn.coco("corners", count=6, change=corners)
+    code, _, err = run(
+        capsys, "init", "--coco", "corners.json", "--images", "corners-images", "--backgrounds", "backgrounds"
+    )
+    assert code == 2
+    assert err == (
+        "terse: corners.json: expected masks that a run can paste, got 6 of which none is left (5 whose mask and box disagree, "
+        "1 on images of val or test); the boxes look like two corners x0 y0 x1 y1, where x y width height is expected: correct "
+        "the boxes\n"
+    )
+
+
+def test_the_recipe_pastes_objects_as_large_as_they_are(data, capsys):
+    code, _, err = run(capsys, *COCO)
+    assert code == 0, err
+    low, high = load_recipe("recipe.yaml").poses.scale
+    assert (low, high) == (0.45, 0.55)  # discs of 60 px in images of 160x120, give or take a tenth

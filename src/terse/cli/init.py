@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from terse.cli.progress import counting
+
 if TYPE_CHECKING:
     from terse.init.make import FirstLook
 
@@ -65,7 +67,8 @@ def init(
     from terse.init.make import make_recipe
 
     sources = {"foregrounds": pasted, "backgrounds": behind, "train": real}
-    look = make_recipe(sources, out, target=target, weights=weights, wanted=classes or [])
+    with counting() as observer:
+        look = make_recipe(sources, out, target=target, weights=weights, wanted=classes or [], observer=observer)
     print(json.dumps(look.as_json(), ensure_ascii=False) if as_json else _summary(look))
 
 
@@ -93,6 +96,7 @@ def _summary(look: FirstLook) -> str:
         [
             *(seen.line(name) for name, seen in look.parts.items() if not (same and name == "foregrounds")),
             f"classes      {shown}",
+            *(f"not pasted   {name}: {why}, so nothing of it is left" for name, why in look.lost.items()),
             f"machine      {look.gpu or 'no GPU: the small settings'}",
             f"target       {look.choice.told}",
             f"recipe       {look.out}",

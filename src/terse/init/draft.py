@@ -15,7 +15,7 @@ _WHY = {
     "canvas_px": "side of the square that composites are drawn on; the detector's own input",
     "hardness": "its scores are no probabilities: hard is below what it gives real objects",
     "pretrain": "first, the detector is trained on train, because its weights are a backbone's at most",
-    "poses": "how objects may be turned and sheared: wider where yours lie about, [-90, 90] is the base's",
+    "poses": "how objects are turned (wider where yours lie about), and their side as a share of the image's, as measured",
     "pool": "how many hard composites are kept a cycle, of how many that are looked at",
     "fine_tune": "how the detector learns from real and synthetic images, in each cycle",
     "cycles": "rounds of: find what the detector fails, learn it; the best on val is kept",
@@ -32,6 +32,7 @@ def draft(
     *,
     gpu: bool,
     small: Mapping[str, Any],
+    scale: tuple[float, float] | None = None,
 ) -> str:
     """The text of the recipe.
 
@@ -42,6 +43,7 @@ def draft(
         weights: its file, as the recipe is to name it.
         gpu: whether the base's settings, for a GPU, can stay.
         small: the built-in recipe for CPUs, whose settings are taken without one.
+        scale: how large objects are; None keeps the base's.
     """
     target: dict[str, Any] = {"kind": choice.kind}
     if weights is not None:
@@ -62,14 +64,16 @@ def draft(
         *_line("target", target, "the detector to improve"),
         *(
             line
-            for key, (value, why) in _settings(choice, weights, gpu, small).items()
+            for key, (value, why) in _settings(choice, weights, gpu, small, scale).items()
             for line in _line(key, value, why)
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _settings(choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+def _settings(
+    choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: tuple[float, float] | None
+) -> dict[str, tuple[Any, str]]:
     settings: dict[str, Any] = {}
     if choice.canvas_px != 300:
         settings["canvas_px"] = choice.canvas_px
@@ -82,6 +86,8 @@ def _settings(choice: Choice, weights: str | None, gpu: bool, small: Mapping[str
         own = {key: value for key, value in small.items() if key not in (*_OURS, *settings, "canvas_px", "pretrain")}
         settings["synthesis"] = _small_synthesis(small.get("synthesis") or {}, choice, weights)
         settings.update(own)
+    if scale is not None:
+        settings["poses"] = {**settings.get("poses", {}), "scale": list(scale)}
     settings["cycles"] = settings.pop("cycles", 5)
     return {key: (value, _WHY.get(key, _SMALL)) for key, value in settings.items()}
 

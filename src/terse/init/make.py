@@ -12,16 +12,20 @@ from terse.config import read_yaml
 from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
-from terse.init.survey import Survey, choose_classes, survey
+from terse.init.survey import Survey, choose_classes, measured_scale, survey
 from terse.init.target import Choice, choose_target
+from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
+from terse.sources.annotations import Annotations
 from terse.sources.coco import category_ids
 from terse.sources.guess import read_data
+from terse.sources.losses import left_to_paste
+from terse.sources.run_data import VAL_FRACTION, hold_out
 
 __all__ = ["FirstLook", "make_recipe"]
 
 _PATHS = ("coco", "images", "voc", "yolo", "cutouts")
-_VAL_FRACTION = 0.2
+_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class FirstLook:
     classes: tuple[str, ...]  # that are pasted
     choice: Choice
     parts: Mapping[str, Survey]
+    lost: Mapping[str, str]  # classes of which nothing is left to paste, and why
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -41,6 +46,7 @@ class FirstLook:
             "out": str(self.out),
             "gpu": self.gpu,
             "classes": list(self.classes),
+            "lost": dict(self.lost),
             "target": {"kind": choice.kind, "weights": choice.found, "told": choice.told},
             "sources": {name: asdict(seen) for name, seen in self.parts.items()},
         }
@@ -53,6 +59,7 @@ def make_recipe(
     target: str | None = None,
     weights: Path | None = None,
     wanted: Sequence[str] = (),
+    observer: Observer | None = None,
 ) -> FirstLook:
     """Look at the sources and write the recipe.
 
@@ -61,7 +68,8 @@ def make_recipe(
         out: the file to write.
         target: a built-in detector's name; None takes the one that fits the machine.
         weights: its file.
-        wanted: classes to paste; none takes all that can be.
+        wanted: classes to paste; none takes all of which the run will have something to paste.
+        observer: hears how far the look at the masks is.
 
     Raises:
         TerseError: data, classes or weights that cannot be used.
@@ -69,10 +77,13 @@ def make_recipe(
     import torch
 
     pasted, train = sources["foregrounds"], sources["train"]
-    seen = {"train": survey(read_data(train))}
-    seen["foregrounds"] = seen["train"] if pasted == train else survey(read_data(pasted))
+    real = read_data(train)
+    cut_from = real if pasted == train else read_data(pasted)
+    val, judges = _val(train, real)
+    left = left_to_paste(cut_from, [judges], cleanup=True, workers=_THREADS, observer=observer)
+    seen = {"train": survey(real), "foregrounds": survey(cut_from)}
     seen["backgrounds"] = survey(read_data(sources["backgrounds"]))
-    classes = choose_classes(seen["foregrounds"], seen["train"], wanted, str(next(iter(pasted.values()))))
+    classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, str(next(iter(pasted.values()))))
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     ids = category_ids(Path(train["coco"])) if "coco" in train else {}
     choice = choose_target(target, weights, classes, ids, gpu=gpu is not None)
@@ -82,27 +93,35 @@ def make_recipe(
         written["backgrounds"]["without"] = [name for name in classes if name in seen["backgrounds"].objects]
     text = draft(
         out.stem,
-        {**written, "val": _val(train, written["train"])},
+        {**written, "val": val if isinstance(val, float) else {**written["train"], **val}},
         choice,
         None if weights is None else _path_from(out, str(weights)),
         gpu=gpu is not None,
         small=read_yaml(builtin_recipes()["coco-person-small"], "small"),
+        scale=measured_scale(real, classes),
     )
     write_atomically(out, text.encode())
     load_recipe(out)  # what was written can be read: a slip here is ours
     order = ("foregrounds", "backgrounds", "train")
-    return FirstLook(out, gpu, classes, choice, {name: seen[name] for name in order})
+    lost = {name: left.losses.why(name) for name in left.losses.lost}
+    return FirstLook(out, gpu, classes, choice, {name: seen[name] for name in order}, lost)
 
 
-def _val(train: Mapping[str, Any], written: Mapping[str, Any]) -> Any:
-    """The data set's own split, where it has one that the recipe can name; else a fraction of train."""
-    if "yolo" not in train:
-        return _VAL_FRACTION
-    try:
-        read_data({**train, "split": "val"})
-    except TerseError:
-        return _VAL_FRACTION
-    return {**written, "split": "val"}
+def _val(train: Mapping[str, Any], real: Annotations) -> tuple[float | dict[str, str], Annotations]:
+    """What the recipe says of val beside train's words, and the images that it holds out.
+
+    The data set's own split, where it has one that the recipe can name and that leaves something to train on; else a
+    fraction of train.
+    """
+    if "yolo" in train:
+        try:
+            own = read_data({**train, "split": "val"})
+        except TerseError:
+            pass
+        else:
+            if len(own) and len(real.without_images_of(own)):
+                return {"split": "val"}, own
+    return VAL_FRACTION, hold_out(real, {"val": VAL_FRACTION})["val"]
 
 
 def _seen_from(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,12 @@ from terse.report.words import count
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
+    from terse.sources.losses import LeftToPaste
 
-__all__ = ["Survey", "choose_classes", "survey"]
+__all__ = ["Survey", "choose_classes", "measured_scale", "survey"]
+
+_SCALES = (0.03, 1.2)  # no less and no more
+_WIDER = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,36 @@ def survey(annotations: Annotations) -> Survey:
     )
 
 
-def choose_classes(foregrounds: Survey, train: Survey, wanted: Sequence[str], where: str) -> tuple[str, ...]:
-    """The classes to paste: those asked for, else all that have a mask and stand in the real images too.
+def measured_scale(annotations: Annotations, classes: Sequence[str]) -> tuple[float, float]:
+    """The range of `poses.scale` that holds nine in ten objects of these classes.
+
+    An object's longer side as a share of the canvas that its photograph is squashed to.
+    """
+    known = annotations.with_classes(classes)
+    counts = ~known.crowd & ~known.ignore
+    boxes, sizes = known.boxes_px[counts], known.sizes_px[known.image_index[counts]]
+    if not len(boxes):
+        return _SCALES
+    shares = ((boxes[:, 2:] - boxes[:, :2]) / sizes).max(axis=1)
+    low, high = np.quantile(shares, (0.05, 0.95)).tolist()
+    low, high = max(_SCALES[0], low / _WIDER), min(_SCALES[1], high * _WIDER)
+    return round(min(low, high), 2), round(max(low, high), 2)
+
+
+def choose_classes(
+    foregrounds: Survey, left: LeftToPaste, train: Survey, wanted: Sequence[str], where: str
+) -> tuple[str, ...]:
+    """The classes to paste: those asked for, else all of which something is left and that stand in the real images.
+
+    Args:
+        foregrounds: what there is to cut out.
+        left: what a run has of it.
+        train: the real images.
+        wanted: classes that the user asks for.
+        where: what the user calls the foregrounds.
 
     Raises:
-        DataError: no masks, a class without any, or one that the real images do not have.
+        DataError: no masks, a class of which nothing is left, or one that the real images do not have.
     """
     objects, masks = sum(foregrounds.objects.values()), sum(foregrounds.masks.values())
     if not masks:
@@ -77,7 +106,19 @@ def choose_classes(foregrounds: Survey, train: Survey, wanted: Sequence[str], wh
                 f"--classes: expected classes with masks in {where}, got {name!r}, whose {foregrounds.objects[name]:,} "
                 "objects have none; leave it out"
             )
-    chosen = tuple(wanted or (name for name, count in foregrounds.masks.items() if count and train.objects.get(name)))
+        if name in left.losses.lost:
+            raise DataError(
+                f"--classes: expected classes of which something is left to paste in {where}, got {name!r} "
+                f"({left.losses.why(name)}); leave it out"
+            )
+    stay = [name for name, amount in foregrounds.masks.items() if amount and name not in left.losses.lost]
+    if not stay:
+        step = left.clash or "look at them with `terse check`"
+        why = left.losses.why(*foregrounds.masks)
+        raise DataError(
+            f"{where}: expected masks that a run can paste, got {masks:,} of which none is left ({why}); {step}"
+        )
+    chosen = tuple(wanted or (name for name in stay if train.objects.get(name)))
     missing = [name for name in chosen if not train.objects.get(name)]
     if missing or not chosen:
         has = ", ".join([name for name, count in train.objects.items() if count][:20]) or "none"
