@@ -125,7 +125,7 @@ def test_supervision_reads_coco_voc_and_yolo(sets: dict[str, Path], truth: Truth
         str(sets["coco"] / "images"), str(sets["coco"] / "annotations.json"), force_masks=True
     )
     voc = supervision.DetectionDataset.from_pascal_voc(
-        str(sets["voc"] / "images"), str(sets["voc"] / "VOCdevkit" / "VOC2012" / "Annotations")
+        *(str(sets["voc"] / "VOCdevkit" / "VOC2012" / name) for name in ("JPEGImages", "Annotations"))
     )
     boxes = supervision.DetectionDataset.from_yolo(
         str(sets["boxes"] / "images"), str(sets["boxes"] / "labels"), str(sets["boxes"] / "data.yaml")
@@ -275,7 +275,6 @@ def test_ignored_objects_say_so_in_every_format(labelled: Recipe, tmp_path: Path
 
 
 def test_a_set_in_another_place_is_still_whole(sets: dict[str, Path], tmp_path: Path) -> None:
-    """VOC's link to the images is relative."""
     moved = tmp_path / "moved"
     sets["voc"].rename(moved)
     try:

@@ -1,23 +1,19 @@
-"""Pascal VOC: `images/`, and `VOCdevkit/VOC2012` around them as the development kit lays it out."""
+"""Pascal VOC: `VOCdevkit/VOC2012`, laid out as the development kit is."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from xml.sax.saxutils import escape
 
+from terse.export.index_maps import paint, write_indices
 from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["VocExport", "VocExporter"]
 
 _ROOT = Path("VOCdevkit") / "VOC2012"
-_BORDER = 255  # neither object nor background
 
 
 @register("exporter", "voc")
@@ -34,12 +30,12 @@ class VocExport(ExportConfig):
 class VocExporter:
     """XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
 
-    `JPEGImages` is a link to `images`. Objects to ignore are `difficult`, and 255 in the PNGs; so are objects
-    without a mask, whose pixels are not known. Instance numbers follow the order of the XML's objects.
+    Objects to ignore are `difficult`, and 255 in the PNGs; so are objects without a mask, whose pixels are not known.
+    Instance numbers follow the order of the XML's objects.
     """
 
     shard_images = 128
-    image_folder = "images/"
+    image_folder = f"{_ROOT.as_posix()}/JPEGImages/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
         """A writer of one shard."""
@@ -64,16 +60,11 @@ class _Writer:
     def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
         self._info, self._part = info, part
         self._root = out / _ROOT
-        self._images = out / "images"
+        self._images = self._root / "JPEGImages"
         self._names: list[str] = []
         self._masked: list[str] = []
-        for folder in ("Annotations", "SegmentationClass", "SegmentationObject"):
+        for folder in ("Annotations", "JPEGImages", "SegmentationClass", "SegmentationObject"):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
-        self._images.mkdir(exist_ok=True)
-        link = self._root / "JPEGImages"
-        if not link.is_symlink():
-            with contextlib.suppress(FileExistsError):  # another worker was first
-                link.symlink_to(Path("..") / ".." / "images", target_is_directory=True)
 
     def add(self, sample: Sample) -> None:
         """Write the image, its XML and its two PNGs."""
@@ -85,9 +76,9 @@ class _Writer:
         self._names.append(stem)
         if self._info.masks != "box":
             self._masked.append(stem)
-            by_class, by_object = _paint(sample)
-            _write_png(self._root / "SegmentationClass" / f"{stem}.png", by_class)
-            _write_png(self._root / "SegmentationObject" / f"{stem}.png", by_object)
+            by_class, by_object = paint(sample)
+            write_indices(self._root / "SegmentationClass" / f"{stem}.png", by_class)
+            write_indices(self._root / "SegmentationObject" / f"{stem}.png", by_object)
 
     def close(self, *, whole: bool = True) -> None:
         """Write the shard's lists."""
@@ -118,54 +109,3 @@ def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
         f"\t\t<truncated>{int(cut)}</truncated>\n\t\t<occluded>{int(occluded)}</occluded>\n"
         f"\t\t<difficult>{int(item.ignore or item.crowd)}</difficult>\n\t\t<bndbox>\n{box}\t\t</bndbox>\n\t</object>\n"
     )
-
-
-def _paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Class and instance of every pixel; modal masks do not overlap, so their order does not matter."""
-    import numpy as np
-
-    width, height = sample.size_px
-    by_class, by_object = (
-        np.zeros((height, width), np.uint8),
-        np.zeros((height, width), np.uint8),
-    )
-    for unsure in (True, False):
-        for number, item in enumerate(sample.objects, 1):
-            region = item.modal
-            lost = item.ignore or item.crowd or region is None
-            if lost is not unsure:
-                continue
-            if region is None:
-                x0, y0, x1, y1 = (round(edge) for edge in item.box_px)
-                by_class[y0:y1, x0:x1] = by_object[y0:y1, x0:x1] = _BORDER
-                continue
-            rows, columns = region.mask.shape
-            window = (
-                slice(region.top, region.top + rows),
-                slice(region.left, region.left + columns),
-            )
-            inside = region.mask > 0
-            by_class[window][inside] = _BORDER if lost else min(item.label + 1, 254)
-            by_object[window][inside] = _BORDER if lost else min(number, 254)
-    return by_class, by_object
-
-
-def _palette() -> list[int]:
-    """VOC's colours: the bits of the index, spread over red, green and blue from the highest down."""
-    colours = []
-    for index in range(256):
-        colour = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                colour[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
-        colours += colour
-    return colours
-
-
-def _write_png(path: Path, values: np.ndarray) -> None:
-    from PIL import Image
-
-    image = Image.fromarray(values).convert("P") if values.ndim == 3 else Image.fromarray(values, mode=None)
-    image = image.copy()
-    image.putpalette(_palette())
-    image.save(path, compress_level=1)

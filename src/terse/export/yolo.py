@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -40,15 +41,9 @@ class YoloExporter:
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write `data.yaml`, which trainers read first."""
-        from terse.config import write_yaml
-
-        data = {
-            "train": "images",
-            "val": "images",
-            "names": dict(enumerate(info.classes)),
-        }
         note = "# val is the training set: put your own real images there before you trust a number.\n"
-        (out / "data.yaml").write_text(note + write_yaml(data), "utf-8")
+        text = f"{note}train: images\nval: images\n{names_of(info.classes)}"
+        (out / "data.yaml").write_text(text, "utf-8")
 
 
 class _Writer:
@@ -67,6 +62,14 @@ class _Writer:
 
     def close(self, *, whole: bool = True) -> None:
         """Nothing is open."""
+
+
+def names_of(classes: Sequence[str]) -> str:
+    """The classes as `data.yaml` names them.
+
+    Quoted each: trainers read YAML 1.1, which makes `no` false, `1_0` ten and `12:30` a number of minutes.
+    """
+    return "names:\n" + "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(classes))
 
 
 def _left_out(item: Labelled) -> bool:

@@ -1,0 +1,94 @@
+"""What is special to each format: names that YAML 1.1 would change, folders that stand alone, index masks."""
+
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from commands import run
+from terse.compositing.raster import Drawn
+from terse.errors import DataError
+from terse.export.sample import Labelled, Sample, SetInfo
+from terse.registry import lookup
+
+ODD = ("no", "yes", "On", "null", "~", "12", "1_0", "1e3", "0x1f", "12:30", "2001-01-01", "a: b", 'say "x"', "süß", "-")
+
+
+def labelled(label, left, top, width, height, **others):
+    region = Drawn(left, top, np.full((height, width), 255, np.uint8), width * height)
+    box = (left, top, left + width, top + height)
+    return Labelled(label, box, region, region, 1.0, 0, pasted=True, **others)
+
+
+def sample(number, *objects, size_px=(40, 30)):
+    pixels = np.full((size_px[1], size_px[0], 3), 90 + number, np.uint8)
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    return Sample(number, data, size_px, objects, "back:a.png", "", "alpha")
+
+
+def written(kind, out, info, samples):
+    """A set of one shard."""
+    exporter = lookup("exporter", kind)().build()
+    part = out.parent / f"{out.name}-part"
+    part.mkdir()
+    out.mkdir()
+    writer = exporter.shard(out, part, info, 0)
+    for item in samples:
+        writer.add(item)
+    writer.close()
+    exporter.assemble(out, [part], info)
+    return out
+
+
+def read_yaml_11(file):
+    """As PyYAML reads it, which trainers use."""
+    reader = YAML(typ="safe", pure=True)
+    reader.version = (1, 1)
+    return reader.load(file.read_text("utf-8"))
+
+
+def test_yolo_names_are_words_to_a_reader_of_yaml_1_1(tmp_path):
+    out = written("yolo", tmp_path / "set", SetInfo(ODD, ".png"), [sample(0, labelled(0, 2, 3, 10, 8))])
+    assert list(read_yaml_11(out / "data.yaml")["names"].values()) == list(ODD)
+
+
+def test_a_voc_set_holds_its_images_and_init_reads_it(tmp_path, capsys, monkeypatch):
+    objects = [[labelled(k % 2, 4 + k, 5, 12, 10)] for k in range(6)]
+    out = written(
+        "voc", tmp_path / "set", SetInfo(("ball", "dog"), ".png"), [sample(k, *o) for k, o in enumerate(objects)]
+    )
+    assert not [path for path in out.rglob("*") if path.is_symlink()]
+    alone = tmp_path / "alone"
+    (out / "VOCdevkit" / "VOC2012").rename(alone)  # the folder that a trainer is given
+    backgrounds = tmp_path / "backgrounds"
+    backgrounds.mkdir()
+    Image.new("RGB", (50, 40), (3, 90, 200)).save(backgrounds / "a.png")
+    monkeypatch.chdir(tmp_path)
+    code, text, err = run(capsys, "init", "--voc", "alone", "--backgrounds", "backgrounds")
+    assert (code, err) == (0, "")
+    assert "6 images, 6 objects of 2 classes, 6 masks" in text
+
+
+def test_semantic_masks_are_class_numbers(tmp_path):
+    unknown = Labelled(0, (30, 20, 36, 26), None, None, 1.0, -1, pasted=False)
+    objects = labelled(1, 2, 3, 10, 8), labelled(0, 20, 3, 5, 5), labelled(0, 30, 3, 5, 5, ignore=True), unknown
+    out = written("semantic", tmp_path / "set", SetInfo(("ball", "dog"), ".png"), [sample(7, *objects), sample(8)])
+    assert (out / "classes.txt").read_text().split() == ["background", "ball", "dog"]
+    values = np.array(Image.open(out / "masks" / "00000007.png"))
+    expected = np.zeros((30, 40), np.uint8)
+    expected[3:11, 2:12], expected[3:8, 20:25] = 2, 1
+    expected[3:8, 30:35] = expected[20:26, 30:36] = 255
+    assert (values == expected).all()
+    assert not np.array(Image.open(out / "masks" / "00000008.png")).any()
+    assert sorted(path.name for path in (out / "images").iterdir()) == ["00000007.png", "00000008.png"]
+
+
+def test_semantic_masks_hold_no_more_classes_than_a_byte(tmp_path):
+    info = SetInfo(tuple(f"c{i}" for i in range(255)), ".png")
+    with pytest.raises(DataError) as error:
+        written("semantic", tmp_path / "set", info, [])
+    assert str(error.value) == (
+        "format: expected at most 254 classes for semantic masks of 8 bits, got 255; name fewer by classes, or choose coco"
+    )
