@@ -1,6 +1,5 @@
 """What is special to each format: names that YAML 1.1 would change, folders that stand alone, index masks."""
 
-
 import cv2
 import numpy as np
 import pytest
