@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from terse.errors import RunError
-from terse.folders import claim, locked, replacing, write_atomically, write_json
+from terse.errors import DataError, RunError
+from terse.folders import claim, locked, replacing, taken_back, write_atomically, write_json
 
 
 class Stopped(Exception):
@@ -77,3 +77,22 @@ def test_a_folder_has_one_writer_and_its_lock_ends_with_the_process(tmp_path):
     )
     with locked(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_mistake_takes_back_a_folder_that_was_empty_and_leaves_another_alone(tmp_path):
+    def set_up(folder):
+        with taken_back(folder):
+            folder.mkdir(exist_ok=True)
+            (folder / "recipe.yaml").write_text("begun")
+            raise DataError("foregrounds: expected masks, got none")
+
+    for name in ("missing", "empty", "full"):
+        if name != "missing":
+            (tmp_path / name).mkdir()
+        if name == "full":
+            (tmp_path / name / "mine").write_text("")
+        with pytest.raises(DataError):
+            set_up(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+    with pytest.raises(DataError), taken_back(None):
+        raise DataError("")

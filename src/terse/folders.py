@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from terse.errors import RunError
+from terse.errors import RunError, TerseError
 
-__all__ = ["claim", "locked", "replacing", "write_atomically", "write_json"]
+__all__ = ["claim", "locked", "replacing", "taken_back", "write_atomically", "write_json"]
 
 
 @contextlib.contextmanager
@@ -145,6 +146,21 @@ def _same_request(
             raise RunError(
                 f"{folder}: expected {expected}, got another {name}: {json.dumps(now)} instead of {json.dumps(before)}"
             )
+
+
+@contextlib.contextmanager
+def taken_back(folder: Path | None) -> Iterator[None]:
+    """Remove a folder that was empty or missing before, where what is set up in it meets a mistake of the user's.
+
+    The next try then finds no folder in its way. A folder that held something is left alone.
+    """
+    empty = folder is not None and (not folder.exists() or not any(folder.iterdir()))
+    try:
+        yield
+    except TerseError:
+        if folder is not None and empty:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
-from terse.folders import claim, locked, write_atomically, write_json
+from terse.folders import claim, locked, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
@@ -74,7 +74,9 @@ def train(
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
     with locked(folder):
-        session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
+        with taken_back(folder):
+            session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
+            _check_target(session.players, recipe)
         result = finish(session)
         if folder is not None and not has_page(folder):
             write_page(folder, run_pictures(recipe, session.players, session.pool, folder))

@@ -275,3 +275,11 @@ def test_the_recipe_pastes_objects_as_large_as_they_are(data, capsys):
     assert code == 0, err
     low, high = load_recipe("recipe.yaml").poses.scale
     assert (low, high) == (0.45, 0.55)  # discs of 60 px in images of 160x120, give or take a tenth
+
+
+def test_a_mistake_of_set_up_leaves_no_folder_that_blocks_the_next_try(data, drawn, capsys):
+    drawn.recipe("val: 0.3\ntarget: {kind: ssdlite_mobilenet_v2, image_size_px: 64, weights: gone.pth}\n", target="")
+    for _ in range(2):
+        code, _, err = run(capsys, "train", "recipe.yaml", "--out", "run")
+        assert (code, err.splitlines()[-1]) == (2, f"terse: {data / 'gone.pth'}: expected a file of weights, got none")
+        assert not (data / "run").exists()

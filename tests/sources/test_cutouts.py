@@ -97,13 +97,43 @@ def test_a_folder_without_classes_is_refused(tmp_path, save):
     )
 
 
-def test_a_link_out_is_refused(tmp_path):
-    rgba(tmp_path / "secret.png", blob())
+def test_a_link_out_is_followed_and_said(tmp_path):
+    rgba(tmp_path / "store.png", blob())
     (tmp_path / "set/cup").mkdir(parents=True)
-    (tmp_path / "set/cup/a.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(DataError) as error:
-        read_cutouts(tmp_path / "set")
-    assert str(error.value) == (
-        f"{tmp_path / 'set'}: expected a path inside {tmp_path / 'set'}, got 'cup/a.png', a link to "
-        f"{tmp_path / 'secret.png'}; copy the file into the folder"
-    )
+    (tmp_path / "set/cup/a.png").symlink_to(tmp_path / "store.png")
+    notes = read_cutouts(tmp_path / "set")
+    assert notes.paths == ("cup/a.png",)
+    assert [remark.text for remark in notes.remarks] == [
+        f"1 of 1 images are links that lead out of {tmp_path / 'set'}; they are followed"
+    ]
+
+
+def test_a_folder_without_a_usable_cut_out_is_no_class_and_that_is_said(tmp_path, save):
+    rgba(tmp_path / "cup/a.png", blob())
+    (tmp_path / "plate").mkdir()
+    (tmp_path / "__MACOSX/cup").mkdir(parents=True)
+    (tmp_path / "__MACOSX/cup/._a.png").write_bytes(b"resource")
+    save(tmp_path / "spoon/plain.jpg")
+    notes = read_cutouts(tmp_path)
+    assert notes.classes == ("cup",)
+    assert [remark.text for remark in notes.remarks] == [
+        f"{tmp_path.name}: folders without a usable cut-out are no classes: __MACOSX, plate, spoon"
+    ]
+
+
+def test_photographs_and_masks_in_folders_of_their_own_are_paired(tmp_path, save):
+    for name in "ab":
+        save(tmp_path / f"cup/images/{name}.jpg")
+        (tmp_path / "cup/masks").mkdir(exist_ok=True)
+        Image.fromarray(blob()).save(tmp_path / f"cup/masks/{name}.png")
+    notes = read_cutouts(tmp_path)
+    assert (notes.classes, notes.paths) == (("cup",), ("cup/images/a.jpg", "cup/images/b.jpg"))
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25]] * 2
+
+
+def test_folders_of_folders_alone_name_the_inner_classes(tmp_path):
+    for name in ("cup", "plate"):
+        rgba(tmp_path / f"food/{name}/a.png", blob())
+    assert read_cutouts(tmp_path).classes == ("cup", "plate")
+    rgba(tmp_path / "food/b.png", blob())
+    assert read_cutouts(tmp_path).classes == ("food",)

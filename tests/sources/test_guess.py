@@ -65,3 +65,36 @@ def test_what_is_no_data_is_one_sentence(tmp_path, name, message):
     with pytest.raises(DataError) as raised:
         source_settings(tmp_path / name)
     assert str(raised.value) == message.format(path=tmp_path / name)
+
+
+def pasted_object(colour):
+    """An object on one colour, and the alpha that would cut it out."""
+    image = np.full((60, 60, 4), (*colour, 0), np.uint8)
+    image[10:50, 10:50] = (200, 40, 30, 255)
+    return image
+
+
+def test_cut_outs_beside_each_other_are_refused_with_what_is_expected(tmp_path):
+    for name in "ab":
+        Image.fromarray(pasted_object((0, 0, 0))).save(tmp_path / f"{name}.png")
+    with pytest.raises(DataError) as raised:
+        source_settings(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: expected a folder for each class of cut-outs, got cut-outs beside each other, as "
+        f"{next(tmp_path.glob('*.png')).name}; move them into {tmp_path / 'CLASS'}"
+    )
+
+
+def test_objects_on_one_colour_without_alpha_are_no_photographs(drawn, tmp_path):
+    (tmp_path / "cup").mkdir()
+    for name in "ab":
+        Image.fromarray(pasted_object((0, 0, 0))[..., :3]).save(tmp_path / f"cup/{name}.png")
+    with pytest.raises(DataError) as raised:
+        source_settings(tmp_path)
+    assert str(raised.value).startswith(
+        f"{tmp_path}: expected photographs, or cut-outs with an alpha channel or a mask file each, got objects on one colour "
+        "without either, as cup/"
+    )
+    drawn.picture("rooms/kitchen", "a.png", 1)
+    drawn.picture("rooms/kitchen", "b.png", 2)
+    assert source_settings(tmp_path / "rooms") == {"images": str(tmp_path / "rooms")}

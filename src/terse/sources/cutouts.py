@@ -1,11 +1,12 @@
 """Objects already cut out: a folder for each class, in it RGBA images, or photographs each with a mask file.
 
-The second is the layout of Cut, Paste and Learn (Dwibedi et al. 2017), whose PBM masks are black on the object.
+Masks stand beside their photographs, or in `masks` beside `images`. The second is the layout of Cut, Paste and Learn
+(Dwibedi et al. 2017), whose PBM masks are black on the object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,7 @@ __all__ = ["CutoutsConfig", "read_cutouts"]
 _READERS = 4
 _MASK_ONLY = (".pbm",)
 _HALF = 127
+_IMAGES, _MASKS = ("image", "images"), ("mask", "masks")  # folders in a class's folder
 
 
 @register("source", "cutouts")
@@ -46,18 +48,21 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
     Raises:
         DataError: no such folder, no class folder in it, or a link that leads out of it.
     """
+    from dataclasses import replace
+
     import numpy as np
 
-    from terse.sources.annotations import Cause
+    from terse.sources.annotations import Cause, Remark, RemarkKind
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_folder
 
     root = existing_folder("cutouts", folder)
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not classes:
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
         raise DataError(f"cutouts: expected a folder for each class, got none in {root}; move the images into one")
-    index = Index(root.name, root, classes)
-    pairs = list(_pairs(root, classes))
+    pairs = list(_pairs(root, folders))
+    owners = _classes_of([image for image, _ in pairs])
+    index = Index(root.name, root, sorted({*owners.values()}))
     numbers = index.add_images(ImageEntry(image, image) for image, _ in pairs)
     known = [(number, mask) for number, (_, mask) in zip(numbers, pairs, strict=True) if number is not None]
 
@@ -74,11 +79,16 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
                 reason = "expected a mask with an object in it, got an empty one; it is left out"
                 index.skip(found[0].path, reason, Cause.MASK)
             else:
-                index.add_object(number, name.split("/")[0], found[1], name, "0", mask=found[0])
+                index.add_object(number, owners[name], found[1], name, "0", mask=found[0])
     made = index.finish(cut_outs=True)
     # An image without its object is no cut-out: unlike a photograph, it is no background either.
     keep = [bool(len(made.objects_of(i))) for i in range(len(made))]
-    return made.keep_images(np.array(keep, dtype=np.bool_))
+    kept = made.keep_images(np.array(keep, dtype=np.bool_))
+    empty = [name for name in folders if not any(path.startswith(f"{name}/") for path in kept.paths)]
+    if empty:
+        text = f"{root.name}: folders without a usable cut-out are no classes: {', '.join(empty)}"
+        kept = replace(kept, remarks=(*kept.remarks, Remark(RemarkKind.READ_AS, text)))
+    return kept.with_classes([name for name, count in kept.count_classes().items() if count])
 
 
 def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
@@ -91,7 +101,7 @@ def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
         for path in sorted((root / name).rglob("*")):
             if path.suffix.lower() in {*IMAGE_SUFFIXES, *_MASK_ONLY} and not path.name.startswith("."):
                 relative = inside(root, path.relative_to(root).as_posix(), str(root))
-                stem = Path(relative).with_suffix("").as_posix().removesuffix("_mask")
+                stem = _without_kind(Path(relative).with_suffix("")).as_posix().removesuffix("_mask")
                 stems.setdefault(stem, []).append(relative)
         for files in stems.values():
             images = sorted(files, key=_likely_mask)
@@ -99,11 +109,29 @@ def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
                 yield images[0], images[1] if len(images) > 1 else None
 
 
+def _without_kind(path: Path) -> Path:
+    """The path without a last folder that tells photographs from masks: `cup/images/a` and `cup/masks/a` belong together."""
+    parent = path.parent
+    return parent.parent / path.name if parent.name.lower() in (*_IMAGES, *_MASKS) else path
+
+
+def _classes_of(images: Sequence[str]) -> dict[str, str]:
+    """The class of each image: its outer folder, or the inner one where all outer folders hold folders alone.
+
+    `cup/a.png` and `cup/day/a.png` are cups. Where `food/cup` and `food/plate` lie in each `food`, these are the classes.
+    """
+    folders = {image: _without_kind(Path(image)).parent.parts for image in images}
+    inner = {parts[:2] for parts in folders.values()}
+    deep = all(len(parts) > 1 for parts in inner) and len(inner) > len({parts[0] for parts in inner})
+    return {image: parts[1] if deep else parts[0] for image, parts in folders.items()}
+
+
 def _likely_mask(file: str) -> tuple[bool, bool, bool]:
     """Orders the files of one stem: the photograph first."""
     path = Path(file)
     suffix = path.suffix.lower()
-    return suffix in _MASK_ONLY, path.stem.endswith("_mask"), suffix not in (".jpg", ".jpeg")
+    mask = path.stem.endswith("_mask") or path.parent.name.lower() in _MASKS
+    return suffix in _MASK_ONLY, mask, suffix not in (".jpg", ".jpeg")
 
 
 def _look(

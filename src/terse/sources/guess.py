@@ -84,7 +84,53 @@ def _folder(path: Path) -> dict[str, Any]:
     years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))
     if years:
         return {"voc": str(path), "folders": years}
+    _refuse_loose_cutouts(path)
     return {"cutouts" if _holds_cutouts(path) else "images": str(path)}
+
+
+def _refuse_loose_cutouts(path: Path) -> None:
+    """Cut-outs that would be read as photographs, because they have no class's folder or no alpha channel.
+
+    Raises:
+        DataError: what lies there, and what was expected.
+    """
+    loose = list(islice(_pictures(path, deep=False), _LOOKED_AT))
+    if loose and all(_is_see_through(file) for file in loose):
+        raise DataError(
+            f"{path}: expected a folder for each class of cut-outs, got cut-outs beside each other, as {loose[0].name}; "
+            f"move them into {path / 'CLASS'}"
+        )
+    inner = [] if loose else list(islice(_pictures(path, deep=True), _LOOKED_AT))
+    if len(inner) > 1 and not any(map(_is_cutout, inner)) and all(map(_stands_on_one_colour, inner)):
+        raise DataError(
+            f"{path}: expected photographs, or cut-outs with an alpha channel or a mask file each, got objects on one colour "
+            f"without either, as {inner[0].relative_to(path)}; save them as RGBA PNG, or put NAME_mask.png beside each"
+        )
+
+
+def _is_see_through(file: Path) -> bool:
+    """Whether an image has an alpha channel that cuts something away."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema()[0] == 0
+    except OSError:
+        return False
+
+
+def _stands_on_one_colour(file: Path) -> bool:
+    """Whether the rim of an image is of one colour exactly, and the image is not: no photograph's is."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError:
+        return False
+    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return bool((rim == rim[0]).all() and (pixels != rim[0]).any())
 
 
 def _is_voc(path: Path) -> bool:
@@ -102,6 +148,8 @@ def _holds_cutouts(path: Path) -> bool:
 def _is_cutout(file: Path) -> bool:
     from PIL import Image
 
+    if file.parent.name.lower() in ("images", "masks") and (file.parent.parent / "masks").is_dir():
+        return True
     if file.with_suffix(".pbm").is_file() or any(file.parent.glob(f"{file.stem}_mask.*")) or "_mask" in file.stem:
         return True
     try:
