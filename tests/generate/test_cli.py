@@ -97,6 +97,10 @@ def test_placements_are_drawn_again_edited_and_larger(
             "--quota: expected a class of the foregrounds, got 'bell'; did you mean 'ball'?",
         ),
         (
+            ("--quota", "ball=9"),
+            "--quota: expected at most 3 objects together, which 3 images hold, got 9; raise --count or --objects",
+        ),
+        (
             ("--workers", "-1"),
             "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
         ),

@@ -184,11 +184,11 @@ def test_quotas_are_exact(plain: Recipe, tmp_path: Path) -> None:
 def test_quotas_that_cannot_be_met_are_refused(plain: Recipe, tmp_path: Path) -> None:
     cases = {
         "quota: expected a class of the foregrounds, got 'bal'; did you mean 'ball'?": {"bal": 1},
-        "quota: expected at most 10 objects together, which 10 images hold, got 11; raise --count or --objects": {
+        "quota: expected at most 10 objects together, which 10 images hold, got 11; raise `count` or `objects`": {
             "ball": 11
         },
         "quota: expected 10 to 10 objects together, as 10 images of 1 to 1 hold, got 9; "
-        "change --quota, --count or --objects": {"ball": 4, "Kästchen": 5},
+        "change `quota`, `count` or `objects`": {"ball": 4, "Kästchen": 5},
     }
     for message, quota in cases.items():
         with pytest.raises(DataError) as error:
@@ -415,7 +415,7 @@ def test_a_full_disk_is_named_and_the_set_goes_on_later(
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path / "out", workers=0)
     assert str(error.value) == (
-        f"{tmp_path / 'out'}: expected room to write shard 1, got: No space left on device; then --resume"
+        f"{tmp_path / 'out'}: expected room to write shard 1, got: No space left on device; then `resume`"
     )
     monkeypatch.setattr(shards, "draw_samples", whole)
     generate(plain, SMALL, tmp_path / "out", workers=0, resume=True)

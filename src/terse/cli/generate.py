@@ -49,7 +49,7 @@ def generate(
     """
     from terse.config import validate
 
-    with named_by_flags(GenerateSettings, "workers"):
+    with named_by_flags(GenerateSettings, "workers", "resume"):
         settings = validate(GenerateSettings, settings_given(GenerateSettings, flags), None)
         origin = _origin(source, overrides)
         from terse.cli.progress import counting

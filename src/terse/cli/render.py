@@ -41,7 +41,7 @@ def render(
     from terse.generate import render as draw
     from terse.workers import usable_cores
 
-    with named_by_flags(GenerateSettings, "workers"), counting() as observer:
+    with named_by_flags(GenerateSettings, "workers", "resume"), counting() as observer:
         count = usable_cores() if workers is None else workers
         changes = settings_given(GenerateSettings, flags)
         result = draw(placements, out, workers=count, executor=executor, resume=resume, observer=observer, **changes)

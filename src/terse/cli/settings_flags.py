@@ -56,14 +56,23 @@ def settings_given(model: type[BaseModel], flags: Mapping[str, Any]) -> dict[str
 
 @contextmanager
 def named_by_flags(model: type[BaseModel], *others: str) -> Iterator[None]:
-    """Messages about a field name its flag: `side_px: expected ...` becomes `--side: expected ...`."""
+    """Messages about a field name its flag: `side_px: expected ...` becomes `--side: expected ...`.
+
+    So do fields that a message names in backticks.
+    """
     fields = {name: _flag(name, field) for name, field in model.model_fields.items()} | {one: one for one in others}
-    known = re.compile(rf"^({'|'.join(map(re.escape, fields))})(?=[.:])", flags=re.MULTILINE)
+    names = "|".join(map(re.escape, fields))
+    known = re.compile(rf"^(?:{names})(?=[.:])|`(?:{names})`", flags=re.MULTILINE)
+
+    def flag_of(found: re.Match[str]) -> str:
+        name = found[0].strip("`")
+        return f"--{fields[name] or name}"
+
     try:
         yield
     except TerseError as error:
-        text = known.sub(lambda found: f"--{fields[found[1]] or found[1]}", str(error).removeprefix("recipe: "))
-        raise type(error)(text) from None
+        error.args = (known.sub(flag_of, str(error).removeprefix("recipe: ")),)
+        raise
 
 
 def _flag(name: str, field: FieldInfo) -> str:

@@ -93,7 +93,7 @@ def plan_classes(settings: GenerateSettings, limits: Limits, scenes: int, materi
     elif total > numbers.sum():
         raise DataError(
             f"quota: expected at most {int(numbers.sum())} objects together, which {scenes} images hold, got {total}; "
-            "raise --count or --objects"
+            "raise `count` or `objects`"
         )
     rest, per_class = int(numbers.sum()) - total, np.zeros(len(classes), dtype=np.int64)
     for place, label in enumerate(free):
@@ -127,7 +127,7 @@ def _fitted(
     if not low * len(numbers) <= total <= high * len(numbers):
         raise DataError(
             f"quota: expected {low * len(numbers)} to {high * len(numbers)} objects together, "
-            f"as {len(numbers)} images of {low} to {high} hold, got {total}; change --quota, --count or --objects"
+            f"as {len(numbers)} images of {low} to {high} hold, got {total}; change `quota`, `count` or `objects`"
         )
     numbers = numbers.copy()
     while (missing := total - int(numbers.sum())) != 0:

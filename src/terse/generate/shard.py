@@ -108,7 +108,7 @@ class Worker:
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunError(
-                f"{job.out}: expected room to write shard {shard.number}, got: {reason}; then --resume"
+                f"{job.out}: expected room to write shard {shard.number}, got: {reason}; then `resume`"
             ) from None
         return done
 
