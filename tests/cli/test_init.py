@@ -162,14 +162,14 @@ class Code:
          "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"),
         (["--coco", "none.json"],
          "coco: expected a file, got nothing at {root}/none.json; relative paths start at the recipe's file"),
-        ([], "--coco: expected annotated photographs by --coco, --voc or --yolo, got none; add one"),
+        ([], "--data: expected annotated photographs by --data, --coco, --voc or --yolo, got none; add one"),
         (["--cutouts", "cut"],
-         "--coco: expected annotated photographs by --coco, --voc or --yolo beside --cutouts, because cut-outs alone "
+         "--data: expected annotated photographs by --data, --coco, --voc or --yolo beside --cutouts, because cut-outs alone "
          "show no scene to learn from, got none; add one"),
         (["--coco", "a.json", "--voc", "b"],
-         "--voc: expected one of --coco, --voc and --yolo, got --coco and --voc; name one"),
+         "--voc: expected one of --data, --coco, --voc and --yolo, got --coco and --voc; name one"),
         (["--voc", "b", "--images", "c"],
-         "--images: expected it beside --coco, got it without; VOC and YOLO data name their images"),
+         "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"),
         ([*COCO[1:5], "--classes", "bal"],
          "--classes: expected classes of train.json, got 'bal'; did you mean 'ball'?"),
         ([*COCO[1:5], "--target", "ssdlite"],

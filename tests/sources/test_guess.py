@@ -98,3 +98,42 @@ def test_objects_on_one_colour_without_alpha_are_no_photographs(drawn, tmp_path)
     drawn.picture("rooms/kitchen", "a.png", 1)
     drawn.picture("rooms/kitchen", "b.png", 2)
     assert source_settings(tmp_path / "rooms") == {"images": str(tmp_path / "rooms")}
+
+
+def test_a_folder_of_coco_is_read_by_its_file(drawn, tmp_path):
+    file = drawn.coco()
+    folder = tmp_path / "export/train"
+    (tmp_path / "train-images").rename(tmp_path / "moved")
+    folder.parent.mkdir()
+    (tmp_path / "moved").rename(folder)
+    (folder / "_annotations.coco.json").write_bytes(file.read_bytes())
+    expected = {"coco": str(folder / "_annotations.coco.json"), "images": str(folder)}
+    assert source_settings(folder) == source_settings(folder.parent) == expected
+    (folder / "other.json").write_bytes(file.read_bytes())
+    with pytest.raises(DataError) as raised:
+        source_settings(folder)
+    assert str(raised.value) == (
+        f"{folder}: expected one file of annotations, got _annotations.coco.json, other.json; give the one that is meant"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".json", ".txt", ".csv"])
+def test_annotations_of_a_kind_that_is_not_known_are_said(drawn, suffix):
+    folder = drawn.backgrounds()
+    images = sorted(folder.iterdir())
+    (folder / f"readme{suffix}").write_text("<a/>")
+    assert source_settings(folder) == {"images": str(folder)}
+    for image in images:
+        image.with_suffix(suffix).write_text("<a/>")
+    with pytest.raises(DataError) as raised:
+        source_settings(folder)
+    assert str(raised.value).startswith(
+        f"{folder}: expected data of a kind that is known, got {len(images)} images and {len(images) + 1} {suffix} files ("
+    )
+
+
+def test_masks_without_xml_are_refused(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "SegmentationObject").mkdir()
+    with pytest.raises(DataError, match=r"^.*: expected VOC's Annotations beside SegmentationObject, got masks alone"):
+        source_settings(tmp_path)

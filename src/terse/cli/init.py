@@ -20,6 +20,7 @@ __all__ = ["init"]
 def init(
     *,
     backgrounds: Path,
+    data: Path | None = None,
     coco: Path | None = None,
     images: Path | None = None,
     voc: Path | None = None,
@@ -35,8 +36,9 @@ def init(
 
     Args:
         backgrounds: Images to paste on: a folder, or a COCO file where they are annotated.
+        data: Annotated photographs of any kind that terse reads: the file of annotations, or the folder that holds them.
         coco: A COCO file with masks; its photographs are found by --images.
-        images: The photographs of the COCO file; looked for beside it by default.
+        images: The photographs of the file of annotations; looked for beside it by default.
         voc: A VOC folder or VOCdevkit, instead of --coco.
         yolo: A YOLO data.yaml with outlines, instead of --coco.
         cutouts: A folder of cut-outs for each class, to be pasted; real images come from --coco, --voc or --yolo.
@@ -52,14 +54,18 @@ def init(
         raise RunError(f"--out: expected a new file, got {out}, which exists; name another or remove it")
     if not out.resolve().parent.is_dir():
         raise RunError(f"--out: expected a file in a folder that exists, got {out}; make the folder first")
-    given = {"--coco": coco, "--voc": voc, "--yolo": yolo}
+    given = {"--data": data, "--coco": coco, "--voc": voc, "--yolo": yolo}
     named = [option for option, path in given.items() if path is not None]
     if len(named) > 1:
-        raise RecipeError(f"{named[1]}: expected one of --coco, --voc and --yolo, got {' and '.join(named)}; name one")
+        raise RecipeError(
+            f"{named[1]}: expected one of --data, --coco, --voc and --yolo, got {' and '.join(named)}; name one"
+        )
     if not named:
         more = " beside --cutouts, because cut-outs alone show no scene to learn from" if cutouts is not None else ""
-        raise RecipeError(f"--coco: expected annotated photographs by --coco, --voc or --yolo{more}, got none; add one")
-    real = _real(coco, images, voc, yolo)
+        raise RecipeError(
+            f"--data: expected annotated photographs by --data, --coco, --voc or --yolo{more}, got none; add one"
+        )
+    real = _real(data, coco, images, voc, yolo)
     from terse.sources.guess import source_settings
 
     pasted = {"cutouts": str(cutouts)} if cutouts is not None else real
@@ -72,17 +78,25 @@ def init(
     print(json.dumps(look.as_json(), ensure_ascii=False) if as_json else _summary(look))
 
 
-def _real(coco: Path | None, images: Path | None, voc: Path | None, yolo: Path | None) -> dict[str, Any]:
+def _real(
+    data: Path | None, coco: Path | None, images: Path | None, voc: Path | None, yolo: Path | None
+) -> dict[str, Any]:
     """The annotated photographs in the recipe's words."""
     from terse.errors import RecipeError
     from terse.sources.guess import source_settings
 
+    if data is not None:
+        return source_settings(data, images)
     if coco is not None:
+        if coco.is_dir() and images is None:
+            return source_settings(coco)
         if coco.suffix == ".json" and coco.is_file():
             return source_settings(coco, images)
         return {"coco": str(coco), "images": str(images or coco.parent)}
     if images is not None:
-        raise RecipeError("--images: expected it beside --coco, got it without; VOC and YOLO data name their images")
+        raise RecipeError(
+            "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
+        )
     return (
         source_settings(voc) if voc is not None and voc.is_dir() else {"voc": str(voc)} if voc else {"yolo": str(yolo)}
     )

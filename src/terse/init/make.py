@@ -24,7 +24,7 @@ from terse.sources.run_data import VAL_FRACTION, hold_out
 
 __all__ = ["FirstLook", "make_recipe"]
 
-_PATHS = ("coco", "images", "voc", "yolo", "cutouts")
+_PATHS = ("coco", "images", "voc", "yolo", "labelme", "via", "cvat", "cutouts")
 _THREADS = 2
 
 

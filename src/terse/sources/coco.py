@@ -12,7 +12,7 @@ from pydantic import Field
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
-from terse.sources.jsons import load_json
+from terse.sources.documents import load_json
 from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from terse.sources.indexing import Index
     from terse.sources.masks import Mask
 
-__all__ = ["CocoConfig", "category_ids", "images_folder", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "read_coco"]
 
 
 @register("source", "coco")
@@ -43,12 +43,13 @@ class CocoConfig(SourceConfig):
 
 
 def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object] | None = None) -> Annotations:
-    """The index of a COCO file.
+    """The index of a COCO file; its photographs are looked for where no folder is given.
 
     Raises:
         DataError: not COCO JSON, no folder of images, two images of one id, or categories without names.
     """
     from terse.sources.annotations import Cause
+    from terse.sources.finder import folder_of_photographs
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_file, existing_folder
 
@@ -61,7 +62,9 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
         for number, (i, item) in listed.items()
         if all(item.get(field) == value for field, value in (where or {}).items())
     }
-    root = existing_folder("images", images_folder(file, data) if images is None else images)
+    if images is None:
+        images = folder_of_photographs(file, [str(item.get("file_name", "")) for _, item in wanted.values()])
+    root = existing_folder("images", images)
     names = {number: str(item.get("name", number)) for number, (_, item) in categories.items()}
     index = Index(file.stem, root, tuple(dict.fromkeys(names.values())))
     entries = [
@@ -92,29 +95,6 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
                 _add(index, image, names[category], item, i, here, crowd=not every_run_is_crowd)
     _say_of_turned(index, annotations)
     return index.finish()
-
-
-def images_folder(file: Path, data: Mapping[str, Any] | None = None) -> Path:
-    """The folder of a COCO file's photographs: of those beside the file and above it, the one that holds them.
-
-    Raises:
-        DataError: not COCO JSON, or no such folder.
-    """
-    from terse.sources.finder import best_folder
-    from terse.sources.paths import folders_near, image_files
-
-    listed = _list(file, load_json(file) if data is None else data, "images")
-    names = [item["file_name"] for item in listed if isinstance(item, dict) and isinstance(item.get("file_name"), str)]
-    found = best_folder(folders_near(file), names)
-    if found is None:
-        found = next((folder for folder in (file.parent / "images", file.parent / file.stem) if folder.is_dir()), None)
-    if found is None and next(image_files(file.parent.resolve()), None) is not None:
-        found = file.parent
-    if found is None:
-        raise DataError(
-            f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
-        )
-    return found
 
 
 def category_ids(file: Path) -> dict[str, int]:

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from terse.errors import DataError
 from terse.sources.decode import IMAGE_SUFFIXES
-from terse.sources.paths import inside, is_absolute
+from terse.sources.paths import folders_near, image_files, inside, is_absolute
 
-__all__ = ["Finder", "best_folder"]
+__all__ = ["Finder", "best_folder", "folder_of_photographs", "slashed"]
 
 _SAMPLE = 64
 
@@ -144,6 +144,24 @@ def best_folder(candidates: Iterable[Path], names: Sequence[str]) -> Path | None
             if held == len(sample):
                 break
     return best
+
+
+def folder_of_photographs(file: Path, names: Sequence[str]) -> Path:
+    """The folder of an annotation file's photographs: of those beside it and above it, the one that holds them.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = best_folder(folders_near(file), names)
+    if found is None:
+        found = next((folder for folder in (file.parent / "images", file.parent / file.stem) if folder.is_dir()), None)
+    if found is None and next(image_files(file.parent.resolve()), None) is not None:
+        found = file.parent
+    if found is None:
+        raise DataError(
+            f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
+        )
+    return found
 
 
 def slashed(name: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terse.errors import DataError
+from terse.sources.documents import some_names
+from terse.sources.finder import folder_of_photographs
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["is_recipe", "read_data", "source_settings"]
 
 _LOOKED_AT = 5
+_LISTED = 50
+_PEEKED = 1 << 20
 
 
 def is_recipe(name: str) -> bool:
@@ -48,29 +54,40 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
     """The recipe's words for the data at a path.
 
     Args:
-        path: a COCO file, a YOLO data.yaml, or a folder of VOC, YOLO, cut-outs or images.
-        images: the photographs of a COCO file; by default looked for beside it.
+        path: an annotation file, or a folder of annotated photographs, cut-outs or images.
+        images: the photographs of an annotation file; by default looked for beside it.
 
     Raises:
-        DataError: nothing there, or nothing that is known.
+        DataError: nothing there, nothing that is known, or several things that may be meant.
     """
-    from terse.sources.coco import images_folder
-
     if path.is_file():
-        suffix = path.suffix.lower()
-        if suffix == ".json":
-            return {"coco": str(path), "images": str(images or images_folder(path))}
-        if suffix in (".yaml", ".yml", ".data") or path.name == "classes.txt":
-            return {"yolo": str(path)}
-        raise DataError(
-            f"{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a {suffix or 'nameless'} file; "
-            "give the file that names the images"
-        )
+        return _file(path, images)
     if not path.is_dir():
         raise DataError(
             f"{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"
         )
     return _folder(path)
+
+
+def _file(path: Path, images: Path | None) -> dict[str, Any]:
+    from terse.sources.cvat import is_cvat
+    from terse.sources.labelme import is_labelme
+    from terse.sources.via import is_via
+
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        if is_labelme(path):
+            raise DataError(f"{path}: expected data, got labelme's file of one image; give its folder, {path.parent}")
+        kind, key = ("via", "filename") if is_via(path) else ("coco", "file_name")
+        return {kind: str(path), "images": str(images or folder_of_photographs(path, some_names(path, key)))}
+    if suffix == ".xml" and is_cvat(path):
+        return {"cvat": str(path), **({} if images is None else {"images": str(images)})}
+    if suffix in (".yaml", ".yml", ".data") or path.name == "classes.txt":
+        return {"yolo": str(path)}
+    raise DataError(
+        f"{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a {suffix or 'nameless'} file; "
+        "give the file that names the images"
+    )
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -84,8 +101,14 @@ def _folder(path: Path) -> dict[str, Any]:
     years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))
     if years:
         return {"voc": str(path), "folders": years}
+    found = _annotation_file(path)
+    if found is not None:
+        return found if isinstance(found, dict) else _file(found, None)
     _refuse_loose_cutouts(path)
-    return {"cutouts" if _holds_cutouts(path) else "images": str(path)}
+    if _holds_cutouts(path):
+        return {"cutouts": str(path)}
+    _refuse_what_is_not_read(path)
+    return {"images": str(path)}
 
 
 def _refuse_loose_cutouts(path: Path) -> None:
@@ -137,12 +160,44 @@ def _is_voc(path: Path) -> bool:
     return (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
 
 
+def _annotation_file(path: Path) -> Path | dict[str, Any] | None:
+    """The one file that annotates a folder's images; labelme's many are their folder's.
+
+    Raises:
+        DataError: there are several.
+    """
+    from terse.sources.cvat import is_cvat
+    from terse.sources.labelme import is_labelme
+    from terse.sources.via import is_via
+
+    for places in (("",), ("annotations", "Annotations"), ("train", "valid", "val", "test")):
+        found = [
+            file
+            for place in places
+            for file in islice(sorted((path / place).glob("*.json")) + sorted((path / place).glob("*.xml")), _LISTED)
+        ]
+        if any(file.suffix == ".json" and is_labelme(file) for file in found):
+            return {"labelme": str(path)}
+        known = [file for file in found if (is_cvat(file) if file.suffix == ".xml" else is_via(file) or _is_coco(file))]
+        if len(known) > 1:
+            names = ", ".join(file.relative_to(path).as_posix() for file in known)
+            raise DataError(f"{path}: expected one file of annotations, got {names}; give the one that is meant")
+        if known:
+            return known[0]
+    return {"labelme": str(path)} if any(map(is_labelme, islice(path.rglob("*.json"), _LOOKED_AT))) else None
+
+
+def _is_coco(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return re.search(rb'"(images|annotations|categories)"\s*:\s*\[', stream.read(_PEEKED)) is not None
+
+
 def _holds_cutouts(path: Path) -> bool:
     """Folders of classes whose images have an alpha channel, or a mask file each."""
     if next(_pictures(path, deep=False), None) is not None:
         return False
     first = list(islice(_pictures(path, deep=True), _LOOKED_AT))
-    return bool(first) and all(_is_cutout(file) for file in first)
+    return bool(first) and all(map(_is_cutout, first))
 
 
 def _is_cutout(file: Path) -> bool:
@@ -150,13 +205,37 @@ def _is_cutout(file: Path) -> bool:
 
     if file.parent.name.lower() in ("images", "masks") and (file.parent.parent / "masks").is_dir():
         return True
-    if file.with_suffix(".pbm").is_file() or any(file.parent.glob(f"{file.stem}_mask.*")) or "_mask" in file.stem:
+    beside = file.parent.glob(f"{glob.escape(file.stem)}_mask.*")
+    if file.with_suffix(".pbm").is_file() or any(beside) or "_mask" in file.stem:
         return True
     try:
         with Image.open(file) as image:
-            return image.mode in ("RGBA", "LA", "PA")
+            return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     except OSError:
         return False
+
+
+def _refuse_what_is_not_read(path: Path) -> None:
+    """A folder of images with as many files of annotations is not taken for plain images.
+
+    Raises:
+        DataError: what lies there and what is expected.
+    """
+    masks = [name for name in ("SegmentationObject", "SegmentationClass") if (path / name).is_dir()]
+    if masks:
+        raise DataError(
+            f"{path}: expected VOC's Annotations beside {masks[0]}, got masks alone, which do not tell the classes; "
+            "add the XML files, or give the images' folder"
+        )
+    images = {file.stem for file in _pictures(path, deep=True)}
+    for suffix in (".xml", ".json", ".txt", ".csv"):
+        files = [file for file in path.rglob(f"*{suffix}") if not file.name.startswith(".")]
+        if files and 2 * sum(file.stem in images for file in files) >= len(images):
+            raise DataError(
+                f"{path}: expected data of a kind that is known, got {len(images):,} images and {len(files):,} {suffix} "
+                f"files ({files[0].relative_to(path).as_posix()}) of another; known are COCO, VOC, YOLO (with data.yaml, "
+                "obj.data or classes.txt), labelme, VIA and CVAT for images; for images alone, give a folder without them"
+            )
 
 
 def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from terse.errors import DataError
 
-__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "extent", "mask_box"]
+__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
 
+_ELLIPSE_POINTS = 64
 Window = tuple[int, int, int, int]
 """Half-open x0, y0, x1, y1 in pixels of the image."""
 
@@ -91,6 +92,28 @@ def extent(mask: Mask, size_px: tuple[int, int]) -> Window:
     x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
     x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
     return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
+
+
+def ellipse(
+    centre: tuple[float, float], radii: tuple[float, float], turned_rad: float = 0.0
+) -> Float32[np.ndarray, "_ 2"]:
+    """The outline of an ellipse, its radii along x and y before it is turned clockwise (y points down)."""
+    around = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
+    x, y = radii[0] * np.cos(around), radii[1] * np.sin(around)
+    cos, sin = np.cos(turned_rad), np.sin(turned_rad)
+    return np.stack([centre[0] + cos * x - sin * y, centre[1] + sin * x + cos * y], axis=1).astype(np.float32)
+
+
+def pack(drawn: Bool[np.ndarray, "h w"], corner: tuple[int, int], size_px: tuple[int, int]) -> Rle:
+    """A mask drawn on a part of an image whose upper left pixel is `corner`; what sticks out is cut."""
+    from faster_coco_eval.core import mask as rle
+
+    whole = np.zeros(size_px[::-1], dtype=np.uint8, order="F")
+    (x, y), (h, w) = corner, drawn.shape
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, size_px[0]), min(y + h, size_px[1])
+    if x1 > x0 and y1 > y0:
+        whole[y0:y1, x0:x1] = drawn[y0 - y : y1 - y, x0 - x : x1 - x]
+    return Rle(rle.encode(whole)["counts"])
 
 
 def mask_box(mask: Mask, size_px: tuple[int, int]) -> tuple[float, float, float, float] | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.documents import load_xml
 from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
@@ -206,22 +207,13 @@ def _image(finder: Finder, page: _Page) -> tuple[str, bool]:
 
 def _page(root: Path, layout: VocLayout, name: str) -> _Page | tuple[str, str]:
     """What an XML file says, or where and why it is skipped."""
-    from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
-
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import parse
-
     file = root / name
     if not file.is_file():
         return name, "expected the XML file of a listed image, got nothing; its image is left out"
     try:
-        top = parse(file).getroot()
-    except DefusedXmlException:
-        return name, "expected plain XML, got entity definitions, which can be an attack; its image is left out"
-    except (ParseError, ValueError) as error:
-        return name, f"expected whole XML, got an error at {error}; its image is left out"
-    if top is None:
-        return name, "expected whole XML, got none; its image is left out"
+        top = load_xml(file, name)
+    except DataError as error:
+        return name, f"{str(error).removeprefix(f'{name}: ')}; its image is left out"
     size = tuple(_whole(top.findtext(f"size/{side}")) for side in ("width", "height"))
     objects = tuple(
         _Object(

@@ -1,0 +1,146 @@
+"""CVAT's own XML, "CVAT for images 1.1": one file of boxes, polygons, ellipses and masks."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from terse.config import InputPath
+from terse.errors import DataError
+from terse.registry import register
+from terse.sources.documents import load_xml
+from terse.sources.selection import SourceConfig
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from terse.sources.annotations import Annotations
+    from terse.sources.indexing import Index
+    from terse.sources.masks import Mask
+
+__all__ = ["CvatConfig", "is_cvat", "read_cvat"]
+
+_PEEKED = 1 << 12
+_SHAPES = ("box", "polygon", "ellipse", "mask", "polyline", "points", "cuboid", "skeleton")
+
+
+@register("source", "cvat")
+class CvatConfig(SourceConfig):
+    """CVAT's annotations.xml and the folder of its images."""
+
+    kind: Literal["cvat"] = "cvat"
+    cvat: InputPath
+    """The XML file."""
+    images: InputPath | None = None
+    """The folder that an image's `name` starts at; null looks for it beside the file and above."""
+
+    def _read(self) -> Annotations:
+        return read_cvat(self.cvat, self.images)
+
+
+def is_cvat(file: Path) -> bool:
+    """Whether an XML file seems to be CVAT's, by a look at its beginning."""
+    with file.open("rb") as stream:
+        return b"<annotations>" in stream.read(_PEEKED)
+
+
+def read_cvat(file: Path, images: Path | None = None) -> Annotations:
+    """The index of a file of CVAT's. Polygons, ellipses and masks are masks, boxes are boxes.
+
+    A turned box is the upright box around it, and said.
+
+    Raises:
+        DataError: not CVAT's XML for images, or no folder of images.
+    """
+    from terse.sources.annotations import RemarkKind
+    from terse.sources.finder import folder_of_photographs
+    from terse.sources.indexing import ImageEntry, Index
+    from terse.sources.paths import existing_file, existing_folder
+
+    top = load_xml(existing_file("cvat", file), file.name)
+    if top.find("track") is not None:
+        raise DataError(f"{file.name}: expected CVAT for images, got CVAT for video (tracks); export it for images")
+    pages = top.findall("image")
+    if not pages:
+        raise DataError(f"{file.name}: expected CVAT's images, got none; export it as CVAT for images 1.1")
+    names = [page.get("name", "") for page in pages]
+    root = existing_folder("images", folder_of_photographs(file, names) if images is None else images)
+    classes = sorted({shape.get("label", "") for page in pages for shape in page if shape.tag in _SHAPES} - {""})
+    index = Index(file.stem, root, classes)
+    entries = [
+        ImageEntry(name, f"{file.name}: image {page.get('id', i)}", _size(page))
+        for i, (name, page) in enumerate(zip(names, pages, strict=True))
+    ]
+    turned = 0
+    for page, entry, number in zip(pages, entries, index.add_images(entries), strict=True):
+        for i, shape in enumerate(page):
+            if number is not None and shape.tag in _SHAPES:
+                turned += _add(index, number, shape, f"{entry.where}, {shape.tag} {i}", str(i))
+    if turned:
+        text = f"{turned:,} boxes are turned: the upright box around each is read, which holds more than the object"
+        index.remark(RemarkKind.DOUBT, text)
+    return index.finish()
+
+
+def _size(page: Element) -> tuple[int, int] | None:
+    width, height = page.get("width", ""), page.get("height", "")
+    return (
+        (int(width), int(height)) if width.isdecimal() and height.isdecimal() and int(width) and int(height) else None
+    )
+
+
+def _add(index: Index, image: int, shape: Element, here: str, name: str) -> bool:
+    """Add a shape; whether it is a turned box."""
+    from terse.sources.annotations import Cause
+
+    category = shape.get("label", "")
+    if not category:
+        index.skip(here, "expected a label, got nothing; it is left out", Cause.CLASS)
+        return False
+    try:
+        if shape.tag == "box":
+            box, turned = _box(shape)
+            return index.add_object(image, category, box, here, name, field="box") and turned
+        mask = _mask(shape, index.size_px(image))
+    except (KeyError, ValueError):
+        index.skip(here, "expected whole numbers and points, got others; it is left out", Cause.OUTLINE)
+        return False
+    if mask is None:
+        index.skip(here, f"expected a box, polygon, ellipse or mask, got {shape.tag}; it is left out", Cause.OUTLINE)
+    else:
+        index.add_object(image, category, [], here, name, mask=mask, field=shape.tag)
+    return False
+
+
+def _box(shape: Element) -> tuple[list[float], bool]:
+    """The corners of a box, of a turned one those of the upright box around it."""
+    x0, y0, x1, y1 = (float(shape.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+    turned_rad = math.radians(float(shape.get("rotation", 0)) % 180)
+    if not turned_rad:
+        return [x0, y0, x1, y1], False
+    cos, sin = abs(math.cos(turned_rad)), abs(math.sin(turned_rad))
+    half_w, half_h = ((x1 - x0) * cos + (y1 - y0) * sin) / 2, ((x1 - x0) * sin + (y1 - y0) * cos) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return [x - half_w, y - half_h, x + half_w, y + half_h], True
+
+
+def _mask(shape: Element, size_px: tuple[int, int]) -> Mask | None:
+    import numpy as np
+
+    from terse.sources.masks import Polygons, ellipse, pack
+
+    if shape.tag == "polygon":
+        points = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], dtype=np.float32)
+        return Polygons((points,)) if len(points) >= 3 and np.isfinite(points).all() else None
+    if shape.tag == "ellipse":
+        x, y, rx, ry = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
+        return Polygons((ellipse((x, y), (rx, ry), math.radians(float(shape.get("rotation", 0)))),))
+    if shape.tag == "mask":  # runs along the rows of the mask's own box, the first of nothing
+        left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
+        runs = np.array([int(run) for run in shape.attrib["rle"].split(",")])
+        if runs.min() < 0 or runs.sum() != width * height:
+            return None
+        drawn = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+        return pack(drawn, (left, top), size_px)
+    return None

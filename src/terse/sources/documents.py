@@ -1,0 +1,89 @@
+"""JSON and XML that other people's tools write."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from terse.errors import DataError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = ["load_json", "load_xml", "some_names"]
+
+_CHUNK = 1 << 20
+_ENOUGH = 64
+
+
+def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
+    """A file's mapping; a byte order mark before it is passed over.
+
+    Args:
+        file: the file.
+        kind: the format expected, for the errors.
+
+    Raises:
+        DataError: it ends early, is no JSON, or is no mapping.
+    """
+    try:
+        data = json.loads(file.read_bytes())
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file.name}, line {error.lineno} column {error.colno}: expected whole JSON, got: {error.msg}; "
+            "the file may end early: copy it again"
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise DataError(f"{file.name}: expected {kind} JSON in UTF-8, got something else; copy it again") from None
+    if isinstance(data, dict):
+        return data
+    got = type(data).__name__
+    if kind == "COCO":
+        raise DataError(
+            f"{file.name}: expected a mapping with images and annotations, got {got}; use COCO's instances format"
+        )
+    raise DataError(f"{file.name}: expected a mapping, got {got}; give the file that {kind} wrote")
+
+
+def load_xml(file: Path, name: str) -> Element:
+    """A file's outermost element.
+
+    Raises:
+        DataError: it is not whole, or defines entities.
+    """
+    from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import parse
+
+    try:
+        top: Element | None = parse(file).getroot()
+    except DefusedXmlException:
+        raise DataError(f"{name}: expected plain XML, got entity definitions, which can be an attack") from None
+    except (ParseError, ValueError) as error:
+        raise DataError(f"{name}: expected whole XML, got an error at {error}") from None
+    if top is None:
+        raise DataError(f"{name}: expected whole XML, got none")
+    return top
+
+
+def some_names(file: Path, key: str) -> list[str]:
+    """The first values of a key in a JSON file, found without reading the whole of it."""
+    pattern = re.compile(rb'"%s"\s*:\s*("(?:[^"\\]|\\.)*")' % key.encode())
+    names: list[str] = []
+    with file.open("rb") as stream:
+        kept = b""
+        while len(names) < _ENOUGH and (chunk := stream.read(_CHUNK)):
+            text = kept + chunk
+            last = 0
+            for found in pattern.finditer(text):
+                last = found.end()
+                try:
+                    names.append(json.loads(found[1]))
+                except ValueError:
+                    continue
+            kept = text[max(last, len(text) - 4096) :]
+    return names[:_ENOUGH]

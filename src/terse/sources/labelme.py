@@ -1,0 +1,218 @@
+"""labelme: a JSON file of shapes beside each photograph."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from terse.config import InputPath
+from terse.errors import DataError
+from terse.registry import register
+from terse.sources.documents import load_json
+from terse.sources.selection import SourceConfig
+
+if TYPE_CHECKING:
+    from terse.sources.annotations import Annotations
+    from terse.sources.finder import Finder
+    from terse.sources.indexing import Index
+    from terse.sources.masks import Mask
+
+__all__ = ["LabelmeConfig", "is_labelme", "read_labelme"]
+
+_READERS = 4
+_PEEKED = 1 << 16
+
+
+@register("source", "labelme")
+class LabelmeConfig(SourceConfig):
+    """A folder of photographs with labelme's JSON files."""
+
+    kind: Literal["labelme"] = "labelme"
+    labelme: InputPath
+    """The folder; the folders in it are read too."""
+
+    def _read(self) -> Annotations:
+        return read_labelme(self.labelme)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    json: str  # relative to the root
+    data: Mapping[str, Any]
+
+
+def is_labelme(file: Path) -> bool:
+    """Whether a JSON file seems to be labelme's, by a look at its beginning and its end."""
+    with file.open("rb") as stream:
+        text = stream.read(_PEEKED)
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _PEEKED))
+        text += stream.read()
+    return b'"shapes"' in text and b'"imagePath"' in text
+
+
+def read_labelme(folder: Path) -> Annotations:
+    """The index of a folder of labelme's files. Polygons, circles and masks are masks, rectangles are boxes.
+
+    Shapes of one label and one `group_id` are parts of one object, as labelme's own converters have it.
+
+    Raises:
+        DataError: no such folder, or no file of labelme's in it.
+    """
+    from terse.sources.annotations import Cause
+    from terse.sources.finder import Finder
+    from terse.sources.indexing import ImageEntry, Index
+    from terse.sources.paths import existing_folder
+
+    root = existing_folder("labelme", folder)
+    files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = list(pool.map(lambda file: _page(root, file), files))
+    pages = [page for page in read if isinstance(page, _Page)]
+    if not pages:
+        raise DataError(f"labelme: expected labelme's JSON files in {root}, got {len(files)} others; give their folder")
+    names = {_label(shape) for page in pages for shape in _shapes(page)}
+    index = Index(root.name, root, sorted(names - {""}))
+    for sentence in read:
+        if isinstance(sentence, str):
+            index.skip_sentence(sentence, Cause.LABELS)
+    finder = Finder(root)
+    placed, entries = [], []
+    for page in pages:
+        where = f"{page.json}: imagePath"
+        try:
+            name = _image(finder, page, where)
+        except DataError as error:
+            index.skip_sentence(str(error), Cause.FILE)
+            continue
+        placed.append(page)
+        entries.append(ImageEntry(name, where, _size(page.data)))
+    for page, number in zip(placed, index.add_images(entries), strict=True):
+        if number is not None:
+            _add(index, number, page)
+    return index.finish()
+
+
+def _page(root: Path, file: Path) -> _Page | str | None:
+    """A file of labelme's; a sentence where it is broken, None where it is another tool's."""
+    name = file.relative_to(root).as_posix()
+    try:
+        data = load_json(file, "labelme")
+    except DataError as error:
+        return str(error)
+    return _Page(name, data) if isinstance(data.get("shapes"), list) else None
+
+
+def _image(finder: Finder, page: _Page, where: str) -> str:
+    """The photograph, by `imagePath` or by the file's own name: sets are renamed and moved."""
+    from terse.sources.finder import slashed
+
+    folder = PurePosixPath(page.json).parent
+    given = page.data.get("imagePath")
+    name = PurePosixPath(slashed(given)).name if isinstance(given, str) else ""
+    own = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
+    if name and (finder.root / folder / name).is_file():
+        return (folder / name).as_posix()
+    return own or finder.find((folder / slashed(str(given))).as_posix(), where)
+
+
+def _size(data: Mapping[str, Any]) -> tuple[int, int] | None:
+    width, height = data.get("imageWidth"), data.get("imageHeight")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and width and height else None
+
+
+def _shapes(page: _Page) -> list[Mapping[str, Any]]:
+    return [shape for shape in page.data["shapes"] if isinstance(shape, dict)]
+
+
+def _label(shape: Mapping[str, Any]) -> str:
+    label = shape.get("label")
+    return label.strip() if isinstance(label, str) else ""
+
+
+def _add(index: Index, image: int, page: _Page) -> None:
+    from terse.sources.annotations import Cause
+    from terse.sources.masks import Polygons
+
+    groups: dict[object, list[tuple[int, Mapping[str, Any]]]] = {}
+    for i, shape in enumerate(_shapes(page)):
+        group = shape.get("group_id")
+        groups.setdefault(i if group is None else (_label(shape), str(group)), []).append((i, shape))
+    for members in groups.values():
+        first = members[0][0]
+        here = f"{page.json}: shapes[{first}]"
+        label = _label(members[0][1])
+        if not label:
+            index.skip(f"{here}.label", "expected a class, got nothing; it is left out", Cause.CLASS)
+            continue
+        read = [_mask(index, image, shape, f"{page.json}: shapes[{i}]") for i, shape in members]
+        outlines = [part for mask in read if isinstance(mask, Polygons) for part in mask.parts]
+        mask: Mask | None = Polygons(tuple(outlines)) if outlines else None
+        mask = next((one for one in read if one is not None and not isinstance(one, (Polygons, tuple))), mask)
+        boxes = [one for one in read if isinstance(one, tuple)]
+        if mask is not None:
+            index.add_object(image, label, [], here, str(first), mask=mask, field="points")
+        elif boxes:
+            corners = list(zip(*boxes, strict=True))
+            box = [min(corners[0]), min(corners[1]), max(corners[2]), max(corners[3])]
+            index.add_object(image, label, box, here, str(first), field="points")
+
+
+def _mask(
+    index: Index, image: int, shape: Mapping[str, Any], here: str
+) -> Mask | tuple[float, float, float, float] | None:
+    """A shape's mask, the box of a rectangle; None, and said, where it is neither."""
+    import numpy as np
+
+    from terse.sources.annotations import Cause
+    from terse.sources.masks import Polygons, ellipse
+
+    kind = shape.get("shape_type") or "polygon"
+    points = list(_points(shape))
+    if kind == "rectangle" and len(points) in (2, 4):
+        across, down = zip(*points, strict=True)
+        return min(across), min(down), max(across), max(down)
+    if kind == "polygon" and len(points) >= 3:
+        return Polygons((np.array(points, dtype=np.float32),))
+    if kind == "circle" and len(points) == 2:
+        radius = math.dist(*points)
+        return Polygons((ellipse(points[0], (radius, radius)),))
+    if kind == "mask" and len(points) == 2:
+        return _png(index, image, shape, points, here)
+    reason = f"expected a polygon, rectangle, circle or mask, got a {kind} of {len(points)} points; it is left out"
+    index.skip(f"{here}.shape_type", reason, Cause.OUTLINE)
+    return None
+
+
+def _png(
+    index: Index, image: int, shape: Mapping[str, Any], points: list[tuple[float, float]], here: str
+) -> Mask | None:
+    """Labelme's mask: a PNG of the box between two points, in base64."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from terse.sources.annotations import Cause
+    from terse.sources.masks import pack
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(str(shape.get("mask")))), formats=["PNG"]) as png:
+            drawn = np.array(png.convert("L")) > 0
+    except (binascii.Error, OSError, ValueError):
+        index.skip(f"{here}.mask", "expected a PNG in base64, got something else; it is left out", Cause.MASK)
+        return None
+    return pack(drawn, (round(points[0][0]), round(points[0][1])), index.size_px(image))
+
+
+def _points(shape: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+    for point in shape.get("points") or []:
+        pair = point if isinstance(point, list) and len(point) == 2 else ()
+        if pair and all(isinstance(value, int | float) and math.isfinite(value) for value in pair):
+            yield float(pair[0]), float(pair[1])

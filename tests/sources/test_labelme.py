@@ -1,0 +1,94 @@
+"""labelme: every shape, as labelme's own converters mean it."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from terse.errors import DataError
+from terse.sources.guess import source_settings
+from terse.sources.labelme import LabelmeConfig, read_labelme
+from terse.sources.masks import draw_mask
+
+SQUARE = [[10.0, 5.0], [20.0, 5.0], [20.0, 25.0], [10.0, 25.0]]
+
+
+def shape(label="cup", points=SQUARE, kind="polygon", **more):
+    return {"label": label, "points": points, "shape_type": kind, "group_id": None, "flags": {}, **more}
+
+
+@pytest.fixture
+def labelme(tmp_path, save):
+    def write(*shapes, image="a.png", name="a.png", size=(40, 30)):
+        save(tmp_path / "set" / name, *size)
+        data = {"version": "5.0.1", "shapes": shapes, "imagePath": image, "imageHeight": 30, "imageWidth": 40}
+        (tmp_path / "set/a.json").write_text(json.dumps(data))
+        return tmp_path / "set"
+
+    return write
+
+
+def area(notes, number):
+    return int((draw_mask(notes.masks[number], notes.root, (40, 30)) > 0).sum())
+
+
+def test_shapes_are_objects(labelme):
+    png = io.BytesIO()
+    Image.fromarray(np.array([[0, 1, 1], [0, 0, 1]], dtype=bool)).save(png, "PNG")
+    mask = shape("dot", [[4, 6], [6, 7]], "mask", mask=base64.b64encode(png.getvalue()).decode())
+    box = shape("box", [[20, 25], [10, 5]], "rectangle")
+    root = labelme(shape(), box, shape("ring", [[20, 15], [20, 5]], "circle"), mask)
+    notes = LabelmeConfig(labelme=root).build()
+    assert source_settings(root) == {"labelme": str(root)}
+    assert [notes.classes[label] for label in notes.labels] == ["cup", "box", "ring", "dot"]
+    assert np.allclose(notes.boxes_px, [[10, 5, 20, 25], [10, 5, 20, 25], [10, 5, 30, 25], [5, 6, 7, 8]], atol=0.05)
+    assert notes.masked.tolist() == [True, False, True, True]
+    assert (area(notes, 0), area(notes, 3)) == (200, 3)
+    assert abs(area(notes, 2) - np.pi * 100) < 6
+    assert (notes.skipped, notes.remarks) == ((), ())
+
+
+def test_shapes_of_one_group_are_one_object(labelme):
+    other = [[25.0, 5.0], [30.0, 5.0], [30.0, 25.0], [25.0, 25.0]]
+    notes = read_labelme(labelme(shape(group_id=1), shape(points=other, group_id=1), shape(group_id=2)))
+    assert notes.boxes_px.tolist() == [[10, 5, 30, 25], [10, 5, 20, 25]]
+    assert area(notes, 0) == 300
+
+
+@pytest.mark.parametrize("image", ["a.png", "old name.jpg", "..\\pictures\\a.png", "/home/me/a.png"])
+def test_the_photograph_is_found(labelme, image):
+    assert read_labelme(labelme(shape(), image=image)).paths == ("a.png",)
+
+
+def test_what_cannot_be_read_is_left_out_and_named(labelme):
+    root = labelme(
+        shape(),
+        shape(kind="linestrip"),
+        shape(points=SQUARE[:2]),
+        shape(label=" "),
+        shape(kind="mask", points=SQUARE[:2], mask="%"),
+    )
+    (root / "b.json").write_text("{")
+    (root / "c.json").write_text("{}")
+    notes = read_labelme(root)
+    assert len(notes.labels) == 1
+    assert [str(item) for item in notes.skipped] == [
+        "b.json, line 1 column 2: expected whole JSON, got: Expecting property name enclosed in double quotes; "
+        "the file may end early: copy it again",
+        "a.json: shapes[1].shape_type: expected a polygon, rectangle, circle or mask, got a linestrip of 4 points; "
+        "it is left out",
+        "a.json: shapes[2].shape_type: expected a polygon, rectangle, circle or mask, got a polygon of 2 points; "
+        "it is left out",
+        "a.json: shapes[3].label: expected a class, got nothing; it is left out",
+        "a.json: shapes[4].mask: expected a PNG in base64, got something else; it is left out",
+    ]
+
+
+def test_a_folder_of_other_json_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError) as raised:
+        read_labelme(tmp_path)
+    assert str(raised.value) == f"labelme: expected labelme's JSON files in {tmp_path}, got 1 others; give their folder"
