@@ -283,3 +283,18 @@ def test_a_mistake_of_set_up_leaves_no_folder_that_blocks_the_next_try(data, dra
         code, _, err = run(capsys, "train", "recipe.yaml", "--out", "run")
         assert (code, err.splitlines()[-1]) == (2, f"terse: {data / 'gone.pth'}: expected a file of weights, got none")
         assert not (data / "run").exists()
+
+
+def test_names_that_yaml_reads_otherwise_survive_even_where_val_takes_a_class(drawn, data, capsys):
+    names = ["no", "yes", "1", "a: b", "null", "on", "x/y", "#h"]
+    drawn.coco("words", count=len(names), category=[{"id": i, "name": name} for i, name in enumerate(names)])
+    words = ("init", "--coco", "words.json", "--images", "words-images", "--backgrounds", "backgrounds")
+    code, _, err = run(capsys, *words)
+    assert code == 0, err
+    recipe = load_recipe("recipe.yaml")
+    assert set(recipe.classes) == set(names)
+    assert set(recipe.foregrounds.classes) < set(names)
+    code, out, _ = run(capsys, "check", "recipe.yaml")
+    assert code == 0, out
+    code, _, err = run(capsys, "preview", "recipe.yaml", "--count", "2")
+    assert code == 0, err

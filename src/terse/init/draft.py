@@ -33,6 +33,7 @@ def draft(
     gpu: bool,
     small: Mapping[str, Any],
     scale: tuple[float, float] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> str:
     """The text of the recipe.
 
@@ -44,6 +45,7 @@ def draft(
         gpu: whether the base's settings, for a GPU, can stay.
         small: the built-in recipe for CPUs, whose settings are taken without one.
         scale: how large objects are; None keeps the base's.
+        classes: the task's; None is those that are pasted.
     """
     target: dict[str, Any] = {"kind": choice.kind}
     if weights is not None:
@@ -62,6 +64,11 @@ def draft(
             "val", sources["val"], "chooses the best cycle: a fraction of train, or a source of its own as train is"
         ),
         *_line("target", target, "the detector to improve"),
+        *(
+            []
+            if classes is None
+            else _line("classes", classes, "what is told apart: what is pasted, and what val holds")
+        ),
         *(
             line
             for key, (value, why) in _settings(choice, weights, gpu, small, scale).items()

@@ -89,6 +89,9 @@ def make_recipe(
     choice = choose_target(target, weights, classes, ids, gpu=gpu is not None)
     written = {part: _seen_from(out, source) for part, source in sources.items()}
     written["foregrounds"]["classes"] = list(classes)
+    held = [name for name, amount in judges.count_classes().items() if amount]
+    # Of a very small set, val may hold none of what is pasted: the task then knows what val holds, too.
+    task_classes = None if set(held) & set(classes) else [*classes, *held]
     if "coco" in sources["backgrounds"]:
         written["backgrounds"]["without"] = [name for name in classes if name in seen["backgrounds"].objects]
     text = draft(
@@ -99,6 +102,7 @@ def make_recipe(
         gpu=gpu is not None,
         small=read_yaml(builtin_recipes()["coco-person-small"], "small"),
         scale=measured_scale(real, classes),
+        classes=task_classes,
     )
     write_atomically(out, text.encode())
     load_recipe(out)  # what was written can be read: a slip here is ours

@@ -8,13 +8,15 @@ import numpy as np
 from terse.boxes import iou
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
-from terse.sources.cleanup import Verdict
+from terse.sources.cleanup import Flaw, Verdict
 from terse.sources.masks import Rle, draw_mask
 
 __all__ = ["Contradiction", "contradiction"]
 
 _LEAST = 3  # objects; fewer show nothing of a whole set
-_APART, _TOGETHER = 0.5, 0.7  # IoU of the annotated box and the mask's own
+_SMALL_APART = 0.5  # IoU of a small object's box and its mask's own, which differ by a pixel or two
+_TOGETHER = 0.7
+_MOST = 0.5
 _DECODED = 50
 
 
@@ -36,8 +38,12 @@ def contradiction(annotations: Annotations, verdicts: Sequence[Verdict]) -> Cont
         verdicts: on its objects, good ones included.
     """
     known = [verdict for verdict in verdicts if any(verdict.mask_box_px)]
-    apart = [verdict for verdict in known if verdict.box_iou < _APART]
-    if len(known) < _LEAST or 2 * len(apart) <= len(known):
+    apart = [
+        verdict
+        for verdict in known
+        if Flaw.BOX in verdict.flaws and (Flaw.SMALL not in verdict.flaws or verdict.box_iou < _SMALL_APART)
+    ]
+    if len(known) < _LEAST or len(apart) <= _MOST * len(known):
         return None
     rows = [verdict.object for verdict in apart]
     boxes, sizes = annotations.boxes_px[rows], annotations.sizes_px[annotations.image_index[rows]]
@@ -56,7 +62,7 @@ def contradiction(annotations: Annotations, verdicts: Sequence[Verdict]) -> Cont
 
 
 def _mostly(overlaps: np.ndarray) -> bool:
-    return len(overlaps) > 0 and float((overlaps >= _TOGETHER).mean()) > _APART
+    return len(overlaps) > 0 and float((overlaps >= _TOGETHER).mean()) > _MOST
 
 
 def _read_by_rows(annotations: Annotations, rows: Sequence[int]) -> np.ndarray:
