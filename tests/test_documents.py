@@ -1,11 +1,13 @@
 """What README and examples show works as written."""
 
+import functools
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+import terse
 from terse.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -13,19 +15,35 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 
 
-def test_quickstart_from_python_reaches_its_figure(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    code = next(text for kind, text in BLOCKS if kind == "python" and "quickstart" in text)
-    scope = {}
-    exec(code, scope)
-    result = scope["result"]
-    assert 0.1 < result["metrics"]["start"]["accuracy"] < 0.3
-    assert result["metrics"]["end"]["accuracy"] >= 0.80
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[-1].split() == [
-        str(result["cycles"][-1]["samples"]),
-        str(result["cycles"][-1]["accuracy"]),
-    ]
+@pytest.fixture
+def quickstart(tmp_path, monkeypatch, capsys):
+    """What the README's call from Python finds; its last line is that of the last cycle."""
+
+    def run():
+        monkeypatch.chdir(tmp_path)
+        scope = {}
+        exec(next(text for kind, text in BLOCKS if kind == "python" and "quickstart" in text), scope)
+        result = scope["result"]
+        last = result["cycles"][-1]
+        assert capsys.readouterr().out.splitlines()[-1].split() == [str(last["samples"]), str(last["accuracy"])]
+        return result
+
+    return run
+
+
+def test_quickstart_from_python(quickstart, monkeypatch, small):
+    def few(recipe, overrides, train=terse.train, **given):
+        return train(recipe, [*overrides, *small], **given)
+
+    monkeypatch.setattr(terse, "train", few)
+    assert len(quickstart()["cycles"]) == 2
+
+
+@pytest.mark.slow
+def test_quickstart_from_python_reaches_its_figure(quickstart):
+    metrics = quickstart()["metrics"]
+    assert 0.1 < metrics["start"]["accuracy"] < 0.3
+    assert metrics["end"]["accuracy"] >= 0.80
 
 
 def test_compositing_from_python(capsys):
@@ -52,9 +70,29 @@ def test_links_in_the_documents_lead_somewhere():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
-@pytest.mark.parametrize("example", sorted(p.name for p in (ROOT / "examples").glob("own_*.py")))
-def test_examples_run(example, capsys, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    runpy.run_path(str(ROOT / "examples" / example), run_name="__main__")
+EXAMPLES = sorted((ROOT / "examples").glob("own_*.py"), key=lambda path: path.name)
+every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+
+
+def figures_of(example, capsys, monkeypatch):
+    """The accuracies that an example prints for the start and the end."""
+    monkeypatch.syspath_prepend(str(example.parent))
+    runpy.run_path(str(example), run_name="__main__")
     start, end = map(float, re.findall(r"\d\.\d+", capsys.readouterr().out)[-2:])
+    return start, end
+
+
+@every_example
+def test_examples_run(example, capsys, monkeypatch, small):
+    few = functools.partial(lambda more, base, overrides: load_recipe(base, [*overrides, *more]), small)
+    monkeypatch.setattr("terse.recipe.load_recipe", few)
+    start, end = figures_of(example, capsys, monkeypatch)
+    assert 0 <= start <= 1
+    assert 0 <= end <= 1
+
+
+@pytest.mark.slow
+@every_example
+def test_examples_reach_their_figures(example, capsys, monkeypatch):
+    start, end = figures_of(example, capsys, monkeypatch)
     assert end > start + 0.1

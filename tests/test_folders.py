@@ -62,7 +62,7 @@ def test_a_nested_key_that_differs_is_named(tmp_path):
 def test_a_folder_has_one_writer_and_its_lock_ends_with_the_process(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from terse.folders import locked\n"
-        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(3600)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

@@ -1,5 +1,6 @@
 """A proof from end to end on a few digits: shared starts, equal budgets, resuming, and what is refused."""
 
+import functools
 import json
 import multiprocessing
 import shutil
@@ -12,6 +13,7 @@ from killing import Killed
 from terse.errors import DataError, RecipeError, RunError
 from terse.progress import Interrupted, Observer
 from terse.proof.arms import Arm, Job, arm_recipe, run_start
+from terse.proof.audit import audit_pastes
 from terse.proof.prove import _audit, prove
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
 from terse.recipe import BLENDS, load_recipe
@@ -186,7 +188,7 @@ class StopAfter(Observer):
         return self.left <= 0
 
 
-@pytest.mark.parametrize("cycles", [1, 4])
+@pytest.mark.parametrize("cycles", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_stopped_proof_goes_on_to_the_same_numbers(proof, recipe, data, tmp_path, cycles):
     _, result = proof
     with pytest.raises(Interrupted):
@@ -366,7 +368,8 @@ def test_refused_folders(proof, recipe, data, tmp_path):
         assert str(caught.value) == f"{out}: {message}"
 
 
-def test_a_detector(tmp_path):
+def test_a_detector(tmp_path, monkeypatch):
+    monkeypatch.setattr("terse.proof.audit.audit_pastes", functools.partial(audit_pastes, scenes=32, steps=4))
     (tmp_path / "shapes.yaml").write_text(
         """
 base: detector

@@ -32,8 +32,18 @@ CLASSES = ("square", "ring")
 FORMS: tuple[Any, ...] = ("cross_entropy", "hinge", "log_one_minus")
 # Channels and side of the smallest images that a target may take, tried in turn.
 DETECTED, CLASSIFIED = ((3, 64), (3, 272)), ((1, 40), (3, 64), (3, 224))
+HEAVY = ("ssd300_vgg16",)  # takes no image below 272 px; seconds for each gradient
+
+
+def heavy_is_slow(kinds: list[str]) -> pytest.MarkDecorator:
+    """Each kind, the heavy ones in the slow tests only."""
+    marks = {True: [pytest.mark.slow], False: []}
+    return pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks[kind in HEAVY]) for kind in kinds])
+
+
 every_target = pytest.mark.parametrize("kind", KINDS)
 every_detector = pytest.mark.parametrize("kind", DETECTORS)
+every_target_heavy_slow, every_detector_heavy_slow = heavy_is_slow(KINDS), heavy_is_slow(DETECTORS)
 
 
 def own_classifier() -> nn.Module:
@@ -156,7 +166,7 @@ def test_the_training_loss_is_a_scalar_that_reaches_the_weights(kind: str) -> No
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in mine.module.parameters())
 
 
-@every_target
+@every_target_heavy_slow
 def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> None:
     target, images, truth = seen_by(kind)
     images = images.clone().requires_grad_()
@@ -169,7 +179,7 @@ def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> N
     assert after.sum() > loss.sum()
 
 
-@every_detector
+@every_detector_heavy_slow
 def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str) -> None:
     # In float64, because networks with random weights are rough: the first order holds for tiny steps alone. The
     # proposals stay those of the first look, as the gradient holds them. No sample falls on a pixel's centre, where
@@ -202,7 +212,7 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.01)
 
 
-@every_target
+@every_target_heavy_slow
 def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> None:
     target, images, truth = seen_by(kind)
     module = target.module
@@ -235,7 +245,7 @@ def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(kind: str) -> 
     torch.testing.assert_close(alone, together[1:], rtol=1e-4, atol=1e-5)
 
 
-@every_detector
+@every_detector_heavy_slow
 def test_only_visible_pasted_objects_count(kind: str) -> None:
     target, size_px = prepared(kind)
     images, truth = scene(size_px)
@@ -252,7 +262,7 @@ def test_only_visible_pasted_objects_count(kind: str) -> None:
     assert attack_loss(target, images, own).tolist() == [0, 0]
 
 
-@every_detector
+@every_detector_heavy_slow
 def test_the_training_loss_is_one_number_over_all_objects(kind: str) -> None:
     target, size_px = prepared(kind)
     module = copy.deepcopy(target.module)

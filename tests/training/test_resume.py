@@ -3,10 +3,8 @@
 import functools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -18,6 +16,8 @@ from terse.recipe import load_recipe
 from terse.run import open_run, open_session, train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.state import PHASES
+
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 def lines(folder):
@@ -59,15 +59,15 @@ def unbroken(tmp_path_factory, small):
         ("learned", 0, "pretrain", 2),
         ("learned", 0, "evaluate", 0),
         ("learned", 1, "synthesizer", 2),
-        ("learned", 1, "synthesizer", 4),
-        ("learned", 1, "target", 0),
+        slow("learned", 1, "synthesizer", 4),
+        slow("learned", 1, "target", 0),
         ("learned", 1, "target", 2),
         ("learned", 1, "evaluate", 0),
-        ("learned", 2, "synthesizer", 1),
-        ("harvests_after", 1, "harvest", 0),
+        slow("learned", 2, "synthesizer", 1),
+        slow("harvests_after", 1, "harvest", 0),
         ("harvests_after", 1, "harvest", 1),
-        ("random", 1, "harvest", 1),
-        ("random", 1, "target", 0),
+        slow("random", 1, "harvest", 1),
+        slow("random", 1, "target", 0),
         ("random", 1, "target", 4),
     ],
 )
@@ -120,22 +120,35 @@ def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
     assert lasting(train(recipe, out=folder / "run", resume=True)) == whole
 
 
-def test_kill_9_from_outside(tmp_path, small):
-    arguments = ["train", "quickstart", *small, "fine_tune.epochs=8", "--out", str(tmp_path / "run"), "--json"]
-    command = [sys.executable, "-m", "terse", *arguments]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    state = tmp_path / "run" / "state" / "checkpoint.pth"
-    deadline = time.monotonic() + 120
-    while not state.exists() and time.monotonic() < deadline and first.poll() is None:
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    assert state.exists()
+HANGS = """
+import json, sys, time
+from terse.progress import Observer
+from terse.recipe import load_recipe
+from terse.run import train
+
+class Hangs(Observer):
+    left = 8
+
+    def step(self, **numbers):
+        self.left -= 1
+        if not self.left:
+            print("hangs", flush=True)
+            time.sleep(3600)
+
+train(load_recipe("quickstart", json.loads(sys.argv[1])), out=sys.argv[2], observer=Hangs())
+"""
+
+
+def test_kill_9_from_outside(unbroken, tmp_path, small):
+    recipe, folder, whole = unbroken("learned")
+    command = [sys.executable, "-c", HANGS, json.dumps(small), str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"hangs\n"
+        process.kill()
+    assert (tmp_path / "run" / "state" / "checkpoint.pth").exists()
     assert not (tmp_path / "run" / "result.json").exists()
-    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
-    whole = train(load_recipe("quickstart", [*small, "fine_tune.epochs=8"]), out=tmp_path / "whole")
-    assert lasting(json.loads(again.stdout)) == lasting(whole)
-    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert lasting(train(recipe, out=tmp_path / "run", resume=True)) == whole
+    assert lines(tmp_path / "run") == lines(folder / "run")
 
 
 def test_a_torn_checkpoint_falls_back_to_the_previous_one(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from killing import KillAt, Killed, KillIn, assert_channels_last, lasting
+from killing import Killed, KillIn, assert_channels_last, lasting
 from terse.compositing.render import Renderer
 from terse.progress import Observer
 from terse.recipe import load_recipe
@@ -62,25 +62,24 @@ def test_the_start_says_what_its_weights_were(run):
     assert hears.said == [f"target.weights: {out}/target.pth holds a whole detector"]
 
 
-def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):
-    _, unbroken = run
-    out = tmp_path / "run"
-    recipe = load_recipe("shapes", [*FEW, "checkpoint.every_steps=1"])
-    with pytest.raises(Killed):
-        train(recipe, out=out, observer=KillAt(4))
-    again = train(recipe, out=out, resume=True)
-    assert str(lasting(again)) == str(lasting(unbroken))
-
-
-@pytest.mark.parametrize("where", [(1, "warm_up", 2), (1, "synthesizer", 2), (1, "target", 1)])
-def test_a_killed_run_goes_on_to_the_same_weights(run, tmp_path, where):
-    unbroken, _ = run
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param((0, "pretrain", 1), marks=pytest.mark.slow),
+        pytest.param((1, "warm_up", 2), marks=pytest.mark.slow),
+        pytest.param((1, "synthesizer", 2), marks=pytest.mark.slow),
+        (1, "target", 1),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_figures_and_weights(run, tmp_path, where):
+    unbroken, whole = run
     out = tmp_path / "run"
     recipe = load_recipe("shapes", [*FEW, "checkpoint.every_steps=1"])
     with pytest.raises(Killed):
         train(recipe, out=out, observer=KillIn(*where))
     assert_channels_last(open_session(recipe, out, resume=True).players)
-    train(recipe, out=out, resume=True)
+    again = train(recipe, out=out, resume=True)
+    assert str(lasting(again)) == str(lasting(whole))
     (mine, _), (theirs, _) = (read_checkpoint(folder / "state") for folder in (out, unbroken))
     for player in ("target", "synthesizer", "discriminator"):
         assert all(torch.equal(mine[player][name], value) for name, value in theirs[player].items()), player
