@@ -160,6 +160,7 @@ class Code:
     [
         (["--coco", "bare.json", "--images", "bare-images"],
          "bare.json: expected objects with masks to cut out, got 2 objects without any; "
+         "make masks of the boxes by `terse masks bare.json --images bare-images --out masks.json` and give these by --coco, "
          "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"),
         (["--coco", "none.json"],
          "coco: expected a file, got nothing at {root}/none.json; relative paths start at the recipe's file"),

@@ -121,7 +121,7 @@ def test_no_masks_at_all_is_an_error(coco, note):
         PhotoForegrounds(notes, patch_px=20)
     assert str(error.value) == (
         "foregrounds: expected objects with masks in set, got 2 objects, none with a mask that can be cut out; "
-        "use annotations with polygons, run lengths or mask files"
+        "make masks of the boxes by `terse masks`, or use annotations with polygons, run lengths or mask files"
     )
 
 
@@ -161,10 +161,3 @@ def test_real_images_without_an_object_of_the_task_are_an_error(coco):
     assert str(error.value) == (
         "set: expected objects of dog in its 2 images, got none; name the task's classes by classes, or give it labels"
     )
-
-
-def test_keypoints_move_with_their_image(coco, note):
-    points = note(keypoints=[10, 15, 2, 0, 0, 0])
-    _, truth = PhotoImages(read_coco(*coco(annotations=[points])), canvas_px=80).fetch(np.array([0, 1]))
-    assert truth.keypoints.tolist() == [[[20, 40, 2], [0, 0, 0]]]
-    assert PhotoImages(read_coco(*coco()), canvas_px=80).fetch(np.array([0]))[1].keypoints is None

@@ -96,13 +96,14 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
         Code.NO_MASKS: Kind(
             "error",
             "No masks",
-            "None of its {objects:,} objects has a mask that can be cut out; use annotations with polygons, run lengths "
-            "or mask files.",
+            "None of its {objects:,} objects has a mask that can be cut out; make masks of the boxes by `terse masks`, or "
+            "use annotations with polygons, run lengths or mask files.",
         ),
         Code.NO_MASKS_IN_DATA: Kind(
             "note",
             "No masks",
-            "None of its objects has a mask: these images can train and judge, and nothing can be cut out of them.",
+            "None of its objects has a mask: these images can train and judge, and nothing can be cut out of them; "
+            "`terse masks` makes masks of the boxes.",
         ),
         Code.MASKS_LEFT_OUT: Kind(
             "error",

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from terse.check.findings import Found, Show, sampled
 from terse.errors import DataError
+from terse.pictures.crops import LEAST_PX, Crop, read_whole, window_around
 from terse.pictures.gallery import Gallery, GalleryItem, Streamed
 from terse.sources.annotations import Annotations
-from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask
 from terse.tasks.answers import Box
 
@@ -20,8 +20,6 @@ __all__ = ["gallery_of"]
 
 _MOST = 40  # of one kind of trouble
 _SIDE_PX = 320
-_MARGIN = 0.25  # of an object's longer side, around it
-_LEAST_PX = 48
 _GAP_PX = 6
 
 
@@ -38,7 +36,7 @@ def _items(chosen: Sequence[tuple[Found, Show]]) -> Iterator[GalleryItem]:
         try:
             yield _item(found, show)
         except DataError as error:  # gone since it was found: the page says so in its place
-            grey = np.full((_LEAST_PX, _LEAST_PX, 3), 128, dtype=np.uint8)
+            grey = np.full((LEAST_PX, LEAST_PX, 3), 128, dtype=np.uint8)
             yield GalleryItem(grey, "none", arm=found.name, record={"image": str(error)})
 
 
@@ -49,24 +47,17 @@ def _item(found: Found, show: Show) -> GalleryItem:
         other, j = show.beside
         record["beside"] = other.image_keys[j]
         return GalleryItem(
-            _pair(_whole(annotations, image), _whole(other, j)), "two pictures", arm=found.name, record=record
+            _pair(read_whole(annotations, image), read_whole(other, j)), "two pictures", arm=found.name, record=record
         )
-    pixels = _whole(annotations, image)
+    pixels = read_whole(annotations, image)
     window = _window(show, pixels.shape[1], pixels.shape[0])
-    x0, y0, x1, y1 = window
-    scale = min(1.0, _SIDE_PX / max(x1 - x0, y1 - y0))
-    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
-    picture = cv2.resize(pixels[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
-    boxes = [Box(_moved(box.xyxy_px, window, scale), box.label, box.score, box.state) for box in _boxes(show)]
+    crop = Crop.of(window, _SIDE_PX)
+    picture = crop.picture(pixels)
+    boxes = [Box(crop.box(box.xyxy_px), box.label, box.score, box.state) for box in _boxes(show)]
     name = boxes[0].label if boxes else "none"
     if show.objects:
         record["object"] = annotations.object_keys[show.objects[0]]
-    return GalleryItem(picture.astype(np.uint8), name, boxes, _masks(show, window, size), arm=found.name, record=record)
-
-
-def _whole(annotations: Annotations, image: int) -> npt.NDArray[np.uint8]:
-    width, height = annotations.sizes_px[image].tolist()
-    return read_rgb(annotations.root / annotations.paths[image], annotations.paths[image], (width, height))
+    return GalleryItem(picture, name, boxes, _masks(show, crop), arm=found.name, record=record)
 
 
 def _boxes(show: Show) -> list[Box]:
@@ -90,21 +81,16 @@ def _window(show: Show, width: int, height: int) -> tuple[int, int, int, int]:
         if len(rows):  # an empty mask shows the box alone
             edges[:2] = np.minimum(edges[:2], [columns.min(), rows.min()])
             edges[2:] = np.maximum(edges[2:], [columns.max() + 1, rows.max() + 1])
-    sides = edges[2:] - edges[:2]
-    margin = max(_MARGIN * float(sides.max()), (_LEAST_PX - float(sides.max())) / 2)
-    low = np.maximum(np.floor(edges[:2] - margin), 0).astype(int)
-    high = np.minimum(np.ceil(edges[2:] + margin), [width, height]).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return window_around(edges, (width, height))
 
 
-def _masks(show: Show, window: tuple[int, int, int, int], size: tuple[int, int]) -> list[npt.NDArray[np.bool_]]:
-    x0, y0, x1, y1 = window
-    drawn = []
-    for number in show.objects:
-        if show.annotations.masks[number] is not None:
-            part = _drawn(show.annotations, show.image, number)[y0:y1, x0:x1].astype(np.uint8) * np.uint8(255)
-            drawn.append(cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_AREA) > 127)
-    return drawn
+def _masks(show: Show, crop: Crop) -> list[npt.NDArray[np.bool_]]:
+    annotations = show.annotations
+    return [
+        crop.mask(_drawn(annotations, show.image, number))
+        for number in show.objects
+        if annotations.masks[number] is not None
+    ]
 
 
 def _drawn(annotations: Annotations, image: int, number: int) -> npt.NDArray[np.bool_]:
@@ -115,13 +101,6 @@ def _drawn(annotations: Annotations, image: int, number: int) -> npt.NDArray[np.
         return draw_mask(mask, annotations.root, (width, height)) > 127
     except DataError:  # the finding says so; the picture shows the box
         return np.zeros((height, width), dtype=np.bool_)
-
-
-def _moved(
-    box: tuple[float, float, float, float], window: tuple[int, int, int, int], scale: float
-) -> tuple[float, float, float, float]:
-    x0, y0, _, _ = window
-    return (box[0] - x0) * scale, (box[1] - y0) * scale, (box[2] - x0) * scale, (box[3] - y0) * scale
 
 
 def _pair(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ __all__ = ["app", "main"]
 _COMMANDS = {
     "init": "Look at your data and write the recipe that fits it.",
     "check": "Look for what stands in a run's way, before it starts.",
+    "masks": "Make masks for objects that have boxes only.",
     "preview": "Draw a contact sheet of composites, before any training.",
     "train": "Run a recipe: the model gets better, and a page shows how.",
     "evaluate": "Measure a model on a recipe's test images.",

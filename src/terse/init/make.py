@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ def make_recipe(
     left = left_to_paste(cut_from, [judges], cleanup=True, workers=_THREADS, observer=observer)
     seen = {"train": survey(real), "foregrounds": survey(cut_from)}
     seen["backgrounds"] = survey(read_data(sources["backgrounds"]))
-    classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, str(next(iter(pasted.values()))))
+    where, command = str(next(iter(pasted.values()))), _masks_command(pasted)
+    classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, where, command)
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     ids = category_ids(Path(train["coco"])) if "coco" in train else {}
     choice = choose_target(target, weights, classes, ids, gpu=gpu is not None)
@@ -126,6 +128,12 @@ def _val(train: Mapping[str, Any], real: Annotations) -> tuple[float | dict[str,
             if len(own) and len(real.without_images_of(own)):
                 return {"split": "val"}, own
     return VAL_FRACTION, hold_out(real, {"val": VAL_FRACTION})["val"]
+
+
+def _masks_command(source: Mapping[str, Any]) -> str:
+    """What makes masks for a source of boxes, as the user types it."""
+    photographs = ["--images", str(source["images"])] if "coco" in source else []
+    return shlex.join(["terse", "masks", str(next(iter(source.values()))), *photographs, "--out", "masks.json"])
 
 
 def _seen_from(out: Path, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def measured_scale(annotations: Annotations, classes: Sequence[str]) -> tuple[fl
 
 
 def choose_classes(
-    foregrounds: Survey, left: LeftToPaste, train: Survey, wanted: Sequence[str], where: str
+    foregrounds: Survey, left: LeftToPaste, train: Survey, wanted: Sequence[str], where: str, command: str
 ) -> tuple[str, ...]:
     """The classes to paste: those asked for, else all of which something is left and that stand in the real images.
 
@@ -86,15 +86,17 @@ def choose_classes(
         train: the real images.
         wanted: classes that the user asks for.
         where: what the user calls the foregrounds.
+        command: what makes masks for them.
 
     Raises:
         DataError: no masks, a class of which nothing is left, or one that the real images do not have.
     """
-    objects, masks = sum(foregrounds.objects.values()), sum(foregrounds.masks.values())
-    if not masks:
+    objects, masked = sum(foregrounds.objects.values()), sum(foregrounds.masks.values())
+    if not masked:
         raise DataError(
             f"{where}: expected objects with masks to cut out, got {objects:,} objects without any; "
-            "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"
+            f"make masks of the boxes by `{command}` and give these by --coco, use annotations with polygons, run lengths or "
+            "mask files, or give cut-outs by --cutouts D"
         )
     for name in wanted:
         if name not in foregrounds.masks:
@@ -116,7 +118,7 @@ def choose_classes(
         step = left.clash or "look at them with `terse check`"
         why = left.losses.why(*foregrounds.masks)
         raise DataError(
-            f"{where}: expected masks that a run can paste, got {masks:,} of which none is left ({why}); {step}"
+            f"{where}: expected masks that a run can paste, got {masked:,} of which none is left ({why}); {step}"
         )
     chosen = tuple(wanted or (name for name in stay if train.objects.get(name)))
     missing = [name for name in chosen if not train.objects.get(name)]

@@ -15,7 +15,7 @@ from terse.pictures.thumbnails import Thumbnail, choose_side, outlines, thumbnai
 from terse.tasks.answers import Answer, Box
 from terse.workers import usable_cores
 
-__all__ = ["BeforeAfter", "Gallery", "GalleryItem", "Streamed", "packed_gallery", "packed_pairs"]
+__all__ = ["BeforeAfter", "Gallery", "GalleryItem", "Picking", "Streamed", "packed_gallery", "packed_pairs"]
 
 # Of thumbnails as base64: with 5,000 records, plotly and the rest the page stays under 25 MB.
 GALLERY_BYTES = 17_000_000
@@ -41,6 +41,7 @@ class GalleryItem:
     hardness: float | None = None
     arm: str | None = None
     record: Mapping[str, Any] = field(default_factory=dict)  # shown on a click: JSON values only
+    key: str = ""  # its name in the list of a `Picking`
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,16 @@ class Streamed(Collection[GalleryItem]):
 
 
 @dataclass(frozen=True, slots=True)
+class Picking:
+    """Images of the gallery are ticked off, and the list of their keys is saved as a file."""
+
+    word: str  # what is done with the ticked ones, for example "Drop"
+    note: str  # how, in a sentence or two
+    file: str  # the name of the saved list
+    ticked: Sequence[str] = ()  # keys that are ticked when the page opens
+
+
+@dataclass(frozen=True, slots=True)
 class Gallery:
     """Images to browse. A filter whose values are all alike is left out of the page."""
 
@@ -69,6 +80,7 @@ class Gallery:
     class_word: str = "Class"
     arm_word: str = "Arm"
     hardness_word: str = "Hardness"
+    picking: Picking | None = None
 
 
 @dataclass(frozen=True, slots=True)

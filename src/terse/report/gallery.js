@@ -18,6 +18,7 @@ class Gallery {
     this.scroller.addEventListener("scroll", () => this.schedule(), { passive: true });
     this.space.addEventListener("keydown", (event) => this.key(event));
     this.space.addEventListener("click", (event) => { const card = event.target.closest(".card"); if (card) this.open(Number(card.dataset.position)); });
+    this.picking = data.picking ? new Picking(this) : null;
     new ResizeObserver(() => this.schedule(true)).observe(this.scroller);
     this.filter();
   }
@@ -55,7 +56,7 @@ class Gallery {
     this.hasHardness = d.hardness.some((h) => h !== null);
     facet("hardness").hidden = !this.hasHardness;
     const word = d.words.hardness;
-    const orders = [["stored", "As made"], ...(this.hasHardness ? [["hard", `${word}, high first`], ["easy", `${word}, low first`]] : [])];
+    const orders = [["stored", this.data.picking ? `${word}, low first` : "As made"], ...(this.hasHardness ? [["hard", `${word}, high first`], ...(this.data.picking ? [] : [["easy", `${word}, low first`]])] : [])];
     this.form.elements.order.replaceChildren(...orders.map(([value, text]) => element("option", { value }, text)));
     this.form.elements.order.closest("label").hidden = orders.length < 2;
     this.form.querySelector('[data-layer="boxes"]').hidden = !d.boxes.some((b) => b.length);
@@ -123,6 +124,7 @@ class Gallery {
     const item = element("div", { class: "cell", role: "listitem", "aria-posinset": position + 1, "aria-setsize": this.shown.length }, button);
     item.style.width = `${cell}px`;
     item.style.transform = `translate(${(position % columns) * (cell + GAP_PX)}px, ${Math.floor(position / columns) * row}px)`;
+    if (this.picking) this.picking.box(index, item);
     const next = [...this.space.children].find((other) => Number(other.firstChild.dataset.position) > position);
     this.space.insertBefore(item, next || null); // reading order is the order shown
     this.cards.set(position, item);
@@ -142,6 +144,11 @@ class Gallery {
   }
 
   key(event) {
+    if (this.picking && event.key.toLowerCase() === "x" && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      this.picking.toggle(this.shown[this.focus]);
+      return;
+    }
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.grid.row)) * this.grid.columns;
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.grid.columns, ArrowDown: this.grid.columns, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity };
     if (!(event.key in steps) || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -157,12 +164,14 @@ class Gallery {
       opener: () => this.moveTo(this.focus),
       step: (by) => { const next = this.focus + by; if (next >= 0 && next < this.shown.length) { this.focus = next; return this.page(); } return null; },
       first: this.page(),
+      tick: this.picking ? () => { this.picking.toggle(this.shown[this.focus]); return this.page(); } : null,
     });
   }
 
   page() {
     const index = this.shown[this.focus], d = this.data, facts = [];
     facts.push(["Number", `${this.focus + 1} of ${this.shown.length}`]);
+    if (this.picking) facts.push([this.picking.word, this.picking.has(index) ? "yes (X keeps it)" : "no (X ticks it)"]);
     if (d.cycle[index] !== null) facts.push(["Cycle", String(d.cycle[index])]);
     if (d.arm[index] !== null) facts.push([this.form.querySelector('[data-facet="arm"]').firstChild.textContent.trim(), this.name(d.arm[index]).replaceAll("_", " ")]);
     if (d.hardness[index] !== null) facts.push([d.words.hardness, d.hardness[index].toFixed(4)]);

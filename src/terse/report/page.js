@@ -9,12 +9,13 @@ class Viewer {
     this.dialog.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (by && !event.target.closest("pre")) { event.preventDefault(); this.step(by); }
+      if (event.key.toLowerCase() === "x" && this.source.tick && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); this.fill(this.source.tick()); }
     });
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
     this.dialog.addEventListener("close", () => { byId("viewer-image").replaceChildren(); if (this.source) this.source.opener(); });
   }
 
-  // source: {first: page, opener: () => void, step: (by) => page or null}; page: {heading, image, facts, record}
+  // source: {first: page, opener: () => void, step: (by) => page or null, tick: () => page}; page: {heading, image, facts, record}
   show(source) {
     this.source = source;
     for (const id of ["viewer-previous", "viewer-next"]) byId(id).hidden = !source.step;

@@ -20,7 +20,7 @@ __all__ = [
     "page_html",
 ]
 
-SCRIPTS = ("overlay.js", "charts.js", "gallery.js", "page.js")
+SCRIPTS = ("overlay.js", "charts.js", "picking.js", "gallery.js", "page.js")
 
 
 def build_page(data: PageData, path: Path) -> Path:

@@ -23,7 +23,7 @@ __all__ = [
     "Tone",
 ]
 
-Kind = Literal["train", "prove", "check", "generate"]
+Kind = Literal["train", "prove", "check", "generate", "masks"]
 Tone = Literal["plain", "good", "bad", "unsure"]
 
 

@@ -32,10 +32,14 @@ def gallery_json(gallery: Gallery) -> str:
     """The gallery by columns; names are stored once."""
     names = _Names()
     rows = [_row(item, names) for item in packed_gallery(gallery)]
-    columns = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
+    picking = gallery.picking
+    columns: tuple[str, ...] = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
+    columns = (*columns, "key") if picking else columns
+    chosen = {"word": picking.word, "file": picking.file, "ticked": picking.ticked} if picking else None
     return embed(
         {
             "names": names.known,
+            **({"picking": chosen} if chosen else {}),
             "words": {"class": gallery.class_word, "arm": gallery.arm_word, "hardness": gallery.hardness_word},
             **{column: [row[column] for row in rows] for column in columns},
         }
@@ -99,6 +103,7 @@ def _row(item: GalleryItem, names: _Names) -> dict[str, Any]:
         "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
         "masks": list(item.masks),
         "record": item.record,
+        "key": item.key,
     }
 
 

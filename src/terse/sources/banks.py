@@ -176,7 +176,6 @@ class _Photographs:
         annotations = self.annotations
         rows: list[tuple[int, int, int]] = []
         boxes: list[np.ndarray] = []
-        points: list[np.ndarray] = []
         for k, image in enumerate(indices.tolist()):
             scale, shift = self._map(image)
             for number in annotations.objects_of(image).tolist():
@@ -185,9 +184,6 @@ class _Photographs:
                 if (box[1] > box[0]).all():
                     rows.append((k, image, number))
                     boxes.append(box.ravel())
-                    if annotations.keypoints is not None:
-                        x_y, seen = np.split(annotations.keypoints[number], [2], axis=1)
-                        points.append(np.concatenate([x_y * scale + shift * (seen > 0), seen], axis=1))
         numbers = np.array([number for _, _, number in rows], dtype=np.int64)
         truth = Truth(
             labels=torch.from_numpy(annotations.labels[numbers]),
@@ -196,7 +192,6 @@ class _Photographs:
             pasted=torch.zeros(len(rows), dtype=torch.bool),
             ignore=torch.from_numpy(annotations.crowd[numbers] | annotations.ignore[numbers]),
             batch_size=len(indices),
-            keypoints=torch.from_numpy(np.array(points, dtype=np.float32)) if points else None,
         )
         return truth, [(image, number) for _, image, number in rows]
 
@@ -351,7 +346,8 @@ def _check_foregrounds(annotations: Annotations, usable: Bool[np.ndarray, " n"],
     if not usable.any():
         raise DataError(
             f"foregrounds: expected objects with masks in {name}, got {len(annotations.labels)} objects, none with a "
-            "mask that can be cut out; use annotations with polygons, run lengths or mask files"
+            "mask that can be cut out; make masks of the boxes by `terse masks`, or use annotations with polygons, run "
+            "lengths or mask files"
         )
     counts = np.bincount(annotations.labels[usable], minlength=len(annotations.classes))
     missing = [annotations.classes[label] for label in wanted if not counts[label]]

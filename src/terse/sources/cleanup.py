@@ -20,7 +20,7 @@ from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of
 
-__all__ = ["Cleaned", "CleanupLimits", "Flaw", "Verdict", "clean_up", "examine"]
+__all__ = ["Cleaned", "CleanupLimits", "Flaw", "Verdict", "clean_up", "examine", "solidity"]
 
 _BORDER_PX = 2
 _TELL_EVERY = 100
@@ -204,7 +204,7 @@ def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits
         row,
         key,
         box_iou=float(iou(own[None], annotations.boxes_px[[row]])[0, 0]),
-        solidity=_solidity(cut),
+        solidity=solidity(cut),
         largest_share=_largest_share(cut),
         covered_other=_covered(annotations, row, image, drawn, (x0, y0)),
         # The edge of a cut-out's file is no border of a scene.
@@ -234,7 +234,8 @@ def _largest_share(mask: UInt8[np.ndarray, "h w"]) -> float:
     return float(stats[1:count, cv2.CC_STAT_AREA].max() / mask.sum())
 
 
-def _solidity(mask: UInt8[np.ndarray, "h w"]) -> float:
+def solidity(mask: UInt8[np.ndarray, "h w"]) -> float:
+    """The share of its convex hull that a mask covers, which is not empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     filled_rows = mask[rows]
     ends = (filled_rows.argmax(axis=1), mask.shape[1] - 1 - filled_rows[:, ::-1].argmax(axis=1))

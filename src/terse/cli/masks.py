@@ -1,0 +1,209 @@
+"""`terse masks`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from terse.cli.progress import counting, stoppable
+
+if TYPE_CHECKING:
+    from terse.masks.make import Engine, Masks
+    from terse.sources.annotations import Annotations
+
+__all__ = ["masks"]
+
+
+def masks(
+    source: str,
+    *overrides: str,
+    out: Path,
+    images: Path | None = None,
+    segmentation: Path | None = None,
+    engine: Literal["grabcut", "sam"] = "grabcut",
+    model: Path | None = None,
+    drop: Path | None = None,
+    min_score: float = 0.0,
+    workers: int | None = None,
+    executor: str = "local",
+    resume: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Make a mask for each box that has none; write them as COCO with scores, and a page to look at them.
+
+    The same command with --drop or --min-score on a file that is made already drops masks from it; nothing is cut again.
+
+    Args:
+        source: A recipe, whose foregrounds are taken, or data: a COCO file, a YOLO data.yaml, a VOC folder.
+        overrides: Settings of the recipe as key=value.
+        out: The COCO file to write; its page is written beside it.
+        images: The photographs of a COCO file; looked for beside it by default.
+        segmentation: A folder of class segmentations, PNGs under the images' names; VOC's own by default.
+        engine: What cuts: grabcut, or sam with --model.
+        model: A folder with a SAM-family model in the form of transformers.
+        drop: A list that the page saved: these masks are left out, their boxes stay.
+        min_score: Leave out masks scored lower, 0 to 1.
+        workers: Processes; all cores by default.
+        executor: What maps the shards: local, or an executor of an installed package.
+        resume: Go on with masks that were cut short.
+        as_json: Print the result as one JSON object.
+    """
+    from terse.errors import RecipeError, RunError
+
+    if out.suffix.lower() != ".json":
+        raise RunError(f"--out: expected a .json file, got {out}")
+    if not 0 <= min_score <= 1:
+        raise RecipeError(f"--min-score: expected a number from 0 to 1, got {min_score:g}")
+    if workers is not None and workers < 0:
+        raise RecipeError(f"--workers: expected an integer >= 0, got {workers}")
+    if segmentation is not None and not segmentation.is_dir():
+        raise RunError(f"--segmentation: expected a folder of PNGs, got nothing at {segmentation}")
+    cutter = _engine(engine, model)
+    from terse.masks.coco_file import dropped_rows, read_drop_list, write_masks
+    from terse.masks.segmentation import find_segmentation
+    from terse.progress import Interrupted
+
+    listed = read_drop_list(drop) if drop is not None else ()
+    annotations = _annotations(source, overrides, images)
+    classes_of_pixels = segmentation if segmentation is not None else find_segmentation(annotations)
+    typed = ["terse", "masks", source, *overrides, *_given(images, segmentation, engine, model), "--out", str(out)]
+    with counting() as observer, stoppable(observer):
+        try:
+            found, request = _made(
+                annotations, out, cutter, engine, classes_of_pixels, workers, executor, resume, observer
+            )
+        except Interrupted:
+            observer.say(f"stopped; go on with: {shlex.join([*typed, '--resume'])}")
+            return 130
+    dropped = dropped_rows(found, listed, min_score)
+    write_masks(found, dropped, out, request)
+    shutil.rmtree(_parts(out), ignore_errors=True)
+    from terse.report.masks_page import build_masks_page
+
+    page = build_masks_page(found, dropped, out, source, again=shlex.join(typed))
+    result = _result(found, dropped, out, page)
+    print(json.dumps(result, ensure_ascii=False) if as_json else _summary(result))
+    return 0
+
+
+def _engine(name: str, model: Path | None) -> Engine:
+    from terse.errors import RecipeError
+
+    if name == "grabcut":
+        from terse.masks.grabcut import GrabCut
+
+        if model is not None:
+            raise RecipeError("--model: expected it beside --engine sam, got it beside grabcut, which needs none")
+        return GrabCut()
+    from terse.masks.sam import Sam
+
+    if model is None:
+        raise RecipeError("--model: expected the folder of a SAM-family model for --engine sam, got none")
+    engine = Sam(model)
+    engine.check()
+    return engine
+
+
+def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -> Annotations:
+    from terse.errors import DataError, RecipeError
+    from terse.sources.guess import is_recipe, read_data, source_settings
+
+    if is_recipe(source):
+        from terse.recipe import load_recipe
+
+        if images is not None:
+            raise RecipeError("--images: expected it beside a COCO file, got it beside a recipe; write it there")
+        recipe = load_recipe(source, overrides)
+        if recipe.foregrounds is None:
+            raise RecipeError(f"foregrounds: expected a source of boxes in {source}, got nothing")
+        annotations = recipe.foregrounds.build()
+    elif overrides:
+        raise RecipeError(f"{overrides[0]}: expected it beside a recipe, got data")
+    else:
+        annotations = read_data(source_settings(Path(source), images))
+    if annotations.cut_outs or not len(annotations.labels):
+        raise DataError(f"{source}: expected photographs with boxes, got none; give annotated photographs")
+    return annotations
+
+
+def _made(
+    annotations: Annotations,
+    out: Path,
+    cutter: Engine,
+    name: str,
+    segmentation: Path | None,
+    workers: int | None,
+    executor: str,
+    resume: bool,
+    observer: Any,
+) -> tuple[Masks, dict[str, Any]]:
+    """The masks, made or read from the file that holds them already, and what they are a function of."""
+    from terse import registry
+    from terse.masks.coco_file import read_masks
+    from terse.masks.make import make_masks, request_of
+    from terse.workers import usable_cores
+
+    request = request_of(annotations, cutter, name, segmentation)
+    if out.exists():
+        return read_masks(out, annotations, request, segmentation), request
+    maps = registry.lookup("executor", executor)().build(usable_cores() if workers is None else workers)
+    made = make_masks(
+        annotations,
+        _parts(out),
+        cutter,
+        name,
+        segmentation=segmentation,
+        executor=maps,
+        resume=resume,
+        observer=observer,
+    )
+    return made, request
+
+
+def _parts(out: Path) -> Path:
+    return out.with_name(f"{out.name}.parts")
+
+
+def _given(images: Path | None, segmentation: Path | None, engine: str, model: Path | None) -> list[str]:
+    """The options that must be typed again."""
+    options = {"--images": images, "--segmentation": segmentation, "--model": model}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return [*words, *(["--engine", engine] if engine != "grabcut" else [])]
+
+
+def _result(found: Masks, dropped: frozenset[int], out: Path, page: Path) -> dict[str, Any]:
+    sources: dict[str, int] = {}
+    for made in found.made.values():
+        sources[made.source] = sources.get(made.source, 0) + 1
+    return {
+        "out": str(out),
+        "images": str(found.annotations.root),
+        "masks": len(found.made) - len(dropped),
+        "sources": sources,
+        "own": int(found.annotations.masked.sum()),
+        "dropped": len(dropped),
+        "failed": len(found.failed),
+        "page": str(page),
+    }
+
+
+def _summary(result: dict[str, Any]) -> str:
+    made = ", ".join(f"{amount:,} from {name}" for name, amount in result["sources"].items()) or "none"
+    own = f", {result['own']:,} that the data had" if result["own"] else ""
+    left = f"; {result['failed']:,} boxes without a mask" if result["failed"] else ""
+    return "\n".join(
+        [
+            f"masks        {made}{own}, {result['dropped']:,} dropped{left}",
+            f"written      {result['out']}",
+            f"page         {result['page']}: tick off the bad ones, save the list, and give it to --drop",
+            "in a recipe",
+            f"  foregrounds: {{coco: {result['out']}, images: {result['images']}}}",
+            "or now type",
+            f"  terse init --coco {shlex.quote(result['out'])} --images {shlex.quote(result['images'])} --backgrounds D",
+        ]
+    )

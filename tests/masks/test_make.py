@@ -1,0 +1,137 @@
+"""Masks of a whole data set: the same on any number of workers and after a kill, and read again as a source."""
+
+import json
+
+import numpy as np
+import pytest
+
+import drawn_boxes
+from drawn_boxes import blob, box_of, voc
+from killing import Killed
+from terse.errors import RunError
+from terse.masks.coco_file import dropped_rows, read_masks, write_masks
+from terse.masks.grabcut import GrabCut
+from terse.masks.make import make_masks, request_of
+from terse.masks.segmentation import find_segmentation
+from terse.progress import Observer
+from terse.sources.coco import read_coco
+from terse.sources.masks import draw_mask
+from terse.sources.voc import read_voc
+from terse.workers import local_executor
+
+
+class KillAfter(Observer):
+    """Ends the job when so many masks are made."""
+
+    def __init__(self, masks):
+        self.masks = masks
+
+    def advance(self, what, done, total):
+        if done >= self.masks:
+            raise Killed
+
+
+def made(annotations, parts, workers=0, **options):
+    return make_masks(annotations, parts, GrabCut(), "grabcut", executor=local_executor(workers), **options)
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("boxes")
+    file, truths = drawn_boxes.coco(root, count=10)
+    return read_coco(file, root / "images"), truths
+
+
+@pytest.fixture(scope="module")
+def masks(boxes, tmp_path_factory):
+    return made(boxes[0], tmp_path_factory.mktemp("parts") / "p")
+
+
+def test_every_box_gets_a_mask_that_is_read_again_as_a_source(boxes, masks, tmp_path):
+    annotations, truths = boxes
+    write_masks(masks, (), tmp_path / "masks.json", {})
+    again = read_coco(tmp_path / "masks.json", annotations.root)
+    assert again.usable.all()
+    assert again.paths == annotations.paths
+    np.testing.assert_array_equal(again.boxes_px, annotations.boxes_px)
+    assert [again.classes[k] for k in again.labels] == [annotations.classes[k] for k in annotations.labels]
+    for mask, true in zip(again.masks, truths, strict=True):
+        drawn = draw_mask(mask, again.root, drawn_boxes.SIZE_PX) > 127
+        assert (drawn & true).sum() / (drawn | true).sum() > 0.9
+    assert all(one.source == "grabcut" and 0 < one.score <= 1 for one in masks.made.values())
+
+
+def test_two_workers_make_the_same(boxes, masks, tmp_path):
+    assert made(boxes[0], tmp_path / "p", workers=2).made == masks.made
+
+
+def test_a_killed_job_goes_on_and_makes_the_same(boxes, masks, tmp_path):
+    with pytest.raises(Killed):
+        made(boxes[0], tmp_path / "p", observer=KillAfter(8))
+    kept = sorted((tmp_path / "p").glob("0*.json"))
+    assert len(kept) == 1
+    before = kept[0].stat().st_mtime_ns
+    assert made(boxes[0], tmp_path / "p", resume=True).made == masks.made
+    assert kept[0].stat().st_mtime_ns == before
+
+
+def test_parts_of_other_data_are_not_gone_on_with(boxes, masks, tmp_path):
+    annotations, _ = boxes
+    made(annotations.keep_objects(np.arange(10) < 3), tmp_path / "p")
+    with pytest.raises(
+        RunError, match=r"p: expected the data and engine that the set of masks began with, got another data"
+    ):
+        made(annotations, tmp_path / "p", resume=True)
+
+
+def test_an_image_that_is_gone_leaves_its_objects_without_a_mask(tmp_path):
+    file, _ = drawn_boxes.coco(tmp_path, count=3)
+    annotations = read_coco(file, tmp_path / "images")
+    (tmp_path / "images/01.png").unlink()
+    found = made(annotations, tmp_path / "p")
+    assert sorted(found.made) == [0, 2]
+    assert list(found.failed) == [1]
+    assert found.failed[1].startswith("01.png: expected an image file, got nothing")
+    write_masks(found, (), tmp_path / "m.json", {})
+    assert "segmentation" not in json.loads((tmp_path / "m.json").read_text())["annotations"][1]
+
+
+def test_crowds_are_passed_over_and_masks_that_the_data_have_are_kept(tmp_path):
+    drawn_boxes.coco(tmp_path, count=3)
+    data = json.loads((tmp_path / "boxes.json").read_text())
+    outline = [[40.0, 30.0, 60.0, 30.0, 60.0, 50.0]]
+    data["annotations"][0]["segmentation"] = outline
+    data["annotations"][1]["iscrowd"] = 1
+    data["annotations"].append({**data["annotations"][2], "id": 9})
+    (tmp_path / "boxes.json").write_text(json.dumps(data))
+    annotations = read_coco(tmp_path / "boxes.json", tmp_path / "images")
+    found = made(annotations, tmp_path / "p")
+    assert sorted(found.made) == [2, 3]
+    write_masks(found, (), tmp_path / "m.json", {})
+    written = json.loads((tmp_path / "m.json").read_text())["annotations"]
+    assert written[0]["segmentation"] == outline
+    assert (written[1]["iscrowd"], "segmentation" in written[1]) == (1, False)
+
+
+def test_a_segmentation_is_taken_before_the_engine(tmp_path):
+    left, one, two = blob((25, 40), (18, 25)), blob((70, 45), (16, 22)), blob((85, 45), (16, 22))
+    objects = [("cat", 8, mask, box_of(mask)) for mask in (left, one, two)]
+    annotations = read_voc(voc(tmp_path / "voc", objects))
+    found = made(annotations, tmp_path / "p", segmentation=find_segmentation(annotations))
+    assert [found.made[row].source for row in range(3)] == ["segmentation", "grabcut", "grabcut"]
+    assert found.made[0].area_px == left.sum()
+    assert found.made[0].score is None
+
+
+def test_dropped_masks_leave_their_boxes_and_come_back(boxes, masks, tmp_path):
+    annotations, _ = boxes
+    request = request_of(annotations, GrabCut(), "grabcut", None)
+    keys = annotations.object_keys
+    worst = min(masks.made.values(), key=lambda one: one.score).score
+    dropped = dropped_rows(masks, [keys[3], keys[7]], min_score=worst)
+    assert dropped == {3, 7}
+    write_masks(masks, dropped, tmp_path / "m.json", request)
+    left = read_coco(tmp_path / "m.json", annotations.root)
+    assert len(left.labels) == 10
+    assert np.flatnonzero(~left.masked).tolist() == [3, 7]
+    assert read_masks(tmp_path / "m.json", annotations, request, None).made == masks.made
