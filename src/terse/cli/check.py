@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from terse.cli.answers import Json, answer
 from terse.cli.progress import counting
 
 __all__ = ["check"]
@@ -22,7 +20,7 @@ def check(
     checkpoint: Path | None = None,
     out: Path | None = None,
     sample: int = 2000,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Look for what stands in a run's way; write a page, and a list of what to leave out.
 
@@ -63,7 +61,7 @@ def check(
     from terse.check.page import write
 
     result = write(checked, out if out is not None else Path("checks") / name)
-    print(json.dumps(result, ensure_ascii=False) if as_json else _summary(result))
+    answer(result, _summary(result), as_json=as_json)
     return 0 if checked.ready else 2
 
 
@@ -75,8 +73,9 @@ def _summary(result: dict[str, Any]) -> str:
                 amount = f" ({one['count']:,})" if one["count"] else ""
                 lines.append(f"{weight:<8} {one['name']}{amount}, {one['where']}: {one['advice']}")
                 lines += [f"         - {example}" for example in one["examples"][:_EXAMPLES]]
-    warnings = any(one["weight"] == "warning" for one in result["findings"])
-    verdict = "not ready" if not result["ready"] else "ready, with things to look at" if warnings else "ready"
+    verdict = "ready" if result["ready"] else "not ready"
+    if result["ready"] and any(one["weight"] == "warning" for one in result["findings"]):
+        verdict = "ready, with things to look at"
     for name, counts in result["parts"].items():
         lines.append(
             f"{name:<12} {counts['images']:,} images, {counts['objects']:,} objects, {counts['masks']:,} masks"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["compare"]
 
-_COLUMNS = (
-    "run", "arm", "seed", "metric", "start", "end", "gain", "best cycle", "samples", "hard rate", "target passes",
-    "seconds",
-)  # fmt: skip
+_COLUMNS = {
+    "run": "", "arm": "", "seed": "", "metric": "", "start": ".4f", "end": ".4f", "gain": "+.4f", "best cycle": "",
+    "samples": ",", "hard rate": ".0%", "target passes": ",", "seconds": ".0f",
+}  # fmt: skip
+"""How the numbers of each column are written."""
+_LEFT = ("run", "arm", "metric")
 
 
 def compare(
     run: Path,
     *runs: Path,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """A table of runs; a proof's folder gives a row for each of its arms and seeds.
 
@@ -30,7 +31,7 @@ def compare(
         as_json: Print the rows as one JSON list.
     """
     rows = [row for folder in (run, *runs) for row in _rows(folder)]
-    print(json.dumps(rows) if as_json else _table(rows))
+    answer(rows, _table(rows), as_json=as_json)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -81,22 +82,10 @@ def _row(folder: Path, arm: str | None) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = [_COLUMNS, *(tuple(_cell(key, row[key.replace(" ", "_")]) for key in _COLUMNS) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(_COLUMNS))]
-    left = ("run", "arm", "metric")
-    lines = [
-        "  ".join(
-            text.ljust(width) if name in left else text.rjust(width)
-            for text, width, name in zip(row, widths, _COLUMNS, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join(lines)
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    forms = {"start": ".4f", "end": ".4f", "gain": "+.4f", "hard rate": ".0%", "samples": ",", "target passes": ","}
-    forms["seconds"] = ".0f"
-    return format(value, forms.get(key, ""))
+    columns = []
+    for name, form in _COLUMNS.items():
+        values = [row[name.replace(" ", "_")] for row in rows]
+        cells = [name, *("-" if value is None else format(value, form) for value in values)]
+        align, width = "<" if name in _LEFT else ">", max(map(len, cells))
+        columns.append([f"{cell:{align}{width}}" for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["doctor"]
 
 
-def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int:
+def doctor(*, as_json: Json = False) -> int:
     """Say whether this machine can run terse.
 
     Args:
@@ -41,12 +38,7 @@ def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> int
         facts["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
         facts["cpu_bfloat16"] = bool(torch.cpu._is_avx512_bf16_supported())
         facts["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
-    facts["problems"] = problems
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        for name, value in facts.items():
-            if name != "problems":
-                print(f"{name:<24}{'none' if value is None else value}")
-        print("\n".join(problems) if problems else "all that terse needs is here")
+    lines = [f"{name:<24}{'none' if value is None else value}" for name, value in facts.items()]
+    lines += problems or ["all that terse needs is here"]
+    answer({**facts, "problems": problems}, "\n".join(lines), as_json=as_json)
     return 2 if problems else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
+from terse.cli.jobs import with_device
 
 __all__ = ["evaluate"]
 
@@ -17,7 +17,7 @@ def evaluate(
     *overrides: str,
     checkpoint: Path,
     device: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a model on a recipe's test images.
 
@@ -30,16 +30,13 @@ def evaluate(
     """
     from terse.recipe import load_recipe
 
-    loaded = load_recipe(recipe, [*overrides, *([f"runtime.device={device}"] if device else [])])
+    loaded = load_recipe(recipe, with_device(overrides, device))
     from terse.run import evaluate as measure
-
-    figures = measure(loaded, checkpoint)
-    if as_json:
-        print(json.dumps({"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}))
-        return
     from terse.tasks.task import task
 
-    print(_table(figures, task(loaded.task).primary.name))
+    figures = measure(loaded, checkpoint)
+    result = {"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}
+    answer(result, _table(figures, task(loaded.task).primary.name), as_json=as_json)
 
 
 def _table(figures: Mapping[str, Any], primary: str) -> str:

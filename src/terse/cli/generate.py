@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
@@ -15,6 +12,8 @@ from terse.generate.settings import GenerateSettings
 if TYPE_CHECKING:
     from terse.generate import Origin
     from terse.recipe import Recipe
+
+from terse.cli.answers import Json, answer
 
 __all__ = ["generate"]
 
@@ -28,7 +27,7 @@ def generate(
     executor: str = "local",
     resume: bool = False,
     page: bool = True,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
     **flags: Any,
 ) -> int:
     """Write a data set of composites.
@@ -60,7 +59,7 @@ def generate(
             count = usable_cores() if workers is None else workers
             result = make(origin, settings, out, workers=count, executor=executor, resume=resume, observer=observer)
     drawn = _page(Path(result["out"]), result) if page else None
-    print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
+    answer(result, summary(result), as_json=as_json)
     if drawn is not None and not as_json:
         print(f"page     {drawn}")
     return 0

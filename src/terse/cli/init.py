@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,8 @@ from terse.cli.progress import counting
 
 if TYPE_CHECKING:
     from terse.init.make import FirstLook
+
+from terse.cli.answers import Json, answer
 
 __all__ = ["init"]
 
@@ -30,7 +31,7 @@ def init(
     weights: Path | None = None,
     classes: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     out: Path = Path("recipe.yaml"),
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Look at your data and write the recipe that fits it, with a comment on each line.
 
@@ -75,7 +76,7 @@ def init(
     sources = {"foregrounds": pasted, "backgrounds": behind, "train": real}
     with counting() as observer:
         look = make_recipe(sources, out, target=target, weights=weights, wanted=classes or [], observer=observer)
-    print(json.dumps(look.as_json(), ensure_ascii=False) if as_json else _summary(look))
+    answer(look.as_json(), _summary(look), as_json=as_json)
 
 
 def _real(
@@ -97,9 +98,9 @@ def _real(
         raise RecipeError(
             "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
         )
-    return (
-        source_settings(voc) if voc is not None and voc.is_dir() else {"voc": str(voc)} if voc else {"yolo": str(yolo)}
-    )
+    if voc is not None:
+        return source_settings(voc) if voc.is_dir() else {"voc": str(voc)}
+    return {"yolo": str(yolo)}
 
 
 def _summary(look: FirstLook) -> str:

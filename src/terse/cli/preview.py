@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["preview"]
 
@@ -16,7 +14,7 @@ def preview(
     *overrides: str,
     out: Path = Path("preview.png"),
     count: int = 40,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Draw a contact sheet of composites with boxes and masks, before any training.
 
@@ -33,4 +31,4 @@ def preview(
     from terse.report.preview import preview as draw
 
     path = draw(loaded, out, count)
-    print(json.dumps({"out": str(path), "count": count}) if as_json else f"{count} composites: {path}")
+    answer({"out": str(path), "count": count}, f"{count} composites: {path}", as_json=as_json)

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from terse.progress import Observer
@@ -20,13 +20,19 @@ _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
 
 
 class Lines(Observer):
-    """Lines on stderr that stay."""
+    """Lines on stderr that stay, above the bars where rich draws some."""
 
     stopping = False
 
+    def __init__(self, bars: Any = None) -> None:
+        self._bars = bars
+
     def say(self, message: str) -> None:
         """A line that stays."""
-        print(message, file=sys.stderr, flush=True)
+        if self._bars is None:
+            print(message, file=sys.stderr, flush=True)
+        else:
+            self._bars.console.print(message, highlight=False, markup=False)
 
     def stop(self) -> bool:
         """Whether the user asked to stop."""
@@ -36,7 +42,8 @@ class Lines(Observer):
 class RunProgress(Lines):
     """Counts a run's steps, guesses the time left, and knows whether the user asked to stop."""
 
-    def __init__(self, cycles: int, metrics: Sequence[str] = ()) -> None:
+    def __init__(self, cycles: int, metrics: Sequence[str] = (), bars: Any = None) -> None:
+        super().__init__(bars)
         self.cycles = cycles
         self.metrics = metrics
         self.numbers: dict[str, float] = {}
@@ -116,18 +123,13 @@ class RunProgress(Lines):
 class _Bar(RunProgress):
     """The same with a bar."""
 
-    def __init__(self, cycles: int, metrics: Sequence[str], progress: Any) -> None:
-        super().__init__(cycles, metrics)
-        self._progress = progress
-        self._task = progress.add_task("starting", total=max(1, cycles), figures="")
-
-    def say(self, message: str) -> None:
-        """A line above the bar."""
-        self._progress.console.print(message, highlight=False, markup=False)
+    def __init__(self, cycles: int, metrics: Sequence[str], bars: Any) -> None:
+        super().__init__(cycles, metrics, bars)
+        self._task = bars.add_task("starting", total=max(1, cycles), figures="")
 
     def show(self) -> None:
         """Move the bar."""
-        self._progress.update(
+        self._bars.update(
             self._task, completed=self.completed, description=self.place(), figures=self.figures() + self.left()
         )
 
@@ -135,20 +137,16 @@ class _Bar(RunProgress):
 @contextmanager
 def watching(cycles: int, metrics: Sequence[str]) -> Iterator[RunProgress]:
     """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-        progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        with progress:
-            watcher: RunProgress = _Bar(cycles, metrics, progress)
-            with stoppable(watcher):
-                yield watcher
-    else:
+    with ExitStack() as stack:
         watcher = RunProgress(cycles, metrics)
-        with stoppable(watcher):
-            yield watcher
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn
+
+            figures = TextColumn("{task.fields[figures]}")
+            bars = _bars(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), figures)
+            watcher = _Bar(cycles, metrics, stack.enter_context(bars))
+        stack.enter_context(stoppable(watcher))
+        yield watcher
 
 
 @contextmanager
@@ -175,30 +173,33 @@ def counting() -> Iterator[Lines]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bars(progress)
+    with _bars(*columns) as bars:
+        yield _CountBars(bars)
 
 
-class _Bars(Lines):
-    """The same with bars."""
+class _CountBars(Lines):
+    """A bar for each thing that is counted."""
 
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
+    def __init__(self, bars: Any) -> None:
+        super().__init__(bars)
         self._tasks: dict[str, Any] = {}
-
-    def say(self, message: str) -> None:
-        """A line above the bars."""
-        self._progress.console.print(message, highlight=False, markup=False)
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Move the bar of this count."""
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+
+def _bars(*columns: Any) -> Any:
+    """Rich's progress display on stderr; it vanishes when the job ends."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _weight(cycles: float) -> float:

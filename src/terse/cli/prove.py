@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from terse.cli.answers import Json, answer
+from terse.cli.jobs import folder_of, with_device
 from terse.cli.progress import Lines, stoppable
 from terse.progress import Observer
 
@@ -30,7 +29,7 @@ def prove(
     workers: int | None = None,
     audit: bool = True,
     device: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Compare arms at equal budgets, with intervals and a verdict.
 
@@ -51,20 +50,17 @@ def prove(
         device: cpu, cuda, cuda:1, mps.
         as_json: Print the result as one JSON object.
     """
-    from terse.cli.train import _new_folder
-    from terse.errors import RunError
     from terse.recipe import load_recipe
 
-    settings = [*overrides, *([f"runtime.device={device}"] if device else [])]
+    settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
-    if resume and out is None:
-        raise RunError("--resume: expected --out with the proof's folder, got none")
-    folder = out if out is not None else _new_folder(f"{loaded.name}-proof")
+    folder = folder_of(out, f"{loaded.name}-proof", "proof", resume=resume)
     names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
     from terse.progress import Interrupted
     from terse.proof.prove import prove as run
     from terse.tasks.task import task
 
+    choices: dict[str, Any] = {"treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
     judge = task(loaded.task)
     watcher = _ProofLines(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name)
     with stoppable(watcher):
@@ -75,46 +71,42 @@ def prove(
                 out=folder,
                 arms=names,
                 seeds=seeds,
-                treatment=treatment,
-                reference=reference,
-                worth=worth,
-                workers=workers,
                 resume=resume,
                 audit=audit,
                 observer=watcher,
+                **choices,
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
-            asked = {"arms": arms, "treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
+            asked = {"arms": arms, **choices}
             again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
             watcher.say(f"stopped; go on with: {shlex.join([*again, *([] if audit else ['--no-audit'])])}")
             return 130
         from terse.report.proof_page import build_proof_page
 
         page = build_proof_page(folder)
-    print(json.dumps(result) if as_json else _summary(result, page))
+    answer(result, _summary(result, page), as_json=as_json)
     return 0
 
 
 def _summary(result: Mapping[str, Any], page: Path) -> str:
     words = {"go": "go", "no_go": "no-go", "undecided": "not enough evidence"}
-    rows = [(name, *_figures(one)) for name, one in result["arms"].items()]
-    width = max(len(row[0]) for row in rows)
-    table = [f"  {name:<{width}}  {mean:>7}  {between}" for name, mean, between in rows]
+    width = max(map(len, result["arms"]))
+    table = [f"  {name:<{width}}  {one['mean']:>7.4f}  {_between(one)}" for name, one in result["arms"].items()]
     head = f"{result['primary']}, mean over {len(result['seeds'])} seeds and its 95% interval"
     verdict = f"verdict: {words[result['verdict']]}. {result['reason']}"
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), head, *table, verdict, f"page: {page}"])
 
 
-def _figures(one: Mapping[str, Any]) -> tuple[str, str]:
-    between = "" if one["low"] is None else f"{one['low']:.4f} to {one['high']:.4f}"
-    return f"{one['mean']:.4f}", between
+def _between(one: Mapping[str, Any]) -> str:
+    return "" if one["low"] is None else f"{one['low']:.4f} to {one['high']:.4f}"
 
 
 class _ProofLines(Lines):
     """Lines on stderr, with the time left."""
 
     def __init__(self, seeds: int, arms: int, cycles: int, primary: str) -> None:
+        super().__init__()
         self.primary = primary
         self.cycles = cycles
         self.count = seeds * (1 + arms * cycles)

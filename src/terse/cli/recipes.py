@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["recipes"]
 
 
-def recipes(name: str | None = None, *, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def recipes(name: str | None = None, *, as_json: Json = False) -> None:
     """List the built-in recipes, or print one.
 
     Args:
@@ -26,11 +23,9 @@ def recipes(name: str | None = None, *, as_json: Annotated[bool, Parameter(name=
     if name is not None:
         if name not in texts:
             raise RecipeError(f"{name}: expected one of {', '.join(texts)}, got another{registry.nearest(name, texts)}")
-        print(json.dumps(read_yaml(texts[name], name)) if as_json else texts[name], end="")
+        answer(read_yaml(texts[name], name), texts[name].removesuffix("\n"), as_json=as_json)
         return
     told = {key: str(read_yaml(text, key).get("description", "")) for key, text in texts.items()}
-    if as_json:
-        print(json.dumps(told))
-        return
     width = max(map(len, told))
-    print("\n".join(f"{key:<{width}}  {summary}" for key, summary in told.items()))
+    lines = [f"{key:<{width}}  {summary}" for key, summary in told.items()]
+    answer(told, "\n".join(lines), as_json=as_json)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from terse.cli.answers import Json, answer
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
 
@@ -22,7 +20,7 @@ def render(
     workers: int | None = None,
     executor: str = "local",
     resume: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
     **flags: Any,
 ) -> int:
     """Draw placements again: edited, in another format, or at another resolution; what is not given stays.
@@ -45,5 +43,5 @@ def render(
         count = usable_cores() if workers is None else workers
         changes = settings_given(GenerateSettings, flags)
         result = draw(placements, out, workers=count, executor=executor, resume=resume, observer=observer, **changes)
-    print(json.dumps(result, ensure_ascii=False) if as_json else summary(result))
+    answer(result, summary(result), as_json=as_json)
     return 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["build_report", "report"]
 
@@ -16,7 +14,7 @@ def report(
     *,
     beside: tuple[Path, ...] = (),
     compute: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Build the page of a run, a proof or a data set again.
 
@@ -27,7 +25,7 @@ def report(
         as_json: Print one JSON object.
     """
     page = build_report(run, beside, compute=compute)
-    print(json.dumps({"out": str(page)}) if as_json else str(page))
+    answer({"out": str(page)}, str(page), as_json=as_json)
 
 
 def build_report(folder: Path, beside: tuple[Path, ...] = (), *, compute: bool = False) -> Path:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
-from typing import Annotated
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
 
 __all__ = ["targets"]
 
 
-def targets(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def targets(*, as_json: Json = False) -> None:
     """List the models that can be improved.
 
     Args:
@@ -24,8 +22,5 @@ def targets(*, as_json: Annotated[bool, Parameter(name="--json")] = False) -> No
         summary = " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split())
         fields = [name for name in model.model_fields if name != "kind"]
         told[kind] = {"summary": summary, "settings": fields}
-    if as_json:
-        print(json.dumps(told))
-        return
-    for kind, item in told.items():
-        print(f"{kind}\n  {item['summary']}\n  settings: {', '.join(item['settings'])}")
+    lines = [f"{kind}\n  {item['summary']}\n  settings: {', '.join(item['settings'])}" for kind, item in told.items()]
+    answer(told, "\n".join(lines), as_json=as_json)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
+from terse.cli.answers import Json, answer
+from terse.cli.jobs import folder_of, with_device
 
 __all__ = ["train"]
 
@@ -18,7 +18,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     device: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Run a recipe: the model gets better, and a page shows how.
 
@@ -31,14 +31,11 @@ def train(
         as_json: Print the result as one JSON object.
     """
     from terse.cli.progress import watching
-    from terse.errors import RunError
     from terse.recipe import load_recipe
 
-    settings = [*overrides, *([f"runtime.device={device}"] if device else [])]
+    settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
-    if resume and out is None:
-        raise RunError("--resume: expected --out with the run's folder, got none")
-    folder = out if out is not None else _new_folder(loaded.name)
+    folder = folder_of(out, loaded.name, "run", resume=resume)
     from terse.tasks.task import task
 
     with watching(loaded.cycles, task(loaded.task).progress) as watcher:
@@ -55,7 +52,7 @@ def train(
         from terse.report.run_page import build_run_page
 
         page = build_run_page(folder)
-    print(json.dumps(result) if as_json else _summary(result, page))
+    answer(result, _summary(result, page), as_json=as_json)
     return 0
 
 
@@ -69,13 +66,3 @@ def _summary(result: dict[str, Any], page: Path) -> str:
         f"page          {page}",
     ]
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])
-
-
-def _new_folder(name: str) -> Path:
-    """`runs/NAME`, or the first of `runs/NAME-2`, `-3`, ... that is free."""
-    folder = Path("runs") / name
-    number = 2
-    while folder.exists() and any(folder.iterdir()):
-        folder = Path("runs") / f"{name}-{number}"
-        number += 1
-    return folder
