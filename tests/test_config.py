@@ -26,6 +26,7 @@ def test_a_list_is_no_recipe():
 
 def test_overrides_nest_and_read_their_values_as_yaml():
     assert parse_overrides(["a.b=1", "a.c=[1, 2]", "d="]) == {"a": {"b": 1, "c": [1, 2]}, "d": ""}
+    assert parse_overrides(["a=set #1/x.json", "b='x' # y", "c=#1"]) == {"a": "set #1/x.json", "b": "x", "c": None}
 
 
 @pytest.mark.parametrize("item", ["a", "=1", "a..b=1"])

@@ -1,6 +1,6 @@
 """Truth: its columns stay together when batches are taken apart, joined and moved."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -59,3 +59,9 @@ def test_masks_are_not_dropped_without_a_word() -> None:
     assert str(error.value) == (
         "masks: expected all parts of a batch to have them or none, got 1 with and 1 without; give them to every part"
     )
+
+
+def test_parts_without_keypoints_join_as_not_annotated() -> None:
+    some = replace(_truth([0], 1, whole=False), keypoints=torch.tensor([[[3.0, 4.0, 2.0]]]))
+    joined = Truth.join([some, _truth([0, 0], 1, whole=False), Truth.empty(1)])
+    assert joined.keypoints.tolist() == [[[3, 4, 2]], [[0, 0, 0]], [[0, 0, 0]]]

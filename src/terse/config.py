@@ -241,12 +241,20 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         if not equals or not all(key.split(".")):
             raise RecipeError(f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
-        value = read_yaml(f"value: {text}" if text else "value: ''", item)["value"]
+        value = _value(text, item)
         nested = value
         for part in reversed(key.split(".")):
             nested = {part: nested}
         merged = _merge(merged, _typed(nested))
     return merged
+
+
+def _value(text: str, item: str) -> Any:
+    """The value of an override. On the command line nobody writes a comment: ` #` is part of a path."""
+    words = text.strip()
+    if " #" in words and words[0] not in "\"'[{":
+        return words
+    return read_yaml(f"value: {words}" if words else "value: ''", item)["value"]
 
 
 def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Truth:
     ignore: Bool[Tensor, " n"]  # crowd, difficult, or below the visibility floor: neither right nor wrong
     batch_size: int
     masks: Bool[Tensor, "n h w"] | None = None  # of the visible part
-    keypoints: Float[Tensor, "n k 3"] | None = None  # x and y in pixels, and how visible
+    keypoints: Float[Tensor, "n k 3"] | None = None  # x and y in pixels, and how visible; all 0 is not annotated
     values: Float[Tensor, "n v"] | None = None  # numbers to regress
 
     @staticmethod
@@ -92,6 +92,8 @@ def _per_object() -> tuple[str, ...]:
 
 def _joined(name: str, parts: Sequence[Truth]) -> Tensor | None:
     columns: list[Tensor | None] = [getattr(part, name) for part in parts]
+    if name == "keypoints":
+        columns = _with_unannotated(columns, parts)
     there = [column for column in columns if column is not None]
     without = sum(column is None and len(part.labels) > 0 for column, part in zip(columns, parts, strict=True))
     if not there or not without:
@@ -100,6 +102,17 @@ def _joined(name: str, parts: Sequence[Truth]) -> Tensor | None:
         f"{name}: expected all parts of a batch to have them or none, got {len(there)} with and {without} without; "
         "give them to every part"
     )
+
+
+def _with_unannotated(columns: Sequence[Tensor | None], parts: Sequence[Truth]) -> list[Tensor | None]:
+    """Keypoints of every part, zeros (not annotated) in those without: composites beside real images have none."""
+    known = next((column for column in columns if column is not None), None)
+    if known is None:
+        return list(columns)
+    return [
+        known.new_zeros(len(part.labels), *known.shape[1:]) if column is None else column
+        for column, part in zip(columns, parts, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from commands import run
+from terse.cli.generate import summary
 
 from .conftest import files_of
 
@@ -144,6 +145,19 @@ def test_a_summary_for_people(folders: list[str], tmp_path: Path, capsys: pytest
     assert first.endswith(f" a second) -> {out}")
     assert second == "objects  ball 2, Kästchen 2"
     assert third == f"page     {out / 'report.html'}"
+
+
+def test_a_summary_never_says_0_a_second(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    words = ("generate", *folders, "--count", "2", "--out", str(out), "--workers", "0", "--no-page")
+    assert run(capsys, *words)[0] == 0
+    code, printed, _ = run(capsys, *words, "--resume")
+    assert (code, printed.splitlines()[0]) == (0, f"2 images, 2 objects were made before -> {out}")
+    slow = {"images": 4, "objects": 4, "per_class": {}, "skipped": [], "out": "set", "seconds": 10.0}
+    first = summary({**slow, "images_per_second": 0.4, "real": {"train": 5, "val": 1}}).splitlines()
+    assert first == ["4 images, 4 objects in 10.0 s (0.4 a second) -> set", "objects  none", "real     train 5, val 1"]
 
 
 def test_no_page_is_drawn_that_nobody_wants(

@@ -161,3 +161,10 @@ def test_real_images_without_an_object_of_the_task_are_an_error(coco):
     assert str(error.value) == (
         "set: expected objects of dog in its 2 images, got none; name the task's classes by classes, or give it labels"
     )
+
+
+def test_keypoints_move_with_their_image(coco, note):
+    points = note(keypoints=[10, 15, 2, 0, 0, 0])
+    _, truth = PhotoImages(read_coco(*coco(annotations=[points])), canvas_px=80).fetch(np.array([0, 1]))
+    assert truth.keypoints.tolist() == [[[20, 40, 2], [0, 0, 0]]]
+    assert PhotoImages(read_coco(*coco()), canvas_px=80).fetch(np.array([0]))[1].keypoints is None

@@ -213,11 +213,38 @@ def test_another_size_than_annotated_is_refused(file):
     )
 
 
-def test_floating_point_pixels_are_refused(file):
-    path, name = file(Image.fromarray(np.zeros((2, 3), dtype=np.float32)), ".tif")
-    assert error_of(read_rgb, path, name, (3, 2)) == (
-        "photo.tif: expected integer pixels, got floating-point ones; save it with 8 or 16 bits"
+def test_floating_point_pixels_are_read_from_0_to_1(file):
+    grey = np.array([[0, 0.5, 1]], dtype=np.float32)
+    path, name = file(Image.fromarray(grey), ".tif")
+    assert read_rgb(path, name, probe(path, name))[..., 0].tolist() == [[0, 128, 255]]
+    for function in (probe, lambda *args: read_rgb(*args, (3, 1))):
+        assert error_of(function, *file(Image.fromarray(grey * 300 - 5), ".tif")) == (
+            "photo.tif: expected integer pixels or floating-point ones from 0 to 1, got -5 to 295; save it with 8 or 16 bits"
+        )
+
+
+def test_heic_is_named_and_other_bytes_of_that_name_are_read(file):
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    assert error_of(probe, *file(heic, ".heic")) == (
+        "photo.heic: expected an image file, got HEIC, which is not read; convert it to JPEG or PNG"
     )
+    assert probe(*file(Image.fromarray(corners()), ".heic", format="JPEG")) == (4, 2)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".avif", ".png", ".jpg"])
+def test_every_format_is_turned_by_exif_alike(file, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.zeros((32, 48, 3), dtype=np.uint8)
+    pixels[:16, :24] = 255
+    path, name = file(Image.fromarray(pixels), suffix, exif=exif, quality=95)
+    size = probe(path, name)
+    read = read_rgb(path, name, size)[..., 0] > 127
+    assert size == ((32, 48) if orientation >= 5 else (48, 32))
+    corner = {1: (4, 4), 3: (-4, -4), 6: (4, -4), 8: (-4, 4)}[orientation]
+    assert read[corner]
+    assert abs(int(read.sum()) - 16 * 24) < 40
 
 
 def test_alpha_is_read_and_missed(file):

@@ -80,14 +80,21 @@ def _page(folder: Path, result: dict[str, Any]) -> Path | None:
 def summary(result: dict[str, Any]) -> str:
     """What a person wants to know."""
     classes = ", ".join(f"{name} {number:,}" for name, number in result["per_class"].items()) or "none"
-    rate = f"in {result['seconds']:.1f} s ({result['images_per_second']:.0f} a second)"
-    lines = [
-        f"{result['images']:,} images, {result['objects']:,} objects {rate} -> {result['out']}",
-        f"objects  {classes}",
-    ]
+    counts = f"{result['images']:,} images, {result['objects']:,} objects"
+    lines = [f"{counts} {_pace(result)} -> {result['out']}", f"objects  {classes}"]
+    if "real" in result:
+        lines.append(f"real     {', '.join(f'{name} {number:,}' for name, number in result['real'].items())}")
     shown = result["skipped"][:10]
     more = len(result["skipped"]) - len(shown)
     return "\n".join([*lines, *(f"skipped  {item}" for item in shown), *([f"skipped  {more} more"] if more else [])])
+
+
+def _pace(result: dict[str, Any]) -> str:
+    """How long it took, and images a second with the digits that say something."""
+    speed = result["images_per_second"]
+    if not speed:
+        return "were made before"
+    return f"in {result['seconds']:.1f} s ({f'{speed:.0f}' if speed >= 10 else f'{speed:.1g}'} a second)"
 
 
 def _origin(source: str, overrides: tuple[str, ...]) -> Origin | Recipe:

@@ -43,6 +43,7 @@ class CocoExporter:
     """
 
     shard_images = 128
+    val_folder = "val/"
     image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:

@@ -73,6 +73,8 @@ class SetInfo:
     classes: tuple[str, ...]
     suffix: str  # of the images, with its dot
     masks: str = "auto"
+    split: str = "train"  # train, or val: real images that judge
+    has_val: bool = False  # whether the set has a val beside its train
 
     def name(self, number: int) -> str:
         """An image's file name."""
@@ -92,9 +94,14 @@ class ShardWriter(Protocol):
 
 
 class Exporter(Protocol):
-    """One format. A shard's files depend on its samples alone, so it may be made again by any worker."""
+    """One format. A shard's files depend on its samples alone, so it may be made again by any worker.
+
+    A set with a val is written in two parts, train first: `shard` and `assemble` get the folder and the `SetInfo` of
+    each.
+    """
 
     shard_images: int
+    val_folder: str  # where val stands in the set, with its slash; "" where both splits share a folder
     image_folder: str  # where the images are, with its slash; "" where files are named by the shard's number
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> ShardWriter:

@@ -32,6 +32,7 @@ class SemanticExporter:
     """
 
     shard_images = 128
+    val_folder = "val/"
     image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:

@@ -35,6 +35,7 @@ class VocExporter:
     """
 
     shard_images = 128
+    val_folder = ""
     image_folder = f"{_ROOT.as_posix()}/JPEGImages/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
@@ -49,8 +50,9 @@ class VocExporter:
             ("Segmentation", "segmentation.txt"),
         ):
             (root / "ImageSets" / folder).mkdir(parents=True, exist_ok=True)
-            for name in ("train.txt", "trainval.txt"):
-                with (root / "ImageSets" / folder / name).open("w", encoding="utf-8", newline="\n") as listed:
+            for name in (f"{info.split}.txt", "trainval.txt"):
+                mode = "a" if name == "trainval.txt" and info.split == "val" else "w"
+                with (root / "ImageSets" / folder / name).open(mode, encoding="utf-8", newline="\n") as listed:
                     for part in parts:
                         listed.write((part / file).read_text("utf-8"))
         (root / "classes.txt").write_text("".join(f"{name}\n" for name in info.classes), "utf-8")

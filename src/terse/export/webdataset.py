@@ -34,6 +34,7 @@ class WebDatasetExporter:
     """
 
     shard_images = 512
+    val_folder = "val/"
     image_folder = ""  # images are members of the shards
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:

@@ -33,6 +33,7 @@ class YoloExporter:
     """
 
     shard_images = 128
+    val_folder = "val/"
     image_folder = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
@@ -41,9 +42,8 @@ class YoloExporter:
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write `data.yaml`, which trainers read first."""
-        note = "# val is the training set: put your own real images there before you trust a number.\n"
-        text = f"{note}train: images\nval: images\n{names_of(info.classes)}"
-        (out / "data.yaml").write_text(text, "utf-8")
+        if info.split == "train":
+            (out / "data.yaml").write_text(f"{places(info, self.val_folder)}{names_of(info.classes)}", "utf-8")
 
 
 class _Writer:
@@ -62,6 +62,14 @@ class _Writer:
 
     def close(self, *, whole: bool = True) -> None:
         """Nothing is open."""
+
+
+def places(info: SetInfo, val_folder: str) -> str:
+    """Where `data.yaml` says that train and val are."""
+    note = "# val is the training set: put your own real images there before you trust a number.\n"
+    if info.has_val:
+        return f"train: images\nval: {val_folder}images\n"
+    return f"{note}train: images\nval: images\n"
 
 
 def names_of(classes: Sequence[str]) -> str:

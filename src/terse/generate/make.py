@@ -19,8 +19,9 @@ from terse.export.sample import Exporter
 from terse.generate.draw import Drawing
 from terse.generate.manifest import assemble_common, claim_set, write_manifest
 from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
+from terse.generate.real import VAL, real_drawings, shards_of_real
 from terse.generate.settings import GenerateSettings
-from terse.generate.shard import PARTS, Job, info_of, part_folder, start_worker
+from terse.generate.shard import PARTS, Job, part_folder, start_worker
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
@@ -76,10 +77,13 @@ def generate(
         limits = settings.limits(source.limits, source.material.foregrounds.classes)
         drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
         exporter = _exporter(settings)
-        shards = shards_of_scenes(settings, limits, source.material, settings.shard_images or exporter.shard_images)
+        size = settings.shard_images or exporter.shard_images
+        shards = shards_of_scenes(settings, limits, source.material, size)
+        real = real_drawings(recipe, drawing)
+        shards += shards_of_real(real, len(shards), settings.count, size)
     if source.message and observer is not None:
         observer.say(source.message)
-    job = Job(drawing, exporter, out, settings.count, about, source.load, limits)
+    job = Job(drawing, exporter, out, settings.count, about, source.load, limits, real)
     return _make(job, shards, mapped_by, observer)
 
 
@@ -133,9 +137,13 @@ def render(
         missing = missing_poses(table, drawing.poses)
         if missing:
             raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
+        real = real_drawings(recipe, drawing)
     exporter = _exporter(settings)
-    shards = shards_of_rows(table, settings.shard_images or exporter.shard_images)
-    job = Job(drawing, exporter, out, count, about, where=placements.name)
+    size = settings.shard_images or exporter.shard_images
+    shards = shards_of_rows(table, size)
+    last = max(table.column("image").to_pylist())
+    shards += shards_of_real(real, len(shards), max(settings.count, last + 1), size)
+    job = Job(drawing, exporter, out, count, about, real=real, where=placements.name)
     return _make(job, shards, mapped_by, observer)
 
 
@@ -192,26 +200,30 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
     began = time.monotonic()
     done = {shard.number: _done(job.out, shard.number) for shard in shards}
     fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
+    total = job.count + sum(len(shard.rows) for shard in shards)
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
-    left = (shard for shard in shards if done[shard.number] is None and not barren)
+    left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
     with contextlib.closing(executor.map(partial(start_worker, job), left)) as making:
         for shard, tally in making:
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []
-            (observer or Observer()).advance("images", images, job.count)
-    kept = [shard.number for shard in shards if not barren or shard.number <= min(barren)]
-    tallies = [made for number in kept if (made := done[number])]
+            (observer or Observer()).advance("images", images, total)
+    kept = [shard for shard in shards if shard.split or not barren or shard.number <= min(barren)]
+    tallies = [made for shard in kept if not shard.split and (made := done[shard.number])]
     summary = _summary(job, tallies)
     if not summary["images"]:
         for path in job.out.iterdir():  # the folder was empty when it became this set's
             shutil.rmtree(path)
         raise DataError(_nothing(tallies[-1]))
-    _discard(job, [shard for shard in shards if shard.number > kept[-1]])
-    parts = [part_folder(job.out, number) for number in kept]
-    job.exporter.assemble(job.out, parts, info_of(job.drawing))
-    assemble_common(job.out, parts, job.exporter.image_folder)
+    _discard(job, [shard for shard in shards if shard not in kept])
+    parts = [part_folder(job.out, shard.number) for shard in kept]
+    for split in ("train", VAL) if VAL in job.real else ("train",):
+        own = [part for part, shard in zip(parts, kept, strict=True) if (shard.split == VAL) == (split == VAL)]
+        job.exporter.assemble(job.out / job.folder(split), own, job.info(split))
+    subfolders = [job.folder(shard.split) + job.exporter.image_folder for shard in kept]
+    assemble_common(job.out, parts, subfolders)
     write_manifest(job.out, job.about, job.drawing.material.describe(), summary)
     shutil.rmtree(job.out / PARTS)
     seconds = time.monotonic() - began
@@ -228,11 +240,13 @@ def _discard(job: Job, shards: Sequence[Shard]) -> None:
     """Files of shards that are not part of the set after all."""
     if not shards:
         return
-    first = shards[0].first_image if job.exporter.image_folder else shards[0].number
+    by_image = bool(job.exporter.image_folder)
+    first = shards[0].first_image if by_image else shards[0].number
+    last = job.count if by_image else shards[-1].number + 1  # real images have later numbers
     for folder in job.out.iterdir():
         if folder.is_dir() and folder.name != PARTS:
             for path in [path for path in folder.rglob("*") if path.is_file() and path.stem.isdigit()]:
-                if int(path.stem) >= first:
+                if first <= int(path.stem) < last:
                     path.unlink()
 
 
@@ -250,11 +264,17 @@ def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:
     skipped = [f"{number} of {job.count} images: {reason}" for reason, number in sorted(refused.items())]
     hidden = sum(tally["hidden"] for tally in tallies)
     skipped += [f"{hidden} pasted objects: hidden wholly, they have no label"] if hidden else []
+    of_real = (text for drawing in job.real.values() for text in drawing.material.backgrounds.skipped)
     return {
         "images": sum(tally["images"] for tally in tallies),
         "objects": sum(tally["objects"] for tally in tallies),
         "per_class": {name: per_class[name] for name in job.drawing.material.classes if per_class[name]},
-        "skipped": [*skipped, *job.drawing.material.skipped],
+        "skipped": list(dict.fromkeys([*skipped, *job.drawing.material.skipped, *of_real])),
+        **(
+            {"real": {name: len(drawing.material.backgrounds) for name, drawing in job.real.items()}}
+            if job.real
+            else {}
+        ),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from terse.folders import claim, replacing, write_json
+from terse.generate.real import VAL
 from terse.generate.shard import PARTS
 
 __all__ = ["assemble_common", "claim_set", "versions", "write_manifest"]
@@ -55,8 +56,8 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
-def assemble_common(out: Path, parts: Sequence[Path], subfolder: str) -> None:
-    """Join placements and hashes of the shards, as streams."""
+def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str]) -> None:
+    """Join placements and hashes of the shards, as streams; each part's images are in its subfolder."""
     if parts:
         schema = pq.read_schema(parts[0] / "placements.parquet")
         with (
@@ -66,7 +67,7 @@ def assemble_common(out: Path, parts: Sequence[Path], subfolder: str) -> None:
             for part in parts:
                 writer.write_table(pq.read_table(part / "placements.parquet"))
     with replacing(out / "SHA256SUMS") as stream:
-        for part in parts:
+        for part, subfolder in zip(parts, subfolders, strict=True):
             for line in (part / "SHA256SUMS").read_text("utf-8").splitlines():
                 digest, name = line.split("  ", 1)
                 stream.write(f"{digest}  {subfolder}{name}\n".encode())
@@ -79,8 +80,9 @@ def write_manifest(
     summary: Mapping[str, Any],
 ) -> None:
     """`manifest.json`, last of all: where it is, the set is whole."""
-    whole = [path for path in sorted(out.iterdir()) if path.is_file() and path.name != "manifest.json"]
-    contents = {path.name: _sha256(path) for path in whole}
+    found = [*sorted(out.iterdir()), *sorted((out / VAL).glob("*"))]
+    whole = [path for path in found if path.is_file() and path.name != "manifest.json"]
+    contents = {path.relative_to(out).as_posix(): _sha256(path) for path in whole}
     manifest = {
         "made_by": versions(),
         "about": dict(about),

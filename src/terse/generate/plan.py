@@ -22,13 +22,15 @@ __all__ = ["SceneClasses", "Shard", "plan_classes", "shards_of_rows", "shards_of
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The unit of work: scenes to propose, or rows of a table to draw."""
+    """The unit of work: scenes to propose, rows of a table to draw, or a split's real images to write."""
 
     number: int
     first_image: int
     first_scene: int = 0
     labels: tuple[tuple[int, ...], ...] = ()  # of each scene's objects
     table: pa.Table | None = None
+    split: str = ""  # of real images; composites have none
+    rows: range = range(0)  # the real images, in the split's numbers
 
     def __str__(self) -> str:
         return f"shard {self.number}"

@@ -110,6 +110,9 @@ class GenerateSettings(Config):
     """Of JPEG and WebP, 1 to 100."""
     masks: Literal["auto", "rle", "polygon", "box"] = "auto"
     """rle (exact), polygon or box (no masks); auto is the format's best."""
+    with_real: bool = False
+    """Write the real images too: the recipe's train images beside the composites, and its val images as a val of
+    their own, so that a trainer can start from the folder."""
     shard_images: Annotated[Count | None, Flag("")] = None
     """Images a shard, the unit of work; None takes the format's own."""
     tries: Count = 50

@@ -16,13 +16,14 @@ from terse.export.sample import Exporter, Sample, SetInfo
 from terse.generate.draw import Drawing, draw_samples
 from terse.generate.plan import Shard
 from terse.generate.propose import Proposals, propose
+from terse.generate.real import VAL, real_placements
 from terse.generate.trained import LoadPlayers
 from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
 from terse.progress import Observer
 from terse.requests import Limits
 
-__all__ = ["PARTS", "Job", "Worker", "info_of", "part_folder", "start_worker"]
+__all__ = ["PARTS", "Job", "Worker", "part_folder", "start_worker"]
 
 PARTS = ".parts"
 
@@ -38,7 +39,22 @@ class Job:
     about: Mapping[str, Any]
     players: LoadPlayers | None = None  # None draws rows of a table
     limits: Limits = field(default_factory=Limits)
+    real: Mapping[str, Drawing] = field(default_factory=dict)  # of each split of real images
     where: str = "placements"  # the file of the rows
+
+    def drawing_of(self, shard: Shard) -> Drawing:
+        """What the shard's images are drawn with."""
+        return self.real[shard.split] if shard.split else self.drawing
+
+    def info(self, split: str) -> SetInfo:
+        """What an exporter is told of the whole set, or of its val."""
+        settings, val = self.drawing.settings, VAL in self.real
+        name = VAL if split == VAL else "train"
+        return SetInfo(self.drawing.material.classes, settings.suffix, settings.masks, name, val)
+
+    def folder(self, split: str) -> str:
+        """Where the split stands in the set, with its slash."""
+        return self.exporter.val_folder if split == VAL else ""
 
 
 @dataclass(slots=True)
@@ -51,11 +67,6 @@ class _Tally:
     refused: dict[str, int] = field(default_factory=dict)
     hardness: tuple[float, float, float] | None = None  # least, median, most of the candidates looked at
     sums: list[str] = field(default_factory=list)
-
-
-def info_of(drawing: Drawing) -> SetInfo:
-    """What an exporter is told of the whole set."""
-    return SetInfo(drawing.material.classes, drawing.settings.suffix, drawing.settings.masks)
 
 
 def part_folder(out: Path, number: int) -> Path:
@@ -76,7 +87,6 @@ class Worker:
         self._players = job.players() if job.players is not None else None
         if self._players is not None:
             self._players.proposer.limits = job.limits
-        self._info = info_of(job.drawing)
 
     def make(self, shard: Shard) -> dict[str, Any]:
         """Make the shard whole, or raise and leave nothing that looks whole.
@@ -91,7 +101,9 @@ class Worker:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             images, proposals = self._plan(shard)
-            table = to_table(images, job.drawing.poses, job.drawing.material, job.about)
+            drawing = job.drawing_of(shard)
+            placed = images.take(np.zeros(0, dtype=np.int64)) if shard.split else images  # real ones have no placement
+            table = to_table(placed, drawing.poses, drawing.material, job.about)
             pq.write_table(table, part / "placements.parquet", compression="zstd")
             tally = self._draw(shard, part, images)
             tally.hidden = int((images.role == Role.OBJECT).sum()) - tally.seen
@@ -113,7 +125,10 @@ class Worker:
         return done
 
     def _plan(self, shard: Shard) -> tuple[Placements, Proposals]:
-        drawing, limits = self._job.drawing, self._job.limits
+        drawing, limits = self._job.drawing_of(shard), self._job.limits
+        if shard.split:
+            images = real_placements(drawing, shard)
+            return images, Proposals(images)
         if self._players is None:
             images = from_table(shard.table, drawing.poses, drawing.material, self._job.where)
             canvases = zip(images.background.tolist(), images.size_px.tolist(), strict=True)
@@ -129,24 +144,27 @@ class Worker:
         return every.take(np.flatnonzero(number < self._job.count)), proposals
 
     def _draw(self, shard: Shard, part: Path, images: Placements) -> _Tally:
-        job, tally = self._job, _Tally()
-        writer = job.exporter.shard(job.out, part, self._info, shard.number)
+        job, tally, info = self._job, _Tally(), self._job.info(shard.split)
+        folder = job.out / job.folder(shard.split)
+        folder.mkdir(exist_ok=True)
+        writer = job.exporter.shard(folder, part, info, shard.number)
         try:
-            for sample in draw_samples(job.drawing, images):
-                writer.add(sample)
-                self._count(sample, tally)
+            for sample in draw_samples(job.drawing_of(shard), images):
+                writer.add(replace(sample, extra={"real": True}) if shard.split else sample)
+                _count(sample, tally, info)
         except BaseException:
             writer.close(whole=False)
             raise
         writer.close()
         return tally
 
-    def _count(self, sample: Sample, tally: _Tally) -> None:
-        tally.images += 1
-        tally.seen += sum(item.pasted for item in sample.objects)
-        for item in sample.objects:
-            if item.pasted and not item.ignore:
-                name = self._info.classes[item.label]
-                tally.objects += 1
-                tally.per_class[name] = tally.per_class.get(name, 0) + 1
-        tally.sums.append(f"{hashlib.sha256(sample.data).hexdigest()}  {self._info.name(sample.number)}\n")
+
+def _count(sample: Sample, tally: _Tally, info: SetInfo) -> None:
+    tally.images += 1
+    tally.seen += sum(item.pasted for item in sample.objects)
+    for item in sample.objects:
+        if item.pasted and not item.ignore:
+            name = info.classes[item.label]
+            tally.objects += 1
+            tally.per_class[name] = tally.per_class.get(name, 0) + 1
+    tally.sums.append(f"{hashlib.sha256(sample.data).hexdigest()}  {info.name(sample.number)}\n")

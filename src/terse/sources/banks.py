@@ -176,6 +176,7 @@ class _Photographs:
         annotations = self.annotations
         rows: list[tuple[int, int, int]] = []
         boxes: list[np.ndarray] = []
+        points: list[np.ndarray] = []
         for k, image in enumerate(indices.tolist()):
             scale, shift = self._map(image)
             for number in annotations.objects_of(image).tolist():
@@ -184,6 +185,9 @@ class _Photographs:
                 if (box[1] > box[0]).all():
                     rows.append((k, image, number))
                     boxes.append(box.ravel())
+                    if annotations.keypoints is not None:
+                        x_y, seen = np.split(annotations.keypoints[number], [2], axis=1)
+                        points.append(np.concatenate([x_y * scale + shift * (seen > 0), seen], axis=1))
         numbers = np.array([number for _, _, number in rows], dtype=np.int64)
         truth = Truth(
             labels=torch.from_numpy(annotations.labels[numbers]),
@@ -192,6 +196,7 @@ class _Photographs:
             pasted=torch.zeros(len(rows), dtype=torch.bool),
             ignore=torch.from_numpy(annotations.crowd[numbers] | annotations.ignore[numbers]),
             batch_size=len(indices),
+            keypoints=torch.from_numpy(np.array(points, dtype=np.float32)) if points else None,
         )
         return truth, [(image, number) for _, image, number in rows]
 

@@ -138,8 +138,10 @@ class ByteBackgrounds(_Numbered):
         """Whether it has objects of its own."""
 
 
-def bytes_of_foregrounds(bank: ForegroundBank, *, square: bool) -> ByteForegrounds:
+def bytes_of_foregrounds(bank: ForegroundBank | ByteForegrounds, *, square: bool) -> ByteForegrounds:
     """The bank's cut-outs; `square` squashes photographs' objects as their images are squashed to a square canvas."""
+    if isinstance(bank, ByteForegrounds):
+        return bank
     return _PhotoForegrounds(bank, square=square) if isinstance(bank, PhotoForegrounds) else _FetchedForegrounds(bank)
 
 

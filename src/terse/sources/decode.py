@@ -27,8 +27,11 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2"}
-)
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2",
+        ".heic", ".heif",
+    }
+)  # fmt: skip
 MAX_PIXELS = 64_000_000
 """An image of more pixels is refused: one decoded copy would take 200 MB in every worker."""
 
@@ -81,7 +84,9 @@ def probe_with_turn(path: Path, name: str, declared_px: tuple[int, int] | None =
                 f"{name}: expected the annotated size {declared_px[0]}x{declared_px[1]}, "
                 f"got {upright[0]}x{upright[1]}; the annotations belong to another copy of this image"
             )
-        if not _ends_well(path, image.format or ""):
+        if image.mode == "F":
+            _rgb(image, name)
+        elif not _ends_well(path, image.format or ""):
             _load(image, name)
         return upright if declared_px is None else declared_px, orientation != 1
 
@@ -191,12 +196,22 @@ def _open(path: Path, name: str) -> Image.Image:
         pixels = re.search(r"\((\d+) pixels\)", str(error))
         raise DataError(_too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)) from None
     except Exception as error:
-        kind = "an empty file" if path.stat().st_size == 0 else f"bytes that no decoder knows ({type(error).__name__})"
-        raise DataError(f"{name}: expected an image file, got {kind}; restore it or leave it out") from None
+        raise DataError(f"{name}: expected an image file, got {_unknown(path, error)}") from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise DataError(_too_large(name, image.width * image.height))
     return image
+
+
+def _unknown(path: Path, error: Exception) -> str:
+    """What a file is that is not read, and what to do."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head:
+        return "an empty file; restore it or leave it out"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "HEIC, which is not read; convert it to JPEG or PNG"
+    return f"bytes that no decoder knows ({type(error).__name__}); restore it or leave it out"
 
 
 def _too_large(name: str, pixels: int) -> str:
@@ -254,7 +269,14 @@ def _ends_well(path: Path, kind: str) -> bool:
 
 def _rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode == "F":
-        raise DataError(f"{name}: expected integer pixels, got floating-point ones; save it with 8 or 16 bits")
+        _load(image, name)
+        grey = np.asarray(image)
+        if not (np.isfinite(grey).all() and grey.min() >= 0 and grey.max() <= 1):
+            raise DataError(
+                f"{name}: expected integer pixels or floating-point ones from 0 to 1, got {grey.min():g} to {grey.max():g}; "
+                "save it with 8 or 16 bits"
+            )
+        return np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=2)
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16 bits to 8; we keep the upper ones.
         deep = np.asarray(image).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
 
 __all__ = ["ImagesConfig", "read_folder"]
+
+_SMALL_PX = 32
+_IMAGES = frozenset({"jpegimages", "images"})
+_MASKS = frozenset({"masks", "mask", "labels", "annotations"})
 
 
 @register("source", "images")
@@ -30,13 +35,34 @@ class ImagesConfig(SourceConfig):
 def read_folder(folder: Path) -> Annotations:
     """The index of the images below a folder, sorted by path.
 
+    Of a data set's folder these are its photographs: folders of masks beside those of images are passed over, and said.
+
     Raises:
-        DataError: no such folder, or a link that leads out of it.
+        DataError: no such folder.
     """
+    from terse.sources.annotations import RemarkKind
     from terse.sources.indexing import ImageEntry, Index
     from terse.sources.paths import existing_folder, image_files
 
     root = existing_folder("images", folder)
     index = Index(root.name, root, ())
-    index.add_images(ImageEntry(name, name) for name in image_files(root))
+    masks = list(_mask_folders(root))
+    if masks:
+        index.remark(RemarkKind.READ_AS, f"folders of masks are passed over: {', '.join(masks)}")
+    numbers = index.add_images(ImageEntry(name, name) for name in image_files(root, without=masks))
+    small = [index.path(i) for i in numbers if i is not None and min(index.size_px(i)) < _SMALL_PX]
+    if small:
+        text = f"{len(small):,} images are smaller than {_SMALL_PX} px, the first being {small[0]}: enlarged they are a blur"
+        index.remark(RemarkKind.DOUBT, text)
     return index.finish()
+
+
+def _mask_folders(root: Path) -> Iterator[str]:
+    """The folders of masks that stand beside a folder of images, in root and in its folders, relative to root."""
+    for here in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        names = [path.name for path in sorted(here.iterdir()) if path.is_dir()]
+        if _IMAGES.isdisjoint(name.casefold() for name in names):
+            continue
+        for name in names:
+            if name.casefold() in _MASKS or name.casefold().startswith("segmentation"):
+                yield (here / name).relative_to(root).as_posix()

@@ -7,7 +7,7 @@ from jaxtyping import Float32, UInt8
 
 from terse.compositing.raster import Sprite
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.sources.byte_views import OwnObject, bytes_of_backgrounds, bytes_of_foregrounds
+from terse.sources.byte_views import ByteForegrounds, OwnObject, bytes_of_backgrounds, bytes_of_foregrounds
 from terse.sources.cache import Cache
 from terse.sources.patches import resize
 
@@ -37,7 +37,7 @@ class Material:
 
     def __init__(
         self,
-        foregrounds: ForegroundBank,
+        foregrounds: ForegroundBank | ByteForegrounds,
         backgrounds: BackgroundBank,
         classes: tuple[str, ...],
         *,

@@ -4,8 +4,11 @@ Nothing else reads a recipe's sources to train or to generate, so a data set hol
 the run, and no image that judges it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
 
 from terse.errors import DataError, RecipeError
 from terse.progress import Observer
@@ -14,6 +17,7 @@ from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.losses import left_to_paste
+from terse.types import Backgrounds
 
 __all__ = [
     "PARTS",
@@ -22,6 +26,7 @@ __all__ = [
     "RunData",
     "hold_out",
     "paste_data",
+    "real_images",
     "run_data",
     "split_train",
 ]
@@ -113,6 +118,43 @@ def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer |
         classes=classes,
         messages=messages,
     )
+
+
+def real_images(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, BackgroundBank]:
+    """The images of `train` and `val` as `run_data` splits them, at their own size, with masks where they have any.
+
+    Raises:
+        RecipeError: the recipe names none.
+        DataError: they cannot be read.
+    """
+    if recipe.data is not None:
+        data = recipe.data.build()
+        return {"train": _AsBackgrounds(data.train, "train"), "val": _AsBackgrounds(data.val, "val")}
+    if recipe.train is None:
+        raise RecipeError(
+            "with_real: expected a recipe that names real images to train on, got none; "
+            "for example train.coco=F train.images=D"
+        )
+    splits = _splits(recipe)
+    return {
+        name: PhotoBackgrounds(splits[name], classes, canvas_px=recipe.canvas_px)
+        for name in ("train", "val")
+        if len(splits[name])
+    }
+
+
+class _AsBackgrounds:
+    """Real images as a bank of backgrounds."""
+
+    def __init__(self, images: RealImages, name: str) -> None:
+        self.images = images
+        self.keys: Sequence[str] = tuple(f"{name}:{i}" for i in range(len(images)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
+        return Backgrounds(*self.images.fetch(indices))
 
 
 def split_train(recipe: Recipe, train: Annotations) -> dict[str, Annotations]:

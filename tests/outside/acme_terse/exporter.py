@@ -20,6 +20,7 @@ class LinesConfig(ExportConfig):
 
 class LinesExporter:
     shard_images = 2
+    val_folder = "val/"
     image_folder = "pictures/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> "Writer":
