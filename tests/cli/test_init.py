@@ -16,6 +16,12 @@ def data(drawn, monkeypatch):
     """A COCO file with masks, one without, backgrounds, and the working directory beside them."""
     drawn.coco(count=8, category=[{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}])
     drawn.coco("bare", count=2, masks=False)
+    crowds = json.loads((drawn.root / "bare.json").read_text())
+    for note in crowds["annotations"]:
+        x, y, width, height = note["bbox"]
+        note["segmentation"] = [[x, y, x + width, y, x + width, y + height]]
+        note["iscrowd"] = 1
+    (drawn.root / "crowds.json").write_text(json.dumps(crowds))
     drawn.backgrounds()
     monkeypatch.chdir(drawn.root)
     return drawn.root
@@ -162,6 +168,9 @@ class Code:
          "bare.json: expected objects with masks to cut out, got 2 objects without any; "
          "make masks of the boxes by `terse masks bare.json --images bare-images --out masks.json` and give these by --coco, "
          "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"),
+        (["--coco", "crowds.json", "--images", "bare-images"],
+         "crowds.json: expected single objects with masks to cut out, got 2 masks of crowds or of objects to ignore; "
+         "annotate single objects, or give cut-outs by --cutouts D"),
         (["--coco", "none.json"],
          "coco: expected a file, got nothing at {root}/none.json; relative paths start at the recipe's file"),
         ([], "--data: expected annotated photographs by --data, --coco, --voc or --yolo, got none; add one"),

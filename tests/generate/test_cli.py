@@ -133,7 +133,7 @@ def test_mistakes_are_sentences(
 def test_no_foregrounds_is_a_sentence(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "generate", "paste", "--count", "3", "--out", str(tmp_path / "o"), "--workers", "0")
     assert code == 2
-    assert err == "terse: foregrounds: expected a source, got nothing; for example foregrounds.images=FOLDER\n"
+    assert err == "terse: foregrounds: expected a source, got nothing; for example foregrounds.cutouts=FOLDER\n"
 
 
 def test_a_summary_for_people(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

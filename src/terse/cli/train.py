@@ -60,9 +60,10 @@ def _summary(result: dict[str, Any], page: Path) -> str:
     name = result["primary"]
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
     kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else "the start: no cycle was better on validation"
+    model = Path(result["out"]) / "target.pth"
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
-        f"better model  {Path(result['out']) / 'target.pth'}",
+        f"better model  {model}" if result["best_cycle"] else f"model         {model}, the start unchanged",
         f"page          {page}",
     ]
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])

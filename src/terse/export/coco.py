@@ -38,8 +38,8 @@ class CocoExporter:
 
     Ids are given at assembly, in order, so a shard's part does not depend on the others. Beside COCO's own
     fields an annotation has `visible_fraction`, `z`, `pasted`, and `amodal_bbox` with `amodal_segmentation`
-    where something covers the object. Objects to ignore have `ignore` and, as COCO's own tools know nothing
-    else, `iscrowd` at 1.
+    where something covers the object. Objects to ignore have `iscrowd` at 1, all that COCO's own tools know, and
+    `ignore`, which MMDetection leaves out by; `masks: polygon` is without `ignore`, which detectron2 refuses.
     """
 
     shard_images = 128
@@ -125,7 +125,7 @@ def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: s
         annotation["segmentation"] = _segmentation(item.modal, size_px, "rle" if crowd else masks)
     elif crowd:
         annotation["segmentation"] = runs_of_box(item.box_px, size_px)
-    if item.ignore:
+    if item.ignore and masks != "polygon":  # detectron2 refuses the key; iscrowd says enough
         annotation["ignore"] = 1
     annotation |= {
         "visible_fraction": round(item.visible_fraction, 4),

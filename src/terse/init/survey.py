@@ -31,6 +31,7 @@ class Survey:
     masks: dict[str, int]  # that can be cut out, by class
     side_share: float  # median of the objects' sides over their image's; 0 without objects
     skipped: int
+    set_aside: int = 0  # objects with a mask that are crowds or to be ignored
 
     def line(self, name: str) -> str:
         """The numbers in a line that begins with this name."""
@@ -56,6 +57,7 @@ def survey(annotations: Annotations) -> Survey:
         masks=annotations.keep_objects(annotations.usable).count_classes(),
         side_share=float(np.median(np.sqrt(sides / whole))) if len(annotations.labels) else 0.0,
         skipped=len(annotations.skipped),
+        set_aside=int((annotations.masked & ~annotations.usable).sum()),
     )
 
 
@@ -93,6 +95,11 @@ def choose_classes(
     """
     objects, masked = sum(foregrounds.objects.values()), sum(foregrounds.masks.values())
     if not masked:
+        if foregrounds.set_aside:
+            raise DataError(
+                f"{where}: expected single objects with masks to cut out, got {foregrounds.set_aside:,} masks of crowds or "
+                "of objects to ignore; annotate single objects, or give cut-outs by --cutouts D"
+            )
         raise DataError(
             f"{where}: expected objects with masks to cut out, got {objects:,} objects without any; "
             f"make masks of the boxes by `{command}` and give these by --coco, use annotations with polygons, run lengths or "

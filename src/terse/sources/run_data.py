@@ -106,7 +106,8 @@ def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer |
         return recipe.data.build()
     for name in PARTS[:2]:
         if getattr(recipe, name) is None:
-            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.images=FOLDER")
+            setting = "cutouts" if name == "foregrounds" else "images"  # plain photographs have no masks
+            raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.{setting}=FOLDER")
     splits = None if everything else _splits(recipe)
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer, every_class=False)
     # A set labels whatever its backgrounds hold; a run's target knows the foregrounds' classes.

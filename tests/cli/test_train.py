@@ -1,0 +1,26 @@
+"""What `terse train` prints when a run ends."""
+
+from pathlib import Path
+
+import pytest
+
+from terse.cli.train import _summary
+
+RESULT = {
+    "primary": "ap",
+    "metrics": {"start": {"ap": 0.5}, "end": {"ap": 0.5}},
+    "seconds": 9.0,
+    "out": "run",
+    "alarms": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("best", "line"),
+    [
+        (2, f"better model  {Path('run/target.pth')}"),
+        (0, f"model         {Path('run/target.pth')}, the start unchanged"),
+    ],
+)
+def test_a_start_that_was_kept_is_no_better_model(best: int, line: str) -> None:
+    assert _summary({**RESULT, "best_cycle": best}, Path("run/report.html")).splitlines()[1] == line
