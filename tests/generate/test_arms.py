@@ -31,6 +31,8 @@ def test_the_arms_limits_are_those_of_its_sets(thrown: Recipe, tmp_path: Path) -
     assert blends == ["alpha", "gaussian", "box"] * 10  # every scene once in each
     pastes = [sum(row["image"] == image for row in rows) for image in range(0, 30, 3)]
     assert set(pastes) == {1, 2}
+    limits = json.loads((tmp_path / "set" / "manifest.json").read_text())["limits"]
+    assert (limits["objects"], limits["all_blends"], limits["max_truncation"]) == ([1, 2], True, 0.25)
 
 
 def test_a_setting_that_is_given_wins_over_the_arms(thrown: Recipe, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,7 @@ def _cleared_on_mistake(out: Path, *, resume: bool) -> Iterator[None]:
 
 
 def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Observer | None) -> dict[str, Any]:
+    """Make what is missing, join the parts, and write the manifest."""
     began = time.monotonic()
     done = {shard.number: _done(job.out, shard.number) for shard in shards}
     fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
@@ -224,7 +226,8 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
         job.exporter.assemble(job.out / job.folder(split), own, job.info(split))
     subfolders = [job.folder(shard.split) + job.exporter.image_folder for shard in kept]
     assemble_common(job.out, parts, subfolders)
-    write_manifest(job.out, job.about, job.drawing.material.describe(), summary)
+    limits = asdict(job.limits) if job.players is not None else None
+    write_manifest(job.out, job.about, limits, job.drawing.material.describe(), summary)
     shutil.rmtree(job.out / PARTS)
     seconds = time.monotonic() - began
     rate = fresh / seconds if seconds else 0.0

@@ -76,16 +76,21 @@ def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str])
 def write_manifest(
     out: Path,
     about: Mapping[str, Any],
+    limits: Mapping[str, Any] | None,
     sources: Mapping[str, Any],
     summary: Mapping[str, Any],
 ) -> None:
-    """`manifest.json`, last of all: where it is, the set is whole."""
+    """`manifest.json`, last of all: where it is, the set is whole.
+
+    `limits` are what the settings and the arm came to; None where placements were only drawn again.
+    """
     found = [*sorted(out.iterdir()), *sorted((out / VAL).glob("*"))]
     whole = [path for path in found if path.is_file() and path.name != "manifest.json"]
     contents = {path.relative_to(out).as_posix(): _sha256(path) for path in whole}
     manifest = {
         "made_by": versions(),
         "about": dict(about),
+        **({} if limits is None else {"limits": dict(limits)}),
         "sources": dict(sources),
         "summary": dict(summary),
         "sha256": contents,
