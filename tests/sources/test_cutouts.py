@@ -140,20 +140,6 @@ def test_folders_of_folders_alone_name_the_inner_classes(tmp_path):
     assert read_cutouts(tmp_path).classes == ("food",)
 
 
-def test_an_opaque_image_with_its_background_left_in_is_no_cutout(tmp_path):
-    opaque = np.full((30, 40, 4), 255, dtype=np.uint8)
-    opaque[5:25, 10:20, :3] = (200, 40, 30)
-    (tmp_path / "cup").mkdir()
-    Image.fromarray(opaque).save(tmp_path / "cup/a.png")
-    Image.fromarray(opaque[5:25, 10:20]).save(tmp_path / "cup/tight.png")  # the object fills its crop
-    notes = read_cutouts(tmp_path)
-    assert notes.paths == ("cup/tight.png",)
-    assert skipped(notes) == [
-        "cup/a.png: expected transparent pixels around the object, got none (alpha is 255 everywhere) and a rim of one "
-        "colour; cut the object out, or put a mask file beside it"
-    ]
-
-
 def test_a_palette_may_cut_out(tmp_path):
     inside = (blob() > 0).astype(np.uint8)
     image = Image.fromarray(inside)

@@ -174,7 +174,7 @@ KINDS: Mapping[Code, Kind] = MappingProxyType(
         Code.CLASSES_ALIKE: Kind(
             "warning",
             "Classes that hardly differ",
-            "They are kept apart, though their names differ by case or signs alone; where they are one, name it once.",
+            "They are kept apart, though their names differ by case, spaces or hyphens alone; where they are one, name it once.",
         ),
         Code.LABELS_SHIFTED: Kind(
             "warning",

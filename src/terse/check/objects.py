@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -100,10 +101,10 @@ def _bare(name: str) -> str:
 
 
 def alike(part: Part) -> Iterator[Found]:
-    """Classes of one part whose names differ by case or signs alone."""
+    """Classes of one part whose names differ by case, spaces, `-` or `_` alone."""
     groups: dict[str, list[str]] = {}
     for name in part.annotations.classes:
-        groups.setdefault(_bare(name), []).append(name)
+        groups.setdefault(re.sub(r"[\s_-]", "", name.casefold()), []).append(name)
     same = [" = ".join(names) for bare, names in groups.items() if bare and len(names) > 1]
     if same:
         yield Found(code=Code.CLASSES_ALIKE, where=part.name, examples=same)

@@ -17,9 +17,6 @@ from terse.registry import register
 from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import UInt8
-
     from terse.sources.annotations import Annotations
     from terse.sources.masks import FileMask
 
@@ -28,9 +25,6 @@ __all__ = ["CutoutsConfig", "read_cutouts"]
 _READERS = 4
 _MASK_ONLY = (".pbm",)
 _HALF = 127
-_OPAQUE = 255
-_ALIKE = 12  # levels of 255: what JPEG and WebP do to one colour
-_MOST = 0.95
 _IMAGES, _MASKS = ("image", "images"), ("mask", "masks")  # folders in a class's folder
 
 
@@ -146,7 +140,6 @@ def _look(
     """The mask of a cut-out and its box; a sentence where it cannot be read."""
     import numpy as np
 
-    from terse.sources.decode import read_rgb
     from terse.sources.masks import FileMask, draw_mask
     from terse.sources.patches import box_of
 
@@ -157,26 +150,6 @@ def _look(
     else:
         mask = FileMask(mask_file, object_is)
     try:
-        drawn = draw_mask(mask, root, size_px)
-        if mask.rule == "alpha" and drawn.min() == _OPAQUE and _has_plain_rim(read_rgb(root / image, image, size_px)):
-            return (
-                f"{image}: expected transparent pixels around the object, got none (alpha is 255 everywhere) and a rim of "
-                "one colour; cut the object out, or put a mask file beside it"
-            )
-        return mask, box_of((drawn > _HALF).astype(np.uint8))
+        return mask, box_of((draw_mask(mask, root, size_px) > _HALF).astype(np.uint8))
     except DataError as error:
         return str(error)
-
-
-def _has_plain_rim(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    """Whether the outermost pixels are of one colour and others are not: a background that was left in.
-
-    An object that fills its crop has its own colours at the rim.
-    """
-    import numpy as np
-
-    rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.int16)
-    colour = np.median(rim, axis=0)
-    plain = (abs(rim - colour).max(axis=1) <= _ALIKE).mean() > _MOST
-    other = (abs(pixels.astype(np.int16) - colour).max(axis=2) > 2 * _ALIKE).mean()
-    return bool(plain and other > 1 - _MOST)

@@ -104,6 +104,7 @@ def _folder(path: Path) -> dict[str, Any]:
     found = _annotation_file(path)
     if found is not None:
         return found if isinstance(found, dict) else _file(found, None)
+    _refuse_masks_alone(path)
     _refuse_loose_cutouts(path)
     if _holds_cutouts(path):
         return {"cutouts": str(path)}
@@ -215,11 +216,11 @@ def _is_cutout(file: Path) -> bool:
         return False
 
 
-def _refuse_what_is_not_read(path: Path) -> None:
-    """A folder of images with as many files of annotations is not taken for plain images.
+def _refuse_masks_alone(path: Path) -> None:
+    """Masks of VOC's kind without XML do not tell what they show.
 
     Raises:
-        DataError: what lies there and what is expected.
+        DataError: that is what lies there.
     """
     masks = [name for name in ("SegmentationObject", "SegmentationClass") if (path / name).is_dir()]
     if masks:
@@ -227,6 +228,14 @@ def _refuse_what_is_not_read(path: Path) -> None:
             f"{path}: expected VOC's Annotations beside {masks[0]}, got masks alone, which do not tell the classes; "
             "add the XML files, or give the images' folder"
         )
+
+
+def _refuse_what_is_not_read(path: Path) -> None:
+    """A folder of images with as many files of annotations is not taken for plain images.
+
+    Raises:
+        DataError: what lies there and what is expected.
+    """
     images = {file.stem for file in _pictures(path, deep=True)}
     for suffix in (".xml", ".json", ".txt", ".csv"):
         files = [file for file in path.rglob(f"*{suffix}") if not file.name.startswith(".")]
