@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from terse.sources.cleanup import CleanupLimits, _solidity, clean_up, examine
+from terse.sources.cleanup import CleanupLimits, clean_up, examine, solidity
 from terse.sources.coco import read_coco
 
 
@@ -81,7 +81,7 @@ def test_solidity_by_the_ends_of_rows_is_that_by_all_pixels(mask):
     mask[-1, -1] = 1
     hull = cv2.convexHull(cv2.findNonZero(mask))
     filled = cv2.fillConvexPoly(np.zeros(mask.shape, dtype=np.uint8), hull, 1)
-    assert _solidity(mask) == float(mask.sum()) / float(filled.sum())
+    assert solidity(mask) == float(mask.sum()) / float(filled.sum())
 
 
 def test_an_empty_mask_is_dropped(cleaned):
