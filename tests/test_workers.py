@@ -15,7 +15,7 @@ from terse.progress import Interrupted, Observer
 from terse.registry import lookup
 from terse.workers import InProcess, LocalProcesses, WorkersDied, local_executor, usable_cores
 
-EXECUTORS = [InProcess(), LocalProcesses(1), LocalProcesses(2)]
+EXECUTORS = {"in process": InProcess(), "one worker": LocalProcesses(1), "two workers": LocalProcesses(2)}
 
 
 def start_squares(observer):
@@ -65,7 +65,7 @@ class Heard(Observer):
         return self.stops
 
 
-@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+@pytest.mark.parametrize("executor", EXECUTORS.values(), ids=EXECUTORS)
 def test_every_shard_has_its_result_and_its_observer(executor):
     heard = Heard()
     assert dict(executor.map(start_squares, range(5), heard)) == {n: n * n for n in range(5)}
@@ -73,7 +73,7 @@ def test_every_shard_has_its_result_and_its_observer(executor):
     assert list(executor.map(start_squares, [])) == []
 
 
-@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+@pytest.mark.parametrize("executor", EXECUTORS.values(), ids=EXECUTORS)
 def test_a_shard_can_wait_for_the_result_of_another(executor):
     done = []
 
@@ -104,7 +104,7 @@ def test_workers_that_always_die_end_the_map(tmp_path):
     assert caught.value.shard == 1
 
 
-@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+@pytest.mark.parametrize("executor", EXECUTORS.values(), ids=EXECUTORS)
 def test_a_mistake_is_told_in_its_own_words(executor, tmp_path):
     with pytest.raises(DataError) as caught:
         list(executor.map(partial(start_troubled, "data", str(tmp_path)), range(3)))

@@ -4,12 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from terse.recipe import load_recipe
 from terse.run import open_session
 from terse.training.phases import synthesizer_phase, target_phase
-from terse.training.seeding import generator_of, reseed
 
 
 class Recording:
@@ -56,12 +54,3 @@ def test_the_real_images_of_the_next_batch_are_decoded_during_this_one(session):
     train = session.players.train
     assert len(train.fetched) > 2
     assert train.ahead == train.fetched[1:]
-
-
-def test_looking_ahead_leaves_the_global_generators_alone():
-    own = reseed(0, 1, "synthesizer", 7)
-    torch.manual_seed(3)
-    before = torch.random.get_rng_state()
-    ahead = generator_of(0, 1, "synthesizer", 7)
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert torch.equal(torch.rand(5, generator=ahead), torch.rand(5, generator=own))
