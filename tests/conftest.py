@@ -39,6 +39,7 @@ SMALL = (
     "pool.candidates=400",
     "synthesis.batch_size=64",
     "synthesis.steps=4",
+    "synthesis.statistics_pairs=64",
     "synthesis.harvest=during",
     "synthesis.harvest_from=1",
     "synthesis.max_steps=8",

@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from terse.errors import RecipeError
-from terse.objectives import diversity_loss, fooling_loss, synthesizer_loss, target_loss_of
+from terse.objectives import (
+    RealismWeight,
+    clip_rows,
+    diversity_loss,
+    fooling_loss,
+    synthesizer_loss,
+    target_loss_of,
+)
 from terse.recipe import ObjectiveConfig
 from terse.types import Evidence, Truth
 
@@ -26,12 +33,48 @@ def test_weights_leave_composites_out():
     assert loss.total.item() == -1.0
 
 
-def test_diversity_is_0_for_uniform_and_1_for_collapsed_poses():
-    uniform = torch.linspace(0, 1, 1001)[:, None]
-    assert diversity_loss(uniform).item() == pytest.approx(0, abs=1e-3)
-    assert diversity_loss(torch.full((8, 3), 0.4)).item() == pytest.approx(1, abs=1e-4)
-    ends = torch.tensor([0.0, 1.0])[:, None]
-    assert diversity_loss(ends).item() == 0  # wider than uniform is no fault
+def test_diversity_is_a_distance_of_quantiles_from_a_uniform_law():
+    uniform = (torch.arange(1000)[torch.randperm(1000)][:, None] + 0.5) / 1000
+    assert diversity_loss(uniform).item() == pytest.approx(0, abs=1e-6)
+    assert diversity_loss(torch.full((1000, 3), 0.5)).item() == pytest.approx(1, abs=1e-4)
+    assert diversity_loss(torch.zeros(1000, 3)).item() == pytest.approx(4, abs=1e-2)
+    ends = torch.tensor([0.0, 1.0]).repeat(500)[:, None]
+    assert diversity_loss(ends).item() == pytest.approx(1, abs=1e-2)  # two points, wider than uniform, are a collapse
+
+
+def test_a_composites_gradient_is_clipped_at_its_raw_pose():
+    raw = torch.zeros(2, 3, requires_grad=True)
+    clip_rows(raw, 2.0)
+    (raw * torch.tensor([[3.0, 0.0, 4.0], [0.3, 0.0, 0.4]])).sum(1).mean().backward()
+    expected = [[3 / 5 * 2 / 2, 0, 4 / 5 * 2 / 2], [0.15, 0, 0.2]]
+    assert torch.allclose(raw.grad, torch.tensor(expected))
+
+
+def test_realism_has_its_share_of_the_targets_gradient():
+    """Whatever the two losses are, from medians over the composites that have a gradient."""
+    weight = RealismWeight(0.5)
+    fooling = torch.tensor([[4.0, 0.0], [0.0, 4.0], [0.0, 400.0], [0.0, 0.0]])
+    realism = torch.tensor([[0.1, 0.0], [0.0, 0.1], [0.1, 0.0], [0.0, 0.0]])
+    assert weight.of(fooling, realism) == pytest.approx(20)
+    assert weight.of(torch.zeros(4, 2), realism) == pytest.approx(20)  # nothing to compare with
+    again = RealismWeight(0.5)
+    again.restore(weight.state())
+    assert again.of(2 * fooling, realism) == weight.of(2 * fooling, realism) == pytest.approx(20 * 2**0.5)
+    assert RealismWeight(1).of(fooling, realism * 1e-6) == 100
+
+
+def test_the_realism_weight_gives_the_gradient_of_the_weighted_parts():
+    raw = torch.rand(5, 3, requires_grad=True)
+    settings = ObjectiveConfig(realism="auto", realism_share=0.1, fooling=3, diversity=0.2)
+    loss = synthesizer_loss((2 * raw).sum(1), raw.square().sum(1), raw.sigmoid(), settings)
+    weight = RealismWeight(0.1)
+    (found,) = torch.autograd.grad(weight.scalar(loss, raw), raw, retain_graph=True)
+    factor = RealismWeight(0.1).of(
+        *(torch.autograd.grad(part, raw, retain_graph=True)[0] for part in (3 * loss.fooling, loss.realism))
+    )
+    (expected,) = torch.autograd.grad(factor * loss.realism - 3 * loss.fooling + loss.spread, raw)
+    assert torch.allclose(found, expected)
+    assert settings.effective_realism_form == "non_saturating"
 
 
 def test_gradients_in_float64():

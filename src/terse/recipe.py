@@ -109,8 +109,10 @@ class ObjectiveConfig(Config):
 
     fooling: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the target's loss; the paper does not state it."""
-    realism: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the discriminator's verdict; the paper does not state it."""
+    realism: Annotated[float, Field(ge=0)] | Literal["auto"] = 1.0
+    """Weight of the discriminator's verdict, which the paper does not state; `auto` keeps the length of its gradient
+    at the raw pose at `realism_share` of the target's, in the non-saturating form."""
+    realism_share: Positive = 0.5
     form: Annotated[Literal["cross_entropy", "hinge", "log_one_minus"], Paper("cross_entropy")] = "cross_entropy"
     """Of the target's loss: -log p (Eq. 1), min(margin, hinge_margin), or log(1 - p), which leaves alone what is wrong."""
     hinge_margin: float = 1.0
@@ -120,7 +122,22 @@ class ObjectiveConfig(Config):
     realism_form: Literal["saturating", "non_saturating"] = "saturating"
     """log(1 - D) as in Eq. 2, or -log D (Goodfellow et al. 2014)."""
     diversity: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the diversity term; 0 is the paper."""
+    """Weight of the distance of each pose component's law to the uniform one; 0 is the paper."""
+    coverage: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Hold the entropy of the poses so that they cover this share of each range; None, the paper, holds nothing."""
+    coverage_weight: Positive = 0.1
+    """Weight of the entropy at the first step; it tunes itself towards `coverage`."""
+    coverage_rate: Positive = 0.2
+    """How fast the weight's logarithm moves for each unit of log coverage that is missing."""
+    coverage_store: NonNegative = 2048
+    """So many poses of the latest steps are neighbours beside the batch's own."""
+    max_pose_gradient: Positive | None = None
+    """Clip the gradient of each composite at its raw pose, before the network; None, the paper, clips nothing."""
+
+    @property
+    def effective_realism_form(self) -> Literal["saturating", "non_saturating"]:
+        """The form in use: `auto` has the non-saturating one, whose gradient does not vanish where D is sure."""
+        return "non_saturating" if self.realism == "auto" else self.realism_form
 
 
 class DiscriminatorConfig(Config):

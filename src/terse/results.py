@@ -108,6 +108,10 @@ class Cycle(Metrics):
     """Of the least covered number of the pose, over that of random poses."""
     duplicates: float | None = None
     """Share of composites that repeat an earlier one, exactly or nearly."""
+    pose_coverage: float | None = None
+    """Share of each pose component's range that the synthesizer covered at its last step, where its entropy is held."""
+    mode_difference: float | None = None
+    """Mean distance of a unit pose in the synthesizer's training mode from the same pair's when drawn; 0 is best."""
     discriminator_auc: float | None = None
     """How well the discriminator tells untouched backgrounds from real images."""
     target_forwards: int | None = None

@@ -21,7 +21,7 @@ def test_collapsed_poses_raise_an_alarm(small):
 
 
 def test_healthy_poses_do_not(small):
-    few = [o for o in small if not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))]
+    few = [o for o in small if not o.startswith(("synthesis.s", "synthesis.h", "synthesis.m"))]
     result = train(load_recipe("quickstart", ["synthesis.kind=random", *few, "cycles=1"]))
     assert not any("poses" in alarm for alarm in result["alarms"])
     assert result["cycles"][0]["pose_entropy"] > 0.8
@@ -35,7 +35,7 @@ def test_a_hard_rate_of_nothing_raises_an_alarm(small, monkeypatch):
         return hardness.Verdict(none.bool(), none)
 
     monkeypatch.setattr(hardness.Margin, "judge", nothing_is_hard)
-    few = [o for o in small if not o.startswith(("synthesis.steps", "synthesis.h", "synthesis.m"))]
+    few = [o for o in small if not o.startswith(("synthesis.s", "synthesis.h", "synthesis.m"))]
     result = train(load_recipe("quickstart", ["synthesis.kind=mined", *few, "cycles=1"]))
     assert (
         "cycle 1: 0.0% of what was proposed is hard: the target has little left to learn from these poses"

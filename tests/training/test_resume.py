@@ -36,7 +36,7 @@ ARMS = {
 
 
 def settings_of(arm, small):
-    own = ("synthesis.steps", "synthesis.h", "synthesis.m")  # settings that only the learned arm knows
+    own = ("synthesis.s", "synthesis.h", "synthesis.m")  # settings that only the learned arm knows
     return [*(o for o in small if arm != "random" or not o.startswith(own)), *ARMS[arm]]
 
 

@@ -79,7 +79,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         session.keep_target()
     if cycle == 0:
         _keep_start(session)
-    harvest = session.facts.pop("harvest", {})
+    harvest = {**session.facts.pop("synthesizer", {}), **session.facts.pop("harvest", {})}
     session.spending.charge("evaluate")
     costs = session.costs
     row = {

@@ -5,11 +5,12 @@ import torch
 from terse.discriminator import realism_loss
 from terse.draws import seeds_of
 from terse.modes import frozen
-from terse.objectives import synthesizer_loss, target_loss_of
+from terse.objectives import clip_rows, synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.requests import Requests
+from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task
@@ -61,10 +62,25 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
             if harvest and step > settings.harvest_from:
                 harvest.take(placements, composites, keeps_hard=True)
                 session.carried["harvest"] = harvest.state()
-            session.tick(fooling=loss, **({"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}))
+            rate = {"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}
+            entropy = session.pose_entropy
+            session.tick(fooling=loss, **rate, **({"pose_coverage": entropy.coverage} if entropy else {}))
     if harvest:
         session.facts["harvest"] = harvest.close()
+    session.facts["synthesizer"] = _settled(session, proposer, cycle)
     session.leave()
+
+
+def _settled(session: Session, proposer: LearnedProposer, cycle: int) -> dict[str, float]:
+    """Make drawing what training was; figures of both for the cycle's row."""
+    pairs = proposer.settings.statistics_pairs
+    with session.engine.autocast():
+        seeds = seeds_of(session.recipe.seed, cycle, "statistics", 0, count=pairs)
+        figures = {"mode_difference": settle_statistics(proposer, seeds)}
+    session.costs.synthesizer_forwards += pairs
+    if session.pose_entropy:
+        figures["pose_coverage"] = session.pose_entropy.coverage
+    return figures
 
 
 def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
@@ -106,27 +122,32 @@ def synthesizer_step(
     cut = context.foregrounds.fetch(pastes.foreground).to(device)
     below = context.backgrounds.fetch(requests.background).to(device)
     proposer.module.train()
+    objective = session.recipe.objective
     with session.engine.autocast():
-        pose = proposer.poses(cut, below, pastes.seeds)
+        raw = proposer.raw_poses(cut, below, pastes.seeds)
+    pose = proposer.mapped(raw)
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, generator)
     with session.engine.autocast():
-        attack = target_loss_of(players.target, session.recipe.objective)(images, seen.truth)
+        attack = target_loss_of(players.target, objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
-    realism = None if judged is None else realism_loss(judged.float(), session.recipe.objective.realism_form)
+    realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
     unit = context.poses.to_unit(pose)
-    loss = synthesizer_loss(attack.float(), realism, unit, session.recipe.objective, visible)
+    entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
+    loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy)
     session.check_finite("synthesizer", loss.total)
-    session.engine.update(loss.total, proposer.module, optimizer, proposer.settings.optimizer)
+    scalar = session.realism_weight.scalar(loss, raw) if session.realism_weight else loss.total
+    clip_rows(raw, objective.max_pose_gradient)  # now, so that the lengths that weigh realism are whole
+    session.engine.update(scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += len(requests)
     session.costs.target_forwards += len(requests)
     session.costs.target_backwards += len(requests)
     placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
-    return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling)
+    return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling.detach())
 
 
 def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str = "target") -> None:

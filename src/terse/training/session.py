@@ -12,7 +12,9 @@ from terse.discriminator import Discriminator
 from terse.errors import Diverged
 from terse.evaluation.hardness import HardnessRule
 from terse.folders import write_atomically
+from terse.objectives import RealismWeight
 from terse.pool import Pool
+from terse.pose_entropy import PoseEntropy
 from terse.progress import Interrupted, Observer
 from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
@@ -71,6 +73,16 @@ class Session:
         for name, module in {**networks, "discriminator": players.discriminator}.items():
             if module is not None:
                 self.tensor_parts[name] = Weights(module)
+        objective, learned = recipe.objective, synthesizer is not None
+        self.pose_entropy: PoseEntropy | None = None
+        self.realism_weight: RealismWeight | None = None
+        if learned and objective.coverage is not None:
+            ranges = players.context.poses.ranges
+            self.pose_entropy = PoseEntropy(objective, [high > low for low, high in ranges])
+            self.tensor_parts["pose_entropy"] = self.pose_entropy
+        if players.discriminator is not None and objective.realism == "auto":
+            self.realism_weight = RealismWeight(objective.realism_share)
+            self.tensor_parts["realism_weight"] = self.realism_weight
         self._saved = time.monotonic()
 
     @property

@@ -51,8 +51,11 @@ class LearnedConfig(Component["Proposer"]):
     """With the harvest during training: the first step whose batch counts; 0 is the paper."""
     restart: bool = False
     """A new network every cycle; the paper goes on with the old one."""
-    dropout: Fraction = 0.5
-    """Of the synthesizer; 0.5 in A.1's dump."""
+    dropout: Annotated[Fraction | None, Paper(0.5)] = None
+    """Of the synthesizer, in training, harvest and `generate` alike; 0.5 in A.1's dump. None takes 0 where `noise_size`
+    or a random base tells the composites apart, else the dump's."""
+    statistics_pairs: Count = 1000
+    """So many pairs give BatchNorm's running statistics anew after each phase of the synthesizer."""
     noise_size: NonNegative = 0
     """Length of a noise vector beside the features; 0 is the paper, whose only noise is dropout."""
     base: Literal["centre", "random"] = "centre"
@@ -72,13 +75,20 @@ class LearnedConfig(Component["Proposer"]):
         """The discriminator's settings, the paper's where the recipe says no more than true."""
         return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()
 
+    @property
+    def dropout_rate(self) -> float:
+        """The dropout in use."""
+        if self.dropout is not None:
+            return self.dropout
+        return 0.0 if self.noise_size or self.base == "random" else 0.5
+
     def network_for(self, materials: Materials) -> Any:
         """A fresh network."""
         noise_size = materials.poses.size if self.base == "random" else self.noise_size
         if self.network == "digits":
             from terse.synthesis.learned.digits import DigitSynthesizer
 
-            return DigitSynthesizer(materials.poses.size, noise_size, dropout=self.dropout)
+            return DigitSynthesizer(materials.poses.size, noise_size, dropout=self.dropout_rate)
         from terse.synthesis.learned.photographs import PhotoSynthesizer
 
         return PhotoSynthesizer(
@@ -89,7 +99,7 @@ class LearnedConfig(Component["Proposer"]):
             backbone_input=self.backbone_input,
             input_px=self.input_px or materials.canvas_px,
             branch_channels=self.branch_channels,
-            dropout=self.dropout,
+            dropout=self.dropout_rate,
             noise_size=noise_size,
             train_backbone=self.train_backbone,
         )

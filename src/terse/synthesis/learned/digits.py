@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terse.modes import eval_mode
+from terse.synthesis.learned.modes import without_dropout
 
 __all__ = ["DigitSynthesizer", "xavier"]
 
@@ -17,8 +18,9 @@ class DigitSynthesizer(nn.Module):
     Sizes: 40 -> 36 -> 17 -> 13 -> 9, and 20 * 9 * 9 = 1620. Noise, where asked for, joins the features in front
     of the regressor; `noise_size` 0 is the paper.
 
-    A background that is the same for the whole batch is run once, with BatchNorm's running statistics: in train
-    mode a single constant image has no batch statistics worth the name, and would blur the foregrounds'.
+    A background that is the same for the whole batch is run once, with BatchNorm's running statistics and without
+    dropout: in train mode a single constant image has no batch statistics worth the name, and would blur the
+    foregrounds'; one mask for the whole batch would be the batch's and not each pair's.
 
     Source: paper A.1, Features and RegressionFC, and 3.4; the shared branch, the noise and the background run
     once are ours.
@@ -76,7 +78,7 @@ class DigitSynthesizer(nn.Module):
             return several
         # The one image that the batch shares is no batch to take statistics from.
         norms = [part for part in self.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
-        with eval_mode(*norms):
+        with eval_mode(*norms), without_dropout(self):
             once: Tensor = self.branch(self.backbone(background))
         return once
 

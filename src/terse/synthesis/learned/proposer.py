@@ -14,6 +14,7 @@ from terse.draws import normal, uniform
 from terse.placements import Placements
 from terse.requests import Requests
 from terse.synthesis.learned.features import PairFeatures
+from terse.synthesis.learned.modes import seeded_dropout
 from terse.synthesis.materials import Materials
 from terse.synthesis.proposer import BaseProposer, pastes_of
 from terse.types import Backgrounds, Foregrounds
@@ -38,22 +39,27 @@ class LearnedProposer(BaseProposer):
         super().__init__(materials, settings.batch_size)
         self.module: nn.Module = network
         self.settings = settings
-        self._learning = True
         self._features: PairFeatures | None = None
 
-    def poses(self, cut: Foregrounds, background: Backgrounds, seeds: UInt64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
-        """Mapped poses, differentiable in the network's weights, rounded as a placement stores them."""
-        masked, below = cut.images * cut.alpha, _once(background.images)
-        return self.poses_by(lambda noise: self.module(masked, below, noise), seeds)
-
-    def poses_by(
-        self, network: Callable[[Tensor | None], Tensor], seeds: UInt64[np.ndarray, " b"]
+    def raw_poses(
+        self, cut: Foregrounds, background: Backgrounds, seeds: UInt64[np.ndarray, " b"]
     ) -> Float[Tensor, "b k"]:
-        """The poses of pairs, from what gives their raw output for the noise: the network, or its head alone.
+        """Unbounded poses, differentiable in the network's weights; `mapped` takes them into the ranges."""
+        masked = cut.images * cut.alpha
+        return self._raw(lambda noise: self.module(masked, _once(background.images), noise), seeds)
+
+    def mapped(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Poses in their ranges, rounded as a placement stores them.
 
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one
         that its placement renders to.
         """
+        pose = self.materials.poses.from_raw(raw)
+        stored = (pose.detach().double() * 1e5).round() / 1e5
+        return pose + (stored.float() - pose.detach())
+
+    def _raw(self, network: Callable[[Tensor | None], Tensor], seeds: UInt64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
+        """From what gives the raw output for the noise: the network, or its head alone; the base is added."""
         settings, family, device = self.settings, self.materials.poses, self.materials.device
         noise = base = None
         if settings.base == "random":
@@ -63,47 +69,49 @@ class LearnedProposer(BaseProposer):
         elif settings.noise_size:
             noise = torch.from_numpy(normal(seeds, "noise", settings.noise_size)).float().to(device)
         raw = network(noise).float()
-        pose = family.from_raw(raw if base is None else raw + base)
-        stored = (pose.detach().double() * 1e5).round() / 1e5
-        return pose + (stored.float() - pose.detach())
+        return raw if base is None else raw + base
 
     def keep_features(self, keep_bytes: int = _KEEP_BYTES) -> None:
-        """From now on propose as a network that learns no more: in eval mode, the features of each image kept.
+        """From now on keep the features of each image, for a network that learns no more.
 
-        For generating: the weights must stay as they are.
+        Features under dropout are a pair's own, and are not kept.
         """
-        self.module.eval()
-        if hasattr(self.module, "features_of_foregrounds"):
+        if hasattr(self.module, "features_of_foregrounds") and not self.settings.dropout_rate:
             self._features = PairFeatures(self.materials, self.module, keep_bytes)
-        self._learning = False
 
     def propose(self, requests: Requests) -> Placements:
-        """Random foregrounds of the classes wanted, under the network's poses.
-
-        Dropout, on where the harvest is taken from training, draws from torch's own generator.
-        """
+        """Random foregrounds of the classes wanted, under the network's poses."""
         pastes = pastes_of(self.materials, requests)
         pose = self.of_pairs(pastes.foreground, requests.background[pastes.image_index], pastes.seeds)
         return self.placed(requests, pastes, pose)
 
-    @torch.no_grad()
     def of_pairs(
         self, foreground: Int64[np.ndarray, " n"], background: Int64[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
     ) -> Float64[np.ndarray, "n k"]:
-        """The pose of each pair of numbers in the banks.
+        """The pose of each pair of numbers in the banks, with BatchNorm's running statistics.
 
         A network's last digits depend on how many pairs it sees at once: equal poses need equal blocks.
         """
+        self.module.eval()
+        pose = self.of_numbers(foreground, background, seeds)
+        return np.asarray(pose.double().cpu().numpy())
+
+    @torch.no_grad()
+    def of_numbers(
+        self, foreground: Int64[np.ndarray, " n"], background: Int64[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
+    ) -> Float[Tensor, "n k"]:
+        """The same in the mode that BatchNorm is in; dropout acts as in training, by the pairs' own seeds."""
         materials, features = self.materials, self._features
         network: Any = self.module
-        network.train(self._learning and self.settings.harvest == "during")
         if features is not None:
             fore, back = features.of_pairs(foreground, background)
-            pose = self.poses_by(lambda noise: network.head(fore, back, noise), seeds)
-        else:
-            cut = materials.foregrounds.fetch(foreground).to(materials.device)
-            pose = self.poses(cut, materials.backgrounds.fetch(background).to(materials.device), seeds)
-        return np.asarray(pose.double().cpu().numpy())
+            return self.mapped(self._raw(lambda noise: network.head(fore, back, noise), seeds))
+        cut = materials.foregrounds.fetch(foreground).to(materials.device)
+        below = materials.backgrounds.fetch(background).to(materials.device)
+        if not self.settings.dropout_rate:
+            return self.mapped(self.raw_poses(cut, below, seeds))
+        with seeded_dropout(network, seeds):
+            return self.mapped(self.raw_poses(cut, below, seeds))
 
 
 def _once(images: Tensor) -> Tensor:

@@ -1,0 +1,78 @@
+import math
+
+import pytest
+import torch
+
+from terse.pose_entropy import PoseEntropy, nearest_neighbour_entropy
+from terse.recipe import ObjectiveConfig
+
+
+def drawn(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5, 0.1])
+def test_entropy_of_a_uniform_law_is_the_logarithm_of_its_width(width):
+    poses = drawn(20_000, 1)
+    assert float(nearest_neighbour_entropy(width * poses, floor=1e-9)) == pytest.approx(math.log(width), abs=0.03)
+
+
+def test_neighbours_outside_the_batch_count():
+    batch, others = drawn(4000, 2), drawn(10_000, 2, seed=1)
+    assert float(nearest_neighbour_entropy(batch, others, floor=1e-6)) == pytest.approx(0, abs=0.06)
+    near = batch + 1e-4
+    assert float(nearest_neighbour_entropy(batch, near)) < -2
+
+
+def test_a_pose_that_repeats_is_a_floor_and_no_infinity():
+    poses = torch.full((8, 3), 0.4, requires_grad=True)
+    entropy = nearest_neighbour_entropy(poses)
+    entropy.backward()
+    assert torch.isfinite(entropy)
+    assert torch.isfinite(poses.grad).all()
+
+
+def test_gradients_in_float64():
+    poses = drawn(12, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda at: nearest_neighbour_entropy(at, drawn(20, 3, seed=2).double()), poses)
+
+
+def entropy(**settings):
+    return PoseEntropy(ObjectiveConfig(coverage=0.5, **settings), [True, True, False])
+
+
+@pytest.mark.parametrize("width", [1.0, 0.7, 0.4])
+def test_coverage_is_the_share_of_each_range_that_poses_fill(width):
+    held = entropy()
+    for step in range(10):
+        held.loss(width * drawn(256, 3, seed=step))
+    assert held.coverage == pytest.approx(width, rel=0.1)
+
+
+def test_the_weight_grows_while_coverage_is_below_its_target_and_shrinks_above():
+    narrow, wide = entropy(), entropy()
+    first = narrow.weight
+    for step in range(5):
+        poses = drawn(64, 3, seed=step)
+        narrow.loss(0.1 * poses)
+        wide.loss(poses)
+    assert wide.weight < first < narrow.weight
+
+
+def test_the_loss_pushes_poses_apart():
+    poses = (0.1 * drawn(64, 3)).requires_grad_()
+    entropy().loss(poses).backward()
+    moved = (poses - poses.grad).detach()
+    assert nearest_neighbour_entropy(moved[:, :2]) > nearest_neighbour_entropy(poses.detach()[:, :2])
+    assert not poses.grad[:, 2].any()  # that number has no range
+
+
+def test_it_goes_on_where_it_was_kept():
+    held = entropy(coverage_store=100)
+    for step in range(3):
+        held.loss(drawn(64, 3, seed=step))
+    again = entropy(coverage_store=100)
+    again.restore(held.state())
+    after = drawn(64, 3, seed=9)
+    assert torch.equal(held.loss(after), again.loss(after))
+    assert (held.weight, held.coverage) == (again.weight, again.coverage)
