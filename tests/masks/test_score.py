@@ -62,3 +62,6 @@ def test_the_score_lies_between_0_and_1_and_rises_with_every_measure_that_counts
     assert 0 <= expected_iou(Scores(0.0, 0.0, 0.0, 0.0, 0.0)) < expected_iou(Scores(1.0, 1.0, 1.0, 1.0, 1.0)) <= 1
     poor = expected_iou(Scores(0.9, 0.9, 1.0, 0.5, 0.2))
     assert expected_iou(Scores(0.9, 0.9, 1.0, 0.5, 0.9)) > poor
+    assert expected_iou(Scores(0.9, 0.9, 0.5, 0.5, 0.9)) == pytest.approx(
+        expected_iou(Scores(0.9, 0.9, 1.0, 0.5, 0.9)) / 2
+    )

@@ -1,0 +1,72 @@
+"""The page of made masks in a real browser: ticking off by keyboard, and the list that is saved."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from terse.pictures.gallery import Gallery, Picking
+from terse.report.masks_page import masks_page
+from terse.report.page import build_page
+
+
+@pytest.fixture
+def page(drawn, browser, tmp_path):
+    items = [replace(item, key=f"set:{i}.png:0", hardness=i / 12) for i, item in enumerate(drawn.items(12))]
+    gallery = Gallery(items, picking=Picking("Drop", "Tick the bad ones.", "masks-drop.json", ["set:11.png:0"]))
+    data = masks_page("boxes.json", {"grabcut": 12}, [], gallery, failed=[("set:a.png:1", "nothing stands out")])
+    opened, complaints = browser.new_page(), []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(build_page(data, tmp_path / "masks.html").as_uri())
+    opened.wait_for_selector("html[data-ready]")
+    opened.wait_for_selector(".card")
+    yield opened
+    opened.close()
+    assert complaints == []
+
+
+def saved(page, tmp_path):
+    with page.expect_download() as download:
+        page.click("#save-ticked")
+    assert download.value.suggested_filename == "masks-drop.json"
+    download.value.save_as(tmp_path / "list.json")
+    return json.loads((tmp_path / "list.json").read_text())
+
+
+def test_masks_are_ticked_by_keyboard_and_by_mouse_and_the_list_is_saved(page, tmp_path):
+    assert page.inner_text("#ticked") == "1 of 12 ticked"
+    page.locator(".card").first.focus()
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.keyboard.press("x")
+    page.locator(".tick").nth(4).check()
+    assert page.inner_text("#ticked") == "3 of 12 ticked"
+    assert saved(page, tmp_path) == {"drop": ["set:0.png:0", "set:11.png:0", "set:4.png:0"]}
+
+
+def test_all_that_is_shown_is_ticked_at_once_and_the_enlarged_one_by_x(page, tmp_path):
+    page.evaluate(
+        "document.forms.filters.elements.high.value = 0.2; document.forms.filters.dispatchEvent(new Event('input'))"
+    )
+    page.click("#tick-shown")
+    assert page.inner_text("#ticked") == "4 of 12 ticked"
+    page.locator(".card").first.click()
+    page.keyboard.press("x")
+    assert "no (X ticks it)" in page.inner_text("#viewer-side")
+    page.keyboard.press("Escape")
+    assert saved(page, tmp_path) == {"drop": ["set:1.png:0", "set:11.png:0", "set:2.png:0"]}
+
+
+def test_what_was_ticked_is_there_when_the_page_is_loaded_again(page):
+    page.locator(".card").first.focus()
+    page.keyboard.press("x")
+    page.reload()
+    page.wait_for_selector(".card")
+    assert page.inner_text("#ticked") == "2 of 12 ticked"
+
+
+def test_objects_without_a_mask_are_named(page):
+    assert page.inner_text("h1") == "12 masks made from boxes"
+    assert "nothing stands out" in page.inner_text("#tables")
