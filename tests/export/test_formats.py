@@ -54,9 +54,12 @@ def test_yolo_names_are_words_to_a_reader_of_yaml_1_1(tmp_path):
 
 
 def test_a_voc_set_holds_its_images_and_init_reads_it(tmp_path, capsys, monkeypatch):
-    objects = [[labelled(k % 2, 4 + k, 5, 12, 10)] for k in range(6)]
+    objects = [[labelled(k % 2, 8 + k, 10, 90, 70)] for k in range(6)]
     out = written(
-        "voc", tmp_path / "set", SetInfo(("ball", "dog"), ".png"), [sample(k, *o) for k, o in enumerate(objects)]
+        "voc",
+        tmp_path / "set",
+        SetInfo(("ball", "dog"), ".png"),
+        [sample(k, *o, size_px=(160, 120)) for k, o in enumerate(objects)],
     )
     assert not [path for path in out.rglob("*") if path.is_symlink()]
     alone = tmp_path / "alone"

@@ -21,7 +21,7 @@ from terse.poses.maps import CanvasMap, support_points
 from terse.recipe import EdgeConfig
 from terse.types import Foregrounds
 
-__all__ = ["Drawn", "Sprite", "draw", "draw_mask", "finish"]
+__all__ = ["Drawn", "Sprite", "draw", "draw_mask", "finish", "place_px", "reach_px"]
 
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _FULL = 1 - 1e-4
@@ -185,6 +185,21 @@ def reach_px(sprite: Sprite, where: Where, size_px: tuple[int, int]) -> tuple[fl
         x = (d * u - b * v) * (width / (2 * determinant)) + width / 2
         y = (a * v - c * u) * (height / (2 * determinant)) + height / 2
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def place_px(points: Float[np.ndarray, "n 2"], where: Where, size_px: tuple[int, int]) -> Float64[np.ndarray, "n 2"]:
+    """Where points of the patch, in [-1, 1], come to lie on a canvas of this height and width, in pixels.
+
+    Source: ours.
+    """
+    matrix = _map(where)
+    if isinstance(matrix, CanvasMap):
+        placed = matrix.inverse(torch.from_numpy(points.astype(np.float64))[None])[0].numpy()
+    else:
+        full = np.asarray(matrix, np.float64)
+        placed = np.linalg.solve(full[:, :2], (points - full[:, 2]).T).T
+    found: Float64[np.ndarray, "n 2"] = (placed + 1) / 2 * (size_px[1], size_px[0])
+    return found
 
 
 def _rim(left: float, top: float, right: float, bottom: float) -> Float64[np.ndarray, "n 2"]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.export.runs import runs_of_box, runs_of_region
-from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
+from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, keypoints_of, write_bytes
 from terse.folders import replacing
 from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.compositing.raster import Drawn
+    from terse.sources.skeleton import Skeleton
 
 __all__ = ["CocoExport", "CocoExporter", "annotation_of"]
 
@@ -56,7 +57,8 @@ class CocoExporter:
             file = io.TextIOWrapper(stream, "utf-8", newline="\n")
             licences = sorted({name for part in parts for name in _lines(part / "licences.txt")})
             ids = {name: i for i, name in enumerate(licences, 1)}
-            categories = [{"id": i, "name": name} for i, name in enumerate(info.classes, 1)]
+            points = {} if info.skeleton is None else _described(info.skeleton)
+            categories = [{"id": i, "name": name, **points} for i, name in enumerate(info.classes, 1)]
             listed = [{"id": i, "name": name, "url": ""} for name, i in ids.items()]
             about = {"description": "composites made by terse", "version": "1"}
             file.write(f'{{"info": {_json(about)},\n"licenses": {_json(listed)},\n')
@@ -100,7 +102,7 @@ class _Writer:
         line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
         self._image_lines.write(_json(line) + "\n")
         for item in sample.objects:
-            annotation = annotation_of(item, sample.number, sample.size_px, self._info.masks)
+            annotation = annotation_of(item, sample.number, sample.size_px, self._info)
             self._object_lines.write(_json(annotation) + "\n")
 
     def close(self, *, whole: bool = True) -> None:
@@ -110,9 +112,9 @@ class _Writer:
         (self._part / "licences.txt").write_text("".join(f"{name}\n" for name in sorted(self._licences)), "utf-8")
 
 
-def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: str) -> dict[str, Any]:
+def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], info: SetInfo) -> dict[str, Any]:
     """One annotation, its id left out."""
-    crowd = item.crowd or item.ignore
+    crowd, masks = item.crowd or item.ignore, info.masks
     x0, y0, x1, y1 = item.box_px
     annotation: dict[str, Any] = {
         "image_id": image,
@@ -137,7 +139,17 @@ def annotation_of(item: Labelled, image: int, size_px: tuple[int, int], masks: s
         annotation["amodal_bbox"] = [item.amodal.left, item.amodal.top, width, height]
         if masks != "box":
             annotation["amodal_segmentation"] = runs_of_region(item.amodal, size_px)
+    if info.skeleton is not None:
+        points = keypoints_of(item, info.skeleton)
+        annotation["keypoints"] = [number for x, y, seen in points for number in (round(x, 2), round(y, 2), int(seen))]
+        annotation["num_keypoints"] = sum(seen > 0 for *_, seen in points)
     return annotation
+
+
+def _described(skeleton: Skeleton) -> dict[str, Any]:
+    """What a category says of its objects' keypoints; COCO's tools want a name for each."""
+    names = skeleton.names or tuple(map(str, range(skeleton.count)))
+    return {"keypoints": list(names), "skeleton": [list(pair) for pair in skeleton.lines]}
 
 
 def _segmentation(region: Drawn, size_px: tuple[int, int], masks: str) -> Any:

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from terse.config import Component
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
     from terse.compositing.raster import Drawn
+    from terse.sources.skeleton import Skeleton
 
 __all__ = [
     "ExportConfig",
@@ -19,6 +23,7 @@ __all__ = [
     "Sample",
     "SetInfo",
     "ShardWriter",
+    "keypoints_of",
     "write_bytes",
 ]
 
@@ -41,6 +46,7 @@ class Labelled:
     ignore: bool = False
     crowd: bool = False
     source: str = ""
+    keypoints: Float32[np.ndarray, "k 3"] | None = None  # x and y in pixels, and how visible: 0, 1 (hidden) or 2
 
     @property
     def area_px(self) -> float:
@@ -75,6 +81,7 @@ class SetInfo:
     masks: str = "auto"
     split: str = "train"  # train, or val: real images that judge
     has_val: bool = False  # whether the set has a val beside its train
+    skeleton: Skeleton | None = None  # the objects' keypoints; None where the set has none
 
     def name(self, number: int) -> str:
         """An image's file name."""
@@ -123,6 +130,12 @@ class ExportConfig(Component["Exporter"]):
             TypeError: the format has none of its own.
         """
         raise TypeError(f"{type(self).__name__}: expected a build() of its own, got none")
+
+
+def keypoints_of(item: Labelled, skeleton: Skeleton) -> list[list[float]]:
+    """X, y and visibility of each point; 0 where the object has none."""
+    points: list[list[float]] = [] if item.keypoints is None else item.keypoints.astype(float).tolist()
+    return points + [[0.0, 0.0, 0.0]] * (skeleton.count - len(points))
 
 
 def write_bytes(path: str, data: bytes) -> None:

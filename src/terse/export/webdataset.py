@@ -60,10 +60,9 @@ class _Writer:
         """Two members of one stem."""
         stem = Path(self._info.name(sample.number)).stem
         width, height = sample.size_px
-        masks = self._info.masks
         objects = [
             {
-                **annotation_of(item, sample.number, sample.size_px, masks),
+                **annotation_of(item, sample.number, sample.size_px, self._info),
                 "category": self._info.classes[item.label],
             }
             for item in sample.objects

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
-__all__ = ["YoloExport", "YoloExporter"]
+__all__ = ["YoloExport", "YoloExporter", "YoloWriter", "box_numbers", "label_line", "names_of", "places"]
 
 
 @register("exporter", "yolo")
@@ -36,9 +37,9 @@ class YoloExporter:
     val_folder = "val/"
     image_folder = "images/"
 
-    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> YoloWriter:
         """A writer of one shard."""
-        return _Writer(out, info)
+        return YoloWriter(out, info, partial(_line, masks=info.masks))
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write `data.yaml`, which trainers read first."""
@@ -46,9 +47,17 @@ class YoloExporter:
             (out / "data.yaml").write_text(f"{places(info, self.val_folder)}{names_of(info.classes)}", "utf-8")
 
 
-class _Writer:
-    def __init__(self, out: Path, info: SetInfo) -> None:
-        self._info = info
+class YoloWriter:
+    """Writes images and their label files.
+
+    Args:
+        out: the folder of the split.
+        info: of the set.
+        line: what a label file says of an object in an image of this width and height.
+    """
+
+    def __init__(self, out: Path, info: SetInfo, line: Callable[[Labelled, tuple[int, int]], str]) -> None:
+        self._info, self._line = info, line
         self._images, self._labels = out / "images", out / "labels"
         self._images.mkdir(exist_ok=True)
         self._labels.mkdir(exist_ok=True)
@@ -57,7 +66,7 @@ class _Writer:
         """Write the image and its label file, which is empty where there are no objects."""
         name = self._info.name(sample.number)
         write_bytes(f"{self._images}/{name}", sample.data)
-        lines = [_line(item, sample.size_px, self._info.masks) for item in sample.objects if not _left_out(item)]
+        lines = [self._line(item, sample.size_px) for item in sample.objects if not _left_out(item)]
         (self._labels / name).with_suffix(".txt").write_text("".join(lines), "utf-8")
 
     def close(self, *, whole: bool = True) -> None:
@@ -88,12 +97,7 @@ def _line(item: Labelled, size_px: tuple[int, int], masks: str) -> str:
     width, height = size_px
     x0, y0, x1, y1 = item.box_px
     if masks == "box":
-        numbers = [
-            (x0 + x1) / 2 / width,
-            (y0 + y1) / 2 / height,
-            (x1 - x0) / width,
-            (y1 - y0) / height,
-        ]
+        numbers = box_numbers(item, size_px)
     elif item.modal is None:
         numbers = [
             x0 / width,
@@ -110,4 +114,16 @@ def _line(item: Labelled, size_px: tuple[int, int], masks: str) -> str:
 
         ring = one_outline(outlines(item.modal)) / (width, height)
         numbers = ring.reshape(-1).tolist()
-    return f"{item.label} " + " ".join(f"{number:.7g}" for number in numbers) + "\n"
+    return label_line(item.label, numbers)
+
+
+def box_numbers(item: Labelled, size_px: tuple[int, int]) -> list[float]:
+    """Centre, width and height of the box as fractions of the image's."""
+    width, height = size_px
+    x0, y0, x1, y1 = item.box_px
+    return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
+
+
+def label_line(label: int, numbers: Sequence[float]) -> str:
+    """A line of a label file."""
+    return f"{label} " + " ".join(f"{number:.7g}" for number in numbers) + "\n"

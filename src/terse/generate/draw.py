@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from terse.compositing.occlusion import covered, visible_regions
-from terse.compositing.raster import Drawn, draw, finish
+from terse.compositing.raster import Drawn, draw, finish, place_px
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample
 from terse.generate.settings import GenerateSettings
@@ -17,6 +17,8 @@ from terse.placements import Placements, Role
 from terse.poses import PoseFamily, RasterPose
 from terse.recipe import EdgeConfig
 from terse.sources.material import Material
+
+_Points = Float32[np.ndarray, "k 3"]
 
 __all__ = ["Drawing", "draw_images", "draw_samples", "encode"]
 
@@ -105,7 +107,10 @@ def _draw(
     if drawing.poses.image is not None and placements.image_pose.shape[1]:
         finish(canvas, drawing.poses.image, placements.image_pose[image], seed, bgr=True)
     own = _own(drawing, background, size_px, regions)
-    return canvas, (*own, *_pasted(drawing, placements, rows, regions))
+    points = [
+        _moved(material.keypoints(int(placements.foreground[row])), posed[z], size_px) for z, row in enumerate(rows)
+    ]
+    return canvas, (*own, *_pasted(drawing, placements, rows, regions, points))
 
 
 def _own(drawing: Drawing, background: int, size_px: tuple[int, int], regions: Sequence[Drawn]) -> Iterator[Labelled]:
@@ -126,16 +131,21 @@ def _own(drawing: Drawing, background: int, size_px: tuple[int, int], regions: S
                 ignore=item.ignore or fraction < drawing.settings.min_visible,
                 crowd=item.crowd,
                 source=item.key,
+                keypoints=item.keypoints if item.keypoints is None else _seen(item.keypoints, size_px, regions),
             )
 
 
 def _pasted(
-    drawing: Drawing, placements: Placements, rows: Sequence[int], regions: Sequence[Drawn]
+    drawing: Drawing,
+    placements: Placements,
+    rows: Sequence[int],
+    regions: Sequence[Drawn],
+    points: Sequence[_Points | None],
 ) -> Iterator[Labelled]:
     material = drawing.material
     for z, (row, amodal, modal) in enumerate(zip(rows, regions, visible_regions(regions), strict=True)):
         if placements.role[row] == Role.OBJECT and modal.mask.size:
-            cut = int(placements.foreground[row])
+            cut, size_px = int(placements.foreground[row]), placements.canvas_px(int(placements.image_index[row]))
             fraction = _fraction(modal, amodal)
             yield Labelled(
                 material.label_of(cut),
@@ -147,7 +157,29 @@ def _pasted(
                 pasted=True,
                 ignore=fraction < drawing.settings.min_visible,
                 source=material.foregrounds.keys[cut],
+                keypoints=None if (own := points[z]) is None else _seen(own, size_px, regions[z + 1 :]),
             )
+
+
+def _moved(points: _Points | None, posed: RasterPose, size_px: tuple[int, int]) -> _Points | None:
+    """Keypoints of a patch as the pose puts them on the canvas, in pixels."""
+    if points is None:
+        return None
+    return np.concatenate([place_px(points[:, :2], posed, size_px[::-1]), points[:, 2:]], axis=1, dtype=np.float32)
+
+
+def _seen(points: _Points, size_px: tuple[int, int], above: Sequence[Drawn]) -> _Points:
+    """Keypoints with what lies above them: those outside the canvas are not annotated, those covered are hidden."""
+    found = points.copy()
+    outside = ((points[:, :2] < 0) | (points[:, :2] >= size_px)).any(axis=1) | (points[:, 2] == 0)
+    found[outside] = 0
+    for k in np.flatnonzero(~outside):
+        x, y = np.floor(points[k, :2]).astype(int).tolist()
+        for region in above:
+            row, column = y - region.top, x - region.left
+            if 0 <= row < region.mask.shape[0] and 0 <= column < region.mask.shape[1] and region.mask[row, column]:
+                found[k, 2] = 1
+    return found
 
 
 def encode(image: np.ndarray, settings: GenerateSettings) -> bytes:

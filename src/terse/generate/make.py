@@ -272,13 +272,21 @@ def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "images": sum(tally["images"] for tally in tallies),
         "objects": sum(tally["objects"] for tally in tallies),
         "per_class": {name: per_class[name] for name in job.drawing.material.classes if per_class[name]},
-        "skipped": list(dict.fromkeys([*skipped, *job.drawing.material.skipped, *of_real])),
+        "skipped": list(dict.fromkeys([*skipped, *_of_keypoints(job), *job.drawing.material.skipped, *of_real])),
         **(
             {"real": {name: len(drawing.material.backgrounds) for name, drawing in job.real.items()}}
             if job.real
             else {}
         ),
     }
+
+
+def _of_keypoints(job: Job) -> list[str]:
+    """What the set does not say of its objects' keypoints."""
+    skeleton, unlike = job.skeleton()
+    if skeleton is not None and job.drawing.material.foregrounds.skeleton is None:
+        return ["keypoints of pasted objects: the foregrounds' source has none, only other objects have them"]
+    return [unlike] if unlike else []
 
 
 def _nothing(tally: dict[str, Any]) -> str:

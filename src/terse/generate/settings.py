@@ -76,7 +76,7 @@ class GenerateSettings(Config):
     count: Count
     """Images."""
     format: str = "coco"
-    """coco, voc, yolo, semantic, webdataset, or an exporter of an installed package."""
+    """coco, voc, yolo, yolo_pose, semantic, webdataset, or an exporter of an installed package."""
     seed: NonNegative = 0
     """Another seed is another set."""
     objects: Numbers | None = None

@@ -22,6 +22,7 @@ from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
 from terse.progress import Observer
 from terse.requests import Limits
+from terse.sources.skeleton import Skeleton, common_skeleton
 
 __all__ = ["PARTS", "Job", "Worker", "part_folder", "start_worker"]
 
@@ -50,7 +51,12 @@ class Job:
         """What an exporter is told of the whole set, or of its val."""
         settings, val = self.drawing.settings, VAL in self.real
         name = VAL if split == VAL else "train"
-        return SetInfo(self.drawing.material.classes, settings.suffix, settings.masks, name, val)
+        return SetInfo(self.drawing.material.classes, settings.suffix, settings.masks, name, val, self.skeleton()[0])
+
+    def skeleton(self) -> tuple[Skeleton | None, str]:
+        """The keypoints of the set's objects, and a sentence where the sources have different ones."""
+        material, real = self.drawing.material, (one.material.backgrounds for one in self.real.values())
+        return common_skeleton(bank.skeleton for bank in (material.foregrounds, material.backgrounds, *real))
 
     def folder(self, split: str) -> str:
         """Where the split stands in the set, with its slash."""

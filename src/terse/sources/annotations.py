@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from terse.sources.masks import Mask
+from terse.sources.skeleton import Skeleton
 
 __all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skipped"]
 
@@ -85,6 +86,8 @@ class Annotations:
     cut_outs: bool = False
     remarks: tuple[Remark, ...] = ()
     keypoints: Float32[np.ndarray, "objects k 3"] | None = None  # None where the source has none
+    keypoint_names: tuple[str, ...] = ()  # empty where the source names none
+    keypoint_lines: tuple[tuple[int, int], ...] = ()  # pairs of points that are joined, counted from 1
 
     def __len__(self) -> int:
         """The number of images."""
@@ -101,6 +104,15 @@ class Annotations:
         return tuple(
             f"{self.name}:{self.paths[i]}:{name}" for i, name in zip(self.image_index, self.object_names, strict=True)
         )
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """The keypoints that its objects have; None where they have none."""
+        if self.keypoints is None:
+            return None
+        count = self.keypoints.shape[1]
+        named = len(self.keypoint_names) == count
+        return Skeleton(count, self.keypoint_names, self.keypoint_lines) if named else Skeleton(count)
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -16,11 +16,20 @@ from terse.poses.maps import support_points
 from terse.sources.annotations import Annotations
 from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
-from terse.sources.masks import draw_mask, extent
+from terse.sources.masks import Window, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["PhotoBackgrounds", "PhotoForegrounds", "PhotoImages", "crop", "floats_of", "size_of", "stretch_of"]
+__all__ = [
+    "PhotoBackgrounds",
+    "PhotoForegrounds",
+    "PhotoImages",
+    "crop",
+    "floats_of",
+    "size_of",
+    "stretch_of",
+    "tight_box",
+]
 
 _KEEP_BYTES = 1 << 29
 
@@ -311,7 +320,21 @@ def crop(
         DataError: the mask is empty, or the file was changed or broken since it was indexed.
     """
     path, size_px = annotations.paths[image], size_of(annotations, image)
-    mask = annotations.masks[number]
+    (x0, y0, x1, y1), alpha = _tight_mask(annotations, number, image, key)
+    return read_rgb(annotations.root / path, path, size_px)[y0:y1, x0:x1], alpha
+
+
+def tight_box(annotations: Annotations, number: int, image: int, key: str) -> Window:
+    """The box that `crop` cuts out, in pixels of the image.
+
+    Raises:
+        DataError: the mask is empty.
+    """
+    return _tight_mask(annotations, number, image, key)[0]
+
+
+def _tight_mask(annotations: Annotations, number: int, image: int, key: str) -> tuple[Window, UInt8[np.ndarray, "h w"]]:
+    mask, size_px = annotations.masks[number], size_of(annotations, image)
     assert mask is not None  # only objects with masks are foregrounds
     near = extent(mask, size_px)
     x0, y0 = near[:2]
@@ -323,8 +346,7 @@ def crop(
             "set cleanup: true, which leaves such masks out"
         )
     left, top, right, bottom = tight
-    colours = read_rgb(annotations.root / path, path, size_px)[y0 + top : y0 + bottom, x0 + left : x0 + right]
-    return colours, alpha[top:bottom, left:right]
+    return (x0 + left, y0 + top, x0 + right, y0 + bottom), alpha[top:bottom, left:right]
 
 
 def size_of(annotations: Annotations, image: int) -> tuple[int, int]:

@@ -22,10 +22,11 @@ from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.poses.maps import support_points
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of
+from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, resize, window_of
+from terse.sources.patches import box_of, cut_patch, place_in_patch, resize, window_of
+from terse.sources.skeleton import Skeleton
 
 __all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
 
@@ -41,6 +42,7 @@ class OwnObject:
     crowd: bool
     ignore: bool
     key: str
+    keypoints: Float32[np.ndarray, "k 3"] | None = None
 
 
 class _Numbered(ABC):
@@ -48,6 +50,7 @@ class _Numbered(ABC):
 
     from_files: bool  # hashes are those of files
     skipped: tuple[str, ...] = ()  # what the source left out, in sentences
+    skeleton: Skeleton | None = None  # the objects' keypoints
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = keys
@@ -113,6 +116,10 @@ class ByteForegrounds(_Numbered):
     def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
         """One cut-out."""
 
+    def keypoints(self, index: int) -> Float32[np.ndarray, "k 3"] | None:
+        """Its keypoints, x and y in [-1, 1] of the patch, and how visible; None where the source has none."""
+        return None
+
     @abstractmethod
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
@@ -174,6 +181,7 @@ class _PhotoForegrounds(ByteForegrounds):
     def __init__(self, bank: PhotoForegrounds, *, square: bool) -> None:
         super().__init__(bank)
         self._bank, self._square, self._files = bank, square, _Files()
+        self.skeleton = bank.annotations.skeleton
         self.skipped = tuple(map(str, bank.annotations.skipped))
 
     def patch(self, index: int) -> UInt8[np.ndarray, "side side 4"]:
@@ -181,6 +189,20 @@ class _PhotoForegrounds(ByteForegrounds):
         colours, alpha = crop(bank.annotations, int(bank.objects[index]), image, bank.keys[index])
         stretch = stretch_of(bank.annotations, image, squash=self._square)
         return cut_patch(colours[..., ::-1], alpha, max(alpha.shape), stretch)
+
+    def keypoints(self, index: int) -> Float32[np.ndarray, "k 3"] | None:
+        bank, number = self._bank, int(self._bank.objects[index])
+        if bank.annotations.keypoints is None:
+            return None
+        image = int(bank.image_of[index])
+        box = tight_box(bank.annotations, number, image, bank.keys[index])
+        width, height = box[2] - box[0], box[3] - box[1]
+        stretch = stretch_of(bank.annotations, image, squash=self._square)
+        left, top, out_w, out_h = place_in_patch((width, height), max(width, height), stretch)
+        points: Float32[np.ndarray, "k 3"] = bank.annotations.keypoints[number].copy()
+        inside = (points[:, :2] - box[:2]) * (out_w / width, out_h / height) + (left, top)
+        points[:, :2] = inside / max(width, height) * 2 - 1
+        return points
 
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         alpha = torch.from_numpy(patch[None, None, ..., 3] / np.float32(255))
@@ -204,6 +226,7 @@ class _PhotoBackgrounds(ByteBackgrounds):
     def __init__(self, bank: PhotoBackgrounds) -> None:
         super().__init__(bank.keys)
         self._annotations, self._files = bank.annotations, _Files()
+        self.skeleton = bank.annotations.skeleton
         self.skipped = tuple(map(str, bank.annotations.skipped))
 
     def size_px(self, index: int) -> tuple[int, int]:
@@ -241,6 +264,7 @@ class _PhotoBackgrounds(ByteBackgrounds):
                         bool(annotations.crowd[number]),
                         bool(annotations.ignore[number]),
                         f"{annotations.name}:{annotations.paths[index]}:{annotations.object_names[number]}",
+                        None if annotations.keypoints is None else _scaled(annotations.keypoints[number], scale),
                     )
                 )
         return found
@@ -318,7 +342,10 @@ class _FetchedBackgrounds(ByteBackgrounds):
             if region.mask.size:
                 key = f"{self._bank.keys[index]}:{number}"
                 ignore, masked = bool(truth.ignore[number]), truth.masks is not None
-                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key))
+                points = None
+                if truth.keypoints is not None:
+                    points = _scaled(truth.keypoints[number].numpy(), (size_px[0] / width, size_px[1] / height))
+                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key, points))
         return found
 
     def holds_objects(self, index: int) -> bool:
@@ -332,6 +359,10 @@ class _FetchedBackgrounds(ByteBackgrounds):
 
     def describe(self) -> dict[str, object]:
         return {"images": len(self._bank)}
+
+
+def _scaled(points: Float32[np.ndarray, "k 3"], scale: tuple[float, float]) -> Float32[np.ndarray, "k 3"]:
+    return points * np.array([*scale, 1], dtype=np.float32)
 
 
 def _own_mask(mask: Mask, root: Path, own_px: tuple[int, int], size_px: tuple[int, int]) -> Drawn:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +95,8 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
             if image is not None:
                 _add(index, image, names[category], item, i, here, crowd=not every_run_is_crowd)
     _say_of_turned(index, annotations)
-    return index.finish()
+    points, lines = _skeleton(item for _, item in categories.values())
+    return replace(index.finish(), keypoint_names=points, keypoint_lines=lines)
 
 
 def category_ids(file: Path) -> dict[str, int]:
@@ -121,6 +123,18 @@ def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: in
         ignore=bool(item.get("ignore", 0)),
         keypoints=_keypoints(item.get("keypoints")),
     )
+
+
+def _skeleton(categories: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """Names and lines of the keypoints, of the category that has the most."""
+    most = max((item for item in categories if isinstance(item.get("keypoints"), list)), key=_points_of, default={})
+    lines = most.get("skeleton")
+    pairs = [pair for pair in lines if isinstance(pair, list) and len(pair) == 2] if isinstance(lines, list) else []
+    return tuple(map(str, most.get("keypoints", ()))), tuple((int(a), int(b)) for a, b in pairs)
+
+
+def _points_of(category: Mapping[str, Any]) -> int:
+    return len(category["keypoints"])
 
 
 def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:

@@ -70,6 +70,10 @@ class Material:
         """
         return self._cut_outs.get(foreground)[0]
 
+    def keypoints(self, foreground: int) -> Float32[np.ndarray, "k 3"] | None:
+        """Its keypoints on its patch; None where the source has none."""
+        return self.foregrounds.keypoints(foreground)
+
     def hull(self, foreground: int) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
         return self._cut_outs.get(foreground)[1]

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from terse.sources.masks import Window
 
-__all__ = ["box_of", "cut_patch", "resize", "window_of"]
+__all__ = ["box_of", "cut_patch", "place_in_patch", "resize", "window_of"]
 
 _HALF = 127
 
@@ -55,9 +55,7 @@ def cut_patch(
         stretch: what the image's own resizing does to width and height; only their ratio counts.
     """
     height, width = alpha.shape
-    stretched = width * stretch[0], height * stretch[1]
-    scale = side_px / max(stretched)
-    out_w, out_h = (max(1, round(length * scale)) for length in stretched)
+    left, top, out_w, out_h = place_in_patch((width, height), side_px, stretch)
     hard = bool(((alpha == 0) | (alpha == 255)).all())
     weight = alpha.astype(np.float32)[..., None] / 255
     layers = np.concatenate([colours * weight, weight], axis=2)
@@ -70,11 +68,18 @@ def cut_patch(
         if not opacity.any():  # a mask thinner than half a pixel of the patch
             opacity = np.where(coverage > 0, 255, 0)
     patch = np.zeros((side_px, side_px, 4), dtype=np.uint8)
-    top, left = (side_px - out_h) // 2, (side_px - out_w) // 2
     opacity = np.clip(np.rint(opacity), 0, 255)
     cut = np.concatenate([np.where(opacity > 0, np.clip(np.rint(straight), 0, 255), 0), opacity], axis=2)
     patch[top : top + out_h, left : left + out_w] = cut.astype(np.uint8)
     return patch
+
+
+def place_in_patch(size_px: tuple[int, int], side_px: int, stretch: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Left, top, width and height that `cut_patch` gives a crop of this width and height."""
+    stretched = size_px[0] * stretch[0], size_px[1] * stretch[1]
+    scale = side_px / max(stretched)
+    out_w, out_h = (max(1, round(length * scale)) for length in stretched)
+    return (side_px - out_w) // 2, (side_px - out_h) // 2, out_w, out_h
 
 
 def resize(image: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
