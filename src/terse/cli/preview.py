@@ -16,7 +16,7 @@ def preview(
     count: int = 40,
     as_json: Json = False,
 ) -> None:
-    """Draw a contact sheet of composites with boxes and masks, before any training.
+    """Draw a contact sheet of composites with boxes and masks, some of them plain as well, before any training.
 
     Args:
         recipe: A built-in recipe's name or a file.

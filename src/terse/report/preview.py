@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
+from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.errors import RecipeError
 from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
@@ -15,9 +17,10 @@ from terse.run import build_players
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
-from terse.types import Composites
+from terse.training.session import Players
+from terse.types import Composites, Truth
 
-__all__ = ["composites_sheet", "png", "preview"]
+__all__ = ["composites_sheet", "png", "preview", "preview_sheets"]
 
 _COLUMNS = 8
 
@@ -31,21 +34,54 @@ def preview(recipe: Recipe, out: Path, count: int) -> Path:
     """
     if count < 1:
         raise RecipeError(f"--count: expected an integer >= 1, got {count}")
-    players = build_players(recipe)
+    write_atomically(out, png(np.concatenate(preview_sheets(recipe, build_players(recipe), count))))
+    return out
+
+
+@torch.no_grad()
+def preview_sheets(recipe: Recipe, players: Players, count: int) -> list[np.ndarray]:
+    """Sheets of one width: composites with boxes and masks, the first ones plain, and these with artefact patches.
+
+    Plain, so that rims can be judged; with patches where the recipe trains with them, one in every image (Fig. 5).
+    """
     proposer = players.proposer
     if proposer is None or isinstance(proposer, LearnedProposer):
         proposer = BlindProposer(players.context, count)
     placements = propose(proposer, count, recipe.seed, 0, "preview")
-    with torch.no_grad():
-        drawn = players.context.render(placements, masks=True)
-    write_atomically(out, png(composites_sheet(drawn, players.context.classes)))
-    return out
+    drawn = players.context.render(placements, masks=True)
+    sheets = [composites_sheet(drawn, players.context.classes)]
+    few = min(count, _COLUMNS)
+    images, truth = drawn.images[:few], drawn.truth.take(range(few))
+    sheets.append(_captioned(images, "plain: look at the rims"))
+    if recipe.artefacts.count:
+        patched = _with_patches(recipe, players, images, truth)
+        sheets.append(_captioned(patched, "with artefact patches"))
+    return sheets
+
+
+def _with_patches(recipe: Recipe, players: Players, images: Tensor, truth: Truth) -> Tensor:
+    """As in training, but in every image: a sheet is too short to show the recipe's share."""
+    context, settings = players.context, recipe.artefacts.model_copy(update={"probability": 1.0})
+    generator = torch.Generator().manual_seed(recipe.seed)
+    size_px = images.shape[-2], images.shape[-1]
+    blur_px = recipe.edges.blur_sigma_px if recipe.edges is not None else 0.0
+    banks = context.foregrounds, context.backgrounds
+    patches = draw_patches(truth, size_px, *banks, context.poses, settings, generator, blur_sigma_px=blur_px)
+    return paste_patches(images, patches, context.render)
+
+
+def _captioned(images: Tensor, caption: str) -> np.ndarray:
+    return contact_sheet(_bytes(images), _COLUMNS, captions=[caption, *[""] * (len(images) - 1)])
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    return images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def composites_sheet(drawn: Composites, classes: tuple[str, ...]) -> np.ndarray:
     """A sheet of composites with the boxes and masks of all their objects."""
     truth = drawn.truth
-    images = drawn.images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    images = _bytes(drawn.images)
     index = truth.image_index.numpy()
     rows = [np.flatnonzero(index == i) for i in range(truth.batch_size)]
     boxes = [truth.boxes_px.numpy()[r] for r in rows]

@@ -1,0 +1,43 @@
+"""The sheet of `terse preview`: annotated composites, some of them plain, some with artefact patches."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from terse.pictures.sheets import GUTTER_PX, contact_sheet
+from terse.recipe import load_recipe
+from terse.report.preview import preview, preview_sheets
+from terse.run import build_players
+
+
+def drawn(recipe, count):
+    with torch.no_grad():
+        return preview_sheets(recipe, build_players(recipe), count)
+
+
+def test_a_preview_shows_composites_plain_and_with_patches(tmp_path):
+    recipe = load_recipe("shapes", ["artefacts.count=1", "artefacts.probability=0.1"])
+    annotated, plain, patched = drawn(recipe, 10)
+    assert annotated.shape[1] == plain.shape[1] == patched.shape[1]
+    assert plain.shape == patched.shape
+    assert (plain != patched).any()
+    side, count = recipe.canvas_px, 8
+    # One row of the same composites: without boxes and masks, but for those the cells are equal.
+    cell = slice(GUTTER_PX, GUTTER_PX + side)
+    rows = [
+        sheet[cell, GUTTER_PX:][:, k * (side + GUTTER_PX) :][:, :side]
+        for sheet in (annotated, plain)
+        for k in range(count)
+    ]
+    for marked, bare in zip(rows[:count], rows[count:], strict=True):
+        assert (marked != bare).any()
+        assert (marked == bare).all(axis=2).mean() > 0.05
+    path = preview(recipe, tmp_path / "sheet.png", 10)
+    whole = np.asarray(Image.open(path))
+    assert whole.shape[0] == sum(sheet.shape[0] for sheet in (annotated, plain, patched))
+
+
+def test_a_recipe_without_patches_shows_none():
+    recipe = load_recipe("shapes", ["artefacts.count=0"])
+    assert len(drawn(recipe, 3)) == 2
+    assert contact_sheet(np.zeros((3, 96, 96, 3), np.uint8), 8).shape[1] == drawn(recipe, 3)[1].shape[1]
