@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt64
+from jaxtyping import Bool, Float, Float64, Int64, UInt64
 from torch import Tensor, nn
 
 from terse.errors import RecipeError
@@ -15,6 +15,7 @@ from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Truth
 __all__ = [
     "Attackable",
     "BackgroundBank",
+    "Chooses",
     "ForegroundBank",
     "Judges",
     "Prefetches",
@@ -182,4 +183,34 @@ class Proposer(Protocol):
 
     def propose(self, requests: Requests) -> Placements:
         """One placement a request, in order; every random number of an image is a function of its seed."""
+        ...
+
+
+@runtime_checkable
+class Chooses(Proposer, Protocol):
+    """A proposer that says which of its candidates are worth judging, and learns from the verdicts.
+
+    It is kept with the run's state.
+    """
+
+    def choose(self, count: int, *step: int | str) -> Any:
+        """About so many candidates of a step, named by its run's seed, cycle, phase and number; they have `placements`."""
+        ...
+
+    def told(
+        self, candidates: Any, hard: Bool[np.ndarray, " n"], hardness: Float64[np.ndarray, " n"], cycle: int
+    ) -> Bool[np.ndarray, " n"]:
+        """The verdicts on candidates; which of them enter the pool."""
+        ...
+
+    def figures(self, cycle: int) -> dict[str, float]:
+        """What the cycle's verdicts say of the base and of the choice, by the names of a cycle's row."""
+        ...
+
+    def state(self) -> Any:
+        """What it needs to go on."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Go on from a state."""
         ...

@@ -118,6 +118,18 @@ class Cycle(Metrics):
     """Images that the target looked at, measuring for reports left out; the same for the next two."""
     target_backwards: int | None = None
     synthesizer_forwards: int | None = None
+    judging_passes: int | None = None
+    """Of the target's, what was spent to propose and to choose composites; a backward pass counts as two."""
+    found_per_pass: float | None = None
+    """Distinct composites that entered the pool for each judging pass."""
+    yield_over_mining: float | None = None
+    """The same over what mining finds for a pass, taken from the critic's own verdicts; for a critic."""
+    base_hard_rate: float | None = None
+    """Share of base candidates that are hard, from the critic's verdicts by inverse probabilities."""
+    rank_correlation: float | None = None
+    """Of the critic's scores with the hardness of candidates that it had not seen, over base candidates."""
+    drift: float | None = None
+    """Total variation distance of the cycle's harvest from mining's law, by inverse probabilities."""
     seconds: float = 0.0
     phase_seconds: dict[str, float] = Field(default_factory=dict)
 

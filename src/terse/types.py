@@ -234,5 +234,6 @@ class Costs:
 
     target_forwards: int = 0
     target_backwards: int = 0
+    judging_passes: int = 0  # of those, what was spent to propose and to choose; a backward counts as two
     synthesizer_forwards: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by phase

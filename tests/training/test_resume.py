@@ -32,6 +32,10 @@ ARMS = {
     "learned": (),
     "harvests_after": ("synthesis.harvest=after",),
     "random": ("synthesis.kind=random",),
+    "critic": (
+        "synthesis.feedback=critic",
+        "synthesis.critic={feature_steps: 3, first_fit: 24, batch_size: 16}",
+    ),
 }
 
 
@@ -68,6 +72,9 @@ def unbroken(tmp_path_factory, small):
         ("harvests_after", 1, "harvest", 1),
         slow("random", 1, "harvest", 1),
         slow("random", 1, "target", 0),
+        ("critic", 1, "harvest", 3),
+        slow("critic", 1, "harvest", 1),
+        slow("critic", 2, "harvest", 2),
         ("random", 1, "target", 4),
     ],
 )

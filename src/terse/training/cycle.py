@@ -91,6 +91,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         **realism,
         "target_forwards": costs.target_forwards,
         "target_backwards": costs.target_backwards,
+        "judging_passes": costs.judging_passes,
         "synthesizer_forwards": costs.synthesizer_forwards,
         "seconds": sum(costs.seconds.values()),
         "phase_seconds": dict(costs.seconds),

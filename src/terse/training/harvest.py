@@ -1,6 +1,8 @@
 """Hard examples into the pool: found, judged, taken until the quota is full (paper A.1, A.2)."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements
 from terse.pool import Quota
+from terse.protocols import Chooses
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.seeding import reseed
@@ -38,10 +41,18 @@ class Harvest:
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
 
-    def take(self, placements: Placements, composites: Composites, *, keeps_hard: bool) -> None:
+    def take(
+        self,
+        placements: Placements,
+        composites: Composites,
+        *,
+        keeps_hard: bool,
+        told: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         """Judge these composites and keep what the quota has room for.
 
-        An arm that keeps only hard ones pays for the judging; for the others it is a measurement.
+        An arm that keeps only hard ones pays for the judging; for the others it is a measurement. An arm that learns
+        from verdicts is told which are hard, and how hard, and says which of them may enter the pool.
         """
         players = self.session.players
         labels = _first_labels(composites)
@@ -49,9 +60,12 @@ class Harvest:
         with self.session.engine.autocast():
             verdict = players.rule.judge(players.target, composites.images, composites.truth)
         hard = verdict.hard.cpu().numpy() & worth
-        rows = self.quota.accept(labels, hard if keeps_hard else worth)
+        hardness = verdict.hardness.double().cpu().numpy()
+        wanted = hard if keeps_hard else worth
+        rows = self.quota.accept(labels, wanted if told is None else told(hard, hardness))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
+            self.session.costs.judging_passes += len(placements)
         self.seen += len(placements)
         self.judged += int(worth.sum())
         self.hard += int(hard.sum())
@@ -61,7 +75,7 @@ class Harvest:
                 size_px=np.tile(np.array(composites.images.shape[:-3:-1]), (len(placements), 1)),
                 cycle=np.full(len(placements), self.cycle, dtype=np.int64),
                 label=labels,
-                hardness=verdict.hardness.double().cpu().numpy(),
+                hardness=hardness,
                 hard=hard,
             )
             self._placements.append(judged.take(rows))
@@ -72,11 +86,15 @@ class Harvest:
         found = sum(len(part) for part in self._placements)
         rate = self.hard / max(1, self.judged)
         figures: dict[str, Any] = {"found": found, "candidates": self.seen, "hard_rate": rate}
+        if isinstance(proposer := self.session.players.proposer, Chooses):
+            figures |= proposer.figures(self.cycle)
         if found:
             joined = Placements.join(self._placements)
             pool.append(self.cycle, joined)
             seen = coverage(joined, self.session.players.context.poses)
-            figures |= {"pose_entropy": seen.entropy, "duplicates": max(seen.duplicates, seen.near_duplicates)}
+            duplicates = max(seen.duplicates, seen.near_duplicates)
+            figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
+            figures |= _yield_of(self.session.costs.judging_passes, found * (1 - duplicates), figures)
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
@@ -129,18 +147,33 @@ def harvest_phase(session: Session, cycle: int) -> None:
     step = first
     while harvest.quota.missing and harvest.seen < session.recipe.pool.candidates:
         reseed(session.recipe.seed, cycle, "harvest", step)  # dropout
-        with session.engine.autocast():
-            placements = propose(proposer, batch, session.recipe.seed, cycle, "harvest", step)
+        numbers, told = (session.recipe.seed, cycle, "harvest", step), None
+        if isinstance(proposer, Chooses):
+            candidates = proposer.choose(batch, *numbers)
+            placements, told = candidates.placements, partial(proposer.told, candidates, cycle=cycle)
+        else:
+            with session.engine.autocast():
+                placements = propose(proposer, batch, *numbers)
         if proposer.module is not None:
             session.costs.synthesizer_forwards += batch
-        with torch.no_grad():
-            composites = context.render(placements)
-        harvest.take(placements, composites, keeps_hard=proposer.keeps_hard)
+        if len(placements):  # of a small block, a critic may think that none is worth judging
+            with torch.no_grad():
+                composites = context.render(placements)
+            harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told)
         session.carried["harvest"] = harvest.state()
         step += 1
         session.tick(found=harvest.quota.total - harvest.quota.missing, hard_rate=harvest.hard / max(1, harvest.judged))
     session.facts["harvest"] = harvest.close()
     session.leave()
+
+
+def _yield_of(passes: int, distinct: float, figures: dict[str, Any]) -> dict[str, float]:
+    """Distinct composites for each judging pass, and over mining's, whose own rate is the base's."""
+    if not passes:
+        return {}
+    rate = distinct / passes
+    of_base = figures.get("base_hard_rate", 0.0)
+    return {"found_per_pass": rate} | ({"yield_over_mining": rate / of_base} if of_base else {})
 
 
 def _first_labels(composites: Composites) -> np.ndarray:

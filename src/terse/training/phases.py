@@ -146,6 +146,7 @@ def synthesizer_step(
     session.costs.synthesizer_forwards += len(requests)
     session.costs.target_forwards += len(requests)
     session.costs.target_backwards += len(requests)
+    session.costs.judging_passes += 3 * len(requests)
     placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling.detach())
 

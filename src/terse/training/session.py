@@ -16,7 +16,7 @@ from terse.objectives import RealismWeight
 from terse.pool import Pool
 from terse.pose_entropy import PoseEntropy
 from terse.progress import Interrupted, Observer
-from terse.protocols import Judges, Proposer, RealImages, network_of, trainable
+from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of, trainable
 from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
@@ -83,6 +83,8 @@ class Session:
         if players.discriminator is not None and objective.realism == "auto":
             self.realism_weight = RealismWeight(objective.realism_share)
             self.tensor_parts["realism_weight"] = self.realism_weight
+        if isinstance(players.proposer, Chooses):
+            self.tensor_parts["critic"] = players.proposer
         self._saved = time.monotonic()
 
     @property

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from terse.config import Component, Count, Fraction, InputPath, NonNegative, Paper
+from pydantic import Field
+
+from terse.config import Component, Config, Count, Fraction, InputPath, NonNegative, Paper, Positive
+from terse.errors import RecipeError
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.registry import register
 
@@ -12,7 +15,36 @@ if TYPE_CHECKING:
     from terse.protocols import Proposer
     from terse.synthesis.materials import Materials
 
-__all__ = ["LearnedConfig"]
+__all__ = ["CriticConfig", "LearnedConfig"]
+
+
+class CriticConfig(Config):
+    """The critic: which base candidates it has judged, and how near the harvest stays to mining's law (ours)."""
+
+    features: Literal["cut_outs", "backbone"] = "cut_outs"
+    """What it knows of images: a small network trained on the cut-outs' classes, or the map of `backbone`, frozen."""
+    feature_steps: NonNegative = 1000
+    """cut_outs: steps of that network, of 64 cut-outs each; no pass of the target."""
+    channels: Count = 16
+    """backbone: its map is projected to so many."""
+    batch_size: Count = 256
+    """Candidates judged in one step of the harvest, on average."""
+    judged: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the base candidates that is judged."""
+    explore: Fraction = 0.2
+    """The least probability of being judged, over the mean one."""
+    beta: Positive = 0.5
+    """The probability grows with this power of the critic's score."""
+    drift: Fraction = 0.1
+    """How far the harvest may be from mining's law (total variation); 0 is mining's law exactly, and saves nothing."""
+    first_fit: Count = 1000
+    """Verdicts before the critic is first fitted, and the fewest between two fits."""
+    refit: Fraction = 0.25
+    """It is fitted anew when the verdicts have grown by this share."""
+    forget: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A verdict's weight falls to this share with each cycle, since the target moves."""
+    most_verdicts: Count = 50_000
+    """The newest that are remembered."""
 
 
 @register("synthesis", "learned")
@@ -61,14 +93,49 @@ class LearnedConfig(Component["Proposer"]):
     base: Literal["centre", "random"] = "centre"
     """What the network's output is added to: the middle of the ranges (paper), or a uniformly random pose, which
     the head then sees as its noise: training starts from blind pasting, and moves away from it where that pays."""
+    feedback: Annotated[Literal["gradient", "critic"], Paper("gradient")] = "gradient"
+    """What the synthesizer learns from: the target's gradient, or its verdicts alone, by a critic that says which base
+    candidates are worth judging. A critic needs no gradient: black boxes and detectors cost forward passes only."""
+    critic: CriticConfig = CriticConfig()
+    """feedback: critic."""
     discriminator: DiscriminatorConfig | bool = False
     """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
 
     def build(self, materials: Materials) -> Proposer:
-        """The proposer with a fresh network."""
+        """The proposer with a fresh network.
+
+        Raises:
+            RecipeError: a critic beside a discriminator.
+        """
+        if self.feedback == "critic":
+            return self._critic_for(materials)
         from terse.synthesis.learned.proposer import LearnedProposer
 
         return LearnedProposer(materials, self.network_for(materials), self)
+
+    def _critic_for(self, materials: Materials) -> Proposer:
+        from terse.synthesis.learned.critic_proposer import CriticProposer
+        from terse.synthesis.learned.frozen import CutOutFeatures, MapFeatures
+
+        if self.discriminator:
+            raise RecipeError(
+                "synthesis.discriminator: expected false beside synthesis.feedback: critic, got one; "
+                "a critic moves no pose, so realism has nobody to teach"
+            )
+        critic = self.critic
+
+        def frozen() -> CutOutFeatures | MapFeatures:
+            if critic.features == "cut_outs":
+                return CutOutFeatures(materials, critic.feature_steps)
+            import torch
+
+            network = self.model_copy(update={"network": "photographs", "train_backbone": False})
+            with torch.random.fork_rng():
+                torch.manual_seed(materials.seed)  # of weights that no file gives
+                photographs = network.network_for(materials).to(materials.device)
+            return MapFeatures(photographs.low_level, critic.channels, materials.seed)
+
+        return CriticProposer(materials, critic, frozen)
 
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:

@@ -1,0 +1,140 @@
+"""What a critic saves on digits: composites that enter the pool for each pass of a frozen classifier.
+
+    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 5000 --drift 0.2 0.1 0
+
+A classifier is trained on blind composites until it is right on so many of them (`--accuracy`), and frozen. Mining and a
+critic at each drift then harvest so many composites from it, as a run does. The table says what each found for a pass,
+how far its harvest is from mining's law by inverse probabilities, and, counted, how far the cells of class and rotation
+are from those of mined's pool; a second mined pool of other seeds shows what chance alone makes of that.
+"""
+
+import argparse
+import time
+
+from terse.cli.process import prepare_process
+
+prepare_process()
+
+import numpy as np
+import torch
+
+from terse.draws import seeds_of
+from terse.progress import Observer
+from terse.recipe import load_recipe
+from terse.run import open_session
+from terse.synthesis.blind import BlindProposer
+from terse.synthesis.proposer import propose
+from terse.training.harvest import harvest_phase
+
+_BATCH, _EVERY, _ROTATIONS = 64, 100, 4
+_MINED = ("synthesis={kind: mined}",)
+
+
+class Curve(Observer):
+    """Judging passes when so many were found."""
+
+    def __init__(self) -> None:
+        self.session, self.points = None, []
+
+    def step(self, **numbers: float) -> None:
+        self.points.append((numbers["found"], self.session.costs.judging_passes))
+
+    def passes_at(self, found: int) -> float:
+        return np.interp(found, [0, *(x for x, _ in self.points)], [0, *(y for _, y in self.points)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root")
+    parser.add_argument("--accuracy", type=float, default=0.87)
+    parser.add_argument("--kept", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--drift", type=float, nargs="+", default=[0.2, 0.1, 0.0])
+    parser.add_argument("overrides", nargs="*", help="of the critic's arms, for example synthesis.critic.beta=0.7")
+    given = parser.parse_args()
+    common = [
+        *(f"data.root={given.root}", "runtime.threads=1", "runtime.precision=float32", f"seed={given.seed}"),
+        f"pool={{per_cycle: {given.kept}, uneven: 10, candidates: 10000000}}",
+    ]
+    torch.set_num_threads(1)
+    weights = frozen_target(common, given.accuracy)
+    arms = {"mined": _MINED}
+    for drift in given.drift:
+        critic = f"synthesis={{kind: learned, feedback: critic, critic: {{drift: {drift:g}}}}}"
+        arms[f"critic, drift {drift:g}"] = (critic, *given.overrides)
+    arms["mined, other seeds"] = (*_MINED, f"seed={given.seed + 1000}")
+    marks = sorted({given.kept // 5, given.kept // 2, given.kept})
+    print(
+        f"| arm | {' | '.join(f'passes for {n:,}' for n in marks)} | raw hard rate | found per pass | yield over mined | "
+        "drift by 1 / pi | cells' distance from mined | pose entropy | rank correlation | seconds |"
+    )
+    print("|" + " --- |" * (9 + len(marks)), flush=True)
+    mined = None
+    for name, overrides in arms.items():
+        began = time.perf_counter()
+        session, curve, row = harvest([*common, *overrides], weights)
+        cells, passes = cells_of(session), session.costs.judging_passes
+        rate = row["found"] * (1 - row["duplicates"]) / passes
+        mined = mined or (cells, rate)
+        distance = 0.5 * np.abs(cells - mined[0]).sum()
+        at_marks = " | ".join(f"{curve.passes_at(n):,.0f}" for n in marks)
+        print(
+            f"| {name} | {at_marks} | {row['hard_rate']:.3f} | {rate:.3f} | {rate / mined[1]:.2f} | "
+            f"{row.get('drift', 0):.3f} | {distance:.3f} | {row['pose_entropy']:.3f} | "
+            f"{row.get('rank_correlation', float('nan')):.2f} | {time.perf_counter() - began:.0f} |",
+            flush=True,
+        )
+
+
+def frozen_target(overrides: list[str], accuracy: float) -> dict:
+    """Weights of a classifier that is right on so many blind composites."""
+    session = open_session(load_recipe("affnist-efficiency", [*overrides, *_MINED]), None)
+    players, module = session.players, session.players.target.module
+    blind = BlindProposer(players.context, _BATCH)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
+    found, step = 0.0, 0
+    while found < accuracy:
+        with torch.no_grad():
+            drawn = players.context.render(propose(blind, _BATCH, 0, "benchmark", step))
+        loss = players.target.train_loss(drawn.images, drawn.truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        step += 1
+        if step % _EVERY == 0:
+            found = measured(players, blind)
+    print(f"target: {step} steps of {_BATCH}, right on {found:.3f} of blind composites\n", flush=True)
+    return module.state_dict()
+
+
+def measured(players, blind, blocks: int = 8) -> float:
+    right = 0
+    for block in range(blocks):
+        placements = blind.propose(blind.requests(seeds_of(0, "accuracy", block, count=256)))
+        with torch.no_grad():
+            drawn = players.context.render(placements)
+        right += int((players.target.predict(drawn.images).argmax(dim=1) == drawn.truth.labels).sum())
+    return right / (256 * blocks)
+
+
+def harvest(overrides: list[str], weights: dict):
+    """One cycle's harvest from the frozen target."""
+    curve = Curve()
+    session = open_session(load_recipe("affnist-efficiency", overrides), None, observer=curve)
+    curve.session = session
+    session.players.target.module.load_state_dict(weights)
+    harvest_phase(session, 1)
+    return session, curve, session.facts["harvest"]
+
+
+def cells_of(session) -> np.ndarray:
+    """Shares of the pool in cells of class and rotation."""
+    placements, poses = session.pool.placements, session.players.context.poses
+    unit = poses.to_unit(torch.from_numpy(placements.pose[:, :1].repeat(poses.size, axis=1))).numpy()[:, 0]
+    rotation = np.clip((unit * _ROTATIONS).astype(int), 0, _ROTATIONS - 1)
+    counts = np.bincount(placements.label * _ROTATIONS + rotation, minlength=10 * _ROTATIONS)
+    return counts / counts.sum()
+
+
+if __name__ == "__main__":
+    main()
