@@ -19,7 +19,10 @@ __all__ = ["CriticConfig", "LearnedConfig"]
 
 
 class CriticConfig(Config):
-    """The critic: which base candidates it has judged, and how near the harvest stays to mining's law (ours)."""
+    """The critic: which base candidates it has judged, and how near the harvest stays to mining's law.
+
+    Source: ours.
+    """
 
     features: Literal["cut_outs", "backbone"] = "cut_outs"
     """What it knows of images: a small network trained on the cut-outs' classes, or the map of `backbone`, frozen."""
@@ -95,7 +98,8 @@ class LearnedConfig(Component["Proposer"]):
     the head then sees as its noise: training starts from blind pasting, and moves away from it where that pays."""
     feedback: Annotated[Literal["gradient", "critic"], Paper("gradient")] = "gradient"
     """What the synthesizer learns from: the target's gradient, or its verdicts alone, by a critic that says which base
-    candidates are worth judging. A critic needs no gradient: black boxes and detectors cost forward passes only."""
+    candidates are worth judging. A critic needs no gradient: black boxes and detectors cost forward passes only. It has
+    no phase of its own: steps, optimiser, noise and base are the gradient's."""
     critic: CriticConfig = CriticConfig()
     """feedback: critic."""
     discriminator: DiscriminatorConfig | bool = False
