@@ -52,10 +52,10 @@ def preview_sheets(recipe: Recipe, players: Players, count: int) -> list[np.ndar
     sheets = [composites_sheet(drawn, players.context.classes)]
     few = min(count, _COLUMNS)
     images, truth = drawn.images[:few], drawn.truth.take(range(few))
-    sheets.append(_captioned(images, "plain: look at the rims"))
+    sheets.append(_captioned(images, "plain"))
     if recipe.artefacts.count:
         patched = _with_patches(recipe, players, images, truth)
-        sheets.append(_captioned(patched, "with artefact patches"))
+        sheets.append(_captioned(patched, "with patches"))
     return sheets
 
 
