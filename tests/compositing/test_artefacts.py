@@ -116,6 +116,20 @@ def test_a_patch_never_comes_from_its_own_image() -> None:
     assert set(patches.texture.tolist()) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_composites_and_real_images_have_patches_at_one_rate(seed: int) -> None:
+    """Half of the composites hold an object that leaves no room; the real ones are empty."""
+    full = [(2, 2, _SIDE - 2, _SIDE - 2)] * 10
+    truth = _truth(full, list(range(10)), 40)
+    fake = torch.arange(40) < 20
+    generator, half = torch.Generator().manual_seed(seed), ArtefactConfig(count=2, probability=0.8)
+    patches = draw_patches(truth, (_SIDE, _SIDE), _Shapes(), _Scenes(), PHOTO_POSES, half, generator, fake=fake)
+    held = np.unique(patches.image_index)
+    of_fakes, of_reals = int((held < 20).sum()), int((held >= 20).sum())
+    assert of_fakes == of_reals
+    assert 3 <= of_fakes <= 10
+
+
 def test_the_share_of_images_and_the_count_are_the_recipes() -> None:
     patches = _draw(Truth.empty(2000), settings=ArtefactConfig(count=3, probability=0.25))
     images, counts = np.unique(patches.image_index, return_counts=True)

@@ -16,6 +16,8 @@ from terse.run import open_session, train
 from terse.synthesis.proposer import propose
 from terse.targets.detector.networks import _ssdlite_mobilenet_v2
 from terse.training.checkpoint import read_checkpoint
+from terse.training.harvest import harvest_phase
+from terse.training.phases import target_phase
 from terse.training.realism import discriminator_step, warm_up_phase
 
 FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
@@ -103,7 +105,7 @@ def test_warming_up_trains_the_discriminator_alone():
     ]
     assert changed == [False, False, True]
     assert session.costs.target_forwards == 0
-    assert session.costs.synthesizer_forwards == 2 * 8
+    assert session.costs.synthesizer_forwards == 2 * 16
 
 
 def test_warming_up_teaches_which_images_are_real(monkeypatch):
@@ -122,9 +124,49 @@ def test_warming_up_teaches_which_images_are_real(monkeypatch):
         assert players.discriminator(real).mean(1).min() > players.discriminator(made).mean(1).max()
 
 
-def test_a_batch_without_composites_trains_no_discriminator():
+def test_a_pool_without_composites_trains_no_discriminator():
     session = open_session(load_recipe("shapes", FEW), None)
-    images, truth = session.players.train.fetch(np.arange(4))
     before = players_state(session.players)[2]
-    discriminator_step(session, images, truth)
+    discriminator_step(session, None, 1, 0)
     assert all(torch.equal(before[name], value) for name, value in session.players.discriminator.state_dict().items())
+
+
+def test_the_discriminator_sees_whole_images_as_many_of_each():
+    settings = [*FEW, "artefacts.count=0", "fine_tune.augment=true", "synthesis.discriminator.batch_size=3"]
+    session = open_session(load_recipe("shapes", [*settings, "hardness.kind=probability", "hardness.below=1"]), None)
+    players, seen = session.players, []
+    harvest_phase(session, 1)
+    known = torch.cat([players.train.fetch(np.arange(16))[0], players.context.render(session.pool.placements).images])
+    players.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    target_phase(session, 1, session.recipe.fine_tune)
+    assert seen
+    assert {len(images) for images in seen} == {6}
+    numbers = torch.cdist(torch.cat(seen).flatten(1), known.flatten(1)).min(dim=1)
+    assert numbers.values.max() < 1e-2  # none is cropped or mirrored
+    assert ((numbers.indices.view(-1, 6) < 16) == (torch.arange(6) < 3)).all()
+
+
+def test_a_warm_up_shows_no_composite_whose_object_is_gone(monkeypatch):
+    def gone(renderer, placements, draw=Renderer.__call__):
+        made = draw(renderer, placements)
+        ignore = made.truth.ignore | (made.truth.pasted & (made.truth.image_index % 2 == 0))
+        return dataclasses.replace(made, truth=dataclasses.replace(made.truth, ignore=ignore))
+
+    monkeypatch.setattr(Renderer, "__call__", gone)
+    session, seen = open_session(load_recipe("shapes", [*FEW, "artefacts.count=0"]), None), []
+    session.players.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    warm_up_phase(session, 1)
+    assert seen == [16 + 8] * 2
+
+
+def test_patches_are_not_of_their_own_image():
+    """Real images that the bank of backgrounds holds are known by their files."""
+    session = open_session(load_recipe("shapes", FEW), None)
+    context = session.players.context
+    context.real.files, context.backgrounds.files = ("a", "b", "c"), ("c", "x", "a")
+    assert context.background_of_real.tolist() == [2, -1, 0]
+
+
+def test_drawn_scenes_have_no_files():
+    context = open_session(load_recipe("shapes", FEW), None).players.context
+    assert context.background_of_real.tolist() == [-1] * 16

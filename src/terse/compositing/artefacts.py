@@ -22,6 +22,7 @@ __all__ = ["draw_patches", "paste_patches", "textured"]
 
 _POSES = 64  # tried for a patch before its image goes without
 _TEXTURES = 4
+_ROUNDING = 1e-9
 _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
 
 
@@ -50,6 +51,7 @@ def draw_patches(
     *,
     blur_sigma_px: float = 0.0,
     own: Int64[np.ndarray, " b"] | None = None,
+    fake: Bool[Tensor, " b"] | None = None,
 ) -> Placements:
     """Choose images, shapes, places and colours of patches for a batch, real or synthetic.
 
@@ -66,10 +68,13 @@ def draw_patches(
         generator: the only randomness.
         blur_sigma_px: of the edges: patches keep further away from objects where both are blurred.
         own: each image's background number, which its patches are not cut from; None where that has no meaning.
+        fake: which images are composites; then as large a share of them has patches as of the others, whatever fits.
 
     Source: paper 3.1. Poses, rates and the way round objects are ours; the paper does not state them.
     """
-    chosen = torch.rand(truth.batch_size, generator=generator) < settings.probability
+    order = torch.rand(truth.batch_size, generator=generator)
+    round_up = float(torch.rand((), generator=generator)) if fake is not None else 0.0
+    chosen = order < settings.probability if fake is None else _shares(order, fake, settings.probability, round_up)
     images = torch.nonzero(chosen).flatten().repeat_interleave(settings.count)
     n = len(images)
     shapes = torch.randint(len(foregrounds), (n,), generator=generator).numpy()
@@ -86,6 +91,11 @@ def draw_patches(
         colours = np.where(colours == own[images.numpy(), None], (colours + 1) % len(backgrounds), colours)
     texture, whole = _object_free(colours, hull, backgrounds)
     rows = np.flatnonzero(fits.any(dim=1).numpy() & whole)
+    if fake is not None:
+        fitting = torch.zeros(truth.batch_size, dtype=torch.bool)
+        fitting[images[torch.from_numpy(rows)]] = True
+        kept = _shares(torch.where(fitting, order, torch.inf), fake, _least_share(fitting, fake), 0.0)
+        rows = rows[kept[images[torch.from_numpy(rows)]].numpy()]
     best = fits.int().argmax(dim=1).numpy()
     pose = rounded[np.arange(n) * _POSES + best]
     index = images.numpy()[rows]
@@ -127,6 +137,21 @@ def textured(cut: Foregrounds, backgrounds: Float[Tensor, "b c h w"]) -> Foregro
     if backgrounds.shape[-2:] != size:
         backgrounds = functional.interpolate(backgrounds, size, mode="bilinear", antialias=True)
     return Foregrounds(backgrounds, cut.alpha, cut.labels, cut.hull)
+
+
+def _shares(order: Float[Tensor, " b"], fake: Bool[Tensor, " b"], share: float, round_up: float) -> Bool[Tensor, " b"]:
+    """The first ones of the order, so many that they are one share of the composites and of the others."""
+    chosen = torch.zeros_like(fake)
+    for group in (fake, ~fake):
+        rows = torch.nonzero(group).flatten()
+        count = math.floor(share * len(rows) + round_up + _ROUNDING)
+        chosen[rows[order[rows].argsort(stable=True)[:count]]] = True
+    return chosen
+
+
+def _least_share(held: Bool[Tensor, " b"], fake: Bool[Tensor, " b"]) -> float:
+    """Of the composites or of the others, where there are both."""
+    return min(float(held[group].double().mean()) for group in (fake, ~fake) if bool(group.any()))
 
 
 def _clear(boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth) -> Bool[Tensor, " n"]:

@@ -56,6 +56,16 @@ class Materials:
         return ByClass(self.foregrounds.labels)
 
     @cached_property
+    def background_of_real(self) -> Int64[np.ndarray, " n"]:
+        """The number in the bank of backgrounds of each real image's file; -1 where it is not in it."""
+        if self.real is None:
+            return np.zeros(0, dtype=np.int64)
+        files = getattr(self.backgrounds, "files", ())
+        place = {file: number for number, file in enumerate(files)}
+        found = [place.get(file, -1) for file in getattr(self.real, "files", ())] if place else []
+        return np.array(found or [-1] * len(self.real), dtype=np.int64)
+
+    @cached_property
     def of_task(self) -> Int64[np.ndarray, " classes"]:
         """The foreground bank's classes that the task has and that have foregrounds.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from terse.compositing.artefacts import draw_patches, paste_patches
@@ -11,11 +11,16 @@ from terse.training.pool_images import PoolImages
 from terse.training.session import Session
 from terse.types import Truth
 
-__all__ = ["mixed_batch", "prefetch", "prefetch_mixed", "with_artefacts"]
+__all__ = ["composites_of", "mixed_batch", "prefetch", "prefetch_mixed", "with_artefacts"]
 
 
-def with_artefacts(session: Session, images: Tensor, truth: Truth, generator: torch.Generator) -> Tensor:
+def with_artefacts(
+    session: Session, images: Tensor, truth: Truth, own: Int64[np.ndarray, " b"], generator: torch.Generator
+) -> Tensor:
     """Patches of other backgrounds, at one rate on real and synthetic images: pasting gives nothing away.
+
+    Where one kind has less room for patches, the other has as few. `own` is each image's background number, -1 for
+    none: no patch comes from its own image.
 
     Source: paper 3.1.
     """
@@ -25,21 +30,40 @@ def with_artefacts(session: Session, images: Tensor, truth: Truth, generator: to
     size_px = (images.shape[-2], images.shape[-1])
     blur_px = session.recipe.edges.blur_sigma_px if session.recipe.edges is not None else 0.0
     banks = (context.foregrounds, context.backgrounds)
-    patches = draw_patches(truth, size_px, *banks, context.poses, settings, generator, blur_sigma_px=blur_px)
+    drawing = (*banks, context.poses, settings, generator)
+    patches = draw_patches(truth, size_px, *drawing, blur_sigma_px=blur_px, own=own, fake=composites_of(truth))
     return paste_patches(images, patches, context.render)
 
 
-def mixed_batch(real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:
+def composites_of(truth: Truth) -> Bool[Tensor, " b"]:
+    """Which images hold something that was pasted.
+
+    Source: ours.
+    """
+    fake = torch.zeros(truth.batch_size, dtype=torch.bool)
+    fake[truth.image_index[truth.pasted].cpu()] = True
+    return fake
+
+
+def mixed_batch(
+    session: Session, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]
+) -> tuple[Tensor, Truth, Int64[np.ndarray, " b"]]:
     """Real images and composites of the pool, whose numbers come after those of all real ones.
+
+    Returns:
+        Images, truth, and the number of each image's own background, -1 where the bank does not hold it.
 
     Source: paper 3.4.
     """
+    real = session.players.train
     of_pool = numbers >= len(real)
     images, truth = real.fetch(numbers[~of_pool])
+    own = session.players.context.background_of_real[numbers[~of_pool]]
     if pool is None or not of_pool.any():
-        return images, truth
+        return images, truth, own
     made, made_truth = pool.fetch(numbers[of_pool] - len(real))
-    return torch.cat([images, made]), Truth.join([truth, made_truth])
+    below = session.pool.placements.background[numbers[of_pool] - len(real)]
+    return torch.cat([images, made]), Truth.join([truth, made_truth]), np.concatenate([own, below])
 
 
 def prefetch_mixed(real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> None:

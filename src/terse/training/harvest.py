@@ -18,7 +18,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Composites
 
-__all__ = ["Harvest", "harvest_phase"]
+__all__ = ["Harvest", "harvest_phase", "hidden"]
 
 _NOTHING_LEFT = 0.01
 
@@ -56,7 +56,7 @@ class Harvest:
         """
         players = self.session.players
         labels = _first_labels(composites)
-        worth = ~_hidden(composites)
+        worth = ~hidden(composites)
         with self.session.engine.autocast():
             verdict = players.rule.judge(players.target, composites.images, composites.truth)
         hard = verdict.hard.cpu().numpy() & worth
@@ -185,8 +185,11 @@ def _first_labels(composites: Composites) -> np.ndarray:
     return labels
 
 
-def _hidden(composites: Composites) -> np.ndarray:
-    """Images that hold no pasted object which can be seen well enough."""
+def hidden(composites: Composites) -> np.ndarray:
+    """Images that hold no pasted object which can be seen well enough.
+
+    Source: ours.
+    """
     truth = composites.truth
     seen = np.zeros(truth.batch_size, dtype=bool)
     good = truth.pasted & ~truth.ignore

@@ -129,7 +129,7 @@ def synthesizer_step(
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
     clean = images.detach()
-    images = with_artefacts(session, images, seen.truth, generator)
+    images = with_artefacts(session, images, seen.truth, requests.background, generator)
     with session.engine.autocast():
         attack = target_loss_of(players.target, objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
@@ -169,10 +169,10 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     for step in range(first, plan.steps):
         generator = reseed(session.recipe.seed, cycle, phase, step)
         set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)
-        images, truth = mixed_batch(session.players.train, pool, plan.batch(step))
+        images, truth, own = mixed_batch(session, pool, plan.batch(step))
         if step + 1 < plan.steps:
             prefetch_mixed(session.players.train, pool, plan.batch(step + 1))
-        images = with_artefacts(session, images.to(device), truth, generator)
+        images = with_artefacts(session, images.to(device), truth, own, generator)
         if settings.augment:
             images, truth = flip_and_crop(images, truth, generator)
         with session.engine.autocast():
@@ -182,7 +182,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         if phase == "target":
             session.costs.target_forwards += truth.batch_size
             session.costs.target_backwards += truth.batch_size
-            discriminator_step(session, images, truth)
+            discriminator_step(session, pool, cycle, step)
         if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
             _curve_point(session, cycle, step + 1)
         session.tick(loss=float(loss.detach()))

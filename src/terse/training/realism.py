@@ -1,6 +1,8 @@
-"""How the discriminator is trained: before the first cycle, and on the target's own batches (paper 3.3)."""
+"""How the discriminator is trained: before the first cycle, and beside the target (paper 3.3)."""
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from terse.discriminator import Discriminator, discriminator_loss
@@ -8,7 +10,9 @@ from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.batches import prefetch, with_artefacts
+from terse.training.harvest import hidden
 from terse.training.optimizers import optimizer_maker
+from terse.training.pool_images import PoolImages
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
 from terse.types import Truth
@@ -19,7 +23,7 @@ __all__ = ["discriminator_step", "warm_up_phase"]
 def warm_up_phase(session: Session, cycle: int) -> None:
     """Train the discriminator on real images against the synthesizer's first composites, before the first cycle.
 
-    Half a batch each, with artefact patches alike; the target takes no part.
+    `batch_size` of each, with artefact patches alike; the target takes no part.
 
     Source: ours (`warm_up_steps`; 0, the paper, does nothing).
     """
@@ -34,36 +38,75 @@ def warm_up_phase(session: Session, cycle: int) -> None:
         return
     context, seed = session.players.context, session.recipe.seed
     session.engine.use_threads(settings.batch_size * context.canvas_px**2)
-    half = max(1, settings.batch_size // 2)
+    count = settings.batch_size
     for step in range(first, settings.warm_up_steps):
         generator = reseed(seed, cycle, "warm_up", step)
-        numbers = array_generator(seed, cycle, "warm_up", step).integers(len(session.players.train), size=half)
-        prefetch(session.players.train, numbers)
+        prefetch(session.players.train, _real_numbers(session, cycle, "warm_up", step))
         with session.engine.autocast():
-            placements = propose(proposer, half, seed, cycle, "warm_up", step)
+            placements = propose(proposer, count, seed, cycle, "warm_up", step)
         with torch.no_grad():
             made = context.render(placements)
-        real, real_truth = session.players.train.fetch(numbers)
-        images = torch.cat([real.to(session.engine.device), made.images])
-        truth = Truth.join([real_truth.to(session.engine.device), made.truth])
-        fake = torch.arange(2 * half) >= half
-        loss = _update(session, discriminator, settings, with_artefacts(session, images, truth, generator), fake)
-        session.costs.synthesizer_forwards += half
-        session.tick(realism=loss)
+        seen = ~hidden(made)
+        placements, images = placements.take(np.flatnonzero(seen)), made.images[torch.from_numpy(seen)]
+        truth = made.truth.take(np.flatnonzero(seen).tolist())
+        session.costs.synthesizer_forwards += count
+        loss = _step(session, (cycle, "warm_up", step), images, truth, placements.background, generator)
+        session.tick(**({} if loss is None else {"realism": loss}))
     session.leave()
 
 
-def discriminator_step(session: Session, images: Tensor, truth: Truth) -> None:
-    """Train the discriminator on the batch that the target saw, real against pasted.
+def discriminator_step(session: Session, pool: PoolImages | None, cycle: int, step: int) -> None:
+    """Train the discriminator on real images against composites of the pool, `batch_size` of each.
 
-    Source: paper Eq. 2 and 3.4.
+    They are whole, before the target's augmentation: a crop may take away the object that makes a composite.
+
+    Source: paper Eq. 2 and 3.4; batches of its own are ours.
     """
-    discriminator, proposer = session.players.discriminator, session.players.proposer
-    fake = torch.zeros(truth.batch_size, dtype=torch.bool)
-    fake[truth.image_index[truth.pasted].cpu()] = True
-    if discriminator is None or not isinstance(proposer, LearnedProposer) or not fake.any() or fake.all():
+    proposer = session.players.proposer
+    if session.players.discriminator is None or not isinstance(proposer, LearnedProposer) or not pool:
         return
-    _update(session, discriminator, proposer.settings.discriminator_settings, images, fake)
+    key = (cycle, "discriminator", step)
+    random = array_generator(session.recipe.seed, *key)
+    numbers = random.choice(len(pool), min(len(pool), proposer.settings.discriminator_settings.batch_size), False)
+    images, truth = pool.fetch(numbers)
+    generator = torch.Generator().manual_seed(int(random.integers(2**63)))  # the target's own draws stay as they are
+    _step(session, key, images, truth, session.pool.placements.background[numbers], generator)
+
+
+def _step(
+    session: Session,
+    key: tuple[int, str, int],
+    images: Tensor,
+    truth: Truth,
+    below: Int64[np.ndarray, " b"],
+    generator: torch.Generator,
+) -> float | None:
+    """One update on these composites and real images of the step; None where there are no composites."""
+    if not len(images):
+        return None
+    discriminator, proposer = session.players.discriminator, session.players.proposer
+    assert discriminator is not None
+    assert isinstance(proposer, LearnedProposer)
+    numbers = _real_numbers(session, *key)
+    real, real_truth = session.players.train.fetch(numbers)
+    device = session.engine.device
+    both = torch.cat([real.to(device), images.to(device)])
+    joined = Truth.join([real_truth.to(device), truth.to(device)])
+    own = np.concatenate([session.players.context.background_of_real[numbers], below])
+    both = with_artefacts(session, both, joined, own, generator)
+    fake = torch.arange(len(both)) >= len(real)
+    return _update(session, discriminator, proposer.settings.discriminator_settings, both, fake)
+
+
+def _real_numbers(session: Session, cycle: int, phase: str, step: int) -> Int64[np.ndarray, " b"]:
+    """Which real images the discriminator sees in a step."""
+    proposer = session.players.proposer
+    assert isinstance(proposer, LearnedProposer)
+    count, random = (
+        proposer.settings.discriminator_settings.batch_size,
+        array_generator(session.recipe.seed, cycle, f"{phase} real", step),
+    )
+    return random.integers(len(session.players.train), size=count)
 
 
 def _update(
