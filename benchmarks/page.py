@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from terse.pictures.gallery import Gallery, GalleryItem, Streamed
+from terse.pictures.page_folder import Shown
 from terse.report.page import build_page
 from terse.report.parts import PageData
 from terse.tasks.answers import Box
@@ -76,7 +77,7 @@ def main() -> None:
         for _ in range(options.repeats):
             gallery = Gallery(Streamed(options.count, composites(pictures, options.count)))
             begun, spent = time.perf_counter(), time.process_time()
-            build_page(PageData(title="Benchmark", kind="train", gallery=gallery), path)
+            build_page(PageData(title="Benchmark", kind="train", shown=Shown(gallery=gallery)), path)
             seconds.append(time.perf_counter() - begun)
             of_cpu.append(time.process_time() - spent)
         size = path.stat().st_size / 1e6

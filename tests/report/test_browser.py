@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from terse.pictures.page_folder import Shown
 from terse.report.coverage import coverage_charts
 from terse.report.page import build_page
 from terse.report.proof_page import prove_page
 from terse.report.run_page import train_page
-from terse.results import hardness_counts
+from terse.results import ShownFigures, hardness_counts
 
 COUNT = 240
 
@@ -20,10 +21,12 @@ def paths(drawn, tmp_path_factory):
         drawn.RECIPE,
         drawn.run({**drawn.result(), "alarms": [drawn.HOSTILE]}),
         name=drawn.HOSTILE,
-        gallery=drawn.gallery(COUNT),
-        sheets=drawn.sheets(),
-        before_after=drawn.pairs(),
-        hardness={"cycle 1": hardness_counts([item.hardness for item in drawn.items(COUNT)])},
+        shown=Shown(
+            ShownFigures(hardness={"cycle 1": hardness_counts([item.hardness for item in drawn.items(COUNT)])}),
+            gallery=drawn.gallery(COUNT),
+            sheets=drawn.sheets(),
+            pairs=drawn.pairs(),
+        ),
     )
     coverage = drawn.seen(drawn.covered("learned"))
     settled = drawn.proof()[0] | {"hardness": {"learned": {"counts": [0] * 10 + [1] + [0] * 8 + [1], "mean": 0.7}}}

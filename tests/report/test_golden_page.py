@@ -56,10 +56,10 @@ def payload(folder):
                 sheet.alt,
                 sheet.caption,
             ]
-            for sheet in page.sheets
+            for sheet in page.shown.sheets
         ],
-        "before_after_note": page.before_after_note,
-        "gallery_note": page.gallery.note,
+        "before_after_note": page.shown.pairs_note,
+        "gallery_note": page.shown.gallery.note,
         "commands": [[command.line, command.does] for command in page.commands],
         "data": data,
     }

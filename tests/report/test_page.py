@@ -8,6 +8,7 @@ import pytest
 
 from terse.errors import DataError, RunError
 from terse.pictures.gallery import Gallery, GalleryItem
+from terse.pictures.page_folder import Shown
 from terse.pictures.sheets import Sheet
 from terse.report import figures
 from terse.report.page import build_page, page_html
@@ -55,9 +56,11 @@ def full(drawn):
         alarms=[bad],
         charts=[Chart("a-chart", bad, bad, figure)],
         tables=[Table(bad, [bad], [[bad]], bad)],
-        sheets=[Sheet(bad, bad, s.image, f'"{bad}', bad) for s in drawn.sheets()],
-        before_after=drawn.pairs(),
-        gallery=drawn.gallery(20),
+        shown=Shown(
+            sheets=[Sheet(bad, bad, s.image, f'"{bad}', bad) for s in drawn.sheets()],
+            pairs=drawn.pairs(),
+            gallery=drawn.gallery(20),
+        ),
         recipe=bad,
         commands=[Command(bad, bad)],
         footer=bad,
@@ -105,7 +108,7 @@ def test_a_chart_has_its_numbers_beside_it(drawn):
 
 
 def test_the_same_data_make_the_same_bytes(drawn, tmp_path):
-    data = train_page(drawn.RECIPE, drawn.run(drawn.result()), gallery=drawn.gallery(8))
+    data = train_page(drawn.RECIPE, drawn.run(drawn.result()), shown=Shown(gallery=drawn.gallery(8)))
     first, second = (build_page(data, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 
@@ -121,7 +124,7 @@ def test_data_that_fail_halfway_leave_the_old_page(tmp_path, drawn):
     path = build_page(PageData(title="old", kind="check"), tmp_path / "report.html")
     bad = Gallery([*drawn.items(3), GalleryItem(image=drawn.sheets()[0].image.astype(float), class_name="x")])
     with pytest.raises(DataError):
-        build_page(PageData(title="new", kind="check", gallery=bad), path)
+        build_page(PageData(title="new", kind="check", shown=Shown(gallery=bad)), path)
     assert "<h1>old</h1>" in path.read_text("utf-8")
     assert names(tmp_path) == ["report.html"]
 

@@ -35,8 +35,8 @@ def test_the_page_says_what_the_proof_says(folder):
 def test_arms_that_paste_are_shown_and_the_other_is_not(folder):
     page = proof_page(folder)
     runs = read_runs(folder)
-    assert [(sheet.group, sheet.heading) for sheet in page.sheets] == [("By arm", "random")]
-    items = list(page.gallery.items)
+    assert [(sheet.group, sheet.heading) for sheet in page.shown.sheets] == [("By arm", "random")]
+    items = list(page.shown.gallery.items)
     assert {item.arm for item in items} == {"random"}
     assert len(items) == runs["random"][0].result.cycles[-1].samples
     histogram = next(chart for chart in page.charts if chart.name == "hardness").figure.data[0]

@@ -44,8 +44,8 @@ def test_the_page_says_what_the_result_says(folder):
     curve = next(chart for chart in page.charts if chart.name == "curve-samples").figure.data[0]
     assert list(curve.x) == [0, *(cycle["samples"] for cycle in result["cycles"])]
     assert list(curve.y)[1:] == [cycle["accuracy"] for cycle in result["cycles"]]
-    assert [sheet.heading for sheet in page.sheets] == ["Cycle 1", "Cycle 2", "Real", "Synthetic"]
-    assert len(page.gallery.items) == result["cycles"][-1]["samples"]
+    assert [sheet.heading for sheet in page.shown.sheets] == ["Cycle 1", "Cycle 2", "Real", "Synthetic"]
+    assert len(page.shown.gallery.items) == result["cycles"][-1]["samples"]
     assert page.recipe == (folder / "recipe.yaml").read_text()
 
 
@@ -165,7 +165,7 @@ def test_the_answers_before_and_after_need_the_start(folder, opened):
         note = run_pictures(recipe, players, pool, folder).pairs_note
     finally:
         start.write_bytes(kept)
-    assert run_page(folder).before_after_note.startswith("Of 100 test images, ")
+    assert run_page(folder).shown.pairs_note.startswith("Of 100 test images, ")
     assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
 
 
@@ -208,7 +208,7 @@ def test_another_run_stands_beside_it(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("runs") / "other"
     train("quickstart", [*SMALL, "seed=5"], out=other)
     page = run_page(folder, [other])
-    strips = [sheet for sheet in page.sheets if sheet.group == "Beside other runs"]
+    strips = [sheet for sheet in page.shown.sheets if sheet.group == "Beside other runs"]
     assert [strip.heading for strip in strips] == ["small: seed=0", "other: seed=5"]
     table = page.tables[-1]
     ends = [json.loads((path / "result.json").read_text())["metrics"]["end"]["accuracy"] for path in (folder, other)]

@@ -37,7 +37,7 @@ def test_the_gallery_shows_the_files_of_the_set(made):
     folder, _ = made
     labels = json.loads((folder / "annotations.json").read_text())
     names = {category["id"]: category["name"] for category in labels["categories"]}
-    items = list(set_page(folder).gallery.items)
+    items = list(set_page(folder).shown.gallery.items)
     assert len(items) == COUNT
     for item, image in zip(items, labels["images"], strict=True):
         stored = cv2.imread(str(folder / "images" / image["file_name"]), cv2.IMREAD_COLOR_RGB)

@@ -1,8 +1,9 @@
 import pytest
 
 from terse.errors import RunError
+from terse.pictures.page_folder import Shown
 from terse.report.run_page import _realism_table, train_page
-from terse.results import HardnessCounts, Realism
+from terse.results import HardnessCounts, Realism, ShownFigures
 
 
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):
@@ -68,9 +69,8 @@ def test_a_detector_shows_every_threshold_and_its_discriminator(drawn):
     result |= {"primary": "ap50", "metrics": {"start": ap, "end": {**ap, "ap50": 0.42}}}
     for cycle in result["cycles"]:
         cycle |= {**ap, "discriminator_auc": 0.61, "seconds": 12.0}
-    page = train_page(
-        "", drawn.run(result), hardness={"cycle 1": HardnessCounts(counts=[0] * 10 + [1] + [0] * 9, mean=0.5)}
-    )
+    hardness = {"cycle 1": HardnessCounts(counts=[0] * 10 + [1] + [0] * 9, mean=0.5)}
+    page = train_page("", drawn.run(result), shown=Shown(ShownFigures(hardness=hardness)))
     assert page.title == "AP at IoU 0.5 rose from 0.400 to 0.420"
     assert [row[0] for row in page.tables[0].rows] == [
         "AP, mean of IoU 0.5 to 0.8",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import Parameter
-
+from terse.cli.answers import Json, answer
 from terse.cli.progress import counting, stoppable
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def masks(
     workers: int | None = None,
     executor: str = "local",
     resume: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Make a mask for each box that has none; write them as COCO with scores, and a page to look at them.
 
@@ -87,7 +86,7 @@ def masks(
 
     page = build_masks_page(found, dropped, out, source, again=shlex.join(typed))
     result = _result(found, dropped, out, page)
-    print(json.dumps(result, ensure_ascii=False) if as_json else _summary(result))
+    answer(result, _summary(result), as_json=as_json)
     return 0
 
 
@@ -177,14 +176,11 @@ def _given(images: Path | None, segmentation: Path | None, engine: str, model: P
 
 
 def _result(found: Masks, dropped: frozenset[int], out: Path, page: Path) -> dict[str, Any]:
-    sources: dict[str, int] = {}
-    for made in found.made.values():
-        sources[made.source] = sources.get(made.source, 0) + 1
     return {
         "out": str(out),
         "images": str(found.annotations.root),
         "masks": len(found.made) - len(dropped),
-        "sources": sources,
+        "sources": dict(Counter(made.source for made in found.made.values())),
         "own": int(found.annotations.masked.sum()),
         "dropped": len(dropped),
         "failed": len(found.failed),

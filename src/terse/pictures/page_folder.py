@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from terse.errors import RunError
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
 from terse.pictures.sheets import Sheet, packed_sheets
-from terse.pictures.thumbnails import Thumbnail
+from terse.pictures.thumbnails import Thumbnail, made
 from terse.results import FORMAT, Record, ShownFigures, read_record
 from terse.tasks.answers import Answer, Box
 
@@ -28,9 +28,9 @@ _RECORD, _GALLERY = "page.json", "gallery.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows beside the figures of the result."""
+    """What a page shows beside the figures of the result; the note says how the images of the pairs were chosen."""
 
-    figures: ShownFigures
+    figures: ShownFigures = field(default_factory=ShownFigures)
     gallery: Gallery = field(default_factory=Gallery)
     sheets: Sequence[Sheet] = ()
     pairs: Sequence[BeforeAfter] = ()
@@ -43,12 +43,27 @@ class _Picture(Record):
     file: str
     size_px: tuple[int, int]
 
+    def load(self, page: Path) -> Thumbnail:
+        """Read the picture.
+
+        Raises:
+            RunError: it is gone or cannot be read.
+        """
+        try:
+            return Thumbnail((page / self.file).read_bytes(), self.size_px)
+        except OSError as error:
+            raise RunError(f"{page / self.file}: expected a picture of the page, got: {error.strerror}") from None
+
 
 class _Sheet(_Picture):
     group: str
     heading: str
     alt: str
     caption: str = ""
+
+    def texts(self) -> dict[str, str]:
+        """All but the picture."""
+        return self.model_dump(exclude={"file", "size_px"})
 
 
 class _Pair(_Picture):
@@ -83,31 +98,17 @@ def write_page(folder: Path, shown: Shown) -> None:
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        sheets, pairs = packed_sheets(shown.sheets), packed_pairs(shown.pairs)
         record = _PageRecord(
             format=FORMAT,
             figures=shown.figures,
             gallery_note=shown.gallery.note,
             sheets=[
-                _Sheet(
-                    file=_save(temporary, f"sheet-{number:03d}.webp", sheet.image),
-                    size_px=_size(sheet.image),
-                    group=sheet.group,
-                    heading=sheet.heading,
-                    alt=sheet.alt,
-                    caption=sheet.caption,
-                )
-                for number, sheet in enumerate(sheets)
+                _Sheet.model_validate(_saved(temporary / f"sheet-{number:03d}.webp", sheet))
+                for number, sheet in enumerate(packed_sheets(shown.sheets))
             ],
             pairs=[
-                _Pair(
-                    file=_save(temporary, f"answer-{number:03d}.webp", pair.image),
-                    size_px=_size(pair.image),
-                    name=pair.name,
-                    before=pair.before,
-                    after=pair.after,
-                )
-                for number, pair in enumerate(pairs)
+                _Pair.model_validate(_saved(temporary / f"answer-{number:03d}.webp", pair))
+                for number, pair in enumerate(packed_pairs(shown.pairs))
             ],
             pairs_note=shown.pairs_note,
         )
@@ -136,11 +137,8 @@ def read_page(folder: Path) -> Shown:
     return Shown(
         record.figures,
         replace(_read_gallery(page / _GALLERY), note=record.gallery_note),
-        [
-            Sheet(one.group, one.heading, _load(page / one.file, one.size_px), one.alt, one.caption)
-            for one in record.sheets
-        ],
-        [BeforeAfter(_load(page / one.file, one.size_px), one.before, one.after, one.name) for one in record.pairs],
+        [Sheet(image=one.load(page), **one.texts()) for one in record.sheets],
+        [BeforeAfter(one.load(page), one.before, one.after, one.name) for one in record.pairs],
         record.pairs_note,
     )
 
@@ -169,11 +167,11 @@ def _write_gallery(path: Path, gallery: Gallery) -> None:
 
 
 def _row(item: GalleryItem) -> dict[str, Any]:
-    assert isinstance(item.image, Thumbnail)
+    width, height = made(item.image).size_px
     return {
-        "thumbnail": item.image.encoded,
-        "width": item.image.size_px[0],
-        "height": item.image.size_px[1],
+        "thumbnail": made(item.image).encoded,
+        "width": width,
+        "height": height,
         "class": item.class_name,
         "boxes": [list(box.xyxy_px) for box in item.boxes],
         "labels": [box.label for box in item.boxes],
@@ -211,19 +209,8 @@ def _item(row: dict[str, Any]) -> GalleryItem:
     )
 
 
-def _save(folder: Path, name: str, image: object) -> str:
-    assert isinstance(image, Thumbnail)
-    (folder / name).write_bytes(image.encoded)
-    return name
-
-
-def _size(image: object) -> tuple[int, int]:
-    assert isinstance(image, Thumbnail)
-    return image.size_px
-
-
-def _load(path: Path, size_px: tuple[int, int]) -> Thumbnail:
-    try:
-        return Thumbnail(path.read_bytes(), size_px)
-    except OSError as error:
-        raise RunError(f"{path}: expected a picture of the page, got: {error.strerror}") from None
+def _saved(path: Path, item: Sheet | BeforeAfter) -> dict[str, Any]:
+    """Write the item's picture; the result holds the other fields, with the file and its size."""
+    path.write_bytes(made(item.image).encoded)
+    others = {part.name: getattr(item, part.name) for part in fields(item) if part.name != "image"}
+    return {"file": path.name, "size_px": made(item.image).size_px, **others}

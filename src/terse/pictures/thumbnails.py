@@ -13,7 +13,7 @@ from PIL import Image
 
 from terse.errors import DataError
 
-__all__ = ["Thumbnail", "choose_side", "data_uri", "encode", "outlines", "thumbnail"]
+__all__ = ["Thumbnail", "choose_side", "data_uri", "encode", "made", "outlines", "thumbnail"]
 
 SIDES_PX = (320, 256, 224, 192, 160, 144, 128, 112, 96)
 LOSSLESS_SIDE_PX = 96  # up to here lossless WebP is the smallest of all (a digit: 201 bytes; PNG 274, JPEG 419)
@@ -35,6 +35,12 @@ def thumbnail(image: npt.NDArray[np.uint8] | Thumbnail, side_px: int, quality: i
     if isinstance(image, Thumbnail):
         return image
     return Thumbnail(encode(image, side_px, quality), (image.shape[1], image.shape[0]))
+
+
+def made(image: npt.NDArray[np.uint8] | Thumbnail) -> Thumbnail:
+    """The thumbnail of an item that is packed already."""
+    assert isinstance(image, Thumbnail)
+    return image
 
 
 def encode(image: npt.NDArray[np.uint8], side_px: int, quality: int = QUALITY) -> bytes:

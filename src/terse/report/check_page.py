@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from terse.pictures.gallery import Gallery
-from terse.report import figures
-from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
+from terse.pictures.page_folder import Shown
+from terse.report.charts import class_charts, size_charts
+from terse.report.parts import Command, Fact, Headline, PageData, Table, Tone
 from terse.report.words import count, number
 
 __all__ = ["Finding", "Weight", "check_page"]
@@ -68,6 +69,10 @@ def check_page(
         recipe_yaml: the resolved recipe, where there is one.
         commands: what to type next.
     """
+    by_class: dict[str, dict[str, float]] = {}
+    for part, amounts in (classes or {}).items():
+        for name, amount in amounts.items():
+            by_class.setdefault(name, {})[part] = float(amount)
     ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.weight))
     errors, warnings = (sum(finding.weight == weight for finding in findings) for weight in ("error", "warning"))
     return PageData(
@@ -76,13 +81,16 @@ def check_page(
         name=subject,
         headline=_headline(errors, warnings),
         facts=facts,
-        charts=_charts(classes or {}, sizes or {}),
+        charts=[
+            *class_charts(by_class, "Where the objects are: the parts of the recipe."),
+            *size_charts(sizes or {}, " Parts that differ much will not help each other."),
+        ],
         tables=[
             *([_findings_table(ordered)] if ordered else []),
             *([_class_table(classes)] if classes else []),
             *([_leave_out_table(leave_out)] if leave_out else []),
         ],
-        gallery=gallery or Gallery(),
+        shown=Shown(gallery=gallery or Gallery()),
         recipe=recipe_yaml,
         commands=commands,
     )
@@ -102,27 +110,6 @@ def _headline(errors: int, warnings: int) -> Headline:
         "A run works; what is listed makes it worse." if warnings else "Nothing was found that stands in the way."
     )
     return Headline("Ready", sentence, tone)
-
-
-def _charts(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str, Sequence[float]]) -> list[Chart]:
-    charts = []
-    if classes:
-        by_class: dict[str, dict[str, float]] = {}
-        for part, amounts in classes.items():
-            for name, amount in amounts.items():
-                by_class.setdefault(name, {})[part] = float(amount)
-        most = dict(sorted(by_class.items(), key=lambda item: -sum(item[1].values()))[:20])
-        heading = (
-            "Objects of each class" if len(most) == len(by_class) else f"Objects of the {len(most)} largest classes"
-        )
-        charts.append(
-            Chart("classes", heading, "Where the objects are: the parts of the recipe.", figures.bars(most, "Objects"))
-        )
-    if sizes:
-        figure = figures.histogram(sizes, "Side of the object over the image's", (0.0, 1.0))
-        caption = "The square root of the box's area over the image's. Parts that differ much will not help each other."
-        charts.append(Chart("sizes", "How large the objects are", caption, figure))
-    return charts
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:

@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 BINS = 20
+_NAMED = "<extra>%{fullData.name}</extra>"  # the name of the trace, beside the text at the pointer
+_DOTTED = {"dash": "dot", "width": 1.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,7 @@ def metric_curves(curves: Sequence[Curve], metric: str, against: str) -> go.Figu
     figure.update_xaxes(tickformat="~s", rangemode="tozero")
     for curve in curves:
         _band(figure, curve)
-        figure.add_scatter(
-            x=list(curve.x),
-            y=list(curve.y),
-            name=words(curve.name),
-            mode="lines+markers",
-            cliponaxis=False,
-            meta={"tone": curve.name},
-            hovertemplate="%{y:.4f}<extra>%{fullData.name}</extra>",
-            showlegend=len(curves) > 1,
-        )
+        _line(figure, curve.name, curve.x, curve.y, legend=len(curves) > 1, cliponaxis=False)
     return figure
 
 
@@ -74,17 +67,9 @@ def cycle_lines(lines: Mapping[str, Sequence[float | None]], title: str, referen
     figure = _figure("Cycle", title)
     figure.update_xaxes(dtick=1 if max((len(y) for y in lines.values()), default=0) <= 20 else None, tickformat="d")
     for name, values in lines.items():
-        figure.add_scatter(
-            x=list(range(1, len(values) + 1)),
-            y=list(values),
-            name=words(name),
-            mode="lines+markers",
-            meta={"tone": name},
-            hovertemplate="%{y:.4f}<extra>%{fullData.name}</extra>",
-            showlegend=len(lines) > 1,
-        )
+        _line(figure, name, range(1, len(values) + 1), values, legend=len(lines) > 1)
     if reference is not None:
-        figure.add_hline(y=reference, line={"dash": "dot", "width": 1.5})
+        figure.add_hline(y=reference, line=_DOTTED)
     return figure
 
 
@@ -112,16 +97,19 @@ def _shares(counts: Mapping[str, Sequence[int]], title: str, span: tuple[float, 
     figure.update_xaxes(range=list(span))
     figure.update_layout(bargap=0.08)
     for name, series in counts.items():
-        edges = np.linspace(*span, len(series) + 1)
-        centres = [float(x) for x in np.round((edges[:-1] + edges[1:]) / 2, 6)]
-        shares = [float(x) / max(1, sum(series)) for x in series]
-        common = {"x": centres, "y": shares, "name": words(name), "meta": {"tone": name}}
-        hover = "%{y:.1%} at %{x:.3g}<extra>%{fullData.name}</extra>"
+        form = {"meta": {"tone": name}, "hovertemplate": f"%{{y:.1%}} at %{{x:.3g}}{_NAMED}"}
         if len(counts) == 1:
-            figure.add_bar(**common, hovertemplate=hover)
+            figure.add_bar(**_share_points(name, series, span), **form)
         else:
-            figure.add_scatter(**common, mode="lines", line={"shape": "hvh"}, hovertemplate=hover)
+            figure.add_scatter(**_share_points(name, series, span), **form, mode="lines", line={"shape": "hvh"})
     return figure
+
+
+def _share_points(name: str, counts: Sequence[int], span: tuple[float, float]) -> dict[str, Any]:
+    """The share of each of equal bins, at the bin's centre."""
+    edges = np.linspace(*span, len(counts) + 1)
+    centres = np.round((edges[:-1] + edges[1:]) / 2, 6).tolist()
+    return {"x": centres, "y": [value / max(1, sum(counts)) for value in counts], "name": words(name)}
 
 
 def bars(values: Mapping[str, Mapping[str, float]], title: str, unit: str = "") -> go.Figure:
@@ -135,13 +123,12 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, unit: str = "") 
             x=[float(values[name].get(part, 0.0)) for name in names],
             name=words(part),
             orientation="h",
-            hovertemplate="%{x:,.4~g}" + unit + "<extra>%{fullData.name}</extra>",
+            hovertemplate=f"%{{x:,.4~g}}{unit}{_NAMED}",
             showlegend=len(parts) > 1,
         )
-    figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
+    figure.update_layout(barmode="stack", bargap=0.35)
     figure.update_xaxes(tickformat="~s")
-    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
-    return figure
+    return _by_name(figure)
 
 
 def intervals(arms: Sequence[Dot], title: str, reference: float | None = None) -> go.Figure:
@@ -149,33 +136,20 @@ def intervals(arms: Sequence[Dot], title: str, reference: float | None = None) -
     figure = _figure(title, "")
     for arm in arms:
         label = words(arm.name)
+        common = {"mode": "markers", "meta": {"tone": arm.tone or arm.name}, "showlegend": False}
         if len(arm.values) > 1:
             figure.add_scatter(
                 x=list(arm.values),
                 y=[label] * len(arm.values),
                 name=f"{label}, each seed",
-                mode="markers",
                 marker={"symbol": "line-ns-open", "size": 12, "opacity": 0.55},
-                meta={"tone": arm.tone or arm.name},
-                hovertemplate="%{x:.4f}<extra>%{fullData.name}</extra>",
-                showlegend=False,
+                hovertemplate=f"%{{x:.4f}}{_NAMED}",
+                **common,
             )
-        figure.add_scatter(
-            x=[arm.mean],
-            y=[label],
-            name=label,
-            mode="markers",
-            marker={"size": 10},
-            error_x=_error(arm),
-            meta={"tone": arm.tone or arm.name},
-            hovertemplate=f"%{{x:.4f}}{_reach(arm)}<extra>%{{fullData.name}}</extra>",
-            showlegend=False,
-        )
+        figure.add_scatter(x=[arm.mean], y=[label], name=label, marker={"size": 10}, **_reach(arm), **common)
     if reference is not None:
-        figure.add_vline(x=reference, line={"dash": "dot", "width": 1.5})
-    figure.update_layout(hovermode="closest")
-    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
-    return figure
+        figure.add_vline(x=reference, line=_DOTTED)
+    return _by_name(figure)
 
 
 def pose_lines(poses: Mapping[str, Sequence[int]]) -> go.Figure:
@@ -185,15 +159,9 @@ def pose_lines(poses: Mapping[str, Sequence[int]]) -> go.Figure:
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     bins = max((len(counts) for counts in poses.values()), default=BINS)
     for name, counts in poses.items():
-        total = max(1, sum(counts))
-        figure.add_scatter(
-            x=[round((k + 0.5) / len(counts), 6) for k in range(len(counts))],
-            y=[value / total for value in counts],
-            name=words(name),
-            mode="lines",
-            hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>",
-        )
-    figure.add_hline(y=1 / bins, line={"dash": "dot", "width": 1.5})
+        points = _share_points(name, counts, (0.0, 1.0))
+        figure.add_scatter(**points, mode="lines", hovertemplate=f"%{{y:.1%}}{_NAMED}")
+    figure.add_hline(y=1 / bins, line=_DOTTED)
     return figure
 
 
@@ -212,22 +180,41 @@ def position_map(counts: Sequence[Sequence[int]], name: str = "learned") -> go.F
         hovertemplate="%{z:.1%} of the objects<extra></extra>",
     )
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", constrain="domain")
-    figure.update_yaxes(
-        showticklabels=False, showgrid=False, ticks="", autorange="reversed", scaleanchor="x", constrain="domain"
-    )
+    bare = {"showticklabels": False, "showgrid": False, "ticks": ""}
+    figure.update_xaxes(bare, constrain="domain")
+    figure.update_yaxes(bare, autorange="reversed", scaleanchor="x", constrain="domain")
     return figure
 
 
-def _error(arm: Dot) -> dict[str, Any] | None:
+def _reach(arm: Dot) -> dict[str, Any]:
+    """The interval of a dot, where it has one, as a bar and in the text beside the pointer."""
     if arm.low is None or arm.high is None:
-        return None
+        return {"hovertemplate": f"%{{x:.4f}}{_NAMED}"}
     above, below = [arm.high - arm.mean], [arm.mean - arm.low]
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 6}
+    error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 6}
+    return {"error_x": error, "hovertemplate": f"%{{x:.4f}}, from {arm.low:.4f} to {arm.high:.4f}{_NAMED}"}
 
 
-def _reach(arm: Dot) -> str:
-    return "" if arm.low is None or arm.high is None else f", from {arm.low:.4f} to {arm.high:.4f}"
+def _line(
+    figure: go.Figure, name: str, x: Sequence[float], y: Sequence[float | None], *, legend: bool, **more: Any
+) -> None:
+    """A line with a mark at each value."""
+    figure.add_scatter(
+        x=list(x),
+        y=list(y),
+        name=words(name),
+        mode="lines+markers",
+        meta={"tone": name},
+        hovertemplate=f"%{{y:.4f}}{_NAMED}",
+        showlegend=legend,
+        **more,
+    )
+
+
+def _by_name(figure: go.Figure) -> go.Figure:
+    """The figure with names on its vertical axis, the first on top."""
+    figure.update_layout(hovermode="closest")
+    return figure.update_yaxes(autorange="reversed", automargin=True, type="category")
 
 
 def _band(figure: go.Figure, curve: Curve) -> None:

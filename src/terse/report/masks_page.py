@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from terse.masks.make import Masks
 from terse.masks.pictures import gallery_of
 from terse.pictures.gallery import Gallery
+from terse.pictures.page_folder import Shown
 from terse.report import figures
 from terse.report.page import build_page
 from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table
@@ -64,7 +66,7 @@ def masks_page(
         facts=facts,
         charts=charts,
         tables=[Table("Objects without a mask", ("Object", "Why"), failed, prose=True)] if failed else [],
-        gallery=gallery,
+        shown=Shown(gallery=gallery),
         commands=commands,
     )
 
@@ -82,9 +84,7 @@ def build_masks_page(masks: Masks, dropped: Collection[int], out: Path, subject:
     annotations = masks.annotations
     keys = annotations.object_keys
     saved = f"{out.stem}-drop.json"
-    sources: dict[str, int] = {}
-    for made in masks.made.values():
-        sources[made.source] = sources.get(made.source, 0) + 1
+    sources = Counter(made.source for made in masks.made.values())
     images = shlex.quote(str(annotations.root))
     data = masks_page(
         subject,

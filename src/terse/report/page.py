@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.pictures.sheets import Sheet, packed_sheets
-from terse.pictures.thumbnails import Thumbnail, data_uri
+from terse.pictures.thumbnails import data_uri, made
 from terse.report.parts import Chart, PageData
 from terse.report.payload import before_after_json, charts_json, embed, gallery_json
 
@@ -59,8 +59,8 @@ def page_html(data: PageData) -> str:
         script=script,
         plotly=plotly,
         charts=charts_json(data.charts),
-        gallery=gallery_json(data.gallery) if len(data.gallery.items) else "",
-        before_after=before_after_json(data.before_after),
+        gallery=gallery_json(data.shown.gallery) if len(data.shown.gallery.items) else "",
+        before_after=before_after_json(data.shown.pairs),
         plain=embed({"recipe": data.recipe, "commands": [command.line for command in data.commands]}),
     )
     return page
@@ -94,9 +94,8 @@ def _sha256(content: bytes) -> str:
 def _groups(data: PageData) -> dict[str, list[tuple[Sheet, str]]]:
     """The sheets with their encoded images, by group in the order given."""
     groups: dict[str, list[tuple[Sheet, str]]] = {}
-    for sheet in packed_sheets(data.sheets):
-        assert isinstance(sheet.image, Thumbnail)
-        groups.setdefault(sheet.group, []).append((sheet, data_uri(sheet.image.encoded)))
+    for sheet in packed_sheets(data.shown.sheets):
+        groups.setdefault(sheet.group, []).append((sheet, data_uri(made(sheet.image).encoded)))
     return groups
 
 

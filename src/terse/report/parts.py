@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from terse.pictures.gallery import BeforeAfter, Gallery
-from terse.pictures.sheets import Sheet
+from terse.pictures.page_folder import Shown
 
 if TYPE_CHECKING:
     from plotly import graph_objects as go
@@ -93,10 +92,7 @@ class PageData:
     alarms: Sequence[str] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
-    sheets: Sequence[Sheet] = ()
-    before_after: Sequence[BeforeAfter] = ()
-    before_after_note: str = ""  # how these images were chosen
-    gallery: Gallery = field(default_factory=Gallery)
+    shown: Shown = field(default_factory=Shown)
     recipe: str = ""  # the resolved YAML
     commands: Sequence[Command] = ()
     footer: str = ""

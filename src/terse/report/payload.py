@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
-from terse.pictures.thumbnails import PREFIX, Thumbnail, data_uri
+from terse.pictures.thumbnails import PREFIX, data_uri, made
 from terse.report.parts import Chart
 from terse.tasks.answers import Box
 
@@ -22,7 +21,7 @@ def embed(value: Any) -> str:
 
     NaN and the infinities become null, which is what JSON has.
     """
-    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = to_json(value, inf_nan_mode="null", fallback=_plain).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -30,16 +29,22 @@ def embed(value: Any) -> str:
 
 def gallery_json(gallery: Gallery) -> str:
     """The gallery by columns; names are stored once."""
-    names = _Names()
-    rows = [_row(item, names) for item in packed_gallery(gallery)]
-    picking = gallery.picking
-    columns: tuple[str, ...] = ("src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record")
-    columns = (*columns, "key") if picking else columns
-    chosen = {"word": picking.word, "file": picking.file, "ticked": picking.ticked} if picking else None
+    names: dict[str, int] = {}
+
+    def number(name: str | None) -> int | None:
+        return None if name is None else names.setdefault(name, len(names))
+
+    rows = [_row(item, number) for item in packed_gallery(gallery)]
+    columns = ["src", "size", "class", "cycle", "hardness", "arm", "boxes", "masks", "record"]
+    picking = {}
+    if gallery.picking:
+        columns.append("key")
+        chosen = gallery.picking
+        picking = {"picking": {"word": chosen.word, "file": chosen.file, "ticked": chosen.ticked}}
     return embed(
         {
-            "names": names.known,
-            **({"picking": chosen} if chosen else {}),
+            "names": list(names),
+            **picking,
             "words": {"class": gallery.class_word, "arm": gallery.arm_word, "hardness": gallery.hardness_word},
             **{column: [row[column] for row in rows] for column in columns},
         }
@@ -51,56 +56,42 @@ def before_after_json(pairs: Sequence[BeforeAfter]) -> str:
     return embed(
         [
             {
-                "src": data_uri(picture.encoded),
-                "size": list(picture.size_px),
+                "src": data_uri(made(pair.image).encoded),
+                "size": made(pair.image).size_px,
                 "name": pair.name,
                 "answers": [
                     {"caption": answer.caption, "tone": answer.tone, "boxes": [_box_dict(box) for box in answer.boxes]}
                     for answer in (pair.before, pair.after)
                 ],
             }
-            for pair, picture in _pictures(packed_pairs(pairs))
+            for pair in packed_pairs(pairs)
         ]
     )
 
 
 def charts_json(charts: Sequence[Chart]) -> str:
     """Data and layout of each figure by its name, as plain lists."""
-    return embed({chart.name: {"data": _traces(chart), "layout": _layout(chart)} for chart in charts})
+    return embed(
+        {
+            chart.name: {
+                "data": [trace.to_plotly_json() for trace in chart.figure.data],
+                # Without plotly's template, 7 KB a figure: the page has its own, light and dark.
+                "layout": {k: v for k, v in chart.figure.layout.to_plotly_json().items() if k != "template"},
+            }
+            for chart in charts
+        }
+    )
 
 
-class _Names:
-    """Words by number."""
-
-    def __init__(self) -> None:
-        self.known: list[str] = []
-        self._number: dict[str, int] = {}
-
-    def number(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        if name not in self._number:
-            self._number[name] = len(self.known)
-            self.known.append(name)
-        return self._number[name]
-
-
-def _pictures(pairs: Sequence[BeforeAfter]) -> Iterable[tuple[BeforeAfter, Thumbnail]]:
-    for pair in pairs:
-        assert isinstance(pair.image, Thumbnail)
-        yield pair, pair.image
-
-
-def _row(item: GalleryItem, names: _Names) -> dict[str, Any]:
-    assert isinstance(item.image, Thumbnail)
+def _row(item: GalleryItem, number: Callable[[str | None], int | None]) -> dict[str, Any]:
     return {
-        "src": data_uri(item.image.encoded).removeprefix(PREFIX),
-        "size": list(item.image.size_px),
-        "class": names.number(item.class_name),
+        "src": data_uri(made(item.image).encoded).removeprefix(PREFIX),
+        "size": made(item.image).size_px,
+        "class": number(item.class_name),
         "cycle": item.cycle,
         "hardness": None if item.hardness is None else _short(item.hardness),
-        "arm": names.number(item.arm),
-        "boxes": [[*map(_short, box.xyxy_px), names.number(box.label)] for box in item.boxes],
+        "arm": number(item.arm),
+        "boxes": [[*map(_short, box.xyxy_px), number(box.label)] for box in item.boxes],
         "masks": list(item.masks),
         "record": item.record,
         "key": item.key,
@@ -115,26 +106,10 @@ def _short(value: float) -> float:
     return round(float(value), 4)
 
 
-def _traces(chart: Chart) -> Any:
-    return [{key: _plain(value) for key, value in trace.to_plotly_json().items()} for trace in chart.figure.data]
-
-
-def _layout(chart: Chart) -> Any:
-    layout = _plain(chart.figure.layout.to_plotly_json())
-    layout.pop("template", None)  # the page has its own, light and dark; plotly's is 7 KB a figure
-    return layout
-
-
 def _plain(value: Any) -> Any:
-    """The value in JSON's own types; numpy's arrays and numbers become lists and numbers."""
+    """What pydantic does not know as JSON's own types; NumPy's arrays and numbers become lists and numbers."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) else str(value)

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from terse.config import read_yaml
-from terse.pictures.gallery import BeforeAfter, Gallery
-from terse.pictures.page_folder import read_page
-from terse.pictures.sheets import Sheet
+from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
+from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_beside, coverage_table
 from terse.report.page import build_page
 from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
@@ -53,10 +52,7 @@ def proof_page(folder: Path) -> PageData:
         proof,
         out=str(folder),
         name=str(read_yaml(recipe_yaml, str(folder / "recipe.yaml")).get("name", "")),
-        gallery=shown.gallery,
-        sheets=shown.sheets,
-        before_after=shown.pairs,
-        before_after_note=shown.pairs_note,
+        shown=shown,
         coverage={arm: Coverage.model_validate(of[seed]) for arm, of in covered.items() if seed in of},
     )
 
@@ -67,10 +63,7 @@ def prove_page(
     *,
     out: str = "PROOF",
     name: str = "",
-    gallery: Gallery | None = None,
-    sheets: Sequence[Sheet] = (),
-    before_after: Sequence[BeforeAfter] = (),
-    before_after_note: str = "",
+    shown: Shown | None = None,
     coverage: Mapping[str, Coverage] | None = None,
 ) -> PageData:
     """The page of `terse prove`.
@@ -80,10 +73,7 @@ def prove_page(
         proof: its result.
         out: the proof's folder.
         name: of the recipe.
-        gallery: composites of the arms.
-        sheets: for instance a strip for each arm.
-        before_after: answers of the start and of the treatment's model.
-        before_after_note: how these images were chosen.
+        shown: composites of the arms, and answers of the start and of the treatment's model.
         coverage: of one seed, by arm.
     """
     primary, shortcut = proof.primary, proof.shortcut
@@ -104,10 +94,7 @@ def prove_page(
             *([coverage_table(coverage)] if coverage else []),
             *([_shortcut_table(shortcut)] if shortcut else []),
         ],
-        sheets=sheets,
-        before_after=before_after,
-        before_after_note=before_after_note,
-        gallery=gallery or Gallery(),
+        shown=shown or Shown(),
         recipe=recipe_yaml,
         commands=_commands(out, proof),
     )
@@ -197,15 +184,11 @@ def _charts(proof: ProofResult, primary: str) -> list[Chart]:
     for against, caption in captions.items():
         curves = [_curve(arm, points, primary, against) for arm, points in proof.curves.items() if len(points) > 1]
         if curves:
-            heading = f"{words(primary)} against {in_text(against)}"
-            figure = figures.metric_curves(_place_of_none(curves), primary, against)
-            charts.append(Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure))
-    hardness = {arm: one.counts for arm, one in proof.hardness.items() if any(one.counts)}
-    if hardness:
-        caption = "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
-        charts.append(
-            Chart("hardness", "How hard each arm's images are", caption, figures.hardness_histogram(hardness))
-        )
+            charts.append(curve_chart(_place_of_none(curves), primary, against, caption))
+    caption = (
+        "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
+    )
+    charts += hardness_charts(proof.hardness, "How hard each arm's images are", caption)
     if proof.shortcut:
         charts.append(_shortcut_chart(proof.shortcut))
     return charts

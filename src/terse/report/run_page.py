@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from terse.config import read_yaml
 from terse.errors import RunError
-from terse.pictures.gallery import BeforeAfter, Gallery
-from terse.pictures.page_folder import read_page
-from terse.pictures.sheets import Sheet
+from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
 from terse.report.beside import beside_sheets, beside_table
+from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.page import build_page
 from terse.report.parts import Chart, Command, Fact, PageData, Table, Tone
@@ -24,6 +24,10 @@ from terse.tasks.task import known_metrics, metric_of
 __all__ = ["build_run_page", "run_page", "train_page"]
 
 PHASES = ("synthesizer", "harvest", "target", "evaluate")  # in the order of a cycle
+_CURVES = {
+    "samples": "Each mark is a cycle; the first is the model as it came. Steep means that few images taught much.",
+    "target_forwards": "The same by cost: every image that the target looked at, to find hard ones and to learn.",
+}
 COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
 
 
@@ -46,19 +50,16 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe_yaml, shown = read_text(written), read_page(folder)
-    measured = shown.figures
+    realism = shown.figures.realism
+    if beside:
+        shown = replace(shown, sheets=[*shown.sheets, *beside_sheets([folder, *beside])])
     return train_page(
         recipe_yaml,
         read_run(folder),
         name=str(read_yaml(recipe_yaml, str(written)).get("name", "")),
-        gallery=shown.gallery,
-        sheets=[*shown.sheets, *(beside_sheets([folder, *beside]) if beside else [])],
-        before_after=shown.pairs,
-        before_after_note=shown.pairs_note,
-        hardness=measured.hardness,
-        coverage=measured.coverage,
+        shown=shown,
         tables=[
-            *([_realism_table(measured.realism)] if measured.realism else []),
+            *([_realism_table(realism)] if realism else []),
             *([beside_table([folder, *beside])] if beside else []),
         ],
     )
@@ -69,18 +70,15 @@ def train_page(
     result: RunResult,
     *,
     name: str = "",
-    gallery: Gallery | None = None,
-    sheets: Sequence[Sheet] = (),
-    before_after: Sequence[BeforeAfter] = (),
-    before_after_note: str = "",
-    hardness: Mapping[str, HardnessCounts] | None = None,
-    coverage: Mapping[str, Coverage] | None = None,
+    shown: Shown | None = None,
     tables: Sequence[Table] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
-    `hardness` and `coverage` stand by the name that the page gives each; the charts of poses show the last cycle's. `tables` stand behind the page's own.
+    The charts of poses show the last cycle's. `tables` come after the page's own.
     """
+    shown = shown or Shown()
+    coverage = shown.figures.coverage
     cycles, primary = result.cycles, result.primary
     start, end = _figure(result, "start", primary), _figure(result, "end", primary)
     return PageData(
@@ -90,7 +88,7 @@ def train_page(
         summary=_summary(result, primary, start, end),
         facts=_facts(result, primary, start, end),
         alarms=result.alarms,
-        charts=[*_charts(result, primary, hardness or {}), *_poses(coverage or {})],
+        charts=[*_charts(result, primary, shown.figures.hardness), *_poses(coverage)],
         tables=[
             _start_end(result),
             *([_by_class(result, primary)] if len(result.metrics.end.by_class) > 1 else []),
@@ -98,10 +96,7 @@ def train_page(
             *([coverage_table(coverage)] if coverage else []),
             *tables,
         ],
-        sheets=sheets,
-        before_after=before_after,
-        before_after_note=before_after_note,
-        gallery=gallery or Gallery(),
+        shown=shown,
         recipe=recipe_yaml,
         commands=_commands(result.out or "RUN"),
     )
@@ -163,22 +158,8 @@ def _charts(result: RunResult, primary: str, hardness: Mapping[str, HardnessCoun
     if not cycles:
         return []
     charts = [
-        Chart(
-            f"curve-{against.replace('_', '-')}",
-            f"{words(primary)} against {words(against).lower()}",
-            caption,
-            figures.metric_curves([_curve(result, primary, against)], primary, against),
-        )
-        for against, caption in (
-            (
-                "samples",
-                "Each mark is a cycle; the first is the model as it came. Steep means that few images taught much.",
-            ),
-            (
-                "target_forwards",
-                "The same by cost: every image that the target looked at, to find hard ones and to learn.",
-            ),
-        )
+        curve_chart([_curve(result, primary, against)], primary, against, caption)
+        for against, caption in _CURVES.items()
         if all(getattr(cycle, against) is not None for cycle in cycles)
     ]
     charts += _hardness_charts(cycles, hardness)
@@ -202,16 +183,8 @@ def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCou
         figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
         caption = "The share of proposed images that the target got wrong. Near 0 nothing is left to learn; near 1 the threshold tells nothing."
         charts.append(Chart("hard-rate", "Hard rate by cycle", caption, figure))
-    if hardness:
-        figure = figures.hardness_histogram({name: one.counts for name, one in hardness.items()})
-        charts.append(
-            Chart(
-                "hardness",
-                "How hard the images are",
-                "Hardness is 1\u00a0-\u00a0p, p the target's probability of the truth.",
-                figure,
-            )
-        )
+    caption = "Hardness is 1\u00a0-\u00a0p, p the target's probability of the truth."
+    charts += hardness_charts(hardness, "How hard the images are", caption)
     areas = [cycle.discriminator_auc for cycle in cycles]
     if any(area is not None for area in areas):
         figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)

@@ -19,11 +19,12 @@ from terse.generate.draw import Drawing, draw_images
 from terse.generate.make import drawing_of
 from terse.generate.settings import GenerateSettings
 from terse.pictures.gallery import Gallery, GalleryItem
-from terse.pictures.sheets import Sheet
+from terse.pictures.page_folder import Shown
 from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, rows_of
 from terse.recipe import Recipe, dump_recipe
 from terse.report import figures
+from terse.report.charts import class_charts, size_charts
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.page import build_page
 from terse.report.parts import Chart, Command, Fact, PageData, Table
@@ -32,8 +33,6 @@ from terse.results import Coverage, SetResult
 from terse.tasks.answers import Box
 
 __all__ = ["build_set_page", "dataset_page", "set_page"]
-
-_MOST_CLASSES = 20
 
 _SHOWN = 600  # at 320 px they fill a page; all of them are in memory once
 _COUNTED = 5000
@@ -165,7 +164,6 @@ def dataset_page(
     *,
     name: str = "",
     gallery: Gallery | None = None,
-    sheets: Sequence[Sheet] = (),
     sizes: Sequence[float] = (),
     visible: Sequence[float] = (),
     coverage: Coverage | None = None,
@@ -178,7 +176,6 @@ def dataset_page(
         result: what `terse generate --json` prints.
         name: of the recipe or run.
         gallery: images of the set.
-        sheets: for instance a strip for each blend.
         sizes: objects' sides over their image's.
         visible: objects' visible fractions.
         coverage: of the placements.
@@ -205,15 +202,14 @@ def dataset_page(
             *([coverage_table({"this set": coverage})] if coverage else []),
             *([Table("Left out", ("What",), [(str(one),) for one in skipped], prose=True)] if skipped else []),
         ],
-        sheets=sheets,
-        gallery=gallery or Gallery(),
+        shown=Shown(gallery=gallery or Gallery()),
         recipe=recipe_yaml,
         commands=commands,
     )
 
 
 def _time(result: SetResult) -> str:
-    """Nothing where the set was whole already, or the page is built long after it."""
+    """Empty where the set was whole already, or the page is built long after it."""
     return f"It took {duration(result.seconds)}." if result.seconds else ""
 
 
@@ -223,19 +219,9 @@ def _speed(result: SetResult) -> list[Fact]:
 
 
 def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
-    largest = dict(sorted(result.per_class.items(), key=lambda item: -item[1])[:_MOST_CLASSES])
-    heading = "Objects of each class"
-    if len(largest) < len(result.per_class):
-        heading = f"Objects of the {len(largest)} largest classes"
-    amounts = {key: {"objects": float(value)} for key, value in largest.items()}
-    charts = []
-    if len(amounts) > 1:
-        charts.append(Chart("classes", heading, "Objects that carry a label.", figures.bars(amounts, "Objects")))
-    if len(sizes):
-        figure = figures.histogram({"objects": sizes}, "Side of the object over the image's", (0.0, 1.0))
-        charts.append(
-            Chart("sizes", "How large the objects are", "The square root of the box's area over the image's.", figure)
-        )
+    amounts = {name: {"objects": float(value)} for name, value in result.per_class.items()}
+    charts = class_charts(amounts, "Objects that carry a label.") if len(amounts) > 1 else []
+    charts += size_charts({"objects": sizes})
     if len(visible):
         figure = figures.histogram({"objects": visible}, "Visible fraction", (0.0, 1.0))
         caption = "What occlusion and the border leave of each object."
