@@ -18,6 +18,7 @@ from terse.errors import RunError
 
 __all__ = [
     "FORMAT",
+    "ArmCosts",
     "ArmFigures",
     "Coverage",
     "CoverageMeans",
@@ -27,6 +28,7 @@ __all__ = [
     "GainFigures",
     "HardnessCounts",
     "Interval",
+    "Judgement",
     "Measured",
     "Metrics",
     "Point",
@@ -38,7 +40,6 @@ __all__ = [
     "SetResult",
     "Shortcut",
     "ShownFigures",
-    "Spending",
     "check_format",
     "hardness_counts",
     "read_measured",
@@ -238,6 +239,12 @@ class GainFigures(Interval):
     """Both kinds of chance together, which the verdict rests on; None without per-image results."""
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The outermost of the seeds' and the overall interval, on which the verdict rests; None without either."""
+        known = [(i.low, i.high) for i in (self, self.overall) if i and i.low is not None and i.high is not None]
+        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+    @property
     def of_record(self) -> Interval:
         """The interval that the verdict rests on."""
         return self if self.overall is None else Interval(mean=self.mean, low=self.overall.low, high=self.overall.high)
@@ -277,7 +284,7 @@ class CoverageMeans(Record):
     feature_distance: float | None = None
 
 
-class Spending(Record):
+class ArmCosts(Record):
     """What an arm spent over all cycles, means over the seeds."""
 
     samples: float
@@ -297,12 +304,9 @@ class Shortcut(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
-class ProofResult(Record):
-    """`result.json` of a proof, and what `terse prove --json` prints."""
+class Judgement(Record):
+    """The verdict on one comparison, and what it rests on."""
 
-    format: int = FORMAT
-    out: str | None = None
-    primary: str
     verdict: Literal["go", "no_go", "undecided"]
     reason: str
     treatment: str
@@ -312,19 +316,27 @@ class ProofResult(Record):
     arms: dict[str, ArmFigures]
     gains: dict[str, GainFigures]
     """Each arm's over the reference."""
-    arm_overrides: dict[str, list[str]] = Field(default_factory=dict)
-    """What each arm changes in the recipe, as key=value; nothing for the arms that are kinds of synthesizers."""
     over: dict[str, GainFigures] = Field(default_factory=dict)
-    """The treatment's over each other arm."""
+    """The treatment's over each other arm: whether it is better than what is cheaper."""
     more_seeds: int | None = None
     """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
+
+
+class ProofResult(Judgement):
+    """`result.json` of a proof, and what `terse prove --json` prints."""
+
+    format: int = FORMAT
+    out: str | None = None
+    primary: str
+    arm_overrides: dict[str, list[str]] = Field(default_factory=dict)
+    """What each arm changes in the recipe, as key=value; empty for the arms that are kinds of synthesizers."""
     seeds: list[int]
     curves: dict[str, list[Point]]
     metrics: dict[str, Figures] = Field(default_factory=dict)
     """Every metric of each arm at the end, means over the seeds."""
     hardness: dict[str, HardnessCounts]
     coverage: dict[str, CoverageMeans]
-    costs: dict[str, Spending]
+    costs: dict[str, ArmCosts]
     shortcut: Shortcut | None = None
     alarms: list[str] = Field(default_factory=list)
     seconds: float

@@ -113,7 +113,7 @@ def test_identical_arms_have_no_bounds() -> None:
 
 def test_only_common_seeds_are_paired() -> None:
     gain = paired_gain({"a": {0: 1.0, 1: 2.0, 2: 9.0}, "b": {1: 1.5, 0: 0.0}}, {}, "a", "b", 0.95)
-    assert gain.per_seed == (1.0, 0.5)
+    assert gain.per_seed == [1.0, 0.5]
 
 
 def test_arms_without_a_common_seed() -> None:

@@ -12,7 +12,7 @@ import torch
 from killing import Killed
 from terse.errors import DataError, RecipeError, RunError
 from terse.progress import Interrupted, Observer
-from terse.proof.arms import Arm, Job, arm_recipe, run_start
+from terse.proof.arms import Arm, ProofJob, arm_recipe, run_start
 from terse.proof.audit import audit_pastes
 from terse.proof.prove import _audit, prove
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
@@ -217,7 +217,7 @@ def test_a_kill_while_the_start_is_taken_over(proof, recipe, data, tmp_path):
 
 def test_a_kill_at_the_very_end_of_the_start(recipe, data, tmp_path, monkeypatch):
     """What all arms begin with is never trained on by itself."""
-    job = Job(None, 0, tmp_path / "start")
+    job = ProofJob(None, 0, tmp_path / "start")
 
     def dies(session, save=Session.save):
         save(session)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from terse.errors import RunError
 from terse.proof.intervals import overall_interval, student
-from terse.proof.verdict import Verdict, judge, power, seeds_needed
+from terse.proof.verdict import judge, power, seeds_needed
+from terse.results import Judgement
 
 
 def runs(*gains: float) -> dict[str, dict[int, float]]:
@@ -91,7 +92,7 @@ def test_equal_gains_are_judged_by_the_images_where_they_are_known() -> None:
     metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
     verdict = judge(metric, units=units)
     assert verdict.verdict == "go"
-    assert (verdict.gain.seeds.low, verdict.gain.seeds.high) == (None, None)
+    assert (verdict.gain.low, verdict.gain.high) == (None, None)
     assert verdict.reason == (
         "learned over none: the metric +0.22, 95% interval +0.1621 to +0.2779 over 5 seeds and the test images "
         "(all seeds gave the same, only the images vary), which is above zero."
@@ -108,8 +109,8 @@ def test_seeds_that_agree_on_few_images_are_no_go_ahead() -> None:
     }
     metric = {arm: {seed: float(np.mean(values)) for seed, values in of.items()} for arm, of in units.items()}
     verdict = judge(metric, units=units)
-    assert verdict.gain.seeds.low is not None
-    assert verdict.gain.seeds.low > 0
+    assert verdict.gain.low is not None
+    assert verdict.gain.low > 0
     assert verdict.verdict == "undecided"
     assert verdict.more_seeds is None
     assert verdict.reason.endswith(
@@ -147,7 +148,7 @@ def test_the_object_of_the_command_line() -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.permutations(["none", "random", "mined", "context", "learned", "another"]), st.permutations(range(4)))
 def test_the_order_of_arms_and_seeds_changes_no_number(arms: list[str], seeds: list[int]) -> None:
-    def table(names: list[str], order: list[int]) -> Verdict:
+    def table(names: list[str], order: list[int]) -> Judgement:
         generator = np.random.default_rng(0)
         values = {name: generator.random((4, 10)) for name in sorted(names)}
         units = {name: {s: values[name][s].tolist() for s in order} for name in names}

@@ -78,7 +78,7 @@ def test_a_verdict_on_an_error_counts_what_it_lost():
     units = {arm: {seed: [0.0, 2 * value] for seed, value in of.items()} for arm, of in runs.items()}
     verdict = judge(runs, units=units, metric="error", larger_is_better=False)
     assert verdict.verdict == "undecided"
-    assert verdict.gain.seeds.mean == pytest.approx(0.11)
+    assert verdict.gain.mean == pytest.approx(0.11)
     assert verdict.gain.images.mean == pytest.approx(0.11)
     assert verdict.arms["learned"].mean == pytest.approx(0.39)
     assert judge(runs, metric="error", larger_is_better=False).reason == (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from terse.config import join, parse_overrides, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
-from terse.progress import Interrupted, Observer
+from terse.progress import Observer
 from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
@@ -21,14 +20,13 @@ from terse.results import Measured
 from terse.run import finish, open_session
 from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint
+from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
 
-__all__ = ["NO_ARM", "Arm", "Job", "arm_recipe", "run_arm", "run_start"]
+__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "run_arm", "run_start"]
 
 _MOST_COMPOSITES = 256
-
-
 _MAY_DIFFER = ("synthesis", "poses", "edges", "artefacts", "objective")
 """Settings in which arms may differ; in all others they share the start, the data and the budget."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -66,7 +64,7 @@ NO_ARM = Arm("none")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ProofJob:
     """A unit of work of a proof: the start of one seed, or one arm of it."""
 
     arm: Arm | None  # None is the start, which all arms of the seed share
@@ -104,7 +102,7 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": {"threads": 1}}), None)
 
 
-def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
+def run_start(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observer | None = None) -> None:
     """Train what all arms of a seed begin with, and measure it: a run without an arm, left after its start.
 
     Raises:
@@ -112,16 +110,13 @@ def run_start(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer 
     """
     if _begun(job.folder) and _started(job.folder):
         return
-    only = _UntilStart(observer or Observer())
     settings = arm_recipe(recipe, NO_ARM, job.seed)
-    try:
-        finish(open_session(settings, job.folder, resume=_begun(job.folder), data=data, observer=only))
-    except Interrupted:
-        if not only.reached:
-            raise
+    session = open_session(settings, job.folder, resume=_begun(job.folder), data=data, observer=observer)
+    trainable(session.players.target)
+    train_start(session)
 
 
-def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | None = None) -> None:
+def run_arm(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observer | None = None) -> None:
     """Run an arm from the start of its seed, or go on with it, and measure it.
 
     Raises:
@@ -141,36 +136,6 @@ def run_arm(recipe: Recipe, job: Job, *, data: Any = None, observer: Observer | 
         write_json(measured, found.to_json(), indent=None)
 
 
-class _UntilStart(Observer):
-    """Passes everything on, and stops the run when its start is trained and measured."""
-
-    def __init__(self, behind: Observer) -> None:
-        self.behind = behind
-        self.reached = False
-
-    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
-        """Passed on."""
-        self.behind.phase(cycle, phase, steps, done)
-
-    def step(self, **numbers: float) -> None:
-        """Passed on."""
-        self.behind.step(**numbers)
-
-    def cycle(self, row: Mapping[str, Any]) -> None:
-        """Passed on; cycle 0 is the start, and its state is on disk by now."""
-        self.behind.cycle(row)
-        self.reached = True
-        raise Interrupted
-
-    def say(self, message: str) -> None:
-        """Passed on."""
-        self.behind.say(message)
-
-    def stop(self) -> bool:
-        """Passed on."""
-        return self.behind.stop()
-
-
 def _begun(folder: Path) -> bool:
     return (folder / "recipe.yaml").is_file()
 
@@ -181,7 +146,7 @@ def _started(folder: Path) -> bool:
     return state is not None and tuple(state[1]["position"]) >= (1, 0, 0)
 
 
-def _take_over(session: Session, job: Job) -> None:
+def _take_over(session: Session, job: ProofJob) -> None:
     """Put a fresh session where the start was left: target, threshold, figures; its own synthesizer stays new."""
     state = read_checkpoint(job.start / "state") if job.start else None
     if state is None or job.start is None or session.folder is None:
@@ -207,7 +172,7 @@ def _link(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
 
 
-def _measure(recipe: Recipe, job: Job, data: Any) -> Measured:
+def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
     """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
     from terse.evaluation.coverage import coverage
     from terse.evaluation.diversity import feature_diversity, pooled_features

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
+from pydantic import Field
 
 from terse.errors import RunError
 from terse.results import GainFigures, Interval
@@ -28,44 +28,16 @@ _NOISE = 1e-12
 Matrix = Float64[np.ndarray, "seeds units"]
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """One arm against the reference.
+class Gain(GainFigures):
+    """One arm against the reference."""
 
-    Attributes:
-        seeds: Student's interval over the paired per-seed gains.
-        images: the bootstrap over images, None without per-image results.
-        overall: both kinds of chance together, None without per-image results.
-        image_error: the standard error that more seeds do not lessen, that of the test images.
-    """
-
-    seeds: Interval
-    per_seed: tuple[float, ...]
-    images: Interval | None = None
-    overall: Interval | None = None
-    image_error: float = 0.0
+    image_error: float = Field(default=0.0, exclude=True)
+    """The standard error that more seeds do not lessen, that of the test images; not written."""
 
     @property
     def spread(self) -> float:
         """Standard deviation over seeds; 0 where they agree to the last few bits."""
         return _spread(self.per_seed)
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """What the verdict rests on: the outermost of the seeds' and the overall interval, None without either."""
-        known = [(i.low, i.high) for i in (self.seeds, self.overall) if i and i.low is not None and i.high is not None]
-        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
-
-    def figures(self) -> GainFigures:
-        """What is written of it: Student's interval, with the second line and the overall interval beside it."""
-        return GainFigures(
-            mean=self.seeds.mean,
-            low=self.seeds.low,
-            high=self.seeds.high,
-            per_seed=list(self.per_seed),
-            images=self.images,
-            overall=self.overall,
-        )
 
 
 def paired_gain(
@@ -88,10 +60,10 @@ def paired_gain(
             f"arms: expected {arm} and {reference} to share a seed, got {sorted(runs[arm])} and "
             f"{sorted(runs[reference])}; run the missing ones with `terse prove --resume`"
         )
-    gains = tuple(runs[arm][seed] - runs[reference][seed] for seed in seeds)
+    gains = [runs[arm][seed] - runs[reference][seed] for seed in seeds]
     interval = student(gains, confidence)
     if arm not in units or reference not in units:
-        return Gain(interval, gains)
+        return Gain(**dict(interval), per_seed=gains, images=None, overall=None)
     lengths = {len(units[name][seed]) for name in (arm, reference) for seed in seeds}
     if len(lengths) != 1:
         raise RunError(
@@ -104,10 +76,10 @@ def paired_gain(
     _, of_images, of_rest = _mean_squares(matrix)
     fixed = (of_images - of_rest if len(seeds) > 1 else of_images) / matrix.size
     return Gain(
-        interval,
-        gains,
-        bootstrap_interval(matrix, interval.mean, confidence),
-        overall_interval(matrix, interval.mean, confidence),
+        **dict(interval),
+        per_seed=gains,
+        images=bootstrap_interval(matrix, interval.mean, confidence),
+        overall=overall_interval(matrix, interval.mean, confidence),
         image_error=math.sqrt(max(fixed, 0.0)),
     )
 

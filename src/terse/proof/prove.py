@@ -14,7 +14,7 @@ from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, write_atomically, write_json
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer
-from terse.proof.arms import NO_ARM, Arm, Job, arm_recipe
+from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
 from terse.proof.pictures import proof_pictures
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
@@ -80,9 +80,9 @@ def prove(
         _claim(folder, recipe, resume=resume)
         _keep_arms(folder, chosen)
         numbers = range(recipe.seed, recipe.seed + seeds)
-        starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
+        starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
         jobs = [
-            Job(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
+            ProofJob(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
             for start in starts
             for arm in chosen
         ]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from terse.config import read_yaml
 from terse.errors import RunError
-from terse.proof.verdict import ARMS, judge
+from terse.proof.verdict import arm_order, judge
 from terse.recipe import load_recipe
 from terse.results import (
     FORMAT,
+    ArmCosts,
     Coverage,
     CoverageMeans,
     Figures,
@@ -23,7 +24,6 @@ from terse.results import (
     ProofResult,
     RunResult,
     Shortcut,
-    Spending,
     hardness_counts,
     read_measured,
     read_run,
@@ -94,16 +94,8 @@ def summary_of(
     by_arm = {arm: list(of.values()) for arm, of in runs.items()}
     pasting = {arm: of for arm, of in by_arm.items() if any(run.pastes for run in of)}
     return ProofResult(
+        **dict(verdict),
         format=FORMAT,
-        verdict=verdict.verdict,
-        arms=verdict.arms,
-        gain=verdict.gain.figures(),
-        gains={name: gain.figures() for name, gain in verdict.gains.items()},
-        over={name: gain.figures() for name, gain in verdict.over.items()},
-        treatment=verdict.treatment,
-        reference=verdict.reference,
-        more_seeds=verdict.more_seeds,
-        reason=verdict.reason,
         primary=primary,
         seeds=sorted({seed for of in runs.values() for seed in of}),
         curves={arm: _curve(of, primary) for arm, of in by_arm.items()},
@@ -131,7 +123,7 @@ def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
     for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
         arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
         runs.setdefault(arm, {})[seed] = ArmRun(read_run(path.parent), read_measured(path.parent), _pastes(path.parent))
-    order = sorted(runs, key=lambda arm: (ARMS.index(arm) if arm in ARMS else len(ARMS), arm))
+    order = sorted(runs, key=arm_order)
     return {arm: dict(sorted(runs[arm].items())) for arm in order}
 
 
@@ -206,10 +198,10 @@ def _covered(runs: Sequence[ArmRun]) -> CoverageMeans:
     )
 
 
-def _costs(runs: Sequence[ArmRun]) -> Spending:
+def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
     cycles = [run.result.cycles for run in runs]
     rates = [of[-1].hard_rate or 0.0 for of in cycles if of]
-    return Spending(
+    return ArmCosts(
         samples=_mean([of[-1].samples if of else 0 for of in cycles]),
         target_forwards=_mean([sum(cycle.target_forwards or 0 for cycle in of) for of in cycles]),
         target_backwards=_mean([sum(cycle.target_backwards or 0 for cycle in of) for of in cycles]),

@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from terse.errors import RunError
 from terse.proof.intervals import Gain, paired_gain, student
-from terse.results import ArmFigures
+from terse.results import ArmFigures, Judgement
 
-__all__ = ["ARMS", "MIN_SEEDS", "Verdict", "judge", "power", "seeds_needed"]
+__all__ = ["ARMS", "MIN_SEEDS", "arm_order", "judge", "power", "seeds_needed"]
 
 ARMS = ("none", "random", "mined", "cut_paste_learn", "context", "learned")
 MIN_SEEDS = 5
 """Fewer seeds may say go, never no-go: ours."""
 _MAX_SEEDS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Go, no-go or undecided, and what it rests on."""
-
-    verdict: Literal["go", "no_go", "undecided"]
-    reason: str
-    treatment: str
-    reference: str
-    gain: Gain
-    arms: dict[str, ArmFigures]
-    gains: dict[str, Gain]
-    """Each arm over the reference."""
-    over: dict[str, Gain]
-    """The treatment over each other arm: whether it is better than what is cheaper."""
-    more_seeds: int | None
-    """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of `terse prove --json`."""
-        return {
-            "verdict": self.verdict,
-            "arms": {name: figures.to_json() for name, figures in self.arms.items()},
-            "gain": self.gain.figures().to_json(),
-            "gains": {name: gain.figures().to_json() for name, gain in self.gains.items()},
-            "over": {name: gain.figures().to_json() for name, gain in self.over.items()},
-            "treatment": self.treatment,
-            "reference": self.reference,
-            "more_seeds": self.more_seeds,
-            "reason": self.reason,
-        }
 
 
 def judge(
@@ -61,7 +29,7 @@ def judge(
     confidence: float = 0.95,
     metric: str = "the metric",
     larger_is_better: bool = True,
-) -> Verdict:
+) -> Judgement:
     """The verdict on one comparison named beforehand; other arms' gains stand beside it, not chosen from.
 
     Args:
@@ -80,7 +48,7 @@ def judge(
 
     Source: Student 1908; the rules of the verdict are ours.
     """
-    names = sorted(per_seed, key=lambda name: (ARMS.index(name) if name in ARMS else len(ARMS), name))
+    names = sorted(per_seed, key=arm_order)
     treatment, reference = _comparison(names, treatment, reference)
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
     arms = {name: _arm(list(values.values()), confidence) for name, values in runs.items()}
@@ -92,7 +60,22 @@ def judge(
     over = {name: paired_gain(runs, units or {}, treatment, name, confidence) for name in others}
     gain = gains[treatment]
     verdict, reason, more = _decide(gain, (treatment, reference), worth, confidence, metric)
-    return Verdict(verdict, reason, treatment, reference, gain, arms, gains, over, more)
+    return Judgement(
+        verdict=verdict,
+        reason=reason,
+        treatment=treatment,
+        reference=reference,
+        gain=gain,
+        arms=arms,
+        gains=gains,
+        over=over,
+        more_seeds=more,
+    )
+
+
+def arm_order(name: str) -> tuple[int, str]:
+    """Sorts arms as `ARMS` has them; others come after them by name."""
+    return (ARMS.index(name) if name in ARMS else len(ARMS)), name
 
 
 def power(effect: float, spread: float, seeds: int, confidence: float = 0.95, image_error: float = 0.0) -> float:
@@ -135,16 +118,11 @@ def seeds_needed(
 
     if not enough(_MAX_SEEDS):
         return None
-    low, high = 1, _MAX_SEEDS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return bisect_left(range(_MAX_SEEDS + 1), x=True, lo=2, key=enough)
 
 
 def _arm(values: list[float], confidence: float) -> ArmFigures:
-    interval = student(values, confidence)
-    return ArmFigures(mean=interval.mean, low=interval.low, high=interval.high, per_seed=values)
+    return ArmFigures(**dict(student(values, confidence)), per_seed=values)
 
 
 def _comparison(names: Sequence[str], treatment: str | None, reference: str | None) -> tuple[str, str]:
@@ -164,7 +142,7 @@ def _comparison(names: Sequence[str], treatment: str | None, reference: str | No
 def _decide(
     gain: Gain, names: tuple[str, str], worth: float, confidence: float, metric: str
 ) -> tuple[Literal["go", "no_go", "undecided"], str, int | None]:
-    seeds, bounds, mean = len(gain.per_seed), gain.bounds, gain.seeds.mean
+    seeds, bounds, mean = len(gain.per_seed), gain.bounds, gain.mean
     against = f"{names[0]} over {names[1]}"
     said = f"{metric} {mean:+.4g}"
     if seeds == 1:
@@ -203,7 +181,7 @@ def _why(gain: Gain, below: str, more: int | None) -> str:
 
 def _more(gain: Gain, worth: float, confidence: float) -> int | None:
     """Seeds beyond those run, if the gain and spread seen are the true ones."""
-    mean, done = gain.seeds.mean, len(gain.per_seed)
+    mean, done = gain.mean, len(gain.per_seed)
     if gain.spread == 0:
         return None
     effects = [mean] if mean >= worth else [worth - mean, *([mean] if mean > 0 else [])]

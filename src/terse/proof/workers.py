@@ -10,7 +10,7 @@ from typing import Any
 from terse.config import validate
 from terse.errors import RunError
 from terse.progress import Observer
-from terse.proof.arms import Job, run_arm, run_start
+from terse.proof.arms import ProofJob, run_arm, run_start
 from terse.recipe import Recipe
 from terse.workers import Executor, InProcess, LocalProcesses, WorkersDied
 
@@ -20,7 +20,13 @@ _GRACE_SECONDS = 60.0  # when a proof is stopped, its runs write their state at 
 
 
 def run_jobs(
-    recipe: Recipe, starts: Sequence[Job], arms: Sequence[Job], observer: Observer, *, workers: int, data: Any = None
+    recipe: Recipe,
+    starts: Sequence[ProofJob],
+    arms: Sequence[ProofJob],
+    observer: Observer,
+    *,
+    workers: int,
+    data: Any = None,
 ) -> None:
     """Run every start, and every arm once its start is whole.
 
@@ -40,7 +46,7 @@ def run_jobs(
     executor: Executor = InProcess() if workers <= 1 else local
     ready, waiting = deque(starts), {arm.name for arm in arms}
 
-    def jobs() -> Iterator[Job | None]:
+    def jobs() -> Iterator[ProofJob | None]:
         while ready or waiting:
             yield ready.popleft() if ready else None
 
@@ -57,14 +63,14 @@ def run_jobs(
         ) from None
 
 
-def _start(settings: Mapping[str, Any], data: Any, observer: Observer) -> Callable[[Job], None]:
+def _start(settings: Mapping[str, Any], data: Any, observer: Observer) -> Callable[[ProofJob], None]:
     """Called once in each worker: the material is read once for all of its jobs."""
     from terse.sources.run_data import run_data
 
     recipe = validate(Recipe, dict(settings), None)
     material = data if data is not None else run_data(recipe, observer)
 
-    def work(job: Job) -> None:
+    def work(job: ProofJob) -> None:
         own = observer.of(job.name)
         (run_start if job.arm is None else run_arm)(recipe, job, data=material, observer=own)
         own.done()

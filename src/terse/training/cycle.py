@@ -17,7 +17,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
 
-__all__ = ["run_cycles"]
+__all__ = ["run_cycles", "train_start"]
 
 _SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
@@ -32,9 +32,7 @@ def run_cycles(session: Session) -> dict[str, Any]:
     Source: paper 3.4, A.1, A.2; choosing by validation is ours.
     """
     recipe = session.recipe
-    if recipe.pretrain is not None:
-        target_phase(session, 0, recipe.pretrain, "pretrain")
-    _evaluate(session, 0)
+    train_start(session)
     if recipe.cycles:
         warm_up_phase(session, 1)
     for cycle in range(1, recipe.cycles + 1):
@@ -53,6 +51,16 @@ def run_cycles(session: Session) -> dict[str, Any]:
         "alarms": session.facts["alarms"],
         "alarm_cycles": session.facts["alarm_cycles"],
     }
+
+
+def train_start(session: Session) -> None:
+    """Train and measure what every cycle is compared with; nothing where the session is past it.
+
+    Source: ours.
+    """
+    if session.recipe.pretrain is not None:
+        target_phase(session, 0, session.recipe.pretrain, "pretrain")
+    _evaluate(session, 0)
 
 
 def _evaluate(session: Session, cycle: int) -> None:
