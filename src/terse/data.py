@@ -109,13 +109,7 @@ class Composites(Dataset[tuple[Tensor, Target]]):
     def _target(self, objects: Sequence[Labelled], size_px: tuple[int, int], index: int) -> Target:
         masks = torch.zeros(len(objects), *size_px, dtype=torch.bool)
         for mask, item in zip(masks.numpy(), objects, strict=True):
-            if item.modal is None:
-                x0, y0, x1, y1 = (round(edge) for edge in item.box_px)
-                mask[y0:y1, x0:x1] = True
-                continue
-            height, width = item.modal.mask.shape
-            window = slice(item.modal.top, item.modal.top + height), slice(item.modal.left, item.modal.left + width)
-            mask[window] = item.modal.mask > 0
+            item.paint(mask, 1)
         boxes = torch.tensor([item.box_px for item in objects], dtype=torch.float32).reshape(-1, 4)
         return {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size_px),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -128,12 +129,9 @@ def _in_place(
         reach = math.ceil(3 * blur_sigma_px)
         height, width = image.shape[-2:]
         x0, y0 = max(cover.left - reach, 0), max(cover.top - reach, 0)
-        x1 = min(cover.left + cover.mask.shape[1] + reach, width)
-        y1 = min(cover.top + cover.mask.shape[0] + reach, height)
+        x1, y1 = min(int(cover.box_px[2]) + reach, width), min(int(cover.box_px[3]) + reach, height)
         weight = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        rows, columns = cover.mask.shape
-        top, left = cover.top - y0, cover.left - x0
-        weight[top : top + rows, left : left + columns] = cover.mask * np.uint8(255)
+        weight[replace(cover, left=cover.left - x0, top=cover.top - y0).window] = cover.mask * np.uint8(255)
         if blur_sigma_px:
             weight = blurred(weight, blur_sigma_px)
         _mix(new[:, y0:y1, x0:x1], donor.as_subclass(torch.Tensor)[:, y0:y1, x0:x1], weight)
@@ -163,9 +161,8 @@ def _joined(
     masks[len(own) :] = 0
     boxes = torch.cat([_corners(target["boxes"]), torch.zeros(len(pasted), 4)]).numpy()
     for k, region in enumerate(pasted, len(own)):
-        height, width = region.mask.shape
-        masks[k, region.top : region.top + height, region.left : region.left + width] = region.mask > 0
-        boxes[k] = region.left, region.top, region.left + width, region.top + height
+        masks[k][region.window] = region.mask > 0
+        boxes[k] = region.box_px
     cover = _union(pasted)
     above = [[cover]] * len(own) + [pasted[k + 1 :] for k in range(len(pasted))]
     keep = [_hide(*item, min_visible) for item in zip(masks, boxes, above, strict=True)]
@@ -194,7 +191,7 @@ def _mask_bytes(masks: Tensor) -> UInt8[np.ndarray, "n h w"]:
 def _area(mask: UInt8[np.ndarray, "h w"], box: Float32[np.ndarray, " 4"]) -> float:
     """Pixels of the mask; nothing of it is outside its box, give or take one."""
     x, y = max(int(box[0]) - 1, 0), max(int(box[1]) - 1, 0)
-    return float(np.count_nonzero(mask[y : _up(box[3]) + 1, x : _up(box[2]) + 1]))
+    return float(np.count_nonzero(mask[y : math.ceil(box[3]) + 1, x : math.ceil(box[2]) + 1]))
 
 
 def _hide(
@@ -203,23 +200,18 @@ def _hide(
     """Take what lies above off the mask, and the box with it; whether enough is left."""
     before = None
     for region in above:
-        height, width = region.mask.shape
-        left, top, right, bottom = region.left, region.top, region.left + width, region.top + height
-        x0, y0, x1, y1 = (
-            max(left, int(box[0])),
-            max(top, int(box[1])),
-            min(right, _up(box[2])),
-            min(bottom, _up(box[3])),
-        )
+        left, top, right, bottom = (int(edge) for edge in region.box_px)
+        x0, y0 = max(left, int(box[0])), max(top, int(box[1]))
+        x1, y1 = min(right, math.ceil(box[2])), min(bottom, math.ceil(box[3]))
         if x0 >= x1 or y0 >= y1:
             continue
-        x, y, xx, yy = (_up(v) for v in box)
+        x, y, xx, yy = (math.ceil(edge) for edge in box)
         if before is None:
             before = int(np.count_nonzero(mask[max(y - 1, 0) : yy, max(x - 1, 0) : xx]))
         mask[y0:y1, x0:x1][region.mask[y0 - top : y1 - top, x0 - left : x1 - left] > 0] = 0
     if before is None:
         return True
-    x, y, xx, yy = max(int(box[0]), 0), max(int(box[1]), 0), _up(box[2]), _up(box[3])
+    x, y, xx, yy = max(int(box[0]), 0), max(int(box[1]), 0), math.ceil(box[2]), math.ceil(box[3])
     part = np.ascontiguousarray(mask[y:yy, x:xx])
     dx, dy, width, height = cv2.boundingRect(part)
     box[:] = x + dx, y + dy, x + dx + width, y + dy + height
@@ -227,19 +219,14 @@ def _hide(
     return left_over > 0 and left_over >= min_visible * before
 
 
-def _up(value: float) -> int:
-    return math.ceil(value)
-
-
 def _union(regions: Sequence[Drawn]) -> Drawn:
     """All of them as one region."""
-    left, top = min(r.left for r in regions), min(r.top for r in regions)
-    right = max(r.left + r.mask.shape[1] for r in regions)
-    bottom = max(r.top + r.mask.shape[0] for r in regions)
+    edges = np.array([region.box_px for region in regions], dtype=np.int64)
+    left, top = edges[:, :2].min(axis=0).tolist()
+    right, bottom = edges[:, 2:].max(axis=0).tolist()
     mask = np.zeros((bottom - top, right - left), np.uint8)
     for region in regions:
-        height, width = region.mask.shape
-        part = mask[region.top - top : region.top - top + height, region.left - left : region.left - left + width]
+        part = mask[replace(region, left=region.left - left, top=region.top - top).window]
         cv2.bitwise_or(part, region.mask, dst=part)
     return Drawn(left, top, mask, 0)
 

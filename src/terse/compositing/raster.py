@@ -97,6 +97,12 @@ class Drawn:
         return self.left, self.top, self.left + width, self.top + height
 
     @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas under the mask."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    @property
     def seen_px(self) -> int:
         """Pixels of the mask."""
         return int(np.count_nonzero(self.mask))

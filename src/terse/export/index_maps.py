@@ -30,19 +30,10 @@ def paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     by_class, by_object = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
     for unsure in (True, False):
         for number, item in enumerate(sample.objects, 1):
-            region = item.modal
-            lost = item.ignore or item.crowd or region is None
-            if lost is not unsure:
-                continue
-            if region is None:
-                x0, y0, x1, y1 = (round(edge) for edge in item.box_px)
-                by_class[y0:y1, x0:x1] = by_object[y0:y1, x0:x1] = _BORDER
-                continue
-            rows, columns = region.mask.shape
-            window = slice(region.top, region.top + rows), slice(region.left, region.left + columns)
-            inside = region.mask > 0
-            by_class[window][inside] = _BORDER if lost else min(item.label + 1, MOST_NUMBERS)
-            by_object[window][inside] = _BORDER if lost else min(number, MOST_NUMBERS)
+            lost = item.ignore or item.crowd or item.modal is None
+            if lost is unsure:
+                item.paint(by_class, _BORDER if lost else min(item.label + 1, MOST_NUMBERS))
+                item.paint(by_object, _BORDER if lost else min(number, MOST_NUMBERS))
     return by_class, by_object
 
 

@@ -48,14 +48,20 @@ class Labelled:
     source: str = ""
     keypoints: Float32[np.ndarray, "k 3"] | None = None  # x and y in pixels, and how visible: 0, 1 (hidden) or 2
 
+    def paint(self, canvas: np.ndarray, value: int) -> None:
+        """Set the object's pixels: those of its modal mask, of its box where there is no mask."""
+        if self.modal is None:
+            x0, y0, x1, y1 = (round(edge) for edge in self.box_px)
+            canvas[y0:y1, x0:x1] = value
+        else:
+            canvas[self.modal.window][self.modal.mask > 0] = value
+
     @property
     def area_px(self) -> float:
         """Pixels of the mask, of the box where there is no mask."""
         if self.modal is None:
             return (self.box_px[2] - self.box_px[0]) * (self.box_px[3] - self.box_px[1])
-        import numpy as np
-
-        return int(np.count_nonzero(self.modal.mask))
+        return self.modal.seen_px
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,24 +48,15 @@ def cycle_sheets(context: Materials, pool: Pool, most_cycles: int = 8) -> list[S
     if len(pool) == 0:
         return []
     found = pool.placements
-    columns, count = _layout(context)
+    _, count = _layout(context)
     cycles = np.unique(found.cycle)
     sheets = []
     for cycle in cycles[spread(len(cycles), most_cycles)]:
         rows = np.flatnonzero(found.cycle == cycle)
         chosen = rows[spread(len(rows), count)]
-        with torch.no_grad():
-            images = context.render(pool.placements.take(chosen)).images
-        hardness = float(found.hardness[rows].mean())
-        sheets.append(
-            Sheet(
-                "By cycle",
-                f"Cycle {cycle}",
-                contact_sheet(to_uint8(images), columns, transparent=True),
-                f"{len(chosen)} composites of cycle {cycle}",
-                f"{len(rows):,} found, mean hardness {hardness:.2f}",
-            )
-        )
+        caption = f"{len(rows):,} found, mean hardness {float(found.hardness[rows].mean()):.2f}"
+        alt = f"{len(chosen)} composites of cycle {cycle}"
+        sheets.append(Sheet("By cycle", f"Cycle {cycle}", _strip(context, pool, chosen), alt, caption))
     return sheets
 
 
@@ -74,8 +65,7 @@ def real_and_synthetic(context: Materials, pool: Pool, real: RealImages, seed: i
     if len(pool) == 0 or len(real) == 0:
         return []
     columns, count = _layout(context)
-    draw = array_generator(seed, 0, "page: real", 0)
-    rows = np.sort(draw.choice(len(real), min(count, len(real)), replace=False))
+    rows = _drawn_rows(seed, "page: real", len(real), count)
     group, heading = POOL_STRIP
     images = contact_sheet(to_uint8(real.fetch(rows)[0]), columns, transparent=True)
     return [
@@ -86,14 +76,9 @@ def real_and_synthetic(context: Materials, pool: Pool, real: RealImages, seed: i
 
 def pool_strip(context: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
-    columns, count = _layout(context)
-    draw = array_generator(seed, 0, "page: pool", 0)
-    rows = np.sort(draw.choice(len(pool), min(count, len(pool)), replace=False))
-    with torch.no_grad():
-        images = context.render(pool.placements.take(rows)).images
-    sheet = contact_sheet(to_uint8(images), columns, transparent=True)
+    rows = _drawn_rows(seed, "page: pool", len(pool), _layout(context)[1])
     caption = f"mean hardness {pool.placements.hardness.mean():.2f} when found"
-    return Sheet(group, heading, sheet, f"{len(rows)} composites: {heading}", caption)
+    return Sheet(group, heading, _strip(context, pool, rows), f"{len(rows)} composites: {heading}", caption)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -109,6 +94,18 @@ def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[B
     labels = truth.labels.cpu().numpy()[rows]
     made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes.tolist(), labels, strict=True)]
     return made, rows
+
+
+def _drawn_rows(seed: int, purpose: str, total: int, count: int) -> Int64[np.ndarray, " k"]:
+    """So many of the rows, without repeats, in order."""
+    return np.sort(array_generator(seed, 0, purpose, 0).choice(total, min(count, total), replace=False))
+
+
+def _strip(context: Materials, pool: Pool, rows: Int64[np.ndarray, " k"]) -> np.ndarray:
+    """The contact sheet of some composites of the pool."""
+    with torch.no_grad():
+        images = context.render(pool.placements.take(rows)).images
+    return contact_sheet(to_uint8(images), _layout(context)[0], transparent=True)
 
 
 def _layout(context: Materials) -> tuple[int, int]:

@@ -100,19 +100,17 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
 
 def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
-    if len(pool) == 0:
-        return {}
-    placements = pool.placements
-    cycles = placements.cycle
-    parts = {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((cycles.min(), cycles.max()))}
-    named = {**parts, "whole pool": np.arange(len(pool))}
-    return {name: coverage(placements.take(rows), context.poses) for name, rows in named.items()}
+    parts = {**_ends(pool), **({"whole pool": np.arange(len(pool))} if len(pool) else {})}
+    return {name: coverage(pool.placements.take(rows), context.poses) for name, rows in parts.items()}
 
 
 def _hardness(pool: Pool) -> dict[str, HardnessCounts]:
     """Of the first and the last cycle's harvest."""
-    if len(pool) == 0:
-        return {}
-    found = pool.placements
-    ends = dict.fromkeys((int(found.cycle.min()), int(found.cycle.max())))
-    return {f"cycle {cycle}": hardness_counts(found.hardness[found.cycle == cycle].tolist()) for cycle in ends}
+    return {name: hardness_counts(pool.placements.hardness[rows].tolist()) for name, rows in _ends(pool).items()}
+
+
+def _ends(pool: Pool) -> dict[str, np.ndarray]:
+    """The rows of the first and the last cycle's harvest; empty where the pool is."""
+    cycles = pool.placements.cycle if len(pool) else np.zeros(0, dtype=np.int64)
+    found = np.unique(cycles)
+    return {f"cycle {cycle}": np.flatnonzero(cycles == cycle) for cycle in dict.fromkeys((*found[:1], *found[-1:]))}

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -18,6 +17,7 @@ from terse.export.sample import Labelled
 from terse.generate.draw import Drawing, draw_images
 from terse.generate.make import drawing_of
 from terse.generate.settings import GenerateSettings
+from terse.pictures.crops import Crop
 from terse.pictures.gallery import Gallery, GalleryItem
 from terse.pictures.page_folder import Shown
 from terse.placements import Placements
@@ -93,28 +93,20 @@ def _item(
     """One image, brought to the size of the page together with its boxes and masks."""
     width, height = placements.canvas_px(image)
     hardness = float(placements.hardness[image])
-    scale = min(1.0, _SIDE_PX / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    crop = Crop.of((0, 0, width, height), _SIDE_PX)
     classes = drawing.material.classes
     masks = []
     for one in objects:
         if one.modal is None:
             continue
-        whole = np.zeros((height, width), np.uint8)
-        rows, columns = one.modal.mask.shape
-        whole[one.modal.top : one.modal.top + rows, one.modal.left : one.modal.left + columns] = one.modal.mask
-        masks.append(cv2.resize(whole, size, interpolation=cv2.INTER_AREA) >= 128)
-    kx, ky = size[0] / width, size[1] / height
-    boxes = [
-        Box((x0 * kx, y0 * ky, x1 * kx, y1 * ky), classes[one.label])
-        for one in objects
-        for x0, y0, x1, y1 in [one.box_px]
-    ]
+        whole = np.zeros((height, width), np.bool_)
+        one.paint(whole, 1)
+        masks.append(crop.mask(whole))
     pasted = [one for one in objects if one.pasted]
     return GalleryItem(
-        image=np.ascontiguousarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)[:, :, ::-1]),
+        image=np.ascontiguousarray(crop.picture(canvas)[:, :, ::-1]),
         class_name=classes[(pasted or objects)[0].label] if objects else "none",
-        boxes=boxes,
+        boxes=[Box(crop.box(one.box_px), classes[one.label]) for one in objects],
         masks=masks,
         hardness=None if math.isnan(hardness) else hardness,
         arm=placements.blend[image],
