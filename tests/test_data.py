@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from terse.data import Composites
+from terse.data import CompositeDataset
 from terse.errors import DataError
 from terse.generate import GenerateSettings, generate
 from terse.recipe import load_recipe
@@ -36,7 +36,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
-    data = Composites("paste", overrides, length=12, objects=(1, 3))
+    data = CompositeDataset("paste", overrides, length=12, objects=(1, 3))
     assert len(data) == 12
     assert data.classes == ("disc", "square")
     image, target = data[0]
@@ -58,7 +58,7 @@ def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
 
 def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) -> None:
     generate(load_recipe("paste", overrides), GenerateSettings(count=5, image="png"), tmp_path, workers=0)
-    data = Composites("paste", overrides, length=5)
+    data = CompositeDataset("paste", overrides, length=5)
     boxes = json.loads((tmp_path / "annotations.json").read_text("utf-8"))["annotations"]
     for k in range(5):
         image, target = data[k]
@@ -70,7 +70,7 @@ def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_loader_workers_change_nothing_and_epochs_do(overrides: list[str]) -> None:
-    data = Composites("paste", overrides, length=6, transforms=v2.RandomHorizontalFlip(p=1.0))
+    data = CompositeDataset("paste", overrides, length=6, transforms=v2.RandomHorizontalFlip(p=1.0))
     alone = [data[k] for k in range(6)]
     loaded = list(DataLoader(data, batch_size=None, num_workers=2))
     for (image, target), (other, known) in zip(loaded, alone, strict=True):
@@ -83,14 +83,14 @@ def test_loader_workers_change_nothing_and_epochs_do(overrides: list[str]) -> No
 
 
 def test_the_end_is_the_end(overrides: list[str]) -> None:
-    data = Composites("paste", overrides, length=2)
+    data = CompositeDataset("paste", overrides, length=2)
     assert torch.equal(data[-1][0], data[1][0])
     with pytest.raises(IndexError):
         data[2]
 
 
 def test_limits_that_nothing_meets_are_named(overrides: list[str]) -> None:
-    data = Composites(
+    data = CompositeDataset(
         "paste", [*overrides, "poses.scale=[1.2, 1.2]"], length=2, objects=(3, 3), max_overlap=0.01, tries=2
     )
     with pytest.raises(DataError) as error:

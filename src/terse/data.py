@@ -20,12 +20,12 @@ from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
 from terse.recipe import Recipe, load_recipe
 
-__all__ = ["Composites"]
+__all__ = ["CompositeDataset"]
 
 Target = dict[str, Any]
 
 
-class Composites(Dataset[tuple[Tensor, Target]]):
+class CompositeDataset(Dataset[tuple[Tensor, Target]]):
     """A map-style dataset of composites, in the conventions of torchvision's detection references.
 
     An item is a `tv_tensors.Image` (uint8, RGB) and a dict with `boxes` (`tv_tensors.BoundingBoxes`, XYXY),

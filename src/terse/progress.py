@@ -1,4 +1,4 @@
-"""Who watches a job under way, and how it is asked to stop."""
+"""What a job reports while it runs, and how it is asked to stop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What runs, proofs and data sets write about themselves: the typed content of their JSON files.
 
-Writers fill these models, readers get them back from `read_run`, `read_proof` and `read_measured`; nobody else knows a
-key by its name. `docs/results.schema.json` is made from here. No torch.
+Writers fill these models, readers get them back from `read_run`, `read_proof` and `read_measured`; no other module
+names a key. `docs/results.schema.json` is made from here. No torch.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def train(
         out: folder for the run; None keeps everything in memory.
         resume: go on with the run that `out` holds.
         data: what the recipe's `data` would build, made by you (`RunData`).
-        target: a Target of your own in the place of the recipe's.
-        observer: who watches.
+        target: a Target of your own instead of the recipe's.
+        observer: is told of phases, steps and cycles, and may stop the run.
 
     Raises:
         TerseError: a recipe, source, target or folder that cannot be used; the message says which and why.
@@ -125,7 +125,7 @@ def open_session(
     """A session at its start, or where the folder's run was left.
 
     Raises:
-        RunError: the folder holds another run, or one that nobody asked to go on with.
+        RunError: the folder holds another run, or one and `resume` is false.
     """
     engine = Engine(recipe.runtime)
     if folder is not None:

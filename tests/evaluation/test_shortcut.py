@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from terse.errors import DataError, ShapeError
-from terse.evaluation.shortcut import Pasted, shortcut_auc, shortcut_audit
+from terse.evaluation.shortcut import ProbedComposites, shortcut_auc, shortcut_audit
 
 STEPS = 60
 
@@ -23,7 +23,7 @@ def discs(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
     return (y - cy[:, None, None]) ** 2 + (x - cx[:, None, None]) ** 2 < (radius**2)[:, None, None]
 
 
-def scene(*, halo: float, decoys: bool = False, count: int = 40, channels: int = 3, seed: int = 0) -> Pasted:
+def scene(*, halo: float, decoys: bool = False, count: int = 40, channels: int = 3, seed: int = 0) -> ProbedComposites:
     """Discs whose rim is darkened and whose inside is the image itself: without halo nothing is there to find."""
     size = 72
     generator = torch.Generator().manual_seed(seed)
@@ -34,7 +34,7 @@ def scene(*, halo: float, decoys: bool = False, count: int = 40, channels: int =
         if mask is not None:
             rim = mask & (functional.max_pool2d((~mask)[:, None].float(), 3, 1, 1)[:, 0] > 0)
             images = torch.where(rim[:, None], images * (1 - halo), images)
-    return Pasted(images.clamp(0, 1), masks, patches)
+    return ProbedComposites(images.clamp(0, 1), masks, patches)
 
 
 def test_a_blatant_halo_is_found() -> None:
@@ -83,9 +83,9 @@ def test_a_group_is_on_one_side_only() -> None:
     tint = torch.where(pasted.masks[:, None], 0.1 * pattern, torch.zeros(()))
     images = (pasted.images + tint).clamp(0, 1)
     groups = torch.arange(4).repeat_interleave(10)
-    assert 0 <= shortcut_auc(Pasted(images, pasted.masks, None, groups), steps=3) <= 1
+    assert 0 <= shortcut_auc(ProbedComposites(images, pasted.masks, None, groups), steps=3) <= 1
     with pytest.raises(DataError) as caught:
-        shortcut_auc(Pasted(images, pasted.masks, None, torch.arange(40) % 3))
+        shortcut_auc(ProbedComposites(images, pasted.masks, None, torch.arange(40) % 3))
     assert str(caught.value) == (
         "images: expected composites of at least 4 groups, to hold some out, got 3; give more images"
     )
@@ -94,14 +94,14 @@ def test_a_group_is_on_one_side_only() -> None:
 def test_what_does_not_fit() -> None:
     pasted = scene(halo=0.0, count=6)
     cases = {
-        "masks: expected the shape (6, 72, 72), got (5, 72, 72)": Pasted(pasted.images, pasted.masks[:5]),
-        "decoys: expected the shape (6, 72, 72), got (6, 72, 71)": Pasted(
+        "masks: expected the shape (6, 72, 72), got (5, 72, 72)": ProbedComposites(pasted.images, pasted.masks[:5]),
+        "decoys: expected the shape (6, 72, 72), got (6, 72, 71)": ProbedComposites(
             pasted.images, pasted.masks, pasted.masks[..., :71]
         ),
-        "groups: expected one number an image, 6, got the shape (2,)": Pasted(
+        "groups: expected one number an image, 6, got the shape (2,)": ProbedComposites(
             pasted.images, pasted.masks, None, torch.arange(2)
         ),
-        "images: expected sides of at least 30 px, got 20x20; give larger ones": Pasted(
+        "images: expected sides of at least 30 px, got 20x20; give larger ones": ProbedComposites(
             pasted.images[..., :20, :20], pasted.masks[:, :20, :20]
         ),
     }
@@ -114,5 +114,5 @@ def test_what_does_not_fit() -> None:
 def test_masks_without_a_pixel() -> None:
     pasted = scene(halo=0.0, count=6)
     with pytest.raises(DataError) as caught:
-        shortcut_auc(Pasted(pasted.images, torch.zeros_like(pasted.masks)))
+        shortcut_auc(ProbedComposites(pasted.images, torch.zeros_like(pasted.masks)))
     assert str(caught.value) == ("masks: expected some pixels on both sides of the split, got none; give more images")

@@ -11,7 +11,7 @@ import numpy as np
 from terse.check.findings import MASK_CODES, Code, Found, Part, Show, sampled
 from terse.progress import Observer
 from terse.sources.annotations import Annotations, Cause
-from terse.sources.cleanup import Flaw, Verdict, examine
+from terse.sources.cleanup import Flaw, MaskVerdict, examine
 from terse.sources.contradiction import contradiction
 from terse.sources.losses import count_losses
 
@@ -110,7 +110,7 @@ def alike(part: Part) -> Iterator[Found]:
         yield Found(code=Code.CLASSES_ALIKE, where=part.name, examples=same)
 
 
-def examine_masks(part: Part, judges: Sequence[Annotations], most: int, observer: Observer) -> list[Verdict]:
+def examine_masks(part: Part, judges: Sequence[Annotations], most: int, observer: Observer) -> list[MaskVerdict]:
     """Verdicts on the masks of a part: of all, or of a sample and of every class of which the sample leaves nothing.
 
     Args:
@@ -134,7 +134,7 @@ def examine_masks(part: Part, judges: Sequence[Annotations], most: int, observer
     return [*verdicts, *examine(annotations, None, _THREADS, rest.tolist(), observer)]
 
 
-def flawed_masks(part: Part, verdicts: Sequence[Verdict], *, cleanup: bool) -> Iterator[Found]:
+def flawed_masks(part: Part, verdicts: Sequence[MaskVerdict], *, cleanup: bool) -> Iterator[Found]:
     """A finding for each kind of bad mask; `cleanup` says whether a run will leave them out by itself."""
     image = part.annotations.image_index
     for flaw, code in MASK_CODES.items():
@@ -156,7 +156,7 @@ def what_is_left(
     part: Part,
     classes: Sequence[str] | None,
     judges: Sequence[Annotations],
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[MaskVerdict],
     *,
     cleanup: bool,
 ) -> Iterator[Found]:
@@ -183,7 +183,7 @@ def without_masks(part: Part) -> Found:
     return Found(code=Code.MASKS_LEFT_OUT, where=part.name, fields=fields)
 
 
-def cut_out_nothing(part: Part, verdicts: Sequence[Verdict]) -> Iterator[Found]:
+def cut_out_nothing(part: Part, verdicts: Sequence[MaskVerdict]) -> Iterator[Found]:
     """Cut-outs serve nothing but pasting: where cleanup would leave not one of them, they are not ready."""
     if part.annotations.cut_outs and verdicts and all(verdict.flaws for verdict in verdicts):
         losses = count_losses(part.annotations, [], verdicts)

@@ -18,7 +18,7 @@ from terse.discriminator import auc_of_scores
 from terse.errors import DataError, ShapeError
 from terse.results import Shortcut
 
-__all__ = ["Pasted", "shortcut_auc", "shortcut_audit"]
+__all__ = ["ProbedComposites", "shortcut_auc", "shortcut_audit"]
 
 _CROP_PX = 48
 _BATCH = 16
@@ -34,7 +34,7 @@ _SCORED = 6  # batches of crops
 
 
 @dataclass(frozen=True, slots=True)
-class Pasted:
+class ProbedComposites:
     """Composites and where their objects were pasted.
 
     Attributes:
@@ -54,7 +54,7 @@ class Pasted:
 
 
 def shortcut_audit(
-    sets: Mapping[str, Pasted],
+    sets: Mapping[str, ProbedComposites],
     *,
     threshold: float = 0.8,
     steps: int = 100,
@@ -85,7 +85,7 @@ def shortcut_audit(
     return Shortcut(auc=found, threshold=threshold, warnings=warnings)
 
 
-def shortcut_auc(pasted: Pasted, *, steps: int = 100, seed: int = 0) -> float:
+def shortcut_auc(pasted: ProbedComposites, *, steps: int = 100, seed: int = 0) -> float:
     """How well a probe tells the rims of pasted objects, on images held out: 0.5 is not at all.
 
     Told from plain background, or, where there are decoys, from the rims of these.
@@ -130,7 +130,7 @@ class _Sites:
     decoy: Bool[Tensor, "b rim_h rim_w"] | None
 
     @staticmethod
-    def of(pasted: Pasted) -> "_Sites":
+    def of(pasted: ProbedComposites) -> "_Sites":
         masks = pasted.masks
         decoys = None if pasted.decoys is None else pasted.decoys & ~masks
         every = masks if decoys is None else masks | decoys
@@ -215,7 +215,7 @@ def _grown(masks: Bool[Tensor, "b h w"], by_px: int) -> Bool[Tensor, "b h w"]:
     return functional.max_pool2d(masks[:, None].float(), 2 * by_px + 1, stride=1, padding=by_px)[:, 0] > 0
 
 
-def _split(pasted: Pasted, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
+def _split(pasted: ProbedComposites, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
     count = len(pasted.images)
     groups = torch.arange(count) if pasted.groups is None else pasted.groups
     names = torch.unique(groups)
@@ -233,7 +233,7 @@ def _split(pasted: Pasted, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Te
     return sides
 
 
-def _check(pasted: Pasted) -> None:
+def _check(pasted: ProbedComposites) -> None:
     count, _, height, width = pasted.images.shape
     if min(height, width) < _MIN_PX:
         raise ShapeError(f"images: expected sides of at least {_MIN_PX} px, got {height}x{width}; give larger ones")

@@ -47,9 +47,9 @@ class CocoExporter:
     val_folder = "val/"
     image_folder = "images/"
 
-    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _CocoWriter:
         """A writer of one shard."""
-        return _Writer(out, part, info)
+        return _CocoWriter(out, part, info)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Stream the parts into `annotations.json`."""
@@ -75,7 +75,7 @@ class CocoExporter:
             file.detach()  # flushed; the stream stays open for the sync
 
 
-class _Writer:
+class _CocoWriter:
     def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
         self._info = info
         self._images = out / "images"

@@ -35,7 +35,7 @@ class SemanticExporter:
     val_folder = "val/"
     image_folder = "images/"
 
-    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _IndexMapWriter:
         """A writer of one shard.
 
         Raises:
@@ -46,7 +46,7 @@ class SemanticExporter:
                 f"format: expected at most {MOST_NUMBERS} classes for semantic masks of 8 bits, got "
                 f"{len(info.classes)}; name fewer by classes, or choose coco"
             )
-        return _Writer(out, info)
+        return _IndexMapWriter(out, info)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write the class names."""
@@ -54,7 +54,7 @@ class SemanticExporter:
         (out / "classes.txt").write_text(text, "utf-8")
 
 
-class _Writer:
+class _IndexMapWriter:
     def __init__(self, out: Path, info: SetInfo) -> None:
         self._info = info
         self._images, self._masks = out / "images", out / "masks"
@@ -68,4 +68,4 @@ class _Writer:
         write_indices((self._masks / name).with_suffix(".png"), paint(sample)[0])
 
     def close(self, *, whole: bool = True) -> None:
-        """Nothing is open."""
+        """Each file is written whole; none is open."""

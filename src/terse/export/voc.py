@@ -38,9 +38,9 @@ class VocExporter:
     val_folder = ""
     image_folder = f"{_ROOT.as_posix()}/JPEGImages/"
 
-    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _VocWriter:
         """A writer of one shard."""
-        return _Writer(out, part, info)
+        return _VocWriter(out, part, info)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write the lists of `ImageSets` and the class names."""
@@ -58,7 +58,7 @@ class VocExporter:
         (root / "classes.txt").write_text("".join(f"{name}\n" for name in info.classes), "utf-8")
 
 
-class _Writer:
+class _VocWriter:
     def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
         self._info, self._part = info, part
         self._root = out / _ROOT

@@ -37,9 +37,9 @@ class WebDatasetExporter:
     val_folder = "val/"
     image_folder = ""  # images are members of the shards
 
-    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _Writer:
+    def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _TarWriter:
         """A writer of one tar."""
-        return _Writer(out, info, number)
+        return _TarWriter(out, info, number)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write the class names."""
@@ -47,7 +47,7 @@ class WebDatasetExporter:
         (out / "classes.json").write_text(text + "\n", "utf-8")
 
 
-class _Writer:
+class _TarWriter:
     def __init__(self, out: Path, info: SetInfo, number: int) -> None:
         self._info = info
         folder = out / "shards"

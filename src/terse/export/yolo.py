@@ -70,7 +70,7 @@ class YoloWriter:
         (self._labels / name).with_suffix(".txt").write_text("".join(lines), "utf-8")
 
     def close(self, *, whole: bool = True) -> None:
-        """Nothing is open."""
+        """Each file is written whole; none is open."""
 
 
 def places(info: SetInfo, val_folder: str) -> str:

@@ -165,7 +165,7 @@ def _take_over(session: Session, job: ProofJob) -> None:
 
 
 def _link(old: Path, new: Path) -> None:
-    """A second name of a file that nobody writes again: a detector's weights need no copy in every arm."""
+    """A hard link instead of a copy, for a file that is not written again: a detector's weights need no copy in every arm."""
     try:
         os.link(old, new)
     except OSError:  # a file system without links

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from terse.compositing.artefacts import draw_patches
-from terse.evaluation.shortcut import Pasted, shortcut_audit
+from terse.evaluation.shortcut import ProbedComposites, shortcut_audit
 from terse.placements import Placements, Role
 from terse.recipe import BLENDS, ArtefactConfig, EdgeConfig
 from terse.results import Shortcut
@@ -50,7 +50,7 @@ def audit_pastes(
 
     Source: ours; the blends are those of Dwibedi et al. 2017, the patches paper 3.1's.
     """
-    sets: dict[str, Pasted] = {}
+    sets: dict[str, ProbedComposites] = {}
     trained_with = []
     for blend in blends:
         for patches in (False, True):
@@ -63,7 +63,7 @@ def audit_pastes(
 @torch.no_grad()
 def composites_for_probe(
     context: Materials, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
-) -> Pasted:
+) -> ProbedComposites:
     """Blind composites in one blend, with the masks of their objects and of their patches.
 
     Source: ours.
@@ -75,7 +75,7 @@ def composites_for_probe(
         placements = propose(blind, min(_BATCH, scenes - start), seed, "probe", start)
         parts.append(_part(context, edges, placements, blend, generator, patches=patches))
     images, masks, decoys, groups = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Pasted(images, masks, decoys if patches else None, groups)
+    return ProbedComposites(images, masks, decoys if patches else None, groups)
 
 
 def replace_blend(placements: Placements, blend: str) -> Placements:

@@ -20,7 +20,7 @@ from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask, extent
 from terse.sources.patches import box_of
 
-__all__ = ["Cleaned", "CleanupLimits", "Flaw", "Verdict", "clean_up", "examine", "solidity"]
+__all__ = ["Cleaned", "CleanupLimits", "Flaw", "MaskVerdict", "clean_up", "examine", "solidity"]
 
 _BORDER_PX = 2
 _TELL_EVERY = 100
@@ -60,7 +60,7 @@ class CleanupLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MaskVerdict:
     """What was measured of one object, and why it is dropped, if it is.
 
     Attributes:
@@ -129,8 +129,8 @@ class Cleaned:
     """The annotations without the objects that disagree, these objects' verdicts, and those on all that were examined."""
 
     kept: Annotations
-    dropped: tuple[Verdict, ...]
-    verdicts: tuple[Verdict, ...]
+    dropped: tuple[MaskVerdict, ...]
+    verdicts: tuple[MaskVerdict, ...]
 
 
 def clean_up(
@@ -153,7 +153,7 @@ def examine(
     workers: int = 0,
     objects: Iterable[int] | None = None,
     observer: Observer | None = None,
-) -> list[Verdict]:
+) -> list[MaskVerdict]:
     """A verdict on every object that could be a foreground: with a mask, no crowd, not ignored.
 
     Args:
@@ -168,7 +168,7 @@ def examine(
     keys = annotations.object_keys
     chosen = limits or CleanupLimits()
 
-    def one(row: int) -> Verdict:
+    def one(row: int) -> MaskVerdict:
         return _examine(annotations, row, keys[row], chosen)
 
     if not workers:
@@ -177,14 +177,14 @@ def examine(
         return list(_counted(pool.map(one, rows), len(rows), observer))
 
 
-def _counted(verdicts: Iterable[Verdict], total: int, observer: Observer | None) -> Iterator[Verdict]:
+def _counted(verdicts: Iterable[MaskVerdict], total: int, observer: Observer | None) -> Iterator[MaskVerdict]:
     for done, verdict in enumerate(verdicts, 1):
         yield verdict
         if observer is not None and (done % _TELL_EVERY == 0 or done == total):
             observer.advance("looking at masks", done, total)
 
 
-def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits) -> Verdict:
+def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits) -> MaskVerdict:
     mask = annotations.masks[row]
     assert mask is not None  # by the choice of rows
     image = int(annotations.image_index[row])
@@ -193,14 +193,14 @@ def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits
     try:
         drawn = draw_mask(mask, annotations.root, (width, height), window) > 127
     except DataError as error:
-        return Verdict(row, key, flaws=(Flaw.UNREADABLE,), error=str(error))
+        return MaskVerdict(row, key, flaws=(Flaw.UNREADABLE,), error=str(error))
     tight = box_of(drawn.view(np.uint8))
     if tight is None:
-        return Verdict(row, key, flaws=(Flaw.EMPTY,))
+        return MaskVerdict(row, key, flaws=(Flaw.EMPTY,))
     left, top, right, bottom = tight
     own = np.array([left + x0, top + y0, right + x0, bottom + y0], dtype=np.float64)
     cut = np.ascontiguousarray(drawn[top:bottom, left:right]).view(np.uint8)
-    measured = Verdict(
+    measured = MaskVerdict(
         row,
         key,
         box_iou=float(iou(own[None], annotations.boxes_px[[row]])[0, 0]),
@@ -216,7 +216,7 @@ def _examine(annotations: Annotations, row: int, key: str, limits: CleanupLimits
     return replace(measured, flaws=_flaws(measured, limits))
 
 
-def _flaws(measured: Verdict, limits: CleanupLimits) -> tuple[Flaw, ...]:
+def _flaws(measured: MaskVerdict, limits: CleanupLimits) -> tuple[Flaw, ...]:
     rules = {
         Flaw.BOX: measured.box_iou < limits.min_box_iou,
         Flaw.SMALL: max(measured.size_px) < limits.min_side_px,

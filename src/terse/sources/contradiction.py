@@ -8,7 +8,7 @@ import numpy as np
 from terse.boxes import iou
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
-from terse.sources.cleanup import Flaw, Verdict
+from terse.sources.cleanup import Flaw, MaskVerdict
 from terse.sources.masks import Rle, draw_mask
 
 __all__ = ["Contradiction", "contradiction"]
@@ -30,7 +30,7 @@ class Contradiction(StrEnum):
     UNKNOWN = "nothing tells which of the two is wrong: look at some, and correct the boxes or the outlines"
 
 
-def contradiction(annotations: Annotations, verdicts: Sequence[Verdict]) -> Contradiction | None:
+def contradiction(annotations: Annotations, verdicts: Sequence[MaskVerdict]) -> Contradiction | None:
     """How most boxes contradict their own masks; None where they do not.
 
     Args:

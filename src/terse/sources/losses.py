@@ -11,7 +11,7 @@ import numpy as np
 
 from terse.progress import Observer
 from terse.sources.annotations import Annotations
-from terse.sources.cleanup import Flaw, Verdict, clean_up
+from terse.sources.cleanup import Flaw, MaskVerdict, clean_up
 from terse.sources.contradiction import Contradiction, contradiction
 
 __all__ = ["LeftToPaste", "Losses", "count_losses", "left_to_paste"]
@@ -48,7 +48,7 @@ class Losses:
         return ", ".join(f"{total[flaw]:,} {flaw}" for flaw in Flaw if total[flaw])
 
 
-def count_losses(annotations: Annotations, judges: Iterable[Annotations], dropped: Sequence[Verdict]) -> Losses:
+def count_losses(annotations: Annotations, judges: Iterable[Annotations], dropped: Sequence[MaskVerdict]) -> Losses:
     """What is taken of a source's foregrounds.
 
     Args:
