@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,9 @@ COLOURS = (
     (240, 228, 66),
 )
 
+Colour = tuple[int, int, int]
+Mark = tuple[str, Colour]  # the label and colour of an object
+_PLAIN: Mark = ("", COLOURS[0])
 UInt8 = npt.NDArray[np.uint8]
 
 
@@ -89,10 +93,11 @@ def contact_sheet(
         top = margin + number // columns * (cell_h + caption_px + GUTTER_PX)
         names = labels[number] if labels is not None else ()
         cell = _enlarged(images[number], factor)
+        marks = [(name, palette[name]) for name in names]
         if masks is not None:
-            cell = _tinted(cell, np.asarray(masks[number], dtype=np.bool_), names, palette, factor)
+            cell = _tinted(cell, np.asarray(masks[number], dtype=np.bool_), marks, factor)
         if boxes is not None:
-            _draw_boxes(cell, np.asarray(boxes[number], dtype=np.float64), names, palette, factor)
+            _draw_boxes(cell, np.asarray(boxes[number], dtype=np.float64), marks, factor)
         sheet.paste(cell, (left, top))
         if captions is not None:
             text = _fitted(captions[number], font, cell_w)
@@ -115,7 +120,7 @@ def _check(images: UInt8, columns: int, lists: dict[str, Sequence[object] | None
             )
 
 
-def _palette(labels: Sequence[Sequence[str]] | None) -> dict[str, tuple[int, int, int]]:
+def _palette(labels: Sequence[Sequence[str]] | None) -> dict[str, Colour]:
     names = sorted({name for row in labels for name in row}) if labels is not None else []
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
 
@@ -125,25 +130,14 @@ def _enlarged(image: UInt8, factor: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(colour.repeat(factor, axis=0).repeat(factor, axis=1)))
 
 
-def _colour(number: int, names: Sequence[str], palette: dict[str, tuple[int, int, int]]) -> tuple[int, int, int]:
-    return palette.get(names[number], COLOURS[0]) if number < len(names) else COLOURS[0]
-
-
-def _tinted(
-    cell: Image.Image,
-    masks: npt.NDArray[np.bool_],
-    names: Sequence[str],
-    palette: dict[str, tuple[int, int, int]],
-    factor: int,
-) -> Image.Image:
+def _tinted(cell: Image.Image, masks: npt.NDArray[np.bool_], marks: Sequence[Mark], factor: int) -> Image.Image:
     """The cell with each mask tinted and its rim drawn one pixel wide."""
     pixels = np.asarray(cell, dtype=np.float64)
-    for number, mask in enumerate(masks.reshape(-1, *masks.shape[-2:])):
+    for mask, (_, colour) in zip(masks.reshape(-1, *masks.shape[-2:]), chain(marks, repeat(_PLAIN)), strict=False):
         large = mask.repeat(factor, axis=0).repeat(factor, axis=1)
         padded = np.pad(large, 1)
         inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        colour = np.asarray(_colour(number, names, palette), dtype=np.float64)
-        pixels[large] = 0.58 * pixels[large] + 0.42 * colour
+        pixels[large] = 0.58 * pixels[large] + 0.42 * np.asarray(colour, dtype=np.float64)
         pixels[large & ~inner] = colour
     return Image.fromarray(pixels.round().astype(np.uint8))
 
@@ -151,20 +145,18 @@ def _tinted(
 def _draw_boxes(
     cell: Image.Image,
     boxes: npt.NDArray[np.float64],
-    names: Sequence[str],
-    palette: dict[str, tuple[int, int, int]],
+    marks: Sequence[Mark],
     factor: int,
 ) -> None:
     pen = ImageDraw.Draw(cell, "RGBA")
     font = _font(int(np.clip(cell.width / 16, 10, 15)))
-    for number, box in enumerate(boxes.reshape(-1, 4)):
+    for box, (name, colour) in zip(boxes.reshape(-1, 4), chain(marks, repeat(_PLAIN)), strict=False):
         x0, y0, x1, y1 = (float(value) for value in box * factor)
         x1, y1 = max(x0, x1 - 1), max(y0, y1 - 1)  # half-open: the last pixel inside
-        colour = _colour(number, names, palette)
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=HALO, width=1)
         pen.rectangle((x0, y0, x1, y1), outline=(*colour, 255), width=1 if cell.width < 200 else 2)
-        if number < len(names) and names[number]:
-            text = _fitted(names[number], font, cell.width)
+        if name:
+            text = _fitted(name, font, cell.width)
             wide, high = font.getlength(text) + 6, _line_px(font) + 2
             left = min(max(0.0, x0), max(0.0, cell.width - wide))
             top = y0 - high if y0 - high >= 0 else max(0.0, min(y0, cell.height - high))

@@ -67,8 +67,8 @@ def judge(
         reference=reference,
         gain=gain,
         arms=arms,
-        gains=gains,
-        over=over,
+        gains={**gains},
+        over={**over},
         more_seeds=more,
     )
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from terse.pictures.gallery import Gallery
 from terse.pictures.page_folder import Shown
 from terse.report.charts import class_charts, size_charts
-from terse.report.parts import Command, Fact, Headline, PageData, Table, Tone
+from terse.report.parts import Command, Fact, Headline, PageData, Table
 from terse.report.words import count, number
 
 __all__ = ["Finding", "Weight", "check_page"]
@@ -75,11 +75,12 @@ def check_page(
             by_class.setdefault(name, {})[part] = float(amount)
     ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.weight))
     errors, warnings = (sum(finding.weight == weight for finding in findings) for weight in ("error", "warning"))
+    title, headline = _answer(errors, warnings)
     return PageData(
-        title=_title(errors, warnings),
+        title=title,
         kind="check",
         name=subject,
-        headline=_headline(errors, warnings),
+        headline=headline,
         facts=facts,
         charts=[
             *class_charts(by_class, "Where the objects are: the parts of the recipe."),
@@ -96,20 +97,15 @@ def check_page(
     )
 
 
-def _title(errors: int, warnings: int) -> str:
+def _answer(errors: int, warnings: int) -> tuple[str, Headline]:
+    """The title, and whether a run can start."""
     if errors:
-        return f"{count(errors, 'thing')} to mend before a run"
-    return f"Ready, with {count(warnings, 'thing')} to look at" if warnings else "Ready to run"
-
-
-def _headline(errors: int, warnings: int) -> Headline:
-    if errors:
-        return Headline("Not ready", "A run would stop or learn something wrong; the table says where.", "bad")
-    tone: Tone = "unsure" if warnings else "good"
-    sentence = (
-        "A run works; what is listed makes it worse." if warnings else "Nothing was found that stands in the way."
-    )
-    return Headline("Ready", sentence, tone)
+        sentence = "A run would stop or learn something wrong; the table says where."
+        return f"{count(errors, 'thing')} to mend before a run", Headline("Not ready", sentence, "bad")
+    if warnings:
+        title = f"Ready, with {count(warnings, 'thing')} to look at"
+        return title, Headline("Ready", "A run works; what is listed makes it worse.", "unsure")
+    return "Ready to run", Headline("Ready", "Nothing was found that stands in the way.", "good")
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:

@@ -131,13 +131,12 @@ def _summary(result: RunResult, primary: str, start: float, end: float) -> list[
 
 
 def _kept(best_cycle: int | None, cycles: int) -> list[str]:
-    """Which target left the run; nothing to say where it is the last one's."""
+    """Which target the run kept, where it is not the last cycle's."""
     if best_cycle is None or best_cycle == cycles:
         return []
-    which = (
-        f"the target of cycle {best_cycle}" if best_cycle else "the start: no cycle was better on the validation images"
-    )
-    return [f"Kept is {which}."]
+    if best_cycle:
+        return [f"Kept is the target of cycle {best_cycle}."]
+    return ["Kept is the start: no cycle was better on the validation images."]
 
 
 def _facts(result: RunResult, primary: str, start: float, end: float) -> list[Fact]:
@@ -177,7 +176,7 @@ def _poses(coverage: Mapping[str, Coverage]) -> list[Chart]:
 
 def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
     charts = []
-    rates = [cycle.hard_rate for cycle in cycles]
+    rates, areas = [cycle.hard_rate for cycle in cycles], [cycle.discriminator_auc for cycle in cycles]
     if any(rate is not None for rate in rates):
         figure = figures.cycle_lines({"hard_rate": rates}, "Hard rate")
         figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
@@ -185,7 +184,6 @@ def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCou
         charts.append(Chart("hard-rate", "Hard rate by cycle", caption, figure))
     caption = "Hardness is 1\u00a0-\u00a0p, p the target's probability of the truth."
     charts += hardness_charts(hardness, "How hard the images are", caption)
-    areas = [cycle.discriminator_auc for cycle in cycles]
     if any(area is not None for area in areas):
         figure = figures.cycle_lines({"discriminator": areas}, "AUC", reference=0.5)
         caption = "How well the discriminator tells untouched backgrounds from real images. At 0.5 it judges realism; near 1 it has learnt the data set."
@@ -220,14 +218,9 @@ def _start_end(result: RunResult) -> Table:
     for size in start.by_size:
         change = _change(*(ends.by_size[size].get(primary) for ends in (start, end)))
         rows.append((f"{words(primary)}, {size} objects", *change))
-    counts = [
-        count(amount, word) for amount, word in ((end.images, "image"), (end.objects, "object")) if amount is not None
-    ]
-    caption = (
-        f"On {' with '.join(counts)} that the recipe holds out."
-        if counts
-        else "On the images that the recipe holds out."
-    )
+    amounts = {"image": end.images, "object": end.objects}
+    counts = [count(amount, word) for word, amount in amounts.items() if amount is not None]
+    caption = f"On {' with '.join(counts) or 'the images'} that the recipe holds out."
     return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
 
 
