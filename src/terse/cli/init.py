@@ -55,18 +55,19 @@ def init(
         raise RunError(f"--out: expected a new file, got {out}, which exists; name another or remove it")
     if not out.resolve().parent.is_dir():
         raise RunError(f"--out: expected a file in a folder that exists, got {out}; make the folder first")
-    given = {"--data": data, "--coco": coco, "--voc": voc, "--yolo": yolo}
-    named = [option for option, path in given.items() if path is not None]
-    if len(named) > 1:
+    options = {"--data": data, "--coco": coco, "--voc": voc, "--yolo": yolo}
+    given = {option: path for option, path in options.items() if path is not None}
+    if len(given) > 1:
+        second = list(given)[1]
         raise RecipeError(
-            f"{named[1]}: expected one of --data, --coco, --voc and --yolo, got {' and '.join(named)}; name one"
+            f"{second}: expected one of --data, --coco, --voc and --yolo, got {' and '.join(given)}; name one"
         )
-    if not named:
+    if not given:
         more = " beside --cutouts, because cut-outs alone show no scene to learn from" if cutouts is not None else ""
         raise RecipeError(
             f"--data: expected annotated photographs by --data, --coco, --voc or --yolo{more}, got none; add one"
         )
-    real = _real(data, coco, images, voc, yolo)
+    real = _real(*next(iter(given.items())), images)
     from terse.sources.guess import source_settings
 
     pasted = {"cutouts": str(cutouts)} if cutouts is not None else real
@@ -79,28 +80,21 @@ def init(
     answer(look.as_json(), _summary(look), as_json=as_json)
 
 
-def _real(
-    data: Path | None, coco: Path | None, images: Path | None, voc: Path | None, yolo: Path | None
-) -> dict[str, Any]:
+def _real(option: str, path: Path, images: Path | None) -> dict[str, Any]:
     """The annotated photographs in the recipe's words."""
     from terse.errors import RecipeError
     from terse.sources.guess import source_settings
 
-    if data is not None:
-        return source_settings(data, images)
-    if coco is not None:
-        if coco.is_dir() and images is None:
-            return source_settings(coco)
-        if coco.suffix == ".json" and coco.is_file():
-            return source_settings(coco, images)
-        return {"coco": str(coco), "images": str(images or coco.parent)}
-    if images is not None:
+    if images is not None and option in ("--voc", "--yolo"):
         raise RecipeError(
             "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
         )
-    if voc is not None:
-        return source_settings(voc) if voc.is_dir() else {"voc": str(voc)}
-    return {"yolo": str(yolo)}
+    is_json = path.suffix == ".json" and path.is_file()
+    if option == "--coco" and not is_json and (images is not None or not path.is_dir()):
+        return {"coco": str(path), "images": str(images or path.parent)}
+    if option == "--yolo" or (option == "--voc" and not path.is_dir()):
+        return {option.removeprefix("--"): str(path)}
+    return source_settings(path, images)
 
 
 def _summary(look: FirstLook) -> str:

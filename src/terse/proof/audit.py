@@ -17,6 +17,7 @@ from terse.results import Shortcut
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials
 from terse.synthesis.proposer import propose
+from terse.types import Composites
 
 __all__ = ["audit_pastes", "composites_for_probe"]
 
@@ -78,11 +79,6 @@ def composites_for_probe(
     return ProbedComposites(images, masks, decoys if patches else None, groups)
 
 
-def replace_blend(placements: Placements, blend: str) -> Placements:
-    """The same scenes in another blend."""
-    return replace(placements, blend=(blend,) * len(placements))
-
-
 def _part(
     context: Materials,
     edges: EdgeConfig | None,
@@ -94,8 +90,7 @@ def _part(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     drawn = context.render(placements, masks=True)
     count, size_px = len(placements), (drawn.images.shape[-2], drawn.images.shape[-1])
-    assert drawn.modal is not None
-    masks = _union(drawn.modal[drawn.truth.pasted], drawn.truth.image_index[drawn.truth.pasted], count, size_px)
+    masks = _pasted_masks(drawn, count)
     decoys = torch.zeros_like(masks)
     scene = placements
     # Drawn whether they are pasted or not, so that both conditions see the same objects.
@@ -115,17 +110,16 @@ def _part(
         rows = np.flatnonzero(scene.role == Role.ARTEFACT)
         role, texture = np.full(len(rows), int(Role.OBJECT), dtype=np.int64), np.full(len(rows), -1, dtype=np.int64)
         as_objects = replace(scene.keep(rows), role=role, texture=texture)
-        alone = context.render(as_objects, masks=True)
-        assert alone.modal is not None
-        pasted = alone.truth.pasted
-        decoys = _union(alone.modal[pasted], alone.truth.image_index[pasted], count, size_px) & ~masks
-    images = context.render(replace_blend(scene, blend)).images
+        decoys = _pasted_masks(context.render(as_objects, masks=True), count) & ~masks
+    images = context.render(replace(scene, blend=(blend,) * len(scene))).images
     groups = torch.from_numpy(placements.foreground)
     return images.cpu(), masks, decoys, groups
 
 
-def _union(masks: Tensor, index: Tensor, count: int, size_px: tuple[int, int]) -> Tensor:
-    """The masks of each image, joined."""
-    joined = torch.zeros(count, *size_px, dtype=torch.int32)
-    joined.index_add_(0, index.cpu(), masks.cpu().int())
+def _pasted_masks(drawn: Composites, count: int) -> Tensor:
+    """The masks of the pasted objects of each image, joined."""
+    assert drawn.modal is not None
+    pasted = drawn.truth.pasted
+    joined = torch.zeros(count, *drawn.images.shape[-2:], dtype=torch.int32)
+    joined.index_add_(0, drawn.truth.image_index[pasted].cpu(), drawn.modal[pasted].cpu().int())
     return joined > 0

@@ -43,8 +43,6 @@ class ArmRun:
     pastes: bool = True
 
 
-_SUMMED = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
-"""Costs of an arm that are sums over its cycles."""
 Runs = Mapping[str, Mapping[int, ArmRun]]  # by arm and seed
 
 
@@ -192,9 +190,12 @@ def _covered(runs: Sequence[ArmRun]) -> CoverageMeans:
     """Of poses, repeats and feature distance; `coverage.json` holds the rest."""
     seen = [run.measured.coverage for run in runs if run.measured.coverage]
     apart = [one.diversity.distance for one in seen if one.diversity]
-    values = {name: [getattr(one, name) for one in seen] for name in ("entropy", "duplicates", "near_duplicates")}
-    values["feature_distance"] = apart
-    return CoverageMeans(**{name: _mean(known) if known else None for name, known in values.items()})
+    return CoverageMeans(
+        entropy=_mean([one.entropy for one in seen]) if seen else None,
+        duplicates=_mean([one.duplicates for one in seen]) if seen else None,
+        near_duplicates=_mean([one.near_duplicates for one in seen]) if seen else None,
+        feature_distance=_mean(apart) if apart else None,
+    )
 
 
 def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
@@ -202,7 +203,10 @@ def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
     rates = [of[-1].hard_rate or 0.0 for of in cycles if of]
     return ArmCosts(
         samples=_mean([of[-1].samples if of else 0 for of in cycles]),
-        **{name: _mean([sum(getattr(cycle, name) or 0 for cycle in of) for of in cycles]) for name in _SUMMED},
+        target_forwards=_mean([sum(cycle.target_forwards or 0 for cycle in of) for of in cycles]),
+        target_backwards=_mean([sum(cycle.target_backwards or 0 for cycle in of) for of in cycles]),
+        synthesizer_forwards=_mean([sum(cycle.synthesizer_forwards or 0 for cycle in of) for of in cycles]),
+        seconds=_mean([sum(cycle.seconds for cycle in of) for of in cycles]),
         hard_rate=_mean(rates) if rates else None,
     )
 
