@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from terse.evaluation.hardness import Margin, Probability, Quantile, baseline_hardness
+from terse.errors import RecipeError
+from terse.evaluation.hardness import Margin, Probability, Quantile, Window, baseline_hardness
 from terse.placements import Placements
+from terse.recipe import load_recipe
 from terse.types import Composites, Truth
 
 IMAGES = torch.zeros(3, 1, 4, 4)
@@ -46,6 +48,23 @@ def test_of_several_pasted_objects_the_hardest_counts_and_none_is_not_hard():
     verdict = Probability(0.5).judge(target, IMAGES, truth_of([0, 1, 0], [0, 0, 1]))
     assert verdict.hard.tolist() == [True, False, False]
     assert verdict.hardness.tolist() == pytest.approx([0.7, 0.4, 0.0])
+
+
+def test_a_window_leaves_out_the_hopeless_and_what_holds_no_object():
+    target = Says([0.9, 0.25, 0.05, 0.5])
+    truth = truth_of([0, 1, 0, 0], [0, 0, 1, 2], batch_size=4)
+    verdict = Window(0.1, 0.5).judge(target, IMAGES, truth)
+    assert verdict.hard.tolist() == [True, False, True, False]
+    assert verdict.hardness.tolist() == pytest.approx([0.75, 0.95, 0.5, 0.0])
+    assert not Window(0.1, 1.0).judge(Says([0.5]), IMAGES, truth_of([0], [0])).hard[1:].any()
+
+
+def test_a_window_is_a_setting_of_the_recipe():
+    rule = load_recipe("quickstart", ["hardness={kind: window, low: 0.2, high: 0.7}"]).hardness.build()
+    assert (rule.low, rule.high) == (0.2, 0.7)
+    with pytest.raises(RecipeError) as refused:
+        load_recipe("quickstart", ["hardness={kind: window, low: 0.7, high: 0.2}"])
+    assert str(refused.value) == "hardness: low: expected a number below high, got 0.7 and 0.2"
 
 
 class Real:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import model_validator
+
 from terse.config import Component, Count, Fraction
 from terse.registry import register
 
@@ -31,6 +33,8 @@ __all__ = [
     "Quantile",
     "QuantileConfig",
     "Verdict",
+    "Window",
+    "WindowConfig",
     "baseline_hardness",
 ]
 
@@ -96,10 +100,24 @@ class Probability(HardnessRule):
 
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; an image without a labelled paste is not hard."""
-        p = target.confidence(images, truth)
-        rows = truth.image_index[truth.pasted]
-        lowest = p.new_ones(truth.batch_size).float().scatter_reduce(0, rows, p.float(), "amin")
+        lowest = _lowest(target, images, truth)
         return Verdict(lowest < self.below, 1 - lowest)
+
+
+class Window(HardnessRule):
+    """The probability of the truth lies in a window: what the target neither knows nor holds for hopeless.
+
+    Source: ours.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """One forward pass; of several objects the one with the lowest probability counts."""
+        lowest = _lowest(target, images, truth)
+        some = lowest.new_zeros(truth.batch_size).index_fill(0, truth.image_index[truth.pasted], 1) > 0
+        return Verdict(some & (self.low <= lowest) & (lowest <= self.high), 1 - lowest)
 
 
 class Quantile(HardnessRule):
@@ -182,6 +200,34 @@ class QuantileConfig(Component["HardnessRule"]):
     def build(self) -> HardnessRule:
         """The rule, without a threshold until `calibrate` was called."""
         return Quantile(self.quantile, self.images)
+
+
+@register("hardness", "window")
+class WindowConfig(Component["HardnessRule"]):
+    """Kept: the probability of the truth is at least `low` and at most `high`."""
+
+    kind: Literal["window"] = "window"
+    low: Fraction = 0.1
+    """Below it a composite counts as hopeless."""
+    high: Fraction = 0.6
+    """Above it the target knows enough."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WindowConfig:
+        if self.low >= self.high:
+            raise ValueError(f"low: expected a number below high, got {self.low:g} and {self.high:g}")
+        return self
+
+    def build(self) -> HardnessRule:
+        """The rule."""
+        return Window(self.low, self.high)
+
+
+def _lowest(target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
+    """P of each image's hardest pasted object; 1 where there is none."""
+    p = target.confidence(images, truth)
+    rows = truth.image_index[truth.pasted]
+    return p.new_ones(truth.batch_size).float().scatter_reduce(0, rows, p.float(), "amin")
 
 
 def baseline_hardness(

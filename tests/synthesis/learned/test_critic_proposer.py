@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from terse.errors import RecipeError
+from terse.poses import AffinePoses
 from terse.synthesis.learned.candidates import Choice
 from terse.synthesis.learned.config import CriticConfig, LearnedConfig
 from terse.synthesis.learned.critic import Critic
 from terse.synthesis.learned.critic_proposer import CriticProposer
-from terse.synthesis.learned.frozen import CutOutFeatures, FrozenFeatures
+from terse.synthesis.learned.frozen import CutOutFeatures, FrozenFeatures, MapFeatures
 
 CELLS = 8
 
@@ -155,6 +156,40 @@ def test_features_do_not_depend_on_what_was_asked_for_before(shapes):
     asked = placements.foreground, placements.background, placements.pose
     first(*(column[30:] for column in asked))
     assert torch.equal(first(*asked), second(*asked))
+
+
+def test_a_background_is_sampled_under_the_pasted_region(shapes):
+    materials = shapes(poses=AffinePoses((0, 0), (-1.0, 1.0), (0, 0), (0.2, 0.5), stretch=(1, 1), min_visible=1.0))
+    frozen = FrozenFeatures(materials, lambda: MapFeatures(across, 1, seed=0))
+    placements = proposer(materials).propose(proposer(materials).requests(np.arange(200, dtype=np.uint64)))
+    rows = frozen(placements.foreground, placements.background, placements.pose)
+    low_x, high_x, under = rows[:, 1], rows[:, 3], rows[:, 5:].unflatten(1, (3, 3))
+    slope = under[:, :, 2] - under[:, :, 0]
+    assert (slope.sign() == slope[0, 0].sign()).all()  # of the projection
+    middle = (low_x + high_x) / 2
+    inside = middle.abs() < 0.5
+    assert abs(float(torch.corrcoef(torch.stack([middle[inside], under[inside, 1, 1]]))[0, 1])) > 0.999
+    assert torch.allclose(under[:, 0], under[:, 2], atol=1e-5)
+    assert frozen.seen[1] == len(materials.backgrounds)
+
+
+def across(images):
+    """A map that grows from left to right."""
+    return torch.linspace(-1, 1, 16).expand(len(images), 1, 16, 16)
+
+
+def test_a_backbone_describes_photographs(shapes):
+    materials = shapes()
+    settings = LearnedConfig(
+        feedback="critic", backbone="squeezenet1_1", input_px=128, critic={"features": "backbone", "channels": 4}
+    )
+    made, again = settings.build(materials), settings.build(materials)
+    placements = made.propose(made.requests(np.arange(6, dtype=np.uint64)))
+    torch.manual_seed(5)
+    first, _ = made._described(placements)
+    second, _ = again._described(placements)
+    assert torch.equal(first, second)
+    assert first.shape == (6, 5 * materials.poses.size + 3 + 4 + 4 + 9 * 4)
 
 
 def test_a_critic_beside_a_discriminator_is_refused(shapes):
