@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from terse.generate import GenerateSettings, generate, of_run, render
+from terse.placements import Placements
 from terse.recipe import load_recipe
-from terse.run import open_run, train
+from terse.run import open_run, open_session, train
 
 from .conftest import files_of
 
@@ -66,3 +68,22 @@ def test_a_mined_run_lends_what_is_hard_for_its_target(small: list[str], tmp_pat
     assert generate(origin, GenerateSettings(count=6, image="png"), tmp_path / "set", workers=0)["images"] == 6
     images = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))["images"]
     assert all(image["hardness"] > 0.01 for image in images)  # each was judged
+
+
+def test_a_learned_run_lends_the_synthesizer_of_the_targets_own_cycle(small: list[str], tmp_path: Path) -> None:
+    """The target of the best cycle was kept; the state holds the last cycle's players."""
+    session = open_session(load_recipe("quickstart", [*small, "cycles=1"]), tmp_path / "run")
+    synthesizer, target = session.players.proposer.module, session.players.target.module
+    session.keep_target()
+    kept = {name: value.clone() for name, value in synthesizer.state_dict().items()}
+    with torch.no_grad():
+        for parameter in (*synthesizer.parameters(), *target.parameters()):
+            parameter.add_(1)
+    session.save()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    session.pool.append(1, Placements.empty(6))
+    lent = of_run(tmp_path / "run").load().proposer.module
+    assert all(torch.equal(value, lent.state_dict()[name]) for name, value in kept.items())
+    (tmp_path / "run" / "state" / "synthesizer.pth").unlink()  # as an older run left it
+    older = of_run(tmp_path / "run").load().proposer.module
+    assert all(torch.equal(value, older.state_dict()[name]) for name, value in synthesizer.state_dict().items())

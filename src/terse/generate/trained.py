@@ -20,6 +20,7 @@ from terse.sources.material import Material
 from terse.sources.run_data import PasteData, RunData, paste_data
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.targets.weights import load_weights
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
 
@@ -118,7 +119,7 @@ def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
 
 
 def _players_of_run(folder: Path) -> SetPlayers:
-    """The last synthesizer, and the target that the run kept.
+    """The target that the run kept, and the synthesizer of the same cycle; of the last one where an older run kept none.
 
     Raises:
         RunError: a learned run without its state.
@@ -128,9 +129,13 @@ def _players_of_run(folder: Path) -> SetPlayers:
     if state is not None:
         players.rule.restore(state[1]["rule"])
     if isinstance(proposer, LearnedProposer):
-        if state is None or "synthesizer" not in state[0]:
+        kept = folder / "state" / "synthesizer.pth"
+        if kept.is_file():
+            load_weights(proposer.module, kept)
+        elif state is not None and "synthesizer" in state[0]:
+            proposer.module.load_state_dict(state[0]["synthesizer"])
+        else:
             raise RunError(f"{folder}: expected the state of a learned run, got none; its synthesizer is lost")
-        proposer.module.load_state_dict(state[0]["synthesizer"])
         proposer.keep_features()
     # What a network learnt is in its poses; an arm without one is no more than the choice of what is hard.
     return SetPlayers(proposer, partial(_judge, players), proposer.keeps_hard and proposer.module is None)

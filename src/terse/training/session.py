@@ -164,10 +164,17 @@ class Session:
         return True
 
     def keep_target(self) -> None:
-        """Write `target.pth`: the state_dict in the user's own key names."""
+        """Write `target.pth`, the state_dict in the user's own key names, and the synthesizer of the same cycle."""
+        proposer = self.players.proposer
+        self._keep("target.pth", trainable(self.players.target).module)
+        if proposer is not None and proposer.module is not None:
+            self._keep("state/synthesizer.pth", proposer.module)
+
+    def _keep(self, file: str, module: torch.nn.Module) -> None:
         if self.folder is None or self.engine.rank:
             return
-        weights = trainable(self.players.target).module.state_dict()
         stream = io.BytesIO()
-        torch.save({name: value.detach().cpu() for name, value in weights.items()}, stream)
-        write_atomically(self.folder / "target.pth", stream.getvalue())
+        torch.save({name: value.detach().cpu() for name, value in module.state_dict().items()}, stream)
+        path = self.folder / file
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, stream.getvalue())
