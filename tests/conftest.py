@@ -62,6 +62,12 @@ def _few_threads():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_of_slow_machines(monkeypatch):
+    """What a test reads on stderr does not depend on how long a count took."""
+    monkeypatch.setattr("terse.cli.progress.SOON_SECONDS", float("inf"))
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Shapes unchecked, as at a user's: our own sentences answer then."""

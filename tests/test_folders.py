@@ -96,3 +96,17 @@ def test_a_mistake_takes_back_a_folder_that_was_empty_and_leaves_another_alone(t
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
     with pytest.raises(DataError), taken_back(None):
         raise DataError("")
+
+
+def test_a_folder_that_holds_work_by_now_is_not_taken_back(tmp_path):
+    checkpoint = tmp_path / "proof" / "checkpoint.pth"
+
+    def fails_late():
+        with taken_back(checkpoint.parent, keep=checkpoint.exists):
+            checkpoint.parent.mkdir()
+            checkpoint.write_text("hours of training")
+            raise DataError("")
+
+    with pytest.raises(DataError):
+        fails_late()
+    assert checkpoint.exists()

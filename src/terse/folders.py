@@ -149,16 +149,17 @@ def _same_request(
 
 
 @contextlib.contextmanager
-def taken_back(folder: Path | None) -> Iterator[None]:
+def taken_back(folder: Path | None, *, keep: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Remove a folder that was empty or missing before, where what is set up in it meets a mistake of the user's.
 
-    The next try then finds no folder in its way. A folder that held something is left alone.
+    The next try then finds no folder in its way. A folder that held something is left alone, and one of which `keep` says
+    that it holds work by now.
     """
     empty = folder is not None and (not folder.exists() or not any(folder.iterdir()))
     try:
         yield
     except TerseError:
-        if folder is not None and empty:
+        if folder is not None and empty and not keep():
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -149,8 +149,8 @@ def open_session(
     return session
 
 
-def open_run(folder: Path) -> tuple[Recipe, Players, Pool]:
-    """A finished run's recipe, players with the kept target, and pool.
+def open_run(folder: Path, observer: Observer | None = None) -> tuple[Recipe, Players, Pool]:
+    """A finished run's recipe, players with the kept target, and pool; the observer hears how far cleanup is.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -159,7 +159,7 @@ def open_run(folder: Path) -> tuple[Recipe, Players, Pool]:
     if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe = recipes.load_recipe(written)
-    players = build_players(recipe)
+    players = build_players(recipe, data=run_data(recipe, observer))
     if (folder / "target.pth").is_file():
         load_weights(trainable(players.target).module, folder / "target.pth")
     pool = _pool(folder / "pool", players)

@@ -294,6 +294,9 @@ def test_a_mistake_of_set_up_leaves_no_folder_that_blocks_the_next_try(data, dra
         code, _, err = run(capsys, "train", "recipe.yaml", "--out", "run")
         assert (code, err.splitlines()[-1]) == (2, f"terse: {data / 'gone.pth'}: expected a file of weights, got none")
         assert not (data / "run").exists()
+        code, _, err = run(capsys, "prove", "recipe.yaml", "--out", "proof", "--seeds", "1", "--workers", "1")
+        assert (code, err.splitlines()[-1]) == (2, f"terse: {data / 'gone.pth'}: expected a file of weights, got none")
+        assert not (data / "proof").exists()
 
 
 def test_names_that_yaml_reads_otherwise_survive_even_where_val_takes_a_class(drawn, data, capsys):

@@ -2,7 +2,8 @@ import time
 
 import pytest
 
-from terse.cli.progress import RunProgress
+from commands import run
+from terse.cli.progress import RunProgress, counting, watching
 
 
 @pytest.fixture
@@ -10,6 +11,7 @@ def clock(monkeypatch):
     class Clock:
         now = 100.0
 
+    monkeypatch.setattr("terse.cli.progress.SOON_SECONDS", 2.0)
     monkeypatch.setattr(time, "monotonic", lambda: Clock.now)
     return Clock
 
@@ -45,3 +47,36 @@ def test_time_left_of_a_taken_up_phase_counts_only_the_steps_taken_now(clock):
         clock.now += 3
         watcher.step()
     assert watcher.left() == ", 1:30 left of this phase"
+
+
+def test_a_count_is_heard_of_after_two_seconds_then_every_half_minute(clock, capsys):
+    for watcher in (RunProgress(3), None):
+        with counting() as lines:
+            observer = watcher or lines
+            for done in range(1, 41):
+                clock.now += 0.9
+                observer.advance("looking at masks", 100 * done, 4000)
+                observer.advance("soon done", min(done, 2), 2)
+        assert capsys.readouterr().err.splitlines() == ["looking at masks 400/4,000", "looking at masks 3,800/4,000"]
+
+
+def test_at_a_terminal_a_run_has_a_bar_for_what_it_counts_first(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with watching(2, ("accuracy",)) as watcher:
+        watcher.advance("looking at masks", 100, 4000)
+        assert [task.fields["figures"] for task in watcher._bars.tasks] == ["", "100/4,000"]
+        watcher.advance("looking at masks", 4000, 4000)
+        assert [task.visible for task in watcher._bars.tasks] == [True, False]
+
+
+def test_preview_and_generate_tell_how_far_cleanup_is(drawn, capsys, monkeypatch):
+    drawn.coco(count=6)
+    recipe = drawn.recipe()
+    given = (recipe, "synthesis.kind=random", "--count", "2")
+    for command in (("preview", *given), ("generate", *given, "--workers", "0")):
+        heard = []
+        with monkeypatch.context() as patched:
+            patched.setattr("terse.cli.progress.Lines.advance", lambda _, *count, to=heard: to.append(count))
+            code, _, err = run(capsys, *command, "--out", drawn.root / f"{command[0]}.png")
+        assert code == 0, err
+        assert ("looking at masks", 6, 6) in heard

@@ -11,6 +11,7 @@ from terse.generate.settings import GenerateSettings
 
 if TYPE_CHECKING:
     from terse.generate import Origin
+    from terse.progress import Observer
     from terse.recipe import Recipe
 
 from terse.cli.answers import Json, answer
@@ -50,12 +51,12 @@ def generate(
 
     with named_by_flags(GenerateSettings, "workers", "resume"):
         settings = validate(GenerateSettings, settings_given(GenerateSettings, flags), None)
-        origin = _origin(source, overrides)
         from terse.cli.progress import counting
         from terse.generate import generate as make
         from terse.workers import usable_cores
 
         with counting() as observer:
+            origin = _origin(source, overrides, observer)
             count = usable_cores() if workers is None else workers
             result = make(origin, settings, out, workers=count, executor=executor, resume=resume, observer=observer)
     drawn = _page(Path(result["out"]), result) if page else None
@@ -97,7 +98,7 @@ def _pace(result: dict[str, Any]) -> str:
     return f"in {result['seconds']:.1f} s ({f'{speed:.0f}' if speed >= 10 else f'{speed:.1g}'} a second)"
 
 
-def _origin(source: str, overrides: tuple[str, ...]) -> Origin | Recipe:
+def _origin(source: str, overrides: tuple[str, ...], observer: Observer) -> Origin | Recipe:
     from terse.errors import RecipeError
     from terse.recipe import load_recipe
 
@@ -108,4 +109,4 @@ def _origin(source: str, overrides: tuple[str, ...]) -> Origin | Recipe:
         raise RecipeError(f"{overrides[0]}: expected no overrides beside a run, got some; its recipe is in recipe.yaml")
     from terse.generate import of_run
 
-    return of_run(folder)
+    return of_run(folder, observer)

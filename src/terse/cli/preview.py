@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from terse.cli.answers import Json, answer
+from terse.cli.progress import counting
 
 __all__ = ["preview"]
 
@@ -30,5 +31,6 @@ def preview(
     loaded = load_recipe(recipe, overrides)
     from terse.report.preview import preview as draw
 
-    path = draw(loaded, out, count)
+    with counting() as observer:
+        path = draw(loaded, out, count, observer)
     answer({"out": str(path), "count": count}, f"{count} composites: {path}", as_json=as_json)

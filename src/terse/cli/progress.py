@@ -11,9 +11,11 @@ from typing import Any
 
 from terse.progress import Observer
 
-__all__ = ["Lines", "RunProgress", "counting", "stoppable", "watching"]
+__all__ = ["SOON_SECONDS", "Lines", "RunProgress", "counting", "stoppable", "watching"]
 
 _QUIET_SECONDS = 30.0
+SOON_SECONDS = 2.0
+"""After which a count that has no bar says where it is."""
 # Share of a cycle's time, roughly; only the bar's evenness depends on it.
 _SHARE = {"synthesizer": 0.5, "harvest": 0.1, "target": 0.38, "evaluate": 0.02}
 _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
@@ -26,6 +28,21 @@ class Lines(Observer):
 
     def __init__(self, bars: Any = None) -> None:
         self._bars = bars
+        self._tasks: dict[str, Any] = {}
+        self._due: dict[str, float] = {}
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Move the bar of this count; without bars a line after two seconds, and one every half minute from then on."""
+        if self._bars is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=total, figures="")
+            figures = f"{done:,}/{total:,}"
+            self._bars.update(self._tasks[what], completed=done, total=total, figures=figures, visible=done < total)
+            return
+        now = time.monotonic()
+        if now >= self._due.setdefault(what, now + SOON_SECONDS) and done < total:
+            self._due[what] = now + _QUIET_SECONDS
+            self.say(f"{what} {done:,}/{total:,}")
 
     def say(self, message: str) -> None:
         """A line that stays."""
@@ -169,7 +186,7 @@ def stoppable(watcher: Lines) -> Iterator[None]:
 
 @contextmanager
 def counting() -> Iterator[Lines]:
-    """Watches a job without cycles: a bar for each thing that is counted; away from a terminal the lines that stay."""
+    """Watches a job without cycles: a bar for each thing that is counted, lines away from a terminal."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -177,21 +194,7 @@ def counting() -> Iterator[Lines]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with _bars(*columns) as bars:
-        yield _CountBars(bars)
-
-
-class _CountBars(Lines):
-    """A bar for each thing that is counted."""
-
-    def __init__(self, bars: Any) -> None:
-        super().__init__(bars)
-        self._tasks: dict[str, Any] = {}
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Move the bar of this count."""
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
+        yield Lines(bars)
 
 
 def _bars(*columns: Any) -> Any:

@@ -74,7 +74,7 @@ def generate(
     if whole is not None:
         return _untouched(out, whole)
     with _cleared_on_mistake(out, resume=resume):
-        source = of_recipe(origin) if isinstance(origin, Recipe) else origin
+        source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
         limits = settings.limits(source.limits, source.material.foregrounds.classes)
         drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
         exporter = _exporter(settings)

@@ -12,6 +12,7 @@ import torch
 from terse.errors import RecipeError, RunError
 from terse.evaluation.hardness import Verdict
 from terse.placements import Placements
+from terse.progress import Observer
 from terse.protocols import Proposer
 from terse.recipe import Recipe
 from terse.requests import Limits
@@ -70,20 +71,23 @@ class Origin:
     message: str = ""
 
 
-def of_recipe(recipe: Recipe, data: PasteData | None = None, *, square: bool = False) -> Origin:
+def of_recipe(
+    recipe: Recipe, data: PasteData | None = None, *, square: bool = False, observer: Observer | None = None
+) -> Origin:
     """The recipe's arm over its sources; an arm that must learn first proposes uniform poses.
 
     Args:
         recipe: says what is pasted how.
         data: your own foregrounds and backgrounds, whose classes the set has; None takes the recipe's.
         square: poses are meant for a square canvas, to which photographs are squashed.
+        observer: hears how far cleanup is.
 
     Raises:
         RecipeError: the recipe names no source, or the arm `none`.
         DataError: a source cannot be read.
     """
     if data is None:
-        data = paste_data(recipe)
+        data = paste_data(recipe, observer=observer)
     else:
         recipe = recipe.model_copy(update={"classes": tuple(data.classes)})
     material = Material(data.foregrounds, data.backgrounds, tuple(recipe.classes or data.classes), square=square)
@@ -94,14 +98,16 @@ def of_recipe(recipe: Recipe, data: PasteData | None = None, *, square: bool = F
     return Origin(recipe, material, load().proposer.limits, load, message=message)
 
 
-def of_run(folder: Path) -> Origin:
+def of_run(folder: Path, observer: Observer | None = None) -> Origin:
     """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
+
+    The observer hears how far cleanup is.
 
     Raises:
         RunError: the folder holds no finished run.
         RecipeError: its arm is `none`.
     """
-    recipe, players, _ = open_run(folder)
+    recipe, players, _ = open_run(folder, observer)
     fore, back = players.context.foregrounds, players.context.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
     classes = tuple(players.context.classes)  # they need not be all that its backgrounds know

@@ -11,7 +11,7 @@ from typing import Any
 
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
-from terse.folders import claim, locked, write_atomically, write_json
+from terse.folders import claim, locked, taken_back, write_atomically, write_json
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer
 from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
@@ -77,17 +77,18 @@ def prove(
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
     with locked(folder):
-        _claim(folder, recipe, resume=resume)
-        _keep_arms(folder, chosen)
-        numbers = range(recipe.seed, recipe.seed + seeds)
-        starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
-        jobs = [
-            ProofJob(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
-            for start in starts
-            for arm in chosen
-        ]
-        count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
-        run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
+        with taken_back(folder, keep=lambda: any(folder.rglob("checkpoint.pth"))):
+            _claim(folder, recipe, resume=resume)
+            _keep_arms(folder, chosen)
+            numbers = range(recipe.seed, recipe.seed + seeds)
+            starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
+            jobs = [
+                ProofJob(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
+                for start in starts
+                for arm in chosen
+            ]
+            count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
+            run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
         if audit and task(recipe.task).audits_pastes:
             _audit(recipe, chosen, folder, data)
         found = summarise(folder, treatment=treatment, reference=reference, worth=worth)

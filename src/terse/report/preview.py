@@ -12,8 +12,10 @@ from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.errors import RecipeError
 from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
+from terse.progress import Observer
 from terse.recipe import Recipe
 from terse.run import build_players
+from terse.sources.run_data import run_data
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
@@ -25,8 +27,10 @@ __all__ = ["composites_sheet", "png", "preview", "preview_sheets"]
 _COLUMNS = 8
 
 
-def preview(recipe: Recipe, out: Path, count: int) -> Path:
+def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = None) -> Path:
     """Draw composites as the recipe's arm proposes them; a learned arm, untrained, proposes random poses.
+
+    The observer hears how far cleanup is.
 
     Raises:
         RecipeError: a count below 1.
@@ -34,7 +38,8 @@ def preview(recipe: Recipe, out: Path, count: int) -> Path:
     """
     if count < 1:
         raise RecipeError(f"--count: expected an integer >= 1, got {count}")
-    write_atomically(out, png(np.concatenate(preview_sheets(recipe, build_players(recipe), count))))
+    players = build_players(recipe, data=run_data(recipe, observer))
+    write_atomically(out, png(np.concatenate(preview_sheets(recipe, players, count))))
     return out
 
 
