@@ -81,7 +81,7 @@ def prove(
             _claim(folder, recipe, resume=resume)
             _keep_arms(folder, chosen)
             numbers = range(recipe.seed, recipe.seed + seeds)
-            starts = [Job(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
+            starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
             jobs = [
                 ProofJob(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
                 for start in starts
