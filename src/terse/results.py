@@ -291,6 +291,8 @@ class ArmCosts(Record):
     target_forwards: float
     target_backwards: float
     synthesizer_forwards: float
+    judging_passes: float | None = None
+    """Of the target's, what was spent to propose and to choose; a backward pass counts as two."""
     seconds: float
     hard_rate: float | None = None
     """In the last cycle."""

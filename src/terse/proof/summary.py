@@ -206,6 +206,7 @@ def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
         target_forwards=_mean([sum(cycle.target_forwards or 0 for cycle in of) for of in cycles]),
         target_backwards=_mean([sum(cycle.target_backwards or 0 for cycle in of) for of in cycles]),
         synthesizer_forwards=_mean([sum(cycle.synthesizer_forwards or 0 for cycle in of) for of in cycles]),
+        judging_passes=_mean([sum(cycle.judging_passes or 0 for cycle in of) for of in cycles]),
         seconds=_mean([sum(cycle.seconds for cycle in of) for of in cycles]),
         hard_rate=_mean(rates) if rates else None,
     )

@@ -275,17 +275,20 @@ def _metric_table(proof: ProofResult) -> Table:
 
 
 def _cost_table(proof: ProofResult) -> Table:
+    names = ("target_forwards", "target_backwards", "judging_passes", "synthesizer_forwards", "seconds")
     rows = []
     for arm, spent in proof.costs.items():
         rate = "" if spent.hard_rate is None or arm == "none" else f"{spent.hard_rate:.0%}"
-        costs = (spent.target_forwards, spent.target_backwards, spent.synthesizer_forwards, spent.seconds)
-        rows.append((words(arm), number(spent.samples), rate, *map(number, costs)))
-    names = ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds")
+        costs = [getattr(spent, name) for name in names]
+        rows.append(
+            (words(arm), number(spent.samples), rate, *("" if cost is None else number(cost) for cost in costs))
+        )
     return Table(
         "What each arm spent",
         ("Arm", "Samples", "Hard rate at the end", *map(words, names)),
         rows,
-        "Means over the seeds; a learned step costs a forward and a backward pass.",
+        "Means over the seeds; a learned step costs a forward and a backward pass. Judging passes are those of the target's "
+        "that were spent to propose and to choose, a backward pass as two.",
     )
 
 

@@ -28,7 +28,8 @@ _CURVES = {
     "samples": "Each mark is a cycle; the first is the model as it came. Steep means that few images taught much.",
     "target_forwards": "The same by cost: every image that the target looked at, to find hard ones and to learn.",
 }
-COSTS = ("samples", "target_forwards", "target_backwards", "synthesizer_forwards")
+COSTS = ("samples", "target_forwards", "target_backwards", "judging_passes", "synthesizer_forwards")
+CRITIC = ("yield_over_mining", "rank_correlation", "drift")
 
 
 def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
@@ -252,8 +253,9 @@ def _change(start: float | None, end: float | None) -> tuple[str, str, str]:
 
 def _by_cycle(cycles: Sequence[Cycle]) -> Table:
     columns = {name: [cycle.figure(name) for cycle in cycles] for name in known_metrics()}
-    columns |= {name: [getattr(cycle, name) for cycle in cycles] for name in ("hard_rate", *COSTS, "discriminator_auc")}
-    known = {name: values for name, values in columns.items() if name == "samples" or values[0] is not None}
+    own = ("hard_rate", *COSTS, *CRITIC, "discriminator_auc")
+    columns |= {name: [getattr(cycle, name) for cycle in cycles] for name in own}
+    known = {name: values for name, values in columns.items() if name == "samples" or values[-1] is not None}
     rows = [
         (str(k + 1), *(_cell(name, values[k]) for name, values in known.items()), f"{cycle.seconds:,.1f}")
         for k, cycle in enumerate(cycles)

@@ -16,6 +16,11 @@ WORDS = {
     "target_forwards": "Target forwards",
     "target_backwards": "Target backwards",
     "synthesizer_forwards": "Synthesizer forwards",
+    "judging_passes": "Judging passes",
+    "found_per_pass": "Found per judging pass",
+    "yield_over_mining": "Yield over mining",
+    "rank_correlation": "Critic's rank correlation",
+    "drift": "Drift from mining",
     "discriminator_auc": "Discriminator AUC",
     "seconds": "Seconds",
 }
