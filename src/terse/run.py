@@ -209,6 +209,10 @@ def build_players(
 def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device) -> Materials:
     """What the recipe's arm is built from; `real` are images to learn from, where there are some."""
     poses = build_poses(recipe.poses)
+    unknown = [name for name in poses.named_classes if name not in data.foregrounds.classes]
+    if unknown:
+        known = ", ".join(data.foregrounds.classes)
+        raise RecipeError(f"poses.scale: expected classes of the foregrounds, got {unknown[0]!r}; known are {known}")
     render = Renderer(data.foregrounds, data.backgrounds, poses, recipe.edges, device=device)
     return Materials(
         data.foregrounds,

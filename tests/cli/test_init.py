@@ -288,6 +288,42 @@ def test_the_recipe_pastes_objects_as_large_as_they_are(data, capsys):
     assert (low, high) == (0.45, 0.55)  # discs of 60 px in images of 160x120, give or take a tenth
 
 
+def test_classes_of_other_sizes_have_ranges_of_their_own_and_are_pasted_so(drawn, data, capsys):
+    def smaller_dogs(found):
+        for note in found["annotations"]:
+            if note["category_id"] == 18:
+                x, y, width, height = note["bbox"]
+                note["bbox"] = [x, y, width / 2, height / 2]
+                corner = np.array([x, y] * (len(note["segmentation"][0]) // 2))
+                note["segmentation"] = [(corner + (np.array(note["segmentation"][0]) - corner) / 2).tolist()]
+
+    categories = [{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}]
+    drawn.coco("sizes", count=12, category=categories, change=smaller_dogs)
+    code, _, err = run(
+        capsys, "init", "--coco", "sizes.json", "--images", "sizes-images", "--backgrounds", "backgrounds"
+    )
+    assert code == 0, err
+    scales = load_recipe("recipe.yaml").poses.scale
+    assert scales == {"ball": (0.45, 0.55), "dog": pytest.approx((0.23, 0.275), abs=0.006)}
+    given = ("recipe.yaml", "poses.rotation_deg=[0, 0]", "poses.shear=[0, 0]", "--count", "10", "--workers", "0")
+    for arm in ("synthesis.kind=random", "synthesis.kind=cut_paste_learn"):
+        out = data / arm[15:]
+        code, _, err = run(capsys, "generate", *given, arm, "--out", out)
+        assert code == 0, err
+        found = json.loads((out / "annotations.json").read_text())
+        names = {one["id"]: one["name"] for one in found["categories"]}
+        sides = {"ball": [], "dog": []}
+        for note in found["annotations"]:
+            sides[names[note["category_id"]]].append(max(note["bbox"][2:]))
+        assert len(sides["dog"]) >= 3
+        assert max(sides["dog"]) < 0.8 * min(sides["ball"])
+    code, _, err = run(capsys, "preview", "recipe.yaml", "poses.scale={ball: [0.4, 0.5], cat: [0.1, 0.2]}")
+    assert (code, err) == (
+        2,
+        "terse: poses.scale: expected classes of the foregrounds, got 'cat'; known are ball, dog\n",
+    )
+
+
 def test_a_mistake_of_set_up_leaves_no_folder_that_blocks_the_next_try(data, drawn, capsys):
     drawn.recipe("val: 0.3\ntarget: {kind: ssdlite_mobilenet_v2, image_size_px: 64, weights: gone.pth}\n", target="")
     for _ in range(2):

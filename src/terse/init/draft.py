@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from terse.init.target import Choice
 
 __all__ = ["draft"]
+
+Scales: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]]
 
 _OURS = ("description", "name", "base", "foregrounds", "backgrounds", "train", "val", "test", "target", "classes")
 _WHY = {
@@ -32,7 +34,7 @@ def draft(
     *,
     gpu: bool,
     small: Mapping[str, Any],
-    scale: tuple[float, float] | None = None,
+    scale: Scales | None = None,
     classes: Sequence[str] | None = None,
 ) -> str:
     """The text of the recipe.
@@ -44,7 +46,7 @@ def draft(
         weights: its file, as the recipe is to name it.
         gpu: whether the base's settings, for a GPU, can stay.
         small: the built-in recipe for CPUs, whose settings are taken without one.
-        scale: how large objects are; None keeps the base's.
+        scale: how large objects are, or those of each class; None keeps the base's.
         classes: the task's; None is those that are pasted.
     """
     target: dict[str, Any] = {"kind": choice.kind}
@@ -79,7 +81,7 @@ def draft(
 
 
 def _settings(
-    choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: tuple[float, float] | None
+    choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: Scales | None
 ) -> dict[str, tuple[Any, str]]:
     settings: dict[str, Any] = {}
     if choice.canvas_px != 300:
@@ -94,7 +96,7 @@ def _settings(
         settings["synthesis"] = _small_synthesis(small.get("synthesis") or {}, choice, weights)
         settings.update(own)
     if scale is not None:
-        settings["poses"] = {**settings.get("poses", {}), "scale": list(scale)}
+        settings["poses"] = {**settings.get("poses", {}), "scale": scale}
     settings["cycles"] = settings.pop("cycles", 5)
     return {key: (value, _WHY.get(key, _SMALL)) for key, value in settings.items()}
 

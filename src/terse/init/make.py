@@ -13,7 +13,7 @@ from terse.config import read_yaml
 from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
-from terse.init.survey import Survey, choose_classes, measured_scale, survey
+from terse.init.survey import Survey, choose_classes, measured_scales, survey
 from terse.init.target import Choice, choose_target
 from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
@@ -103,7 +103,7 @@ def make_recipe(
         None if weights is None else _path_from(out, str(weights)),
         gpu=gpu is not None,
         small=read_yaml(builtin_recipes()["coco-person-small"], "small"),
-        scale=measured_scale(real, classes),
+        scale=measured_scales(real, classes),
         classes=task_classes,
     )
     write_atomically(out, text.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
     from terse.sources.losses import LeftToPaste
 
-__all__ = ["Survey", "choose_classes", "measured_scale", "survey"]
+__all__ = ["Survey", "choose_classes", "measured_scale", "measured_scales", "survey"]
 
 _SCALES = (0.03, 1.2)  # no less and no more
 _WIDER = 1.1
+_FEWEST_CLASSES = 2
+_MEASURED = 5  # objects, from which on a class has a range of its own
+_DIFFER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,19 @@ def measured_scale(annotations: Annotations, classes: Sequence[str]) -> tuple[fl
     low, high = np.quantile(shares, (0.05, 0.95)).tolist()
     low, high = max(_SCALES[0], low / _WIDER), min(_SCALES[1], high * _WIDER)
     return round(min(low, high), 2), round(max(low, high), 2)
+
+
+def measured_scales(
+    annotations: Annotations, classes: Sequence[str]
+) -> tuple[float, float] | dict[str, tuple[float, float]]:
+    """As `measured_scale`; a range for each class where the middles of two ranges differ by half or more."""
+    whole = measured_scale(annotations, classes)
+    if len(classes) < _FEWEST_CLASSES:
+        return whole
+    counts = annotations.count_classes()
+    scales = {name: measured_scale(annotations, [name]) if counts[name] >= _MEASURED else whole for name in classes}
+    middles = [math.sqrt(low * high) for low, high in scales.values()]
+    return scales if max(middles) >= _DIFFER * min(middles) else whole
 
 
 def choose_classes(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from terse.config import Component, Positive
 from terse.poses.family import PoseFamily
@@ -23,6 +23,13 @@ __all__ = ["AffineConfig", "AffinePoses"]
 
 _SMALLEST = 1e-6
 
+_Range = tuple[Positive, Positive]
+_Ranges = Annotated[dict[str, _Range], Field(min_length=1)]
+_Scale = Annotated[
+    Annotated[_Range, Tag("[range]")] | Annotated[_Ranges, Tag("[classes]")],
+    Discriminator(lambda value: "[classes]" if isinstance(value, Mapping) else "[range]"),
+]
+
 
 @register("pose", "affine")
 class AffineConfig(Component["AffinePoses"]):
@@ -34,8 +41,11 @@ class AffineConfig(Component["AffinePoses"]):
     shift: tuple[float, float] = (-1.0, 1.0)
     """Fraction of the free play to each side."""
     shear: tuple[float, float] = (-0.2, 0.2)
-    scale: tuple[Positive, Positive] = (0.8, 1.2)
-    """Side of the patch over the canvas's shorter side."""
+    scale: _Scale = (0.8, 1.2)
+    """Side of the patch over the canvas's shorter side: one range, or one for each class by name.
+
+    A class that is not named has the range that holds all that are.
+    """
     stretch: tuple[Positive, Positive] | None = None
     """Width over height. None scales x and y apart, both in `scale` (affNIST)."""
     min_visible: float = Field(default=1.0, gt=0, le=1)
@@ -72,13 +82,17 @@ class AffinePoses(PoseFamily):
         rotation_deg: tuple[float, float],
         shift: tuple[float, float],
         shear: tuple[float, float],
-        scale: tuple[float, float],
+        scale: tuple[float, float] | Mapping[str, tuple[float, float]],
         *,
         stretch: tuple[float, float] | None = None,
         min_visible: float = 1.0,
     ) -> None:
         self.min_visible = min_visible
         self.stretched = stretch is not None
+        self._scales = dict(scale) if isinstance(scale, Mapping) else {}
+        if isinstance(scale, Mapping):
+            lows, highs = zip(*scale.values(), strict=True)
+            scale = (min(lows), max(highs))
         last = (
             (("scale", scale), ("stretch", stretch))
             if stretch is not None
@@ -88,6 +102,19 @@ class AffinePoses(PoseFamily):
         self.names = tuple(name for name, _ in named)
         self.ranges = tuple(limits for _, limits in named)
         self.neutral = (0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """Classes that have a scale of their own."""
+        return tuple(self._scales)
+
+    def ranges_of(self, name: str) -> Sequence[tuple[float, float]]:
+        """The limits with the scale of this class."""
+        own = self._scales.get(name)
+        if own is None:
+            return self.ranges
+        pairs = zip(self.names, self.ranges, strict=True)
+        return tuple(own if of.startswith("scale") else limits for of, limits in pairs)
 
     def matrix(
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]

@@ -85,6 +85,15 @@ class Chain(PoseFamily):
         """Of the first member that has a number of that name."""
         return next((found for member in self.members if (found := member.limits_of(name)) is not None), None)
 
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """Those of all members."""
+        return tuple(dict.fromkeys(name for member in self.members for name in member.named_classes))
+
+    def ranges_of(self, name: str) -> Sequence[tuple[float, float]]:
+        """Each member's own."""
+        return tuple(limits for member in self.members for limits in member.ranges_of(name))
+
     def prepare(self, cut: Foregrounds, pose: Float[Tensor, "b k"], seeds: Int64[Tensor, " b"]) -> Foregrounds:
         """One member after the other."""
         for member, part in self._parts(pose):

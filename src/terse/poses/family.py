@@ -122,6 +122,32 @@ class PoseFamily(ABC):
         """The range of a number by name; None where the family has none of that name."""
         return self.ranges[self.names.index(name)] if name in self.names else None
 
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """Classes that have ranges of their own."""
+        return ()
+
+    def ranges_of(self, name: str) -> Sequence[tuple[float, float]]:
+        """The limits of each number for a class by name; `ranges` hold all of them."""
+        return self.ranges
+
+    def of_classes(
+        self, pose: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"], classes: Sequence[str]
+    ) -> Float[Tensor, "b k"]:
+        """Poses over the whole ranges, moved into the ranges of each paste's class.
+
+        Source: ours.
+        """
+        import torch
+
+        if not self.named_classes:
+            return pose
+        limits = torch.tensor([self.ranges_of(name) for name in classes], dtype=torch.float64).to(pose)[
+            torch.from_numpy(labels).to(pose.device)
+        ]
+        low, high = limits.unbind(-1)
+        return low + (high - low) * self.to_unit(pose)
+
     # The stages -----------------------------------------------------------------------------------------------------
 
     def prepare(self, cut: Foregrounds, pose: Float[Tensor, "b k"], seeds: Int64[Tensor, " b"]) -> Foregrounds:

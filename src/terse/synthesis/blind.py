@@ -16,4 +16,5 @@ class BlindProposer(BaseProposer):
     def propose(self, requests: Requests) -> Placements:
         """Random foregrounds of the classes wanted, under random poses."""
         pastes = pastes_of(self.materials, requests)
-        return self.placed(requests, pastes, uniform_poses(self.materials.poses, pastes.seeds))
+        classes = self.materials.foregrounds.classes
+        return self.placed(requests, pastes, uniform_poses(self.materials.poses, pastes.seeds, pastes.label, classes))

@@ -1,6 +1,7 @@
 """What the proposers of all arms share: which composites are wanted, and the pastes that these are made of."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,13 +124,18 @@ def propose(proposer: Proposer, count: int, *step: int | str) -> Placements:
     return replace(repeated, blend=(limits.blends * len(scenes))[:count])
 
 
-def uniform_poses(family: PoseFamily, seeds: UInt64[np.ndarray, " n"]) -> Float64[np.ndarray, "n k"]:
-    """Poses drawn uniformly from the family's ranges.
+def uniform_poses(
+    family: PoseFamily,
+    seeds: UInt64[np.ndarray, " n"],
+    labels: Int64[np.ndarray, " n"] | None = None,
+    classes: Sequence[str] = (),
+) -> Float64[np.ndarray, "n k"]:
+    """Poses drawn uniformly from the family's ranges, or from those of each paste's class where labels are given.
 
-    Source: Tieleman 2013 (affNIST).
+    Source: Tieleman 2013 (affNIST); ranges of classes are ours.
     """
-    unit = torch.from_numpy(uniform(seeds, "pose", family.size))
-    return np.asarray(family.from_unit(unit).numpy())
+    pose = family.from_unit(torch.from_numpy(uniform(seeds, "pose", family.size)))
+    return np.asarray((pose if labels is None else family.of_classes(pose, labels, classes)).numpy())
 
 
 def random_classes(

@@ -125,7 +125,7 @@ def synthesizer_step(
     objective = session.recipe.objective
     with session.engine.autocast():
         raw = proposer.raw_poses(cut, below, pastes.seeds)
-    pose = proposer.mapped(raw)
+    pose = proposer.mapped(raw, pastes.label)
     images, layer = context.render.paste(below.images, cut, pose)
     seen = context.render.truth(below, layer)
     clean = images.detach()

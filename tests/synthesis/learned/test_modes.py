@@ -42,7 +42,9 @@ def in_training(proposer, requests):
     cut, below = materials.foregrounds.fetch(pastes.foreground), materials.backgrounds.fetch(requests.background)
     proposer.module.train()
     with torch.no_grad():
-        return materials.poses.to_unit(proposer.mapped(proposer.raw_poses(cut, below, pastes.seeds))).double()
+        return materials.poses.to_unit(
+            proposer.mapped(proposer.raw_poses(cut, below, pastes.seeds), pastes.label)
+        ).double()
 
 
 @pytest.mark.parametrize("settings", [(), ("synthesis.base=centre",), ("synthesis.base=centre", "synthesis.dropout=0")])

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64, Int64
 
 from terse.boxes import covered_share
@@ -69,6 +70,9 @@ class CutPasteProposer(BaseProposer):
             low, high = framing.limits(name, wanted)
             values[name] = low + (high - low) * uniform(pastes.seeds, name, 1)[:, 0]
         pose = framing.pose(count, values)
+        if settings.scale is None:
+            poses, classes = self.materials.poses, self.materials.foregrounds.classes
+            pose = poses.of_classes(torch.from_numpy(pose), pastes.label, classes).numpy()
         extents = framing.extents_px(pastes.foreground, pose, size_px)
         unit = 2 * uniform(pastes.seeds, "place", 2 * settings.attempts).reshape(count, settings.attempts, 2) - 1
         centres = np.zeros((count, 2))

@@ -48,13 +48,14 @@ class LearnedProposer(BaseProposer):
         masked = cut.images * cut.alpha
         return self._raw(lambda noise: self.module(masked, _once(background.images), noise), seeds)
 
-    def mapped(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Poses in their ranges, rounded as a placement stores them.
+    def mapped(self, raw: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
+        """Poses in the ranges of their classes, rounded as a placement stores them.
 
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one
         that its placement renders to.
         """
-        pose = self.materials.poses.from_raw(raw)
+        poses = self.materials.poses
+        pose = poses.of_classes(poses.from_raw(raw), labels, self.materials.foregrounds.classes)
         stored = (pose.detach().double() * 1e5).round() / 1e5
         return pose + (stored.float() - pose.detach())
 
@@ -103,15 +104,16 @@ class LearnedProposer(BaseProposer):
         """The same in the mode that BatchNorm is in; dropout acts as in training, by the pairs' own seeds."""
         materials, features = self.materials, self._features
         network: Any = self.module
+        labels = materials.foregrounds.labels[foreground]
         if features is not None:
             fore, back = features.of_pairs(foreground, background)
-            return self.mapped(self._raw(lambda noise: network.head(fore, back, noise), seeds))
+            return self.mapped(self._raw(lambda noise: network.head(fore, back, noise), seeds), labels)
         cut = materials.foregrounds.fetch(foreground).to(materials.device)
         below = materials.backgrounds.fetch(background).to(materials.device)
         if not self.settings.dropout_rate:
-            return self.mapped(self.raw_poses(cut, below, seeds))
+            return self.mapped(self.raw_poses(cut, below, seeds), labels)
         with seeded_dropout(network, seeds):
-            return self.mapped(self.raw_poses(cut, below, seeds))
+            return self.mapped(self.raw_poses(cut, below, seeds), labels)
 
 
 def _once(images: Tensor) -> Tensor:
