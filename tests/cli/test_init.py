@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from commands import run
+from drawn_photographs import disc
 from terse.recipe import load_recipe
 
 
@@ -289,22 +290,20 @@ def test_the_recipe_pastes_objects_as_large_as_they_are(data, capsys):
 
 
 def test_classes_of_other_sizes_have_ranges_of_their_own_and_are_pasted_so(drawn, data, capsys):
-    def smaller_dogs(found):
+    def larger_dogs(found):
         for note in found["annotations"]:
             if note["category_id"] == 18:
-                x, y, width, height = note["bbox"]
-                note["bbox"] = [x, y, width / 2, height / 2]
-                corner = np.array([x, y] * (len(note["segmentation"][0]) // 2))
-                note["segmentation"] = [(corner + (np.array(note["segmentation"][0]) - corner) / 2).tolist()]
+                polygons, note["bbox"] = disc((80, 60), 54)
+                note["segmentation"] = polygons
 
     categories = [{"id": 1, "name": "ball"}, {"id": 18, "name": "dog"}]
-    drawn.coco("sizes", count=12, category=categories, change=smaller_dogs)
+    drawn.coco("sizes", count=12, category=categories, change=larger_dogs)
     code, _, err = run(
         capsys, "init", "--coco", "sizes.json", "--images", "sizes-images", "--backgrounds", "backgrounds"
     )
     assert code == 0, err
     scales = load_recipe("recipe.yaml").poses.scale
-    assert scales == {"ball": (0.45, 0.55), "dog": pytest.approx((0.23, 0.275), abs=0.006)}
+    assert scales == {"ball": (0.45, 0.55), "dog": (0.82, 0.99)}
     given = ("recipe.yaml", "poses.rotation_deg=[0, 0]", "poses.shear=[0, 0]", "--count", "10", "--workers", "0")
     for arm in ("synthesis.kind=random", "synthesis.kind=cut_paste_learn"):
         out = data / arm[15:]
@@ -316,7 +315,7 @@ def test_classes_of_other_sizes_have_ranges_of_their_own_and_are_pasted_so(drawn
         for note in found["annotations"]:
             sides[names[note["category_id"]]].append(max(note["bbox"][2:]))
         assert len(sides["dog"]) >= 3
-        assert max(sides["dog"]) < 0.8 * min(sides["ball"])
+        assert max(sides["ball"]) < 0.8 * min(sides["dog"])
     code, _, err = run(capsys, "preview", "recipe.yaml", "poses.scale={ball: [0.4, 0.5], cat: [0.1, 0.2]}")
     assert (code, err) == (
         2,
