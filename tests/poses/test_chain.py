@@ -314,6 +314,7 @@ def test_generate_draws_what_training_sees() -> None:
     cut, rgba = _cut(0)
     below = Scenes().fetch(one).images[0].mul(255).round().byte().permute(1, 2, 0).numpy()
     material = SimpleNamespace(
+        keypoints=lambda _: None,
         square=False,
         foregrounds=SimpleNamespace(keys=("a",)),
         label_of=lambda number: 0,
