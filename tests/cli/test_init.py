@@ -64,8 +64,8 @@ def test_the_recipe_trains(data, capsys):
     assert recipe.foregrounds.classes == ("ball", "dog")
     small = (
         "canvas_px=128", "target.image_size_px=128", "synthesis.input_px=128", "synthesis.batch_size=2",
-        "synthesis.steps=1", "synthesis.discriminator.warm_up_steps=1", "pretrain.steps=1", "pretrain.batch_size=2",
-        "fine_tune.steps=1", "fine_tune.batch_size=2",
+        "synthesis.steps=1", "synthesis.statistics_pairs=2", "synthesis.discriminator.warm_up_steps=1",
+        "pretrain.steps=1", "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2",
         "pool={per_cycle: 2, candidates: 4}", "cycles=1", "synthesis.backbone=mobilenet_v3_small", "hardness.below=1",
     )  # fmt: skip
     code, _, err = run(capsys, "train", "recipe.yaml", *small, "--out", "run")

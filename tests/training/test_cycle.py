@@ -63,7 +63,8 @@ canvas_px: 64
 data: {kind: shapes, canvas_px: 64, train: 12, val: 4, test: 4, backgrounds: 6}
 target: {kind: user, factory: "one_box:OneBox"}
 artefacts: {count: 0}
-synthesis: {kind: learned, backbone: squeezenet1_1, batch_size: 4, steps: 2, input_px: 128, discriminator: {width: 4}}
+synthesis:
+  {kind: learned, backbone: squeezenet1_1, batch_size: 4, steps: 2, statistics_pairs: 16, input_px: 128, discriminator: {width: 4}}
 pool: {per_cycle: 6, candidates: 16}
 fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
 hardness: {kind: probability, below: 1.0}
