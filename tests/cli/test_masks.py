@@ -1,6 +1,8 @@
 """`terse masks` as a user runs it: from boxes alone to a recipe, and what is refused."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,25 @@ def test_boxes_alone_become_a_recipe_that_pastes_by_the_commands_that_the_refusa
     assert (code, err) == (0, "")
     code, _, err = run(capsys, "preview", "recipe.yaml", "--count", "4", "--out", "sheet.png", "canvas_px=64")
     assert (code, err) == (0, "")
+
+
+def test_the_commands_of_the_readme_lead_from_boxes_alone_to_composites(boxes, capsys):
+    (boxes / "images").rename(boxes / "photographs")
+    code, _, err = run(
+        capsys, "init", "--coco", "boxes.json", "--images", "photographs", "--backgrounds", "backgrounds"
+    )
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    block = readme.partition("Boxes alone are enough")[2].split("```")[1]
+    commands = [shlex.split(line) for line in block.splitlines() if line.startswith("terse ") and "--drop" not in line]
+    assert [words[1] for words in commands] == ["masks", "init", "generate"]
+    assert code == 2
+    assert shlex.join(commands[0]) in err
+    for words in commands:
+        small = ("--workers", "0") if words[1] != "init" else ()
+        given = ["4" if word == "1000" else word for word in words[1:]]
+        code, _, err = run(capsys, *given, *small)
+        assert code == 0, err
+    assert len(json.loads((boxes / "composites/annotations.json").read_text())["images"]) == 4
 
 
 def test_a_saved_list_drops_masks_and_nothing_is_cut_again(boxes, capsys, monkeypatch):
