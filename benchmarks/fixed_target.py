@@ -31,7 +31,7 @@ from terse.run import open_session
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.proposer import propose
-from terse.training.optimizers import optimizer_maker
+from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.phases import synthesizer_step
 from terse.training.seeding import reseed
 
@@ -79,13 +79,17 @@ def trial(seed: int, given: argparse.Namespace) -> dict[str, float]:
         for step in range(_STEPS):
             requests = proposer.requests(seeds_of(seed, 1, "synthesizer", step, count=_BATCH))
             generator = reseed(seed, 1, "synthesizer", step)
+            set_rate(optimizer, settings.optimizer, step, _STEPS, 1)
             *_, loss = synthesizer_step(session, proposer, optimizer, requests, generator)
             if given.every and (step + 1) % given.every == 0:
                 entropy = session.pose_entropy
-                print(f"step {step + 1}: target's loss {loss:.3f}", entropy.weight if entropy else "", flush=True)
+                held = f", coverage {entropy.coverage:.2f} by a weight of {entropy.weight:.3f}" if entropy else ""
+                print(f"step {step + 1}: target's loss {loss:.3f}{held}", flush=True)
     gap = settle_statistics(proposer, seeds_of(seed, 1, "statistics", 0, count=settings.statistics_pairs))
     seconds = time.perf_counter() - began
-    hard, entropy, repeated = judged(session, proposer)
+    hard, entropy, repeated, parts = judged(session, proposer)
+    if given.every:
+        print("entropy", {name: round(value, 2) for name, value in parts.items()}, flush=True)
     blind = judged(session, BlindProposer(players.context, _BATCH))[0]
     return {
         "accuracy": accuracy, "blind": blind, "hard": hard, "times": hard / blind, "entropy": entropy,
@@ -125,7 +129,7 @@ def accuracy_of(session) -> float:
     return right / _JUDGED
 
 
-def judged(session, proposer) -> tuple[float, float, float]:
+def judged(session, proposer) -> tuple[float, float, float, dict[str, float]]:
     """The share of hard ones among fresh pairs, their entropy over random's, and the share of near repetitions."""
     players, hard, drawn = session.players, 0, []
     for number in range(_PAIRS // _BLOCK):
@@ -133,7 +137,8 @@ def judged(session, proposer) -> tuple[float, float, float]:
         composites = players.context.render(drawn[-1])
         hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
     seen = coverage(Placements.join(drawn), players.context.poses)
-    return hard / _PAIRS, seen.entropy, seen.near_duplicates
+    parts = {name: part.entropy for name, part in seen.poses.items()}
+    return hard / _PAIRS, seen.entropy, seen.near_duplicates, parts
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from terse.pose_entropy import PoseEntropy, nearest_neighbour_entropy
+from terse.pose_entropy import PoseEntropy, free_unit_poses, nearest_neighbour_entropy
+from terse.poses import AffinePoses
 from terse.recipe import ObjectiveConfig
 
 
@@ -38,14 +39,14 @@ def test_gradients_in_float64():
 
 
 def entropy(**settings):
-    return PoseEntropy(ObjectiveConfig(coverage=0.5, **settings), [True, True, False])
+    return PoseEntropy(ObjectiveConfig(coverage=0.5, **settings), 6)
 
 
 @pytest.mark.parametrize("width", [1.0, 0.7, 0.4])
 def test_coverage_is_the_share_of_each_range_that_poses_fill(width):
     held = entropy()
     for step in range(10):
-        held.loss(width * drawn(256, 3, seed=step))
+        held.loss(width * drawn(256, 6, seed=step))
     assert held.coverage == pytest.approx(width, rel=0.1)
 
 
@@ -53,26 +54,31 @@ def test_the_weight_grows_while_coverage_is_below_its_target_and_shrinks_above()
     narrow, wide = entropy(), entropy()
     first = narrow.weight
     for step in range(5):
-        poses = drawn(64, 3, seed=step)
+        poses = drawn(64, 6, seed=step)
         narrow.loss(0.1 * poses)
         wide.loss(poses)
     assert wide.weight < first < narrow.weight
 
 
 def test_the_loss_pushes_poses_apart():
-    poses = (0.1 * drawn(64, 3)).requires_grad_()
+    poses = (0.1 * drawn(64, 6)).requires_grad_()
     entropy().loss(poses).backward()
     moved = (poses - poses.grad).detach()
-    assert nearest_neighbour_entropy(moved[:, :2]) > nearest_neighbour_entropy(poses.detach()[:, :2])
-    assert not poses.grad[:, 2].any()  # that number has no range
+    assert nearest_neighbour_entropy(moved) > nearest_neighbour_entropy(poses.detach())
+
+
+def test_a_number_without_a_range_cannot_spread():
+    family = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (0.1, 0.1), (0.8, 1.2))
+    pose = family.from_unit(drawn(5, 6))
+    assert torch.allclose(free_unit_poses(family, pose), drawn(5, 6)[:, [0, 1, 2, 4, 5]], atol=1e-5)
 
 
 def test_it_goes_on_where_it_was_kept():
     held = entropy(coverage_store=100)
     for step in range(3):
-        held.loss(drawn(64, 3, seed=step))
+        held.loss(drawn(64, 6, seed=step))
     again = entropy(coverage_store=100)
     again.restore(held.state())
-    after = drawn(64, 3, seed=9)
+    after = drawn(64, 6, seed=9)
     assert torch.equal(held.loss(after), again.loss(after))
     assert (held.weight, held.coverage) == (again.weight, again.coverage)

@@ -1,16 +1,16 @@
 """How widely poses spread, as an entropy that a synthesizer can be held to (ours; the paper names diversity in 5)."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from terse.poses import PoseFamily
 from terse.recipe import ObjectiveConfig
 
-__all__ = ["PoseEntropy", "nearest_neighbour_entropy"]
+__all__ = ["PoseEntropy", "free_unit_poses", "nearest_neighbour_entropy"]
 
 _FLOOR = 1e-3  # of a range: nearer poses count as this far apart, so that a repeated pose is no infinite loss
 _BASE_DRAWS = 8
@@ -48,6 +48,15 @@ def nearest_neighbour_entropy(
     return size * distance.log().mean() + ball + math.log(max(1, points)) + euler
 
 
+def free_unit_poses(family: PoseFamily, pose: Float[Tensor, "b k"]) -> Float[Tensor, "b free"]:
+    """Each component's range scaled to [0, 1], components without a range left out: they cannot spread.
+
+    Source: ours.
+    """
+    free = [number for number, (low, high) in enumerate(family.ranges) if high > low]
+    return family.to_unit(pose)[:, free]
+
+
 def _distances(poses: Tensor, others: Tensor) -> Tensor:
     """Without a matrix product, which rounds small distances away."""
     return torch.cdist(poses, others, compute_mode="donot_use_mm_for_euclid_dist")
@@ -67,12 +76,12 @@ class PoseEntropy:
 
     coverage = 1.0
 
-    def __init__(self, settings: ObjectiveConfig, free: Sequence[bool]) -> None:
+    def __init__(self, settings: ObjectiveConfig, size: int) -> None:
         assert settings.coverage is not None
-        self._settings, self._free = settings, torch.tensor(free)
+        self._settings = settings
         self._target = math.log(settings.coverage)
         self._log_weight = math.log(settings.coverage_weight)
-        self._recent = torch.zeros(0, sum(free))
+        self._recent = torch.zeros(0, size)
         self._base: dict[tuple[int, int], float] = {}
 
     @property
@@ -82,7 +91,7 @@ class PoseEntropy:
 
     def loss(self, unit_poses: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
         """-weight H of a step's poses; the weight moves and the poses are kept for later steps."""
-        poses = unit_poses[:, self._free.to(unit_poses.device)].float()
+        poses = unit_poses.float()
         recent = self._recent.to(poses.device)
         entropy = nearest_neighbour_entropy(poses, recent)
         short = (float(entropy.detach()) - self._entropy_of_base(len(poses), len(recent))) / poses.shape[1]

@@ -7,6 +7,7 @@ from terse.draws import seeds_of
 from terse.modes import frozen
 from terse.objectives import clip_rows, synthesizer_loss, target_loss_of
 from terse.placements import Placements
+from terse.pose_entropy import free_unit_poses
 from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.requests import Requests
@@ -136,7 +137,7 @@ def synthesizer_step(
     realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
-    unit = context.poses.to_unit(pose)
+    unit = free_unit_poses(context.poses, pose)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
     loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy)
     session.check_finite("synthesizer", loss.total)

@@ -77,8 +77,8 @@ class Session:
         self.pose_entropy: PoseEntropy | None = None
         self.realism_weight: RealismWeight | None = None
         if learned and objective.coverage is not None:
-            ranges = players.context.poses.ranges
-            self.pose_entropy = PoseEntropy(objective, [high > low for low, high in ranges])
+            free = sum(high > low for low, high in players.context.poses.ranges)
+            self.pose_entropy = PoseEntropy(objective, free)
             self.tensor_parts["pose_entropy"] = self.pose_entropy
         if players.discriminator is not None and objective.realism == "auto":
             self.realism_weight = RealismWeight(objective.realism_share)
