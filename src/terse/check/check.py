@@ -65,7 +65,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     found = [*skipped(parts), *remarked(parts), *broken([part], prints), *repeated(part, prints)]
     if part.annotations.masked.any():
         verdicts = examine_masks(part, [], sample, observer)
-        found += [*flawed_masks(part, verdicts, cleanup=False), *what_is_left(part, None, [], verdicts, cleanup=False)]
+        found += [*flawed_masks(part, verdicts, cleanup=False), *what_is_left(part, None, [], verdicts, cleanup=True)]
         found += cut_out_nothing(part, verdicts)
     elif part.annotations.classes:
         found.append(without_masks(part))
