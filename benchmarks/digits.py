@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from terse.draws import seeds_of
 from terse.recipe import load_recipe
 from terse.run import open_session
 from terse.targets.classifier.target import MNISTClassifier
@@ -76,7 +77,8 @@ def step_ratio(kind, precision, batch=1024):
 
     def synthesizer(number):
         began = time.perf_counter()
-        _, composites, _ = synthesizer_step(session, players.proposer, optimizer, batch, reseed(0, 1, "b", number))
+        requests = players.proposer.requests(seeds_of(0, 1, "b", number, count=batch))
+        _, composites, _ = synthesizer_step(session, players.proposer, optimizer, requests, reseed(0, 1, "b", number))
         return time.perf_counter() - began, composites
 
     def target(composites):
