@@ -90,12 +90,12 @@ def frozen_target(overrides: list[str], accuracy: float) -> dict:
     """Weights of a classifier that is right on so many blind composites."""
     session = open_session(load_recipe("affnist-efficiency", [*overrides, *_MINED]), None)
     players, module = session.players, session.players.target.module
-    blind = BlindProposer(players.context, _BATCH)
+    blind = BlindProposer(players.materials, _BATCH)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
     found, step = 0.0, 0
     while found < accuracy:
         with torch.no_grad():
-            drawn = players.context.render(propose(blind, _BATCH, 0, "benchmark", step))
+            drawn = players.materials.render(propose(blind, _BATCH, 0, "benchmark", step))
         loss = players.target.train_loss(drawn.images, drawn.truth)
         optimizer.zero_grad()
         loss.backward()
@@ -112,7 +112,7 @@ def measured(players, blind, blocks: int = 8) -> float:
     for block in range(blocks):
         placements = blind.propose(blind.requests(seeds_of(0, "accuracy", block, count=256)))
         with torch.no_grad():
-            drawn = players.context.render(placements)
+            drawn = players.materials.render(placements)
         right += int((players.target.predict(drawn.images).argmax(dim=1) == drawn.truth.labels).sum())
     return right / (256 * blocks)
 
@@ -129,7 +129,7 @@ def harvest(overrides: list[str], weights: dict):
 
 def cells_of(session) -> np.ndarray:
     """Shares of the pool in cells of class and rotation."""
-    placements, poses = session.pool.placements, session.players.context.poses
+    placements, poses = session.pool.placements, session.players.materials.poses
     unit = poses.to_unit(torch.from_numpy(placements.pose[:, :1].repeat(poses.size, axis=1))).numpy()[:, 0]
     rotation = np.clip((unit * _ROTATIONS).astype(int), 0, _ROTATIONS - 1)
     counts = np.bincount(placements.label * _ROTATIONS + rotation, minlength=10 * _ROTATIONS)

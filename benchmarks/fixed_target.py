@@ -95,10 +95,13 @@ def trial(seed: int, given: argparse.Namespace) -> dict[str, float]:
     hard, entropy, repeated, parts = judged(session, proposer)
     if given.every:
         print("entropy", {name: round(value, 2) for name, value in parts.items()}, flush=True)
-    blind = judged(session, BlindProposer(players.context, _BATCH))[0]
+    blind = judged(session, BlindProposer(players.materials, _BATCH))[0]
     taught = {}
     if given.teach:
-        taught = {"learned": teach(session, proposer), "mined": teach(session, BlindProposer(players.context, _BATCH))}
+        taught = {
+            "learned": teach(session, proposer),
+            "mined": teach(session, BlindProposer(players.materials, _BATCH)),
+        }
     return {
         "accuracy": accuracy, "blind": blind, "hard": hard, "times": hard / blind, "entropy": entropy,
         "repeated": repeated, "gap": gap, "seconds": seconds, **taught,
@@ -107,12 +110,12 @@ def trial(seed: int, given: argparse.Namespace) -> dict[str, float]:
 
 def train_target(session) -> float:
     """Train the classifier on random composites until its accuracy on others is in the window."""
-    context, target, seed = session.players.context, session.players.target, session.recipe.seed
+    materials, target, seed = session.players.materials, session.players.target, session.recipe.seed
     optimizer = torch.optim.SGD(target.module.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
-    blind, rate = BlindProposer(context, 64), 0.02
+    blind, rate = BlindProposer(materials, 64), 0.02
     for step in range(20_000):
         reseed(seed, 0, "fixed target", step)
-        drawn = context.render(propose(blind, 64, seed, 0, "fixed target", step))
+        drawn = materials.render(propose(blind, 64, seed, 0, "fixed target", step))
         optimizer.zero_grad()
         target.train_loss(drawn.images, drawn.truth).backward()
         optimizer.step()
@@ -129,9 +132,9 @@ def train_target(session) -> float:
 def accuracy_of(session) -> float:
     """On random composites that no training has seen."""
     players, right = session.players, 0
-    drawn = propose(BlindProposer(players.context, _JUDGED), _JUDGED, session.recipe.seed, 0, "accuracy", 0)
+    drawn = propose(BlindProposer(players.materials, _JUDGED), _JUDGED, session.recipe.seed, 0, "accuracy", 0)
     for rows in np.array_split(np.arange(_JUDGED), _JUDGED // _BLOCK):
-        composites = players.context.render(drawn.take(rows))
+        composites = players.materials.render(drawn.take(rows))
         found = players.target.predict(composites.images).argmax(dim=1)
         right += int((found == composites.truth.labels).sum())
     return right / _JUDGED
@@ -142,9 +145,9 @@ def judged(session, proposer) -> tuple[float, float, float, dict[str, float]]:
     players, hard, drawn = session.players, 0, []
     for number in range(_PAIRS // _BLOCK):
         drawn.append(propose(proposer, _BLOCK, session.recipe.seed, 1, "harvest", number))
-        composites = players.context.render(drawn[-1])
+        composites = players.materials.render(drawn[-1])
         hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
-    seen = coverage(Placements.join(drawn), players.context.poses)
+    seen = coverage(Placements.join(drawn), players.materials.poses)
     parts = {name: part.entropy for name, part in seen.poses.items()}
     return hard / _PAIRS, seen.entropy, seen.near_duplicates, parts
 
@@ -157,11 +160,11 @@ def teach(session, proposer) -> float:
     number = 0
     while sum(map(len, parts)) < _TAUGHT:
         drawn = propose(proposer, _BLOCK, seed, 1, "teach", number)
-        composites = players.context.render(drawn)
+        composites = players.materials.render(drawn)
         hard = players.rule.judge(players.target, composites.images, composites.truth).hard
         parts.append(drawn.take(np.flatnonzero(hard.numpy())))
         number += 1
-    made = players.context.render(Placements.join(parts).take(np.arange(_TAUGHT)))
+    made = players.materials.render(Placements.join(parts).take(np.arange(_TAUGHT)))
     real, truth = players.train.fetch(np.arange(_TAUGHT // 2))
     images, labels = torch.cat([made.images, real]), torch.cat([made.truth.labels, truth.labels])
     optimizer = optimizer_maker(settings.optimizer)(module)

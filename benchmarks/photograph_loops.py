@@ -184,8 +184,8 @@ def synthesizer_waiting(root: Path, threads: int) -> float:
     """Share of the synthesizer's phase."""
     session = session_of(root, threads, "synthesis.steps=8")
     players = session.players
-    banks = {name: Waiting(getattr(players.context, name)) for name in ("foregrounds", "backgrounds")}
-    players.context = players.proposer.context = dataclasses.replace(players.context, **banks)
+    banks = {name: Waiting(getattr(players.materials, name)) for name in ("foregrounds", "backgrounds")}
+    players.materials = players.proposer.materials = dataclasses.replace(players.materials, **banks)
     began = time.perf_counter()
     synthesizer_phase(session, 1)
     return sum(bank.seconds for bank in banks.values()) / (time.perf_counter() - began)

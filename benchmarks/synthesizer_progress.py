@@ -49,9 +49,9 @@ def main() -> None:
         if module is not None:
             module.requires_grad_(False)
     optimizer = optimizer_maker(settings.optimizer)(proposer.module)
-    blind = BlindProposer(players.context, _BATCH)
+    blind = BlindProposer(players.materials, _BATCH)
     print(
-        f"{'step':>5} {'hard':>5} {'hardness':>8}  pose, mean and deviation: {', '.join(players.context.poses.names)}"
+        f"{'step':>5} {'hard':>5} {'hardness':>8}  pose, mean and deviation: {', '.join(players.materials.poses.names)}"
     )
     judge(session, blind, "blind")
     judge(session, proposer, 0)
@@ -79,7 +79,7 @@ def judge(session, proposer, step) -> None:
     for number in range(_PAIRS // _BATCH):
         placements = propose(proposer, _BATCH, session.recipe.seed, 1, "judge", number)
         with torch.no_grad():
-            drawn = players.context.render(placements)
+            drawn = players.materials.render(placements)
         verdict = players.rule.judge(players.target, drawn.images, drawn.truth)
         hard += int(verdict.hard.sum())
         hardness += verdict.hardness.tolist()

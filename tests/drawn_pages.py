@@ -4,8 +4,9 @@ import numpy as np
 
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem
 from terse.pictures.sheets import Sheet, contact_sheet
+from terse.proof.results import Measured, ProofResult
 from terse.proof.summary import ArmRun, summary_of
-from terse.results import Coverage, Measured, ProofResult, RunResult
+from terse.results import Coverage, RunResult
 from terse.tasks.answers import Answer, Box
 from terse.tasks.task import metric_of
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from terse.errors import RunError
-from terse.results import FORMAT, RunResult, hardness_counts, read_proof, read_run
+from terse.proof.results import read_proof
+from terse.results import FORMAT, RunResult, hardness_counts, read_run
 
 ROOT = Path(__file__).parents[1]
 RUN = {

@@ -1,7 +1,7 @@
-"""What runs, proofs and data sets write about themselves: the typed content of their JSON files.
+"""What runs and data sets write about themselves: the typed content of their JSON files.
 
-Writers fill these models, readers get them back from `read_run`, `read_proof` and `read_measured`; no other module
-names a key. `docs/results.schema.json` is made from here. No torch.
+Writers fill these models, readers get them back from `read_run` and `read_record`; no other module names a key.
+A proof's own are in `proof/results.py`. No torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,36 +18,23 @@ from terse.errors import RunError
 
 __all__ = [
     "FORMAT",
-    "ArmCosts",
-    "ArmFigures",
     "Coverage",
-    "CoverageMeans",
     "Cycle",
     "Diversity",
     "Ends",
-    "GainFigures",
     "HardnessCounts",
-    "Interval",
-    "Judgement",
-    "Measured",
     "Metrics",
-    "Point",
     "PoseSpread",
-    "ProofResult",
     "Realism",
     "Record",
     "RunResult",
     "SetResult",
     "Shortcut",
     "ShownFigures",
-    "check_format",
     "hardness_counts",
-    "read_measured",
-    "read_proof",
     "read_record",
     "read_run",
     "read_text",
-    "schema",
 ]
 
 FORMAT = 1
@@ -205,61 +192,6 @@ class Coverage(Record):
     """In the features of the frozen start, where they were measured."""
 
 
-class Measured(Record):
-    """`measured.json` of an arm: what the proof needs beside its run's result."""
-
-    units: list[float]
-    """Results whose mean is the primary metric, image by image or block by block."""
-    hardness: list[float]
-    """1 - p of its composites under the frozen start."""
-    coverage: Coverage | None = None
-
-
-class Interval(Record):
-    """A mean and its interval; low and high are None where the data cannot tell."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-
-class ArmFigures(Interval):
-    """An arm's primary metric, Student's interval over its seeds."""
-
-    per_seed: list[float]
-
-
-class GainFigures(Interval):
-    """A paired gain, Student's interval over the seeds."""
-
-    per_seed: list[float]
-    images: Interval | None = None
-    """The bootstrap over images; None without per-image results."""
-    overall: Interval | None = None
-    """Both kinds of chance together, which the verdict rests on; None without per-image results."""
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The outermost of the seeds' and the overall interval, on which the verdict rests; None without either."""
-        known = [(i.low, i.high) for i in (self, self.overall) if i and i.low is not None and i.high is not None]
-        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
-
-    @property
-    def of_record(self) -> Interval:
-        """The interval that the verdict rests on."""
-        return self if self.overall is None else Interval(mean=self.mean, low=self.overall.low, high=self.overall.high)
-
-
-class Point(Metrics):
-    """The primary metric after a cycle, mean over the seeds, with the lowest and highest seed beside it."""
-
-    samples: float
-    target_forwards: float
-    target_backwards: float
-    low: float | None = None
-    high: float | None = None
-
-
 class HardnessCounts(Record):
     """1 - p under the frozen start, in equal bins from 0 to 1."""
 
@@ -275,75 +207,12 @@ def hardness_counts(values: Sequence[float]) -> HardnessCounts:
     return HardnessCounts(counts=counts, mean=math.fsum(values) / len(values) if values else None)
 
 
-class CoverageMeans(Record):
-    """Figures of `Coverage`, means over the seeds."""
-
-    entropy: float | None = None
-    duplicates: float | None = None
-    near_duplicates: float | None = None
-    feature_distance: float | None = None
-
-
-class ArmCosts(Record):
-    """What an arm spent over all cycles, means over the seeds."""
-
-    samples: float
-    target_forwards: float
-    target_backwards: float
-    synthesizer_forwards: float
-    judging_passes: float | None = None
-    """Of the target's, what was spent to propose and to choose; a backward pass counts as two."""
-    seconds: float
-    hard_rate: float | None = None
-    """In the last cycle."""
-
-
 class Shortcut(Record):
     """`shortcut.json`: AUC of a probe that sees rims and noise alone, by condition."""
 
     auc: dict[str, float]
     threshold: float
     warnings: list[str] = Field(default_factory=list)
-
-
-class Judgement(Record):
-    """The verdict on one comparison, and what it rests on."""
-
-    verdict: Literal["go", "no_go", "undecided"]
-    reason: str
-    treatment: str
-    reference: str
-    gain: GainFigures
-    """The treatment's over the reference."""
-    arms: dict[str, ArmFigures]
-    gains: dict[str, GainFigures]
-    """Each arm's over the reference."""
-    over: dict[str, GainFigures] = Field(default_factory=dict)
-    """The treatment's over each other arm: whether it is better than what is cheaper."""
-    more_seeds: int | None = None
-    """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
-
-
-class ProofResult(Judgement):
-    """`result.json` of a proof, and what `terse prove --json` prints."""
-
-    format: int = FORMAT
-    out: str | None = None
-    primary: str
-    arm_overrides: dict[str, list[str]] = Field(default_factory=dict)
-    """What each arm changes in the recipe, as key=value; empty for the arms that are kinds of synthesizers."""
-    seeds: list[int]
-    curves: dict[str, list[Point]]
-    metrics: dict[str, Figures] = Field(default_factory=dict)
-    """Every metric of each arm at the end, means over the seeds."""
-    hardness: dict[str, HardnessCounts]
-    coverage: dict[str, CoverageMeans]
-    costs: dict[str, ArmCosts]
-    shortcut: Shortcut | None = None
-    alarms: list[str] = Field(default_factory=list)
-    seconds: float
-    """Of all runs together."""
-    elapsed_seconds: float | None = None
 
 
 class SetResult(Record):
@@ -386,24 +255,6 @@ def read_run(folder: Path) -> RunResult:
     return read_record(folder / "result.json", RunResult, "a finished run's result")
 
 
-def read_proof(folder: Path) -> ProofResult:
-    """The result of a finished proof.
-
-    Raises:
-        RunError: none, one that cannot be read, or one of another format.
-    """
-    return read_record(folder / "result.json", ProofResult, "a finished proof's result")
-
-
-def read_measured(folder: Path) -> Measured:
-    """What was measured of a proof's arm.
-
-    Raises:
-        RunError: none, or one that cannot be read.
-    """
-    return read_record(folder / "measured.json", Measured, "an arm's measurements")
-
-
 def read_record(path: Path, model: type[_Model], what: str) -> _Model:
     """The JSON object of a file; `what` names it in errors.
 
@@ -418,7 +269,7 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
         raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
     if not isinstance(written, dict):
         raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
-    check_format(path, written)
+    _check_format(path, written)
     try:
         return model.model_validate(written)
     except ValidationError as error:
@@ -440,7 +291,7 @@ def read_text(path: Path) -> str:
         raise RunError(f"{path}: expected a file of a finished run, got: {error}") from None
 
 
-def check_format(path: Path, written: Mapping[str, Any]) -> None:
+def _check_format(path: Path, written: Mapping[str, Any]) -> None:
     """Refuse what another version of terse wrote in a format of its own; files without a number are of format 1.
 
     Raises:
@@ -451,9 +302,3 @@ def check_format(path: Path, written: Mapping[str, Any]) -> None:
         raise RunError(
             f"{path}: expected format {FORMAT}, got {number!r}; another version of terse wrote it: read it with that one"
         )
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schemas of all files, by name; `docs/results.schema.json` holds them."""
-    models: dict[str, type[Record]] = {"run": RunResult, "proof": ProofResult, "measured": Measured, "set": SetResult}
-    return {name: model.model_json_schema() for name, model in models.items()}

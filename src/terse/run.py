@@ -92,7 +92,7 @@ def finish(session: Session) -> RunResult:
     result = RunResult(format=FORMAT, out=str(folder) if folder else None, **cycles, seconds=round(spent, 3))
     if folder is not None:
         write_json(folder / "result.json", result.to_json())
-        write_json(folder / "labels.json", list(players.context.classes), indent=None)
+        write_json(folder / "labels.json", list(players.materials.classes), indent=None)
     return result
 
 
@@ -141,7 +141,7 @@ def open_session(
         (observer or Observer()).say(f"target.weights: {weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None
     # A shard is drawn again with the run's classes: its backgrounds may know others.
-    whole = recipe.model_copy(update={"classes": tuple(players.context.classes)})
+    whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
     pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
     session = Session(recipe, players, pool, folder, observer or Observer(), engine)
     if resume:
@@ -168,8 +168,8 @@ def open_run(folder: Path, observer: Observer | None = None) -> tuple[Recipe, Pl
 
 
 def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None) -> Pool:
-    context = players.context
-    return Pool(folder, context.foregrounds, context.backgrounds, context.poses, about)
+    materials = players.materials
+    return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about)
 
 
 def build_players(
@@ -178,8 +178,8 @@ def build_players(
     """Everything a run plays with, weights drawn from the recipe's seed; on the CPU where no engine is given."""
     engine = engine or Engine()
     material = data if data is not None else run_data(recipe)
-    context = materials_of(recipe, material, material.train, engine.device)
-    classes = context.classes
+    materials = materials_of(recipe, material, material.train, engine.device)
+    classes = materials.classes
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
@@ -187,7 +187,7 @@ def build_players(
     if network is not None:
         engine.prepare(network)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
-    proposer = recipe.synthesis.build(context)
+    proposer = recipe.synthesis.build(materials)
     if proposer is not None and proposer.module is not None:
         engine.prepare(proposer.module)
     discriminator = None
@@ -203,7 +203,7 @@ def build_players(
             )
             engine.prepare(discriminator)
     rule = recipe.hardness.build()
-    return Players(target, proposer, rule, context, material.train, material.val, material.test, discriminator)
+    return Players(target, proposer, rule, materials, material.train, material.val, material.test, discriminator)
 
 
 def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device) -> Materials:

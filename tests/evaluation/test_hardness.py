@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from terse.errors import RecipeError
-from terse.evaluation.hardness import Margin, Probability, Quantile, Window, baseline_hardness
+from terse.evaluation.hardness import Margin, Probability, ProbabilityWindow, Quantile, baseline_hardness
 from terse.placements import Placements
 from terse.recipe import load_recipe
 from terse.types import Composites, Truth
@@ -53,10 +53,10 @@ def test_of_several_pasted_objects_the_hardest_counts_and_none_is_not_hard():
 def test_a_window_leaves_out_the_hopeless_and_what_holds_no_object():
     target = Says([0.9, 0.25, 0.05, 0.5])
     truth = truth_of([0, 1, 0, 0], [0, 0, 1, 2], batch_size=4)
-    verdict = Window(0.1, 0.5).judge(target, IMAGES, truth)
+    verdict = ProbabilityWindow(0.1, 0.5).judge(target, IMAGES, truth)
     assert verdict.hard.tolist() == [True, False, True, False]
     assert verdict.hardness.tolist() == pytest.approx([0.75, 0.95, 0.5, 0.0])
-    assert not Window(0.1, 1.0).judge(Says([0.5]), IMAGES, truth_of([0], [0])).hard[1:].any()
+    assert not ProbabilityWindow(0.1, 1.0).judge(Says([0.5]), IMAGES, truth_of([0], [0])).hard[1:].any()
 
 
 def test_a_window_is_a_setting_of_the_recipe():

@@ -44,7 +44,7 @@ def test_a_pool_is_rendered_as_a_set(small: list[str], tmp_path: Path) -> None:
     result = render(moved, tmp_path / "set", workers=0, image="png")
     _, players, pool = open_run(tmp_path / "run")
     assert result["images"] == len(pool) > 0
-    drawn = players.context.render(pool.placements).images
+    drawn = players.materials.render(pool.placements).images
     for number, image in enumerate(drawn):
         file = cv2.imread(str(tmp_path / "set" / "images" / f"{number:08d}.png"), cv2.IMREAD_GRAYSCALE)
         assert np.abs(image[0].numpy() * 255 - file).mean() < 1

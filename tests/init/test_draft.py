@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from terse.config import read_yaml
 from terse.init.draft import draft, flow
-from terse.init.target import Choice
+from terse.init.target import DetectorChoice
 
 SOURCES = {
     "foregrounds": {"coco": "a.json", "images": "a", "classes": ["no", "traffic light", "c: d"]},
@@ -40,7 +40,7 @@ def choice(**parts):
         "labels": None,
         "lr": 0.03,
     }
-    return Choice(**{**known, **parts})
+    return DetectorChoice(**{**known, **parts})
 
 
 def made(chosen, weights="w.pth", gpu=False, small=None):

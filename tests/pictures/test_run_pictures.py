@@ -56,10 +56,10 @@ class Pooled:
 def players():
     """Real images and backgrounds alike, composites brighter."""
     drawn = Bank(20, 0.6)
-    context = SimpleNamespace(
+    materials = SimpleNamespace(
         backgrounds=Bank(20, 0.2), render=lambda rows: SimpleNamespace(images=drawn.images(np.asarray(rows)))
     )
-    return SimpleNamespace(train=Bank(20, 0.2), context=context, discriminator=Discriminator())
+    return SimpleNamespace(train=Bank(20, 0.2), materials=materials, discriminator=Discriminator())
 
 
 def test_the_kept_discriminator_is_asked(players, tmp_path):
@@ -73,7 +73,7 @@ def test_the_kept_discriminator_is_asked(players, tmp_path):
         real, plain, drawn = (
             torch.cat([kept(bank(part)).mean(dim=1) for part in np.array_split(rows, 2)])
             for bank in (
-                players.train.images, players.context.backgrounds.images, lambda rows: players.context.render(rows).images
+                players.train.images, players.materials.backgrounds.images, lambda rows: players.materials.render(rows).images
             )
         )  # fmt: skip
     assert found.composites_auc == pytest.approx(auc_of_scores(real, drawn))

@@ -6,7 +6,7 @@ from scipy import stats
 
 from terse.errors import RunError
 from terse.proof.intervals import bootstrap_interval, overall_interval, paired_gain, student
-from terse.results import Interval
+from terse.proof.results import Interval
 
 REPETITIONS = 1000
 RATIOS = (0.0, 1.0, 10.0)  # variance of a seed's gain over the variance that the images give the mean

@@ -15,10 +15,11 @@ from terse.progress import Interrupted, Observer
 from terse.proof.arms import Arm, ProofJob, arm_recipe, run_start
 from terse.proof.audit import audit_pastes
 from terse.proof.prove import _audit, prove
+from terse.proof.results import Measured
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
 from terse.recipe import BLENDS, load_recipe
 from terse.report.proof_page import proof_page
-from terse.results import Measured, RunResult
+from terse.results import RunResult
 from terse.run import train
 from terse.sources.run_data import run_data
 from terse.training.checkpoint import read_checkpoint

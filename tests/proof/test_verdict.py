@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from terse.errors import RunError
 from terse.proof.intervals import overall_interval, student
+from terse.proof.results import Judgement
 from terse.proof.verdict import judge, power, seeds_needed
-from terse.results import Judgement
 
 
 def runs(*gains: float) -> dict[str, dict[int, float]]:

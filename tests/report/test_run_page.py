@@ -57,32 +57,32 @@ def test_the_page_is_written_into_the_folder_and_is_the_same_again(folder):
 
 def test_the_gallery_holds_the_pool(opened):
     recipe, players, pool = opened
-    items = list(pool_gallery(players.context, {recipe.synthesis.kind: pool}).items)
-    drawn = players.context.render(pool.placements, masks=True)
+    items = list(pool_gallery(players.materials, {recipe.synthesis.kind: pool}).items)
+    drawn = players.materials.render(pool.placements, masks=True)
     assert [item.hardness for item in items] == pool.placements.hardness.tolist()
-    assert [item.class_name for item in items] == [players.context.classes[k] for k in pool.placements.label]
+    assert [item.class_name for item in items] == [players.materials.classes[k] for k in pool.placements.label]
     last = items[-1]
     assert np.array_equal(last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy())
     assert np.array_equal(last.masks[0], drawn.modal[-1].numpy())
-    assert last.boxes == boxes_of(drawn.truth, len(items) - 1, players.context.classes)[0]
-    assert last.record["pastes"][0]["foreground"] == players.context.foregrounds.keys[pool.placements.foreground[-1]]
+    assert last.boxes == boxes_of(drawn.truth, len(items) - 1, players.materials.classes)[0]
+    assert last.record["pastes"][0]["foreground"] == players.materials.foregrounds.keys[pool.placements.foreground[-1]]
     assert last.record["pastes"][0]["pose"]["rotation_deg"] == pool.placements.pose[-1][0]
 
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
     _, players, pool = opened
-    item = next(iter(pool_gallery(players.context, {"learned": pool}).items))
-    context = players.context
-    written = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
+    item = next(iter(pool_gallery(players.materials, {"learned": pool}).items))
+    materials = players.materials
+    written = Pool(folder / "pool", materials.foregrounds, materials.backgrounds, materials.poses)
     written.load(2)
     placements = written.placements
     assert list(item.record["pastes"][0]["pose"].values()) == placements.pose[0].tolist()
-    assert item.record["background"] == context.backgrounds.keys[placements.background[0]]
+    assert item.record["background"] == materials.backgrounds.keys[placements.background[0]]
 
 
 def test_every_strip_is_of_its_cycle(opened):
     _, players, pool = opened
-    first, second = cycle_sheets(players.context, pool)
+    first, second = cycle_sheets(players.materials, pool)
     assert first.caption.startswith(f"{(pool.placements.cycle == 1).sum()} found")
     assert not np.array_equal(first.image, second.image)
 
@@ -189,7 +189,7 @@ def test_a_run_killed_before_its_pictures_makes_them_when_it_is_resumed(folder, 
 
 def test_arms_share_the_gallery(opened):
     _, players, pool = opened
-    gallery = pool_gallery(players.context, {"random": pool, "learned": pool})
+    gallery = pool_gallery(players.materials, {"random": pool, "learned": pool})
     arms = [item.arm for item in gallery.items]
     assert arms == ["random"] * len(pool) + ["learned"] * len(pool)
     assert len(gallery.items) == len(arms)
@@ -197,11 +197,11 @@ def test_arms_share_the_gallery(opened):
 
 def test_an_empty_pool_has_nothing_to_show(opened):
     _, players, _ = opened
-    context = players.context
-    empty = Pool(None, context.foregrounds, context.backgrounds, context.poses)
-    assert len(pool_gallery(context, {"learned": empty}).items) == 0
-    assert cycle_sheets(context, empty) == []
-    assert real_and_synthetic(context, empty, players.train, 0) == []
+    materials = players.materials
+    empty = Pool(None, materials.foregrounds, materials.backgrounds, materials.poses)
+    assert len(pool_gallery(materials, {"learned": empty}).items) == 0
+    assert cycle_sheets(materials, empty) == []
+    assert real_and_synthetic(materials, empty, players.train, 0) == []
 
 
 def test_another_run_stands_beside_it(folder, tmp_path_factory):

@@ -35,16 +35,16 @@ class Recording:
 def session(small):
     session = open_session(load_recipe("quickstart", [*small, "synthesis.harvest=after", "synthesis.steps=4"]), None)
     players = session.players
-    banks = {name: Recording(getattr(players.context, name)) for name in ("foregrounds", "backgrounds")}
-    context = dataclasses.replace(players.context, **banks)
-    players.context = players.proposer.context = context
+    banks = {name: Recording(getattr(players.materials, name)) for name in ("foregrounds", "backgrounds")}
+    materials = dataclasses.replace(players.materials, **banks)
+    players.materials = players.proposer.materials = materials
     players.train = Recording(players.train)
     return session
 
 
 def test_the_pairs_of_the_next_step_are_decoded_during_this_one(session):
     synthesizer_phase(session, 1)
-    for bank in (session.players.context.foregrounds, session.players.context.backgrounds):
+    for bank in (session.players.materials.foregrounds, session.players.materials.backgrounds):
         assert len(bank.fetched) >= 4
         assert bank.ahead[:3] == bank.fetched[1:4]
 

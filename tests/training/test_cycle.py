@@ -79,14 +79,14 @@ def test_rows_of_a_run_with_a_discriminator_hold_its_auc(judged):
     areas = [row["discriminator_auc"] for row in written["cycles"]]
     session = open_session(recipe, folder, resume=True)
     players = session.players
-    real, device = (players.train, players.context.backgrounds), session.engine.device
+    real, device = (players.train, players.materials.backgrounds), session.engine.device
     with session.engine.autocast():  # bfloat16 where the run used it: an AUC is a count, and scores may change places
         last = background_auc(players.discriminator, *real, device)
     assert areas[-1] == pytest.approx(last, abs=1e-6)
     assert all(0 <= area <= 1 for area in areas)
     torch.manual_seed(0)
     other = Discriminator(width=4, weight_sigma=0.5)
-    assert background_auc(other, players.train, players.context.backgrounds, session.engine.device) != areas[-1]
+    assert background_auc(other, players.train, players.materials.backgrounds, session.engine.device) != areas[-1]
 
 
 def test_rows_of_other_runs_do_not(small):

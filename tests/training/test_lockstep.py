@@ -77,9 +77,9 @@ def test_a_steps_composites_are_bit_for_bit_what_their_placements_render_to(sess
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters())
     placements, composites, _ = update(session, optimizer, 64)
-    assert torch.equal(players.context.render(placements).images, composites.images)
+    assert torch.equal(players.materials.render(placements).images, composites.images)
     few = np.array([5, 60, 17])
-    assert torch.equal(players.context.render(placements.take(few)).images, composites.images[few])
+    assert torch.equal(players.materials.render(placements.take(few)).images, composites.images[few])
 
 
 def test_the_synthesizer_learns_to_make_the_target_fail(small):

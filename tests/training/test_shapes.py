@@ -118,7 +118,7 @@ def test_warming_up_teaches_which_images_are_real(monkeypatch):
     session = open_session(load_recipe("shapes", [*settings, "artefacts.count=0"]), None)
     players = session.players
     warm_up_phase(session, 1)
-    made = players.context.render(propose(players.proposer, 8, 0, 1, "test")).images
+    made = players.materials.render(propose(players.proposer, 8, 0, 1, "test")).images
     real, _ = players.train.fetch(np.arange(8))
     with torch.no_grad():
         assert players.discriminator(real).mean(1).min() > players.discriminator(made).mean(1).max()
@@ -136,7 +136,7 @@ def test_the_discriminator_sees_whole_images_as_many_of_each():
     session = open_session(load_recipe("shapes", [*settings, "hardness.kind=probability", "hardness.below=1"]), None)
     players, seen = session.players, []
     harvest_phase(session, 1)
-    known = torch.cat([players.train.fetch(np.arange(16))[0], players.context.render(session.pool.placements).images])
+    known = torch.cat([players.train.fetch(np.arange(16))[0], players.materials.render(session.pool.placements).images])
     players.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     target_phase(session, 1, session.recipe.fine_tune)
     assert seen
@@ -162,11 +162,11 @@ def test_a_warm_up_shows_no_composite_whose_object_is_gone(monkeypatch):
 def test_patches_are_not_of_their_own_image():
     """Real images that the bank of backgrounds holds are known by their files."""
     session = open_session(load_recipe("shapes", FEW), None)
-    context = session.players.context
-    context.real.files, context.backgrounds.files = ("a", "b", "c"), ("c", "x", "a")
-    assert context.background_of_real.tolist() == [2, -1, 0]
+    materials = session.players.materials
+    materials.real.files, materials.backgrounds.files = ("a", "b", "c"), ("c", "x", "a")
+    assert materials.background_of_real.tolist() == [2, -1, 0]
 
 
 def test_drawn_scenes_have_no_files():
-    context = open_session(load_recipe("shapes", FEW), None).players.context
-    assert context.background_of_real.tolist() == [-1] * 16
+    materials = open_session(load_recipe("shapes", FEW), None).players.materials
+    assert materials.background_of_real.tolist() == [-1] * 16

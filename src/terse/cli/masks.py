@@ -12,7 +12,7 @@ from terse.cli.answers import Json, answer
 from terse.cli.progress import counting, stoppable
 
 if TYPE_CHECKING:
-    from terse.masks.make import Engine, Masks
+    from terse.masks.make import Cutter, Masks
     from terse.sources.annotations import Annotations
 
 __all__ = ["masks"]
@@ -62,7 +62,7 @@ def masks(
         raise RecipeError(f"--workers: expected an integer >= 0, got {workers}")
     if segmentation is not None and not segmentation.is_dir():
         raise RunError(f"--segmentation: expected a folder of PNGs, got nothing at {segmentation}")
-    cutter = _engine(engine, model)
+    cutter = _cutter(engine, model)
     from terse.masks.coco_file import dropped_rows, read_drop_list, write_masks
     from terse.masks.segmentation import find_segmentation
     from terse.progress import Interrupted
@@ -90,7 +90,7 @@ def masks(
     return 0
 
 
-def _engine(name: str, model: Path | None) -> Engine:
+def _cutter(name: str, model: Path | None) -> Cutter:
     from terse.errors import RecipeError
 
     if name == "grabcut":
@@ -103,9 +103,9 @@ def _engine(name: str, model: Path | None) -> Engine:
 
     if model is None:
         raise RecipeError("--model: expected the folder of a SAM-family model for --engine sam, got none")
-    engine = Sam(model)
-    engine.check()
-    return engine
+    cutter = Sam(model)
+    cutter.check()
+    return cutter
 
 
 def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -> Annotations:
@@ -133,7 +133,7 @@ def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -
 def _made(
     annotations: Annotations,
     out: Path,
-    cutter: Engine,
+    cutter: Cutter,
     name: str,
     segmentation: Path | None,
     workers: int | None,

@@ -27,7 +27,7 @@ _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
 
 
 @runtime_checkable
-class Pastes(Protocol):
+class PasteRenderer(Protocol):
     """What is used of a renderer."""
 
     foregrounds: ForegroundBank
@@ -111,7 +111,9 @@ def draw_patches(
     )
 
 
-def paste_patches(images: Float[Tensor, "b c h w"], patches: Placements, render: Pastes) -> Float[Tensor, "b c h w"]:
+def paste_patches(
+    images: Float[Tensor, "b c h w"], patches: Placements, render: PasteRenderer
+) -> Float[Tensor, "b c h w"]:
     """The images with their patches, by the same warp, edges and blend as objects.
 
     Source: paper 3.1: "using the same blending function used by S".

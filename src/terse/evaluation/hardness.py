@@ -6,6 +6,7 @@ real images before the first cycle and kept with the run's state.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,10 +31,10 @@ __all__ = [
     "MarginConfig",
     "Probability",
     "ProbabilityConfig",
+    "ProbabilityWindow",
     "Quantile",
     "QuantileConfig",
     "Verdict",
-    "Window",
     "WindowConfig",
     "baseline_hardness",
 ]
@@ -50,24 +51,26 @@ class Verdict:
     hardness: Float[Tensor, " b"]  # 1 - p
 
 
-class HardnessRule:
+class HardnessRule(ABC):
     """What the harvest asks. This one's threshold needs no calibration.
 
     Source: paper 4.2, A.1 and A.2; rules that are calibrated are ours.
     """
 
+    @abstractmethod
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """Which composites are hard for the target; one forward pass."""
-        raise NotImplementedError
 
-    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
+    def calibrate(  # noqa: B027 - most rules have nothing to calibrate
+        self, target: Judges, real: RealImages, device: torch.device | str
+    ) -> None:
         """Find the threshold from the start's scores on real images, before the first cycle."""
 
     def state(self) -> float | None:
         """What calibration found, for a checkpoint."""
         return None
 
-    def restore(self, state: float | None) -> None:
+    def restore(self, state: float | None) -> None:  # noqa: B027
         """Go on with what an earlier calibration found."""
 
 
@@ -104,7 +107,7 @@ class Probability(HardnessRule):
         return Verdict(lowest < self.below, 1 - lowest)
 
 
-class Window(HardnessRule):
+class ProbabilityWindow(HardnessRule):
     """The probability of the truth lies in a window: what the target neither knows nor holds for hopeless.
 
     Source: ours.
@@ -220,7 +223,7 @@ class WindowConfig(Component["HardnessRule"]):
 
     def build(self) -> HardnessRule:
         """The rule."""
-        return Window(self.low, self.high)
+        return ProbabilityWindow(self.low, self.high)
 
 
 def _lowest(target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:

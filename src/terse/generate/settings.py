@@ -61,7 +61,7 @@ def _split(given: Any) -> Any:
 
 
 Numbers = Annotated[tuple[NonNegative, NonNegative], BeforeValidator(_range(int))]
-Window = Annotated[tuple[Fraction, Fraction], BeforeValidator(_range(float))]
+Shares = Annotated[tuple[Fraction, Fraction], BeforeValidator(_range(float))]
 Blends = Annotated[tuple[Blend, ...], Field(min_length=1), BeforeValidator(_split)]
 
 _OF_ARM = ("objects", "distractors", "distractor_classes", "blends", "all_blends", "max_overlap", "max_truncation")
@@ -84,7 +84,7 @@ class GenerateSettings(Config):
     quota: Annotated[dict[str, NonNegative], BeforeValidator(_quota)] = Field(default_factory=dict)
     """Objects of a class in the whole set, exactly, as NAME=COUNT; may be given several times. What is left goes to
     the other classes in equal parts."""
-    hardness: Window | None = None
+    hardness: Shares | None = None
     """Keep composites whose hardness for the target is in this window, as 0.5..1.0; needs a run."""
     max_overlap: Fraction | None = None
     """Largest share of an object, pasted or the background's own, that other pastes may hide; the arm's own by

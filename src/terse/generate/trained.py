@@ -108,9 +108,9 @@ def of_run(folder: Path, observer: Observer | None = None) -> Origin:
         RecipeError: its arm is `none`.
     """
     recipe, players, _ = open_run(folder, observer)
-    fore, back = players.context.foregrounds, players.context.backgrounds
+    fore, back = players.materials.foregrounds, players.materials.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
-    classes = tuple(players.context.classes)  # they need not be all that its backgrounds know
+    classes = tuple(players.materials.classes)  # they need not be all that its backgrounds know
     recipe = recipe.model_copy(update={"classes": classes})
     limits = _proposer(players.proposer).limits
     return Origin(recipe, Material(fore, back, classes, square=square), limits, partial(_players_of_run, folder), True)
@@ -149,7 +149,7 @@ def _players_of_run(folder: Path) -> SetPlayers:
 
 def _judge(players: Players, placements: Placements) -> Verdict:
     with torch.no_grad():
-        composites = players.context.render(placements)
+        composites = players.materials.render(placements)
         return players.rule.judge(players.target, composites.images, composites.truth)
 
 

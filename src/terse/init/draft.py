@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from terse.init.target import Choice
+from terse.init.target import DetectorChoice
 
 __all__ = ["draft"]
 
@@ -29,7 +29,7 @@ _SMALL = "as in the recipe for two CPU cores"
 def draft(
     name: str,
     sources: Mapping[str, Any],
-    choice: Choice,
+    choice: DetectorChoice,
     weights: str | None,
     *,
     gpu: bool,
@@ -81,7 +81,7 @@ def draft(
 
 
 def _settings(
-    choice: Choice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: Scales | None
+    choice: DetectorChoice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: Scales | None
 ) -> dict[str, tuple[Any, str]]:
     settings: dict[str, Any] = {}
     if choice.canvas_px != 300:
@@ -107,7 +107,7 @@ def _pretrain(lr: float) -> dict[str, Any]:
     return {"epochs": 16, "batch_size": 16, "optimizer": optimizer, "augment": True}
 
 
-def _small_synthesis(given: Mapping[str, Any], choice: Choice, weights: str | None) -> dict[str, Any]:
+def _small_synthesis(given: Mapping[str, Any], choice: DetectorChoice, weights: str | None) -> dict[str, Any]:
     """The built-in small synthesizer; the detector's backbone weights serve it too where the network is the same."""
     fallback = {"backbone": "mobilenet_v2", "input_px": 160, "branch_channels": 64, "steps": 200}
     settings = {"kind": "learned", "discriminator": True, **(fallback if "backbone" not in given else {}), **given}

@@ -14,7 +14,7 @@ from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
 from terse.init.survey import Survey, choose_classes, measured_scales, survey
-from terse.init.target import Choice, choose_target
+from terse.init.target import DetectorChoice, choose_target
 from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
 from terse.sources.annotations import Annotations
@@ -36,7 +36,7 @@ class FirstLook:
     out: Path  # the recipe
     gpu: str | None  # its name
     classes: tuple[str, ...]  # that are pasted
-    choice: Choice
+    choice: DetectorChoice
     parts: Mapping[str, Survey]
     lost: Mapping[str, str]  # classes of which nothing is left to paste, and why
 

@@ -11,7 +11,7 @@ from terse.registry import kinds, nearest
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS, build_with_weights
 
-__all__ = ["Choice", "choose_target"]
+__all__ = ["DetectorChoice", "choose_target"]
 
 _ON_GPU, _ON_CPU = "ssd300_vgg16", "ssdlite_mobilenet_v2"
 _RATES = {"ssd300_vgg16": 0.002, "ssdlite_mobilenet_v2": 0.03, "ssdlite320_mobilenet_v3_large": 0.03}
@@ -19,7 +19,7 @@ _RATE = 0.01  # of torchvision's references, brought to batches of 16, as are th
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DetectorChoice:
     """A detector and what is known of its weights."""
 
     kind: str
@@ -41,7 +41,7 @@ class Choice:
 
 def choose_target(
     name: str | None, weights: Path | None, classes: Sequence[str], ids: Mapping[str, int], *, gpu: bool
-) -> Choice:
+) -> DetectorChoice:
     """The named detector, or the one that fits the machine.
 
     Args:
@@ -72,7 +72,7 @@ def choose_target(
                 str(error).replace("target.weights", "--weights").replace("target.kind", "--target")
             ) from None
         labels = _labels(classes, outputs, ids, softmax=network.softmax)
-    return Choice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
+    return DetectorChoice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
 
 
 def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, softmax: bool) -> dict[str, int] | None:

@@ -26,13 +26,13 @@ from terse.sources.decode import read_rgb
 from terse.sources.patches import box_of
 from terse.workers import Executor
 
-__all__ = ["Engine", "Made", "Masks", "make_masks", "region_of", "request_of"]
+__all__ = ["Cutter", "Made", "Masks", "make_masks", "region_of", "request_of"]
 
 _FORMAT = 1
 _SHARD_IMAGES = 8
 
 
-class Engine(Protocol):
+class Cutter(Protocol):
     """Cuts objects out of a photograph by their boxes."""
 
     def cut(self, image: UInt8[np.ndarray, "h w 3"], boxes_px: Sequence[Box]) -> Sequence[Bool[np.ndarray, "h w"]]:
@@ -46,8 +46,8 @@ class Made:
 
     segmentation: dict[str, Any]  # COCO's compressed run lengths
     area_px: int
-    source: str  # the engine's name, or segmentation
-    score: float | None = None  # of the engine's; None where the mask was taken from a segmentation
+    source: str  # the cutter's name, or segmentation
+    score: float | None = None  # of the cutter's; None where the mask was taken from a segmentation
     scores: Scores | None = None
 
     @classmethod
@@ -81,7 +81,7 @@ class Masks:
 @dataclass(frozen=True, slots=True)
 class _Job:
     annotations: Annotations
-    engine: Engine
+    cutter: Cutter
     name: str
     segmentation: Path | None
     numbers: dict[int, int]
@@ -100,7 +100,7 @@ class _Shard:
 def make_masks(
     annotations: Annotations,
     parts: Path,
-    engine: Engine,
+    cutter: Cutter,
     name: str,
     *,
     segmentation: Path | None = None,
@@ -108,15 +108,15 @@ def make_masks(
     resume: bool = False,
     observer: Observer | None = None,
 ) -> Masks:
-    """A mask for each box that has none: from the class segmentation where it tells, else by the engine.
+    """A mask for each box that has none: from the class segmentation where it tells, else by the cutter.
 
-    Crowds and objects to ignore are passed over. The same data and engine give the same masks on any number of workers.
+    Crowds and objects to ignore are passed over. The same data and cutter give the same masks on any number of workers.
 
     Args:
         annotations: images and boxes.
         parts: a folder for the shards that are done; `resume` goes on with it.
-        engine: what cuts.
-        name: the engine's.
+        cutter: what cuts.
+        name: the cutter's.
         segmentation: a folder of class segmentations, one PNG an image, under the image's name.
         executor: what maps the shards.
         resume: go on with what the folder holds.
@@ -130,7 +130,7 @@ def make_masks(
     rows = np.flatnonzero(~annotations.masked & ~annotations.crowd & ~annotations.ignore).tolist()
     shards = list(_shards(annotations, rows))
     with locked(parts):
-        request = request_of(annotations, engine, name, segmentation)
+        request = request_of(annotations, cutter, name, segmentation)
         about = parts / "request.json"
         claim(
             parts,
@@ -145,7 +145,7 @@ def make_masks(
         numbers = {}
         if segmentation is not None:
             numbers = class_numbers(annotations, lambda image: read_segmentation(annotations, image, segmentation))
-        job = _Job(annotations, engine, name, segmentation, numbers, parts)
+        job = _Job(annotations, cutter, name, segmentation, numbers, parts)
         left = [shard for shard in shards if not _part(parts, shard.number).is_file()]
         done = len(rows) - sum(len(shard.rows) for shard in left)
         observer.advance("masks", done, len(rows))
@@ -156,7 +156,7 @@ def make_masks(
         return replace(_collected(annotations, parts, shards), segmentation=segmentation)
 
 
-def request_of(annotations: Annotations, engine: Engine, name: str, segmentation: Path | None) -> dict[str, Any]:
+def request_of(annotations: Annotations, cutter: Cutter, name: str, segmentation: Path | None) -> dict[str, Any]:
     """What the masks are a function of, as plain data: of other data, they are others."""
     digest = hashlib.sha256()
     for values in (annotations.boxes_px, annotations.labels, annotations.image_index, annotations.sizes_px):
@@ -164,7 +164,7 @@ def request_of(annotations: Annotations, engine: Engine, name: str, segmentation
     for text in (*annotations.object_keys, *annotations.classes, *annotations.masked.astype(str)):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
     given = None if segmentation is None else str(segmentation)
-    return {"format": _FORMAT, "data": digest.hexdigest(), "engine": f"{name}: {engine}", "segmentation": given}
+    return {"format": _FORMAT, "data": digest.hexdigest(), "engine": f"{name}: {cutter}", "segmentation": given}
 
 
 def region_of(mask: Bool[np.ndarray, "h w"]) -> Drawn | None:
@@ -220,8 +220,8 @@ def _of_image(job: _Job, image: int, rows: Sequence[int]) -> list[dict[str, Any]
     except DataError as error:
         return [*lines, *({"object": row, "error": str(error)} for row in rest)]
     boxes: list[Box] = [_box(annotations, row) for row in rest]
-    once = job.engine.cut(pixels, boxes)
-    again = job.engine.cut(pixels, [shifted(box) for box in boxes])
+    once = job.cutter.cut(pixels, boxes)
+    again = job.cutter.cut(pixels, [shifted(box) for box in boxes])
     for row, box, mask, second in zip(rest, boxes, once, again, strict=True):
         line = _line(row, mask, (width, height), job.name)
         if "error" not in line:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
-from terse.sources.masks import Window
+from terse.sources.masks import PixelBox
 
 __all__ = ["LEAST_PX", "Crop", "read_whole", "window_around"]
 
@@ -30,7 +30,7 @@ def read_whole(annotations: Annotations, image: int) -> npt.NDArray[np.uint8]:
     return read_rgb(annotations.root / annotations.paths[image], annotations.paths[image], (width, height))
 
 
-def window_around(edges: Sequence[float] | npt.NDArray[np.float64], size_px: tuple[int, int]) -> Window:
+def window_around(edges: Sequence[float] | npt.NDArray[np.float64], size_px: tuple[int, int]) -> PixelBox:
     """The window of an image of this width and height around a box."""
     box = np.asarray(edges, dtype=np.float64)
     sides = box[2:] - box[:2]
@@ -44,12 +44,12 @@ def window_around(edges: Sequence[float] | npt.NDArray[np.float64], size_px: tup
 class Crop:
     """A window of an image, made smaller where it is larger than a page wants it."""
 
-    window: Window
+    window: PixelBox
     scale: float
     size_px: tuple[int, int]
 
     @classmethod
-    def of(cls, window: Window, side_px: int) -> Crop:
+    def of(cls, window: PixelBox, side_px: int) -> Crop:
         """The window with its longer side at most so long."""
         x0, y0, x1, y1 = window
         scale = min(1.0, side_px / max(x1 - x0, y1 - y0))

@@ -27,28 +27,28 @@ _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that a
 _MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
-def pool_gallery(context: Materials, pools: Mapping[str, Pool]) -> Gallery:
+def pool_gallery(materials: Materials, pools: Mapping[str, Pool]) -> Gallery:
     """The composites of each arm's pool, or an even share of them where they are too many for a page."""
     filled = {arm: pool for arm, pool in pools.items() if len(pool)}
     if not filled:
         return Gallery()
-    most = (_MOST_SMALL if context.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(filled)
+    most = (_MOST_SMALL if materials.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(filled)
     chosen = {arm: spread(len(pool), most) for arm, pool in filled.items()}
     shown, total = sum(map(len, chosen.values())), sum(map(len, filled.values()))
     note = "Every image of the pool" if shown == total else f"{shown:,} of {total:,} images, evenly spread"
-    parts = [_items(context, filled[arm], rows, arm) for arm, rows in chosen.items()]
+    parts = [_items(materials, filled[arm], rows, arm) for arm, rows in chosen.items()]
     return Gallery(
         Streamed(shown, itertools.chain.from_iterable(parts)),
         note=f"{note}. Hardness is what the target made of it when it was found: 1\u00a0-\u00a0p of the truth.",
     )
 
 
-def cycle_sheets(context: Materials, pool: Pool, most_cycles: int = 8) -> list[Sheet]:
+def cycle_sheets(materials: Materials, pool: Pool, most_cycles: int = 8) -> list[Sheet]:
     """Composites of each cycle in a strip, the cycles below each other (paper, Fig. 4 and 11)."""
     if len(pool) == 0:
         return []
     found = pool.placements
-    _, count = _layout(context)
+    _, count = _layout(materials)
     cycles = np.unique(found.cycle)
     sheets = []
     for cycle in cycles[spread(len(cycles), most_cycles)]:
@@ -56,29 +56,29 @@ def cycle_sheets(context: Materials, pool: Pool, most_cycles: int = 8) -> list[S
         chosen = rows[spread(len(rows), count)]
         caption = f"{len(rows):,} found, mean hardness {float(found.hardness[rows].mean()):.2f}"
         alt = f"{len(chosen)} composites of cycle {cycle}"
-        sheets.append(Sheet("By cycle", f"Cycle {cycle}", _strip(context, pool, chosen), alt, caption))
+        sheets.append(Sheet("By cycle", f"Cycle {cycle}", _strip(materials, pool, chosen), alt, caption))
     return sheets
 
 
-def real_and_synthetic(context: Materials, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
+def real_and_synthetic(materials: Materials, pool: Pool, real: RealImages, seed: int) -> list[Sheet]:
     """A strip of real training images and a strip of composites."""
     if len(pool) == 0 or len(real) == 0:
         return []
-    columns, count = _layout(context)
+    columns, count = _layout(materials)
     rows = _drawn_rows(seed, "page: real", len(real), count)
     group, heading = POOL_STRIP
     images = contact_sheet(to_uint8(real.fetch(rows)[0]), columns, transparent=True)
     return [
         Sheet(group, "Real", images, f"{len(rows)} real training images"),
-        pool_strip(context, pool, group, heading, seed),
+        pool_strip(materials, pool, group, heading, seed),
     ]
 
 
-def pool_strip(context: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
+def pool_strip(materials: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
-    rows = _drawn_rows(seed, "page: pool", len(pool), _layout(context)[1])
+    rows = _drawn_rows(seed, "page: pool", len(pool), _layout(materials)[1])
     caption = f"mean hardness {pool.placements.hardness.mean():.2f} when found"
-    return Sheet(group, heading, _strip(context, pool, rows), f"{len(rows)} composites: {heading}", caption)
+    return Sheet(group, heading, _strip(materials, pool, rows), f"{len(rows)} composites: {heading}", caption)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -101,30 +101,30 @@ def _drawn_rows(seed: int, purpose: str, total: int, count: int) -> Int64[np.nda
     return np.sort(array_generator(seed, 0, purpose, 0).choice(total, min(count, total), replace=False))
 
 
-def _strip(context: Materials, pool: Pool, rows: Int64[np.ndarray, " k"]) -> np.ndarray:
+def _strip(materials: Materials, pool: Pool, rows: Int64[np.ndarray, " k"]) -> np.ndarray:
     """The contact sheet of some composites of the pool."""
     with torch.no_grad():
-        images = context.render(pool.placements.take(rows)).images
-    return contact_sheet(to_uint8(images), _layout(context)[0], transparent=True)
+        images = materials.render(pool.placements.take(rows)).images
+    return contact_sheet(to_uint8(images), _layout(materials)[0], transparent=True)
 
 
-def _layout(context: Materials) -> tuple[int, int]:
+def _layout(materials: Materials) -> tuple[int, int]:
     """Columns and images of a strip."""
-    return (12, 24) if context.canvas_px <= _SMALL_PX else (6, 12)
+    return (12, 24) if materials.canvas_px <= _SMALL_PX else (6, 12)
 
 
-def _items(context: Materials, pool: Pool, chosen: Int64[np.ndarray, " k"], arm: str) -> Iterator[GalleryItem]:
+def _items(materials: Materials, pool: Pool, chosen: Int64[np.ndarray, " k"], arm: str) -> Iterator[GalleryItem]:
     for first in range(0, len(chosen), _CHUNK):
         part = pool.placements.take(chosen[first : first + _CHUNK])
         with torch.no_grad():
-            drawn = context.render(part, masks=True)
+            drawn = materials.render(part, masks=True)
         images = to_uint8(drawn.images)
         modal = None if drawn.modal is None else drawn.modal.cpu().numpy()
         for number in range(len(part)):
-            boxes, rows = boxes_of(drawn.truth, number, context.classes)
+            boxes, rows = boxes_of(drawn.truth, number, materials.classes)
             yield GalleryItem(
                 image=images[number],
-                class_name=context.classes[int(part.label[number])],
+                class_name=materials.classes[int(part.label[number])],
                 boxes=boxes,
                 masks=() if modal is None else [modal[k] for k in rows],
                 cycle=int(part.cycle[number]),

@@ -34,18 +34,18 @@ def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path) -> 
 
     The players stay as they are: answers are asked of copies of the target.
     """
-    context = players.context
+    materials = players.materials
     pairs: Sequence[BeforeAfter] = ()
     note = ""
     if (folder / "start.pth").is_file() and (folder / "target.pth").is_file():
         start, kept = (target_with(players.target, folder / name) for name in ("start.pth", "target.pth"))
-        pairs, note = before_after(recipe, start, kept, players.test, context.classes)
+        pairs, note = before_after(recipe, start, kept, players.test, materials.classes)
     return Shown(
         ShownFigures(
-            hardness=_hardness(pool), coverage=_coverage(context, pool), realism=realism(players, pool, folder)
+            hardness=_hardness(pool), coverage=_coverage(materials, pool), realism=realism(players, pool, folder)
         ),
-        pool_gallery(context, {recipe.synthesis.kind: pool}),
-        [*cycle_sheets(context, pool), *real_and_synthetic(context, pool, players.train, recipe.seed)],
+        pool_gallery(materials, {recipe.synthesis.kind: pool}),
+        [*cycle_sheets(materials, pool), *real_and_synthetic(materials, pool, players.train, recipe.seed)],
         pairs,
         note,
     )
@@ -90,18 +90,18 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
     def scores(total: int, fetch: Callable[[np.ndarray], Tensor]) -> Tensor:
         return torch.cat([image_scores(discriminator, fetch(rows)) for rows in even_rows(total, _MOST_SCORED)])
 
-    context = players.context
+    materials = players.materials
     real = scores(len(players.train), lambda rows: players.train.fetch(rows)[0])
-    plain = scores(len(context.backgrounds), lambda rows: context.backgrounds.fetch(rows).images)
+    plain = scores(len(materials.backgrounds), lambda rows: materials.backgrounds.fetch(rows).images)
     with torch.no_grad():
-        drawn = scores(len(pool), lambda rows: context.render(pool.placements.take(rows)).images)
+        drawn = scores(len(pool), lambda rows: materials.render(pool.placements.take(rows)).images)
     return Realism(composites_auc=auc_of_scores(real, drawn), backgrounds_auc=auc_of_scores(real, plain))
 
 
-def _coverage(context: Materials, pool: Pool) -> dict[str, Coverage]:
+def _coverage(materials: Materials, pool: Pool) -> dict[str, Coverage]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
     parts = {**_ends(pool), **({"whole pool": np.arange(len(pool))} if len(pool) else {})}
-    return {name: coverage(pool.placements.take(rows), context.poses) for name, rows in parts.items()}
+    return {name: coverage(pool.placements.take(rows), materials.poses) for name, rows in parts.items()}
 
 
 def _hardness(pool: Pool) -> dict[str, HardnessCounts]:

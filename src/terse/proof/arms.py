@@ -13,10 +13,10 @@ from terse.config import join, parse_overrides, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
 from terse.progress import Observer
+from terse.proof.results import Measured
 from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
-from terse.results import Measured
 from terse.run import finish, open_session
 from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint
@@ -196,12 +196,12 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
         hardness = baseline_hardness(
             players.target,
             placements,
-            players.context.render,
+            players.materials.render,
             judge.image_confidence,
             most=_MOST_COMPOSITES,
             device=device,
         )
     rows = features.of(len(hardness))
     diversity = None if rows is None else feature_diversity(rows)
-    covered = coverage(placements, players.context.poses).model_copy(update={"diversity": diversity})
+    covered = coverage(placements, players.materials.poses).model_copy(update={"diversity": diversity})
     return Measured(units=units, hardness=hardness, coverage=covered)

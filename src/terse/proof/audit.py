@@ -26,7 +26,7 @@ _BATCH = 16
 
 
 def audit_pastes(
-    context: Materials,
+    materials: Materials,
     edges: EdgeConfig | None,
     *,
     blends: Sequence[str] = BLENDS,
@@ -41,7 +41,7 @@ def audit_pastes(
     the condition that the recipe trains with.
 
     Args:
-        context: whose scenes are probed.
+        materials: whose scenes are probed.
         edges: the recipe's.
         blends: which.
         scenes: composites a condition.
@@ -56,31 +56,31 @@ def audit_pastes(
     for blend in blends:
         for patches in (False, True):
             name = f"{blend} with patches" if patches else blend
-            sets[name] = composites_for_probe(context, edges, blend, patches=patches, scenes=scenes, seed=seed)
+            sets[name] = composites_for_probe(materials, edges, blend, patches=patches, scenes=scenes, seed=seed)
             trained_with += [name] if patches == patched else []
     return shortcut_audit(sets, steps=steps, seed=seed, warn_of=trained_with)
 
 
 @torch.no_grad()
 def composites_for_probe(
-    context: Materials, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
+    materials: Materials, edges: EdgeConfig | None, blend: str, *, patches: bool, scenes: int = _SCENES, seed: int = 0
 ) -> ProbedComposites:
     """Blind composites in one blend, with the masks of their objects and of their patches.
 
     Source: ours.
     """
     generator = torch.Generator().manual_seed(seed)
-    blind = BlindProposer(context, _BATCH)
+    blind = BlindProposer(materials, _BATCH)
     parts = []
     for start in range(0, scenes, _BATCH):
         placements = propose(blind, min(_BATCH, scenes - start), seed, "probe", start)
-        parts.append(_part(context, edges, placements, blend, generator, patches=patches))
+        parts.append(_part(materials, edges, placements, blend, generator, patches=patches))
     images, masks, decoys, groups = (torch.cat(column) for column in zip(*parts, strict=True))
     return ProbedComposites(images, masks, decoys if patches else None, groups)
 
 
 def _part(
-    context: Materials,
+    materials: Materials,
     edges: EdgeConfig | None,
     placements: Placements,
     blend: str,
@@ -88,7 +88,7 @@ def _part(
     *,
     patches: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    drawn = context.render(placements, masks=True)
+    drawn = materials.render(placements, masks=True)
     count, size_px = len(placements), (drawn.images.shape[-2], drawn.images.shape[-1])
     masks = _pasted_masks(drawn, count)
     decoys = torch.zeros_like(masks)
@@ -97,9 +97,9 @@ def _part(
     found = draw_patches(
         drawn.truth,
         size_px,
-        context.foregrounds,
-        context.backgrounds,
-        context.poses,
+        materials.foregrounds,
+        materials.backgrounds,
+        materials.poses,
         ArtefactConfig(count=1, probability=1.0),
         generator,
         blur_sigma_px=edges.blur_sigma_px if edges else 0.0,
@@ -110,8 +110,8 @@ def _part(
         rows = np.flatnonzero(scene.role == Role.ARTEFACT)
         role, texture = np.full(len(rows), int(Role.OBJECT), dtype=np.int64), np.full(len(rows), -1, dtype=np.int64)
         as_objects = replace(scene.keep(rows), role=role, texture=texture)
-        decoys = _pasted_masks(context.render(as_objects, masks=True), count) & ~masks
-    images = context.render(replace(scene, blend=(blend,) * len(scene))).images
+        decoys = _pasted_masks(materials.render(as_objects, masks=True), count) & ~masks
+    images = materials.render(replace(scene, blend=(blend,) * len(scene))).images
     groups = torch.from_numpy(placements.foreground)
     return images.cpu(), masks, decoys, groups
 

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from pydantic import Field
 
 from terse.errors import RunError
-from terse.results import GainFigures, Interval
+from terse.proof.results import GainFigures, Interval
 
 __all__ = ["Gain", "bootstrap_interval", "overall_interval", "paired_gain", "student"]
 

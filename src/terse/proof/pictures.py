@@ -10,8 +10,9 @@ from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after, target_with
 from terse.pool import Pool
 from terse.proof.arms import NO_ARM, arm_recipe
+from terse.proof.results import ProofResult
 from terse.recipe import Recipe
-from terse.results import ProofResult, ShownFigures
+from terse.results import ShownFigures
 from terse.run import build_players
 from terse.synthesis.materials import Materials
 
@@ -29,17 +30,17 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any =
     """
     seed = _common_seed(folder, proof, recipe.seed)
     players = build_players(arm_recipe(recipe, NO_ARM, seed), data=data)
-    context = players.context
+    materials = players.materials
     pools = {
-        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, context))
+        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, materials))
     }
     start, treated = (
         target_with(players.target, path / f"seed-{seed}" / "target.pth")
         for path in (folder / "start", folder / "arms" / proof.treatment)
     )
-    pairs, note = before_after(recipe, start, treated, players.test, context.classes)
-    sheets = [pool_strip(context, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
-    return Shown(ShownFigures(seed=seed), pool_gallery(context, pools), sheets, pairs, note)
+    pairs, note = before_after(recipe, start, treated, players.test, materials.classes)
+    sheets = [pool_strip(materials, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
+    return Shown(ShownFigures(seed=seed), pool_gallery(materials, pools), sheets, pairs, note)
 
 
 def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:
@@ -51,9 +52,9 @@ def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:
     return min(set.intersection(*seeds), default=default)
 
 
-def _pool(folder: Path, recipe: Recipe, context: Materials) -> Pool | None:
+def _pool(folder: Path, recipe: Recipe, materials: Materials) -> Pool | None:
     """The pool that a run left behind; None where its arm pastes nothing."""
     shards = list((folder / "pool").glob("cycle-*.parquet"))
-    pool = Pool(folder / "pool", context.foregrounds, context.backgrounds, context.poses)
+    pool = Pool(folder / "pool", materials.foregrounds, materials.backgrounds, materials.poses)
     pool.load(min(recipe.cycles, len(shards)))
     return pool if len(pool) else None

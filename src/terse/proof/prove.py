@@ -16,10 +16,10 @@ from terse.pictures.page_folder import write_page
 from terse.progress import Observer
 from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
 from terse.proof.pictures import proof_pictures
+from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
-from terse.results import read_proof
 from terse.tasks.task import task
 from terse.workers import usable_cores
 
@@ -195,5 +195,5 @@ def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: Any) -> None
         return
     players = build_players(arm_recipe(recipe, NO_ARM, recipe.seed), data=data)
     torch.set_num_threads(1)
-    found = audit_pastes(players.context, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
+    found = audit_pastes(players.materials, recipe.edges, blends=blends, patched=recipe.artefacts.count > 0)
     write_json(written, found.to_json())

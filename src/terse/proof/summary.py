@@ -10,22 +10,17 @@ from pathlib import Path
 
 from terse.config import read_yaml
 from terse.errors import RunError
+from terse.proof.results import ArmCosts, CoverageMeans, Measured, Point, ProofResult, read_measured
 from terse.proof.verdict import arm_order, judge
 from terse.recipe import load_recipe
 from terse.results import (
     FORMAT,
-    ArmCosts,
     Coverage,
-    CoverageMeans,
     Figures,
     HardnessCounts,
-    Measured,
-    Point,
-    ProofResult,
     RunResult,
     Shortcut,
     hardness_counts,
-    read_measured,
     read_run,
     read_text,
 )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from terse.errors import RunError
 from terse.proof.intervals import Gain, paired_gain, student
-from terse.results import ArmFigures, Judgement
+from terse.proof.results import ArmFigures, Judgement
 
 __all__ = ["ARMS", "MIN_SEEDS", "arm_order", "judge", "power", "seeds_needed"]
 

@@ -51,10 +51,10 @@ def preview_sheets(recipe: Recipe, players: Players, count: int) -> list[np.ndar
     """
     proposer = players.proposer
     if proposer is None or isinstance(proposer, LearnedProposer):
-        proposer = BlindProposer(players.context, count)
+        proposer = BlindProposer(players.materials, count)
     placements = propose(proposer, count, recipe.seed, 0, "preview")
-    drawn = players.context.render(placements, masks=True)
-    sheets = [composites_sheet(drawn, players.context.classes)]
+    drawn = players.materials.render(placements, masks=True)
+    sheets = [composites_sheet(drawn, players.materials.classes)]
     few = min(count, _COLUMNS)
     images, truth = drawn.images[:few], drawn.truth.take(range(few))
     sheets.append(_captioned(images, "plain"))
@@ -66,13 +66,13 @@ def preview_sheets(recipe: Recipe, players: Players, count: int) -> list[np.ndar
 
 def _with_patches(recipe: Recipe, players: Players, images: Tensor, truth: Truth) -> Tensor:
     """As in training, but in every image: a sheet is too short to show the recipe's share."""
-    context, settings = players.context, recipe.artefacts.model_copy(update={"probability": 1.0})
+    materials, settings = players.materials, recipe.artefacts.model_copy(update={"probability": 1.0})
     generator = torch.Generator().manual_seed(recipe.seed)
     size_px = images.shape[-2], images.shape[-1]
     blur_px = recipe.edges.blur_sigma_px if recipe.edges is not None else 0.0
-    banks = context.foregrounds, context.backgrounds
-    patches = draw_patches(truth, size_px, *banks, context.poses, settings, generator, blur_sigma_px=blur_px)
-    return paste_patches(images, patches, context.render)
+    banks = materials.foregrounds, materials.backgrounds
+    patches = draw_patches(truth, size_px, *banks, materials.poses, settings, generator, blur_sigma_px=blur_px)
+    return paste_patches(images, patches, materials.render)
 
 
 def _captioned(images: Tensor, caption: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from terse.poses.maps import support_points
 from terse.sources.annotations import Annotations
 from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
-from terse.sources.masks import Window, draw_mask, extent
+from terse.sources.masks import PixelBox, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
 from terse.types import Backgrounds, Foregrounds, Truth
 
@@ -324,7 +324,7 @@ def crop(
     return read_rgb(annotations.root / path, path, size_px)[y0:y1, x0:x1], alpha
 
 
-def tight_box(annotations: Annotations, number: int, image: int, key: str) -> Window:
+def tight_box(annotations: Annotations, number: int, image: int, key: str) -> PixelBox:
     """The box that `crop` cuts out, in pixels of the image.
 
     Raises:
@@ -333,7 +333,9 @@ def tight_box(annotations: Annotations, number: int, image: int, key: str) -> Wi
     return _tight_mask(annotations, number, image, key)[0]
 
 
-def _tight_mask(annotations: Annotations, number: int, image: int, key: str) -> tuple[Window, UInt8[np.ndarray, "h w"]]:
+def _tight_mask(
+    annotations: Annotations, number: int, image: int, key: str
+) -> tuple[PixelBox, UInt8[np.ndarray, "h w"]]:
     mask, size_px = annotations.masks[number], size_of(annotations, image)
     assert mask is not None  # only objects with masks are foregrounds
     near = extent(mask, size_px)

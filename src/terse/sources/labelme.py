@@ -42,7 +42,7 @@ class LabelmeConfig(SourceConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _LabelmeFile:
     json: str  # relative to the root
     data: Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def read_labelme(folder: Path) -> Annotations:
     files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
     with ThreadPoolExecutor(_READERS) as pool:
         read = list(pool.map(lambda file: _page(root, file), files))
-    pages = [page for page in read if isinstance(page, _Page)]
+    pages = [page for page in read if isinstance(page, _LabelmeFile)]
     if not pages:
         raise DataError(f"labelme: expected labelme's JSON files in {root}, got {len(files)} others; give their folder")
     names = {_label(shape) for page in pages for shape in _shapes(page)}
@@ -99,17 +99,17 @@ def read_labelme(folder: Path) -> Annotations:
     return index.finish()
 
 
-def _page(root: Path, file: Path) -> _Page | str | None:
+def _page(root: Path, file: Path) -> _LabelmeFile | str | None:
     """A file of labelme's; a sentence where it is broken, None where it is another tool's."""
     name = file.relative_to(root).as_posix()
     try:
         data = load_json(file, "labelme")
     except DataError as error:
         return str(error)
-    return _Page(name, data) if isinstance(data.get("shapes"), list) else None
+    return _LabelmeFile(name, data) if isinstance(data.get("shapes"), list) else None
 
 
-def _image(finder: Finder, page: _Page, where: str) -> str:
+def _image(finder: Finder, page: _LabelmeFile, where: str) -> str:
     """The photograph, by `imagePath` or by the file's own name: sets are renamed and moved."""
     from terse.sources.finder import slashed
 
@@ -127,7 +127,7 @@ def _size(data: Mapping[str, Any]) -> tuple[int, int] | None:
     return (width, height) if isinstance(width, int) and isinstance(height, int) and width and height else None
 
 
-def _shapes(page: _Page) -> list[Mapping[str, Any]]:
+def _shapes(page: _LabelmeFile) -> list[Mapping[str, Any]]:
     return [shape for shape in page.data["shapes"] if isinstance(shape, dict)]
 
 
@@ -136,7 +136,7 @@ def _label(shape: Mapping[str, Any]) -> str:
     return label.strip() if isinstance(label, str) else ""
 
 
-def _add(index: Index, image: int, page: _Page) -> None:
+def _add(index: Index, image: int, page: _LabelmeFile) -> None:
     from terse.sources.annotations import Cause
     from terse.sources.masks import Polygons
 

@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float32, UInt8
 
 from terse.errors import DataError
 
-__all__ = ["FileMask", "Mask", "Polygons", "Rle", "Window", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
+__all__ = ["FileMask", "Mask", "PixelBox", "Polygons", "Rle", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
 
 _ELLIPSE_POINTS = 64
-Window = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Half-open x0, y0, x1, y1 in pixels of the image."""
 
 
@@ -47,7 +47,7 @@ Mask = Polygons | Rle | FileMask
 
 
 def draw_mask(
-    mask: Mask, root: Path, size_px: tuple[int, int], window: Window | None = None
+    mask: Mask, root: Path, size_px: tuple[int, int], window: PixelBox | None = None
 ) -> UInt8[np.ndarray, "h w"]:
     """The mask inside a window of its image, 0 to 255; only files with an alpha channel have values between.
 
@@ -73,7 +73,7 @@ def draw_mask(
     return part
 
 
-def _draw_polygons(mask: Polygons, window: Window) -> UInt8[np.ndarray, "h w"]:
+def _draw_polygons(mask: Polygons, window: PixelBox) -> UInt8[np.ndarray, "h w"]:
     """COCO's own rasteriser, so that masks agree with those other tools draw."""
     from faster_coco_eval.core import mask as rle
 
@@ -84,7 +84,7 @@ def _draw_polygons(mask: Polygons, window: Window) -> UInt8[np.ndarray, "h w"]:
     return joined
 
 
-def extent(mask: Mask, size_px: tuple[int, int]) -> Window:
+def extent(mask: Mask, size_px: tuple[int, int]) -> PixelBox:
     """A part of the image that holds the whole mask, found without drawing it."""
     if not isinstance(mask, Polygons):
         return (0, 0, *size_px)

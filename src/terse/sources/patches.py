@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from terse.sources.masks import Window
+from terse.sources.masks import PixelBox
 
 __all__ = ["box_of", "cut_patch", "place_in_patch", "resize", "window_of"]
 
 _HALF = 127
 
 
-def window_of(box_px: Sequence[float], size_px: tuple[int, int]) -> Window:
+def window_of(box_px: Sequence[float], size_px: tuple[int, int]) -> PixelBox:
     """The whole pixels inside the image that a box touches."""
     x0, y0, x1, y1 = box_px
     return (
@@ -29,7 +29,7 @@ def window_of(box_px: Sequence[float], size_px: tuple[int, int]) -> Window:
     )
 
 
-def box_of(mask: UInt8[np.ndarray, "h w"]) -> Window | None:
+def box_of(mask: UInt8[np.ndarray, "h w"]) -> PixelBox | None:
     """The tight box of a mask, None where it is empty."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if not len(columns):

@@ -62,14 +62,14 @@ class VocLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
+class _VocObject:
     name: str
     corners: tuple[Any, ...]  # as written: counted from 1, the last pixel inside
     difficult: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _VocFile:
     """One XML file."""
 
     layout: VocLayout
@@ -77,7 +77,7 @@ class _Page:
     stem: str  # of the image, from the folder of the images
     filename: str  # as written; "" where it is not
     size_px: tuple[int, int] | None
-    objects: tuple[_Object, ...]
+    objects: tuple[_VocObject, ...]
 
 
 def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] | None = None) -> Annotations:
@@ -96,7 +96,7 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
     with ThreadPoolExecutor(_READERS) as pool:
         read = list(pool.map(lambda item: _page(base, *item), listed))
     index = Index(
-        base.name, base, sorted({item.name for page in read if isinstance(page, _Page) for item in page.objects})
+        base.name, base, sorted({item.name for page in read if isinstance(page, _VocFile) for item in page.objects})
     )
     finder = Finder(base)
     pages, entries, renamed = [], [], []
@@ -180,7 +180,7 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tu
                 yield layout, inside(root, f"{layout.xml}/{words[0]}.xml", f"{file.name}, line {i}")
 
 
-def _image(finder: Finder, page: _Page) -> tuple[str, bool]:
+def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:
     """A page's image, and whether it was found by the XML file's name against `filename`.
 
     VOC's own tools go by the XML file's name; `filename` is what the annotation tool saw, before anybody renamed.
@@ -205,7 +205,7 @@ def _image(finder: Finder, page: _Page) -> tuple[str, bool]:
     return finder.find(f"{page.layout.images}/{slashed(name)}", where), False
 
 
-def _page(root: Path, layout: VocLayout, name: str) -> _Page | tuple[str, str]:
+def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str]:
     """What an XML file says, or where and why it is skipped."""
     file = root / name
     if not file.is_file():
@@ -216,7 +216,7 @@ def _page(root: Path, layout: VocLayout, name: str) -> _Page | tuple[str, str]:
         return name, f"{str(error).removeprefix(f'{name}: ')}; its image is left out"
     size = tuple(_whole(top.findtext(f"size/{side}")) for side in ("width", "height"))
     objects = tuple(
-        _Object(
+        _VocObject(
             (item.findtext("name") or "").strip(),
             tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
             _whole(item.findtext("difficult")) == 1,
@@ -225,10 +225,10 @@ def _page(root: Path, layout: VocLayout, name: str) -> _Page | tuple[str, str]:
     )
     stem = PurePosixPath(name).relative_to(layout.xml).with_suffix("").as_posix()
     filename = (top.findtext("filename") or "").strip()
-    return _Page(layout, name, stem, filename, size if all(size) else None, objects)  # type: ignore[arg-type]
+    return _VocFile(layout, name, stem, filename, size if all(size) else None, objects)  # type: ignore[arg-type]
 
 
-def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | str | None) -> None:
+def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] | str | None) -> None:
     from terse.sources.annotations import Cause
     from terse.sources.masks import FileMask
 
@@ -249,7 +249,7 @@ def _add(index: Index, image: int, page: _Page, instances: Mapping[int, int] | s
         )
 
 
-def _instances(root: Path, page: _Page, size_px: tuple[int, int]) -> dict[int, int] | str | None:
+def _instances(root: Path, page: _VocFile, size_px: tuple[int, int]) -> dict[int, int] | str | None:
     """The number in SegmentationObject of each object that has one; a sentence where the file is no good."""
     import numpy as np
 
@@ -272,13 +272,13 @@ def _instances(root: Path, page: _Page, size_px: tuple[int, int]) -> dict[int, i
     return match_instances(values, boxes, [item.name for item in page.objects], kinds)
 
 
-def _half_open(item: _Object) -> tuple[Any, Any, Any, Any]:
+def _half_open(item: _VocObject) -> tuple[Any, Any, Any, Any]:
     """VOC counts pixels from 1 and its last one is inside."""
     x0, y0, x1, y1 = item.corners
     return x0 - 1, y0 - 1, x1, y1
 
 
-def _mask_file(page: _Page, folder: str) -> str:
+def _mask_file(page: _VocFile, folder: str) -> str:
     return f"{folder}/{page.stem}.png"
 
 

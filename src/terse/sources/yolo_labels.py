@@ -42,7 +42,7 @@ class _Line:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Oddities:
     """What was met, for the sentences on the whole set."""
 
     confidences: int = 0
@@ -68,7 +68,7 @@ def read_labels(
     Raises:
         DataError: not one line is usable, because all have decimal commas or are in pixels.
     """
-    seen = _Seen()
+    seen = _Oddities()
     lines = [line for image, file in files for line in _lines(index, image, base / file, file, names, seen)]
     turned = points is None and _all_turned_boxes(index, lines)
     added = 0
@@ -79,7 +79,9 @@ def read_labels(
     _say(index, seen)
 
 
-def _lines(index: Index, image: int, path: Path, file: str, names: Mapping[int, str], seen: _Seen) -> Iterator[_Line]:
+def _lines(
+    index: Index, image: int, path: Path, file: str, names: Mapping[int, str], seen: _Oddities
+) -> Iterator[_Line]:
     try:
         text = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -125,7 +127,7 @@ def _finite(words: Sequence[str]) -> tuple[float, ...] | None:
     return values if all(map(math.isfinite, values)) else None
 
 
-def _add(index: Index, line: _Line, points: tuple[int, int] | None, *, turned: bool, seen: _Seen) -> bool:
+def _add(index: Index, line: _Line, points: tuple[int, int] | None, *, turned: bool, seen: _Oddities) -> bool:
     """Add a line's object; False where it cannot be used."""
     count = len(line.values)
     shape = points or _unnamed_points(line)
@@ -207,7 +209,7 @@ def _is_turned(corners: np.ndarray) -> bool:
     return bool(side.min() > _TURNED * side.max() + 1)
 
 
-def _say(index: Index, seen: _Seen) -> None:
+def _say(index: Index, seen: _Oddities) -> None:
     say: Callable[[RemarkKind, str], None] = index.remark
     if seen.keypoints:
         say(

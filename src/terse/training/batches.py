@@ -24,15 +24,15 @@ def with_artefacts(
 
     Source: paper 3.1.
     """
-    settings, context = session.recipe.artefacts, session.players.context
+    settings, materials = session.recipe.artefacts, session.players.materials
     if settings.count == 0 or settings.probability == 0:
         return images
     size_px = (images.shape[-2], images.shape[-1])
     blur_px = session.recipe.edges.blur_sigma_px if session.recipe.edges is not None else 0.0
-    banks = (context.foregrounds, context.backgrounds)
-    drawing = (*banks, context.poses, settings, generator)
+    banks = (materials.foregrounds, materials.backgrounds)
+    drawing = (*banks, materials.poses, settings, generator)
     patches = draw_patches(truth, size_px, *drawing, blur_sigma_px=blur_px, own=own, fake=composites_of(truth))
-    return paste_patches(images, patches, context.render)
+    return paste_patches(images, patches, materials.render)
 
 
 def composites_of(truth: Truth) -> Bool[Tensor, " b"]:
@@ -58,7 +58,7 @@ def mixed_batch(
     real = session.players.train
     of_pool = numbers >= len(real)
     images, truth = real.fetch(numbers[~of_pool])
-    own = session.players.context.background_of_real[numbers[~of_pool]]
+    own = session.players.materials.background_of_real[numbers[~of_pool]]
     if pool is None or not of_pool.any():
         return images, truth, own
     made, made_truth = pool.fetch(numbers[of_pool] - len(real))

@@ -122,7 +122,7 @@ def _realism(session: Session) -> dict[str, float]:
     players = session.players
     if players.discriminator is None:
         return {}
-    auc = background_auc(players.discriminator, players.train, players.context.backgrounds, session.engine.device)
+    auc = background_auc(players.discriminator, players.train, players.materials.backgrounds, session.engine.device)
     return {"discriminator_auc": auc}
 
 
@@ -150,11 +150,11 @@ def _judge_threshold(session: Session) -> None:
             "the target's scores are sigmoids, to which a probability of 0.5 means little; "
             "hardness={kind: quantile} takes the threshold from its scores on real objects",
         )
-    blind = BlindProposer(players.context, _SAMPLE)
+    blind = BlindProposer(players.materials, _SAMPLE)
     placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
     hard = 0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
-        composites = players.context.render(placements.take(rows))
+        composites = players.materials.render(placements.take(rows))
         with session.engine.autocast():
             hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
     rate = hard / _SAMPLE

@@ -33,7 +33,7 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle = cycle
-        self.quota = Quota(len(session.players.context.classes), pool.per_class, pool.per_cycle, pool.uneven)
+        self.quota = Quota(len(session.players.materials.classes), pool.per_class, pool.per_cycle, pool.uneven)
         self.seen = 0
         self.judged = 0
         self.hard = 0
@@ -91,14 +91,14 @@ class Harvest:
         if found:
             joined = Placements.join(self._placements)
             pool.append(self.cycle, joined)
-            seen = coverage(joined, self.session.players.context.poses)
+            seen = coverage(joined, self.session.players.materials.poses)
             duplicates = max(seen.duplicates, seen.near_duplicates)
             figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
             figures |= _yield_of(self.session.costs.judging_passes, found * (1 - duplicates), figures)
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
-            pool.append(self.cycle, Placements.empty(self.session.players.context.poses.size))
+            pool.append(self.cycle, Placements.empty(self.session.players.materials.poses.size))
         if found < self.quota.total:
             self.session.observer.say(
                 f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
@@ -142,8 +142,8 @@ def harvest_phase(session: Session, cycle: int) -> None:
         return
     harvest = Harvest(session, cycle)
     batch = proposer.batch_size
-    context = session.players.context
-    session.engine.use_threads(batch * context.canvas_px**2)
+    materials = session.players.materials
+    session.engine.use_threads(batch * materials.canvas_px**2)
     step = first
     while harvest.quota.missing and harvest.seen < session.recipe.pool.candidates:
         reseed(session.recipe.seed, cycle, "harvest", step)  # dropout
@@ -158,7 +158,7 @@ def harvest_phase(session: Session, cycle: int) -> None:
             session.costs.synthesizer_forwards += batch
         if len(placements):  # of a small block, a critic may think that none is worth judging
             with torch.no_grad():
-                composites = context.render(placements)
+                composites = materials.render(placements)
             harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told)
         session.carried["harvest"] = harvest.state()
         step += 1

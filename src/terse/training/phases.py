@@ -47,7 +47,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         _restart(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
     optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
-    session.engine.use_threads(settings.batch_size * session.players.context.canvas_px**2)
+    session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     step = first
     with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
@@ -93,9 +93,9 @@ def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
 
 def _prefetch(session: Session, requests: Requests) -> None:
     """Have what the next step pastes decoded while this one runs."""
-    context = session.players.context
-    prefetch(context.foregrounds, pastes_of(context, requests).foreground)
-    prefetch(context.backgrounds, requests.background)
+    materials = session.players.materials
+    prefetch(materials.foregrounds, pastes_of(materials, requests).foreground)
+    prefetch(materials.backgrounds, requests.background)
 
 
 def synthesizer_step(
@@ -118,17 +118,17 @@ def synthesizer_step(
     Source: paper 3.4: the synthesizer is updated with target and discriminator fixed.
     """
     players, device = session.players, session.engine.device
-    context = players.context
-    pastes = pastes_of(context, requests)
-    cut = context.foregrounds.fetch(pastes.foreground).to(device)
-    below = context.backgrounds.fetch(requests.background).to(device)
+    materials = players.materials
+    pastes = pastes_of(materials, requests)
+    cut = materials.foregrounds.fetch(pastes.foreground).to(device)
+    below = materials.backgrounds.fetch(requests.background).to(device)
     proposer.module.train()
     objective = session.recipe.objective
     with session.engine.autocast():
         raw = proposer.raw_poses(cut, below, pastes.seeds)
     pose = proposer.mapped(raw, pastes.label)
-    images, layer = context.render.paste(below.images, cut, pose)
-    seen = context.render.truth(below, layer)
+    images, layer = materials.render.paste(below.images, cut, pose)
+    seen = materials.render.truth(below, layer)
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, requests.background, generator)
     with session.engine.autocast():
@@ -137,7 +137,7 @@ def synthesizer_step(
     realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
     visible = torch.ones_like(attack)
     visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
-    unit = free_unit_poses(context.poses, pose)
+    unit = free_unit_poses(materials.poses, pose)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
     loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy)
     session.check_finite("synthesizer", loss.total)
@@ -163,10 +163,10 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     first = session.enter(cycle, phase, plan.steps)
     if first is None:
         return
-    pool = PoolImages(session.pool, session.players.context) if pooled else None
+    pool = PoolImages(session.pool, session.players.materials) if pooled else None
     target, device = trainable(session.players.target), session.engine.device
     optimizer = session.optimizers.get("target", target.module, optimizer_maker(settings.optimizer))
-    session.engine.use_threads(settings.batch_size * session.players.context.canvas_px**2)
+    session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     for step in range(first, plan.steps):
         generator = reseed(session.recipe.seed, cycle, phase, step)
         set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)

@@ -73,5 +73,5 @@ def planned_pool(session: Session, cycle: int) -> int:
     Source: paper A.1, A.2.
     """
     pool = session.recipe.pool
-    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.context.classes)
+    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.materials.classes)
     return cycle * a_cycle

@@ -22,12 +22,12 @@ class PoolImages:
     Source: ours; the paper keeps images.
     """
 
-    def __init__(self, pool: Pool, context: Materials) -> None:
+    def __init__(self, pool: Pool, materials: Materials) -> None:
         self._placements = pool.placements
-        self._context = context
+        self._materials = materials
         self._images: Tensor | None = None
         self._truth: Truth | None = None
-        image = 4 * context.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
+        image = 4 * materials.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
         if len(pool) * image <= _MEMORY:
             parts = [self._render(rows) for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])
@@ -46,15 +46,15 @@ class PoolImages:
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding what these are made of."""
         if self._images is None:
-            placements, context = self._placements.take(indices), self._context
+            placements, materials = self._placements.take(indices), self._materials
             for bank, numbers in (
-                (context.foregrounds, placements.foreground),
-                (context.backgrounds, placements.background),
+                (materials.foregrounds, placements.foreground),
+                (materials.backgrounds, placements.background),
             ):
                 if isinstance(bank, Prefetches):
                     bank.prefetch(numbers)
 
     @torch.no_grad()
     def _render(self, rows: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:
-        drawn = self._context.render(self._placements.take(rows))
+        drawn = self._materials.render(self._placements.take(rows))
         return drawn.images.cpu(), drawn.truth.to("cpu")

@@ -36,8 +36,8 @@ def warm_up_phase(session: Session, cycle: int) -> None:
     first = session.enter(cycle, "warm_up", settings.warm_up_steps)
     if first is None:
         return
-    context, seed = session.players.context, session.recipe.seed
-    session.engine.use_threads(settings.batch_size * context.canvas_px**2)
+    materials, seed = session.players.materials, session.recipe.seed
+    session.engine.use_threads(settings.batch_size * materials.canvas_px**2)
     count = settings.batch_size
     for step in range(first, settings.warm_up_steps):
         generator = reseed(seed, cycle, "warm_up", step)
@@ -45,7 +45,7 @@ def warm_up_phase(session: Session, cycle: int) -> None:
         with session.engine.autocast():
             placements = propose(proposer, count, seed, cycle, "warm_up", step)
         with torch.no_grad():
-            made = context.render(placements)
+            made = materials.render(placements)
         seen = ~hidden(made)
         placements, images = placements.take(np.flatnonzero(seen)), made.images[torch.from_numpy(seen)]
         truth = made.truth.take(np.flatnonzero(seen).tolist())
@@ -92,7 +92,7 @@ def _step(
     device = session.engine.device
     both = torch.cat([real.to(device), images.to(device)])
     joined = Truth.join([real_truth.to(device), truth.to(device)])
-    own = np.concatenate([session.players.context.background_of_real[numbers], below])
+    own = np.concatenate([session.players.materials.background_of_real[numbers], below])
     both = with_artefacts(session, both, joined, own, generator)
     fake = torch.arange(len(both)) >= len(real)
     return _update(session, discriminator, proposer.settings.discriminator_settings, both, fake)

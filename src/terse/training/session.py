@@ -38,7 +38,7 @@ class Players:
     target: Judges
     proposer: Proposer | None
     rule: HardnessRule
-    context: Materials
+    materials: Materials
     train: RealImages
     val: RealImages
     test: RealImages
@@ -77,7 +77,7 @@ class Session:
         self.pose_entropy: PoseEntropy | None = None
         self.realism_weight: RealismWeight | None = None
         if learned and objective.coverage is not None:
-            free = sum(high > low for low, high in players.context.poses.ranges)
+            free = sum(high > low for low, high in players.materials.poses.ranges)
             self.pose_entropy = PoseEntropy(objective, free)
             self.tensor_parts["pose_entropy"] = self.pose_entropy
         if players.discriminator is not None and objective.realism == "auto":

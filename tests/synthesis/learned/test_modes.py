@@ -50,7 +50,7 @@ def in_training(proposer, requests):
 @pytest.mark.parametrize("settings", [(), ("synthesis.base=centre",), ("synthesis.base=centre", "synthesis.dropout=0")])
 def test_poses_spread_when_drawn_as_they_do_in_training(trained, settings):
     session = trained(*settings)
-    proposer, family = session.players.proposer, session.players.context.poses
+    proposer, family = session.players.proposer, session.players.materials.poses
     settle_statistics(proposer, seeds_of(0, 1, "statistics", 0, count=1000))
     requests = proposer.requests(seeds_of(0, 1, "test", count=2048))
     drawn = family.to_unit(torch.from_numpy(proposer.propose(requests).pose))

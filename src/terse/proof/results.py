@@ -1,0 +1,163 @@
+"""What a proof writes about itself: the typed content of its JSON files.
+
+`read_proof` and `read_measured` read them. No torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from terse.results import FORMAT, Coverage, Figures, HardnessCounts, Metrics, Record, Shortcut, read_record
+
+__all__ = [
+    "ArmCosts",
+    "ArmFigures",
+    "CoverageMeans",
+    "GainFigures",
+    "Interval",
+    "Judgement",
+    "Measured",
+    "Point",
+    "ProofResult",
+    "read_measured",
+    "read_proof",
+]
+
+
+class Measured(Record):
+    """`measured.json` of an arm: what the proof needs beside its run's result."""
+
+    units: list[float]
+    """Results whose mean is the primary metric, image by image or block by block."""
+    hardness: list[float]
+    """1 - p of its composites under the frozen start."""
+    coverage: Coverage | None = None
+
+
+class Interval(Record):
+    """A mean and its interval; low and high are None where the data cannot tell."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class ArmFigures(Interval):
+    """An arm's primary metric, Student's interval over its seeds."""
+
+    per_seed: list[float]
+
+
+class GainFigures(Interval):
+    """A paired gain, Student's interval over the seeds."""
+
+    per_seed: list[float]
+    images: Interval | None = None
+    """The bootstrap over images; None without per-image results."""
+    overall: Interval | None = None
+    """Both kinds of chance together, which the verdict rests on; None without per-image results."""
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The outermost of the seeds' and the overall interval, on which the verdict rests; None without either."""
+        known = [(i.low, i.high) for i in (self, self.overall) if i and i.low is not None and i.high is not None]
+        return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+    @property
+    def of_record(self) -> Interval:
+        """The interval that the verdict rests on."""
+        return self if self.overall is None else Interval(mean=self.mean, low=self.overall.low, high=self.overall.high)
+
+
+class Point(Metrics):
+    """The primary metric after a cycle, mean over the seeds, with the lowest and highest seed beside it."""
+
+    samples: float
+    target_forwards: float
+    target_backwards: float
+    low: float | None = None
+    high: float | None = None
+
+
+class CoverageMeans(Record):
+    """Figures of `Coverage`, means over the seeds."""
+
+    entropy: float | None = None
+    duplicates: float | None = None
+    near_duplicates: float | None = None
+    feature_distance: float | None = None
+
+
+class ArmCosts(Record):
+    """What an arm spent over all cycles, means over the seeds."""
+
+    samples: float
+    target_forwards: float
+    target_backwards: float
+    synthesizer_forwards: float
+    judging_passes: float | None = None
+    """Of the target's, what was spent to propose and to choose; a backward pass counts as two."""
+    seconds: float
+    hard_rate: float | None = None
+    """In the last cycle."""
+
+
+class Judgement(Record):
+    """The verdict on one comparison, and what it rests on."""
+
+    verdict: Literal["go", "no_go", "undecided"]
+    reason: str
+    treatment: str
+    reference: str
+    gain: GainFigures
+    """The treatment's over the reference."""
+    arms: dict[str, ArmFigures]
+    gains: dict[str, GainFigures]
+    """Each arm's over the reference."""
+    over: dict[str, GainFigures] = Field(default_factory=dict)
+    """The treatment's over each other arm: whether it is better than what is cheaper."""
+    more_seeds: int | None = None
+    """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
+
+
+class ProofResult(Judgement):
+    """`result.json` of a proof, and what `terse prove --json` prints."""
+
+    format: int = FORMAT
+    out: str | None = None
+    primary: str
+    arm_overrides: dict[str, list[str]] = Field(default_factory=dict)
+    """What each arm changes in the recipe, as key=value; empty for the arms that are kinds of synthesizers."""
+    seeds: list[int]
+    curves: dict[str, list[Point]]
+    metrics: dict[str, Figures] = Field(default_factory=dict)
+    """Every metric of each arm at the end, means over the seeds."""
+    hardness: dict[str, HardnessCounts]
+    coverage: dict[str, CoverageMeans]
+    costs: dict[str, ArmCosts]
+    shortcut: Shortcut | None = None
+    alarms: list[str] = Field(default_factory=list)
+    seconds: float
+    """Of all runs together."""
+    elapsed_seconds: float | None = None
+
+
+def read_proof(folder: Path) -> ProofResult:
+    """The result of a finished proof.
+
+    Raises:
+        RunError: none, one that cannot be read, or one of another format.
+    """
+    return read_record(folder / "result.json", ProofResult, "a finished proof's result")
+
+
+def read_measured(folder: Path) -> Measured:
+    """What was measured of a proof's arm.
+
+    Raises:
+        RunError: none, or one that cannot be read.
+    """
+    return read_record(folder / "measured.json", Measured, "an arm's measurements")
