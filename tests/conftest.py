@@ -27,6 +27,7 @@ import pytest
 import torch
 
 from drawn_photographs import Drawn
+from terse.trust import trusting
 
 SMALL = (
     "data.train=300",
@@ -52,6 +53,13 @@ SMALL = (
 def small():
     """Overrides that make quickstart run in about a second."""
     return list(SMALL)
+
+
+@pytest.fixture
+def trusts():
+    """Code that a recipe names may be imported."""
+    with trusting():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ from terse.training.cycle import run_cycles
 from terse.training.engine import Engine
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
+from terse.trust import trusting
 
 __all__ = [
     "build_players",
@@ -53,6 +54,7 @@ def train(
     data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Run a recipe: train the start, cycle, keep the best target; the object that `result.json` holds.
 
@@ -64,6 +66,7 @@ def train(
         data: what the recipe's `data` would build, made by you (`RunData`).
         target: a Target of your own instead of the recipe's.
         observer: is told of phases, steps and cycles, and may stop the run.
+        trust: import the code that the recipe names (`target: {kind: user}`).
 
     Raises:
         TerseError: a recipe, source, target or folder that cannot be used; the message says which and why.
@@ -73,7 +76,7 @@ def train(
     elif overrides:
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
-    with locked(folder):
+    with trusting(trust), locked(folder):
         with taken_back(folder):
             session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
             _check_target(session.players, recipe)
@@ -246,13 +249,14 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
-def evaluate(recipe: Recipe, checkpoint: Path) -> dict[str, Any]:
-    """A model's figures on the recipe's test images.
+def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[str, Any]:
+    """A model's figures on the recipe's test images; with `trust`, code that the recipe names is imported.
 
     Raises:
         TerseError: the checkpoint is missing or another model's.
     """
     engine = Engine(recipe.runtime)
-    players = build_players(recipe, engine)
+    with trusting(trust):
+        players = build_players(recipe, engine)
     load_weights(trainable(players.target).module, checkpoint)
     return task(recipe.task).measure(players.target, players.test, engine.device)

@@ -391,6 +391,7 @@ fine_tune: {epochs: 1, batch_size: 6, real_per_synthetic: 1}
         arms=["none", "cut_paste_learn"],
         seeds=1,
         workers=1,
+        trust=True,
     )
     assert (result["primary"], result["treatment"]) == ("ap50", "cut_paste_learn")
     assert result["reason"].startswith("one seed gives no verdict: cut_paste_learn over none, AP50 ")

@@ -12,7 +12,7 @@ from terse.run import build_players
 
 def drawn(recipe, count):
     with torch.no_grad():
-        return preview_sheets(recipe, build_players(recipe), count)
+        return preview_sheets(recipe, build_players(recipe).materials, count)
 
 
 def test_a_preview_shows_composites_plain_and_with_patches(tmp_path):

@@ -26,6 +26,8 @@ from terse.recipe import ObjectiveConfig
 from terse.targets.detector.target import DetectorTarget
 from terse.types import Truth
 
+pytestmark = pytest.mark.usefixtures("trusts")
+
 KINDS = list(registry.kinds("target"))
 DETECTORS = [kind for kind in KINDS if getattr(registry.lookup("target", kind), "task", "") == "detection"]
 CLASSES = ("square", "ring")

@@ -5,6 +5,7 @@ from terse.protocols import Judges, Trainable
 from terse.recipe import load_recipe
 from terse.targets.user import UserConfig
 
+pytestmark = pytest.mark.usefixtures("trusts")
 TEN = tuple("0123456789")
 
 FACTORIES = """

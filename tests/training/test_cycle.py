@@ -49,7 +49,7 @@ def judged(tmp_path_factory):
     """A small run with a discriminator."""
     folder = tmp_path_factory.mktemp("runs") / "judged"
     recipe = load_recipe(_detector(folder.parent))
-    train(recipe, out=folder)
+    train(recipe, out=folder, trust=True)
     return recipe, folder
 
 
@@ -73,6 +73,7 @@ hardness: {kind: probability, below: 1.0}
     return path
 
 
+@pytest.mark.usefixtures("trusts")
 def test_rows_of_a_run_with_a_discriminator_hold_its_auc(judged):
     recipe, folder = judged
     written = json.loads((folder / "result.json").read_text())

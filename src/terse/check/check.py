@@ -79,7 +79,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
 def check_recipe(
     recipe: Recipe, subject: str, *, checkpoint: Path | None = None, sample: int = 0, observer: Observer | None = None
 ) -> Checked:
-    """Look at everything that a recipe names.
+    """Look at everything that a recipe names; its own model only inside `terse.trust.trusting()`.
 
     Raises:
         TerseError: the checkpoint cannot be used.

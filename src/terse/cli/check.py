@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import with_trust
 from terse.cli.progress import counting
 
 __all__ = ["check"]
@@ -13,6 +14,7 @@ __all__ = ["check"]
 _EXAMPLES = 3
 
 
+@with_trust
 def check(
     source: str,
     *overrides: str,

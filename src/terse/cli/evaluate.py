@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import with_device
+from terse.cli.jobs import with_device, with_trust
 
 __all__ = ["evaluate"]
 
 
+@with_trust
 def evaluate(
     recipe: str,
     *overrides: str,

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from terse.recipe import Recipe
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import with_trust
 
 __all__ = ["generate"]
 
 
+@with_trust
 @with_settings(GenerateSettings)
 def generate(
     source: str,

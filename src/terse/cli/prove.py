@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import folder_of, with_device
+from terse.cli.jobs import folder_of, trust_given, with_device, with_trust
 from terse.cli.progress import Lines, stoppable
 from terse.progress import Observer
 
 __all__ = ["prove"]
 
 
+@with_trust
 def prove(
     recipe: str,
     *overrides: str,
@@ -80,7 +81,9 @@ def prove(
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
             asked = {"arms": arms, **choices}
             again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
-            watcher.say(f"stopped; go on with: {shlex.join([*again, *([] if audit else ['--no-audit'])])}")
+            watcher.say(
+                f"stopped; go on with: {shlex.join([*again, *trust_given(), *([] if audit else ['--no-audit'])])}"
+            )
             return 130
         from terse.report.proof_page import build_proof_page
 

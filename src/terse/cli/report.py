@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import with_trust
 
 __all__ = ["build_report", "report"]
 
 
+@with_trust
 def report(
     run: Path,
     *,

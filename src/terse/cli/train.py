@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import folder_of, with_device
+from terse.cli.jobs import folder_of, trust_given, with_device, with_trust
 
 __all__ = ["train"]
 
 
+@with_trust
 def train(
     recipe: str,
     *overrides: str,
@@ -46,7 +47,7 @@ def train(
         try:
             result = run(loaded, out=folder, resume=resume, observer=watcher)
         except Interrupted:
-            again = ["terse", "train", recipe, *settings, "--out", str(folder), "--resume"]
+            again = ["terse", "train", recipe, *settings, "--out", str(folder), *trust_given(), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")
             return 130
         from terse.report.run_page import build_run_page

@@ -24,6 +24,7 @@ from terse.synthesis.learned.proposer import LearnedProposer
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
+from terse.trust import trusted, trusting
 
 __all__ = ["Judge", "LoadPlayers", "Origin", "SetPlayers", "of_recipe", "of_run"]
 
@@ -98,22 +99,24 @@ def of_recipe(
     return Origin(recipe, material, load().proposer.limits, load, message=message)
 
 
-def of_run(folder: Path, observer: Observer | None = None) -> Origin:
+def of_run(folder: Path, observer: Observer | None = None, *, trust: bool = False) -> Origin:
     """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
 
-    The observer hears how far cleanup is.
+    The observer hears how far cleanup is. With `trust`, code that the recipe names is imported, here and in workers.
 
     Raises:
         RunError: the folder holds no finished run.
         RecipeError: its arm is `none`.
     """
-    recipe, players, _ = open_run(folder, observer)
+    with trusting(trust):
+        recipe, players, _ = open_run(folder, observer)
+        load = partial(_players_of_run, folder, trusted())
     fore, back = players.materials.foregrounds, players.materials.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
     classes = tuple(players.materials.classes)  # they need not be all that its backgrounds know
     recipe = recipe.model_copy(update={"classes": classes})
     limits = _proposer(players.proposer).limits
-    return Origin(recipe, Material(fore, back, classes, square=square), limits, partial(_players_of_run, folder), True)
+    return Origin(recipe, Material(fore, back, classes, square=square), limits, load, True)
 
 
 def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
@@ -124,13 +127,14 @@ def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
     return SetPlayers(_proposer(recipe.synthesis.build(materials)))
 
 
-def _players_of_run(folder: Path) -> SetPlayers:
+def _players_of_run(folder: Path, trust: bool) -> SetPlayers:
     """The target that the run kept, and the synthesizer of the same cycle; of the last one where an older run kept none.
 
     Raises:
         RunError: a learned run without its state.
     """
-    _, players, _ = open_run(folder)
+    with trusting(trust):
+        _, players, _ = open_run(folder)
     proposer, state = _proposer(players.proposer), read_checkpoint(folder / "state")
     if state is not None:
         players.rule.restore(state[1]["rule"])

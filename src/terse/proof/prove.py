@@ -21,6 +21,7 @@ from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.tasks.task import task
+from terse.trust import trusting
 from terse.workers import usable_cores
 
 __all__ = ["compute_page", "prove"]
@@ -43,6 +44,7 @@ def prove(
     audit: bool = True,
     data: Any = None,
     observer: Observer | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Run every arm with every seed, all from the same starts, and judge; the object that `result.json` holds.
 
@@ -65,6 +67,7 @@ def prove(
         audit: for tasks that ask for it (detection): let a probe look for pasted objects by their rims, in every blend that the arms use.
         data: material made by you; then everything runs in this process.
         observer: watches; `observer.of("learned, seed 0")` is told of that run.
+        trust: import the code that the recipe names (`target: {kind: user}`).
 
     Raises:
         TerseError: a recipe, arm, source or folder that cannot be used; the message says which and why.
@@ -76,7 +79,7 @@ def prove(
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
-    with locked(folder):
+    with trusting(trust), locked(folder):
         with taken_back(folder, keep=lambda: any(folder.rglob("checkpoint.pth"))):
             _claim(folder, recipe, resume=resume)
             _keep_arms(folder, chosen)

@@ -12,6 +12,7 @@ from terse.errors import RunError
 from terse.progress import Observer
 from terse.proof.arms import ProofJob, run_arm, run_start
 from terse.recipe import Recipe
+from terse.trust import trusted, trusting
 from terse.workers import Executor, InProcess, LocalProcesses, WorkersDied
 
 __all__ = ["run_jobs"]
@@ -50,7 +51,7 @@ def run_jobs(
         while ready or waiting:
             yield ready.popleft() if ready else None
 
-    start = partial(_start, recipe.model_dump(mode="json"), data)
+    start = partial(_start, recipe.model_dump(mode="json"), data, trusted())
     try:
         for job, _ in executor.map(start, jobs(), observer):
             follow = [arm for arm in arms if arm.start == job.folder]
@@ -63,7 +64,7 @@ def run_jobs(
         ) from None
 
 
-def _start(settings: Mapping[str, Any], data: Any, observer: Observer) -> Callable[[ProofJob], None]:
+def _start(settings: Mapping[str, Any], data: Any, trust: bool, observer: Observer) -> Callable[[ProofJob], None]:
     """Called once in each worker: the material is read once for all of its jobs."""
     from terse.sources.run_data import run_data
 
@@ -72,7 +73,8 @@ def _start(settings: Mapping[str, Any], data: Any, observer: Observer) -> Callab
 
     def work(job: ProofJob) -> None:
         own = observer.of(job.name)
-        (run_start if job.arm is None else run_arm)(recipe, job, data=material, observer=own)
+        with trusting(trust):
+            (run_start if job.arm is None else run_arm)(recipe, job, data=material, observer=own)
         own.done()
 
     return work

@@ -14,12 +14,12 @@ from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
 from terse.progress import Observer
 from terse.recipe import Recipe
-from terse.run import build_players
+from terse.run import materials_of
 from terse.sources.run_data import run_data
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.materials import Materials
 from terse.synthesis.proposer import propose
-from terse.training.session import Players
 from terse.types import Composites, Truth
 
 __all__ = ["composites_sheet", "png", "preview", "preview_sheets"]
@@ -38,35 +38,36 @@ def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = N
     """
     if count < 1:
         raise RecipeError(f"--count: expected an integer >= 1, got {count}")
-    players = build_players(recipe, data=run_data(recipe, observer))
-    write_atomically(out, png(np.concatenate(preview_sheets(recipe, players, count))))
+    data = run_data(recipe, observer)
+    materials = materials_of(recipe, data, data.train, torch.device("cpu"))
+    write_atomically(out, png(np.concatenate(preview_sheets(recipe, materials, count))))
     return out
 
 
 @torch.no_grad()
-def preview_sheets(recipe: Recipe, players: Players, count: int) -> list[np.ndarray]:
+def preview_sheets(recipe: Recipe, materials: Materials, count: int) -> list[np.ndarray]:
     """Sheets of one width: composites with boxes and masks, the first ones plain, and these with artefact patches.
 
     Plain, so that rims can be judged; with patches where the recipe trains with them, one in every image (Fig. 5).
     """
-    proposer = players.proposer
+    proposer = recipe.synthesis.build(materials)
     if proposer is None or isinstance(proposer, LearnedProposer):
-        proposer = BlindProposer(players.materials, count)
+        proposer = BlindProposer(materials, count)
     placements = propose(proposer, count, recipe.seed, 0, "preview")
-    drawn = players.materials.render(placements, masks=True)
-    sheets = [composites_sheet(drawn, players.materials.classes)]
+    drawn = materials.render(placements, masks=True)
+    sheets = [composites_sheet(drawn, materials.classes)]
     few = min(count, _COLUMNS)
     images, truth = drawn.images[:few], drawn.truth.take(range(few))
     sheets.append(_captioned(images, "plain"))
     if recipe.artefacts.count:
-        patched = _with_patches(recipe, players, images, truth)
+        patched = _with_patches(recipe, materials, images, truth)
         sheets.append(_captioned(patched, "with patches"))
     return sheets
 
 
-def _with_patches(recipe: Recipe, players: Players, images: Tensor, truth: Truth) -> Tensor:
+def _with_patches(recipe: Recipe, materials: Materials, images: Tensor, truth: Truth) -> Tensor:
     """As in training, but in every image: a sheet is too short to show the recipe's share."""
-    materials, settings = players.materials, recipe.artefacts.model_copy(update={"probability": 1.0})
+    settings = recipe.artefacts.model_copy(update={"probability": 1.0})
     generator = torch.Generator().manual_seed(recipe.seed)
     size_px = images.shape[-2], images.shape[-1]
     blur_px = recipe.edges.blur_sigma_px if recipe.edges is not None else 0.0

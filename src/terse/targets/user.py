@@ -13,6 +13,7 @@ from pydantic import Field
 from terse.config import Component, InputPath
 from terse.errors import RecipeError
 from terse.registry import register
+from terse.trust import require_trust
 
 if TYPE_CHECKING:
     from terse.protocols import Judges
@@ -26,7 +27,7 @@ class UserConfig(Component["Judges"]):
 
     kind: Literal["user"] = "user"
     factory: str
-    """`module:function`; the module is looked for in the working directory too."""
+    """`module:function`; the module is looked for in the working directory too, and imported with `--trust` alone."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for the function."""
     weights: InputPath | None = None
@@ -40,7 +41,7 @@ class UserConfig(Component["Judges"]):
         """Call the factory and see that what it returns can be a target.
 
         Raises:
-            RecipeError: the factory cannot be found, raises, or returns something else.
+            RecipeError: the factory is not trusted, cannot be found, raises, or returns something else.
         """
         made: object = self._call()
         from torch import nn
@@ -86,6 +87,7 @@ class UserConfig(Component["Judges"]):
         name, colon, attribute = self.factory.partition(":")
         if not (name and colon and attribute):
             raise RecipeError(f"target.factory: expected module:function, got {self.factory!r}")
+        require_trust("target.factory", self.factory)
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         try:
