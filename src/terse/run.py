@@ -1,6 +1,5 @@
 """The only file that turns a recipe into objects and joins them."""
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from terse.poses import build_poses
 from terse.progress import Observer
 from terse.protocols import RealImages, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
-from terse.results import FORMAT, RunResult
+from terse.results import RunResult
 from terse.sources.run_data import PasteData, RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
@@ -88,11 +87,9 @@ def train(
 
 def finish(session: Session) -> RunResult:
     """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
-    recipe, players, folder = session.recipe, session.players, session.folder
-    _check_target(players, recipe)
-    cycles = run_cycles(session)
-    spent = sum(row["seconds"] for row in session.facts["rows"])
-    result = RunResult(format=FORMAT, out=str(folder) if folder else None, **cycles, seconds=round(spent, 3))
+    players, folder = session.players, session.folder
+    _check_target(players, session.recipe)
+    result = run_cycles(session)
     if folder is not None:
         write_json(folder / "result.json", result.to_json())
         write_json(folder / "labels.json", list(players.materials.classes), indent=None)
@@ -133,9 +130,9 @@ def open_session(
     engine = Engine(recipe.runtime)
     if folder is not None:
         _claim(folder, recipe, resume=resume)
-    material = data if data is not None else run_data(recipe, observer)
-    players = build_players(recipe, engine, data=material, target=target)
-    for message in material.messages:
+    data = run_data(recipe, observer) if data is None else data
+    players = build_players(recipe, engine, data=data, target=target)
+    for message in data.messages:
         (observer or Observer()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
@@ -180,8 +177,8 @@ def build_players(
 ) -> Players:
     """Everything a run plays with, weights drawn from the recipe's seed; on the CPU where no engine is given."""
     engine = engine or Engine()
-    material = data if data is not None else run_data(recipe)
-    materials = materials_of(recipe, material, material.train, engine.device)
+    data = run_data(recipe) if data is None else data
+    materials = materials_of(recipe, data, data.train, engine.device)
     classes = materials.classes
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
@@ -206,7 +203,7 @@ def build_players(
             )
             engine.prepare(discriminator)
     rule = recipe.hardness.build()
-    return Players(target, proposer, rule, materials, material.train, material.val, material.test, discriminator)
+    return Players(target, proposer, rule, materials, data.train, data.val, data.test, discriminator)
 
 
 def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device) -> Materials:
@@ -242,11 +239,6 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         begin=lambda: write_atomically(written, dump_recipe(recipe).encode()),
         ignored=NOT_COMPARED,
     )
-
-
-def environment() -> dict[str, str]:
-    """Versions a result depends on."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
 def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from terse.check.findings import Code, Found, Part
 from terse.errors import TerseError
-from terse.sources.annotations import Cause, RemarkKind
-from terse.sources.run_data import PARTS, split_train
+from terse.sources.annotations import Annotations, Cause, RemarkKind
+from terse.sources.run_data import PARTS, open_sources
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
@@ -27,25 +27,23 @@ _CAUSES = {Cause.FILE: Code.FILES_UNREADABLE, Cause.SIZE: Code.SIZES_DIFFER}
 
 def open_parts(recipe: Recipe) -> tuple[dict[str, Part], list[Found]]:
     """The parts that can be read, split as a run splits them, and errors for those that cannot."""
-    parts: dict[str, Part] = {}
-    found: list[Found] = []
+    broken: dict[str, TerseError] = {}
+    read = open_sources(recipe, *_NAMES, broken=broken)
+    parts = {name: _part(recipe, name, read[name]) for name in _NAMES if name in read}
+    found = []
     for name in _NAMES:
-        config: Any = getattr(recipe, name)
-        if config is None and name in PARTS:
+        if name in broken:
+            found.append(Found(code=Code.SOURCE_UNREADABLE, where=name, fields={"error": str(broken[name])}))
+        elif name in PARTS and getattr(recipe, name) is None:
             found.append(Found(code=Code.SOURCE_MISSING, where=name))
-        if config is None or isinstance(config, float):
-            continue
-        try:
-            parts[name] = Part(name, config.build(), config.leave_out)
-        except TerseError as error:
-            found.append(Found(code=Code.SOURCE_UNREADABLE, where=name, fields={"error": str(error)}))
-    if "train" in parts:
-        for name, annotations in split_train(recipe, parts["train"].annotations).items():
-            if name == "train":
-                parts[name] = Part(name, annotations, parts[name].leave_out)
-            else:  # what was skipped is train's, and named once
-                parts[name] = Part(name, replace(annotations, skipped=(), remarks=()), held_out_of="train")
-    return {name: parts[name] for name in _NAMES if name in parts}, found
+    return parts, found
+
+
+def _part(recipe: Recipe, name: str, annotations: Annotations) -> Part:
+    source = getattr(recipe, name)
+    if source is None or isinstance(source, float):  # what was skipped is train's, and named once
+        return Part(name, replace(annotations, skipped=(), remarks=()), held_out_of="train")
+    return Part(name, annotations, source.leave_out)
 
 
 def skipped(parts: Mapping[str, Part]) -> Iterator[Found]:

@@ -114,13 +114,14 @@ def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -
 
     if is_recipe(source):
         from terse.recipe import load_recipe
+        from terse.sources.run_data import open_sources
 
         if images is not None:
             raise RecipeError("--images: expected it beside a COCO file, got it beside a recipe; write it there")
         recipe = load_recipe(source, overrides)
         if recipe.foregrounds is None:
             raise RecipeError(f"foregrounds: expected a source of boxes in {source}, got nothing")
-        annotations = recipe.foregrounds.build()
+        annotations = open_sources(recipe, "foregrounds")["foregrounds"]
     elif overrides:
         raise RecipeError(f"{overrides[0]}: expected it beside a recipe, got data")
     else:

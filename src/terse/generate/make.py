@@ -29,7 +29,7 @@ from terse.poses import build_poses
 from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
-from terse.sources.run_data import paste_data
+from terse.sources.run_data import open_sources, paste_data
 from terse.workers import Executor
 
 __all__ = ["drawing_of", "generate", "render"]
@@ -165,7 +165,7 @@ def _recipe_of_run(folder: Path) -> Recipe:
     """Of a run whose pool's shards do not say themselves what they were made from, with the run's classes."""
     recipe = load_recipe(folder / "recipe.yaml")
     if recipe.classes is None and recipe.foregrounds is not None:
-        recipe = recipe.model_copy(update={"classes": tuple(recipe.foregrounds.build().classes)})
+        recipe = recipe.model_copy(update={"classes": open_sources(recipe, "foregrounds")["foregrounds"].classes})
     return recipe
 
 

@@ -1,7 +1,7 @@
 """From a recipe to data: the banks to paste from and to paste on, and the splits that train and judge the target.
 
-Nothing else reads a recipe's sources to train or to generate, so a data set holds the foregrounds and backgrounds of
-the run, and no image that judges it.
+Nothing else reads a recipe's sources, so a data set holds the foregrounds and backgrounds of the run, and no image that
+judges it, and a check looks at what a run will have.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from terse.errors import DataError, RecipeError
+from terse.errors import DataError, RecipeError, TerseError
 from terse.progress import Observer
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.recipe import Recipe
@@ -25,10 +25,10 @@ __all__ = [
     "PasteData",
     "RunData",
     "hold_out",
+    "open_sources",
     "paste_data",
     "real_images",
     "run_data",
-    "split_train",
 ]
 
 # Which images are held out does not depend on the run's seed: runs of several seeds are judged by the same images.
@@ -158,10 +158,32 @@ class _AsBackgrounds:
         return Backgrounds(*self.images.fetch(indices))
 
 
-def split_train(recipe: Recipe, train: Annotations) -> dict[str, Annotations]:
-    """`train` without the fractions that the recipe holds out of it, and these as `val` and `test`."""
-    shares = {"val": VAL_FRACTION if recipe.val is None else recipe.val, "test": recipe.test}
-    return hold_out(train, {name: share for name, share in shares.items() if isinstance(share, float)})
+def open_sources(recipe: Recipe, *names: str, broken: dict[str, TerseError] | None = None) -> dict[str, Annotations]:
+    """Those of these sources that the recipe names, as they are read; `train` without what is held out of it.
+
+    Args:
+        recipe: names the sources.
+        names: which ones; val and test are also there where `train` is asked for and they are fractions of it.
+        broken: takes the errors of sources that cannot be read, by name; without it the first is raised.
+
+    Raises:
+        DataError: a source cannot be read.
+    """
+    parts: dict[str, Annotations] = {}
+    for name in names:
+        source = getattr(recipe, name)
+        if source is None or isinstance(source, float):
+            continue
+        try:
+            parts[name] = source.build()
+        except TerseError as error:
+            if broken is None:
+                raise
+            broken[name] = error
+    if "train" in parts:
+        shares = {"val": VAL_FRACTION if recipe.val is None else recipe.val, "test": recipe.test}
+        parts |= hold_out(parts["train"], {name: share for name, share in shares.items() if isinstance(share, float)})
+    return parts
 
 
 def hold_out(train: Annotations, shares: Mapping[str, float]) -> dict[str, Annotations]:
@@ -174,11 +196,7 @@ def hold_out(train: Annotations, shares: Mapping[str, float]) -> dict[str, Annot
 
 def _splits(recipe: Recipe) -> dict[str, Annotations]:
     """The images that train and judge, as far as the recipe names them; no image of train judges."""
-    parts = {} if recipe.train is None else split_train(recipe, recipe.train.build())
-    for name in ("val", "test"):
-        source = getattr(recipe, name)
-        if source is not None and not isinstance(source, float):
-            parts[name] = source.build()
+    parts = open_sources(recipe, "train", "val", "test")
     if "train" in parts:
         parts["train"] = parts["train"].without_images_of(*_judges(parts))
     return parts
@@ -200,9 +218,8 @@ def _to_paste(
     Raises:
         DataError: nothing is left of them.
     """
-    assert recipe.foregrounds is not None  # both are checked by the callers
-    assert recipe.backgrounds is not None
-    foregrounds, backgrounds = recipe.foregrounds.build(), recipe.backgrounds.build()
+    sources = open_sources(recipe, "foregrounds", "backgrounds")  # the callers have seen that both are named
+    foregrounds, backgrounds = sources["foregrounds"], sources["backgrounds"]
     messages = [str(item) for part in (foregrounds, backgrounds) for item in part.skipped]
     if splits is None:
         return foregrounds, backgrounds, tuple(messages)

@@ -7,6 +7,7 @@ import numpy as np
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.folders import write_atomically
+from terse.results import FORMAT, Cycle, Ends, RunResult
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
 from terse.tasks.task import Metric, task
@@ -23,11 +24,11 @@ _SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
 
 
-def run_cycles(session: Session) -> dict[str, Any]:
+def run_cycles(session: Session) -> RunResult:
     """Train the start, then cycle; keep the target of the best validation cycle, the start included.
 
     Returns:
-        `primary`, `metrics` of the start and of the kept target, one row a cycle, the alarms.
+        The metrics of the start and of the kept target, one row a cycle, the alarms.
 
     Source: paper 3.4, A.1, A.2; choosing by validation is ours.
     """
@@ -43,14 +44,17 @@ def run_cycles(session: Session) -> dict[str, Any]:
     rows = session.facts["rows"]
     primary = task(recipe.task).primary
     best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
-    return {
-        "primary": primary.name,
-        "metrics": {"start": rows[0]["metrics"], "end": rows[best]["metrics"]},
-        "best_cycle": best,
-        "cycles": [_row(primary, row) for row in rows[1:]],
-        "alarms": session.facts["alarms"],
-        "alarm_cycles": session.facts["alarm_cycles"],
-    }
+    return RunResult(
+        format=FORMAT,
+        out=str(session.folder) if session.folder else None,
+        primary=primary.name,
+        metrics=Ends(start=rows[0]["metrics"], end=rows[best]["metrics"]),
+        best_cycle=best,
+        cycles=[Cycle.model_validate(_row(primary, row)) for row in rows[1:]],
+        alarms=session.facts["alarms"],
+        alarm_cycles=session.facts["alarm_cycles"],
+        seconds=round(sum(row["seconds"] for row in rows), 3),
+    )
 
 
 def train_start(session: Session) -> None:
