@@ -27,6 +27,7 @@ from terse.config import (
     write_yaml,
 )
 from terse.errors import RecipeError
+from terse.paper_numbers import PaperName
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness import HardnessRule
@@ -54,8 +55,10 @@ __all__ = [
     "load_recipe",
 ]
 
-NOT_COMPARED = ("runtime", "checkpoint", "description")
+NOT_COMPARED = ("runtime", "checkpoint", "description", "paper")
 """Keys that may change when a run goes on: they do not change what it finds."""
+_OWN = ("name", "description", "paper")
+"""Keys that a recipe does not take over from its base."""
 
 
 class OptimizerConfig(Config):
@@ -220,6 +223,8 @@ class Recipe(Config):
 
     name: str = "recipe"
     description: str = ""
+    paper: tuple[PaperName, ...] = ()
+    """Tables and figures whose numbers a page shows beside ours; a recipe over this one does not take them over."""
     task: Annotated[str, AfterValidator(_known_task)]
     """classification, detection, or another that an installed package registers."""
     seed: NonNegative = 0
@@ -308,5 +313,5 @@ def _read(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path |
         return settings, folder
     beside = str(folder / str(base)) if folder and (folder / str(base)).is_file() else str(base)
     below: Mapping[str, Any] = _read(beside, (*seen, name))[0]
-    below = {key: value for key, value in below.items() if key not in ("name", "description")}
+    below = {key: value for key, value in below.items() if key not in _OWN}
     return join(Recipe, below, settings), folder

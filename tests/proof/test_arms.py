@@ -39,8 +39,13 @@ def test_a_kinds_name_chooses_it_and_any_other_keeps_the_recipes():
         ("own:cycles", "cycles: expected key=value, got no value; for example cycles=3 or data.root=mnist"),
         (
             "own:cycles=9",
-            "arms: own:cycles=9: expected settings of synthesis, poses, edges, artefacts, objective, got cycles, "
-            "which all arms share",
+            "arms: own:cycles=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
+            "fine_tune.real_per_synthetic, got cycles, which all arms share",
+        ),
+        (
+            "own:fine_tune.epochs=9",
+            "arms: own:fine_tune.epochs=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
+            "fine_tune.real_per_synthetic, got fine_tune.epochs, which all arms share",
         ),
         (
             "lernd",

@@ -39,7 +39,8 @@ def prove(
         overrides: Settings as key=value, for example cycles=3.
         arms: Comma-separated: none, random, mined, cut_paste_learn, context, learned. All for detectors, all but
             the two that need photographs for classifiers. NAME:key=value is an arm of your own: the recipe with
-            other settings, for example learned-no-d:synthesis.discriminator=false.
+            other settings, for example learned-no-d:synthesis.discriminator=false. table_2 and table_4 stand for the
+            columns of the paper's tables.
         seeds: How often each arm runs. One gives no verdict, fewer than five no no-go.
         out: Folder for the proof; runs/NAME-proof by default.
         resume: Go on with the proof that the folder holds, also with more arms or seeds.

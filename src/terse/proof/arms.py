@@ -27,7 +27,7 @@ from terse.training.session import Session
 __all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "run_arm", "run_start"]
 
 _MOST_COMPOSITES = 256
-_MAY_DIFFER = ("synthesis", "poses", "edges", "artefacts", "objective")
+_MAY_DIFFER = ("synthesis", "poses", "edges", "artefacts", "objective", "cleanup", "fine_tune.real_per_synthetic")
 """Settings in which arms may differ; in all others they share the start, the data and the budget."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -90,7 +90,8 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     known, changes = kinds("synthesis"), parse_overrides(arm.overrides)
     if arm.name not in known and not changes:
         raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm.name!r}{nearest(arm.name, known)}")
-    shared = next((key for key in changes if key not in _MAY_DIFFER), None)
+    typed = (override.partition("=")[0] for override in arm.overrides)
+    shared = next((key for key in typed if not f"{key}.".startswith(tuple(f"{own}." for own in _MAY_DIFFER))), None)
     if shared is not None:
         raise RecipeError(
             f"arms: {arm}: expected settings of {', '.join(_MAY_DIFFER)}, got {shared}, which all arms share"

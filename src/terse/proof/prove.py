@@ -12,6 +12,7 @@ from typing import Any
 from terse.config import join, read_yaml, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, taken_back, write_atomically, write_json
+from terse.paper_numbers import arms_of
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer
 from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
@@ -56,8 +57,8 @@ def prove(
         overrides: `key=value`, as on the command line.
         out: folder of the proof.
         arms: kinds of synthesizers, or `NAME:key=value` for the recipe's own with other settings, such as
-            `learned-no-d:synthesis.discriminator=false`; by default the task's: all six for detectors, none, random,
-            mined and learned for classifiers.
+            `learned-no-d:synthesis.discriminator=false`, or a table of the paper (`table_2`, `table_4`) for its columns;
+            by default the task's: all six for detectors, none, random, mined and learned for classifiers.
         seeds: how many, from the recipe's seed on; fewer than five give no no-go, one gives no verdict.
         treatment: the arm in question; learned where it is run.
         reference: what it is compared with; none where it is run.
@@ -123,7 +124,8 @@ def _settled(recipe: Recipe, data: Any) -> Recipe:
 
 def _arms(recipe: Recipe, arms: Sequence[str | Arm] | None) -> list[Arm]:
     asked = arms if arms is not None else task(recipe.task).default_arms
-    chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in asked))
+    texts = [item for arm in asked for item in ((arm,) if isinstance(arm, Arm) else arms_of(arm) or (arm,))]
+    chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in texts))
     for arm in chosen:
         arm_recipe(recipe, arm, recipe.seed)
     names = [arm.name for arm in chosen]

@@ -135,6 +135,8 @@ class ProofResult(Judgement):
     curves: dict[str, list[Point]]
     metrics: dict[str, Figures] = Field(default_factory=dict)
     """Every metric of each arm at the end, means over the seeds."""
+    by_class: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The primary metric of each arm and class at the end, means over the seeds."""
     hardness: dict[str, HardnessCounts]
     coverage: dict[str, CoverageMeans]
     costs: dict[str, ArmCosts]

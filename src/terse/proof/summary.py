@@ -95,6 +95,7 @@ def summary_of(
         seeds=sorted({seed for of in runs.values() for seed in of}),
         curves={arm: _curve(of, primary) for arm, of in by_arm.items()},
         metrics={arm: _metrics(of) for arm, of in by_arm.items()},
+        by_class={arm: _by_class(of, primary) for arm, of in by_arm.items()},
         hardness={arm: _hardness(of) for arm, of in pasting.items()},
         coverage={arm: _covered(of) for arm, of in pasting.items()},
         costs={arm: _costs(of) for arm, of in by_arm.items()},
@@ -174,6 +175,13 @@ def _metrics(runs: Sequence[ArmRun]) -> Figures:
     ends = [run.result.metrics.end for run in runs]
     found = {name: [end.figure(name) for end in ends] for name in ends[0].figures}
     return {name: _mean([v for v in values if v is not None]) for name, values in found.items() if None not in values}
+
+
+def _by_class(runs: Sequence[ArmRun], primary: str) -> dict[str, float | None]:
+    """Means at the end; None for a class that some seed found nothing of in the test images."""
+    ends = [run.result.metrics.end.by_class for run in runs]
+    found = {name: [end.get(name, {}).get(primary) for end in ends] for name in ends[0]}
+    return {name: None if None in of else _mean([v for v in of if v is not None]) for name, of in found.items()}
 
 
 def _hardness(runs: Sequence[ArmRun]) -> HardnessCounts:

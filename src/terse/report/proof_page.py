@@ -15,6 +15,7 @@ from terse.report import figures
 from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_beside, coverage_table
 from terse.report.page import build_page
+from terse.report.paper import paper_curves, paper_tables
 from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
 from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
 from terse.results import Coverage, Shortcut, read_text
@@ -78,6 +79,8 @@ def prove_page(
         coverage: of one seed, by arm.
     """
     primary, shortcut = proof.primary, proof.shortcut
+    settings = read_yaml(recipe_yaml, "recipe") if recipe_yaml else {}
+    ours = {arm: {**proof.by_class.get(arm, {}), **of} for arm, of in proof.metrics.items()}
     word, tone = _ANSWERS[proof.verdict]
     return PageData(
         title=_title(proof, primary),
@@ -87,9 +90,14 @@ def prove_page(
         headline=Headline(word, _sentence(proof.reason), tone),
         facts=_facts(proof, primary),
         alarms=list(dict.fromkeys(proof.alarms)),
-        charts=[*_charts(proof, primary), *coverage_beside(coverage or {}, proof.treatment)],
+        charts=[
+            *_charts(proof, primary, paper_curves(settings, primary)),
+            *coverage_beside(coverage or {}, proof.treatment),
+        ],
         tables=[
             _arm_table(proof, primary),
+            *paper_tables(settings, ours, proof.hardness),
+            *([_class_table(proof, primary)] if max(map(len, proof.by_class.values()), default=0) > 1 else []),
             *([_metric_table(proof)] if len(_metrics(proof)) > 1 else []),
             _cost_table(proof),
             *([coverage_table(coverage)] if coverage else []),
@@ -152,7 +160,7 @@ def _facts(proof: ProofResult, primary: str) -> list[Fact]:
     ]
 
 
-def _charts(proof: ProofResult, primary: str) -> list[Chart]:
+def _charts(proof: ProofResult, primary: str, beside: Sequence[figures.Curve]) -> list[Chart]:
     reference = proof.reference
     charts = [
         Chart(
@@ -185,7 +193,8 @@ def _charts(proof: ProofResult, primary: str) -> list[Chart]:
     for against, caption in captions.items():
         curves = [_curve(arm, points, primary, against) for arm, points in proof.curves.items() if len(points) > 1]
         if curves:
-            charts.append(curve_chart(_place_of_none(curves), primary, against, caption))
+            curves = [*_place_of_none(curves), *(beside if against == "samples" else ())]
+            charts.append(curve_chart(curves, primary, against, caption))
     caption = (
         "1\u00a0-\u00a0p under the frozen start, the same judge for all arms. Mass on the right is what it gets wrong."
     )
@@ -273,6 +282,16 @@ def _metric_table(proof: ProofResult) -> Table:
     names = _metrics(proof)
     rows = [(words(arm), *(score(of[name] or 0.0) for name in names)) for arm, of in proof.metrics.items()]
     return Table("Every metric", ("Arm", *map(words, names)), rows, "Means over the seeds, at the end.")
+
+
+def _class_table(proof: ProofResult, primary: str) -> Table:
+    names = list(dict.fromkeys(name for of in proof.by_class.values() for name in of))
+    rows = [
+        (name, *("" if (value := of.get(name)) is None else score(value) for of in proof.by_class.values()))
+        for name in names
+    ]
+    arms = map(words, proof.by_class)
+    return Table(f"{words(primary)} by class", ("Class", *arms), rows, "Means over the seeds, at the end.")
 
 
 def _cost_table(proof: ProofResult) -> Table:

@@ -16,6 +16,7 @@ from terse.report.beside import beside_sheets, beside_table
 from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.page import build_page
+from terse.report.paper import paper_curves, paper_tables
 from terse.report.parts import Chart, Command, Fact, PageData, Table, Tone
 from terse.report.words import count, duration, in_text, metric_names, number, score, words
 from terse.results import Coverage, Cycle, HardnessCounts, Realism, RunResult, read_run, read_text
@@ -54,12 +55,20 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     realism = shown.figures.realism
     if beside:
         shown = replace(shown, sheets=[*shown.sheets, *beside_sheets([folder, *beside])])
+    result, settings = read_run(folder), read_yaml(recipe_yaml, str(written))
+    ends = {"none": result.metrics.start, str(settings["synthesis"]["kind"]): result.metrics.end}
+    ours = {
+        arm: {**{name: one.get(result.primary) for name, one in end.by_class.items()}, **end.figures}
+        for arm, end in ends.items()
+    }
     return train_page(
         recipe_yaml,
-        read_run(folder),
-        name=str(read_yaml(recipe_yaml, str(written)).get("name", "")),
+        result,
+        name=str(settings.get("name", "")),
         shown=shown,
+        beside=paper_curves(settings, result.primary),
         tables=[
+            *paper_tables(settings, ours),
             *([_realism_table(realism)] if realism else []),
             *([beside_table([folder, *beside])] if beside else []),
         ],
@@ -72,11 +81,13 @@ def train_page(
     *,
     name: str = "",
     shown: Shown | None = None,
+    beside: Sequence[figures.Curve] = (),
     tables: Sequence[Table] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
-    The charts of poses show the last cycle's. `tables` come after the page's own.
+    The charts of poses show the last cycle's. `beside` are the paper's curves against samples, `tables` come after the
+    page's own.
     """
     shown = shown or Shown()
     coverage = shown.figures.coverage
@@ -89,7 +100,7 @@ def train_page(
         summary=_summary(result, primary, start, end),
         facts=_facts(result, primary, start, end),
         alarms=result.alarms,
-        charts=[*_charts(result, primary, shown.figures.hardness), *_poses(coverage)],
+        charts=[*_charts(result, primary, shown.figures.hardness, beside), *_poses(coverage)],
         tables=[
             _start_end(result),
             *([_by_class(result, primary)] if len(result.metrics.end.by_class) > 1 else []),
@@ -153,12 +164,16 @@ def _facts(result: RunResult, primary: str, start: float, end: float) -> list[Fa
     return facts
 
 
-def _charts(result: RunResult, primary: str, hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
+def _charts(
+    result: RunResult, primary: str, hardness: Mapping[str, HardnessCounts], beside: Sequence[figures.Curve]
+) -> list[Chart]:
     cycles = result.cycles
     if not cycles:
         return []
     charts = [
-        curve_chart([_curve(result, primary, against)], primary, against, caption)
+        curve_chart(
+            [_curve(result, primary, against), *(beside if against == "samples" else ())], primary, against, caption
+        )
         for against, caption in _CURVES.items()
         if all(getattr(cycle, against) is not None for cycle in cycles)
     ]

@@ -1,0 +1,80 @@
+"""The paper's tables and figures with our numbers beside them, where a recipe names them in `paper`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
+from terse.report.figures import Curve
+from terse.report.parts import Table
+from terse.report.words import words
+from terse.results import HardnessCounts
+
+__all__ = ["paper_curves", "paper_tables"]
+
+Ours = Mapping[str, Mapping[str, float | None]]
+"""By arm: metrics, and the primary metric of classes, by their names in our results."""
+
+
+def paper_tables(
+    settings: Mapping[str, Any], ours: Ours, hardness: Mapping[str, HardnessCounts] | None = None
+) -> list[Table]:
+    """The tables that a recipe names, a row of ours below each method that has an arm here.
+
+    Args:
+        settings: of the recipe.
+        ours: figures of each arm.
+        hardness: of the arms' composites under the frozen start, for Fig. 8.
+    """
+    named = [paper_numbers(name) for name in settings.get("paper") or ()]
+    tables = [_table(printed, ours) for printed in named if printed.rows]
+    return [*tables, *(_ratios(printed, hardness) for printed in named if printed.ratio and hardness)]
+
+
+def paper_curves(settings: Mapping[str, Any], primary: str) -> list[Curve]:
+    """The curves of accuracy against samples that a recipe names."""
+    if primary != "accuracy":
+        return []
+    named = [paper_numbers(name) for name in settings.get("paper") or ()]
+    return [
+        Curve(curve.name, curve.samples, [value / 100 for value in curve.values])
+        for printed in named
+        for curve in printed.curves
+    ]
+
+
+def _table(printed: PaperNumbers, ours: Ours) -> Table:
+    decimals = max(len(str(value).partition(".")[2]) for row in printed.rows for value in row.values.values())
+    caption = (
+        f"{printed.about} What the paper prints, and below it what came out here, on the test images of this recipe: "
+        "the two compare only where these are the paper's."
+    )
+    rows = [line for row in printed.rows for line in _lines(row, printed.columns, ours, decimals)]
+    return Table(f"The paper's {printed.title} and ours", ("Method", "", *printed.columns), rows, caption)
+
+
+def _lines(row: PaperRow, columns: Mapping[str, str], ours: Ours, decimals: int) -> Iterator[tuple[str, ...]]:
+    if row.values:
+        yield row.method, "paper", *(f"{value:.{decimals}f}" for value in row.values.values())
+    found = ours.get(row.arm_name or "")
+    if found is not None:
+        cells = (_in_per_cent(found.get(name), is_error=column == "error") for column, name in columns.items())
+        yield "" if row.values else row.method, "here", *("" if v is None else f"{v:.{decimals}f}" for v in cells)
+
+
+def _in_per_cent(value: float | None, *, is_error: bool) -> float | None:
+    return None if value is None else 100 * (1 - value if is_error else value)
+
+
+def _ratios(printed: PaperNumbers, hardness: Mapping[str, HardnessCounts]) -> Table:
+    """How much of each arm's composites is hard, over the rivals'."""
+    shares = {arm: sum(of.counts[len(of.counts) // 2 :]) / max(1, sum(of.counts)) for arm, of in hardness.items()}
+    rivals = [arm for arm in printed.rivals if shares.get(arm)]
+    rows: list[Sequence[str]] = [
+        (words(arm), f"{share:.1%}", *("" if arm == rival else f"{share / shares[rival]:.2f}" for rival in rivals))
+        for arm, share in shares.items()
+    ]
+    rows.append(("Ours, in the paper", "", *(f"above {printed.ratio:g}" for _ in rivals)))
+    columns = ("Arm", "p below 0.5", *(f"over {words(rival)}'s" for rival in rivals))
+    return Table(f"The paper's {printed.title} and ours", columns, rows, printed.about)
