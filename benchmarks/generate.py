@@ -467,7 +467,9 @@ def synthesizer(root: Path) -> None:
     import torch
 
     from terse.draws import seeds_of
+    from terse.requests import Requests
     from terse.synthesis.learned.photographs import PhotoSynthesizer
+    from terse.synthesis.proposer import Pastes
 
     network = PhotoSynthesizer().eval()
     images = torch.rand(20, 3, 300, 300, generator=torch.Generator().manual_seed(0))
@@ -476,8 +478,11 @@ def synthesizer(root: Path) -> None:
         fetch=lambda rows: SimpleNamespace(
             images=images[rows],
             alpha=torch.ones(len(rows), 1, 300, 300),
+            hull=torch.zeros(len(rows), 32, 2),
             to=lambda device: bank.fetch(rows),
-        )
+        ),
+        labels=np.zeros(20, np.int64),
+        classes=("thing",),
     )
     from terse.poses import AffinePoses
     from terse.synthesis.learned.config import LearnedConfig
@@ -495,11 +500,14 @@ def synthesizer(root: Path) -> None:
     proposer = LearnedProposer(context, network, LearnedConfig())
     fore, back = (axis.ravel() for axis in np.meshgrid(np.arange(20), np.arange(20)))
     proposer.keep_features()
-    seeds = seeds_of(0, count=400)
+    seeds, label = seeds_of(0, count=400), np.zeros(400, np.int64)
     began = time.process_time()
     for start in range(0, 400, 64):
         block = slice(start, start + 64)
-        proposer.of_pairs(fore[block], back[block], seeds[block])
+        count = len(fore[block])
+        pastes = Pastes(np.arange(count), label[block], label[block], fore[block], seeds[block])
+        canvas = np.full((count, 2), 300)
+        proposer.poses_of(pastes, Requests(back[block], canvas, ((0,),) * count, seeds[block]))
     kept = 400 / (time.process_time() - began)
     began = time.process_time()
     with torch.no_grad():

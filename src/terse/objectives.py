@@ -20,6 +20,7 @@ __all__ = [
     "RealismWeight",
     "SynthesizerLoss",
     "clip_rows",
+    "crowding_loss",
     "diversity_loss",
     "fooling_loss",
     "synthesizer_loss",
@@ -37,7 +38,7 @@ class SynthesizerLoss:
 
     fooling: Float[Tensor, ""]  # L_T, which it maximises
     realism: Float[Tensor, ""]
-    spread: Float[Tensor, ""]  # diversity and entropy, weighted
+    spread: Float[Tensor, ""]  # diversity, entropy and crowding, weighted
     fooling_weight: float
     realism_weight: float  # 1 where `RealismWeight` finds it from the gradients
 
@@ -104,22 +105,24 @@ def fooling_loss(evidence: Evidence, settings: ObjectiveConfig) -> Float[Tensor,
 def synthesizer_loss(
     attack: Float[Tensor, " b"],
     realism: Float[Tensor, " b"] | None,
-    unit_poses: Float[Tensor, "b k"],
+    unit_poses: Float[Tensor, "n k"],
     settings: ObjectiveConfig,
     weight: Float[Tensor, " b"] | None = None,
     entropy: Float[Tensor, ""] | None = None,
+    crowding: Float[Tensor, ""] | None = None,
 ) -> SynthesizerLoss:
     """w_realism L_realism - w_fooling L_T + w_diversity L_diversity - alpha H, means over the batch.
 
     Args:
         attack: the target's loss of each composite, L_T of Eq. 1.
         realism: the discriminator's verdict on each composite, None without one.
-        unit_poses: poses scaled so that each component's range is [0, 1].
+        unit_poses: of each paste, scaled so that each component's range is [0, 1].
         settings: weights; `cap` bounds what one composite can contribute to fooling.
         weight: what each composite counts; 0 for one whose object is hardly visible.
         entropy: -alpha H of `PoseEntropy`, where coverage is held.
+        crowding: `crowding_loss`, where a composite holds several objects.
 
-    Source: paper Eq. 3; the cap, the weights, diversity and entropy are ours.
+    Source: paper Eq. 3; the cap, the weights, diversity, entropy and crowding are ours.
     """
     bounded = attack if settings.cap is None else attack.clamp(max=settings.cap)
     nothing = attack.new_zeros(())
@@ -127,7 +130,7 @@ def synthesizer_loss(
     return SynthesizerLoss(
         fooling=_mean(bounded, weight),
         realism=nothing if realism is None else _mean(realism, weight),
-        spread=spread if entropy is None else spread + entropy,
+        spread=sum((part for part in (entropy, crowding) if part is not None), spread),
         fooling_weight=settings.fooling,
         realism_weight=1.0 if settings.realism == "auto" else settings.realism,
     )
@@ -148,16 +151,37 @@ def diversity_loss(unit_poses: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
     return worst - _ROOT
 
 
-def clip_rows(raw: Float[Tensor, "b k"], most: float | None) -> None:
-    """Have the gradient of each composite at its raw pose, where all components have one unit, clipped to a length.
+def crowding_loss(
+    hidden: Float[Tensor, " n"], seen: Float[Tensor, " n"], settings: ObjectiveConfig, max_overlap: float
+) -> Float[Tensor, ""]:
+    """What objects of one composite cost each other: overlap and visibility beyond their limits, means over objects.
 
-    The length is of the composite's own loss; the mean over the batch divides it.
+    An object that another hides is missed by every target, and teaches nothing.
+
+    Args:
+        hidden: of each object, the share on the canvas that later pastes hide (`visible_shares`).
+        seen: of each object, the share seen of all of it.
+        settings: weights, and the least share that is free.
+        max_overlap: the most of `hidden` that is free.
+
+    Source: ours.
+    """
+    overlap = (hidden - max_overlap).clamp(min=0).mean()
+    visibility = (settings.least_visible - seen).clamp(min=0).mean()
+    return settings.overlap * overlap + settings.visibility * visibility
+
+
+def clip_rows(raw: Float[Tensor, "n k"], most: float | None, composites: int | None = None) -> None:
+    """Have the gradient of each paste at its raw pose, where all components have one unit, clipped to a length.
+
+    The length is of its composite's own loss; the mean over the composites, of which each row is one by default,
+    divides it.
 
     Source: ours; measured on digits: median 0.54, mean 3.8, maximum 135, so that a few composites decide a step.
     """
     if most is None or not raw.requires_grad:
         return
-    longest = most / len(raw)
+    longest = most / (composites or len(raw))
 
     def clip(gradient: Tensor) -> Tensor:
         length: Tensor = gradient.norm(dim=1, keepdim=True)

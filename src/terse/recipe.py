@@ -134,6 +134,12 @@ class ObjectiveConfig(Config):
     """How fast the weight's logarithm moves for each unit of log coverage that is missing."""
     coverage_store: NonNegative = 2048
     """So many poses of the latest steps are neighbours beside the batch's own."""
+    overlap: Annotated[float, Field(ge=0)] = 1.0
+    """Several objects: weight of what other pastes hide of an object beyond the arm's largest overlap, 0.5."""
+    visibility: Annotated[float, Field(ge=0)] = 1.0
+    """Several objects: weight of what is missing of an object's visible share below `least_visible`."""
+    least_visible: Fraction = 0.25
+    """Several objects: an object of which less is seen costs the synthesizer, however hard it is."""
     max_pose_gradient: Positive | None = None
     """Clip the gradient of each composite at its raw pose, before the network; None, the paper, clips nothing."""
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-__all__ = ["Limits", "Requests"]
+__all__ = ["LEAST_VISIBLE", "Limits", "Requests"]
+
+LEAST_VISIBLE = 0.1
+"""An object of which less is seen is ignored: in sets, and in training where composites hold several."""
 
 
 @dataclass(frozen=True, slots=True)

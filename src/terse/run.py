@@ -20,6 +20,7 @@ from terse.poses import build_poses
 from terse.progress import Observer
 from terse.protocols import RealImages, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
+from terse.requests import LEAST_VISIBLE
 from terse.results import RunResult
 from terse.sources.run_data import PasteData, RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
@@ -188,6 +189,11 @@ def build_players(
         engine.prepare(network)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
     proposer = recipe.synthesis.build(materials)
+    if proposer is not None and proposer.limits.objects != (1, 1) and task(recipe.task).one_object:
+        raise RecipeError(
+            f"synthesis.objects: expected [1, 1] with task: {recipe.task}, whose images hold one object each, "
+            f"got {list(proposer.limits.objects)}"
+        )
     if proposer is not None and proposer.module is not None:
         engine.prepare(proposer.module)
     discriminator = None
@@ -213,7 +219,10 @@ def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, devic
     if unknown:
         known = ", ".join(data.foregrounds.classes)
         raise RecipeError(f"poses.scale: expected classes of the foregrounds, got {unknown[0]!r}; known are {known}")
-    render = Renderer(data.foregrounds, data.backgrounds, poses, recipe.edges, device=device)
+    # One object is there to be found however it is cut; of several, one that others hide teaches nothing.
+    several = getattr(recipe.synthesis, "objects", (1, 1))[1] > 1
+    least = LEAST_VISIBLE if several else 0.0
+    render = Renderer(data.foregrounds, data.backgrounds, poses, recipe.edges, min_visible=least, device=device)
     return Materials(
         data.foregrounds,
         data.backgrounds,

@@ -135,6 +135,11 @@ class Foregrounds:
         """The same on another device."""
         return Foregrounds(self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device))
 
+    def take(self, rows: Int64[np.ndarray, " m"]) -> "Foregrounds":
+        """Some of them, in the order given."""
+        chosen = torch.from_numpy(rows).to(self.alpha.device)
+        return Foregrounds(self.images[chosen], self.alpha[chosen], self.labels[chosen], self.hull[chosen])
+
 
 @dataclass(frozen=True, slots=True)
 class Backgrounds:

@@ -122,7 +122,7 @@ def test_paste_draws_what_replay_draws() -> None:
     images, layer = render.paste(below.images, cut, torch.from_numpy(pose).float())
     replayed = render(Placements.single(np.arange(3), np.arange(3), pose))
     assert torch.equal(images, replayed.images)
-    assert torch.equal(render.truth(below, layer).truth.boxes_px, replayed.truth.boxes_px)
+    assert torch.equal(render.truth(below, [layer]).truth.boxes_px, replayed.truth.boxes_px)
 
 
 def test_other_blends_keep_the_truth_and_change_rims_alone() -> None:

@@ -51,20 +51,44 @@ class Renderer:
             DataError: no such blend.
         """
         background = self.backgrounds.fetch(placements.background).to(self.device)
+        images, layers = self.layers(background, placements)
+        seen = truth_of_layers(background, layers, self.min_visible)
+        return Composites(
+            images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
+        )
+
+    def layers(
+        self,
+        background: Backgrounds,
+        placements: Placements,
+        pose: Float[Tensor, "n k"] | None = None,
+        cut: Foregrounds | None = None,
+    ) -> tuple[Float[Tensor, "b c h w"], list[Layer]]:
+        """The pixels of placements and what covers what, differentiable in the poses.
+
+        Args:
+            background: the placements' own.
+            placements: what to draw.
+            pose: of every paste, with a gradient; None takes the placements'.
+            cut: every paste's foreground; None fetches them, one layer at a time.
+
+        Raises:
+            DataError: no such blend.
+        """
         images, layers = background.images, []
         cuts: list[Foregrounds] = []
-        for layer_number, rows in enumerate(placements.layers):
+        for number, rows in enumerate(placements.layers):
             every = len(rows) == len(placements)
             where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
-            cut = self.foregrounds.fetch(placements.foreground[rows]).to(self.device)
+            own = self.foregrounds.fetch(placements.foreground[rows]).to(self.device) if cut is None else cut.take(rows)
             role = placements.role[rows]
             if (role == Role.ARTEFACT).any():
-                cut = self._textured(cut, placements, rows)
+                own = self._textured(own, placements, rows)
             below = images if where is None else images[where]
-            pose = torch.from_numpy(placements.pose[rows]).float().to(self.device)
-            seeds = torch.from_numpy(placements.seed[placements.image_index[rows]] + layer_number).to(self.device)
-            pasted, layer = self.paste(below, cut, pose, seeds)
-            cuts.append(cut)
+            posed = torch.from_numpy(placements.pose[rows]).float().to(self.device) if pose is None else pose[rows]
+            seeds = torch.from_numpy(placements.seed[placements.image_index[rows]] + number).to(self.device)
+            pasted, layer = self.paste(below, own, posed, seeds)
+            cuts.append(own)
             images = pasted if where is None else images.index_copy(0, where, pasted)
             layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
         if set(placements.blend) - {"alpha"}:
@@ -73,10 +97,7 @@ class Renderer:
             image_pose = torch.from_numpy(placements.image_pose).float().to(self.device)
             seeds = torch.from_numpy(placements.seed).to(self.device)
             images = self.poses.image.finish(images, image_pose, seeds)
-        seen = truth_of_layers(background, layers, self.min_visible)
-        return Composites(
-            images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
-        )
+        return images, layers
 
     def paste(
         self,
@@ -100,11 +121,11 @@ class Renderer:
         )
         patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
         whole = patch_px * size_px[0] * size_px[1] / posed.where.shrink().detach().clamp(min=1e-9)
-        return pasted.images, Layer(None, cut.labels, pasted.alpha.detach(), whole)
+        return pasted.images, Layer(None, cut.labels, pasted.alpha, whole)
 
-    def truth(self, background: Backgrounds, layer: Layer) -> Composites:
-        """The truth of one differentiable paste; its images are not repeated here."""
-        seen = truth_of_layers(background, [layer], self.min_visible)
+    def truth(self, background: Backgrounds, layers: Sequence[Layer]) -> Composites:
+        """The truth of differentiable pastes, lowest first; their images are not repeated here."""
+        seen = truth_of_layers(background, layers, self.min_visible)
         return Composites(background.images, seen.truth, seen.fraction)
 
     def _reblended(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from terse.types import Backgrounds, Truth
 
-__all__ = ["Layer", "Visible", "boxes_of_masks", "span_of_hits", "truth_of_layers"]
+__all__ = ["Layer", "Visible", "boxes_of_masks", "span_of_hits", "truth_of_layers", "visible_shares"]
 
 _INSIDE = 0.5
 
@@ -82,6 +82,26 @@ def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visibl
         len(background),
     )
     return Visible(sorted_truth, fraction[order], modal[order], amodal[order])
+
+
+def visible_shares(layers: Sequence[Layer], batch_size: int) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Of each labelled paste, the share of what lies on the canvas that later pastes hide, and the share seen of it all.
+
+    By the soft alphas, so that both have a gradient in all the poses; in the order of the layers.
+
+    Source: ours.
+    """
+    clear = torch.ones(batch_size, *layers[0].alpha.shape[1:], device=layers[0].alpha.device)
+    hidden, seen = [], []
+    for layer in reversed(layers):
+        above = clear if layer.rows is None else clear[layer.rows]
+        if layer.labelled:
+            left = (layer.alpha * above).sum(dim=(1, 2, 3))
+            hidden.append(1 - left / layer.alpha.sum(dim=(1, 2, 3)).clamp(min=1))
+            seen.append(left / layer.whole_px.clamp(min=1))
+        above = above * (1 - layer.alpha)
+        clear = above if layer.rows is None else clear.index_copy(0, layer.rows, above)
+    return torch.cat(hidden[::-1]), torch.cat(seen[::-1])
 
 
 def boxes_of_masks(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:

@@ -119,7 +119,8 @@ class ProbabilityWindow(HardnessRule):
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; of several objects the one with the lowest probability counts."""
         lowest = _lowest(target, images, truth)
-        some = lowest.new_zeros(truth.batch_size).index_fill(0, truth.image_index[truth.pasted], 1) > 0
+        asked = truth.pasted & ~truth.ignore
+        some = lowest.new_zeros(truth.batch_size).index_fill(0, truth.image_index[asked], 1) > 0
         return Verdict(some & (self.low <= lowest) & (lowest <= self.high), 1 - lowest)
 
 
@@ -227,7 +228,8 @@ class WindowConfig(Component["HardnessRule"]):
 
 
 def _lowest(target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
-    """P of each image's hardest pasted object; 1 where there is none."""
+    """P of each image's hardest pasted object; 1 where there is none. What others hide is hard for everybody."""
+    truth = replace(truth, pasted=truth.pasted & ~truth.ignore)
     p = target.confidence(images, truth)
     rows = truth.image_index[truth.pasted]
     return p.new_ones(truth.batch_size).float().scatter_reduce(0, rows, p.float(), "amin")

@@ -16,7 +16,7 @@ from terse import registry
 from terse.config import Config, Count, Fraction, NonNegative
 from terse.errors import RecipeError
 from terse.recipe import BLENDS, Blend
-from terse.requests import Limits
+from terse.requests import LEAST_VISIBLE, Limits
 
 __all__ = ["Flag", "GenerateSettings"]
 
@@ -92,7 +92,7 @@ class GenerateSettings(Config):
     max_truncation: Fraction | None = None
     """Largest share of a pasted object beyond the border; the arm's own by default. The poses' `min_visible` holds
     besides."""
-    min_visible: Fraction = 0.1
+    min_visible: Fraction = LEAST_VISIBLE
     """Objects of which less is seen are marked to be ignored."""
     distractors: Numbers | None = None
     """Pastes without a label, 2 or 0..3; the arm's own by default, else 0."""

@@ -52,7 +52,7 @@ def preview_sheets(recipe: Recipe, materials: Materials, count: int) -> list[np.
     """
     proposer = recipe.synthesis.build(materials)
     if proposer is None or isinstance(proposer, LearnedProposer):
-        proposer = BlindProposer(materials, count)
+        proposer = BlindProposer(materials, count, proposer.limits if proposer else None)
     placements = propose(proposer, count, recipe.seed, 0, "preview")
     drawn = materials.render(placements, masks=True)
     sheets = [composites_sheet(drawn, materials.classes)]

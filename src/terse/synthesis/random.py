@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from terse.config import Component, Count
 from terse.registry import register
+from terse.synthesis.scene import SceneConfig
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MinedConfig", "NoneConfig", "RandomConfig"]
 
 
-class _BlindConfig(Component["Proposer | None"]):
+class _BlindConfig(SceneConfig, Component["Proposer | None"]):
     batch_size: Count = 256
     """Composites looked at together in the harvest."""
 
@@ -22,7 +23,7 @@ class _BlindConfig(Component["Proposer | None"]):
         """The arm."""
         from terse.synthesis.blind import BlindProposer
 
-        arm = BlindProposer(materials, self.batch_size)
+        arm = BlindProposer(materials, self.batch_size, self.scene_limits)
         arm.keeps_hard = self.kind == "mined"
         return arm
 

@@ -33,6 +33,7 @@ class Classification(Task):
     metrics = (_ACCURACY,)
     primary = _ACCURACY
     progress = ("accuracy",)
+    one_object = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """`accuracy`: the share of images whose most probable class is the true one."""

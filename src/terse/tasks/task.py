@@ -55,6 +55,7 @@ class Task(ABC):
         default_arms: the arms of a proof whose user names none.
         predicts_boxes: `predict` gives boxes, labels and scores, so that `terse check` can search backgrounds.
         audits_pastes: a proof looks for pasted objects by their rims.
+        one_object: an image has one object, so that arms may paste no more.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
@@ -63,6 +64,7 @@ class Task(ABC):
     default_arms: ClassVar[tuple[str, ...]] = ("none", "random", "mined", "learned")
     predicts_boxes: ClassVar[bool] = False
     audits_pastes: ClassVar[bool] = False
+    one_object: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _judge_threshold(session: Session) -> None:
             "the target's scores are sigmoids, to which a probability of 0.5 means little; "
             "hardness={kind: quantile} takes the threshold from its scores on real objects",
         )
-    blind = BlindProposer(players.materials, _SAMPLE)
+    blind = BlindProposer(players.materials, _SAMPLE, getattr(recipe.synthesis, "scene_limits", None))
     placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
     hard = 0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):

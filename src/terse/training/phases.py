@@ -2,10 +2,11 @@
 
 import torch
 
+from terse.compositing.truth import visible_shares
 from terse.discriminator import realism_loss
 from terse.draws import seeds_of
 from terse.modes import frozen
-from terse.objectives import clip_rows, synthesizer_loss, target_loss_of
+from terse.objectives import clip_rows, crowding_loss, synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.pose_entropy import free_unit_poses
 from terse.protocols import network_of, trainable
@@ -17,7 +18,7 @@ from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task
 from terse.training.augment import flip_and_crop
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
-from terse.training.harvest import Harvest
+from terse.training.harvest import Harvest, hidden
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
@@ -107,7 +108,7 @@ def synthesizer_step(
 ) -> tuple[Placements, Composites, float]:
     """One update of the synthesizer: pose, paste, let the target fail, follow the gradient (Eq. 3).
 
-    Each request wants one object. The generator draws artefact patches.
+    The generator draws artefact patches.
 
     Returns:
         The step's placements, their composites without gradient, and the target's mean loss.
@@ -125,30 +126,33 @@ def synthesizer_step(
     proposer.module.train()
     objective = session.recipe.objective
     with session.engine.autocast():
-        raw = proposer.raw_poses(cut, below, pastes.seeds)
+        raw = proposer.raw_poses(cut, below, pastes, requests.size_px)
     pose = proposer.mapped(raw, pastes.label)
-    images, layer = materials.render.paste(below.images, cut, pose)
-    seen = materials.render.truth(below, layer)
+    placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
+    images, layers = materials.render.layers(below, placements, pose, cut)
+    seen = materials.render.truth(below, layers)
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, requests.background, generator)
     with session.engine.autocast():
         attack = target_loss_of(players.target, objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
     realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
-    visible = torch.ones_like(attack)
-    visible[seen.truth.image_index[seen.truth.pasted & seen.truth.ignore]] = 0
+    visible = torch.from_numpy(~hidden(seen)).to(attack)
     unit = free_unit_poses(materials.poses, pose)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
-    loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy)
+    crowding = None
+    if len(layers) > 1:
+        crowding = crowding_loss(*visible_shares(layers, len(below)), objective, proposer.limits.max_overlap)
+    loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy, crowding)
     session.check_finite("synthesizer", loss.total)
     scalar = session.realism_weight.scalar(loss, raw) if session.realism_weight else loss.total
-    clip_rows(raw, objective.max_pose_gradient)  # now, so that the lengths that weigh realism are whole
+    # Now, so that the lengths that weigh realism are whole.
+    clip_rows(raw, objective.max_pose_gradient, len(requests))
     session.engine.update(scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += len(requests)
     session.costs.target_forwards += len(requests)
     session.costs.target_backwards += len(requests)
     session.costs.judging_passes += 3 * len(requests)
-    placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling.detach())
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from terse.config import Component, Config, Count, Fraction, InputPath, NonNegative, Paper, Positive
 from terse.errors import RecipeError
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.registry import register
+from terse.synthesis.scene import SceneConfig
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
@@ -51,7 +52,7 @@ class CriticConfig(Config):
 
 
 @register("synthesis", "learned")
-class LearnedConfig(Component["Proposer"]):
+class LearnedConfig(SceneConfig, Component["Proposer"]):
     """A network that learns where and how to paste so that the target fails (paper 3.1)."""
 
     learns: ClassVar[bool] = True
@@ -105,6 +106,22 @@ class LearnedConfig(Component["Proposer"]):
     discriminator: DiscriminatorConfig | bool = False
     """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
 
+    @model_validator(mode="after")
+    def _several(self) -> LearnedConfig:
+        if self.objects[1] == 1 or self.feedback == "critic":
+            return self
+        if self.network == "digits":
+            raise ValueError(
+                f"objects: expected [1, 1] with network: digits, got {list(self.objects)}; "
+                "network: photographs sees what stands already"
+            )
+        if self.dropout_rate:
+            raise ValueError(
+                f"dropout: expected 0 with several objects, got {self.dropout_rate:g}; "
+                "base: random or a noise_size tells the composites apart"
+            )
+        return self
+
     def build(self, materials: Materials) -> Proposer:
         """The proposer with a fresh network.
 
@@ -139,7 +156,7 @@ class LearnedConfig(Component["Proposer"]):
                 photographs = network.network_for(materials).to(materials.device)
             return MapFeatures(photographs.low_level, critic.channels, materials.seed)
 
-        return CriticProposer(materials, critic, frozen)
+        return CriticProposer(materials, critic, frozen, self.scene_limits)
 
     @property
     def discriminator_settings(self) -> DiscriminatorConfig:
@@ -172,5 +189,6 @@ class LearnedConfig(Component["Proposer"]):
             branch_channels=self.branch_channels,
             dropout=self.dropout_rate,
             noise_size=noise_size,
+            occupancy=self.objects[1] > 1,
             train_backbone=self.train_backbone,
         )

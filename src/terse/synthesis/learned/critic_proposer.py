@@ -14,7 +14,7 @@ from torch import Tensor
 
 from terse.draws import seeds_of
 from terse.placements import Placements, Role
-from terse.requests import Requests
+from terse.requests import Limits, Requests
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.candidates import (
     Choice,
@@ -92,10 +92,16 @@ class CriticProposer(BaseProposer):
 
     keeps_hard = True
 
-    def __init__(self, materials: Materials, settings: CriticConfig, frozen: Callable[[], Frozen]) -> None:
-        super().__init__(materials, settings.batch_size)
+    def __init__(
+        self,
+        materials: Materials,
+        settings: CriticConfig,
+        frozen: Callable[[], Frozen],
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(materials, settings.batch_size, limits)
         self.settings = settings
-        self._base = BlindProposer(materials, settings.batch_size)
+        self._base = BlindProposer(materials, settings.batch_size, limits)
         self._features = FrozenFeatures(materials, frozen)
         self._fitted = _Fitted()
         self._verdicts: list[Candidates] = []

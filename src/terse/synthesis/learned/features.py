@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from terse.sources.cache import Cache
+from terse.synthesis.learned.in_turn import Shapes, shapes_of
 from terse.synthesis.materials import Materials
 
 __all__ = ["PairFeatures"]
@@ -25,20 +26,25 @@ class PairFeatures:
     def __init__(self, materials: Materials, network: nn.Module, keep_bytes: int) -> None:
         self._materials = materials
         self._network: Any = network
-        self._fore: Cache[int, Tensor] = Cache(self._of_foreground, _nbytes, keep_bytes // 2)
-        self._back: Cache[int, Tensor] = Cache(self._of_background, _nbytes, keep_bytes // 2)
+        self._fore: Cache[int, tuple[Tensor, Shapes]] = Cache(self._of_foreground, _nbytes, keep_bytes // 2)
+        self._back: Cache[int, Tensor] = Cache(self._of_background, lambda feature: feature.nbytes, keep_bytes // 2)
 
-    def of_pairs(
-        self, foreground: Int64[np.ndarray, " n"], background: Int64[np.ndarray, " n"]
-    ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:
-        """The features of each pair's foreground and of its background."""
-        fore = torch.cat([self._fore.get(number) for number in foreground.tolist()])
-        return fore, torch.cat([self._back.get(number) for number in background.tolist()])
+    def of_foregrounds(self, numbers: Int64[np.ndarray, " n"]) -> Float[Tensor, "n c h w"]:
+        """The features of these foregrounds."""
+        return torch.cat([self._fore.get(number)[0] for number in numbers.tolist()])
 
-    def _of_foreground(self, number: int) -> Float[Tensor, "1 c h w"]:
+    def of_backgrounds(self, numbers: Int64[np.ndarray, " b"]) -> Float[Tensor, "b c h w"]:
+        """The features of these backgrounds."""
+        return torch.cat([self._back.get(number) for number in numbers.tolist()])
+
+    def shapes(self, foreground: Int64[np.ndarray, " n"]) -> Shapes:
+        """The shapes of these foregrounds."""
+        masks, hulls = zip(*(self._fore.get(number)[1] for number in foreground.tolist()), strict=True)
+        return torch.cat(masks), torch.cat(hulls)
+
+    def _of_foreground(self, number: int) -> tuple[Float[Tensor, "1 c h w"], Shapes]:
         cut = self._materials.foregrounds.fetch(np.array([number])).to(self._materials.device)
-        features: Tensor = self._network.features_of_foregrounds(cut.images * cut.alpha)
-        return features
+        return self._network.features_of_foregrounds(cut.images * cut.alpha), shapes_of(cut)
 
     def _of_background(self, number: int) -> Float[Tensor, "1 c h w"]:
         images = self._materials.backgrounds.fetch(np.array([number])).to(self._materials.device).images
@@ -46,5 +52,6 @@ class PairFeatures:
         return features
 
 
-def _nbytes(feature: Tensor) -> int:
-    return feature.nbytes
+def _nbytes(kept: tuple[Tensor, Shapes]) -> int:
+    feature, (masks, hulls) = kept
+    return feature.nbytes + masks.nbytes + hulls.nbytes

@@ -107,5 +107,4 @@ def settle_statistics(proposer: LearnedProposer, seeds: UInt64[np.ndarray, " n"]
 def _unit_poses(proposer: LearnedProposer, requests: Requests) -> Float[Tensor, "b k"]:
     """In the mode that the network's parts are in."""
     pastes = pastes_of(proposer.materials, requests)
-    background = requests.background[pastes.image_index]
-    return proposer.materials.poses.to_unit(proposer.of_numbers(pastes.foreground, background, pastes.seeds))
+    return proposer.materials.poses.to_unit(proposer.poses_of(pastes, requests))

@@ -41,6 +41,7 @@ class PhotoSynthesizer(nn.Module):
         branch_channels: width of the branches; 256 is the paper's.
         dropout: its rate in branches and head (Table 2, column 2); 0 leaves it out, as in the dump.
         noise_size: numbers appended at the regressor's input; 0 is the paper's.
+        occupancy: whether the head also sees which cells other pastes cover; the paper pastes one object.
         train_backbone: False freezes it, BatchNorm's statistics included, and spares its backward pass.
 
     Raises:
@@ -48,7 +49,7 @@ class PhotoSynthesizer(nn.Module):
         DataError: the weights cannot be read or belong to another backbone.
 
     Source: paper A.2 and Figure 6. Global average pooling before the regressor (its in_f=64 asks for it),
-    noise, the frozen backbone and other backbones are ours; dropout stands where A.1 has it.
+    noise, the occupancy map, the frozen backbone and other backbones are ours; dropout stands where A.1 has it.
     """
 
     _mean: Tensor
@@ -66,6 +67,7 @@ class PhotoSynthesizer(nn.Module):
         branch_channels: int = 256,
         dropout: float = 0.0,
         noise_size: int = 0,
+        occupancy: bool = False,
         train_backbone: bool = True,
     ) -> None:
         super().__init__()
@@ -85,11 +87,15 @@ class PhotoSynthesizer(nn.Module):
         self.regressor = nn.Sequential(
             *_dense(_MIXED + noise_size, 128, dropout), *_dense(128, 128, dropout), nn.Linear(128, pose_size)
         )
+        # One more channel of the first convolution; without a bias, an empty canvas changes nothing.
+        self.occupied = nn.Conv2d(1, _MIXED, 5, padding=2, bias=False) if occupancy else None
         mean, std = _INPUT[backbone_input]
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         for part in (self.foreground_branch, self.background_branch, self.mix, self.features, self.regressor):
             xavier(part)
+        if self.occupied is not None:
+            xavier(self.occupied)
         if weights is not None:
             load_backbone(self.backbone, backbone, weights)
         self.backbone.requires_grad_(train_backbone)
@@ -136,15 +142,21 @@ class PhotoSynthesizer(nn.Module):
         foreground_features: Float[Tensor, "b 64 fh fw"],
         background_features: Float[Tensor, "b 64 fh fw"],
         noise: Float[Tensor, "b n"] | None = None,
+        occupancy: Float[Tensor, "b 1 fh fw"] | None = None,
     ) -> Float[Tensor, "b k"]:
         """The raw pose of each pair; `PoseFamily.from_raw` takes it into its ranges.
+
+        `occupancy` is the share of each cell that other pastes cover; None is an empty canvas.
 
         Raises:
             ShapeError: noise is missing, of another size, or was not asked for.
 
-        Source: paper A.2, RegressionFC.
+        Source: paper A.2, RegressionFC; the occupancy map is ours.
         """
-        pooled: Tensor = self.features(foreground_features + background_features).mean(dim=(2, 3))
+        joined = foreground_features + background_features
+        if self.occupied is not None and occupancy is not None:
+            joined = joined + self.occupied(occupancy)
+        pooled: Tensor = self.features(joined).mean(dim=(2, 3))
         shape = None if noise is None else tuple(noise.shape)
         if shape != ((len(pooled), self.noise_size) if self.noise_size else None):
             expected = f"the shape ({len(pooled)}, {self.noise_size})" if self.noise_size else "none"
@@ -165,11 +177,7 @@ class PhotoSynthesizer(nn.Module):
 
         Source: paper A.2; the joint batch is ours.
         """
-        if foregrounds.shape == backgrounds.shape:
-            first, second = self.low_level(torch.cat([foregrounds, backgrounds])).chunk(2)
-        else:
-            first, second = self.low_level(foregrounds), self.low_level(backgrounds)
-        return self.pose_of(first, second, noise)
+        return self.head(*self.features_of_both(foregrounds, backgrounds), noise)
 
     def pose_of(
         self,
@@ -182,6 +190,20 @@ class PhotoSynthesizer(nn.Module):
         Source: paper A.2.
         """
         return self.head(self._foreground_share(foreground_seen), self._background_share(background_seen), noise)
+
+    def features_of_both(
+        self, foregrounds: Float[Tensor, "n c h w"], backgrounds: Float[Tensor, "b c h2 w2"]
+    ) -> tuple[Float[Tensor, "n 64 fh fw"], Float[Tensor, "b 64 fh fw"]]:
+        """What the head needs of each, as `forward` computes it: in one batch where they have one size.
+
+        Source: paper A.2; several foregrounds on one background are ours.
+        """
+        if foregrounds.shape[1:] == backgrounds.shape[1:]:
+            seen = self.low_level(torch.cat([foregrounds, backgrounds]))
+            first, second = seen[: len(foregrounds)], seen[len(foregrounds) :]
+        else:
+            first, second = self.low_level(foregrounds), self.low_level(backgrounds)
+        return self._foreground_share(first), self._background_share(second)
 
     def _foreground_share(self, features: Tensor) -> Tensor:
         weight = self.mix.weight[:, :_BRANCH_OUT]

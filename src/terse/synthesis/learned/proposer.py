@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt64
+from jaxtyping import Float, Int64, UInt64
 from torch import Tensor, nn
 
 from terse.draws import normal, uniform
 from terse.placements import Placements
 from terse.requests import Requests
 from terse.synthesis.learned.features import PairFeatures
+from terse.synthesis.learned.in_turn import Occupancy, Shapes, in_turn, shapes_of
 from terse.synthesis.learned.modes import seeded_dropout
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import BaseProposer, pastes_of
+from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
 from terse.types import Backgrounds, Foregrounds
 
 if TYPE_CHECKING:
@@ -36,17 +38,30 @@ class LearnedProposer(BaseProposer):
     keeps_hard = True
 
     def __init__(self, materials: Materials, network: nn.Module, settings: LearnedConfig) -> None:
-        super().__init__(materials, settings.batch_size)
+        super().__init__(materials, settings.batch_size, settings.scene_limits)
         self.module: nn.Module = network
         self.settings = settings
         self._features: PairFeatures | None = None
 
     def raw_poses(
-        self, cut: Foregrounds, background: Backgrounds, seeds: UInt64[np.ndarray, " b"]
-    ) -> Float[Tensor, "b k"]:
-        """Unbounded poses, differentiable in the network's weights; `mapped` takes them into the ranges."""
-        masked = cut.images * cut.alpha
-        return self._raw(lambda noise: self.module(masked, _once(background.images), noise), seeds)
+        self, cut: Foregrounds, background: Backgrounds, pastes: Pastes, size_px: Int64[np.ndarray, "b 2"]
+    ) -> Float[Tensor, "n k"]:
+        """Unbounded poses, differentiable in the network's weights; `mapped` takes them into the ranges.
+
+        Several pastes of an image are posed one after another where the network sees what stands already.
+
+        Args:
+            cut: the foreground of each paste.
+            background: of each image.
+            pastes: what `pastes_of` gave.
+            size_px: width and height of each canvas.
+        """
+        masked, network = cut.images * cut.alpha, self.module
+        if getattr(network, "occupied", None) is None:
+            below = _under(background.images, pastes.image_index)
+            return self._raw(lambda noise: network(masked, below, noise), pastes.seeds)
+        fore, back = cast("Any", network).features_of_both(masked, background.images)
+        return self._raw_in_turn(fore, back, shapes_of(cut), pastes, size_px)
 
     def mapped(self, raw: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
         """Poses in the ranges of their classes, rounded as a placement stores them.
@@ -81,41 +96,50 @@ class LearnedProposer(BaseProposer):
             self._features = PairFeatures(self.materials, self.module, keep_bytes)
 
     def propose(self, requests: Requests) -> Placements:
-        """Random foregrounds of the classes wanted, under the network's poses."""
-        pastes = pastes_of(self.materials, requests)
-        pose = self.of_pairs(pastes.foreground, requests.background[pastes.image_index], pastes.seeds)
-        return self.placed(requests, pastes, pose)
-
-    def of_pairs(
-        self, foreground: Int64[np.ndarray, " n"], background: Int64[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
-    ) -> Float64[np.ndarray, "n k"]:
-        """The pose of each pair of numbers in the banks, with BatchNorm's running statistics.
+        """Random foregrounds of the classes wanted, under the network's poses with BatchNorm's running statistics.
 
         A network's last digits depend on how many pairs it sees at once: equal poses need equal blocks.
         """
+        pastes = pastes_of(self.materials, requests)
         self.module.eval()
-        pose = self.of_numbers(foreground, background, seeds)
-        return np.asarray(pose.double().cpu().numpy())
+        pose = self.poses_of(pastes, requests)
+        return self.placed(requests, pastes, np.asarray(pose.double().cpu().numpy()))
 
     @torch.no_grad()
-    def of_numbers(
-        self, foreground: Int64[np.ndarray, " n"], background: Int64[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
-    ) -> Float[Tensor, "n k"]:
-        """The same in the mode that BatchNorm is in; dropout acts as in training, by the pairs' own seeds."""
-        materials, features = self.materials, self._features
+    def poses_of(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"]:
+        """The pose of each paste in the mode that BatchNorm is in; dropout acts as in training, by the pastes' seeds."""
+        materials, features, size_px = self.materials, self._features, requests.size_px
         network: Any = self.module
-        labels = materials.foregrounds.labels[foreground]
         if features is not None:
-            fore, back = features.of_pairs(foreground, background)
-            return self.mapped(self._raw(lambda noise: network.head(fore, back, noise), seeds), labels)
-        cut = materials.foregrounds.fetch(foreground).to(materials.device)
-        below = materials.backgrounds.fetch(background).to(materials.device)
-        if not self.settings.dropout_rate:
-            return self.mapped(self.raw_poses(cut, below, seeds), labels)
-        with seeded_dropout(network, seeds):
-            return self.mapped(self.raw_poses(cut, below, seeds), labels)
+            fore, back = features.of_foregrounds(pastes.foreground), features.of_backgrounds(requests.background)
+            if getattr(network, "occupied", None) is not None:
+                raw = self._raw_in_turn(fore, back, features.shapes(pastes.foreground), pastes, size_px)
+            else:
+                under = _under(back, pastes.image_index)
+                raw = self._raw(lambda noise: network.head(fore, under, noise), pastes.seeds)
+            return self.mapped(raw, pastes.label)
+        cut = materials.foregrounds.fetch(pastes.foreground).to(materials.device)
+        below = materials.backgrounds.fetch(requests.background).to(materials.device)
+        with seeded_dropout(network, pastes.seeds) if self.settings.dropout_rate else nullcontext():
+            return self.mapped(self.raw_poses(cut, below, pastes, size_px), pastes.label)
+
+    def _raw_in_turn(
+        self, fore: Tensor, back: Tensor, shapes: Shapes, pastes: Pastes, size_px: Int64[np.ndarray, "b 2"]
+    ) -> Float[Tensor, "n k"]:
+        """One after another, from the features of each paste's foreground and of each image's background."""
+        network: Any = self.module
+        occupancy = Occupancy(self.materials.poses, size_px, (back.shape[-2], back.shape[-1]), back.device)
+
+        def head(rows: Int64[np.ndarray, " m"], standing: Tensor) -> Tensor:
+            first, second = fore[torch.from_numpy(rows)], back[torch.from_numpy(pastes.image_index[rows])]
+            return self._raw(lambda noise: network.head(first, second, noise, standing), pastes.seeds[rows])
+
+        in_batches = any(part.training for part in network.modules() if isinstance(part, nn.BatchNorm1d))
+        return in_turn(pastes, occupancy, shapes, head, self.mapped, whole_batch=in_batches)
 
 
-def _once(images: Tensor) -> Tensor:
-    """A batch that is one image repeated without a copy, as that one image."""
-    return images[:1] if images.stride(0) == 0 else images
+def _under(images: Tensor, index: Int64[np.ndarray, " n"]) -> Tensor:
+    """What lies under each paste; a batch that is one image repeated without a copy is that one image."""
+    if images.stride(0) == 0:
+        return images[:1]
+    return images if np.array_equal(index, np.arange(len(images))) else images[torch.from_numpy(index)]
