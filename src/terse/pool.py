@@ -57,7 +57,7 @@ class Quota:
 
 
 class Pool:
-    """The pool of a run, in memory and as one shard a cycle in its folder.
+    """The pool of a run, in memory and as one shard a cycle in its folder, and one for each time it is drawn afresh.
 
     Args:
         folder: of the shards; None keeps the pool in memory.
@@ -80,6 +80,7 @@ class Pool:
         self._poses = poses
         self._about = about or {}
         self._parts: list[Placements] = []
+        self._added = 0
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts)
@@ -96,46 +97,64 @@ class Pool:
         """One image of the pool with names instead of numbers, to be shown."""
         return describe(placements, image, self._poses, self._sources)
 
-    def append(self, cycle: int, placements: Placements) -> None:
-        """Add a cycle's harvest, and write its shard before anything else happens.
+    @property
+    def newest(self) -> Placements:
+        """What the last harvest added."""
+        return self.placements.take(np.arange(len(self) - self._added, len(self)))
+
+    def append(self, cycle: int, placements: Placements, draw: int = 0) -> None:
+        """Add a cycle's harvest, and write its shard before anything else happens; `draw` counts its repetitions.
 
         Raises:
             RunError: no room, or no permission; nothing half-written is left.
         """
         placements = replace(placements, number=len(self) + np.arange(len(placements)))
         if self.folder is not None:
-            path = self._shard(cycle)
+            path = self._shard(cycle, draw)
             try:
                 with replacing(path) as stream:
                     pq.write_table(to_table(placements, self._poses, self._sources, self._about), stream)
             except OSError as error:
                 raise RunError(f"{path}: expected room to write the pool, got {error.strerror or error}") from None
+        self._add(placements)
+
+    def _add(self, placements: Placements) -> None:
         if len(placements):
             self._parts.append(placements)
+            self._added = len(placements)
 
-    def load(self, cycles: int) -> None:
+    def load(self, cycles: int, draws: int | None = None) -> None:
         """Read the shards of the first cycles back; later ones are from after the checkpoint, and go.
+
+        `draws` is how often the last of these cycles was drawn afresh; None takes what is there.
 
         Raises:
             RunError: a shard is missing.
             DataError: a shard is not one, or a source that it names is gone.
         """
         assert self.folder is not None
-        for path in sorted(self.folder.glob("cycle-*.parquet")):
-            if int(path.stem.removeprefix("cycle-")) > cycles:
+        found = {_cycle_and_draw(path): path for path in self.folder.glob("cycle-*.parquet")}
+        last = (cycles, max((draw for _, draw in found), default=0) if draws is None else draws)
+        for number, path in found.items():
+            if number > last:
                 path.unlink()
-        for cycle in range(1, cycles + 1):
-            path = self._shard(cycle)
+        wanted = {(cycle, 0) for cycle in range(1, cycles + 1)} | {(cycles, draw) for draw in range((draws or 0) + 1)}
+        for cycle, draw in sorted({number for number in {*found, *wanted} if number[0] > 0 and number <= last}):
+            path = self._shard(cycle, draw)
             if not path.is_file():
                 raise RunError(f"{path}: expected the pool's shard of cycle {cycle}, got none; the run cannot go on")
             table, _ = read_table(path)
             part = from_table(table, self._poses, self._sources, str(path))
-            if len(part):
-                self._parts.append(replace(part, number=len(self) + np.arange(len(part))))
+            self._add(replace(part, number=len(self) + np.arange(len(part))))
 
-    def _shard(self, cycle: int) -> Path:
+    def _shard(self, cycle: int, draw: int) -> Path:
         assert self.folder is not None
-        return self.folder / f"cycle-{cycle:04d}.parquet"
+        return self.folder / f"cycle-{cycle:04d}{f'-draw-{draw:04d}' if draw else ''}.parquet"
+
+
+def _cycle_and_draw(shard: Path) -> tuple[int, int]:
+    cycle, _, draw = shard.stem.removeprefix("cycle-").partition("-draw-")
+    return int(cycle), int(draw or 0)
 
 
 class _Banks:

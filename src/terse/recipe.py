@@ -48,6 +48,7 @@ __all__ = [
     "OptimizerConfig",
     "PhaseConfig",
     "PoolConfig",
+    "PretrainConfig",
     "Recipe",
     "RuntimeConfig",
     "builtin_recipes",
@@ -71,6 +72,8 @@ class OptimizerConfig(Config):
     weight_decay: Annotated[float, Field(ge=0), Paper(5e-4)] = 5e-4
     schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     """Of the learning rate over the phase; the paper's is constant."""
+    schedule_over: Literal["phase", "run"] = "phase"
+    """One schedule a cycle, or one over the phases of all cycles."""
     later_lr: Positive | None = None
     """The rate from cycle `later_from` on (Table 1: 1e-3 after 100 iterations)."""
     later_from: NonNegative = 100
@@ -90,8 +93,17 @@ class PhaseConfig(Config):
     """Exactly so many steps in the place of epochs: what equal budgets need."""
     augment: bool = False
     """Flip and crop at random, real and synthetic images alike."""
+    photometric: bool = False
+    """Change light, colour, sharpness and noise at random, real and synthetic images alike; the harvest does not."""
     evaluate_every: Count | None = None
     """Epochs between measurements on the validation images, for a curve; None measures at the end only."""
+
+
+class PretrainConfig(PhaseConfig):
+    """The phase before the first cycle, which makes the start."""
+
+    composites: NonNegative = 0
+    """Blind composites in an epoch beside the real images, drawn afresh each epoch; the paper's start has none."""
 
 
 class PoolConfig(Config):
@@ -105,6 +117,11 @@ class PoolConfig(Config):
     """A class may take so many times its even share of `per_cycle`: an easy class then holds nobody up."""
     candidates: Count = 20_000
     """At most so many composites are looked at in one cycle's harvest."""
+    passes_per_wanted: Positive | None = None
+    """At most so many judging passes for each composite wanted; base draws that nobody judges then fill the pool."""
+    refresh: Count | None = None
+    """Draw the pool afresh, and judge it again, after so many epochs of `fine_tune`; a cycle then trains on its newest
+    draw alone. None, the paper, keeps every composite and adds to them."""
 
 
 class ObjectiveConfig(Config):
@@ -260,9 +277,11 @@ class Recipe(Config):
     objective: ObjectiveConfig = ObjectiveConfig()
     hardness: Annotated[Component["HardnessRule"], Family("hardness")]
     pool: PoolConfig = PoolConfig()
-    pretrain: PhaseConfig | None = None
+    pretrain: PretrainConfig | None = None
     """How the start is trained from real images; None starts from the target's own weights."""
     fine_tune: PhaseConfig = PhaseConfig()
+    keep: Literal["best", "last"] = "best"
+    """The target that is kept: of the cycle that is best on val, the start included, or of the last one."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 

@@ -92,6 +92,12 @@ class Cycle(Metrics):
     """Share of the proposed composites that were hard for the target."""
     candidates: int | None = None
     """Composites that the harvest looked at."""
+    topped_up: int | None = None
+    """Composites of the pool that nobody judged, where judging passes are bounded."""
+    redraws: int | None = None
+    """How often the pool was drawn afresh during the cycle; `samples` counts all that it held."""
+    hard_rates: list[float] | None = None
+    """`hard_rate` of each draw of the pool, where it is drawn afresh; 0 where nothing was judged."""
     pose_entropy: float | None = None
     """Of the least covered number of the pose, over that of random poses."""
     duplicates: float | None = None
@@ -200,11 +206,11 @@ class HardnessCounts(Record):
 
 
 def hardness_counts(values: Sequence[float]) -> HardnessCounts:
-    """Twenty equal bins, and the mean."""
-    counts = [0] * 20
-    for value in values:
+    """Twenty equal bins, and the mean; composites that nobody judged (NaN) are left out."""
+    counts, known = [0] * 20, [value for value in values if not math.isnan(value)]
+    for value in known:
         counts[min(int(value * 20), 19)] += 1
-    return HardnessCounts(counts=counts, mean=math.fsum(values) / len(values) if values else None)
+    return HardnessCounts(counts=counts, mean=math.fsum(known) / len(known) if known else None)
 
 
 class Shortcut(Record):

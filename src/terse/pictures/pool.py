@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from terse.evaluation.predictions import spread
@@ -54,7 +54,7 @@ def cycle_sheets(materials: Materials, pool: Pool, most_cycles: int = 8) -> list
     for cycle in cycles[spread(len(cycles), most_cycles)]:
         rows = np.flatnonzero(found.cycle == cycle)
         chosen = rows[spread(len(rows), count)]
-        caption = f"{len(rows):,} found, mean hardness {float(found.hardness[rows].mean()):.2f}"
+        caption = f"{len(rows):,} found, {_mean_hardness(found.hardness[rows])}"
         alt = f"{len(chosen)} composites of cycle {cycle}"
         sheets.append(Sheet("By cycle", f"Cycle {cycle}", _strip(materials, pool, chosen), alt, caption))
     return sheets
@@ -77,7 +77,7 @@ def real_and_synthetic(materials: Materials, pool: Pool, real: RealImages, seed:
 def pool_strip(materials: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
     rows = _drawn_rows(seed, "page: pool", len(pool), _layout(materials)[1])
-    caption = f"mean hardness {pool.placements.hardness.mean():.2f} when found"
+    caption = f"{_mean_hardness(pool.placements.hardness)} when found"
     return Sheet(group, heading, _strip(materials, pool, rows), f"{len(rows)} composites: {heading}", caption)
 
 
@@ -94,6 +94,12 @@ def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[B
     labels = truth.labels.cpu().numpy()[rows]
     made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes.tolist(), labels, strict=True)]
     return made, rows
+
+
+def _mean_hardness(hardness: Float64[np.ndarray, " n"]) -> str:
+    """Of those that were judged."""
+    known = hardness[~np.isnan(hardness)]
+    return f"mean hardness {known.mean():.2f}" if len(known) else "not judged"
 
 
 def _drawn_rows(seed: int, purpose: str, total: int, count: int) -> Int64[np.ndarray, " k"]:
@@ -128,7 +134,7 @@ def _items(materials: Materials, pool: Pool, chosen: Int64[np.ndarray, " k"], ar
                 boxes=boxes,
                 masks=() if modal is None else [modal[k] for k in rows],
                 cycle=int(part.cycle[number]),
-                hardness=float(part.hardness[number]),
+                hardness=None if np.isnan(part.hardness[number]) else float(part.hardness[number]),
                 arm=arm,
                 record=pool.describe(part, number),
             )

@@ -1,16 +1,53 @@
-"""The target's training augmentation: flips and crops, alike for real and synthetic images."""
+"""The target's training augmentation: flips, crops and light, alike for real and synthetic images."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from terse.colour import Light, blurred, relit
 from terse.types import Truth
 
-__all__ = ["flip_and_crop"]
+__all__ = ["flip_and_crop", "relight"]
 
 _SMALLEST = 0.5  # side of a crop over the image's
 _KEPT = 0.3  # share of a box's area that must stay in the crop for the object to count
+
+# Half the width of each range; factors are drawn evenly in their logarithm.
+_EXPOSURE, _GAMMA, _CONTRAST, _SATURATION, _TINT = 0.6, 0.4, 0.3, 0.5, 0.15
+_BLUR_PX, _NOISE, _VIGNETTE = 1.5, 0.04, 0.3  # the most of each
+_BLUR_RATE, _NOISE_RATE = 0.33, 0.33  # share of the images that get any; the other changes meet each image
+
+
+def relight(images: Float[Tensor, "b c h w"], generator: torch.Generator) -> Float[Tensor, "b c h w"]:
+    """Each image in other light, at times blurred or noisy: exposure, gamma, contrast, tint, saturation, vignette.
+
+    Source: ours; colour distortion as in Howard 2013, which SSD's augmentation (Liu et al. 2016) has too.
+    """
+    batch, channels = images.shape[:2]
+    unit = torch.rand(10, batch, generator=generator)
+    signed = 2 * unit - 1
+    tint = torch.rand(batch, channels, generator=generator) * 2 - 1
+
+    def factor(row: int, half: float) -> Tensor:
+        return torch.exp(half * signed[row]).to(images.device)
+
+    light = Light(
+        gamma=factor(0, _GAMMA),
+        tint=torch.exp(_TINT * tint).to(images.device),
+        saturation=factor(1, _SATURATION),
+        contrast=factor(2, _CONTRAST),
+        exposure=factor(3, _EXPOSURE),
+        vignette=(_VIGNETTE * unit[4]).to(images.device),
+    )
+    sigma = torch.where(unit[5] < _BLUR_RATE, _BLUR_PX * unit[6], 0.0)
+    out = blurred(relit(images, light), sigma.to(images.device))
+    noisy = torch.nonzero(unit[7] < _NOISE_RATE).flatten()
+    grain = (
+        torch.randn(len(noisy), *images.shape[1:], generator=generator) * (_NOISE * unit[8, noisy])[:, None, None, None]
+    )
+    rows = noisy.to(images.device)
+    return out.index_copy(0, rows, (out[rows] + grain.to(images.device)).clamp(0, 1))
 
 
 def flip_and_crop(

@@ -50,6 +50,8 @@ def mixed_batch(
 ) -> tuple[Tensor, Truth, Int64[np.ndarray, " b"]]:
     """Real images and composites of the pool, whose numbers come after those of all real ones.
 
+    A pool smaller than its numbers begins anew at its end.
+
     Returns:
         Images, truth, and the number of each image's own background, -1 where the bank does not hold it.
 
@@ -61,8 +63,9 @@ def mixed_batch(
     own = session.players.materials.background_of_real[numbers[~of_pool]]
     if pool is None or not of_pool.any():
         return images, truth, own
-    made, made_truth = pool.fetch(numbers[of_pool] - len(real))
-    below = session.pool.placements.background[numbers[of_pool] - len(real)]
+    rows = (numbers[of_pool] - len(real)) % len(pool)
+    made, made_truth = pool.fetch(rows)
+    below = pool.placements.background[rows]
     return torch.cat([images, made]), Truth.join([truth, made_truth]), np.concatenate([own, below])
 
 
@@ -74,7 +77,7 @@ def prefetch_mixed(real: RealImages, pool: PoolImages | None, numbers: Int64[np.
     of_pool = numbers >= len(real)
     prefetch(real, numbers[~of_pool])
     if pool is not None:
-        prefetch(pool, numbers[of_pool] - len(real))
+        prefetch(pool, (numbers[of_pool] - len(real)) % len(pool))
 
 
 def prefetch(images: object, numbers: Int64[np.ndarray, " b"]) -> None:

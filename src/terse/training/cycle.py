@@ -25,7 +25,7 @@ _TOO_HARD, _TOO_EASY = 0.9, 0.01
 
 
 def run_cycles(session: Session) -> RunResult:
-    """Train the start, then cycle; keep the target of the best validation cycle, the start included.
+    """Train the start, then cycle; keep the target of the best validation cycle, the start included, or the last's.
 
     Returns:
         The metrics of the start and of the kept target, one row a cycle, the alarms.
@@ -43,7 +43,9 @@ def run_cycles(session: Session) -> RunResult:
         _evaluate(session, cycle)
     rows = session.facts["rows"]
     primary = task(recipe.task).primary
-    best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
+    best = len(rows) - 1
+    if recipe.keep == "best":
+        best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
     return RunResult(
         format=FORMAT,
         out=str(session.folder) if session.folder else None,
@@ -87,11 +89,12 @@ def _evaluate(session: Session, cycle: int) -> None:
     primary = judge.primary
     _check_measured(val, primary.name)
     rows = session.facts["rows"]
-    if all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
+    if recipe.keep == "last" or all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
         session.keep_target()
     if cycle == 0:
         _keep_start(session)
     harvest = {**session.facts.pop("synthesizer", {}), **session.facts.pop("harvest", {})}
+    session.facts.pop("redraws", None)
     session.spending.charge("evaluate")
     costs = session.costs
     row = {
@@ -99,6 +102,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         "samples": len(session.pool),
         "val": val[primary.name],
         "metrics": test,
+        **{f"val_{name}": val[name] for name in judge.progress if name in val},
         **harvest,
         **realism,
         "target_forwards": costs.target_forwards,

@@ -43,13 +43,18 @@ def clip_gradient(module: nn.Module, settings: OptimizerConfig) -> None:
         nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int) -> None:
+def set_rate(
+    optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int, cycles: int = 1
+) -> None:
     """The learning rate of a step, from its number alone: nothing to keep in a checkpoint.
+
+    `cycles` is how many phases of so many steps share a schedule over the run.
 
     Source: paper A.1; cosine and one-cycle (Smith and Topin 2018) are ours.
     """
     peak = settings.later_lr if settings.later_lr is not None and cycle >= settings.later_from else settings.lr
-    done = step / max(1, steps)
+    whole = settings.schedule_over == "run" and cycle > 0
+    done = ((cycle - 1) * steps + step) / max(1, cycles * steps) if whole else step / max(1, steps)
     if settings.schedule == "cosine":
         peak *= (1 + math.cos(math.pi * min(1.0, done))) / 2
     elif settings.schedule == "one_cycle":

@@ -16,15 +16,15 @@ from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task
-from terse.training.augment import flip_and_crop
+from terse.training.augment import flip_and_crop, relight
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest, hidden
 from terse.training.optimizers import optimizer_maker, set_rate
-from terse.training.plan import TargetPlan, planned_pool
-from terse.training.pool_images import PoolImages
+from terse.training.plan import TargetPlan
 from terse.training.realism import discriminator_step
 from terse.training.seeding import reseed
 from terse.training.session import Session
+from terse.training.supply import Supply
 from terse.types import Composites
 
 __all__ = ["synthesizer_phase", "synthesizer_step", "target_phase"]
@@ -161,25 +161,26 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
 
     Source: paper 3.4 and A.1; the mixture 1 : 1 from Table 2, column 5.
     """
-    planned = planned_pool(session, cycle) if phase == "target" else 0
-    pooled = len(session.pool) if phase == "target" else 0
-    plan = TargetPlan(session, settings, cycle, phase, pooled, planned)
+    supply = Supply(session, settings, cycle, phase)
+    plan = TargetPlan(session, settings, cycle, phase, supply.count, supply.planned)
     first = session.enter(cycle, phase, plan.steps)
     if first is None:
         return
-    pool = PoolImages(session.pool, session.players.materials) if pooled else None
     target, device = trainable(session.players.target), session.engine.device
     optimizer = session.optimizers.get("target", target.module, optimizer_maker(settings.optimizer))
     session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     for step in range(first, plan.steps):
+        pool = supply.at(step // plan.steps_an_epoch)
         generator = reseed(session.recipe.seed, cycle, phase, step)
-        set_rate(optimizer, settings.optimizer, step, plan.steps, cycle)
+        set_rate(optimizer, settings.optimizer, step, plan.steps, cycle, session.recipe.cycles)
         images, truth, own = mixed_batch(session, pool, plan.batch(step))
         if step + 1 < plan.steps:
             prefetch_mixed(session.players.train, pool, plan.batch(step + 1))
         images = with_artefacts(session, images.to(device), truth, own, generator)
         if settings.augment:
             images, truth = flip_and_crop(images, truth, generator)
+        if settings.photometric:
+            images = relight(images, generator)
         with session.engine.autocast():
             loss = target.train_loss(images.to(device), truth.to(device))
         session.check_finite("target", loss)

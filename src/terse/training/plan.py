@@ -26,7 +26,7 @@ class TargetPlan:
         self._seed, self._cycle, self._phase = session.recipe.seed, cycle, phase
         self._real, self._pooled = len(session.players.train), pooled
         # The arm without synthetic images sees as many real ones instead.
-        virtual = planned if session.players.proposer is None else 0
+        virtual = planned if session.players.proposer is None and not pooled else 0
         ratio = settings.real_per_synthetic
         self._stand_ins = virtual if ratio != "all" else 0
         self._real_an_epoch = self._mixed(ratio, pooled or virtual) + self._stand_ins
@@ -68,10 +68,10 @@ def _sample(rng: np.random.Generator, available: int, wanted: int) -> Int64[np.n
 
 
 def planned_pool(session: Session, cycle: int) -> int:
-    """What the pool should hold by now.
+    """How many composites the target should train on by now: of all cycles, or of one where the pool is drawn afresh.
 
     Source: paper A.1, A.2.
     """
     pool = session.recipe.pool
     a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.materials.classes)
-    return cycle * a_cycle
+    return a_cycle if pool.refresh else cycle * a_cycle

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from terse.pool import Pool
+from terse.placements import Placements
 from terse.protocols import Prefetches
 from terse.synthesis.materials import Materials
 from terse.types import Truth
@@ -17,24 +17,25 @@ _CHUNK = 512
 
 
 class PoolImages:
-    """Composites of the pool by number. Rendering again gives the same bits, so nothing but memory is lost.
+    """Composites by number. Rendering again gives the same bits, so nothing but memory is lost.
 
     Source: ours; the paper keeps images.
     """
 
-    def __init__(self, pool: Pool, materials: Materials) -> None:
-        self._placements = pool.placements
+    def __init__(self, placements: Placements, materials: Materials) -> None:
+        self.placements = placements
         self._materials = materials
         self._images: Tensor | None = None
         self._truth: Truth | None = None
         image = 4 * materials.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
-        if len(pool) * image <= _MEMORY:
-            parts = [self._render(rows) for rows in np.array_split(np.arange(len(pool)), -(-len(pool) // _CHUNK))]
+        count = len(placements)
+        if count * image <= _MEMORY:
+            parts = [self._render(rows) for rows in np.array_split(np.arange(count), -(-count // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])
             self._truth = Truth.join([truth for _, truth in parts])
 
     def __len__(self) -> int:
-        return len(self._placements)
+        return len(self.placements)
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers."""
@@ -46,7 +47,7 @@ class PoolImages:
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding what these are made of."""
         if self._images is None:
-            placements, materials = self._placements.take(indices), self._materials
+            placements, materials = self.placements.take(indices), self._materials
             for bank, numbers in (
                 (materials.foregrounds, placements.foreground),
                 (materials.backgrounds, placements.background),
@@ -56,5 +57,5 @@ class PoolImages:
 
     @torch.no_grad()
     def _render(self, rows: Int64[np.ndarray, " b"]) -> tuple[Tensor, Truth]:
-        drawn = self._materials.render(self._placements.take(rows))
+        drawn = self._materials.render(self.placements.take(rows))
         return drawn.images.cpu(), drawn.truth.to("cpu")

@@ -70,7 +70,7 @@ def discriminator_step(session: Session, pool: PoolImages | None, cycle: int, st
     numbers = random.choice(len(pool), min(len(pool), proposer.settings.discriminator_settings.batch_size), False)
     images, truth = pool.fetch(numbers)
     generator = torch.Generator().manual_seed(int(random.integers(2**63)))  # the target's own draws stay as they are
-    _step(session, key, images, truth, session.pool.placements.background[numbers], generator)
+    _step(session, key, images, truth, pool.placements.background[numbers], generator)
 
 
 def _step(

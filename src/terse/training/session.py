@@ -160,7 +160,8 @@ class Session:
             part.restore(tensors[name])
         if self.players.proposer is not None:
             harvested = "harvest" in self.facts or self.position.number > PHASES.index("harvest")
-            self.pool.load(self.position.cycle if harvested else self.position.cycle - 1)
+            draws = self.facts.get("redraws", 0) if harvested else None
+            self.pool.load(self.position.cycle if harvested else self.position.cycle - 1, draws)
         return True
 
     def keep_target(self) -> None:
