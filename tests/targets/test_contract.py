@@ -1,25 +1,22 @@
-"""What every registered target must keep; a new one is covered without an edit here.
+"""What every registered target must keep; `target_subjects.SUBJECTS` has a line for each.
 
-Random weights and small images: what is tested holds for any weights. BatchNorm sees one batch first, because with
-its initial statistics an untrained MobileNet answers the same to every image.
+Random weights and small images: what is tested holds for any weights.
 """
 
 import copy
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
 from eq1 import attack_loss
+from target_subjects import CLASSES, SUBJECTS, Subject, as_task, doubled, prepared, scene, seen_by, targets
 from terse import registry
 from terse.compositing import compose
-from terse.errors import ShapeError
 from terse.objectives import fooling_loss
 from terse.protocols import Attackable, Judges, Target, Trainable
 from terse.recipe import ObjectiveConfig
@@ -28,102 +25,28 @@ from terse.types import Truth
 
 pytestmark = pytest.mark.usefixtures("trusts")
 
-KINDS = list(registry.kinds("target"))
-DETECTORS = [kind for kind in KINDS if getattr(registry.lookup("target", kind), "task", "") == "detection"]
-CLASSES = ("square", "ring")
 FORMS: tuple[Any, ...] = ("cross_entropy", "hinge", "log_one_minus")
-# Channels and side of the smallest images that a target may take, tried in turn.
-DETECTED, CLASSIFIED = ((3, 64), (3, 272)), ((1, 40), (3, 64), (3, 224))
-HEAVY = ("ssd300_vgg16",)  # takes no image below 272 px; seconds for each gradient
+every_target, every_target_heavy_too = targets(), targets(heavy_too=True)
+every_detector, every_detector_heavy_too = targets("detection"), targets("detection", heavy_too=True)
+every_classifier = targets("classification")
 
 
-def heavy_is_slow(kinds: list[str]) -> pytest.MarkDecorator:
-    """Each kind, the heavy ones in the slow tests only."""
-    marks = {True: [pytest.mark.slow], False: []}
-    return pytest.mark.parametrize("kind", [pytest.param(kind, marks=marks[kind in HEAVY]) for kind in kinds])
+def test_every_registered_target_is_tried() -> None:
+    assert {subject.kind for subject in SUBJECTS} == set(registry.kinds("target"))
 
 
-every_target = pytest.mark.parametrize("kind", KINDS)
-every_detector = pytest.mark.parametrize("kind", DETECTORS)
-every_target_heavy_slow, every_detector_heavy_slow = heavy_is_slow(KINDS), heavy_is_slow(DETECTORS)
-
-
-def own_classifier() -> nn.Module:
-    """What a user's factory may return."""
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(4 * 36**2, 2)
-    )
-
-
-def build(kind: str, channels: int, size_px: int) -> Any:
-    """The target of one kind, seen to take such images; None where it does not."""
-    config: Any = registry.lookup("target", kind)
-    settings: dict[str, Any] = {"image_size_px": size_px} if kind in DETECTORS else {}
-    if "factory" in config.model_fields:
-        settings["factory"] = f"{__name__}:own_classifier"
-    try:
-        target = config(**settings).build(classes=CLASSES, canvas_px=size_px)
-        target.predict(torch.full((1, channels, size_px, size_px), 0.5))
-    except (ValidationError, ShapeError, RuntimeError):
-        return None
-    return target
-
-
-@cache
-def prepared(kind: str) -> tuple[Any, int]:
-    """A target with random weights, and the side of the images it takes: the smallest it accepts."""
-    for channels, size_px in DETECTED if kind in DETECTORS else CLASSIFIED:
-        torch.manual_seed(0)
-        target = build(kind, channels, size_px)
-        if target is None:
-            continue
-        norms = [part for part in target.module.modules() if isinstance(part, nn.BatchNorm2d)]
-        before = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 1.0
-        if norms:
-            truth = Truth.empty(6) if kind in DETECTORS else Truth.of_images(torch.zeros(6, dtype=torch.int64))
-            with torch.no_grad():
-                target.train_loss(torch.rand(6, channels, size_px, size_px), truth)
-        for norm, momentum in zip(norms, before, strict=True):
-            norm.momentum = momentum
-        target.channels = channels
-        return target, size_px
-    raise AssertionError(kind)
-
-
-def scene(size_px: int) -> tuple[Tensor, Truth]:
-    """Two images: an own and a pasted object, two pasted ones."""
-    images = torch.rand(2, 3, size_px, size_px, generator=torch.Generator().manual_seed(1))
-    boxes = torch.tensor([[2.0, 2, 20, 30], [5, 6, 40, 50], [10, 10, 30, 35], [20, 5, 60, 60]]) * size_px / 64
-    labels = torch.tensor([1, 0, 1, 0])
-    pasted = torch.tensor([False, True, True, True])
-    return images, Truth(labels, boxes, torch.tensor([0, 0, 1, 1]), pasted, torch.zeros(4, dtype=torch.bool), 2)
-
-
-def seen_by(kind: str) -> tuple[Any, Tensor, Truth]:
-    """A target, images that it takes, and what is pasted in them: as many objects as its task allows."""
-    target, size_px = prepared(kind)
-    images, truth = scene(size_px)
-    if kind in DETECTORS:
-        return target, images, truth
-    fields = ("labels", "boxes_px", "image_index", "pasted", "ignore")
-    one_each = replace(truth, **{name: getattr(truth, name)[[1, 2]] for name in fields})
-    return target, images[:, : target.channels], one_each
-
-
-@every_target
-def test_it_judges_can_be_attacked_and_trained(kind: str) -> None:
-    target, _, _ = seen_by(kind)
+@every_target_heavy_too
+def test_it_judges_can_be_attacked_and_trained(subject: Subject) -> None:
+    target = prepared(subject)
     assert isinstance(target, Judges)
     assert isinstance(target, Attackable)
     assert isinstance(target, Trainable)
     assert isinstance(target, Target)
 
 
-@every_target
-def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_target_heavy_too
+def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     images = images.clone().requires_grad_()
     evidence = target.evidence(images, truth)
     assert evidence.batch_size == 2
@@ -134,7 +57,7 @@ def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(k
     assert (evidence.margin[p > 0.5] < 0).all()
     assert (evidence.margin[wrong > 0.99] > 0).all()
     assert (evidence.box_error >= 0).all()
-    assert bool(evidence.box_error.any()) == (kind in DETECTORS)
+    assert bool(evidence.box_error.any()) == (subject.task == "detection")
     for form in FORMS:
         loss = fooling_loss(evidence, ObjectiveConfig(form=form, hinge_margin=100))
         (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=True)
@@ -144,22 +67,22 @@ def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(k
         assert gradient.flatten(1).any(1).all()
 
 
-@every_target
-def test_confidence_is_a_probability_of_each_pasted_object(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_target_heavy_too
+def test_confidence_is_a_probability_of_each_pasted_object(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     p = target.confidence(images, truth)
     assert p.shape == (int(truth.pasted.sum()),)
     assert ((p >= 0) & (p <= 1)).all()
     assert not p.requires_grad
-    if kind not in DETECTORS:
+    if subject.task == "classification":
         assert torch.equal(p, target.predict(images).gather(1, truth.labels[:, None])[:, 0])
         torch.testing.assert_close(p, target.evidence(images, truth).log_p.exp().detach())
         assert not target.predict(images).requires_grad
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in DETECTORS])
-def test_the_training_loss_is_a_scalar_that_reaches_the_weights(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_classifier
+def test_the_training_loss_is_a_scalar_that_reaches_the_weights(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     mine = copy.deepcopy(target)
     loss = mine.train_loss(images, truth)
     loss.backward()
@@ -168,9 +91,9 @@ def test_the_training_loss_is_a_scalar_that_reaches_the_weights(kind: str) -> No
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in mine.module.parameters())
 
 
-@every_target_heavy_slow
-def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_target
+def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     images = images.clone().requires_grad_()
     loss = attack_loss(target, images, truth)
     (gradient,) = torch.autograd.grad(loss.sum(), images)
@@ -181,31 +104,29 @@ def test_a_step_along_the_pixels_gradient_raises_the_attack_loss(kind: str) -> N
     assert after.sum() > loss.sum()
 
 
-@every_detector_heavy_slow
-def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str) -> None:
+@every_target
+def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(subject: Subject) -> None:
     # In float64, because networks with random weights are rough: the first order holds for tiny steps alone. The
     # proposals stay those of the first look, as the gradient holds them. No sample falls on a pixel's centre, where
     # bilinear interpolation has a kink.
-    target, size_px = prepared(kind)
-    module: Any = copy.deepcopy(target.module).double()
-    mine = DetectorTarget(module, CLASSES, target.columns, 1.0)
+    target, size_px = doubled(subject), subject.size_px
     draw = torch.Generator().manual_seed(2)
-    background = torch.rand(1, 3, size_px, size_px, generator=draw).double()
-    foreground = torch.rand(1, 3, 24, 24, generator=draw).double()
+    background = torch.rand(1, subject.channels, size_px, size_px, generator=draw).double()
+    foreground = torch.rand(1, subject.channels, 24, 24, generator=draw).double()
     alpha = pad(torch.ones(1, 1, 18, 18), (3, 3, 3, 3)).double()
     matrix = torch.tensor(
         [[[0.6131, 0.1073, 0.0937], [-0.1119, 0.5273, -0.0491]]], dtype=torch.float64, requires_grad=True
     )
     box = torch.tensor([[0.25, 0.22, 0.85, 0.72]]).double() * size_px
     one = torch.ones(1, dtype=torch.bool)
-    truth = Truth(torch.tensor([0]), box, torch.tensor([0]), one, ~one, 1)
-    if hasattr(module, "rpn"):
-        propose, seen = module.rpn.forward, []
-        module.rpn.forward = lambda *of: seen[0] if seen else seen.append(propose(*of)) or seen[0]
+    truth = as_task(subject, Truth(torch.tensor([0]), box, torch.tensor([0]), one, ~one, 1))
+    if hasattr(target.module, "rpn"):
+        propose, seen = target.module.rpn.forward, []
+        target.module.rpn.forward = lambda *of: seen[0] if seen else seen.append(propose(*of)) or seen[0]
 
     def loss_of(pose: Tensor) -> Tensor:
         drawn = compose(background, foreground, alpha, pose, binarise=False, blur_sigma_px=0.0)
-        return attack_loss(mine, drawn.images, truth).sum()
+        return attack_loss(target, drawn.images, truth).sum()
 
     loss = loss_of(matrix)
     (gradient,) = torch.autograd.grad(loss, matrix)
@@ -214,9 +135,38 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(kind: str
     assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.01)
 
 
-@every_target_heavy_slow
-def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_target
+def test_the_training_losss_gradient_reaches_every_parameter_and_agrees_with_finite_differences(
+    subject: Subject,
+) -> None:
+    target, (images, truth) = doubled(subject), seen_by(subject)
+    named = dict(target.module.named_parameters())
+    learned = {name: part for name, part in named.items() if part.requires_grad}
+
+    def loss() -> Tensor:
+        torch.manual_seed(0)  # dropout, and R-CNN's samples
+        found: Tensor = target.train_loss(images.double(), truth)
+        return found
+
+    gradients = dict(zip(learned, torch.autograd.grad(loss(), list(learned.values()), allow_unused=True), strict=True))
+    unreached = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
+    assert [name for name in unreached if not name.startswith(subject.silent)] == []
+    # R-CNN detaches its proposals, whose places its first layers move: only what follows is smooth.
+    first = "roi_heads" if hasattr(target.module, "rpn") else ""
+    moved = {name: part for name, part in gradients.items() if part is not None and name.startswith(first)}
+    length = torch.stack([gradient.norm() for gradient in moved.values()]).norm()
+    after = []
+    with torch.no_grad():
+        for step in (1e-7, -2e-7):
+            for name, gradient in moved.items():
+                learned[name] += step * gradient / length
+            after.append(loss())
+    assert ((after[0] - after[1]) / 2e-7).item() == pytest.approx(length.item(), rel=0.02)
+
+
+@every_target
+def test_looking_leaves_weights_buffers_gradients_and_modes_alone(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     module = target.module
     module.train()
     frozen_by_its_owner = next(part for part in module.modules() if not list(part.children()))
@@ -236,9 +186,9 @@ def test_looking_leaves_weights_buffers_gradients_and_modes_alone(kind: str) -> 
     assert not any(part._forward_hooks for part in module.modules())
 
 
-@every_target
-def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(kind: str) -> None:
-    target, images, truth = seen_by(kind)
+@every_target_heavy_too
+def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(subject: Subject) -> None:
+    target, (images, truth) = prepared(subject), seen_by(subject)
     with torch.no_grad():
         together = attack_loss(target, images, truth)
         alone = attack_loss(target, images[1:], truth.take([1]))
@@ -247,9 +197,9 @@ def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(kind: str) -> 
     torch.testing.assert_close(alone, together[1:], rtol=1e-4, atol=1e-5)
 
 
-@every_detector_heavy_slow
-def test_only_visible_pasted_objects_count(kind: str) -> None:
-    target, size_px = prepared(kind)
+@every_detector
+def test_only_visible_pasted_objects_count(subject: Subject) -> None:
+    target, size_px = prepared(subject), subject.size_px
     images, truth = scene(size_px)
     thin = truth.boxes_px.clone()
     thin[3, 2] = thin[3, 0] + 0.5
@@ -264,9 +214,9 @@ def test_only_visible_pasted_objects_count(kind: str) -> None:
     assert attack_loss(target, images, own).tolist() == [0, 0]
 
 
-@every_detector_heavy_slow
-def test_the_training_loss_is_one_number_over_all_objects(kind: str) -> None:
-    target, size_px = prepared(kind)
+@every_detector
+def test_the_training_loss_is_one_number_over_all_objects(subject: Subject) -> None:
+    target, size_px = prepared(subject), subject.size_px
     module = copy.deepcopy(target.module)
     mine = DetectorTarget(module, CLASSES, target.columns, 1.0)
     images, truth = scene(size_px)
@@ -291,10 +241,12 @@ def test_the_training_loss_is_one_number_over_all_objects(kind: str) -> None:
         assert mine.train_loss(images, Truth.empty(2)).isfinite()
 
 
-@every_detector
-def test_confidence_is_the_best_score_of_what_suppression_is_given(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_detector_heavy_too
+def test_confidence_is_the_best_score_of_what_suppression_is_given(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torchvision.ops.boxes.batched_nms", lambda boxes, scores, *_: scores.argsort(descending=True))
-    target, size_px = prepared(kind)
+    target, size_px = prepared(subject), subject.size_px
     images, truth = scene(size_px)
     images, truth = images[1:], truth.take([1])
     heads: Any = getattr(target.module, "roi_heads", target.module)
@@ -312,10 +264,10 @@ def test_confidence_is_the_best_score_of_what_suppression_is_given(kind: str, mo
     assert target.confidence(images, outside).tolist() == [0, 0]
 
 
-@every_detector
-def test_boxes_are_in_pixels_of_the_images_given(kind: str) -> None:
+@every_detector_heavy_too
+def test_boxes_are_in_pixels_of_the_images_given(subject: Subject) -> None:
     # Every pixel doubled is resized back to the same image.
-    target, size_px = prepared(kind)
+    target, size_px = prepared(subject), subject.size_px
     images, truth = scene(size_px)
     images, truth = images[1:], truth.take([1])
     large, wide = (interpolate(images, scale_factor=2.0), replace(truth, boxes_px=2 * truth.boxes_px))
@@ -326,9 +278,11 @@ def test_boxes_are_in_pixels_of_the_images_given(kind: str) -> None:
     torch.testing.assert_close(target.confidence(large, wide), small, rtol=1e-3, atol=1e-3)
 
 
-@every_detector
-def test_predictions_are_in_the_image_and_in_the_tasks_classes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, size_px = prepared(kind)
+@every_detector_heavy_too
+def test_predictions_are_in_the_image_and_in_the_tasks_classes(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, size_px = prepared(subject), subject.size_px
     bigger = interpolate(scene(size_px)[0][:1], scale_factor=2.0)
     heads: Any = getattr(target.module, "roi_heads", target.module)
     monkeypatch.setattr(heads, "score_thresh", 0.001)  # untrained scores are below torchvision's threshold

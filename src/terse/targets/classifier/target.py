@@ -59,7 +59,7 @@ class ClassificationTarget:
                 f"target: expected logits of the shape ({len(images)}, {len(self.classes)}), got {got}; "
                 f"the classes are {', '.join(self.classes)}"
             )
-        return logits.float()
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 class MNISTClassifier(nn.Module):

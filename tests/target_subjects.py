@@ -1,0 +1,133 @@
+"""The targets that the contract suites try: one line each, and a kind without a line is a failed test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from terse import registry
+from terse.types import Truth
+
+CLASSES = ("square", "ring")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A registered kind, the smallest images that it takes, and the settings that make it small."""
+
+    kind: str
+    task: str
+    size_px: int = 64
+    channels: int = 3
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    heavy: bool = False  # in the slow tests only
+    large: bool = False  # runs of it are in the slow tests only
+    run: tuple[str, ...] = ()  # overrides of its task's recipe in a miniature run
+    silent: tuple[str, ...] = ()  # beginnings of parameters that the loss of two images need not reach
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.size_px))
+
+
+def _detector(kind: str, size_px: int = 64, **more: Any) -> Subject:
+    return Subject(kind, "detection", size_px, settings={"image_size_px": size_px}, **more)
+
+
+_TEN = ("target.settings.outputs=10",)  # digits
+
+SUBJECTS: tuple[Subject, ...] = (
+    Subject("mnist_classifier", "classification", 40, 1),
+    Subject("mnist_classifier_deep", "classification", 40, 1),
+    Subject("user", "classification", 40, 1, {"factory": "target_subjects:own_classifier"}, run=_TEN),
+    _detector("fasterrcnn_mobilenet_v3_large_320_fpn", large=True),
+    _detector("fasterrcnn_resnet50_fpn", large=True),
+    _detector("fcos_resnet50_fpn", large=True),
+    _detector("retinanet_resnet50_fpn", large=True),
+    # SSD's heads each learn objects of one size. VGG takes no image below 272 px: seconds for each gradient.
+    _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
+    _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
+    _detector("ssdlite_mobilenet_v2", silent=("head.",)),
+)
+
+
+def targets(*tasks: str, heavy_too: bool = False, runs: bool = False) -> pytest.MarkDecorator:
+    """Each target of these tasks, or of all; the heavy ones in the slow tests only, unless they are wanted."""
+
+    def marks(one: Subject) -> list[pytest.MarkDecorator]:
+        return [pytest.mark.slow] if (one.heavy and not heavy_too) or (one.large and runs) else []
+
+    chosen = [subject for subject in SUBJECTS if not tasks or subject.task in tasks]
+    return pytest.mark.parametrize("subject", [pytest.param(one, id=one.kind, marks=marks(one)) for one in chosen])
+
+
+def own_classifier(outputs: int = len(CLASSES)) -> nn.Module:
+    """What a user's factory may return."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(4 * 36**2, outputs)
+    )
+
+
+def built(subject: Subject, classes: Sequence[str] = CLASSES) -> Any:
+    """The target, with random weights of seed 0."""
+    torch.manual_seed(0)
+    config: Any = registry.lookup("target", subject.kind)
+    return config(**subject.settings).build(classes=tuple(classes), canvas_px=subject.size_px)
+
+
+@cache
+def prepared(subject: Subject) -> Any:
+    """The target after BatchNorm has seen one batch: with its first statistics an untrained MobileNet answers the same
+    to every image."""
+    target = built(subject)
+    norms = [part for part in target.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    if norms:
+        images, truth = seen_by(subject)
+        with torch.no_grad():
+            target.train_loss(torch.rand(6, *images.shape[1:]), truth.take([0, 1, 0, 1, 0, 1]))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    return target
+
+
+def doubled(subject: Subject) -> Any:
+    """A copy of the prepared target in float64."""
+    target = built(subject)
+    target.module.load_state_dict(prepared(subject).module.state_dict())
+    target.module.double()
+    return target
+
+
+def scene(size_px: int) -> tuple[Tensor, Truth]:
+    """Two images: an own and a pasted object, two pasted ones."""
+    images = torch.rand(2, 3, size_px, size_px, generator=torch.Generator().manual_seed(1))
+    boxes = torch.tensor([[2.0, 2, 20, 30], [5, 6, 40, 50], [10, 10, 30, 35], [20, 5, 60, 60]]) * size_px / 64
+    labels = torch.tensor([1, 0, 1, 0])
+    pasted = torch.tensor([False, True, True, True])
+    return images, Truth(labels, boxes, torch.tensor([0, 0, 1, 1]), pasted, torch.zeros(4, dtype=torch.bool), 2)
+
+
+def seen_by(subject: Subject) -> tuple[Tensor, Truth]:
+    """Images that a target takes, and what is pasted in them: as many objects as its task allows."""
+    images, truth = scene(subject.size_px)
+    return images[:, : subject.channels], as_task(subject, truth)
+
+
+def as_task(subject: Subject, truth: Truth) -> Truth:
+    """The truth with what the target's task needs, and nothing that it does not allow."""
+    return _one_an_image(truth) if subject.task == "classification" else truth
+
+
+def _one_an_image(truth: Truth) -> Truth:
+    """The first pasted object of each image."""
+    rows = [int((truth.pasted & (truth.image_index == i)).nonzero()[0]) for i in range(truth.batch_size)]
+    fields = ("labels", "boxes_px", "image_index", "pasted", "ignore")
+    return replace(truth, **{name: getattr(truth, name)[rows] for name in fields})
