@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,19 @@ from typing import Any, BinaryIO
 
 from terse.errors import RunError, TerseError
 
-__all__ = ["claim", "locked", "replacing", "taken_back", "write_atomically", "write_json"]
+__all__ = [
+    "check_digest",
+    "claim",
+    "locked",
+    "replacing",
+    "sha256_of",
+    "taken_back",
+    "write_atomically",
+    "write_json",
+]
+
+_TEMPORARY = ".tmp"
+_BLOCK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
@@ -22,7 +35,7 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     A reader sees the old file or the whole new one, after a power cut too. An exception leaves the old one.
     With `keep`, the old file is renamed to that; a kill between the two renames leaves it there.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + _TEMPORARY)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as stream:
@@ -65,6 +78,28 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1, sort_keys: boo
     )
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_digest(path: Path, expected: str | None) -> None:
+    """See that a file is the one that was written; None compares nothing.
+
+    Raises:
+        RunError: its bytes have changed.
+    """
+    if expected is not None and (found := sha256_of(path)) != expected:
+        raise RunError(
+            f"{path}: expected the file that was written (SHA-256 {expected[:12]}...), got other bytes ({found[:12]}...); "
+            "the disk or a person changed it: restore it"
+        )
+
+
 def _sync_folder(folder: Path) -> None:
     """Make renames in the folder last through a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -99,6 +134,8 @@ def claim(
         ignored: keys of the request that may differ.
         resume_begins: with `resume`, an empty folder is begun instead of refused.
 
+    A folder that holds nothing but temporary files of a killed process counts as empty, and may be begun with `resume`.
+
     Returns:
         Whether the folder held the request already.
 
@@ -108,7 +145,8 @@ def claim(
     _make(folder)
     try:
         old = written()
-        empty = not any(folder.iterdir())
+        names = [path.name for path in folder.iterdir()]
+        empty = all(name.endswith(_TEMPORARY) for name in names)
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
     if old is not None:
@@ -118,7 +156,7 @@ def claim(
             )
         _same_request(folder, f"the {called} that the {kind} began with", old, request, ignored)
         return True
-    if resume and not (resume_begins and empty):
+    if resume and not (empty and (resume_begins or names)):
         raise RunError(f"{folder}: expected a {kind} to go on with, got none; leave --resume out to begin one")
     if not empty:
         raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")

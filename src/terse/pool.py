@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from terse.errors import DataError, RunError
-from terse.folders import replacing
+from terse.folders import check_digest, replacing, sha256_of
 from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, to_table
 from terse.poses.family import PoseFamily
@@ -81,6 +81,7 @@ class Pool:
         self._about = about or {}
         self._parts: list[Placements] = []
         self._added = 0
+        self._digests: dict[str, str] = {}
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts)
@@ -113,9 +114,11 @@ class Pool:
             path = self._shard(cycle, draw)
             try:
                 with replacing(path) as stream:
-                    pq.write_table(to_table(placements, self._poses, self._sources, self._about), stream)
+                    table = to_table(placements, self._poses, self._sources, self._about)
+                    pq.write_table(table, stream, write_page_checksum=True)
             except OSError as error:
                 raise RunError(f"{path}: expected room to write the pool, got {error.strerror or error}") from None
+            self._digests[path.name] = sha256_of(path)
         self._add(placements)
 
     def _add(self, placements: Placements) -> None:
@@ -123,13 +126,21 @@ class Pool:
             self._parts.append(placements)
             self._added = len(placements)
 
+    def state(self) -> dict[str, str]:
+        """The SHA-256 of each shard by its name."""
+        return dict(self._digests)
+
+    def restore(self, state: Mapping[str, str]) -> None:
+        """What the shards must be when they are loaded; one that is not named is not compared."""
+        self._digests = dict(state)
+
     def load(self, cycles: int, draws: int | None = None) -> None:
         """Read the shards of the first cycles back; later ones are from after the checkpoint, and go.
 
         `draws` is how often the last of these cycles was drawn afresh; None takes what is there.
 
         Raises:
-            RunError: a shard is missing.
+            RunError: a shard is missing, or is not the one that was written.
             DataError: a shard is not one, or a source that it names is gone.
         """
         assert self.folder is not None
@@ -143,6 +154,7 @@ class Pool:
             path = self._shard(cycle, draw)
             if not path.is_file():
                 raise RunError(f"{path}: expected the pool's shard of cycle {cycle}, got none; the run cannot go on")
+            check_digest(path, self._digests.get(path.name))
             table, _ = read_table(path)
             part = from_table(table, self._poses, self._sources, str(path))
             self._add(replace(part, number=len(self) + np.arange(len(part))))

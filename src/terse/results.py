@@ -151,6 +151,8 @@ class RunResult(Record):
     alarm_cycles: list[int] | None = None
     """The cycle of each alarm; 0 is the start."""
     seconds: float
+    sha256: dict[str, str] | None = None
+    """Of `target.pth` and the pool's shards, by their names in the folder."""
 
 
 class PoseSpread(Record):

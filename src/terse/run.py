@@ -1,5 +1,6 @@
 """The only file that turns a recipe into objects and joins them."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
-from terse.folders import claim, locked, taken_back, write_atomically, write_json
+from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
@@ -21,7 +22,7 @@ from terse.progress import Observer
 from terse.protocols import RealImages, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.requests import LEAST_VISIBLE
-from terse.results import RunResult
+from terse.results import RunResult, read_run
 from terse.sources.run_data import PasteData, RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials
@@ -51,6 +52,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    restart: bool = False,
     data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
@@ -63,6 +65,7 @@ def train(
         overrides: `key=value`, as on the command line.
         out: folder for the run; None keeps everything in memory.
         resume: go on with the run that `out` holds.
+        restart: begin anew in a folder that holds a run; what that run wrote is removed.
         data: what the recipe's `data` would build, made by you (`RunData`).
         target: a Target of your own instead of the recipe's.
         observer: is told of phases, steps and cycles, and may stop the run.
@@ -76,7 +79,11 @@ def train(
     elif overrides:
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
+    if resume and restart:
+        raise RunError("restart: expected it or resume, got both; resume goes on, restart removes what the run wrote")
     with trusting(trust), locked(folder):
+        if restart and folder is not None:
+            _clear(folder)
         with taken_back(folder):
             session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
             _check_target(session.players, recipe)
@@ -92,6 +99,8 @@ def finish(session: Session) -> RunResult:
     _check_target(players, session.recipe)
     result = run_cycles(session)
     if folder is not None:
+        digests = {name: sha256_of(folder / name) for name in _checked(folder)}
+        result = result.model_copy(update={"sha256": digests})
         write_json(folder / "result.json", result.to_json())
         write_json(folder / "labels.json", list(players.materials.classes), indent=None)
     return result
@@ -159,6 +168,8 @@ def open_run(folder: Path, observer: Observer | None = None) -> tuple[Recipe, Pl
     written = folder / "recipe.yaml"
     if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    for name, digest in (read_run(folder).sha256 or {}).items():
+        check_digest(folder / name, digest)
     recipe = recipes.load_recipe(written)
     players = build_players(recipe, data=run_data(recipe, observer))
     if (folder / "target.pth").is_file():
@@ -239,15 +250,59 @@ def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, devic
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Make the folder this run's, or see that it is already."""
     written = folder / "recipe.yaml"
+
+    def begin() -> None:
+        (folder / "state").mkdir(exist_ok=True)
+        write_atomically(written, dump_recipe(recipe).encode())
+
     claim(
         folder,
         "run",
         recipe.model_dump(mode="json"),
         resume=resume,
         written=lambda: read_yaml(written.read_text("utf-8"), str(written)) if written.is_file() else None,
-        begin=lambda: write_atomically(written, dump_recipe(recipe).encode()),
+        begin=begin,
         ignored=NOT_COMPARED,
     )
+
+
+def _checked(folder: Path) -> list[str]:
+    """The files of a finished run whose digests stand in its result."""
+    shards = sorted((folder / "pool").glob("cycle-*.parquet"))
+    return [str(path.relative_to(folder)) for path in (folder / "target.pth", *shards) if path.is_file()]
+
+
+_WRITTEN = (
+    "state",
+    "pool",
+    "page",
+    "metrics.jsonl",
+    "start.pth",
+    "target.pth",
+    "labels.json",
+    "result.json",
+    "report.html",
+)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run wrote; other files are left alone, and refused by `claim`.
+
+    Raises:
+        RunError: the folder holds no run, so that nothing in it is known to be a run's.
+    """
+    written = folder / "recipe.yaml"
+    if not any(folder.iterdir()):
+        return
+    if not written.is_file():
+        raise RunError(
+            f"{folder}: expected a folder with a run to begin anew, got one without recipe.yaml; give another"
+        )
+    for path in (*(folder / name for name in _WRITTEN), written):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[str, Any]:

@@ -201,7 +201,8 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
             return (os.mkdir, (str(tmp_path / "owned"),))
 
     torch.save({"tensors": Evil(), "facts": "{}"}, tmp_path / "checkpoint.pth")
-    assert read_checkpoint(tmp_path) is None
+    with pytest.raises(RunError, match=r"checkpoint.pth is broken \(.*it holds what only code could make"):
+        read_checkpoint(tmp_path)
     assert not (tmp_path / "owned").exists()
 
 

@@ -18,6 +18,7 @@ def train(
     *overrides: str,
     out: Path | None = None,
     resume: bool = False,
+    restart: bool = False,
     device: str | None = None,
     as_json: Json = False,
 ) -> int:
@@ -28,6 +29,7 @@ def train(
         overrides: Settings as key=value, for example cycles=3 or synthesis.kind=random.
         out: Folder for the run; runs/NAME by default.
         resume: Go on with the run that the folder holds.
+        restart: Begin anew in a folder that holds a run; what that run wrote is removed.
         device: cpu, cuda, cuda:1, mps.
         as_json: Print the result as one JSON object.
     """
@@ -36,7 +38,7 @@ def train(
 
     settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
-    folder = folder_of(out, loaded.name, "run", resume=resume)
+    folder = folder_of(out, loaded.name, "run", resume=resume or restart)
     from terse.tasks.task import task
 
     with watching(loaded.cycles, task(loaded.task).progress) as watcher:
@@ -45,7 +47,7 @@ def train(
         from terse.run import train as run
 
         try:
-            result = run(loaded, out=folder, resume=resume, observer=watcher)
+            result = run(loaded, out=folder, resume=resume, restart=restart, observer=watcher)
         except Interrupted:
             again = ["terse", "train", recipe, *settings, "--out", str(folder), *trust_given(), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")

@@ -17,6 +17,7 @@ from terse import registry
 from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import Exporter
+from terse.folders import locked
 from terse.generate.draw import Drawing
 from terse.generate.manifest import assemble_common, claim_set, write_manifest
 from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
@@ -70,22 +71,23 @@ def generate(
         "trained": trained,
         "format": FORMAT,
     }
-    whole = claim_set(out, about, resume=resume)
-    if whole is not None:
-        return _untouched(out, whole)
-    with _cleared_on_mistake(out, resume=resume):
-        source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
-        limits = settings.limits(source.limits, source.material.foregrounds.classes)
-        drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
-        exporter = _exporter(settings)
-        size = settings.shard_images or exporter.shard_images
-        shards = shards_of_scenes(settings, limits, source.material, size)
-        real = real_drawings(recipe, drawing)
-        shards += shards_of_real(real, len(shards), settings.count, size)
-    if source.message and observer is not None:
-        observer.say(source.message)
-    job = Job(drawing, exporter, out, settings.count, about, source.load, limits, real)
-    return _make(job, shards, mapped_by, observer)
+    with locked(out):
+        whole = claim_set(out, about, resume=resume)
+        if whole is not None:
+            return _untouched(out, whole)
+        with _cleared_on_mistake(out, resume=resume):
+            source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
+            limits = settings.limits(source.limits, source.material.foregrounds.classes)
+            drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
+            exporter = _exporter(settings)
+            size = settings.shard_images or exporter.shard_images
+            shards = shards_of_scenes(settings, limits, source.material, size)
+            real = real_drawings(recipe, drawing)
+            shards += shards_of_real(real, len(shards), settings.count, size)
+        if source.message and observer is not None:
+            observer.say(source.message)
+        job = Job(drawing, exporter, out, settings.count, about, source.load, limits, real)
+        return _make(job, shards, mapped_by, observer)
 
 
 def render(
@@ -130,22 +132,23 @@ def render(
         "placements": placements.name,
         "format": FORMAT,
     }
-    whole = claim_set(out, about, resume=resume)
-    if whole is not None:
-        return _untouched(out, whole)
-    with _cleared_on_mistake(out, resume=resume):
-        drawing = drawing_of(recipe, settings, square=square)
-        missing = missing_poses(table, drawing.poses)
-        if missing:
-            raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
-        real = real_drawings(recipe, drawing)
-    exporter = _exporter(settings)
-    size = settings.shard_images or exporter.shard_images
-    shards = shards_of_rows(table, size)
-    last = max(table.column("image").to_pylist())
-    shards += shards_of_real(real, len(shards), max(settings.count, last + 1), size)
-    job = Job(drawing, exporter, out, count, about, real=real, where=placements.name)
-    return _make(job, shards, mapped_by, observer)
+    with locked(out):
+        whole = claim_set(out, about, resume=resume)
+        if whole is not None:
+            return _untouched(out, whole)
+        with _cleared_on_mistake(out, resume=resume):
+            drawing = drawing_of(recipe, settings, square=square)
+            missing = missing_poses(table, drawing.poses)
+            if missing:
+                raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
+            real = real_drawings(recipe, drawing)
+        exporter = _exporter(settings)
+        size = settings.shard_images or exporter.shard_images
+        shards = shards_of_rows(table, size)
+        last = max(table.column("image").to_pylist())
+        shards += shards_of_real(real, len(shards), max(settings.count, last + 1), size)
+        job = Job(drawing, exporter, out, count, about, real=real, where=placements.name)
+        return _make(job, shards, mapped_by, observer)
 
 
 def drawing_of(recipe: Recipe, settings: GenerateSettings, *, square: bool) -> Drawing:

@@ -1,6 +1,5 @@
 """What a set was made from, and what it holds: enough to make it again and to give credit."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from terse.folders import claim, replacing, write_json
+from terse.folders import claim, replacing, sha256_of, write_json
 from terse.generate.real import VAL
 from terse.generate.shard import PARTS
 
 __all__ = ["assemble_common", "claim_set", "versions", "write_manifest"]
 
 _REQUEST = "request.json"
-_COPY_BYTES = 1 << 20
 
 
 def versions() -> dict[str, str]:
@@ -86,7 +84,7 @@ def write_manifest(
     """
     found = [*sorted(out.iterdir()), *sorted((out / VAL).glob("*"))]
     whole = [path for path in found if path.is_file() and path.name != "manifest.json"]
-    contents = {path.relative_to(out).as_posix(): _sha256(path) for path in whole}
+    contents = {path.relative_to(out).as_posix(): sha256_of(path) for path in whole}
     manifest = {
         "made_by": versions(),
         "about": dict(about),
@@ -96,11 +94,3 @@ def write_manifest(
         "sha256": contents,
     }
     write_json(out / "manifest.json", manifest, sort_keys=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_COPY_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,12 +1,11 @@
 """Weights from a file, safely: tensors only, never code."""
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from terse.errors import DataError
+from terse.tensors import read_tensors
 
 __all__ = ["load_weights", "read_weights"]
 
@@ -17,20 +16,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: missing, broken, holding anything but tensors, or no mapping of names to tensors.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: expected a file of weights, got none")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            tensors: Any = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen types, by how the file is broken
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})"
-        ) from None
+    tensors = read_tensors(path)
     for key in ("state_dict", "model"):
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]

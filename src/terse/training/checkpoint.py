@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from terse.errors import RunError
+from terse.errors import DataError, RunError
 from terse.folders import replacing
+from terse.progress import Observer
+from terse.tensors import read_tensors
 
 __all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
 
@@ -43,28 +45,39 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Any], facts: Mapping[st
     return current
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Tensors and facts of the newest whole state, None where there is none.
+def read_checkpoint(folder: Path, observer: Observer | None = None) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Tensors and facts of the newest whole state, None where none was written.
 
-    Tensors only: a checkpoint cannot run code.
+    Tensors only: a checkpoint cannot run code. The observer is told where the newest one is torn and the one before it is
+    taken.
 
     Raises:
-        RunError: another version of terse wrote it, in a format that this one does not know.
+        RunError: states were written and none is whole; or another version of terse wrote it, in a format that this one
+            does not know.
 
     Source: ours.
     """
+    torn = ""
     for name in (_CURRENT, _PREVIOUS):
         path = folder / name
         if not path.is_file():
+            torn = torn or f"{path} is gone"
             continue
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_tensors(path, bounded=True)
             tensors, facts, found = state["tensors"], json.loads(state["facts"]), state.get("format", FORMAT)
-        except Exception:  # noqa: S112 - a torn file raises by where it is torn; the previous one is whole
+        except (DataError, KeyError, TypeError, ValueError) as error:
+            torn = f"{path} is broken ({str(error).removeprefix(f'{path}: ')})"
             continue
         if found != FORMAT:
             raise RunError(
                 f"{path}: expected state of format {FORMAT}, got {found}; go on with the version of terse that wrote it"
             )
+        if torn and observer is not None:
+            observer.say(f"state: {torn}; going on from the one before it, {path}")
         return tensors, facts
+    if "broken" in torn:
+        raise RunError(
+            f"{folder}: expected a state to go on with, got none that is whole: {torn}; --restart begins anew"
+        )
     return None

@@ -1,5 +1,6 @@
 """`metrics.jsonl`: a line for each step and each evaluation, kept in step with the checkpoints."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -47,6 +48,14 @@ class MetricsLog:
             return self._path.stat().st_size
         except OSError as error:
             raise RunError(f"{self._path}: expected room to write it, got: {error.strerror or error}") from None
+
+    def last_cycle(self) -> int:
+        """The cycle of the file's last whole line; 0 where there is none."""
+        lines = self._path.read_bytes().splitlines() if self._path is not None and self._path.is_file() else []
+        for line in reversed(lines):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return int(json.loads(line)["cycle"])
+        return 0
 
     def restore(self, state: int) -> None:
         """Forget what was written after a checkpoint that held this length."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from terse.discriminator import Discriminator
-from terse.errors import Diverged
+from terse.errors import Diverged, RunError
 from terse.evaluation.hardness import HardnessRule
 from terse.folders import write_atomically
 from terse.objectives import RealismWeight
@@ -21,8 +21,8 @@ from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.engine import Engine
-from terse.training.metrics_log import MetricsLog
-from terse.training.state import PHASES, Carried, Optimizers, Position, Spending, Stateful, Weights
+from terse.training.metrics_log import FILE_NAME, MetricsLog
+from terse.training.state import PHASES, Carried, Optimizers, Position, SourceKeys, Spending, Stateful, Weights
 from terse.types import Costs
 
 __all__ = ["Players", "Session"]
@@ -66,6 +66,16 @@ class Session:
             "costs": self.spending,
             "rule": players.rule,
             "metrics_bytes": self.log,
+            "shards": pool,
+            "sources": SourceKeys(
+                {
+                    "foregrounds": players.materials.foregrounds,
+                    "backgrounds": players.materials.backgrounds,
+                    "train": players.train,
+                    "val": players.val,
+                    "test": players.test,
+                }
+            ),
         }
         self.tensor_parts: dict[str, Stateful] = {"optimizers": self.optimizers, "carried": self.carried}
         synthesizer = players.proposer.module if players.proposer else None
@@ -147,15 +157,20 @@ class Session:
         write_checkpoint(self.folder / "state", tensors, {**self.facts, **small})
 
     def restore(self) -> bool:
-        """Take up the newest whole state of the folder; False where there is none."""
-        state = read_checkpoint(self.folder / "state") if self.folder else None
+        """Take up the newest whole state of the folder; False where the run was stopped before its first.
+
+        Raises:
+            RunError: there was a state, and none is whole; or the data have changed since.
+        """
+        state = read_checkpoint(self.folder / "state", self.observer) if self.folder else None
         if state is None:
-            self.log.restore(0)
+            self._begin_again()
             return False
         tensors, facts = state
         self.facts = {"alarm_cycles": [0] * len(facts["alarms"]), **facts}  # older states do not say
         for name, part in self.small_parts.items():
-            part.restore(self.facts.pop(name))
+            if name in self.facts:  # older states do not hold every part
+                part.restore(self.facts.pop(name))
         for name, part in self.tensor_parts.items():
             part.restore(tensors[name])
         if self.players.proposer is not None:
@@ -163,6 +178,25 @@ class Session:
             draws = self.facts.get("redraws", 0) if harvested else None
             self.pool.load(self.position.cycle if harvested else self.position.cycle - 1, draws)
         return True
+
+    def _begin_again(self) -> None:
+        """Go on from nothing, which is right only where the run was stopped before its first state.
+
+        Its folder `state/` is there from the beginning, and nothing of a cycle is written before a state.
+        """
+        assert self.folder is not None
+        written = list((self.folder / "pool").glob("*.parquet"))
+        if not (self.folder / "state").is_dir():
+            written += [path for path in (self.folder / FILE_NAME, self.folder / "start.pth") if path.is_file()]
+        elif self.log.last_cycle() > 0:
+            written.append(self.folder / FILE_NAME)
+        if written:
+            raise RunError(
+                f"{self.folder / 'state'}: expected the state of the run that wrote {written[0].name}, got none; restore it, "
+                "or begin anew by --restart (Python: restart=True)"
+            )
+        self.log.restore(0)
+        self.observer.say(f"{self.folder}: the run was stopped before its first state was written; it begins")
 
     def keep_target(self) -> None:
         """Write `target.pth`, the state_dict in the user's own key names, and the synthesizer of the same cycle."""

@@ -1,16 +1,18 @@
 """The parts of a run that a checkpoint keeps: each gives its state and takes it up again."""
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from terse.errors import RunError
 from terse.types import Costs
 
-__all__ = ["PHASES", "Carried", "Optimizers", "Position", "Spending", "Stateful", "Weights"]
+__all__ = ["PHASES", "Carried", "Optimizers", "Position", "SourceKeys", "Spending", "Stateful", "Weights"]
 
 PHASES = ("pretrain", "warm_up", "synthesizer", "harvest", "target", "evaluate")
 
@@ -164,3 +166,41 @@ class Carried(dict[str, Any]):
         """Go on with these."""
         self.clear()
         self.update(state)
+
+
+class SourceKeys:
+    """Which images a run is made from, by their keys: a run whose data changed cannot go on as it began.
+
+    Args:
+        sources: banks and real images by the part of the recipe that they come from.
+
+    Source: ours.
+    """
+
+    def __init__(self, sources: Mapping[str, Any]) -> None:
+        self._sources = sources
+
+    def state(self) -> dict[str, list[Any]]:
+        """The number and the digest of the keys of each source; images without keys have their number alone."""
+        return {name: self._of(source) for name, source in self._sources.items()}
+
+    def restore(self, state: Mapping[str, Sequence[Any]]) -> None:
+        """See that the sources are those of the state.
+
+        Raises:
+            RunError: images came, went or have other names.
+        """
+        for name, before in state.items():
+            now = self._of(self._sources[name])
+            if now != list(before):
+                told = f"{now[0]:,} instead of {before[0]:,}" if now[0] != before[0] else f"other names for {now[0]:,}"
+                raise RunError(
+                    f"{name}: expected the images that the run began with, got {told}; bring them back, or begin anew by "
+                    "--restart (Python: restart=True)"
+                )
+
+    @staticmethod
+    def _of(source: Any) -> list[Any]:
+        keys = getattr(source, "keys", ())
+        digest = hashlib.sha256("\n".join(keys).encode("utf-8", "surrogatepass")).hexdigest()
+        return [len(source), digest]

@@ -82,16 +82,10 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     with pytest.raises(DataError) as caught:
         load_backbone(backbone, "mobilenet_v3_small", path)
-    assert str(caught.value) == (
-        f"weights: expected a file of tensors, got {path}, which does not exist; give its path"
-    )
+    assert str(caught.value) == f"{path}: expected a file of weights, got none"
     path.write_bytes(b"not tensors")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=r"w\.pth: expected weights as tensors only, got a file that cannot be read so"):
         load_backbone(backbone, "mobilenet_v3_small", path)
-    assert str(caught.value) == (
-        f"weights: expected a file of tensors (torch.save of a state_dict), got {path} (UnpicklingError); "
-        "save it again with torch.save(model.state_dict(), path)"
-    )
 
 
 def test_a_backbone_that_cannot_be_cut_is_refused() -> None:

@@ -9,6 +9,7 @@ from torchvision import models
 
 from terse.errors import DataError, RecipeError
 from terse.registry import nearest
+from terse.targets.weights import read_weights
 
 __all__ = ["build_backbone", "load_backbone"]
 
@@ -60,7 +61,7 @@ def load_backbone(backbone: nn.Sequential, name: str, path: Path) -> None:
 
     Source: ours.
     """
-    state = _read(path)
+    state = read_weights(path)
     wanted = {key: tensor for key, tensor in backbone.state_dict().items() if "num_batches_tracked" not in key}
     first = next(iter(wanted))
     prefixes = {key[: -len(first)] for key in state if key.endswith(first)}
@@ -109,25 +110,6 @@ def _chain(name: str) -> tuple[nn.Sequential, int]:
             "vgg16_bn, mobilenet_v2, mobilenet_v3_small, resnet18 and efficientnet_b0 are"
         )
     return chain, channels
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise DataError(f"weights: expected a file of tensors, got {path}, which does not exist; give its path")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DataError(
-            f"weights: expected a file of tensors (torch.save of a state_dict), got {path} ({type(error).__name__}); "
-            "save it again with torch.save(model.state_dict(), path)"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    tensors = (
-        {key: value for key, value in state.items() if isinstance(value, Tensor)} if isinstance(state, dict) else {}
-    )
-    return tensors
 
 
 def _misfits(state: dict[str, Tensor], wanted: dict[str, Tensor], prefix: str) -> list[str]:

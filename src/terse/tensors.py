@@ -1,0 +1,66 @@
+"""Files of tensors: read without running code, and only where every byte is what was written."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from terse.errors import DataError
+
+__all__ = ["read_tensors"]
+
+_INFLATION, _FREE_BYTES, _MOST_BYTES = 20, 64 << 20, 2 << 30
+_BLOCK_BYTES = 1 << 20
+
+
+def read_tensors(path: Path, *, bounded: bool = False) -> Any:
+    """What `torch.save` or safetensors wrote, on the CPU: tensors, and numbers, strings, lists and mappings around them.
+
+    Args:
+        path: a `.safetensors` file, or any other as `torch.save` writes it.
+        bounded: the file is not one that the user named: refuse it where it would unpack to more than twenty times its size
+            (64 MB are free) or 2 GB.
+
+    Raises:
+        DataError: missing, broken (a flipped bit is enough), too large, or holding what only code could make.
+    """
+    import torch
+
+    if not path.is_file():
+        raise DataError(f"{path}: expected a file of weights, got none")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        _check_archive(path, bounded=bounded)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
+    except Exception as error:  # torch.load raises a dozen types, by how the file is broken
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in first:  # torch's own advice there is to run the file's code
+            first = "it holds what only code could make"
+        raise DataError(
+            f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})"
+        ) from None
+
+
+def _check_archive(path: Path, *, bounded: bool) -> None:
+    """Compare the checksums of a zip's members, which torch does not; a file of before torch 1.6 has none."""
+    if not zipfile.is_zipfile(path):
+        if bounded:
+            raise DataError(f"{path}: expected a zip of tensors, got a file that is broken or not one")
+        return
+    with zipfile.ZipFile(path) as archive:
+        size, whole = path.stat().st_size, sum(member.file_size for member in archive.infolist())
+        if bounded and whole > max(size, min(_MOST_BYTES, max(_INFLATION * size, _FREE_BYTES))):
+            raise DataError(
+                f"{path}: expected tensors of at most {_INFLATION} times the file's size, got {whole >> 20} MB in a file of "
+                f"{size >> 10} kB"
+            )
+        for member in archive.infolist():
+            with archive.open(member) as stream:  # reading to the end compares the checksum
+                while stream.read(_BLOCK_BYTES):
+                    pass
