@@ -70,6 +70,17 @@ def test_links_in_the_documents_lead_somewhere():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_the_readmes_path_through_the_code_is_one_of_imports():
+    """Each file of the path is imported by one before it, so that a reader can follow the calls."""
+    text = README.partition("One composite goes from there")[2].partition("## Citation")[0]
+    path = [ROOT / "src/terse/training/cycle.py", *(ROOT / link for link in re.findall(r"\]\(([^)]+)\)", text))]
+    assert len(path) == 7
+    run = (ROOT / "src/terse/run.py").read_text("utf-8")  # joins the proposer, the renderer and the loop
+    for number, file in enumerate(path[1:], start=1):
+        module = ".".join(file.relative_to(ROOT / "src").with_suffix("").parts)
+        assert any(module in text for text in (run, *(one.read_text("utf-8") for one in path[:number])))
+
+
 EXAMPLES = sorted((ROOT / "examples").glob("own_*.py"), key=lambda path: path.name)
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 

@@ -51,30 +51,29 @@ def test_weights_are_read_under_any_prefix_and_float_type(prefix: str, tmp_path:
     assert torch.equal(backbone.eval()(images), expected)
 
 
-def test_weights_without_batchnorm_name_the_backbone_that_takes_them(tmp_path: Path) -> None:
-    plain, _ = build_backbone("vgg11")
-    path = tmp_path / "vgg.pth"
-    torch.save(plain.state_dict(), path)
-    backbone, _ = build_backbone("vgg11_bn")
-    with pytest.raises(DataError) as caught:
-        load_backbone(backbone, "vgg11_bn", path)
-    assert str(caught.value) == (
-        f"weights: expected the tensors of vgg11_bn in {path}, got 33 of 36 missing or of another shape, "
-        "first 1.weight; the file has no BatchNorm: take backbone vgg11"
-    )
-
-
-def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
-    other, _ = build_backbone("mobilenet_v3_small")
+@pytest.mark.parametrize(
+    ("saved", "wanted", "got"),
+    [
+        (
+            "vgg11",
+            "vgg11_bn",
+            "33 of 36 missing or of another shape, first 1.weight; the file has no BatchNorm: take backbone vgg11",
+        ),
+        (
+            "mobilenet_v3_small",
+            "resnet18",
+            "75 of 75 missing or of another shape, first conv1.weight; name the backbone these weights were saved from",
+        ),
+    ],
+)
+def test_weights_of_another_backbone_are_refused(tmp_path: Path, saved: str, wanted: str, got: str) -> None:
+    other, _ = build_backbone(saved)
     path = tmp_path / "other.pth"
     torch.save(other.state_dict(), path)
-    backbone, _ = build_backbone("resnet18")
+    backbone, _ = build_backbone(wanted)
     with pytest.raises(DataError) as caught:
-        load_backbone(backbone, "resnet18", path)
-    assert str(caught.value) == (
-        f"weights: expected the tensors of resnet18 in {path}, got 75 of 75 missing or of another shape, "
-        "first conv1.weight; name the backbone these weights were saved from"
-    )
+        load_backbone(backbone, wanted, path)
+    assert str(caught.value) == f"weights: expected the tensors of {wanted} in {path}, got {got}"
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
