@@ -475,7 +475,7 @@ def elsewhere(data):
     ],
 )
 def test_boxes_that_contradict_their_masks_are_an_error_that_says_which_look_wrong(drawn, change, guess):
-    from terse.sources.contradiction import Contradiction
+    from terse.sources.losses import Contradiction
 
     file = drawn.coco(change=change)
     checked = check_data({"coco": str(file), "images": str(drawn.root / "train-images")}, "train.json")

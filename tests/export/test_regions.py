@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from terse.compositing.raster import Drawn
-from terse.export.outlines import one_outline, outlines
-from terse.export.runs import run_lengths, runs_of_box, runs_of_region
+from terse.export.mask_formats import one_outline, outlines, run_lengths, runs_of_box, runs_of_region
 
 # pycocotools speaks to numpy 2 in the words of numpy 1.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

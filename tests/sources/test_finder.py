@@ -1,9 +1,14 @@
 """Files are found by names of other machines and layouts, and never outside the folder."""
 
+import os
+from pathlib import Path, PurePosixPath
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from terse.errors import DataError
-from terse.sources.finder import Finder, best_folder
+from terse.sources.finder import Finder, best_folder, existing_file, existing_folder, image_files, inside, leads_out
 
 
 @pytest.fixture
@@ -60,3 +65,94 @@ def test_one_of_several_is_never_chosen(root):
 def test_the_folder_that_holds_the_names_is_the_best(root):
     assert best_folder([root / "none", root, root / "train"], ["p0.jpg", "p1.png"]) == root / "train"
     assert best_folder([root], ["x.jpg"]) is None
+
+
+def error_of(function, *args):
+    with pytest.raises(DataError) as error:
+        function(*args)
+    return str(error.value)
+
+
+def test_paths_inside_are_made_plain(tmp_path):
+    assert inside(tmp_path, "a.jpg", "x") == "a.jpg"
+    assert inside(tmp_path, "b/../c//d.jpg", "x") == "c/d.jpg"
+    assert inside(tmp_path, "..a/b..jpg", "x") == "..a/b..jpg"
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "b/../../a.jpg", ".."])
+def test_climbing_out_is_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f.json: images[3].file_name") == (
+        f"f.json: images[3].file_name: expected a path inside {tmp_path}, got {name!r}; move the file into the folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "C:\\photos\\a.jpg", "c:a.jpg", "\\\\server\\a.jpg", "\\a.jpg"])
+def test_absolute_paths_are_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f") == (
+        f"f: expected a path inside {tmp_path}, got the absolute {name!r}; make it relative"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a\0.jpg", "a\udce4.jpg"])
+def test_what_is_no_name_is_refused(tmp_path, name):
+    assert error_of(inside, tmp_path, name, "f") == f"f: expected a file name, got {name!r}; correct it"
+
+
+def test_links_are_followed_and_those_that_lead_out_are_told_apart(tmp_path):
+    root, other = tmp_path / "root", tmp_path / "other"
+    root.mkdir()
+    other.mkdir()
+    (other / "far.jpg").touch()
+    (root / "own.jpg").touch()
+    (root / "near.jpg").symlink_to("own.jpg")
+    (root / "far.jpg").symlink_to(other / "far.jpg")
+    (root / "folder").symlink_to(other)
+    (other / "round").symlink_to(root)
+    names = list(image_files(root))
+    assert names == ["far.jpg", "near.jpg", "own.jpg", "folder/far.jpg"]
+    assert [inside(root, name, "f") for name in names] == names
+    assert [leads_out(root, name) for name in names] == [True, False, False, True]
+
+
+def test_an_absolute_path_below_the_folder_is_its_own(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "other").symlink_to(tmp_path / "root")
+    assert inside(tmp_path / "root", str(tmp_path / "root/a/b.jpg"), "f") == "a/b.jpg"
+    assert inside(tmp_path / "root", str(tmp_path / "other/b.jpg"), "f") == "b.jpg"
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", "", "/", "c.jpg", "..."]), max_size=6))
+def test_an_accepted_path_is_inside(parts):
+    root = Path("/nowhere/root")
+    try:
+        name = inside(root, "/".join(parts), "f")
+    except DataError:
+        return
+    assert os.path.normpath(root / name).startswith(str(root))
+    assert ".." not in PurePosixPath(name).parts
+
+
+def test_images_below_a_folder_are_sorted_and_hidden_ones_passed_over(tmp_path):
+    for name in ("b/2.JPG", "b/10.png", "a.webp", "notes.txt", ".hidden.png", ".git/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(image_files(tmp_path)) == ["a.webp", "b/10.png", "b/2.JPG"]
+    assert list(image_files(tmp_path, "b")) == ["b/10.png", "b/2.JPG"]
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    assert existing_file("coco", tmp_path / "file") == tmp_path / "file"
+    assert existing_folder("images", tmp_path) == tmp_path
+    end = "; relative paths start at the recipe's file"
+    assert error_of(existing_file, "coco", tmp_path) == f"coco: expected a file, got a folder at {tmp_path}{end}"
+    assert (
+        error_of(existing_file, "coco", tmp_path / "x")
+        == f"coco: expected a file, got nothing at {tmp_path / 'x'}{end}"
+    )
+    assert error_of(existing_folder, "images", tmp_path / "file") == (
+        f"images: expected a folder, got a file at {tmp_path / 'file'}{end}"
+    )
+    assert error_of(existing_folder, "images", tmp_path / "x") == (
+        f"images: expected a folder, got nothing at {tmp_path / 'x'}{end}"
+    )

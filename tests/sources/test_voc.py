@@ -8,8 +8,7 @@ from PIL import Image
 
 from terse.errors import DataError
 from terse.sources.masks import FileMask, draw_mask
-from terse.sources.voc import VocConfig, read_voc
-from terse.sources.voc_instances import VOC_CLASSES, match_instances
+from terse.sources.voc import VOC_CLASSES, VocConfig, match_instances, read_voc
 
 
 def page(*objects, name="one.jpg", size=(40, 30)):

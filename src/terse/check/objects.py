@@ -12,8 +12,7 @@ from terse.check.findings import MASK_CODES, Code, Found, Part, Show, sampled
 from terse.progress import Observer
 from terse.sources.annotations import Annotations, Cause
 from terse.sources.cleanup import Flaw, MaskVerdict, examine
-from terse.sources.contradiction import contradiction
-from terse.sources.losses import count_losses
+from terse.sources.losses import contradiction, count_losses
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe

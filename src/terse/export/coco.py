@@ -7,35 +7,27 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from terse.export.runs import runs_of_box, runs_of_region
-from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, keypoints_of, write_bytes
+from terse.export.mask_formats import runs_of_box, runs_of_region
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, keypoints_of, write_bytes
 from terse.folders import replacing
 from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.compositing.raster import Drawn
-    from terse.sources.skeleton import Skeleton
+    from terse.sources.annotations import Skeleton
 
-__all__ = ["CocoExport", "CocoExporter", "annotation_of"]
+__all__ = ["CocoExporter", "annotation_of"]
 
 _json = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes a new encoder at every call
 
 
 @register("exporter", "coco")
-class CocoExport(ExportConfig):
-    """Lin et al. 2014: one JSON file for all images."""
+class CocoExporter(ExportConfig):
+    """Lin et al. 2014: one JSON file for all images.
 
-    kind: Literal["coco"] = "coco"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return CocoExporter()
-
-
-class CocoExporter:
-    """Masks are run lengths, which are exact; `masks: polygon` writes outlines, `masks: box` none.
+    Masks are run lengths, which are exact; `masks: polygon` writes outlines, `masks: box` none.
 
     Ids are given at assembly, in order, so a shard's part does not depend on the others. Beside COCO's own
     fields an annotation has `visible_fraction`, `z`, `pasted`, and `amodal_bbox` with `amodal_segmentation`
@@ -43,9 +35,10 @@ class CocoExporter:
     `ignore`, which MMDetection leaves out by; `masks: polygon` is without `ignore`, which detectron2 refuses.
     """
 
-    shard_images = 128
-    val_folder = "val/"
-    image_folder = "images/"
+    kind: Literal["coco"] = "coco"
+    shard_images: ClassVar[int] = 128
+    val_folder: ClassVar[str] = "val/"
+    image_folder: ClassVar[str] = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _CocoWriter:
         """A writer of one shard."""
@@ -155,7 +148,7 @@ def _described(skeleton: Skeleton) -> dict[str, Any]:
 def _segmentation(region: Drawn, size_px: tuple[int, int], masks: str) -> Any:
     if masks != "polygon":
         return runs_of_region(region, size_px)
-    from terse.export.outlines import outlines
+    from terse.export.mask_formats import outlines
 
     return [ring.reshape(-1).tolist() for ring in outlines(region)]
 

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from terse.errors import DataError
-from terse.export.index_maps import MOST_NUMBERS, paint, write_indices
-from terse.export.sample import ExportConfig, Exporter, Sample, SetInfo, write_bytes
+from terse.export.mask_formats import MOST_NUMBERS, paint, write_indices
+from terse.export.sample import ExportConfig, Sample, SetInfo, write_bytes
 from terse.registry import register
 
-__all__ = ["SemanticExport", "SemanticExporter"]
+__all__ = ["SemanticExporter"]
 
 
 @register("exporter", "semantic")
-class SemanticExport(ExportConfig):
-    """One PNG of class numbers an image, as Cityscapes, ADE20K and MMSegmentation have them."""
+class SemanticExporter(ExportConfig):
+    """One PNG of class numbers an image, as Cityscapes, ADE20K and MMSegmentation have them.
 
-    kind: Literal["semantic"] = "semantic"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return SemanticExporter()
-
-
-class SemanticExporter:
-    """A mask's pixel is the class's line in `classes.txt`, counted from 0, the background's.
+    A mask's pixel is the class's line in `classes.txt`, counted from 0, the background's.
 
     255 is not judged: objects to ignore, and the box of one without a mask. `masks` in the settings changes nothing.
     """
 
-    shard_images = 128
-    val_folder = "val/"
-    image_folder = "images/"
+    kind: Literal["semantic"] = "semantic"
+    shard_images: ClassVar[int] = 128
+    val_folder: ClassVar[str] = "val/"
+    image_folder: ClassVar[str] = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _IndexMapWriter:
         """A writer of one shard.

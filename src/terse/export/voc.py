@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from xml.sax.saxutils import escape
 
-from terse.export.index_maps import paint, write_indices
-from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
+from terse.export.mask_formats import paint, write_indices
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
-__all__ = ["VocExport", "VocExporter"]
+__all__ = ["VocExporter"]
 
 _ROOT = Path("VOCdevkit") / "VOC2012"
 
 
 @register("exporter", "voc")
-class VocExport(ExportConfig):
-    """Everingham et al. 2010: an XML file an image, masks as palette PNGs."""
+class VocExporter(ExportConfig):
+    """Everingham et al. 2010: an XML file an image, masks as palette PNGs.
 
-    kind: Literal["voc"] = "voc"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return VocExporter()
-
-
-class VocExporter:
-    """XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
+    XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
 
     Objects to ignore are `difficult`, and 255 in the PNGs; so are objects without a mask, whose pixels are not known.
     Instance numbers follow the order of the XML's objects.
     """
 
-    shard_images = 128
-    val_folder = ""
-    image_folder = f"{_ROOT.as_posix()}/JPEGImages/"
+    kind: Literal["voc"] = "voc"
+    shard_images: ClassVar[int] = 128
+    val_folder: ClassVar[str] = ""
+    image_folder: ClassVar[str] = f"{_ROOT.as_posix()}/JPEGImages/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _VocWriter:
         """A writer of one shard."""

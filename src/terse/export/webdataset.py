@@ -7,35 +7,28 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from terse.export.coco import annotation_of
-from terse.export.sample import ExportConfig, Exporter, Sample, SetInfo
+from terse.export.sample import ExportConfig, Sample, SetInfo
 from terse.registry import register
 
-__all__ = ["WebDatasetExport", "WebDatasetExporter"]
+__all__ = ["WebDatasetExporter"]
 
 
 @register("exporter", "webdataset")
-class WebDatasetExport(ExportConfig):
-    """`shards/000000.tar` and so on."""
+class WebDatasetExporter(ExportConfig):
+    """`shards/000000.tar` and so on.
 
-    kind: Literal["webdataset"] = "webdataset"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return WebDatasetExporter()
-
-
-class WebDatasetExporter:
-    """The JSON holds the image's fields and its objects as COCO annotations, with `category` by name.
+    The JSON holds the image's fields and its objects as COCO annotations, with `category` by name.
 
     Times and owners in the tar headers are zero, so that a shard made again has the same bytes.
     """
 
-    shard_images = 512
-    val_folder = "val/"
-    image_folder = ""  # images are members of the shards
+    kind: Literal["webdataset"] = "webdataset"
+    shard_images: ClassVar[int] = 512
+    val_folder: ClassVar[str] = "val/"
+    image_folder: ClassVar[str] = ""  # images are members of the shards
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _TarWriter:
         """A writer of one tar."""

@@ -6,36 +6,29 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from terse.export.sample import ExportConfig, Exporter, Labelled, Sample, SetInfo, write_bytes
+from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
-__all__ = ["YoloExport", "YoloExporter", "YoloWriter", "box_numbers", "label_line", "names_of", "places"]
+__all__ = ["YoloExporter", "YoloWriter", "box_numbers", "label_line", "names_of", "places"]
 
 
 @register("exporter", "yolo")
-class YoloExport(ExportConfig):
-    """One text file an image; coordinates are fractions of its size."""
+class YoloExporter(ExportConfig):
+    """One text file an image; coordinates are fractions of its size.
 
-    kind: Literal["yolo"] = "yolo"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return YoloExporter()
-
-
-class YoloExporter:
-    """`masks: box` writes detection labels, anything else outlines, from which trainers take boxes too.
+    `masks: box` writes detection labels, anything else outlines, from which trainers take boxes too.
 
     An object in parts, or with holes, is one outline joined by slits of no width. In a file of outlines an
     object without a mask is its box's four corners: readers take every line of such a file for an outline.
     Objects to ignore are left out, because the format has no word for them.
     """
 
-    shard_images = 128
-    val_folder = "val/"
-    image_folder = "images/"
+    kind: Literal["yolo"] = "yolo"
+    shard_images: ClassVar[int] = 128
+    val_folder: ClassVar[str] = "val/"
+    image_folder: ClassVar[str] = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> YoloWriter:
         """A writer of one shard."""
@@ -110,7 +103,7 @@ def _line(item: Labelled, size_px: tuple[int, int], masks: str) -> str:
             y1 / height,
         ]
     else:
-        from terse.export.outlines import one_outline, outlines
+        from terse.export.mask_formats import one_outline, outlines
 
         ring = one_outline(outlines(item.modal)) / (width, height)
         numbers = ring.reshape(-1).tolist()

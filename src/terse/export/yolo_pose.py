@@ -5,39 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from terse.errors import DataError
-from terse.export.sample import ExportConfig, Exporter, Labelled, SetInfo, keypoints_of
+from terse.export.sample import ExportConfig, Labelled, SetInfo, keypoints_of
 from terse.export.yolo import YoloWriter, box_numbers, label_line, names_of, places
 from terse.registry import register
 
 if TYPE_CHECKING:
-    from terse.sources.skeleton import Skeleton
+    from terse.sources.annotations import Skeleton
 
-__all__ = ["YoloPoseExport", "YoloPoseExporter"]
+__all__ = ["YoloPoseExporter"]
 
 
 @register("exporter", "yolo_pose")
-class YoloPoseExport(ExportConfig):
-    """Class, box, then x, y and visibility of each keypoint; coordinates are fractions of the image's size."""
+class YoloPoseExporter(ExportConfig):
+    """Class, box, then x, y and visibility of each keypoint; coordinates are fractions of the image's size.
 
-    kind: Literal["yolo_pose"] = "yolo_pose"
-
-    def build(self) -> Exporter:
-        """The exporter."""
-        return YoloPoseExporter()
-
-
-class YoloPoseExporter:
-    """`data.yaml` has `kpt_shape`, and `flip_idx` where the source names its keypoints.
+    `data.yaml` has `kpt_shape`, and `flip_idx` where the source names its keypoints.
 
     An object without keypoints has zeros, which trainers pass over. Objects to ignore are left out.
     """
 
-    shard_images = 128
-    val_folder = "val/"
-    image_folder = "images/"
+    kind: Literal["yolo_pose"] = "yolo_pose"
+    shard_images: ClassVar[int] = 128
+    val_folder: ClassVar[str] = "val/"
+    image_folder: ClassVar[str] = "images/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> YoloWriter:
         """A writer of one shard.

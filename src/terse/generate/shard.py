@@ -22,7 +22,7 @@ from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
 from terse.progress import Observer
 from terse.requests import Limits
-from terse.sources.skeleton import Skeleton, common_skeleton
+from terse.sources.annotations import Skeleton, common_skeleton
 
 __all__ = ["PARTS", "Job", "Worker", "part_folder", "start_worker"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from terse.errors import DataError
 from terse.registry import nearest
-from terse.report.words import count
+from terse.report.parts import count
 
 if TYPE_CHECKING:
     from terse.sources.annotations import Annotations

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from terse.errors import DataError, RunError
-from terse.export.runs import runs_of_region
+from terse.export.mask_formats import runs_of_region
 from terse.folders import write_json
 from terse.masks.make import Made, Masks, region_of
 from terse.sources.annotations import Annotations

@@ -16,7 +16,7 @@ from jaxtyping import Bool, UInt8
 
 from terse.compositing.raster import Drawn
 from terse.errors import DataError
-from terse.export.runs import runs_of_region
+from terse.export.mask_formats import runs_of_region
 from terse.folders import claim, locked, write_json
 from terse.masks.score import Box, Scores, expected_iou, measure, shifted
 from terse.masks.segmentation import class_numbers, instance, read_segmentation

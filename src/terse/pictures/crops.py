@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from terse.errors import DataError
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.masks import PixelBox
 
-__all__ = ["LEAST_PX", "Crop", "read_whole", "window_around"]
+__all__ = [
+    "LEAST_PX",
+    "Crop",
+    "Thumbnail",
+    "choose_side",
+    "data_uri",
+    "encode",
+    "made",
+    "outlines",
+    "read_whole",
+    "thumbnail",
+    "window_around",
+]
 
 LEAST_PX = 48
 """A window is at least so large, that small objects show where they are."""
 _MARGIN = 0.25  # of an object's longer side, around it
+SIDES_PX = (320, 256, 224, 192, 160, 144, 128, 112, 96)
+LOSSLESS_SIDE_PX = 96  # up to here lossless WebP is the smallest of all (a digit: 201 bytes; PNG 274, JPEG 419)
+QUALITY = 62
+PREFIX = "data:image/webp;base64,"
 
 
 def read_whole(annotations: Annotations, image: int) -> npt.NDArray[np.uint8]:
@@ -71,3 +91,96 @@ class Crop:
         x0, y0, x1, y1 = self.window
         part = mask[y0:y1, x0:x1].astype(np.uint8) * np.uint8(255)
         return np.asarray(cv2.resize(np.ascontiguousarray(part), self.size_px, interpolation=cv2.INTER_AREA) > 127)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture as WebP, and the size of the image that it was made from, whose pixels boxes and outlines count."""
+
+    encoded: bytes
+    size_px: tuple[int, int]
+    """Width and height."""
+
+
+def thumbnail(image: npt.NDArray[np.uint8] | Thumbnail, side_px: int, quality: int = QUALITY) -> Thumbnail:
+    """The image's thumbnail; one that is already made stays as it is."""
+    if isinstance(image, Thumbnail):
+        return image
+    return Thumbnail(encode(image, side_px, quality), (image.shape[1], image.shape[0]))
+
+
+def made(image: npt.NDArray[np.uint8] | Thumbnail) -> Thumbnail:
+    """The thumbnail of an item that is packed already."""
+    assert isinstance(image, Thumbnail)
+    return image
+
+
+def encode(image: npt.NDArray[np.uint8], side_px: int, quality: int = QUALITY) -> bytes:
+    """The image as WebP, its longer side at most `side_px`; small ones without loss.
+
+    On 300 px photographs brought to 160 px, WebP of method 2 took 1.1 ms and 3.8 KB, JPEG of the same look 0.25 ms
+    and 4.7 KB, WebP of method 4 2.4 ms and 3.6 KB: size counts in a page, and 5,000 of them take 6 s.
+    """
+    picture = Image.fromarray(_checked(image))
+    scale = side_px / max(picture.size)
+    if scale < 1:
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    if max(picture.size) <= LOSSLESS_SIDE_PX and scale >= 1:
+        picture.save(buffer, "WEBP", lossless=True, quality=50, method=3)
+    else:
+        picture.save(buffer, "WEBP", quality=quality, method=2)
+    return buffer.getvalue()
+
+
+def data_uri(encoded: bytes) -> str:
+    """Encoded WebP as an address that needs no network."""
+    return PREFIX + base64.b64encode(encoded).decode("ascii")
+
+
+def choose_side(samples: Sequence[npt.NDArray[np.uint8] | Thumbnail], count: int, budget_bytes: int) -> int:
+    """The largest side at which `count` images like the samples stay within the budget, as base64."""
+    if not samples:
+        return SIDES_PX[0]
+    for side in SIDES_PX:
+        mean = sum(len(thumbnail(image, side).encoded) for image in samples) / len(samples)
+        if mean * count * 4 / 3 <= budget_bytes:
+            return side
+    return SIDES_PX[-1]
+
+
+def outlines(mask: npt.NDArray[np.bool_]) -> str:
+    """The mask as an SVG path in its own pixels; holes are sub-paths, to be filled by the even-odd rule."""
+    import cv2
+
+    # findContours runs through pixel centres; repeating each pixel keeps the rim where it is to an eighth of a pixel.
+    repeat = 4 if max(mask.shape) <= LOSSLESS_SIDE_PX else 1
+    large: npt.NDArray[np.uint8] = mask.astype(np.uint8)
+    if repeat > 1:
+        large = large.repeat(repeat, axis=0).repeat(repeat, axis=1)
+    contours, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parts = []
+    for contour in contours:
+        short = cv2.approxPolyDP(contour, max(mask.shape) * repeat / 300, closed=True)
+        if len(short) < 3:
+            continue
+        points = np.round((short[:, 0, :].astype(np.float64) + 0.5) / repeat, 1)
+        parts.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z")
+    return "".join(parts)
+
+
+def _checked(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey `(h, w)`, RGB or RGBA."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise DataError(
+            f"image: expected uint8 of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), got {image.dtype} of shape "
+            f"{tuple(image.shape)}; round [0, 1] floats with (x * 255).round().astype(numpy.uint8)"
+        )
+    if image.ndim == 3 and image.shape[2] == 1:
+        return image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] not in (3, 4):
+        raise DataError(
+            f"image: expected 1, 3 or 4 channels last, got shape {tuple(image.shape)}; move them with transpose(1, 2, 0)"
+        )
+    return image

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from terse.pictures.thumbnails import Thumbnail, choose_side, outlines, thumbnail
+from terse.pictures.crops import Thumbnail, choose_side, outlines, thumbnail
 from terse.tasks.answers import Answer, Box
 from terse.workers import usable_cores
 

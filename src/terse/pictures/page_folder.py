@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from terse.errors import RunError
+from terse.pictures.crops import Thumbnail, made
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
 from terse.pictures.sheets import Sheet, packed_sheets
-from terse.pictures.thumbnails import Thumbnail, made
 from terse.results import FORMAT, Record, ShownFigures, read_record
 from terse.tasks.answers import Answer, Box
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from terse.errors import DataError
-from terse.pictures.thumbnails import Thumbnail, thumbnail
+from terse.pictures.crops import Thumbnail, thumbnail
 
 __all__ = ["Sheet", "contact_sheet", "packed_sheets"]
 

@@ -14,8 +14,7 @@ from terse.pictures.page_folder import read_page
 from terse.pictures.pool import POOL_STRIP
 from terse.pictures.sheets import Sheet
 from terse.recipe import NOT_COMPARED
-from terse.report.parts import Table
-from terse.report.words import number, words
+from terse.report.parts import Table, number, words
 from terse.results import read_run
 
 __all__ = ["beside_sheets", "beside_table", "differences"]

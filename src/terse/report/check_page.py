@@ -7,9 +7,8 @@ from typing import Literal, Protocol
 
 from terse.pictures.gallery import Gallery
 from terse.pictures.page_folder import Shown
-from terse.report.charts import class_charts, size_charts
-from terse.report.parts import Command, Fact, Headline, PageData, Table
-from terse.report.words import count, number
+from terse.report.figures import class_charts, size_charts
+from terse.report.parts import Command, Fact, Headline, PageData, Table, count, number
 
 __all__ = ["Finding", "Weight", "check_page"]
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from terse.report import figures
-from terse.report.parts import Chart, Table
-from terse.report.words import number, words
+from terse.report.parts import Chart, Table, number, words
 from terse.results import Coverage
 
 __all__ = ["coverage_beside", "coverage_charts", "coverage_table"]

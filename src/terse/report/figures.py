@@ -9,24 +9,30 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from terse.report.words import words
+from terse.report.parts import Chart, in_text, words
+from terse.results import HardnessCounts
 
 __all__ = [
     "Curve",
     "Dot",
     "bars",
+    "class_charts",
+    "curve_chart",
     "cycle_lines",
+    "hardness_charts",
     "hardness_histogram",
     "histogram",
     "intervals",
     "metric_curves",
     "pose_lines",
     "position_map",
+    "size_charts",
 ]
 
 BINS = 20
 _NAMED = "<extra>%{fullData.name}</extra>"  # the name of the trace, beside the text at the pointer
 _DOTTED = {"dash": "dot", "width": 1.5}
+_MOST_CLASSES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +249,34 @@ def _figure(x: str, y: str) -> go.Figure:
         "yaxis": {"title": {"text": y}, "automargin": True, "zeroline": False},
     }
     return go.Figure(layout=layout)
+
+
+def class_charts(amounts: Mapping[str, Mapping[str, float]], caption: str) -> list[Chart]:
+    """Objects of each class, by part of the data; the largest classes where there are many."""
+    if not amounts:
+        return []
+    largest = dict(sorted(amounts.items(), key=lambda item: -sum(item[1].values()))[:_MOST_CLASSES])
+    which = "each class" if len(largest) == len(amounts) else f"the {len(largest)} largest classes"
+    return [Chart("classes", f"Objects of {which}", caption, bars(largest, "Objects"))]
+
+
+def size_charts(sizes: Mapping[str, Sequence[float]], more: str = "") -> list[Chart]:
+    """Objects' sides over their image's, by part of the data; `more` is added to the caption."""
+    if not any(len(sides) for sides in sizes.values()):
+        return []
+    figure = histogram(sizes, "Side of the object over the image's", (0.0, 1.0))
+    caption = f"The square root of the box's area over the image's.{more}"
+    return [Chart("sizes", "How large the objects are", caption, figure)]
+
+
+def curve_chart(curves: Sequence[Curve], primary: str, against: str, caption: str) -> Chart:
+    """The primary metric against what it cost (paper, Fig. 7)."""
+    heading = f"{words(primary)} against {in_text(against)}"
+    figure = metric_curves(curves, primary, against)
+    return Chart(f"curve-{against.replace('_', '-')}", heading, caption, figure)
+
+
+def hardness_charts(counts: Mapping[str, HardnessCounts], heading: str, caption: str) -> list[Chart]:
+    """Hardness by arm or cycle, of those that have any (paper, Fig. 8)."""
+    known = {name: one.counts for name, one in counts.items() if any(one.counts)}
+    return [Chart("hardness", heading, caption, hardness_histogram(known))] if known else []

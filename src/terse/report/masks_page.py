@@ -13,8 +13,7 @@ from terse.pictures.gallery import Gallery
 from terse.pictures.page_folder import Shown
 from terse.report import figures
 from terse.report.page import build_page
-from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table
-from terse.report.words import count, number
+from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, count, number
 
 __all__ = ["build_masks_page", "masks_page"]
 

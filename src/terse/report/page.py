@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from terse.pictures.crops import data_uri, made
 from terse.pictures.sheets import Sheet, packed_sheets
-from terse.pictures.thumbnails import data_uri, made
 from terse.report.parts import Chart, PageData
 from terse.report.payload import before_after_json, charts_json, embed, gallery_json
 

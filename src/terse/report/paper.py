@@ -7,8 +7,7 @@ from typing import Any
 
 from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
 from terse.report.figures import Curve
-from terse.report.parts import Table
-from terse.report.words import words
+from terse.report.parts import Table, words
 from terse.results import HardnessCounts
 
 __all__ = ["paper_curves", "paper_tables"]

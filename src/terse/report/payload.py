@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
+from terse.pictures.crops import PREFIX, data_uri, made
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
-from terse.pictures.thumbnails import PREFIX, data_uri, made
 from terse.report.parts import Chart
 from terse.tasks.answers import Box
 

@@ -12,12 +12,27 @@ from terse.config import read_yaml
 from terse.pictures.page_folder import Shown, read_page
 from terse.proof.results import GainFigures, Interval, Point, ProofResult, read_proof
 from terse.report import figures
-from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_beside, coverage_table
+from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
 from terse.report.paper import paper_curves, paper_tables
-from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, Tone
-from terse.report.words import change, count, duration, in_text, metric_names, number, score, words
+from terse.report.parts import (
+    Chart,
+    Command,
+    Fact,
+    Headline,
+    PageData,
+    Table,
+    Tone,
+    change,
+    count,
+    duration,
+    in_text,
+    metric_names,
+    number,
+    score,
+    words,
+)
 from terse.results import Coverage, Shortcut, read_text
 from terse.tasks.task import metric_of
 

@@ -13,12 +13,25 @@ from terse.errors import RunError
 from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
 from terse.report.beside import beside_sheets, beside_table
-from terse.report.charts import curve_chart, hardness_charts
 from terse.report.coverage import coverage_charts, coverage_table
+from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
 from terse.report.paper import paper_curves, paper_tables
-from terse.report.parts import Chart, Command, Fact, PageData, Table, Tone
-from terse.report.words import count, duration, in_text, metric_names, number, score, words
+from terse.report.parts import (
+    Chart,
+    Command,
+    Fact,
+    PageData,
+    Table,
+    Tone,
+    count,
+    duration,
+    in_text,
+    metric_names,
+    number,
+    score,
+    words,
+)
 from terse.results import Coverage, Cycle, HardnessCounts, Realism, RunResult, read_run, read_text
 from terse.tasks.task import known_metrics, metric_of
 

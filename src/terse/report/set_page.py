@@ -24,11 +24,10 @@ from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, rows_of
 from terse.recipe import Recipe, dump_recipe
 from terse.report import figures
-from terse.report.charts import class_charts, size_charts
 from terse.report.coverage import coverage_charts, coverage_table
+from terse.report.figures import class_charts, size_charts
 from terse.report.page import build_page
-from terse.report.parts import Chart, Command, Fact, PageData, Table
-from terse.report.words import count, duration, number
+from terse.report.parts import Chart, Command, Fact, PageData, Table, count, duration, number
 from terse.results import Coverage, SetResult
 from terse.tasks.answers import Box
 

@@ -4,7 +4,9 @@ All formats meet here, so that banks, cleanup, checks and exporters know one sha
 pixels of the upright image.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from terse.sources.masks import Mask
-from terse.sources.skeleton import Skeleton
 
-__all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skipped"]
+__all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skeleton", "Skipped", "common_skeleton"]
 
 
 class Cause(StrEnum):
@@ -140,7 +141,7 @@ class Annotations:
         first, last = np.searchsorted(self.image_index, [image, image + 1])
         return np.arange(first, last)
 
-    def keep_objects(self, keep: Bool[np.ndarray, " objects"]) -> "Annotations":
+    def keep_objects(self, keep: Bool[np.ndarray, " objects"]) -> Annotations:
         """All images, and only the objects marked."""
         rows = np.flatnonzero(keep)
         return replace(
@@ -155,7 +156,7 @@ class Annotations:
             keypoints=None if self.keypoints is None else self.keypoints[rows],
         )
 
-    def keep_images(self, keep: Bool[np.ndarray, " images"]) -> "Annotations":
+    def keep_images(self, keep: Bool[np.ndarray, " images"]) -> Annotations:
         """Only the images marked, with their objects."""
         images = np.flatnonzero(keep)
         place = np.cumsum(keep) - 1
@@ -168,11 +169,11 @@ class Annotations:
             image_index=place[kept.image_index],
         )
 
-    def with_ignored(self, ignore: Bool[np.ndarray, " objects"]) -> "Annotations":
+    def with_ignored(self, ignore: Bool[np.ndarray, " objects"]) -> Annotations:
         """With more objects that count neither as right nor as wrong."""
         return replace(self, ignore=self.ignore | ignore)
 
-    def split(self, fraction: float, seed: int) -> tuple["Annotations", "Annotations"]:
+    def split(self, fraction: float, seed: int) -> tuple[Annotations, Annotations]:
         """The images held out at random, and the others; one photograph that is listed twice stays on one side."""
         place = {file: i for i, file in enumerate(dict.fromkeys(self.files))}
         count = min(max(round(fraction * len(place)), 1), len(place))
@@ -181,22 +182,60 @@ class Annotations:
         held = chosen[[place[file] for file in self.files]]
         return self.keep_images(held), self.keep_images(~held)
 
-    def without_images_of(self, *others: "Annotations") -> "Annotations":
+    def without_images_of(self, *others: Annotations) -> Annotations:
         """Without the images that another index holds too: what keeps foregrounds of val out of training."""
         taken = {file for other in others for file in other.files}
         return self.keep_images(np.array([file not in taken for file in self.files], dtype=np.bool_))
 
-    def without_images_with(self, classes: Sequence[str]) -> "Annotations":
+    def without_images_with(self, classes: Sequence[str]) -> Annotations:
         """Without the images that hold an object, crowd or difficult ones included, of one of the classes."""
         unwanted = np.isin(self.labels, [i for i, name in enumerate(self.classes) if name in classes])
         keep = np.ones(len(self), dtype=np.bool_)
         keep[self.image_index[unwanted]] = False
         return self.keep_images(keep)
 
-    def with_classes(self, classes: Sequence[str]) -> "Annotations":
+    def with_classes(self, classes: Sequence[str]) -> Annotations:
         """Labels as indices in these classes; objects of other classes are dropped."""
         place = {name: i for i, name in enumerate(classes)}
         table = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
         labels = table[self.labels] if len(table) else self.labels
         kept = replace(self, labels=labels, classes=tuple(classes))
         return kept if bool((labels >= 0).all()) else kept.keep_objects(labels >= 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The keypoints of an object, the same for all of a source.
+
+    Attributes:
+        count: how many.
+        names: of each, empty where the source names none.
+        lines: pairs of points that are joined, counted from 1 as COCO does.
+    """
+
+    count: int
+    names: tuple[str, ...] = ()
+    lines: tuple[tuple[int, int], ...] = ()
+
+    def mirrored(self) -> tuple[int, ...] | None:
+        """For each point the one it becomes in a mirror, by `left` and `right` in the names; None without names."""
+        if not self.names:
+            return None
+        place = {name: i for i, name in enumerate(self.names)}
+        return tuple(place.get(_other_side(name), i) for i, name in enumerate(self.names))
+
+
+def _other_side(name: str) -> str:
+    for one, other in (("left", "right"), ("right", "left"), ("Left", "Right"), ("Right", "Left")):
+        if one in name:
+            return name.replace(one, other)
+    return name
+
+
+def common_skeleton(skeletons: Iterable[Skeleton | None]) -> tuple[Skeleton | None, str]:
+    """The skeleton that several sources share, the first that has names, and a sentence where they share none."""
+    found = [one for one in skeletons if one is not None]
+    counts = sorted({one.count for one in found})
+    if len(counts) > 1:
+        return None, f"keypoints: left out, because the sources' objects have {' and '.join(map(str, counts))} of them"
+    return next((one for one in found if one.names), found[0] if found else None), ""

@@ -22,11 +22,11 @@ from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.poses.maps import support_points
 from terse.protocols import BackgroundBank, ForegroundBank
+from terse.sources.annotations import Skeleton
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, place_in_patch, resize, window_of
-from terse.sources.skeleton import Skeleton
 
 __all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
 

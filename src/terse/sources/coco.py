@@ -50,9 +50,8 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
         DataError: not COCO JSON, no folder of images, two images of one id, or categories without names.
     """
     from terse.sources.annotations import Cause
-    from terse.sources.finder import folder_of_photographs
+    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_file, existing_folder
 
     data = load_json(existing_file("coco", file))
     categories = _by_id(file, data, "categories", "name")

@@ -53,8 +53,8 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
     import numpy as np
 
     from terse.sources.annotations import Cause, Remark, RemarkKind
+    from terse.sources.finder import existing_folder
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_folder
 
     root = existing_folder("cutouts", folder)
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -94,7 +94,7 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
 def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
     """Each image with its mask file; None where the image has to have an alpha channel."""
     from terse.sources.decode import IMAGE_SUFFIXES
-    from terse.sources.paths import inside
+    from terse.sources.finder import inside
 
     for name in classes:
         stems: dict[str, list[str]] = {}

@@ -54,9 +54,8 @@ def read_cvat(file: Path, images: Path | None = None) -> Annotations:
         DataError: not CVAT's XML for images, or no folder of images.
     """
     from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import folder_of_photographs
+    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_file, existing_folder
 
     top = load_xml(existing_file("cvat", file), file.name)
     if top.find("track") is not None:

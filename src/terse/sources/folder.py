@@ -41,8 +41,8 @@ def read_folder(folder: Path) -> Annotations:
         DataError: no such folder.
     """
     from terse.sources.annotations import RemarkKind
+    from terse.sources.finder import existing_folder, image_files
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_folder, image_files
 
     root = existing_folder("images", folder)
     index = Index(root.name, root, ())

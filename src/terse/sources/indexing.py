@@ -14,9 +14,8 @@ from jaxtyping import Float32
 from terse.errors import DataError
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
 from terse.sources.decode import SizeError, probe_with_turn
-from terse.sources.finder import Finder, slashed
+from terse.sources.finder import Finder, leads_out, slashed
 from terse.sources.masks import Mask, Polygons, mask_box
-from terse.sources.paths import leads_out
 
 __all__ = ["ImageEntry", "Index"]
 

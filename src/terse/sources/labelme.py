@@ -66,9 +66,8 @@ def read_labelme(folder: Path) -> Annotations:
         DataError: no such folder, or no file of labelme's in it.
     """
     from terse.sources.annotations import Cause
-    from terse.sources.finder import Finder
+    from terse.sources.finder import Finder, existing_folder
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_folder
 
     root = existing_folder("labelme", folder)
     files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]

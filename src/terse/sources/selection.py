@@ -80,7 +80,7 @@ def _first(annotations: Annotations) -> str:
 def _leave_out(annotations: Annotations, file: Path) -> Annotations:
     import numpy as np
 
-    from terse.sources.paths import existing_file
+    from terse.sources.finder import existing_file
 
     lines = {line.strip() for line in existing_file("leave_out", file).read_text("utf-8").splitlines()}
     keep_objects = np.array([key not in lines for key in annotations.object_keys], dtype=np.bool_)

@@ -56,9 +56,8 @@ def read_via(file: Path, images: Path | None = None, attribute: str | None = Non
         DataError: not VIA's JSON, no folder of images, or no such attribute.
     """
     from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import folder_of_photographs
+    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_file, existing_folder
 
     data = load_json(existing_file("via", file), "VIA")
     listed = data.get("_via_img_metadata", data)

@@ -16,6 +16,10 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from terse.boxes import iou
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
@@ -27,12 +31,18 @@ if TYPE_CHECKING:
     from terse.sources.finder import Finder
     from terse.sources.indexing import Index
 
-__all__ = ["VocConfig", "VocLayout", "read_voc", "voc_layout"]
+__all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc", "voc_layout"]
 
 _READERS = 4
 _LOOKED_AT = 20
 _XML = ("annotations", "annotation", "xmls", "xml", "labels")
 _IMAGES = ("jpegimages", "images", "image", "imgs", "img", "photos")
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""In the order of SegmentationClass, whose 0 is background."""
+_VOID = 255
 
 
 @register("source", "voc")
@@ -87,9 +97,8 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
         DataError: no such folder or list, or a path outside the folder.
     """
     from terse.sources.annotations import Cause, RemarkKind
-    from terse.sources.finder import Finder
+    from terse.sources.finder import Finder, existing_folder, inside
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_folder, inside
 
     base = existing_folder("voc", root)
     listed = [item for folder in folders for item in _listed(base, inside(base, folder, "folders"), split)]
@@ -153,7 +162,7 @@ def _holds_xml(folder: Path) -> bool:
 
 def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tuple[VocLayout, str]]:
     """The XML files of a folder's lists, relative to the root, without repeats."""
-    from terse.sources.paths import existing_folder, inside
+    from terse.sources.finder import existing_folder, inside
 
     existing_folder("voc", root / folder)
     layout = voc_layout(root, folder)
@@ -185,8 +194,7 @@ def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:
 
     VOC's own tools go by the XML file's name; `filename` is what the annotation tool saw, before anybody renamed.
     """
-    from terse.sources.finder import slashed
-    from terse.sources.paths import is_absolute
+    from terse.sources.finder import is_absolute, slashed
 
     where = f"{page.xml}: filename"
     stem = PurePosixPath(page.stem)
@@ -254,7 +262,6 @@ def _instances(root: Path, page: _VocFile, size_px: tuple[int, int]) -> dict[int
     import numpy as np
 
     from terse.sources.decode import read_values
-    from terse.sources.voc_instances import match_instances
 
     file = _mask_file(page, page.layout.instances)
     if not (root / file).is_file():
@@ -293,3 +300,46 @@ def _number(text: str | None) -> float:
 def _whole(text: str | None) -> int:
     number = _number(text)
     return int(number) if number == number and abs(number) < 1e9 else 0  # noqa: PLR0124 - NaN is unlike itself
+
+
+def match_instances(
+    values: UInt8[np.ndarray, "h w"],
+    boxes_px: Float64[np.ndarray, "n 4"],
+    names: Sequence[str],
+    kinds: UInt8[np.ndarray, "h w"] | None = None,
+) -> dict[int, int]:
+    """The instance number of each box that has one.
+
+    Boxes and instances are paired by the overlap of the box with the instance's own box, best first, each used
+    once. Any overlap is taken: whether the two agree is for `cleanup` to judge.
+
+    Args:
+        values: SegmentationObject: 0 is background, 255 void.
+        boxes_px: the annotated boxes.
+        names: their classes.
+        kinds: SegmentationClass; an instance is then paired only with boxes of its class. Other people's data sets
+            number classes in their own way: where a class comes out that no box has, it is passed over.
+    """
+    pairs: list[tuple[float, int, int]] = []
+    regions = {value: values == value for value in np.unique(values).tolist() if value not in (0, _VOID)}
+    classes = _classes(regions, kinds, names) if kinds is not None and kinds.shape == values.shape else {}
+    for value, inside in regions.items():
+        columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+        own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+        for i, (name, overlap) in enumerate(zip(names, iou(own[None], boxes_px)[0].tolist(), strict=True)):
+            if overlap > 0 and classes.get(value, name) == name:
+                pairs.append((-overlap, i, value))
+    chosen: dict[int, int] = {}
+    for _, i, value in sorted(pairs):
+        if i not in chosen and value not in chosen.values():
+            chosen[i] = value
+    return chosen
+
+
+def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]) -> dict[int, str]:
+    """The class that most of each instance's pixels have; empty where the numbers are not VOC's."""
+    numbers = {value: int(np.bincount(kinds[inside]).argmax()) for value, inside in regions.items()}
+    if not all(0 < number <= len(VOC_CLASSES) for number in numbers.values()):
+        return {}
+    found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}
+    return found if set(found.values()) <= set(names) else {}

@@ -59,8 +59,8 @@ def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Ann
         DataError: no settings file, no such split, a path outside the data set's folder, or labels all in pixels.
     """
     from terse.sources.annotations import Cause, RemarkKind
+    from terse.sources.finder import existing_file, existing_folder
     from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.paths import existing_file, existing_folder
     from terse.sources.yolo_labels import read_labels
 
     file = existing_file("yolo", (yolo_file(file) or file / "data.yaml") if file.is_dir() else file)
@@ -177,8 +177,7 @@ def _start(index: Index, made: _Set) -> str:
     Where it leads to nothing here, the set beside the data.yaml is meant.
     """
     from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import slashed
-    from terse.sources.paths import inside
+    from terse.sources.finder import inside, slashed
 
     path = slashed(made.path) or "."
     try:
@@ -197,7 +196,7 @@ def _start(index: Index, made: _Set) -> str:
 def _images(index: Index, start: str, made: _Set, split: str) -> Iterator[tuple[str, str]]:
     """The split's images, relative to the base, without repeats, and what names them."""
     from terse.sources.annotations import RemarkKind
-    from terse.sources.paths import image_files
+    from terse.sources.finder import image_files
 
     base = index.root
     places = {key: made.places.get(key) for key in ("train", "val", "test") if made.places.get(key)}
@@ -234,8 +233,7 @@ def _place(base: Path, start: str, place: str, where: str) -> str:
 
     Roboflow writes `../train/images` for what lies beside its data.yaml; so does Ultralytics read it.
     """
-    from terse.sources.finder import Finder, slashed
-    from terse.sources.paths import inside, is_absolute
+    from terse.sources.finder import Finder, inside, is_absolute, slashed
 
     if is_absolute(place):
         return Finder(base).find(place, where)
@@ -257,8 +255,7 @@ def _is_there(base: Path, start: str, place: str) -> bool:
 def _of_list(index: Index, start: str, name: str) -> Iterator[tuple[str, str]]:
     """The images of a list file; its lines start at the list, at the set's `path`, or at the folder of the set."""
     from terse.sources.annotations import Cause
-    from terse.sources.finder import Finder, slashed
-    from terse.sources.paths import inside, is_absolute
+    from terse.sources.finder import Finder, inside, is_absolute, slashed
 
     lines = [line.strip() for line in (index.root / name).read_text("utf-8-sig").splitlines()]
     finder = Finder(index.root, [line for line in lines if line])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from terse.errors import DataError
-from terse.sources.digits.idx import read_digits, read_idx
+from terse.sources.digits.banks import read_digits, read_idx
 
 
 def idx(array):

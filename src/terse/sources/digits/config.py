@@ -47,8 +47,8 @@ class DigitsConfig(Component["RunData"]):
             LabelledImages,
             affnist_like,
             read_affnist,
+            read_digits,
         )
-        from terse.sources.digits.idx import read_digits
         from terse.sources.run_data import RunData
 
         root = self._root()

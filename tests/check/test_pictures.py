@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from terse.sources.duplicates import picture_prints, same_pictures
+from terse.check.pictures import picture_prints, same_pictures
 from terse.sources.folder import read_folder
 
 

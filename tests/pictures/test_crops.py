@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.pictures import thumbnails as thumbs
+from terse.pictures import crops as thumbs
 
 
 def decoded(encoded):
