@@ -469,7 +469,7 @@ def synthesizer(root: Path) -> None:
     from terse.draws import seeds_of
     from terse.requests import Requests
     from terse.synthesis.learned.photographs import PhotoSynthesizer
-    from terse.synthesis.proposer import Pastes
+    from terse.synthesis.pastes import Pastes
 
     network = PhotoSynthesizer().eval()
     images = torch.rand(20, 3, 300, 300, generator=torch.Generator().manual_seed(0))
@@ -505,7 +505,7 @@ def synthesizer(root: Path) -> None:
     for start in range(0, 400, 64):
         block = slice(start, start + 64)
         count = len(fore[block])
-        pastes = Pastes(np.arange(count), label[block], label[block], fore[block], seeds[block])
+        pastes = Pastes(np.arange(count), label[block], label[block], fore[block], seeds[block], label[block] - 1)
         canvas = np.full((count, 2), 300)
         proposer.poses_of(pastes, Requests(back[block], canvas, ((0,),) * count, seeds[block]))
     kept = 400 / (time.process_time() - began)

@@ -27,6 +27,7 @@ class Role(IntEnum):
     OBJECT = 0  # a labelled object of the task
     DISTRACTOR = 1  # pasted to confuse; carries no label (Dwibedi et al. 2017)
     ARTEFACT = 2  # foreground-shaped patch of another background (paper 3.1)
+    OCCLUDER = 3  # in front of an object of the background; carries no label
 
 
 def _absent() -> Any:
@@ -47,7 +48,9 @@ class Placements:
     foreground: Int64[np.ndarray, " n"] = field(metadata=_PASTE)  # index in the bank; for an artefact, the shape
     pose: Float64[np.ndarray, "n k"] = field(metadata=_PASTE)  # one number a column of the pose family
     role: Int64[np.ndarray, " n"] = field(metadata=_PASTE)  # a Role
-    texture: Int64[np.ndarray, " n"] = field(metadata=_PASTE)  # background an artefact is cut from; -1 for the others
+    texture: Int64[np.ndarray, " n"] = field(
+        metadata=_PASTE
+    )  # background that an artefact or an occluder is cut from; -1 for the others
     blend: tuple[str, ...] = field(metadata=_IMAGE)
     seed: Int64[np.ndarray, " b"] = field(metadata=_IMAGE)
     number: Int64[np.ndarray, " b"] = field(default_factory=_absent, metadata={**_IMAGE, "missing": -1})

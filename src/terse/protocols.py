@@ -1,16 +1,21 @@
 """What each player and each source must be able to do. Structural: nothing has to inherit from these."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, UInt64
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt64
 
 from terse.errors import RecipeError
 from terse.placements import Placements
 from terse.requests import Limits, Requests
-from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Truth
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from terse.types import Backgrounds, Composites, Evidence, Foregrounds, Truth
 
 __all__ = [
     "Attackable",
@@ -18,6 +23,8 @@ __all__ = [
     "Chooses",
     "ForegroundBank",
     "Judges",
+    "KnowsBoxes",
+    "KnowsHulls",
     "Prefetches",
     "Proposer",
     "RealImages",
@@ -118,6 +125,15 @@ class ForegroundBank(Protocol):
 
 
 @runtime_checkable
+class KnowsHulls(Protocol):
+    """Foregrounds whose outermost points come without torch."""
+
+    def hulls(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b points 2"]:
+        """As `fetch(indices).hull`."""
+        ...
+
+
+@runtime_checkable
 class BackgroundBank(Protocol):
     """Images to paste on, indexed once and fetched by number."""
 
@@ -127,6 +143,15 @@ class BackgroundBank(Protocol):
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
         """The backgrounds of these numbers, in this order."""
+        ...
+
+
+@runtime_checkable
+class KnowsBoxes(Protocol):
+    """Backgrounds whose objects' boxes come without decoding an image."""
+
+    def boxes(self, index: int) -> Float64[np.ndarray, "k 4"]:
+        """Half-open xyxy in fractions of the background; of crowds and ignored objects none."""
         ...
 
 

@@ -23,6 +23,7 @@ class Requests:
     ]  # of each image's objects, lowest first: indices of the foreground bank's classes
     seeds: UInt64[np.ndarray, " b"]
     distractors: tuple[tuple[int, ...], ...] = ()  # of the pastes without a label; empty asks for none
+    occluders: tuple[int, ...] = ()  # how many stand in front of the background's own objects; empty asks for none
 
     def __len__(self) -> int:
         return len(self.background)
@@ -34,7 +35,8 @@ class Requests:
             tuple(of_images[i] for i in rows.tolist()) if of_images else ()
             for of_images in (self.labels, self.distractors)
         )
-        return Requests(self.background[rows], self.size_px[rows], labels, self.seeds[rows], distractors)
+        occluders = tuple(self.occluders[i] for i in rows.tolist()) if self.occluders else ()
+        return Requests(self.background[rows], self.size_px[rows], labels, self.seeds[rows], distractors, occluders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Limits:
     objects: tuple[int, int] = (1, 1)  # fewest and most labelled objects an image
     distractors: tuple[int, int] = (0, 0)  # fewest and most pastes without a label
     distractor_classes: tuple[str, ...] = ()
+    occluders: tuple[int, int] = (0, 0)  # fewest and most in front of the background's own objects
     blends: tuple[str, ...] = ("alpha",)  # one is drawn for each image
     all_blends: bool = False  # every scene is drawn once in each blend
     max_overlap: float = 0.5  # of an object, hidden by other pastes

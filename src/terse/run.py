@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from terse import recipe as recipes
-from terse.compositing.render import Renderer
 from terse.config import read_yaml
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
@@ -17,15 +14,13 @@ from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool
-from terse.poses import build_poses
 from terse.progress import Observer
-from terse.protocols import RealImages, network_of, trainable
+from terse.protocols import network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
-from terse.requests import LEAST_VISIBLE
 from terse.results import RunResult, read_run
-from terse.sources.run_data import PasteData, RunData, run_data
+from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
-from terse.synthesis.materials import Materials
+from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
 from terse.tasks.task import task
 from terse.training.cycle import run_cycles
@@ -39,7 +34,6 @@ __all__ = [
     "compute_page",
     "evaluate",
     "finish",
-    "materials_of",
     "open_run",
     "open_session",
     "train",
@@ -221,30 +215,6 @@ def build_players(
             engine.prepare(discriminator)
     rule = recipe.hardness.build()
     return Players(target, proposer, rule, materials, data.train, data.val, data.test, discriminator)
-
-
-def materials_of(recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device) -> Materials:
-    """What the recipe's arm is built from; `real` are images to learn from, where there are some."""
-    poses = build_poses(recipe.poses)
-    unknown = [name for name in poses.named_classes if name not in data.foregrounds.classes]
-    if unknown:
-        known = ", ".join(data.foregrounds.classes)
-        raise RecipeError(f"poses.scale: expected classes of the foregrounds, got {unknown[0]!r}; known are {known}")
-    # One object is there to be found however it is cut; of several, one that others hide teaches nothing.
-    several = getattr(recipe.synthesis, "objects", (1, 1))[1] > 1
-    least = LEAST_VISIBLE if several else 0.0
-    render = Renderer(data.foregrounds, data.backgrounds, poses, recipe.edges, min_visible=least, device=device)
-    return Materials(
-        data.foregrounds,
-        data.backgrounds,
-        poses,
-        render,
-        real,
-        tuple(data.classes),
-        recipe.canvas_px,
-        recipe.seed,
-        device=device,
-    )
 
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -30,7 +30,7 @@ class Truth:
     labels: Int64[Tensor, " n"]  # index in the task's classes
     boxes_px: Float[Tensor, "n 4"]  # half-open xyxy of the visible part
     image_index: Int64[Tensor, " n"]  # the image each object is in, ascending
-    pasted: Bool[Tensor, " n"]  # False: the object came with the background, or the image is real
+    pasted: Bool[Tensor, " n"]  # or behind an occluder. False: it came with the background, or the image is real
     ignore: Bool[Tensor, " n"]  # crowd, difficult, or below the visibility floor: neither right nor wrong
     batch_size: int
     masks: Bool[Tensor, "n h w"] | None = None  # of the visible part

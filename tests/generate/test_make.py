@@ -23,10 +23,9 @@ from terse.placements import Placements
 from terse.progress import Observer
 from terse.recipe import Recipe
 from terse.requests import Requests
-from terse.run import materials_of
 from terse.sources.coco import read_coco
 from terse.sources.run_data import paste_data
-from terse.synthesis.materials import Materials
+from terse.synthesis.materials import Materials, materials_of
 from terse.synthesis.proposer import BaseProposer, pastes_of
 
 from .conftest import files_of, recipe_of

@@ -2,7 +2,6 @@
 
 import torch
 
-from terse.compositing.render import Renderer
 from terse.poses import AffinePoses
 from terse.proof.audit import audit_pastes, composites_for_probe
 from terse.recipe import EdgeConfig
@@ -15,8 +14,7 @@ EDGES = EdgeConfig(blur_sigma_px=0.0)
 def context():
     data = ShapesConfig(train=24, val=2, test=2, backgrounds=8).build()
     poses = AffinePoses((-30.0, 30.0), (-1.0, 1.0), (0.0, 0.0), (0.2, 0.4), stretch=(0.9, 1.1), min_visible=0.8)
-    render = Renderer(data.foregrounds, data.backgrounds, poses, EDGES)
-    return Materials(data.foregrounds, data.backgrounds, poses, render, data.train, data.classes, 96, seed=0)
+    return Materials(data.foregrounds, data.backgrounds, poses, EDGES, data.train, data.classes, 96, seed=0)
 
 
 def test_patches_are_beside_the_objects_and_change_nothing_else():

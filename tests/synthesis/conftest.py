@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from terse.compositing.render import Renderer
 from terse.poses import AffinePoses
 from terse.recipe import EdgeConfig
 from terse.sources.shapes.config import ShapesConfig
@@ -22,9 +21,8 @@ def shapes() -> Callable[..., Materials]:
         poses = poses or AffinePoses(
             (-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.15, 0.6), stretch=(0.8, 1.25), min_visible=0.3
         )
-        render = Renderer(data.foregrounds, data.backgrounds, poses, EdgeConfig())
         return Materials(
-            data.foregrounds, data.backgrounds, poses, render, data.train, classes or data.classes, 96, seed=0
+            data.foregrounds, data.backgrounds, poses, EdgeConfig(), data.train, classes or data.classes, 96, seed=0
         )
 
     return build

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from terse.boxes import covered_share
 from terse.compositing import support_points
-from terse.compositing.render import Renderer
 from terse.errors import DataError, RecipeError
 from terse.placements import Placements
 from terse.poses import AffinePoses
@@ -103,9 +102,8 @@ def canvases(placements: Placements) -> np.ndarray:
 
 def world(**parts: object) -> Materials:
     banks = {"foregrounds": CutOuts(), "backgrounds": Places(10), "real": Scenes(240), **parts}
-    render = Renderer(banks["foregrounds"], banks["backgrounds"], POSES, EdgeConfig())
     return Materials(
-        banks["foregrounds"], banks["backgrounds"], POSES, render, banks["real"], ("sun", "car"), SIDE, seed=0
+        banks["foregrounds"], banks["backgrounds"], POSES, EdgeConfig(), banks["real"], ("sun", "car"), SIDE, seed=0
     )
 
 

@@ -1,16 +1,21 @@
 """How a warped cut-out joins what lies below: the paper's circled plus, and six blends of bytes."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
-from torch import Tensor
 
 from terse.errors import DataError
 from terse.recipe import BLENDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Warped", "blend", "blend_layer", "blurred", "straight"]
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from terse.compositing.blend import blend
 from terse.compositing.edges import binary_edges, gaussian_weights, keep_above
+from terse.compositing.raster import MAX_LEVEL
 from terse.compositing.warp import (
-    MAX_LEVEL,
     Where,
     Window,
     canvas_window,

@@ -5,31 +5,36 @@ difference <= 1/255 over the pasted region, mask IoU >= 0.98 for masks over 32x3
 where a sprite goes is a `PoseFamily.raster`'s pose, or a matrix, canvas to patch in [-1, 1].
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, Float64, UInt8, UInt16
 
 from terse.compositing.blend import Warped, blend_layer, blurred, straight
-from terse.compositing.warp import MAX_LEVEL, Window, grid_of
 from terse.errors import ShapeError
-from terse.poses import PoseFamily, RasterPose
-from terse.poses.maps import CanvasMap, support_points
-from terse.recipe import EdgeConfig
-from terse.types import Foregrounds
+from terse.poses.family import RasterPose
+
+if TYPE_CHECKING:
+    import torch
+
+    from terse.poses import PoseFamily
+    from terse.poses.maps import CanvasMap
+    from terse.recipe import EdgeConfig
+
+    Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]
 
 __all__ = ["Drawn", "Sprite", "draw", "draw_mask", "finish", "place_px", "reach_px"]
 
+MAX_LEVEL = 5
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _FULL = 1 - 1e-4
 _RIM_POINTS = 9
 _MARGIN_PX = 8  # room for the widest blend kernel around the object
-
-
-Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]
 
 
 @dataclass(slots=True)
@@ -46,7 +51,7 @@ class Sprite:
     outline: Float[np.ndarray, "points 2"]
 
     @staticmethod
-    def of(rgba: UInt8[np.ndarray, "h w 4"]) -> "Sprite":
+    def of(rgba: UInt8[np.ndarray, "h w 4"]) -> Sprite:
         """The sprite of a straight-alpha cut-out on its patch.
 
         Raises:
@@ -168,6 +173,8 @@ def finish(
 
     Source: ours.
     """
+    import torch
+
     changed = family.finish(_floats(canvas, bgr=bgr), _row(pose), torch.tensor([seed]))
     canvas[:] = _bytes(changed, bgr=bgr)
 
@@ -179,7 +186,9 @@ def reach_px(sprite: Sprite, where: Where, size_px: tuple[int, int]) -> tuple[fl
     """
     height, width = size_px
     matrix = _map(where)
-    if isinstance(matrix, CanvasMap):
+    if not isinstance(matrix, np.ndarray):
+        import torch
+
         (left, top), (right, bottom) = sprite.outline.min(axis=0), sprite.outline.max(axis=0)
         x, y = matrix.inverse(torch.from_numpy(_rim(left, top, right, bottom))[None])[0].numpy().T
         x, y = (x + 1) / 2 * width, (y + 1) / 2 * height
@@ -199,7 +208,9 @@ def place_px(points: Float[np.ndarray, "n 2"], where: Where, size_px: tuple[int,
     Source: ours.
     """
     matrix = _map(where)
-    if isinstance(matrix, CanvasMap):
+    if not isinstance(matrix, np.ndarray):
+        import torch
+
         placed = matrix.inverse(torch.from_numpy(points.astype(np.float64))[None])[0].numpy()
     else:
         full = np.asarray(matrix, np.float64)
@@ -237,7 +248,7 @@ def _region(
 
 def _level(sprite: Sprite, where: np.ndarray | CanvasMap, size_px: tuple[int, int]) -> int:
     """How often the patch is halved before it is sampled, as `warp.shrink_levels` has it."""
-    if isinstance(where, CanvasMap):
+    if not isinstance(where, np.ndarray):
         shrink = float(where.shrink())
     else:
         (a, b, _), (c, d, _) = np.asarray(where, np.float64).tolist()
@@ -260,7 +271,9 @@ def _warp(
     patch_height, patch_width = sprite.levels[0].shape[:2]
     # [-1, 1] to pixel centres on both sides, and the region's corner as origin.
     half_x, half_y = patch_width / 2 ** (level + 1), patch_height / 2 ** (level + 1)
-    if isinstance(where, CanvasMap):
+    if not isinstance(where, np.ndarray):
+        from terse.compositing.warp import Window, grid_of
+
         grid = grid_of(where, size_px, Window(*region), where.half)[0].numpy()
         grid = ((grid + 1) * (half_x, half_y) - 0.5).astype(np.float32)
         return np.asarray(cv2.remap(sprite.level(level), grid, None, cv2.INTER_LINEAR))  # type: ignore[call-overload]
@@ -359,6 +372,11 @@ def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
 
 def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
     """The sprite as a family's stage in torch leaves it."""
+    import torch
+
+    from terse.poses.maps import support_points
+    from terse.types import Foregrounds
+
     whole = torch.from_numpy(sprite.levels[0].astype(np.float32)).permute(2, 0, 1)[None] / 65535
     alpha = whole[:, 3:]
     colour = torch.where(alpha > 0, whole[:, :3] / alpha.clamp(min=1e-6), 0.0).clamp(max=1)
@@ -374,6 +392,8 @@ def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
 
 def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, where: RasterPose, *, bgr: bool) -> None:
     """What lies below, as a family's stage in torch leaves it."""
+    import torch
+
     (left, top), (height, width) = layer.origin, layer.alpha.shape
     alpha = torch.zeros(1, 1, *canvas.shape[:2])
     alpha[0, 0, top : top + height, left : left + width] = torch.from_numpy(layer.alpha) / 255
@@ -381,10 +401,14 @@ def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, where: RasterPose,
 
 
 def _row(pose: Float64[np.ndarray, " k"]) -> Float[torch.Tensor, "1 k"]:
+    import torch
+
     return torch.from_numpy(pose).float()[None]
 
 
 def _floats(canvas: UInt8[np.ndarray, "h w 3"], *, bgr: bool) -> Float[torch.Tensor, "1 3 h w"]:
+    import torch
+
     rgb = canvas[..., ::-1] if bgr else canvas
     return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float() / 255
 

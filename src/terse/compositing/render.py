@@ -82,7 +82,7 @@ class Renderer:
             where = None if every else torch.from_numpy(placements.image_index[rows]).to(self.device)
             own = self.foregrounds.fetch(placements.foreground[rows]).to(self.device) if cut is None else cut.take(rows)
             role = placements.role[rows]
-            if (role == Role.ARTEFACT).any():
+            if (placements.texture[rows] >= 0).any():
                 own = self._textured(own, placements, rows)
             below = images if where is None else images[where]
             posed = torch.from_numpy(placements.pose[rows]).float().to(self.device) if pose is None else pose[rows]
@@ -90,7 +90,7 @@ class Renderer:
             pasted, layer = self.paste(below, own, posed, seeds)
             cuts.append(own)
             images = pasted if where is None else images.index_copy(0, where, pasted)
-            layers += _by_role(layer, where, torch.from_numpy(role == Role.OBJECT).to(self.device))
+            layers += _by_role(layer, where, role)
         if set(placements.blend) - {"alpha"}:
             images = self._reblended(images, background.images, cuts, placements)
         if self.poses.image is not None and placements.image_pose.shape[1]:
@@ -163,8 +163,8 @@ class Renderer:
         return out
 
     def _textured(self, cut: Foregrounds, placements: Placements, rows: np.ndarray) -> Foregrounds:
-        """Artefact patches: the shape stays, the colour comes from another background."""
-        chosen = np.flatnonzero(placements.role[rows] == Role.ARTEFACT)
+        """Artefact patches and their like: the shape stays, the colour comes from another background."""
+        chosen = np.flatnonzero(placements.texture[rows] >= 0)
         size = cut.alpha.shape[-2:]
         where = torch.from_numpy(chosen).to(self.device)
         part = Foregrounds(cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where])
@@ -173,15 +173,21 @@ class Renderer:
         return Foregrounds(colour, cut.alpha, cut.labels, cut.hull)
 
 
-def _by_role(layer: Layer, where: Tensor | None, labelled: Tensor) -> list[Layer]:
-    if bool(labelled.all()):
+def _by_role(layer: Layer, where: Tensor | None, role: Int64[np.ndarray, " m"]) -> list[Layer]:
+    """The layer's objects, occluders and other pastes apart."""
+    kinds = [int(Role.OBJECT), int(Role.OCCLUDER)]
+    groups = [*(role == kind for kind in kinds), ~np.isin(role, kinds)]
+    if groups[0].all():
         return [Layer(where, layer.labels, layer.alpha, layer.whole_px)]
-    rows = torch.arange(len(labelled), device=labelled.device) if where is None else where
-    return [
-        Layer(rows[chosen], layer.labels[chosen], layer.alpha[chosen], layer.whole_px[chosen], flag)
-        for flag, chosen in ((True, labelled), (False, ~labelled))
-        if bool(chosen.any())
-    ]
+    device = layer.labels.device
+    rows = torch.arange(len(role), device=device) if where is None else where
+    found = []
+    for kind, group in enumerate(groups):
+        if group.any():
+            chosen = torch.from_numpy(np.flatnonzero(group)).to(device)
+            parts = rows[chosen], layer.labels[chosen], layer.alpha[chosen], layer.whole_px[chosen]
+            found.append(Layer(*parts, labelled=kind == 0, occludes=kind == 1))
+    return found
 
 
 def _bytes(image: Float[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w rgb_or_rgba"]:

@@ -12,6 +12,7 @@ from terse.types import Backgrounds, Truth
 __all__ = ["Layer", "Visible", "boxes_of_masks", "span_of_hits", "truth_of_layers", "visible_shares"]
 
 _INSIDE = 0.5
+_OCCLUDED = 0.1  # of an object, hidden by an occluder
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Layer:
     labels: Int64[Tensor, " m"]
     alpha: Float[Tensor, "m 1 h w"]
     whole_px: Float[Tensor, " m"]  # the object's area had nothing cut it
-    labelled: bool = True  # False for distractors and artefact patches, which only cover
+    labelled: bool = True  # False for distractors, occluders and artefact patches, which only cover
+    occludes: bool = False  # what it hides of a background's object makes that one of the objects asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,17 @@ def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visibl
     """Boxes from masks after occlusion and truncation; what hides below `min_visible` is to be ignored.
 
     The backgrounds' own objects lie below every layer, and lose what is pasted over them; one without a mask
-    counts as its filled box.
+    counts as its filled box. One of which an occluder hides a tenth or more counts as pasted: the composite asks about it.
 
     Source: ours; the paper pastes one object on backgrounds without any.
     """
     device = background.images.device
     masks, labels, index, pasted, ignore, whole, depth = _own_objects(background)
-    hides: list[tuple[Tensor, Tensor, int]] = []
+    hides: list[tuple[Tensor, Tensor, int, bool]] = []
     for number, layer in enumerate(layers):
         inside = layer.alpha[:, 0] > _INSIDE
         rows = torch.arange(len(inside), device=device) if layer.rows is None else layer.rows
-        hides.append((rows, inside, number))
+        hides.append((rows, inside, number, layer.occludes))
         if layer.labelled:
             masks.append(inside)
             labels.append(layer.labels)
@@ -60,16 +62,23 @@ def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visibl
             depth.append(torch.full_like(rows, number))
     amodal, in_image, level = torch.cat(masks), torch.cat(index), torch.cat(depth)
     modal = amodal.clone() if len(layers) > 1 or len(masks[0]) else amodal
-    for rows, inside, number in hides:
+    own_left = modal[: len(masks[0])].sum(dim=(1, 2))
+    asked = torch.cat(pasted)
+    for rows, inside, number, occludes in hides:
         for_image = torch.full((len(background),), -1, device=device, dtype=torch.int64)
         for_image[rows] = torch.arange(len(rows), device=device)
         below = torch.nonzero((level < number) & (for_image[in_image] >= 0)).flatten()
         if len(below):
             modal[below] &= ~inside[for_image[in_image[below]]]
+        if len(masks[0]):
+            left = modal[: len(masks[0])].sum(dim=(1, 2))
+            if occludes:
+                asked[: len(left)] |= own_left - left >= _OCCLUDED * whole[0].clamp(min=1)
+            own_left = left
     area = torch.cat(whole).clamp(min=1)
     fraction = (modal.sum(dim=(1, 2)) / area).clamp(max=1)
     skip = torch.cat(ignore) | (fraction <= 0) | (fraction < min_visible)
-    truth = Truth(torch.cat(labels), boxes_of_masks(modal), in_image, torch.cat(pasted), skip, len(background))
+    truth = Truth(torch.cat(labels), boxes_of_masks(modal), in_image, asked, skip, len(background))
     if len(masks) == 2 and len(masks[0]) == 0 and layers[0].rows is None:
         return Visible(truth, fraction, modal, amodal)
     order = torch.argsort(in_image, stable=True)

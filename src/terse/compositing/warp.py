@@ -10,13 +10,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from terse.compositing.raster import MAX_LEVEL
 from terse.compositing.truth import span_of_hits
 from terse.errors import ShapeError
 from terse.poses.maps import AffineMap, CanvasMap
 
 __all__ = ["Window", "canvas_window", "content_windows", "paste", "warp", "window_of_paste"]
 
-MAX_LEVEL = 5
 Where = AffineMap | CanvasMap
 
 

@@ -5,9 +5,9 @@ of the same family, so that a small sample is not mistaken for a narrow one.
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
+from terse.draws import seeds_of, uniform
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
 from terse.results import Coverage, PoseSpread
@@ -27,7 +27,8 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     """
     objects = placements.role == Role.OBJECT
     pose = placements.pose[objects]
-    drawn = family.random(max(1, len(pose)), torch.Generator().manual_seed(_REFERENCE_SEED)).double().numpy()
+    unit = uniform(seeds_of(_REFERENCE_SEED, "coverage", count=max(1, len(pose))), "pose", family.size)
+    drawn = family.from_unit(unit)
     poses = {
         name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
         for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))

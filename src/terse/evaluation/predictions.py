@@ -1,19 +1,23 @@
 """How a model is shown images to be measured: which of them, in which batches, without gradient."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
 from terse.protocols import Judges, RealImages
-from terse.types import Truth
+
+if TYPE_CHECKING:
+    import torch
+
+    from terse.types import Truth
 
 __all__ = ["predictions", "spread"]
 
 
-@torch.no_grad()
 def predictions(
     target: Judges, images: RealImages, *, batch_size: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Any, Truth]]:
@@ -21,9 +25,13 @@ def predictions(
 
     Source: ours.
     """
+    import torch
+
     for start in range(0, len(images), batch_size):
-        batch, truth = images.fetch(np.arange(start, min(start + batch_size, len(images))))
-        yield target.predict(batch.to(device)), truth.to("cpu")
+        with torch.no_grad():
+            batch, truth = images.fetch(np.arange(start, min(start + batch_size, len(images))))
+            predicted = target.predict(batch.to(device))
+        yield predicted, truth.to("cpu")
 
 
 def spread(total: int, most: int) -> Int64[np.ndarray, " k"]:

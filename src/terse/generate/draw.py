@@ -31,6 +31,7 @@ class Drawing:
     poses: PoseFamily
     edges: EdgeConfig | None
     settings: GenerateSettings
+    in_torch: bool = False  # how sets were drawn before `raster` did without; angles differ in the last digit
 
     def canvas_px(self, background: int) -> tuple[int, int]:
         """Width and height that a background's composites have."""
@@ -54,7 +55,10 @@ class Drawing:
         sizes_px = placements.size_px[index, ::-1] if not self.material.square else np.ones((len(index), 2), int)
         z = np.arange(len(index)) - placements.offsets[index]
         sizes = [(height, width) for height, width in sizes_px.tolist()]
-        return list(self.poses.raster(placements.pose, hull, sizes, (placements.seed[index] + z).tolist()))
+        seeds = (placements.seed[index] + z).tolist()
+        if self.in_torch:
+            return PoseFamily.raster(self.poses, placements.pose, hull, sizes, seeds)
+        return self.poses.raster(placements.pose, hull, sizes, seeds)
 
 
 def draw_samples(drawing: Drawing, placements: Placements) -> Iterator[Sample]:
@@ -101,8 +105,8 @@ def _draw(
     regions: list[Drawn] = []
     for z, row in enumerate(rows):
         cut = int(placements.foreground[row])
-        artefact = placements.role[row] == Role.ARTEFACT
-        sprite = material.textured(cut, int(placements.texture[row])) if artefact else material.sprite(cut)
+        texture = int(placements.texture[row])
+        sprite = material.sprite(cut) if texture < 0 else material.textured(cut, texture)
         regions.append(draw(canvas, sprite, posed[z], edges=drawing.edges, blend=blend, seed=seed + z, bgr=True))
     if drawing.poses.image is not None and placements.image_pose.shape[1]:
         finish(canvas, drawing.poses.image, placements.image_pose[image], seed, bgr=True)

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ from terse.sources.run_data import open_sources, paste_data
 from terse.workers import Executor
 
 __all__ = ["drawing_of", "generate", "render"]
+
+_ANGLES = (
+    "float64"  # how a set's placements are drawn; older ones, which do not say, keep the pixels that torch gave them
+)
 
 
 def generate(
@@ -69,6 +73,7 @@ def generate(
         "settings": settings.model_dump(mode="json"),
         "square": not isinstance(origin, Recipe) and origin.material.square,
         "trained": trained,
+        "angles": _ANGLES,
         "format": FORMAT,
     }
     with locked(out):
@@ -130,6 +135,7 @@ def render(
         "settings": settings.model_dump(mode="json"),
         "square": square,
         "placements": placements.name,
+        "angles": made.get("angles"),
         "format": FORMAT,
     }
     with locked(out):
@@ -137,7 +143,7 @@ def render(
         if whole is not None:
             return _untouched(out, whole)
         with _cleared_on_mistake(out, resume=resume):
-            drawing = drawing_of(recipe, settings, square=square)
+            drawing = replace(drawing_of(recipe, settings, square=square), in_torch=made.get("angles") != _ANGLES)
             missing = missing_poses(table, drawing.poses)
             if missing:
                 raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")

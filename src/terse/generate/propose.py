@@ -20,7 +20,7 @@ from terse.placements import Placements, Role
 from terse.poses import RasterPose
 from terse.protocols import Proposer
 from terse.requests import Limits, Requests
-from terse.synthesis.proposer import random_classes
+from terse.synthesis.proposer import random_classes, random_occluders
 
 __all__ = ["Proposals", "propose"]
 
@@ -106,7 +106,7 @@ def _requests(
         sizes_px = np.broadcast_to(sizes_px.min(axis=1, keepdims=True), sizes_px.shape)
     apart = np.array([material.foregrounds.classes.index(name) for name in limits.distractor_classes], dtype=np.int64)
     distractors = random_classes(seeds, "distractor", limits.distractors, apart) if limits.distractors[1] else ()
-    return Requests(background, sizes_px, tuple(labels), seeds, distractors)
+    return Requests(background, sizes_px, tuple(labels), seeds, distractors, random_occluders(seeds, limits))
 
 
 def _sizes_px(drawing: Drawing, backgrounds: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b 2"]:
@@ -128,7 +128,7 @@ def _within_limits(
         elif _limited(drawing, proposer.limits, candidates, image):
             trials.append(_Trial(drawing, proposer.limits, candidates, image))
     posed = drawing.posed(candidates)
-    foreground, pose = candidates.foreground.copy(), candidates.pose.copy()
+    foreground, pose, texture = candidates.foreground.copy(), candidates.pose.copy(), candidates.texture.copy()
     while trials:
         broken = [trial for trial in trials if trial.breaks(foreground, posed)]
         trials = [trial for trial in broken if trial.tries <= _PASTE_TRIES]
@@ -136,10 +136,10 @@ def _within_limits(
         if trials:
             again, of_trial = _asked_again(drawing, proposer, requests, candidates, trials)
             rows = [trials[k].row for k in of_trial.tolist()]
-            foreground[rows], pose[rows] = again.foreground, again.pose
+            foreground[rows], pose[rows], texture[rows] = again.foreground, again.pose, again.texture
             for row, where in zip(rows, drawing.posed(again), strict=True):
                 posed[row] = where
-    settled = replace(candidates, foreground=foreground, pose=pose)
+    settled = replace(candidates, foreground=foreground, pose=pose, texture=texture)
     return settled.take(np.flatnonzero(~np.isin(scenes, list(refused)))), refused
 
 
@@ -159,12 +159,13 @@ def _asked_again(
     rank = rows - candidates.offsets[images]
     tries = np.array([trial.tries for trial in trials], dtype=np.int64)
     classes = [(int(label),) for label in drawing.material.foregrounds.labels[candidates.foreground[rows]]]
-    labelled = candidates.role[rows] == Role.OBJECT
+    labelled, occludes = (candidates.role[rows] == role for role in (Role.OBJECT, Role.OCCLUDER))
     asked = replace(
         requests.take(images),
         seeds=derive(derive(derive(requests.seeds[images], "again"), rank), tries),
         labels=tuple(one if is_object else () for one, is_object in zip(classes, labelled, strict=True)),
-        distractors=tuple(() if is_object else one for one, is_object in zip(classes, labelled, strict=True)),
+        distractors=tuple(() if given else one for one, given in zip(classes, labelled | occludes, strict=True)),
+        occluders=tuple(occludes.astype(int).tolist()),
     )
     proposed = proposer.propose(asked)
     found = np.flatnonzero(np.diff(proposed.offsets))

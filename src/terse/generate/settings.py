@@ -64,7 +64,16 @@ Numbers = Annotated[tuple[NonNegative, NonNegative], BeforeValidator(_range(int)
 Shares = Annotated[tuple[Fraction, Fraction], BeforeValidator(_range(float))]
 Blends = Annotated[tuple[Blend, ...], Field(min_length=1), BeforeValidator(_split)]
 
-_OF_ARM = ("objects", "distractors", "distractor_classes", "blends", "all_blends", "max_overlap", "max_truncation")
+_OF_ARM = (
+    "objects",
+    "distractors",
+    "distractor_classes",
+    "occluders",
+    "blends",
+    "all_blends",
+    "max_overlap",
+    "max_truncation",
+)
 
 
 class GenerateSettings(Config):
@@ -98,6 +107,8 @@ class GenerateSettings(Config):
     """Pastes without a label, 2 or 0..3; the arm's own by default, else 0."""
     distractor_classes: Annotated[tuple[str, ...] | None, Flag("distractor-class")] = None
     """Class that is pasted only as a distractor; may be given several times."""
+    occluders: Numbers | None = None
+    """Pastes without a label in front of the backgrounds' own objects, 1 or 0..2; the arm's own by default, else 0."""
     blends: Annotated[Blends | None, Flag("blend")] = None
     """alpha, gaussian, box, motion, none or poisson; several are mixed. The arm's own by default, else alpha."""
     all_blends: bool | None = None
@@ -129,7 +140,7 @@ class GenerateSettings(Config):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        for name in ("objects", "hardness", "distractors"):
+        for name in ("objects", "hardness", "distractors", "occluders"):
             pair = getattr(self, name)
             if pair is not None and pair[0] > pair[1]:
                 raise ValueError(

@@ -6,29 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from terse.errors import RecipeError, RunError
-from terse.evaluation.hardness import Verdict
 from terse.placements import Placements
 from terse.progress import Observer
 from terse.protocols import Proposer
 from terse.recipe import Recipe
 from terse.requests import Limits
-from terse.run import materials_of, open_run
 from terse.sources.material import Material
 from terse.sources.run_data import PasteData, RunData, paste_data
 from terse.synthesis.blind import BlindProposer
-from terse.synthesis.learned.proposer import LearnedProposer
-from terse.targets.weights import load_weights
-from terse.training.checkpoint import read_checkpoint
-from terse.training.session import Players
+from terse.synthesis.materials import materials_of
 from terse.trust import trusted, trusting
+
+if TYPE_CHECKING:
+    from terse.evaluation.hardness import Verdict
+    from terse.training.session import Players
 
 __all__ = ["Judge", "LoadPlayers", "Origin", "SetPlayers", "of_recipe", "of_run"]
 
-Judge = Callable[[Placements], Verdict]
+Judge = Callable[[Placements], "Verdict"]
 """What the target says of composites; called with at most 64 of them."""
 
 
@@ -108,6 +106,8 @@ def of_run(folder: Path, observer: Observer | None = None, *, trust: bool = Fals
         RunError: the folder holds no finished run.
         RecipeError: its arm is `none`.
     """
+    from terse.run import open_run
+
     with trusting(trust):
         recipe, players, _ = open_run(folder, observer)
         load = partial(_players_of_run, folder, trusted())
@@ -121,9 +121,9 @@ def of_run(folder: Path, observer: Observer | None = None, *, trust: bool = Fals
 
 def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
     real = data.train if isinstance(data, RunData) else None
-    materials = materials_of(recipe, data, real, torch.device("cpu"))
+    materials = materials_of(recipe, data, real)
     if _learns(recipe):
-        return SetPlayers(BlindProposer(materials, batch_size=1))
+        return SetPlayers(BlindProposer(materials, 1, getattr(recipe.synthesis, "scene_limits", None)))
     return SetPlayers(_proposer(recipe.synthesis.build(materials)))
 
 
@@ -133,6 +133,11 @@ def _players_of_run(folder: Path, trust: bool) -> SetPlayers:
     Raises:
         RunError: a learned run without its state.
     """
+    from terse.run import open_run
+    from terse.synthesis.learned.proposer import LearnedProposer
+    from terse.targets.weights import load_weights
+    from terse.training.checkpoint import read_checkpoint
+
     with trusting(trust):
         _, players, _ = open_run(folder)
     proposer, state = _proposer(players.proposer), read_checkpoint(folder / "state")
@@ -152,6 +157,8 @@ def _players_of_run(folder: Path, trust: bool) -> SetPlayers:
 
 
 def _judge(players: Players, placements: Placements) -> Verdict:
+    import torch
+
     with torch.no_grad():
         composites = players.materials.render(placements)
         return players.rule.judge(players.target, composites.images, composites.truth)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from terse.config import Component, Positive
-from terse.poses.family import PoseFamily
+from terse.poses.family import PoseFamily, RasterPose
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -150,28 +150,62 @@ class AffinePoses(PoseFamily):
         from terse.poses.maps import AffineMap
 
         # Contiguous columns: strided ones take another code path for sin and cos, which rounds differently.
-        rotation, shift_x, shift_y, shear, scale_x, scale_y = pose.t().contiguous().unbind(0)
+        columns = pose.t().contiguous().unbind(0)
+        angle = columns[0] * (math.pi / 180)
+        return AffineMap(self._matrix(torch, torch.cos(angle), torch.sin(angle), columns, hull, half))
+
+    def raster(
+        self,
+        pose: Float64[np.ndarray, "n k"],
+        hull: Float[np.ndarray, "n points 2"],
+        sizes_px: Sequence[tuple[int, int]],
+        seeds: Sequence[int] | None = None,
+    ) -> list[RasterPose]:
+        """As every family's, without torch. Angles are in double precision, so that every CPU draws the same."""
+        if not len(pose):
+            return []
+        size = np.array(sizes_px, dtype=np.float64)
+        half = (size / size.min(axis=1, keepdims=True)).astype(np.float32)[:, ::-1]
+        columns = np.ascontiguousarray(pose.T.astype(np.float32))
+        angle = columns[0].astype(np.float64) * (math.pi / 180)
+        cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        whole = self._matrix(np, cos, sin, columns, hull.astype(np.float32), half)
+        whole[..., :2] *= half[:, None]
+        rows = zip(whole, pose, seeds or [0] * len(pose), strict=True)
+        return [RasterPose(where, self, row, seed) for where, row, seed in rows]
+
+    def boxes(
+        self,
+        pose: Float64[np.ndarray, "n k"],
+        hull: Float64[np.ndarray, "n points 2"],
+        size_px: Int64[np.ndarray, "n 2"],
+    ) -> Float64[np.ndarray, "n 4"]:
+        """As every family's, without torch."""
+        half = size_px / size_px.min(axis=1, keepdims=True)
+        columns = np.ascontiguousarray(pose.T)
+        angle = columns[0] * (math.pi / 180)
+        matrix = self._matrix(np, np.cos(angle), np.sin(angle), columns, hull, half)
+        points = np.linalg.solve(matrix[..., :2], np.swapaxes(hull - matrix[:, None, :, 2], 1, 2))
+        placed = (np.swapaxes(points, 1, 2) / half[:, None] + 1) / 2 * size_px[:, None]
+        return np.concatenate([placed.min(axis=1), placed.max(axis=1)], axis=1)
+
+    def _matrix(self, numbers: Any, cos: Any, sin: Any, columns: Any, hull: Any, half: Any) -> Any:
+        """The matrices from the canvas, its shorter side 2, to the patch; `numbers` is torch, or NumPy for arrays."""
+        _, shift_x, shift_y, shear, scale_x, scale_y = columns
         if self.stretched:
-            root = scale_y.sqrt()
+            root = numbers.sqrt(scale_y)
             scale_x, scale_y = scale_x * root, scale_x / root
-        angle = rotation * (math.pi / 180)
-        cos, sin = torch.cos(angle), torch.sin(angle)
         # Rotation (anticlockwise with y downwards) times shear along x times scale.
         a, b = cos * scale_x, (cos * shear + sin) * scale_y
         c, d = -sin * scale_x, (cos - sin * shear) * scale_y
-        move_x, seen = _move(a, b, hull, shift_x, half[:, 0], torch.full_like(a, self.min_visible))
-        move_y, _ = _move(c, d, hull, shift_y, half[:, 1], (self.min_visible / seen).clamp(max=1))
+        visible = numbers.full_like(a, self.min_visible)
+        move_x, seen = _move(numbers, a, b, hull, shift_x, half[:, 0], visible)
+        move_y, _ = _move(numbers, c, d, hull, shift_y, half[:, 1], (self.min_visible / seen).clip(None, 1))
         determinant = a * d - b * c
         ia, ib, ic, id_ = d / determinant, -b / determinant, -c / determinant, a / determinant
-        return AffineMap(
-            torch.stack(
-                [
-                    torch.stack([ia, ib, -(ia * move_x + ib * move_y)], dim=-1),
-                    torch.stack([ic, id_, -(ic * move_x + id_ * move_y)], dim=-1),
-                ],
-                dim=1,
-            )
-        )
+        first = numbers.stack([ia, ib, -(ia * move_x + ib * move_y)], -1)
+        second = numbers.stack([ic, id_, -(ic * move_x + id_ * move_y)], -1)
+        return numbers.stack([first, second], 1)
 
     def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
         """As every family's; `scale` stands for scales along x and y that are not named."""
@@ -215,16 +249,12 @@ class AffinePoses(PoseFamily):
         return moved
 
 
-def _move(
-    from_x: Tensor, from_y: Tensor, hull: Tensor, shift: Tensor, half: Tensor, visible: Tensor
-) -> tuple[Tensor, Tensor]:
+def _move(numbers: Any, from_x: Any, from_y: Any, hull: Any, shift: Any, half: Any, visible: Any) -> tuple[Any, Any]:
     """Where the patch's centre comes to lie on one axis, and which share of the extent is seen there."""
-    import torch
-
     reach = from_x[:, None] * hull[..., 0] + from_y[:, None] * hull[..., 1]
-    low, high = reach.amin(dim=1), reach.amax(dim=1)
+    low, high = numbers.amin(reach, 1), numbers.amax(reach, 1)
     hidden = (1 - visible) * (high - low)
     first, last = -half - low - hidden, half - high + hidden
-    move = (first + last) / 2 + shift * ((last - first) / 2).clamp(min=0)
-    inside = torch.minimum(high + move, half) - torch.maximum(low + move, -half)
-    return move, (inside / (high - low).clamp(min=_SMALLEST)).clamp(_SMALLEST, 1)
+    move = (first + last) / 2 + shift * ((last - first) / 2).clip(0)
+    inside = numbers.minimum(high + move, half) - numbers.maximum(low + move, -half)
+    return move, (inside / (high - low).clip(_SMALLEST)).clip(_SMALLEST, 1)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.config import Component
+    from terse.poses.family import Numbers
     from terse.poses.maps import SamplingMap
     from terse.types import Foregrounds
 
@@ -65,11 +66,11 @@ class Chain(PoseFamily):
         """The members that act on the whole picture."""
         return self._image
 
-    def from_unit(self, unit: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    def from_unit(self, unit: Numbers) -> Numbers:
         """Each member's own."""
         return self._each(unit, lambda member, part: member.from_unit(part))
 
-    def to_unit(self, pose: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    def to_unit(self, pose: Numbers) -> Numbers:
         """Each member's own."""
         return self._each(pose, lambda member, part: member.to_unit(part))
 
@@ -161,10 +162,13 @@ class Chain(PoseFamily):
     def _parts(self, pose: Any) -> list[tuple[PoseFamily, Any]]:
         return [(member, pose[:, part]) for member, part in zip(self.members, self._slices, strict=True)]
 
-    def _each(self, values: Tensor, of: Callable[[PoseFamily, Tensor], Tensor]) -> Tensor:
+    def _each(self, values: Numbers, of: Callable[[PoseFamily, Any], Numbers]) -> Numbers:
+        parts = [of(member, part) for member, part in self._parts(values)]
+        if isinstance(values, np.ndarray):
+            return np.concatenate(parts, axis=1)
         import torch
 
-        return torch.cat([of(member, part) for member, part in self._parts(values)], dim=1)
+        return torch.cat(parts, dim=1)
 
 
 class _ImageChain(Chain):

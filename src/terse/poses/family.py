@@ -18,12 +18,16 @@ import numpy as np
 from terse.errors import RecipeError, ShapeError
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     import torch
     from jaxtyping import Float, Float64, Int64
     from torch import Tensor
 
     from terse.poses.maps import AffineMap, CanvasMap, SamplingMap
     from terse.types import Foregrounds
+
+    Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
 __all__ = ["PoseFamily", "Posed", "RasterPose"]
 
@@ -84,15 +88,20 @@ class PoseFamily(ABC):
 
     # Drawing and bounding -------------------------------------------------------------------------------------------
 
-    def from_unit(self, unit: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Numbers in [0, 1] to values in the ranges; uniform numbers make this family's random poses."""
-        low, high = self._limits(unit)
-        return low + (high - low) * unit
+    def from_unit(self, unit: Numbers) -> Numbers:
+        """Numbers in [0, 1] to values in the ranges; uniform numbers make this family's random poses.
 
-    def to_unit(self, pose: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        Takes tensors, and arrays without importing torch, as `to_unit` and `of_classes` do.
+        """
+        low, high = self._limits(unit)
+        pose: Numbers = low + (high - low) * unit
+        return pose
+
+    def to_unit(self, pose: Numbers) -> Numbers:
         """Poses with each range scaled to [0, 1]."""
         low, high = self._limits(pose)
-        return (pose - low) / (high - low).clamp(min=1e-9)
+        unit: Numbers = (pose - low) / (high - low).clip(1e-9)
+        return unit
 
     def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Unbounded outputs to values inside the ranges by a sigmoid; 0 is the middle.
@@ -131,22 +140,17 @@ class PoseFamily(ABC):
         """The limits of each number for a class by name; `ranges` hold all of them."""
         return self.ranges
 
-    def of_classes(
-        self, pose: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"], classes: Sequence[str]
-    ) -> Float[Tensor, "b k"]:
+    def of_classes(self, pose: Numbers, labels: Int64[np.ndarray, " b"], classes: Sequence[str]) -> Numbers:
         """Poses over the whole ranges, moved into the ranges of each paste's class.
 
         Source: ours.
         """
-        import torch
-
         if not self.named_classes:
             return pose
-        limits = torch.tensor([self.ranges_of(name) for name in classes], dtype=torch.float64).to(pose)[
-            torch.from_numpy(labels).to(pose.device)
-        ]
-        low, high = limits.unbind(-1)
-        return low + (high - low) * self.to_unit(pose)
+        limits = np.array([self.ranges_of(name) for name in classes], dtype=np.float64)[labels]
+        low, high = _like(pose, limits[..., 0]), _like(pose, limits[..., 1])
+        moved: Numbers = low + (high - low) * self.to_unit(pose)
+        return moved
 
     # The stages -----------------------------------------------------------------------------------------------------
 
@@ -240,6 +244,21 @@ class PoseFamily(ABC):
 
         return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1)
 
+    def boxes(
+        self,
+        pose: Float64[np.ndarray, "n k"],
+        hull: Float64[np.ndarray, "n points 2"],
+        size_px: Int64[np.ndarray, "n 2"],
+    ) -> Float64[np.ndarray, "n 4"]:
+        """The xyxy boxes in pixels on canvases of their own width and height; what is outside the canvas counts."""
+        import torch
+
+        half = torch.from_numpy(size_px / size_px.min(axis=1, keepdims=True))
+        points = torch.from_numpy(hull)
+        placed = self.place(torch.from_numpy(pose), points, *half.t().contiguous()).inverse(points).numpy()
+        placed = (placed + 1) / 2 * size_px[:, None]
+        return np.concatenate([placed.min(axis=1), placed.max(axis=1)], axis=1)
+
     def place(
         self,
         pose: Float[Tensor, "b k"],
@@ -305,11 +324,18 @@ class PoseFamily(ABC):
         """
         raise RecipeError(f"poses: expected a family that places foregrounds, got {self.kind}; add kind: affine")
 
-    def _limits(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        import torch
+    def _limits(self, like: Numbers) -> tuple[Numbers, Numbers]:
+        limits = np.array(self.ranges, dtype=np.float64).reshape(-1, 2)
+        return _like(like, limits[:, 0]), _like(like, limits[:, 1])
 
-        limits = torch.tensor(self.ranges, dtype=torch.float64).reshape(-1, 2).to(like)
-        return limits[:, 0], limits[:, 1]
+
+def _like(numbers: Numbers, values: Float64[np.ndarray, ...]) -> Numbers:
+    """The values as a tensor beside a tensor, of its type; as they are beside an array."""
+    if isinstance(numbers, np.ndarray):
+        return values.astype(numbers.dtype)
+    import torch
+
+    return torch.from_numpy(values).to(numbers)
 
 
 def _half(size_px: tuple[int, int]) -> tuple[float, float]:

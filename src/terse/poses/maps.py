@@ -4,7 +4,6 @@ A map takes canvas to patch, so that a foreground is resampled once however many
 in [-1, 1] between the outer pixel edges; between families the canvas is measured by its shorter side, which is 2.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
@@ -14,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from terse.poses.hull import hull_of
+
 __all__ = ["AffineMap", "CanvasMap", "SamplingMap", "support_points"]
 
-_DIRECTIONS = 32
 _NEWTON_STEPS = 20
 _STEP = 1e-4
 _SMALLEST = 1e-9
@@ -211,28 +211,11 @@ class CanvasMap(SamplingMap):
 
 
 def support_points(alpha: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n points 2"]:
-    """The outermost points of each mask in 32 directions, in [-1, 1] of the patch.
-
-    A pixel reaches one pixel beyond its centre: the support of bilinear sampling. So an object placed by
-    these points touches no pixel outside them. An empty mask gives the patch's centre.
+    """`hull_of` for masks in torch.
 
     Source: ours.
     """
-    height, width = alpha.shape[-2:]
-    ink = alpha[:, 0] > 0
-    some = ink.any(dim=2)
-    left = ink.int().argmax(dim=2)
-    right = width - 1 - ink.flip(2).int().argmax(dim=2)
-    rows = torch.arange(height, device=alpha.device).expand_as(left)
-    xs = torch.cat([left - 1, right + 1, left, right, left, right], dim=1)
-    ys = torch.cat([rows, rows, rows - 1, rows - 1, rows + 1, rows + 1], dim=1)
-    points = torch.stack([(2 * xs + 1) / width - 1, (2 * ys + 1) / height - 1], dim=-1)
-    angles = torch.arange(_DIRECTIONS, device=alpha.device) * (2 * math.pi / _DIRECTIONS)
-    directions = torch.stack([torch.cos(angles), torch.sin(angles)])
-    reach = (points @ directions).masked_fill(~some.repeat(1, 6)[..., None], -torch.inf)
-    best = reach.argmax(dim=1)
-    hull = points.gather(1, best[..., None].expand(-1, -1, 2))
-    return torch.where(some.any(dim=1)[:, None, None], hull, 0.0)
+    return torch.from_numpy(hull_of((alpha[:, 0] > 0).cpu().numpy())).to(alpha.device)
 
 
 def _area(polygon: Float[Tensor, "b n 2"]) -> Float[Tensor, " b"]:

@@ -14,11 +14,10 @@ from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
 from terse.progress import Observer
 from terse.recipe import Recipe
-from terse.run import materials_of
 from terse.sources.run_data import run_data
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
-from terse.synthesis.materials import Materials
+from terse.synthesis.materials import Materials, materials_of
 from terse.synthesis.proposer import propose
 from terse.types import Composites, Truth
 

@@ -3,22 +3,27 @@
 Memory does not grow with the number of images: an index of outlines and file names, and the latest patches up to a limit.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
-from torch import Tensor
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 
 from terse.errors import DataError
-from terse.poses.maps import support_points
+from terse.poses.hull import hull_of
 from terse.sources.annotations import Annotations
 from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
 from terse.sources.masks import PixelBox, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, resize, window_of
-from terse.types import Backgrounds, Foregrounds, Truth
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = [
     "PhotoBackgrounds",
@@ -106,6 +111,10 @@ class PhotoForegrounds:
         Raises:
             DataError: a file was changed or broken since it was indexed.
         """
+        import torch
+
+        from terse.types import Foregrounds
+
         patches = np.zeros((len(indices), self.patch_px, self.patch_px, 4), dtype=np.uint8)
         items = self._cache.fetch(indices.tolist())
         for patch, item in zip(patches, items, strict=True):
@@ -115,12 +124,20 @@ class PhotoForegrounds:
         hull = np.stack([item.hull for item in items]) if items else np.zeros((0, 1, 2), dtype=np.float32)
         return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
 
+    def hulls(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b points 2"]:
+        """The outermost points of these foregrounds' masks.
+
+        Raises:
+            DataError: as `fetch`.
+        """
+        return np.stack([item.hull for item in self._cache.fetch(indices.tolist())])
+
     def _load(self, index: int) -> _CutOut:
         image = int(self.image_of[index])
         colours, alpha = crop(self.annotations, int(self.objects[index]), image, self.keys[index])
         stretch = stretch_of(self.annotations, image, squash=self.squash)
         patch = cut_patch(colours, alpha, self.patch_px, stretch)
-        hull = support_points(torch.from_numpy(patch[None, None, ..., 3] / np.float32(255)))[0].numpy()
+        hull = hull_of(patch[None, ..., 3] > 0)[0]
         box = box_of(patch[..., 3])
         assert box is not None  # cut_patch keeps at least one pixel
         return _CutOut(patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull)
@@ -182,6 +199,10 @@ class _Photographs:
 
     def _truth(self, indices: Int64[np.ndarray, " b"]) -> tuple[Truth, list[tuple[int, int]]]:
         """The objects of these images on the canvas, and which object of which image each one is."""
+        import torch
+
+        from terse.types import Truth
+
         annotations = self.annotations
         rows: list[tuple[int, int, int]] = []
         boxes: list[np.ndarray] = []
@@ -241,12 +262,25 @@ class PhotoBackgrounds(_Photographs):
         Raises:
             DataError: a file was changed or broken since it was indexed.
         """
+        from terse.types import Backgrounds
+
         truth, objects = self._truth(indices)
         if self._has_masks:
             truth = replace(truth, masks=self._masks(truth, objects))
         return Backgrounds(self._images(indices), truth)
 
+    def boxes(self, index: int) -> Float64[np.ndarray, "k 4"]:
+        """Half-open xyxy of this background's objects in fractions of it, crowds and ignored ones left out."""
+        annotations, (scale, shift) = self.annotations, self._map(index)
+        numbers = annotations.objects_of(index)
+        numbers = numbers[~(annotations.crowd[numbers] | annotations.ignore[numbers])]
+        corners = annotations.boxes_px[numbers].reshape(-1, 2, 2) * scale + shift
+        found: Float64[np.ndarray, "k 4"] = np.clip(corners / self.canvas_px, 0, 1).reshape(-1, 4).astype(np.float64)
+        return found
+
     def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
+        import torch
+
         annotations = self.annotations
         side = self.canvas_px
         masks = np.zeros((len(objects), side, side), dtype=np.bool_)
@@ -367,6 +401,8 @@ def _size_of_pixels(pixels: np.ndarray) -> int:
 
 def floats_of(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:
     """Bytes as NCHW floats in [0, 1]."""
+    import torch
+
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 

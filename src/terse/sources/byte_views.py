@@ -5,28 +5,32 @@ read from their files. Banks that know no files (digits, drawn scenes, your own)
 are those of the bytes then.
 """
 
+from __future__ import annotations
+
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
-from torch import Tensor
 
 from terse.compositing.raster import Drawn
 from terse.errors import DataError
-from terse.poses.maps import support_points
+from terse.poses.hull import hull_of
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.annotations import Skeleton
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, place_in_patch, resize, window_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
 
@@ -205,8 +209,8 @@ class _PhotoForegrounds(ByteForegrounds):
         return points
 
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
-        alpha = torch.from_numpy(patch[None, None, ..., 3] / np.float32(255))
-        return np.asarray(support_points(alpha)[0].numpy())
+        hull: Float32[np.ndarray, "points 2"] = hull_of(patch[None, ..., 3] > 0)[0]
+        return hull
 
     def licence(self, index: int) -> str:
         return self._bank.annotations.licences[int(self._bank.image_of[index])]
@@ -389,7 +393,7 @@ def _region(mask: UInt8[np.ndarray, "h w"], left: int = 0, top: int = 0) -> Draw
 def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
     """Grey or RGB floats to BGR bytes."""
     colour = image.expand(3, -1, -1) if image.shape[0] == 1 else image
-    return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[..., ::-1])
+    return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
 
 
 def _counted(licences: Sequence[str]) -> dict[str, int]:

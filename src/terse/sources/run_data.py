@@ -4,8 +4,11 @@ Nothing else reads a recipe's sources, so a data set holds the foregrounds and b
 judges it, and a check looks at what a run will have.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64
@@ -17,7 +20,9 @@ from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.losses import left_to_paste
-from terse.types import Backgrounds
+
+if TYPE_CHECKING:
+    from terse.types import Backgrounds
 
 __all__ = [
     "PARTS",
@@ -155,6 +160,8 @@ class _AsBackgrounds:
         return len(self.images)
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
+        from terse.types import Backgrounds
+
         return Backgrounds(*self.images.fetch(indices))
 
 

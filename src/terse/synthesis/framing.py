@@ -6,11 +6,10 @@ The arms without a network think in boxes; a placement stores poses of the recip
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
 from terse.poses import PoseFamily
-from terse.protocols import ForegroundBank
+from terse.protocols import ForegroundBank, KnowsHulls
 
 __all__ = ["Framing"]
 
@@ -47,11 +46,7 @@ class Framing:
         """The xyxy box of each foreground under its pose; what is outside the canvas counts."""
         if not len(foreground):
             return np.zeros((0, 4))
-        hull = torch.from_numpy(self._hull(foreground))
-        half = torch.from_numpy(size_px / size_px.min(axis=1, keepdims=True))
-        points = self.poses.place(torch.from_numpy(pose), hull, *half.t().contiguous()).inverse(hull).numpy()
-        points = (points + 1) / 2 * size_px[:, None]
-        return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        return self.poses.boxes(pose, self._hull(foreground), size_px)
 
     def extents_px(
         self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], size_px: Sizes
@@ -69,6 +64,8 @@ class Framing:
             if len(self._hulls) > _KEPT_HULLS:
                 self._hulls.clear()
                 missing = np.unique(foreground)
-            hulls = self.foregrounds.fetch(missing).hull.double().numpy()
+            bank = self.foregrounds
+            found = bank.hulls(missing) if isinstance(bank, KnowsHulls) else bank.fetch(missing).hull.numpy()
+            hulls = found.astype(np.float64)
             self._hulls.update(zip(missing.tolist(), hulls, strict=True))
         return np.stack([self._hulls[int(i)] for i in foreground])

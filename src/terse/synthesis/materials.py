@@ -1,19 +1,31 @@
-"""What every proposer is built from."""
+"""What every proposer is built from. Nothing here imports torch before something is rendered."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from jaxtyping import Int64, UInt64
+from jaxtyping import Float64, Int64, UInt64
 
-from terse.compositing.render import Renderer
 from terse.draws import integers
 from terse.errors import RecipeError
-from terse.poses import PoseFamily
-from terse.protocols import BackgroundBank, ForegroundBank, RealImages
+from terse.poses import PoseFamily, build_poses
+from terse.protocols import BackgroundBank, ForegroundBank, KnowsBoxes, RealImages
+from terse.recipe import EdgeConfig, Recipe
+from terse.requests import LEAST_VISIBLE
+from terse.sources.run_data import PasteData
+from terse.synthesis.framing import Framing
 
-__all__ = ["ByClass", "Materials"]
+if TYPE_CHECKING:
+    import torch
+
+    from terse.compositing.render import Renderer
+
+__all__ = ["ByClass", "Materials", "materials_of"]
+
+_TINY = 0.02  # of the canvas
 
 
 class ByClass:
@@ -38,17 +50,62 @@ class ByClass:
 
 @dataclass(frozen=True)
 class Materials:
-    """Banks, poses, real images and the canvas: what a proposer is built from."""
+    """Banks, poses, edges, real images and the canvas: what a proposer is built from."""
 
     foregrounds: ForegroundBank
     backgrounds: BackgroundBank
     poses: PoseFamily
-    render: Renderer
+    edges: EdgeConfig | None
     real: RealImages | None  # None where nothing learns
     classes: tuple[str, ...]
     canvas_px: int
     seed: int
     device: torch.device | str = "cpu"
+    min_visible: float = 0.0  # objects of which less is seen are ignored
+
+    @cached_property
+    def render(self) -> Renderer:
+        """Draws placements of these materials for the players."""
+        from terse.compositing.render import Renderer
+
+        return Renderer(
+            self.foregrounds,
+            self.backgrounds,
+            self.poses,
+            self.edges,
+            min_visible=self.min_visible,
+            device=self.device,
+        )
+
+    @cached_property
+    def framing(self) -> Framing:
+        """Where foregrounds come to lie."""
+        return Framing(self.foregrounds, self.poses)
+
+    def own_boxes(self, background: int) -> Float64[np.ndarray, "k 4"]:
+        """The xyxy boxes of a background's own objects in fractions of it; ignored and tiny ones are left out."""
+        if background not in self._own_boxes:
+            bank = self.backgrounds
+            if isinstance(bank, KnowsBoxes):
+                boxes = bank.boxes(background)
+            else:
+                truth = bank.fetch(np.array([background])).truth
+                boxes = truth.boxes_px[~truth.ignore].double().cpu().numpy() / self.canvas_px
+            self._own_boxes[background] = boxes[((boxes[:, 2:] - boxes[:, :2]) >= _TINY).all(axis=1)]
+        return self._own_boxes[background]
+
+    @cached_property
+    def textures(self) -> Int64[np.ndarray, " n"]:
+        """Backgrounds whose pixels may be pasted without a label: those without objects, as far as they say; else all."""
+        bank, every = self.backgrounds, np.arange(len(self.backgrounds))
+        if not isinstance(bank, KnowsBoxes):
+            return every
+        empty = every[[not len(bank.boxes(number)) for number in every.tolist()]]
+        return empty if len(empty) > 1 else every
+
+    @cached_property
+    def _own_boxes(self) -> dict[int, Float64[np.ndarray, "k 4"]]:
+        return {}
 
     @cached_property
     def by_class(self) -> ByClass:
@@ -80,3 +137,32 @@ class Materials:
                 f"got {', '.join(bank.classes)}; set `classes`"
             )
         return np.array(found, dtype=np.int64)
+
+
+def materials_of(
+    recipe: Recipe, data: PasteData, real: RealImages | None, device: torch.device | str = "cpu"
+) -> Materials:
+    """What the recipe's arm is built from; `real` are images to learn from, where there are some.
+
+    Raises:
+        RecipeError: sizes for a class that the foregrounds do not have.
+    """
+    poses = build_poses(recipe.poses)
+    unknown = [name for name in poses.named_classes if name not in data.foregrounds.classes]
+    if unknown:
+        known = ", ".join(data.foregrounds.classes)
+        raise RecipeError(f"poses.scale: expected classes of the foregrounds, got {unknown[0]!r}; known are {known}")
+    # One object is there to be found however it is cut; of several, one that others hide teaches nothing.
+    several = bool(getattr(recipe.synthesis, "several", False))
+    return Materials(
+        data.foregrounds,
+        data.backgrounds,
+        poses,
+        recipe.edges,
+        real,
+        tuple(data.classes),
+        recipe.canvas_px,
+        recipe.seed,
+        device=device,
+        min_visible=LEAST_VISIBLE if several else 0.0,
+    )

@@ -1,13 +1,14 @@
 """What the proposers of all arms share: which composites are wanted, and the pastes that these are made of."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64, UInt64
-from torch import nn
 
 from terse.draws import derive, integers, seeds_of, uniform
 from terse.placements import Placements, Role
@@ -15,23 +16,13 @@ from terse.poses import PoseFamily
 from terse.protocols import Proposer
 from terse.requests import Limits, Requests
 from terse.synthesis.materials import Materials
+from terse.synthesis.occluders import occluder_pastes, occluder_poses
+from terse.synthesis.pastes import Pastes
 
-__all__ = ["BaseProposer", "Pastes", "pastes_of", "propose", "random_classes", "uniform_poses"]
+if TYPE_CHECKING:
+    from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class Pastes:
-    """What requests ask to be pasted, flat, in z-order within their image (first is lowest)."""
-
-    image_index: Int64[np.ndarray, " n"]
-    label: Int64[np.ndarray, " n"]
-    role: Int64[np.ndarray, " n"]
-    foreground: Int64[np.ndarray, " n"]
-    seeds: UInt64[np.ndarray, " n"]  # one a paste
-
-    def take(self, rows: Int64[np.ndarray, " k"]) -> "Pastes":
-        """Some of them, ascending."""
-        return Pastes(*(getattr(self, name)[rows] for name in self.__slots__))
+__all__ = ["BaseProposer", "pastes_of", "propose", "random_classes", "random_occluders", "uniform_poses"]
 
 
 class BaseProposer:
@@ -41,11 +32,13 @@ class BaseProposer:
         limits: how requests are drawn; set others to ask for other numbers of objects, blends or overlaps.
         keeps_hard: whether the harvest keeps only what is hard for the target.
         batch_size: composites looked at together in the harvest.
+        poses_occluders: whether the poses that `placed` is given put occluders in front of something; else it does.
 
     Source: ours.
     """
 
     keeps_hard = False
+    poses_occluders = False
     module: nn.Module | None = None
 
     def __init__(self, materials: Materials, batch_size: int, limits: Limits | None = None) -> None:
@@ -68,10 +61,15 @@ class BaseProposer:
             labels=random_classes(seeds, "object", limits.objects, classes),
             seeds=seeds,
             distractors=random_classes(seeds, "distractor", limits.distractors, np.array(apart, dtype=np.int64)),
+            occluders=random_occluders(seeds, limits),
         )
 
     def placed(self, requests: Requests, pastes: Pastes, pose: Float64[np.ndarray, "n k"]) -> Placements:
         """The placements of these pastes, each image in one of the blends, its own pose drawn at random."""
+        aimed = np.flatnonzero(pastes.role == Role.OCCLUDER)
+        if len(aimed) and not self.poses_occluders:
+            pose = pose.copy()
+            pose[aimed] = occluder_poses(self.materials, pastes.take(aimed), requests)
         seeds, blends, family = requests.seeds, self.limits.blends, self.materials.poses.image
         of_image = {"image_pose": np.round(uniform_poses(family, seeds), 5)} if family is not None else {}
         return Placements(
@@ -80,7 +78,7 @@ class BaseProposer:
             foreground=pastes.foreground,
             pose=np.round(pose, 5),
             role=pastes.role,
-            texture=np.full(len(pose), -1, dtype=np.int64),
+            texture=pastes.texture,
             blend=tuple(blends[i] for i in integers(seeds, "blend", len(blends)).tolist()),
             seed=(seeds >> np.uint64(33)).astype(np.int64),
             size_px=requests.size_px,
@@ -90,6 +88,8 @@ class BaseProposer:
 
 def pastes_of(materials: Materials, requests: Requests, *, distractors_on_top: bool = False) -> Pastes:
     """A random foreground of each class that is asked for; distractors lie anywhere between the objects, or on top.
+
+    Occluders are above all of them.
 
     Source: Dwibedi et al. 2017 (distractors); their place between the objects is ours.
     """
@@ -102,10 +102,20 @@ def pastes_of(materials: Materials, requests: Requests, *, distractors_on_top: b
     objects = np.array([len(of_image) for of_image in requests.labels], dtype=np.int64)
     role = np.where(rank < objects[index], int(Role.OBJECT), int(Role.DISTRACTOR))
     seeds = derive(requests.seeds[index], rank)
-    pastes = Pastes(index, label, role, materials.by_class.pick(label, seeds), seeds)
-    if distractors_on_top or not requests.distractors:
-        return pastes
-    return pastes.take(np.lexsort((uniform(seeds, "z", 1)[:, 0], index)))
+    texture = np.full(len(index), -1, dtype=np.int64)
+    pastes = Pastes(index, label, role, materials.by_class.pick(label, seeds), seeds, texture)
+    if not distractors_on_top and requests.distractors:
+        pastes = pastes.take(np.lexsort((uniform(seeds, "z", 1)[:, 0], index)))
+    return pastes.under(occluder_pastes(materials, requests)) if any(requests.occluders) else pastes
+
+
+def random_occluders(seeds: UInt64[np.ndarray, " b"], limits: Limits) -> tuple[int, ...]:
+    """How many occluders each image is to have; nothing where the limits allow none.
+
+    Source: ours.
+    """
+    low, high = limits.occluders
+    return tuple(integers(seeds, "occluders", high + 1, low).tolist()) if high else ()
 
 
 def propose(proposer: Proposer, count: int, *step: int | str) -> Placements:
@@ -134,8 +144,8 @@ def uniform_poses(
 
     Source: Tieleman 2013 (affNIST); ranges of classes are ours.
     """
-    pose = family.from_unit(torch.from_numpy(uniform(seeds, "pose", family.size)))
-    return np.asarray((pose if labels is None else family.of_classes(pose, labels, classes)).numpy())
+    pose = family.from_unit(uniform(seeds, "pose", family.size))
+    return pose if labels is None else family.of_classes(pose, labels, classes)
 
 
 def random_classes(

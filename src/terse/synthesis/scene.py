@@ -1,4 +1,4 @@
-"""What the arms that paste any number of objects have in common: how many an image holds."""
+"""What all arms have in common: how many objects and occluders an image holds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import model_validator
 
-from terse.config import Config, Count, Paper
+from terse.config import Config, Count, NonNegative, Paper
 
 if TYPE_CHECKING:
     from terse.requests import Limits
@@ -15,7 +15,7 @@ __all__ = ["SceneConfig"]
 
 
 class SceneConfig(Config):
-    """The objects of one composite.
+    """What one composite holds.
 
     Source: ours; the paper pastes one.
     """
@@ -23,15 +23,26 @@ class SceneConfig(Config):
     objects: Annotated[tuple[Count, Count], Paper([1, 1])] = (1, 1)
     """Fewest and most labelled objects an image, each number equally likely, classes mixed."""
 
+    occluders: tuple[NonNegative, NonNegative] = (0, 0)
+    """Fewest and most things without a label in front of a background's own annotated objects, whose boxes and masks
+    are then of what is left to see. Foregrounds of classes outside `classes`, or shapes of other backgrounds."""
+
     @model_validator(mode="after")
     def _fewest_first(self) -> SceneConfig:
-        if self.objects[0] > self.objects[1]:
-            raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
+        for name in ("objects", "occluders"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: expected the smaller number first, got {[low, high]}; swap them")
         return self
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may hold more than one paste."""
+        return self.objects[1] > 1 or self.occluders[1] > 0
 
     @property
     def scene_limits(self) -> Limits:
         """What the arm's requests hold."""
         from terse.requests import Limits
 
-        return Limits(objects=self.objects)
+        return Limits(objects=self.objects, occluders=self.occluders)

@@ -126,7 +126,7 @@ def synthesizer_step(
     proposer.module.train()
     objective = session.recipe.objective
     with session.engine.autocast():
-        raw = proposer.raw_poses(cut, below, pastes, requests.size_px)
+        raw = proposer.raw_poses(cut, below, pastes, requests)
     pose = proposer.mapped(raw, pastes.label)
     placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     images, layers = materials.render.layers(below, placements, pose, cut)

@@ -160,12 +160,12 @@ def test_arms_without_a_gradient_paste_as_many(arm):
         ),
         (
             ["synthesis.objects=[1, 2]", "synthesis.network=digits"],
-            "synthesis: objects: expected [1, 1] with network: digits, got [1, 2]; "
+            "synthesis: objects: expected [1, 1] and no occluders with network: digits, got [1, 2] and [0, 0]; "
             "network: photographs sees what stands already",
         ),
         (
             ["synthesis.objects=[1, 2]", "synthesis.dropout=0.5"],
-            "synthesis: dropout: expected 0 with several objects, got 0.5; "
+            "synthesis: dropout: expected 0 with several pastes an image, got 0.5; "
             "base: random or a noise_size tells the composites apart",
         ),
     ],

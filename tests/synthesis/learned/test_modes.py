@@ -43,7 +43,7 @@ def in_training(proposer, requests):
     proposer.module.train()
     with torch.no_grad():
         return materials.poses.to_unit(
-            proposer.mapped(proposer.raw_poses(cut, below, pastes, requests.size_px), pastes.label)
+            proposer.mapped(proposer.raw_poses(cut, below, pastes, requests), pastes.label)
         ).double()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from terse.config import Component, Count, Fraction, NonNegative, Positive
 from terse.recipe import Blend
 from terse.registry import register
+from terse.synthesis.scene import SceneConfig
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
@@ -18,7 +19,7 @@ __all__ = ["ContextConfig"]
 
 
 @register("synthesis", "context")
-class ContextConfig(Component["Proposer"]):
+class ContextConfig(SceneConfig, Component["Proposer"]):
     """A small network sees surroundings with the middle masked out and scores which class fits there.
 
     Source: Dvornik, Mairal and Schmid 2018, Modeling Visual Context is Key to Augmenting Object Detection
@@ -48,12 +49,6 @@ class ContextConfig(Component["Proposer"]):
     """One an image, drawn at random."""
     batch_size: Count = 250
     """Composites looked at together in the harvest."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> ContextConfig:
-        if self.objects[0] > self.objects[1]:
-            raise ValueError(f"objects: expected the smaller number first, got {list(self.objects)}; swap them")
-        return self
 
     def build(self, materials: Materials) -> Proposer:
         """The arm; its network is trained when it first proposes."""

@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from terse.boxes import covered_share
 from terse.draws import derive, integers, uniform
 from terse.placements import Placements
-from terse.requests import Limits, Requests
+from terse.requests import Requests
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, small, training_crops
 from terse.synthesis.context.network import ContextNetwork, score_crops, train_context
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
+from terse.synthesis.pastes import Pastes
+from terse.synthesis.proposer import BaseProposer, pastes_of
 
 if TYPE_CHECKING:
     from terse.synthesis.context.config import ContextConfig
@@ -52,7 +53,7 @@ class ContextProposer(BaseProposer):
     """
 
     def __init__(self, materials: Materials, settings: ContextConfig) -> None:
-        super().__init__(materials, settings.batch_size, Limits(settings.objects, blends=settings.blends))
+        super().__init__(materials, settings.batch_size, replace(settings.scene_limits, blends=settings.blends))
         self.settings = settings
         self.framing = Framing(materials.foregrounds, materials.poses)
         # The network knows the task's classes, requests those of the foregrounds.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from terse.config import Component, Count, Fraction, NonNegative
 from terse.recipe import Blend
 from terse.registry import register
+from terse.synthesis.scene import SceneConfig
 
 if TYPE_CHECKING:
     from terse.protocols import Proposer
@@ -18,7 +19,7 @@ __all__ = ["CutPasteLearnConfig"]
 
 
 @register("synthesis", "cut_paste_learn")
-class CutPasteLearnConfig(Component["Proposer"]):
+class CutPasteLearnConfig(SceneConfig, Component["Proposer"]):
     """Random scale, rotation and place, several objects and distractors, each scene in all blends.
 
     Source: Dwibedi, Misra and Hebert 2017, Cut, Paste and Learn; defaults of its published generator where
@@ -48,7 +49,7 @@ class CutPasteLearnConfig(Component["Proposer"]):
 
     @model_validator(mode="after")
     def _ordered(self) -> CutPasteLearnConfig:
-        for name in ("objects", "distractors", "rotation_deg", "scale"):
+        for name in ("distractors", "rotation_deg", "scale"):
             limits = getattr(self, name)
             if limits is not None and limits[0] > limits[1]:
                 raise ValueError(f"{name}: expected the smaller number first, got {list(limits)}; swap them")

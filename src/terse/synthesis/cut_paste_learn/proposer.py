@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, Int64
 
 from terse.boxes import covered_share
@@ -16,7 +15,8 @@ from terse.placements import Placements
 from terse.requests import Limits, Requests
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
+from terse.synthesis.pastes import Pastes
+from terse.synthesis.proposer import BaseProposer, pastes_of
 
 if TYPE_CHECKING:
     from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
@@ -43,6 +43,7 @@ class CutPasteProposer(BaseProposer):
             )
         limits = Limits(
             objects=settings.objects,
+            occluders=settings.occluders,
             distractors=settings.distractors or (_DISTRACTORS if len(others) else (0, 0)),
             distractor_classes=tuple(bank.classes[label] for label in others.tolist()),
             blends=settings.blends,
@@ -72,7 +73,7 @@ class CutPasteProposer(BaseProposer):
         pose = framing.pose(count, values)
         if settings.scale is None:
             poses, classes = self.materials.poses, self.materials.foregrounds.classes
-            pose = poses.of_classes(torch.from_numpy(pose), pastes.label, classes).numpy()
+            pose = poses.of_classes(pose, pastes.label, classes)
         extents = framing.extents_px(pastes.foreground, pose, size_px)
         unit = 2 * uniform(pastes.seeds, "place", 2 * settings.attempts).reshape(count, settings.attempts, 2) - 1
         centres = np.zeros((count, 2))

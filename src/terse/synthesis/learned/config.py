@@ -108,16 +108,16 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
 
     @model_validator(mode="after")
     def _several(self) -> LearnedConfig:
-        if self.objects[1] == 1 or self.feedback == "critic":
+        if not self.several or self.feedback == "critic":
             return self
         if self.network == "digits":
             raise ValueError(
-                f"objects: expected [1, 1] with network: digits, got {list(self.objects)}; "
-                "network: photographs sees what stands already"
+                f"objects: expected [1, 1] and no occluders with network: digits, got {list(self.objects)} and "
+                f"{list(self.occluders)}; network: photographs sees what stands already"
             )
         if self.dropout_rate:
             raise ValueError(
-                f"dropout: expected 0 with several objects, got {self.dropout_rate:g}; "
+                f"dropout: expected 0 with several pastes an image, got {self.dropout_rate:g}; "
                 "base: random or a noise_size tells the composites apart"
             )
         return self
@@ -189,6 +189,6 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
             branch_channels=self.branch_channels,
             dropout=self.dropout_rate,
             noise_size=noise_size,
-            occupancy=self.objects[1] > 1,
+            occupancy=self.several,
             train_backbone=self.train_backbone,
         )

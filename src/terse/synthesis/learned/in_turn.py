@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from terse.compositing.warp import warp
 from terse.poses import PoseFamily
-from terse.synthesis.proposer import Pastes
+from terse.synthesis.pastes import Pastes
 from terse.types import Foregrounds
 
 __all__ = ["Occupancy", "Shapes", "in_turn", "shapes_of"]

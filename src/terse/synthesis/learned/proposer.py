@@ -12,13 +12,15 @@ from jaxtyping import Float, Int64, UInt64
 from torch import Tensor, nn
 
 from terse.draws import normal, uniform
-from terse.placements import Placements
+from terse.placements import Placements, Role
 from terse.requests import Requests
 from terse.synthesis.learned.features import PairFeatures
 from terse.synthesis.learned.in_turn import Occupancy, Shapes, in_turn, shapes_of
 from terse.synthesis.learned.modes import seeded_dropout
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import BaseProposer, Pastes, pastes_of
+from terse.synthesis.occluders import occluder_poses
+from terse.synthesis.pastes import Pastes
+from terse.synthesis.proposer import BaseProposer, pastes_of
 from terse.types import Backgrounds, Foregrounds
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class LearnedProposer(BaseProposer):
     """
 
     keeps_hard = True
+    poses_occluders = True
 
     def __init__(self, materials: Materials, network: nn.Module, settings: LearnedConfig) -> None:
         super().__init__(materials, settings.batch_size, settings.scene_limits)
@@ -44,7 +47,7 @@ class LearnedProposer(BaseProposer):
         self._features: PairFeatures | None = None
 
     def raw_poses(
-        self, cut: Foregrounds, background: Backgrounds, pastes: Pastes, size_px: Int64[np.ndarray, "b 2"]
+        self, cut: Foregrounds, background: Backgrounds, pastes: Pastes, requests: Requests
     ) -> Float[Tensor, "n k"]:
         """Unbounded poses, differentiable in the network's weights; `mapped` takes them into the ranges.
 
@@ -54,14 +57,14 @@ class LearnedProposer(BaseProposer):
             cut: the foreground of each paste.
             background: of each image.
             pastes: what `pastes_of` gave.
-            size_px: width and height of each canvas.
+            requests: what was asked for.
         """
         masked, network = cut.images * cut.alpha, self.module
         if getattr(network, "occupied", None) is None:
             below = _under(background.images, pastes.image_index)
-            return self._raw(lambda noise: network(masked, below, noise), pastes.seeds)
+            return self._raw(lambda noise: network(masked, below, noise), pastes.seeds, self._base(pastes, requests))
         fore, back = cast("Any", network).features_of_both(masked, background.images)
-        return self._raw_in_turn(fore, back, shapes_of(cut), pastes, size_px)
+        return self._raw_in_turn(fore, back, shapes_of(cut), pastes, requests)
 
     def mapped(self, raw: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
         """Poses in the ranges of their classes, rounded as a placement stores them.
@@ -74,16 +77,29 @@ class LearnedProposer(BaseProposer):
         stored = (pose.detach().double() * 1e5).round() / 1e5
         return pose + (stored.float() - pose.detach())
 
-    def _raw(self, network: Callable[[Tensor | None], Tensor], seeds: UInt64[np.ndarray, " b"]) -> Float[Tensor, "b k"]:
+    def _base(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"] | None:
+        """Raw poses that the network's outputs are added to: random ones, and for occluders in front of an object."""
+        family, aimed = self.materials.poses, np.flatnonzero(pastes.role == Role.OCCLUDER)
+        if self.settings.base == "random":
+            unit = uniform(pastes.seeds, "base", family.size)
+        elif len(aimed):
+            unit = np.full((len(pastes.seeds), family.size), 0.5)
+        else:
+            return None
+        if len(aimed):
+            unit[aimed] = family.to_unit(occluder_poses(self.materials, pastes.take(aimed), requests))
+        return torch.logit(torch.from_numpy(unit).float(), eps=1e-4).to(self.materials.device)
+
+    def _raw(
+        self,
+        network: Callable[[Tensor | None], Tensor],
+        seeds: UInt64[np.ndarray, " b"],
+        base: Float[Tensor, "b k"] | None,
+    ) -> Float[Tensor, "b k"]:
         """From what gives the raw output for the noise: the network, or its head alone; the base is added."""
-        settings, family, device = self.settings, self.materials.poses, self.materials.device
-        noise = base = None
-        if settings.base == "random":
-            unit = torch.from_numpy(uniform(seeds, "base", family.size)).float()
-            base = torch.logit(unit, eps=1e-4).to(device)
-            noise = base
-        elif settings.noise_size:
-            noise = torch.from_numpy(normal(seeds, "noise", settings.noise_size)).float().to(device)
+        noise = base if self.settings.base == "random" else None
+        if noise is None and self.settings.noise_size:
+            noise = torch.from_numpy(normal(seeds, "noise", self.settings.noise_size)).float().to(self.materials.device)
         raw = network(noise).float()
         return raw if base is None else raw + base
 
@@ -108,31 +124,34 @@ class LearnedProposer(BaseProposer):
     @torch.no_grad()
     def poses_of(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"]:
         """The pose of each paste in the mode that BatchNorm is in; dropout acts as in training, by the pastes' seeds."""
-        materials, features, size_px = self.materials, self._features, requests.size_px
+        materials, features = self.materials, self._features
         network: Any = self.module
         if features is not None:
             fore, back = features.of_foregrounds(pastes.foreground), features.of_backgrounds(requests.background)
             if getattr(network, "occupied", None) is not None:
-                raw = self._raw_in_turn(fore, back, features.shapes(pastes.foreground), pastes, size_px)
+                raw = self._raw_in_turn(fore, back, features.shapes(pastes.foreground), pastes, requests)
             else:
                 under = _under(back, pastes.image_index)
-                raw = self._raw(lambda noise: network.head(fore, under, noise), pastes.seeds)
+                base = self._base(pastes, requests)
+                raw = self._raw(lambda noise: network.head(fore, under, noise), pastes.seeds, base)
             return self.mapped(raw, pastes.label)
         cut = materials.foregrounds.fetch(pastes.foreground).to(materials.device)
         below = materials.backgrounds.fetch(requests.background).to(materials.device)
         with seeded_dropout(network, pastes.seeds) if self.settings.dropout_rate else nullcontext():
-            return self.mapped(self.raw_poses(cut, below, pastes, size_px), pastes.label)
+            return self.mapped(self.raw_poses(cut, below, pastes, requests), pastes.label)
 
     def _raw_in_turn(
-        self, fore: Tensor, back: Tensor, shapes: Shapes, pastes: Pastes, size_px: Int64[np.ndarray, "b 2"]
+        self, fore: Tensor, back: Tensor, shapes: Shapes, pastes: Pastes, requests: Requests
     ) -> Float[Tensor, "n k"]:
         """One after another, from the features of each paste's foreground and of each image's background."""
         network: Any = self.module
-        occupancy = Occupancy(self.materials.poses, size_px, (back.shape[-2], back.shape[-1]), back.device)
+        base = self._base(pastes, requests)
+        occupancy = Occupancy(self.materials.poses, requests.size_px, (back.shape[-2], back.shape[-1]), back.device)
 
         def head(rows: Int64[np.ndarray, " m"], standing: Tensor) -> Tensor:
             first, second = fore[torch.from_numpy(rows)], back[torch.from_numpy(pastes.image_index[rows])]
-            return self._raw(lambda noise: network.head(first, second, noise, standing), pastes.seeds[rows])
+            own = None if base is None else base[torch.from_numpy(rows)]
+            return self._raw(lambda noise: network.head(first, second, noise, standing), pastes.seeds[rows], own)
 
         in_batches = any(part.training for part in network.modules() if isinstance(part, nn.BatchNorm1d))
         return in_turn(pastes, occupancy, shapes, head, self.mapped, whole_batch=in_batches)
