@@ -274,12 +274,17 @@ def _is_framed(annotations: Annotations, image: int) -> bool:
 
 def _covered(annotations: Annotations, row: int, image: int, drawn: np.ndarray, corner: tuple[int, int]) -> float:
     """The largest share of another box of the class, in the same image, that this mask covers."""
-    most = 0.0
-    for other in annotations.objects_of(image).tolist():
-        if other == row or annotations.labels[other] != annotations.labels[row] or annotations.crowd[other]:
-            continue
-        x0, y0, x1, y1 = annotations.boxes_px[other]
-        left, top = max(int(x0) - corner[0], 0), max(int(y0) - corner[1], 0)
-        right, bottom = max(int(np.ceil(x1)) - corner[0], 0), max(int(np.ceil(y1)) - corner[1], 0)
-        most = max(most, float(drawn[top:bottom, left:right].sum()) / max((x1 - x0) * (y1 - y0), 1.0))
-    return min(most, 1.0)
+    objects = annotations.objects_of(image)
+    height, width = drawn.shape
+    boxes = annotations.boxes_px[objects]
+    meets = (boxes[:, :2] < np.add(corner, (width, height))).all(axis=1) & (boxes[:, 2:] > corner).all(axis=1)
+    others = objects[meets]  # boxes first: of a crowded image, few meet the mask's
+    rivals = (others != row) & (annotations.labels[others] == annotations.labels[row]) & ~annotations.crowd[others]
+    x0, y0, x1, y1 = annotations.boxes_px[others[rivals]].T
+    if not len(x0):
+        return 0.0
+    counts = cv2.integral(drawn.view(np.uint8))
+    left, right = (np.clip(x - corner[0], 0, width).astype(np.int64) for x in (np.trunc(x0), np.ceil(x1)))
+    top, bottom = (np.clip(y - corner[1], 0, height).astype(np.int64) for y in (np.trunc(y0), np.ceil(y1)))
+    inside = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
+    return min(float((inside / np.maximum((x1 - x0) * (y1 - y0), 1.0)).max()), 1.0)

@@ -8,7 +8,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from terse.errors import DataError
 from terse.sources.decode import IMAGE_SUFFIXES
@@ -99,7 +99,7 @@ class Finder:
 
     def _there(self, name: str) -> bool:
         # A link counts, broken or not: who opens it can say so.
-        return os.path.lexists(self.root / name)
+        return os.path.lexists(os.path.join(self.root, name))
 
     def _alike(self, name: str, where: str) -> str | None:
         """The one file that differs from a name in letters' case alone, or that has an ending where the name has none."""
@@ -256,20 +256,30 @@ def inside(root: Path, name: str, where: str) -> str:
     """
     if not name or "\0" in name or not _writable(name):
         raise DataError(f"{where}: expected a file name, got {name!r}; correct it")
-    path = Path(os.path.normpath(root / name))
+    # Strings, not paths: this is asked for each of a hundred thousand files.
+    path = os.path.normpath(os.path.join(root, name))
     if is_absolute(name):
         # macOS's /tmp is a link: an absolute path may be the root's own by another name.
-        path = path if path.is_relative_to(root) else path.parent.resolve() / path.name
-        if not Path(name).is_absolute() or not path.is_relative_to(root):
+        path = (
+            path
+            if _below(root, path)
+            else os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        )
+        if not name.startswith("/") or not _below(root, path):
             raise DataError(f"{where}: expected a path inside {root}, got the absolute {name!r}; make it relative")
-    if not path.is_relative_to(root):
+    if not _below(root, path):
         raise DataError(f"{where}: expected a path inside {root}, got {name!r}; move the file into the folder")
-    return path.relative_to(root).as_posix()
+    return "." if path == str(root) else path[len(os.path.join(root, "")) :]
+
+
+def _below(root: Path, path: str) -> bool:
+    """Whether a normalised path is the root or something in it."""
+    return path == str(root) or path.startswith(os.path.join(root, ""))
 
 
 def is_absolute(name: str) -> bool:
     """Whether a name starts at a root or drive of some system, not necessarily this one."""
-    return PurePosixPath(name).is_absolute() or bool(PureWindowsPath(name).drive) or name.startswith("\\")
+    return name.startswith(("/", "\\")) or (name[1:2] == ":" and name[0].isalpha())
 
 
 def leads_out(root: Path, name: str) -> bool:
@@ -290,17 +300,15 @@ def image_files(root: Path, folder: str = ".", without: Collection[str] = ()) ->
     seen: set[str] = set()
     for here, folders, files in os.walk(root / folder, followlinks=True):
         real = os.path.realpath(here)
-        relative = Path(here).relative_to(root)
+        relative = "" if Path(here) == root else Path(here).relative_to(root).as_posix() + "/"
         if real in seen:
             folders[:] = []
             continue
         seen.add(real)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (relative / name).as_posix() not in without
-        )
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and relative + name not in without)
         for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield inside(root, (relative / name).as_posix(), str(root))
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield inside(root, relative + name, str(root))
 
 
 def _writable(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -59,10 +60,15 @@ def read_folder(folder: Path) -> Annotations:
 
 def _mask_folders(root: Path) -> Iterator[str]:
     """The folders of masks that stand beside a folder of images, in root and in its folders, relative to root."""
-    for here in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
-        names = [path.name for path in sorted(here.iterdir()) if path.is_dir()]
+    for here in ("", *(f"{name}/" for name in _folders_in(root))):
+        names = _folders_in(root / here)
         if _IMAGES.isdisjoint(name.casefold() for name in names):
             continue
         for name in names:
             if name.casefold() in _MASKS or name.casefold().startswith("segmentation"):
-                yield (here / name).relative_to(root).as_posix()
+                yield here + name
+
+
+def _folders_in(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())

@@ -251,4 +251,4 @@ def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:
     from terse.sources.decode import IMAGE_SUFFIXES
 
     found = path.rglob("*") if deep else path.glob("*")
-    return (file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."))
+    return (file for file in found if not file.name.startswith(".") and file.suffix.lower() in IMAGE_SUFFIXES)

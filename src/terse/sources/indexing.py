@@ -19,7 +19,7 @@ from terse.sources.masks import Mask, Polygons, mask_box
 
 __all__ = ["ImageEntry", "Index"]
 
-_PROBERS = 4
+_PROBERS, _PROBED = 4, 64  # threads, and the images that each takes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Index:
         names = self._locate(entries)
         known = [(name, entry) for name, entry in zip(names, entries, strict=True) if name is not None]
         with ThreadPoolExecutor(_PROBERS) as pool:
-            sizes = iter(list(pool.map(self._probe, *zip(*known, strict=True)) if known else ()))
+            found = pool.map(self._probe, (known[k : k + _PROBED] for k in range(0, len(known), _PROBED)))
+            sizes = iter([size for sizes in found for size in sizes])
         numbers: list[int | None] = []
         added: dict[str, int] = {}
         for name, entry in zip(names, entries, strict=True):
@@ -187,9 +188,10 @@ class Index:
         return names
 
     def _say_of_files(self, added: Mapping[str, int]) -> None:
-        folders = {folder: leads_out(self.root, folder) for folder in {str(Path(name).parent) for name in added}}
+        folders = {folder: leads_out(self.root, folder) for folder in {os.path.dirname(name) for name in added}}
         outside = sum(
-            folders[str(Path(name).parent)] or ((self.root / name).is_symlink() and leads_out(self.root, name))
+            folders[os.path.dirname(name)]
+            or (os.path.islink(os.path.join(self.root, name)) and leads_out(self.root, name))
             for name in added
         )
         if outside:
@@ -200,11 +202,15 @@ class Index:
             text = f"{len(twice):,} photographs are listed more than once, the first being {twice[0]}; each is an image of its own"
             self.remark(RemarkKind.DOUBT, text)
 
-    def _probe(self, name: str, entry: ImageEntry) -> tuple[tuple[int, int], bool] | DataError:
-        try:
-            return probe_with_turn(self.root / name, name, entry.declared_px)
-        except DataError as error:
-            return error
+    def _probe(self, known: Sequence[tuple[str, ImageEntry]]) -> list[tuple[tuple[int, int], bool] | DataError]:
+        """Size and turn of each, or why it cannot be read."""
+        sizes: list[tuple[tuple[int, int], bool] | DataError] = []
+        for name, entry in known:
+            try:
+                sizes.append(probe_with_turn(self.root / name, name, entry.declared_px))
+            except DataError as error:
+                sizes.append(error)
+        return sizes
 
 
 @dataclass(frozen=True, slots=True)

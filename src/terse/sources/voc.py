@@ -140,7 +140,7 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
 def voc_layout(root: Path, folder: str = ".") -> VocLayout | None:
     """Where a folder keeps XML, photographs and masks; None where it holds no XML of VOC's kind."""
     here = root / folder
-    names = {path.name.casefold(): path.name for path in sorted(here.iterdir(), reverse=True) if path.is_dir()}
+    names = {path.name.casefold(): path.name for path in sorted(filter(Path.is_dir, here.iterdir()), reverse=True)}
 
     def at(name: str) -> str:
         return Path(folder, name).as_posix()
