@@ -5,6 +5,7 @@ from importlib.resources import files
 import pytest
 
 from terse.recipe import load_recipe
+from terse.sources.voc_instances import VOC_CLASSES
 
 NAMES = sorted(
     item.name.removesuffix(".yaml") for item in files("terse.recipes").iterdir() if item.name.endswith("yaml")
@@ -66,3 +67,16 @@ def test_the_papers_recipe_has_the_papers_settings():
     assert recipe.synthesis.discriminator_settings.warm_up_steps == 0
     assert (recipe.fine_tune.epochs, recipe.fine_tune.optimizer.lr, recipe.fine_tune.real_per_synthetic) == (3, 1e-5, 1)
     assert recipe.cleanup
+
+
+def test_the_papers_people_need_weights_and_count_by_vocs_points():
+    recipe = load_recipe("voc-person")
+    assert recipe.synthesis.backbone_weights.name == "vgg16_bn.pth"
+    assert recipe.synthesis.messages == ()
+    assert load_recipe("voc-person", ["synthesis.backbone_weights=null"]).synthesis.messages == (
+        "synthesis.backbone_weights: none are named, so the synthesizer's vgg16_bn begins with random weights; "
+        "the paper's begins with ImageNet's",
+    )
+    assert (recipe.primary, recipe.judged, len(recipe.classes)) == ("voc07_ap", ("person",), 20)
+    assert recipe.classes == VOC_CLASSES  # the outputs of an SSD of 20 classes
+    assert set(recipe.backgrounds.rename.values()) <= set(VOC_CLASSES)

@@ -149,3 +149,10 @@ def test_quotas_of_the_paper():
     assert Quota(10, 500, None).room.tolist() == [500] * 10
     assert Quota(10, None, 500).room.tolist() == [50] * 10
     assert Quota(3, None, 500).room.tolist() == [167, 167, 166]
+
+
+def test_a_quota_is_divided_over_the_classes_that_are_pasted():
+    assert Quota(20, None, 500, pasted=np.array([14])).room.tolist() == [*[0] * 14, 500, *[0] * 5]
+    assert Quota(3, None, 7, pasted=np.array([0, 2])).room.tolist() == [4, 0, 3]
+    quota = Quota(3, 5, None, pasted=np.array([0, 2]))
+    assert (quota.room.tolist(), quota.total, quota.missing) == ([5, 0, 5], 10, 10)

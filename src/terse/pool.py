@@ -22,18 +22,29 @@ __all__ = ["Pool", "Quota"]
 class Quota:
     """How many hard examples of each class a cycle still takes.
 
+    `pasted` are the labels that have foregrounds, all of them where it is None: no other class waits for examples.
+
     Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours).
     """
 
-    def __init__(self, classes: int, per_class: int | None, per_cycle: int | None, uneven: float = 1.0) -> None:
+    def __init__(
+        self,
+        classes: int,
+        per_class: int | None,
+        per_cycle: int | None,
+        uneven: float = 1.0,
+        pasted: Int64[np.ndarray, " k"] | None = None,
+    ) -> None:
+        pasted = np.arange(classes) if pasted is None else pasted
+        self.room = np.zeros(classes, dtype=np.int64)
         if per_class is not None:
-            self.room = np.full(classes, per_class, dtype=np.int64)
-            self.total = per_class * classes
+            self.room[pasted] = per_class
+            self.total = per_class * len(pasted)
         else:
             self.total = per_cycle or 0
-            share = np.full(classes, self.total // classes, dtype=np.int64)
-            share[: self.total % classes] += 1
-            self.room = np.floor(share * uneven).astype(np.int64)
+            share = np.full(len(pasted), self.total // len(pasted), dtype=np.int64)
+            share[: self.total % len(pasted)] += 1
+            self.room[pasted] = np.floor(share * uneven).astype(np.int64)
         self.taken = 0
 
     @property

@@ -250,6 +250,8 @@ class Recipe(Config):
     """Tables and figures whose numbers a page shows beside ours; a recipe over this one does not take them over."""
     task: Annotated[str, AfterValidator(_known_task)]
     """classification, detection, or another that an installed package registers."""
+    primary: str | None = None
+    """The metric that chooses the kept cycle, that a proof compares and that heads a page; None takes the task's."""
     seed: NonNegative = 0
     cycles: Annotated[NonNegative, Paper(5)] = 5
     data: Annotated[Component["RunData"], Family("data")] | None = None
@@ -263,6 +265,8 @@ class Recipe(Config):
     """What proves the model; val only chooses it."""
     classes: tuple[str, ...] | None = None
     """The task's classes, in the order of the labels; None takes the foregrounds'."""
+    judged: tuple[str, ...] | None = None
+    """Classes that count in val and test; None counts all. The target may know more than composites are made of."""
     canvas_px: Count = 300
     """Side of the square canvas that composites are drawn on."""
     cleanup: bool = True
@@ -291,6 +295,10 @@ class Recipe(Config):
             raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
         if self.pool.per_class is not None and self.pool.per_cycle is not None:
             raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
+        known = [metric.name for metric in registry.lookup("task", self.task).metrics]
+        if self.primary is not None and self.primary not in known:
+            near = registry.nearest(self.primary, known)
+            raise ValueError(f"primary: expected one of {', '.join(known)}, got {self.primary!r}{near}")
         return self
 
 

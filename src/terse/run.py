@@ -22,7 +22,7 @@ from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 from terse.training.cycle import run_cycles
 from terse.training.engine import Engine
 from terse.training.seeding import reseed
@@ -136,7 +136,7 @@ def open_session(
         _claim(folder, recipe, resume=resume)
     data = run_data(recipe, observer) if data is None else data
     players = build_players(recipe, engine, data=data, target=target)
-    for message in data.messages:
+    for message in (*data.messages, *getattr(recipe.synthesis, "messages", ())):
         (observer or Observer()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
@@ -194,7 +194,7 @@ def build_players(
         engine.prepare(network)
     reseed(recipe.seed, 0, "synthesizer weights", 0)
     proposer = recipe.synthesis.build(materials)
-    if proposer is not None and proposer.limits.objects != (1, 1) and task(recipe.task).one_object:
+    if proposer is not None and proposer.limits.objects != (1, 1) and task_of(recipe).one_object:
         raise RecipeError(
             f"synthesis.objects: expected [1, 1] with task: {recipe.task}, whose images hold one object each, "
             f"got {list(proposer.limits.objects)}"
@@ -285,4 +285,4 @@ def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[s
     with trusting(trust):
         players = build_players(recipe, engine)
     load_weights(trainable(players.target).module, checkpoint)
-    return task(recipe.task).measure(players.target, players.test, engine.device)
+    return task_of(recipe).measure(players.target, players.test, engine.device)

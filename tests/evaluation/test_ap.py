@@ -13,7 +13,16 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from drawn_detections import CLASSES, drawn
-from terse.evaluation.ap import IGNORED, WRONG, ap50_pseudo_values, detection_scores, match, voc07_ap
+from terse.evaluation.ap import (
+    IGNORED,
+    PAPER_IOUS,
+    WRONG,
+    ap_pseudo_values,
+    detection_scores,
+    ious_of,
+    match,
+    voc07_ap,
+)
 from terse.types import Truth
 
 
@@ -205,13 +214,13 @@ def drawn_with_ties(seed: int, *, images: int = 30, classes: int = 3) -> tuple[l
 @pytest.mark.parametrize("seed", range(6))
 def test_one_block_is_the_ap_of_coco(seed: int) -> None:
     found, truth = drawn_with_ties(seed)
-    whole = ap50_pseudo_values(found, truth, blocks=1)  # nothing is left without it
+    whole = ap_pseudo_values(found, truth, blocks=1)  # nothing is left without it
     assert whole == [pytest.approx(detection_scores(found, truth, ["a", "b", "c"])["ap50"], abs=1e-9)]
 
 
 def test_a_pseudo_value_by_leaving_the_block_out() -> None:
     found, truth = drawn_with_ties(9, images=12)
-    values = ap50_pseudo_values(found, truth, blocks=4)
+    values = ap_pseudo_values(found, truth, blocks=4)
     assert len(values) == 4
     kept = [i for i in range(12) if i % 4 != 1]
     whole = detection_scores(found, truth, ["a", "b", "c"])["ap50"]
@@ -225,12 +234,33 @@ def test_the_spread_of_pseudo_values_is_that_of_fresh_images() -> None:
     errors, aps = [], []
     for seed in range(40):
         found, truth = drawn_with_ties(100 + seed, images=50, classes=1)
-        values = ap50_pseudo_values(found, truth)
-        aps.append(ap50_pseudo_values(found, truth, blocks=1)[0])
+        values = ap_pseudo_values(found, truth)
+        aps.append(ap_pseudo_values(found, truth, blocks=1)[0])
         errors.append(np.std(values, ddof=1) / np.sqrt(len(values)))
     assert np.mean(errors) == pytest.approx(np.std(aps, ddof=1), rel=0.3)
 
 
 def test_without_an_object() -> None:
     found, _ = drawn_with_ties(0, images=3)
-    assert np.isnan(ap50_pseudo_values(found, Truth.empty(3), blocks=1)).all()
+    assert np.isnan(ap_pseudo_values(found, Truth.empty(3), blocks=1)).all()
+
+
+def test_voc07_at_higher_ious() -> None:
+    # The second detection overlaps its object by 0.75: right at 0.5 to 0.7, wrong at 0.8.
+    truth = of_one_class([[0.0, 0, 10, 10], [40, 0, 48, 10]])
+    found = [detected([[0.0, 0, 10, 10], [40, 0, 46, 10]], [0.9, 0.8])]
+    scores = detection_scores(found, truth, ("person",), PAPER_IOUS)
+    assert [scores[f"voc07_ap{iou}"] for iou in (50, 60, 70)] == [1.0] * 3
+    assert scores["voc07_ap80"] == pytest.approx(6 / 11)
+    assert scores["voc07_ap"] == pytest.approx((3 + 6 / 11) / 4)
+    assert scores["by_class"]["person"]["voc07_ap80"] == scores["voc07_ap80"]
+    assert "voc07_ap80" not in detection_scores(found, truth, ("person",))
+
+
+@pytest.mark.parametrize("name", ["ap50", "ap", "coco_ap", "voc07_ap50", "voc07_ap80", "voc07_ap"])
+def test_pseudo_values_are_of_the_metric_that_is_named(name: str) -> None:
+    found, truth = drawn_with_ties(3)
+    voc = name.startswith("voc07")
+    whole = ap_pseudo_values(found, truth, ious_of(name), voc=voc, blocks=1)
+    scores = detection_scores(found, truth, ["a", "b", "c"], PAPER_IOUS)
+    assert whole == [pytest.approx(scores[name], abs=1e-9)]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from drawn_photographs import Drawn
-from terse.errors import DataError
+from terse.errors import DataError, RecipeError
 from terse.generate import GenerateSettings, generate, of_recipe
 from terse.recipe import Recipe, load_recipe
 from terse.sources.run_data import paste_data, run_data
@@ -115,3 +115,14 @@ def test_a_class_that_is_lost_is_said_of_a_set(tmp_path: Path) -> None:
     source = f"{{coco: {file}, images: {tmp_path / 'mixed-images'}}}"
     recipe = _recipe(tmp_path, foregrounds=source).model_copy(update={"cleanup": True})
     assert paste_data(recipe).messages[-1] == "foregrounds: nothing of dot is left to paste (2 too small)"
+
+
+def test_val_and_test_count_the_judged_classes_alone(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path, classes="[dog, ball]", judged="[ball]")
+    data = run_data(recipe)
+    assert data.classes == ("dog", "ball")
+    every = [images.fetch(np.arange(len(images)))[1].labels for images in (data.val, data.test)]
+    assert [set(labels.tolist()) for labels in every] == [{1}, {1}]
+    with pytest.raises(RecipeError) as error:
+        run_data(_recipe(tmp_path, judged="[cat]"))
+    assert str(error.value) == "judged: expected some of the task's classes, got 'cat'; they are ball"

@@ -255,3 +255,33 @@ def test_instances_of_a_mask_that_lost_its_palette_are_told_by_colour(voc):
     palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [9] * 759)
     palette.convert("RGB").save(root / "SegmentationObject/one.png")
     assert read_voc(root).masks == (FileMask("SegmentationObject/one.png", "value", 1),)
+
+
+def marked(**marks):
+    return thing().replace("<bndbox>", "".join(f"<{key}>{value}</{key}>" for key, value in marks.items()) + "<bndbox>")
+
+
+def test_truncated_and_occluded_are_read(voc):
+    root = voc({"one": page(marked(truncated=1), marked(occluded=1), thing()), "two": page(thing())})
+    notes = read_voc(root)
+    assert notes.truncated.tolist() == [True, False, False, False]
+    assert notes.occluded.tolist() == [False, True, False, False]
+    assert notes.ignore.tolist() == [False] * 4
+    assert VocConfig(voc=root, whole=True).build().ignore.tolist() == [True, True, False, False]
+    assert notes.keep_images(np.array([False, True])).truncated.tolist() == [False]
+
+
+def test_a_set_without_marks_has_none(voc):
+    root = voc({"one": page(thing())})
+    assert read_voc(root).truncated is None
+    assert VocConfig(voc=root, whole=True).build().ignore.tolist() == [False]
+
+
+def test_classes_are_renamed_before_anything_else(voc):
+    root = voc({"one": page(thing("tv"), thing("sofa", (1, 1, 5, 5)), thing("couch", (1, 1, 9, 9)))})
+    notes = VocConfig(voc=root, rename={"tv": "tvmonitor", "couch": "sofa"}).build()
+    assert [notes.classes[label] for label in notes.labels] == ["tvmonitor", "sofa", "sofa"]
+    assert VocConfig(voc=root, rename={"couch": "sofa"}, classes=("sofa",)).build().count_classes() == {"sofa": 2}
+    with pytest.raises(DataError) as error:
+        VocConfig(voc=root, rename={"television": "tv"}).build()
+    assert str(error.value) == "rename: expected classes of VOC2012, got 'television'; it has couch, sofa, tv"

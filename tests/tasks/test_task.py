@@ -11,7 +11,7 @@ from terse.recipe import load_recipe
 from terse.report.run_page import run_page
 from terse.run import train
 from terse.tasks.classification import Classification
-from terse.tasks.task import Metric, metric_of, task
+from terse.tasks.task import Metric, metric_of, task, task_of
 
 
 @pytest.fixture
@@ -84,3 +84,13 @@ def test_a_verdict_on_an_error_counts_what_it_lost():
     assert judge(runs, metric="error", larger_is_better=False).reason == (
         "learned over none: error +0.11, 95% interval +0.09037 to +0.1296 over 5 seeds, which is above zero."
     )
+
+
+def test_a_recipe_names_the_metric_that_counts():
+    assert task_of(load_recipe("shapes")).primary.name == "ap50"
+    own = task_of(load_recipe("shapes", ["primary=voc07_ap"]))
+    assert (own.primary.short, own.progress) == ("VOC07's AP", ("voc07_ap", "ap50", "ap"))
+    assert task("detection").primary.name == "ap50"  # another's is its own
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", ["primary=accurracy"])
+    assert str(caught.value) == "recipe: primary: expected one of accuracy, got 'accurracy'; did you mean 'accuracy'?"

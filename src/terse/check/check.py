@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from terse.check.findings import Code, Found, Part
 from terse.progress import Observer
 from terse.report.parts import Fact
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 
 if TYPE_CHECKING:
     from terse.recipe import Recipe
@@ -119,7 +119,7 @@ def check_recipe(
         found += [*alike(pasted), *flawed_masks(pasted, verdicts, cleanup=recipe.cleanup)]
         found += what_is_left(pasted, recipe.classes, judges, verdicts, cleanup=recipe.cleanup)
     facts = []
-    if target is not None and "backgrounds" in parts and task(recipe.task).predicts_boxes:
+    if target is not None and "backgrounds" in parts and task_of(recipe).predicts_boxes:
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
         found += searched
         facts = [fact]

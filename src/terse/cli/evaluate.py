@@ -33,11 +33,11 @@ def evaluate(
 
     loaded = load_recipe(recipe, with_device(overrides, device))
     from terse.run import evaluate as measure
-    from terse.tasks.task import task
+    from terse.tasks.task import task_of
 
     figures = measure(loaded, checkpoint)
     result = {"recipe": loaded.name, "checkpoint": str(checkpoint), "metrics": figures}
-    answer(result, _table(figures, task(loaded.task).primary.name), as_json=as_json)
+    answer(result, _table(figures, task_of(loaded).primary.name), as_json=as_json)
 
 
 def _table(figures: Mapping[str, Any], primary: str) -> str:

@@ -60,10 +60,10 @@ def prove(
     names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
     from terse.progress import Interrupted
     from terse.proof.prove import prove as run
-    from terse.tasks.task import task
+    from terse.tasks.task import task_of
 
     choices: dict[str, Any] = {"treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
-    judge = task(loaded.task)
+    judge = task_of(loaded)
     watcher = _ProofLines(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name)
     with stoppable(watcher):
         watcher.say(f"{loaded.name} -> {folder}")

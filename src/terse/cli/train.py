@@ -39,9 +39,9 @@ def train(
     settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
     folder = folder_of(out, loaded.name, "run", resume=resume or restart)
-    from terse.tasks.task import task
+    from terse.tasks.task import task_of
 
-    with watching(loaded.cycles, task(loaded.task).progress) as watcher:
+    with watching(loaded.cycles, task_of(loaded).progress) as watcher:
         watcher.say(f"{loaded.name} -> {folder}")
         from terse.progress import Interrupted
         from terse.run import train as run

@@ -16,11 +16,21 @@ from torch import Tensor
 from terse.boxes import areas, iou, shared_areas
 from terse.types import Truth
 
-__all__ = ["IGNORED", "MATCH_IOU", "WRONG", "ap50_pseudo_values", "detection_scores", "match", "voc07_ap"]
+__all__ = [
+    "IGNORED",
+    "MATCH_IOU",
+    "PAPER_IOUS",
+    "WRONG",
+    "ap_pseudo_values",
+    "detection_scores",
+    "ious_of",
+    "match",
+    "voc07_ap",
+]
 
 MATCH_IOU = 0.5
 WRONG, IGNORED = -1, -2  # of a detection that found no object
-_PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
+PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
 _COCO_IOUS = np.linspace(0.5, 0.95, 10)
 _SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
 _MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
@@ -30,17 +40,20 @@ _COCO_RECALLS = np.linspace(0, 1, 101)
 _VOC_RECALLS = np.arange(11) / 10 - 1e-12
 
 
-def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str]) -> dict[str, Any]:
+def detection_scores(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str], voc07_ious: Sequence[float] = (0.5,)
+) -> dict[str, Any]:
     """AP of predictions, one mapping of boxes, labels and scores an image; each is None where there is no object.
 
     `ap50` to `ap80` and `ap`, their mean, are COCO's AP at the paper's IoUs, `coco_ap` is the mean from 0.5 to 0.95,
-    `voc07_ap50` VOC's 11-point AP; all are means over classes that have objects. Ignored objects are neither right
-    nor wrong. Sizes are of the canvas, in pixels.
+    `voc07_ap50` VOC's 11-point AP, at other IoUs too where they are asked for, `voc07_ap` the mean over several; all
+    are means over classes that have objects. Ignored objects are neither right nor wrong. Sizes are of the canvas, in
+    pixels.
 
     Source: paper 4.2, Tables 2 and 4; COCO's and VOC 2007's protocols.
     """
     precision = _coco_precision(found, truth, len(classes))
-    voc = voc07_ap(found, truth, len(classes))
+    voc = _voc07(found, truth, len(classes), voc07_ious)
     area = (truth.boxes_px[:, 2:] - truth.boxes_px[:, :2]).prod(1)
     counted = ~truth.ignore
     in_size = {
@@ -51,7 +64,7 @@ def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classe
     every = _summary(precision[..., 0])
     return {
         **every,
-        "voc07_ap50": _mean(np.array([np.nan if ap is None else ap for ap in voc])),
+        **{name: _mean(values) for name, values in voc.items()},
         "images": truth.batch_size,
         "objects": int(counted.sum()),
         "by_size": {
@@ -61,7 +74,7 @@ def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classe
         "by_class": {
             name: {
                 **_summary(precision[:, :, label : label + 1, 0]),
-                "voc07_ap50": voc[label],
+                **{name: _mean(values[label, None]) for name, values in voc.items()},
                 "objects": int((counted & (truth.labels == label)).sum()),
             }
             for label, name in enumerate(classes)
@@ -69,36 +82,67 @@ def detection_scores(found: Sequence[Mapping[str, Tensor]], truth: Truth, classe
     }
 
 
-def voc07_ap(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int) -> list[float | None]:
-    """The 11-point AP of each class at IoU 0.5; None where there is no object to find.
+def ious_of(metric: str) -> tuple[float, ...]:
+    """The IoUs that a metric's name speaks of: `ap60`, `voc07_ap80`, or several by their mean, `ap`, `coco_ap`, `voc07_ap`.
+
+    Source: ours.
+    """
+    at = metric.removeprefix("voc07_").removeprefix("ap")
+    if at.isdigit():
+        return (int(at) / 100,)
+    return tuple(_COCO_IOUS.tolist()) if metric == "coco_ap" else PAPER_IOUS
+
+
+def voc07_ap(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, match_iou: float = MATCH_IOU
+) -> list[float | None]:
+    """The 11-point AP of each class at one IoU; None where there is no object to find.
 
     Not COCO's with eleven recall points: see `match`. Ignored objects are VOC's difficult ones.
 
     Source: Everingham et al. 2010, section 4.2; the VOC 2007 development kit.
     """
-    judged = _Judged.of(found, truth, classes, voc=True)
-    return [judged.ap(label, _VOC_RECALLS) for label in range(classes)]
+    judged = _Judged.of(found, truth, classes, voc=True, match_iou=match_iou)
+    return [judged.ap(label) for label in range(classes)]
 
 
-def ap50_pseudo_values(found: Sequence[Mapping[str, Tensor]], truth: Truth, blocks: int = _BLOCKS) -> list[float]:
-    """AP50 as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
+def ap_pseudo_values(
+    found: Sequence[Mapping[str, Tensor]],
+    truth: Truth,
+    ious: Sequence[float] = (MATCH_IOU,),
+    *,
+    voc: bool = False,
+    blocks: int = _BLOCKS,
+) -> list[float]:
+    """AP, a mean over IoUs, as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
 
-    Image i belongs to block i mod K. A block without which nothing is left to find counts as the whole's AP.
+    Image i belongs to block i mod K. A block without which nothing is left to find counts as the whole's AP. `voc`
+    takes VOC's eleven points and matches in the place of COCO's.
 
     Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
     """
-    judged = _Judged.of(found, truth, int(truth.labels.max()) + 1 if len(truth.labels) else 0)
-    whole = judged.mean_ap()
+    classes = int(truth.labels.max()) + 1 if len(truth.labels) else 0
+    judged = [_Judged.of(found, truth, classes, voc=voc, match_iou=iou) for iou in ious]
+
+    def mean_ap(images: Bool[np.ndarray, " images"] | None = None) -> float:
+        return float(np.mean([one.mean_ap(images) for one in judged]))
+
+    whole = mean_ap()
     count = min(blocks, truth.batch_size)
     values = []
     for block in range(count):
-        without = judged.mean_ap(np.arange(truth.batch_size) % count != block)
+        without = mean_ap(np.arange(truth.batch_size) % count != block)
         values.append(whole if np.isnan(without) else count * whole - (count - 1) * without)
-    return [float(value) for value in values]
+    return values
 
 
 def match(
-    boxes: Float[Tensor, "d 4"], labels: Int64[Tensor, " d"], truth: Truth, *, voc: bool = False
+    boxes: Float[Tensor, "d 4"],
+    labels: Int64[Tensor, " d"],
+    truth: Truth,
+    *,
+    voc: bool = False,
+    match_iou: float = MATCH_IOU,
 ) -> Int64[np.ndarray, " d"]:
     """The row in one image's truth of the object that each detection finds, else WRONG or IGNORED.
 
@@ -119,7 +163,7 @@ def match(
         inside = shared_areas(found, objects) / areas(found)[:, None].clip(min=1e-12)
         overlap = np.where(ignore, inside, overlap)
     overlap = np.where(labels.cpu()[:, None] == truth.labels.cpu()[None], overlap, -1.0)
-    reached = overlap >= MATCH_IOU - 1e-10
+    reached = overlap >= match_iou - 1e-10
     free = ~ignore
     last = len(ignore) - 1
     for row in np.flatnonzero(reached.any(axis=1)):
@@ -177,9 +221,19 @@ def _coco_precision(
     return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
 
 
+def _voc07(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, ious: Sequence[float]
+) -> dict[str, Float64[np.ndarray, " classes"]]:
+    """The 11-point AP of each class by the metric's name; nan where there is no object."""
+    values = {
+        f"voc07_ap{round(100 * iou)}": np.array(voc07_ap(found, truth, classes, iou), dtype=np.float64) for iou in ious
+    }
+    return values if len(ious) < 2 else {**values, "voc07_ap": np.mean(list(values.values()), axis=0)}
+
+
 def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
     per_iou = np.where(precision > -1, precision, np.nan)
-    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in _PAPER_IOUS}
+    at = {f"ap{round(100 * iou)}": _mean(per_iou[_COCO_IOUS.searchsorted(iou - 1e-9)]) for iou in PAPER_IOUS}
     known = [value for value in at.values() if value is not None]
     return {**at, "ap": float(np.mean(known)) if known else None, "coco_ap": _mean(per_iou)}
 
@@ -202,9 +256,12 @@ class _Judged:
     score: Float64[np.ndarray, " d"]
     right: Bool[np.ndarray, " d"]
     objects: Int64[np.ndarray, "images classes"]
+    recalls: Float64[np.ndarray, " recalls"]  # that AP is a mean over
 
     @staticmethod
-    def of(found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, *, voc: bool = False) -> "_Judged":
+    def of(
+        found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, *, voc: bool, match_iou: float
+    ) -> "_Judged":
         """Match the detections of every image."""
         truth = truth.to("cpu")
         counted = ~truth.ignore
@@ -218,16 +275,14 @@ class _Judged:
             order = torch.argsort(scores, descending=True, stable=True)
             if not voc:
                 order = order[_rank_in_class(labels[order]) < _MOST_DETECTIONS]
-            partner = match(boxes[order], labels[order], truth.take([number]), voc=voc)
+            partner = match(boxes[order], labels[order], truth.take([number]), voc=voc, match_iou=match_iou)
             kept = partner != IGNORED
             label, score = labels[order].numpy()[kept], scores[order].double().numpy()[kept]
             columns.append((np.full(len(label), number), label, score, partner[kept] >= 0))
         image, label, score, right = (np.concatenate(column) for column in zip(*columns, strict=True))
-        return _Judged(image, label, score, right, objects)
+        return _Judged(image, label, score, right, objects, _VOC_RECALLS if voc else _COCO_RECALLS)
 
-    def ap(
-        self, label: int, recalls: Float64[np.ndarray, " r"], images: Bool[np.ndarray, " images"] | None = None
-    ) -> float | None:
+    def ap(self, label: int, images: Bool[np.ndarray, " images"] | None = None) -> float | None:
         """The mean over recalls of the best precision there or beyond, of a class; None without objects."""
         mine = self.label == label
         if images is not None:
@@ -238,11 +293,11 @@ class _Judged:
         hits = np.cumsum(self.right[mine][np.argsort(-self.score[mine], kind="stable")])
         recall, precision = hits / objects, hits / np.arange(1, len(hits) + 1)
         best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-        return float(best[np.searchsorted(recall, recalls, side="left")].mean())
+        return float(best[np.searchsorted(recall, self.recalls, side="left")].mean())
 
     def mean_ap(self, images: Bool[np.ndarray, " images"] | None = None) -> float:
-        """COCO's AP, the mean over the classes that have objects; nan where none has."""
-        found = [self.ap(label, _COCO_RECALLS, images) for label in range(self.objects.shape[1])]
+        """The mean of AP over the classes that have objects; nan where none has."""
+        found = [self.ap(label, images) for label in range(self.objects.shape[1])]
         known = [ap for ap in found if ap is not None]
         return float(np.mean(known)) if known else float("nan")
 

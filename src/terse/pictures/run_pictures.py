@@ -20,7 +20,7 @@ from terse.recipe import Recipe
 from terse.results import Coverage, HardnessCounts, Realism, ShownFigures, hardness_counts
 from terse.synthesis.materials import Materials
 from terse.targets.weights import load_weights
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
 
@@ -66,7 +66,7 @@ def before_after(
     """The images that the recipe's task shows of two models, and how they were chosen; nothing without images."""
     if len(images) == 0:
         return (), ""
-    answers = task(recipe.task).answers(before, after, images, classes)
+    answers = task_of(recipe).answers(before, after, images, classes)
     pairs = [
         BeforeAfter(to_uint8(images.fetch(np.array([one.row]))[0])[0], one.before, one.after, one.name)
         for one in answers.changes

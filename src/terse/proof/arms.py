@@ -18,7 +18,7 @@ from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import finish, open_session
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
@@ -185,7 +185,7 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
     session.engine.use_threads(1)
     network = trainable(players.target).module
     load_weights(network, job.folder / "target.pth")
-    judge = task(recipe.task)
+    judge = task_of(recipe)
     with session.engine.autocast():
         units = judge.units(players.target, players.test, device)
     if not len(session.pool):

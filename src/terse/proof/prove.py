@@ -21,7 +21,7 @@ from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 from terse.trust import trusting
 from terse.workers import usable_cores
 
@@ -93,7 +93,7 @@ def prove(
             ]
             count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
             run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
-        if audit and task(recipe.task).audits_pastes:
+        if audit and task_of(recipe).audits_pastes:
             _audit(recipe, chosen, folder, data)
         found = summarise(folder, treatment=treatment, reference=reference, worth=worth)
         covered = {arm: {s: one.to_json() for s, one in of.items()} for arm, of in coverage_of(folder).items()}
@@ -123,7 +123,7 @@ def _settled(recipe: Recipe, data: Any) -> Recipe:
 
 
 def _arms(recipe: Recipe, arms: Sequence[str | Arm] | None) -> list[Arm]:
-    asked = arms if arms is not None else task(recipe.task).default_arms
+    asked = arms if arms is not None else task_of(recipe).default_arms
     texts = [item for arm in asked for item in ((arm,) if isinstance(arm, Arm) else arms_of(arm) or (arm,))]
     chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in texts))
     for arm in chosen:

@@ -24,7 +24,7 @@ from terse.results import (
     read_run,
     read_text,
 )
-from terse.tasks.task import Metric, task
+from terse.tasks.task import Metric, task_of
 
 __all__ = ["ArmRun", "coverage_of", "read_arms", "read_runs", "summarise"]
 
@@ -49,7 +49,7 @@ def summarise(
     Raises:
         RunError: fewer than two arms have a finished run.
     """
-    metric = task(load_recipe(folder / "recipe.yaml").task).primary
+    metric = task_of(load_recipe(folder / "recipe.yaml")).primary
     written = folder / "shortcut.json"
     shortcut = Shortcut.model_validate(json.loads(written.read_text("utf-8"))) if written.is_file() else None
     found = summary_of(read_runs(folder), metric, shortcut, treatment=treatment, reference=reference, worth=worth)

@@ -6,7 +6,7 @@ pixels of the upright image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -65,7 +65,8 @@ class Annotations:
     """Images and the objects in them.
 
     Objects stand in the order of their images. `crowd` marks a region that covers several objects, `ignore`
-    one that counts neither as right nor as wrong (difficult, or outside the source's area limits). `cut_outs`
+    one that counts neither as right nor as wrong (difficult, or outside the source's area limits); `truncated` and
+    `occluded` are what the source says of it, None where it marks nothing. `cut_outs`
     says that the images are pictures of one object each, not photographs of a scene. Keypoints are x and y in pixels
     and how visible (0 not annotated, 1 hidden, 2 seen); of objects without any, all are 0.
     """
@@ -86,6 +87,8 @@ class Annotations:
     skipped: tuple[Skipped, ...] = ()
     cut_outs: bool = False
     remarks: tuple[Remark, ...] = ()
+    truncated: Bool[np.ndarray, " objects"] | None = None  # beyond the image's border
+    occluded: Bool[np.ndarray, " objects"] | None = None  # behind something else
     keypoints: Float32[np.ndarray, "objects k 3"] | None = None  # None where the source has none
     keypoint_names: tuple[str, ...] = ()  # empty where the source names none
     keypoint_lines: tuple[tuple[int, int], ...] = ()  # pairs of points that are joined, counted from 1
@@ -153,6 +156,8 @@ class Annotations:
             ignore=self.ignore[rows],
             masks=tuple(self.masks[i] for i in rows),
             object_names=tuple(self.object_names[i] for i in rows),
+            truncated=None if self.truncated is None else self.truncated[rows],
+            occluded=None if self.occluded is None else self.occluded[rows],
             keypoints=None if self.keypoints is None else self.keypoints[rows],
         )
 
@@ -172,6 +177,13 @@ class Annotations:
     def with_ignored(self, ignore: Bool[np.ndarray, " objects"]) -> Annotations:
         """With more objects that count neither as right nor as wrong."""
         return replace(self, ignore=self.ignore | ignore)
+
+    def renamed(self, names: Mapping[str, str]) -> Annotations:
+        """With other names of classes; those of one name are one class."""
+        renamed = [names.get(name, name) for name in self.classes]
+        classes = tuple(dict.fromkeys(renamed))
+        place = np.array([classes.index(name) for name in renamed], dtype=np.int64)
+        return replace(self, classes=classes, labels=place[self.labels] if len(place) else self.labels)
 
     def split(self, fraction: float, seed: int) -> tuple[Annotations, Annotations]:
         """The images held out at random, and the others; one photograph that is listed twice stays on one side."""

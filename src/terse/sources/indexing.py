@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from terse.errors import DataError
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
@@ -113,6 +113,8 @@ class Index:
         mask: Mask | None = None,
         crowd: bool = False,
         ignore: bool = False,
+        truncated: bool = False,
+        occluded: bool = False,
         keypoints: Float32[np.ndarray, "k 3"] | None = None,
         field: str = "bbox",
     ) -> bool:
@@ -140,7 +142,8 @@ class Index:
         if isinstance(mask, Polygons):
             limits = np.array([width, height], dtype=np.float32)
             mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
-        self._objects.append(_Object(image, self._labels[category], cut, crowd, ignore, mask, name, keypoints))
+        marks = (crowd, ignore, truncated, occluded)
+        self._objects.append(_Object(image, self._labels[category], cut, *marks, mask, name, keypoints))
         return True
 
     def finish(self, *, cut_outs: bool = False) -> Annotations:
@@ -161,6 +164,8 @@ class Index:
             ignore=np.array([row.ignore for row in rows], dtype=np.bool_),
             masks=tuple(row.mask for row in rows),
             object_names=tuple(row.name for row in rows),
+            truncated=_marked([row.truncated for row in rows]),
+            occluded=_marked([row.occluded for row in rows]),
             skipped=tuple(self.skipped),
             cut_outs=cut_outs,
             remarks=tuple(self._remarks),
@@ -220,9 +225,15 @@ class _Object:
     box_px: tuple[float, float, float, float]
     crowd: bool
     ignore: bool
+    truncated: bool
+    occluded: bool
     mask: Mask | None
     name: str
     keypoints: Float32[np.ndarray, "k 3"] | None
+
+
+def _marked(marks: Sequence[bool]) -> Bool[np.ndarray, " n"] | None:
+    return np.array(marks, dtype=np.bool_) if any(marks) else None
 
 
 def _stack(points: Sequence[Float32[np.ndarray, "k 3"] | None]) -> Float32[np.ndarray, "n k 3"] | None:

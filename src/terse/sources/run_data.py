@@ -83,6 +83,9 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer)
     classes = tuple(recipe.classes or foregrounds.classes)
     side, workers = recipe.canvas_px, recipe.runtime.workers
+    if recipe.judged is not None:
+        counted = {name: split.with_classes(_judged(recipe.judged, classes)) for name, split in splits.items()}
+        splits = {**counted, "train": splits["train"]}
     images = {name: PhotoImages(split, classes, canvas_px=side, workers=workers) for name, split in splits.items()}
     return RunData(
         foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
@@ -207,6 +210,15 @@ def _splits(recipe: Recipe) -> dict[str, Annotations]:
     if "train" in parts:
         parts["train"] = parts["train"].without_images_of(*_judges(parts))
     return parts
+
+
+def _judged(names: Sequence[str], classes: Sequence[str]) -> Sequence[str]:
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        raise RecipeError(
+            f"judged: expected some of the task's classes, got {unknown[0]!r}; they are {', '.join(classes)}"
+        )
+    return names
 
 
 def _judges(splits: Mapping[str, Annotations]) -> list[Annotations]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ __all__ = ["SourceConfig"]
 class SourceConfig(Component["Annotations"]):
     """The settings that all kinds share. `build()` gives `Annotations`."""
 
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Other names for the source's classes, before anything else: `{airplane: aeroplane}`; two of one name are one class."""
     classes: tuple[str, ...] | None = None
     """Only objects of these classes; null takes all."""
     min_area_px: Annotated[float, Field(ge=0)] = 0.0
@@ -45,14 +48,10 @@ class SourceConfig(Component["Annotations"]):
     def _select(self, annotations: Annotations) -> Annotations:
         import numpy as np
 
-        for field, names in (("without", self.without), ("classes", self.classes or ())):
-            for name in names:
-                if name not in annotations.classes:
-                    near = registry.nearest(name, annotations.classes)
-                    known = ", ".join(annotations.classes[:20]) or "no classes"
-                    raise DataError(
-                        f"{field}: expected classes of {annotations.name}, got {name!r}{near or f'; it has {known}'}"
-                    )
+        _check_classes(annotations, "rename", self.rename)
+        annotations = annotations.renamed(self.rename)
+        _check_classes(annotations, "without", self.without)
+        _check_classes(annotations, "classes", self.classes or ())
         if self.leave_out is not None:
             annotations = _leave_out(annotations, self.leave_out)
         if self.without:
@@ -67,6 +66,16 @@ class SourceConfig(Component["Annotations"]):
         if not len(annotations):
             raise DataError(f"{annotations.name}: expected at least one image, got none{_first(annotations)}")
         return annotations
+
+
+def _check_classes(annotations: Annotations, field: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in annotations.classes:
+            near = registry.nearest(name, annotations.classes)
+            known = ", ".join(annotations.classes[:20]) or "no classes"
+            raise DataError(
+                f"{field}: expected classes of {annotations.name}, got {name!r}{near or f'; it has {known}'}"
+            )
 
 
 def _first(annotations: Annotations) -> str:

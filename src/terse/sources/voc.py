@@ -56,9 +56,14 @@ class VocConfig(SourceConfig):
     """Folders in `voc`, read one after the other: `[VOC2007, VOC2012]` in a VOCdevkit."""
     split: tuple[str, ...] | None = None
     """Lists in ImageSets/Main, as `[trainval]`; null takes every XML file."""
+    whole: bool = False
+    """Ignore objects that are marked as truncated or occluded: they are neither pasted nor counted right or wrong."""
 
     def _read(self) -> Annotations:
-        return read_voc(self.voc, self.folders, self.split)
+        found = read_voc(self.voc, self.folders, self.split)
+        for marked in (found.truncated, found.occluded) if self.whole else ():
+            found = found if marked is None else found.with_ignored(marked)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class _VocObject:
     name: str
     corners: tuple[Any, ...]  # as written: counted from 1, the last pixel inside
     difficult: bool
+    truncated: bool
+    occluded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +234,7 @@ def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str
         _VocObject(
             (item.findtext("name") or "").strip(),
             tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
-            _whole(item.findtext("difficult")) == 1,
+            *(_whole(item.findtext(mark)) == 1 for mark in ("difficult", "truncated", "occluded")),
         )
         for item in top.findall("object")
     )
@@ -253,7 +260,16 @@ def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] 
         mask = None if value is None else FileMask(mask_file, "value", value)
         x0, y0, x1, y1 = _half_open(item)
         index.add_object(
-            image, item.name, [x0, y0, x1, y1], here, str(i), mask=mask, ignore=item.difficult, field="bndbox"
+            image,
+            item.name,
+            [x0, y0, x1, y1],
+            here,
+            str(i),
+            mask=mask,
+            ignore=item.difficult,
+            truncated=item.truncated,
+            occluded=item.occluded,
+            field="bndbox",
         )
 
 

@@ -40,6 +40,11 @@ class Detection(Task):
         Metric("ap80", "AP at IoU 0.8", "AP80"),
         Metric("coco_ap", "AP as COCO counts it, 0.5 to 0.95", "COCO's AP"),
         Metric("voc07_ap50", "AP at IoU 0.5, VOC07's 11 points", "VOC07's AP50"),
+        *(
+            Metric(f"voc07_ap{iou}", f"AP at IoU 0.{iou // 10}, VOC07's 11 points", f"VOC07's AP{iou}")
+            for iou in (60, 70, 80)
+        ),
+        Metric("voc07_ap", "AP, mean of IoU 0.5 to 0.8, VOC07's 11 points", "VOC07's AP"),
     )
     primary = _AP50
     progress = ("ap50", "ap")
@@ -48,21 +53,26 @@ class Detection(Task):
     audits_pastes = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
-        """The scores that `detection_scores` names; a target without `classes` has them numbered."""
-        from terse.evaluation.ap import detection_scores
+        """The scores that `detection_scores` names; a target without `classes` has them numbered.
+
+        VOC's 11-point AP beyond IoU 0.5 is measured where it is the primary metric.
+        """
+        from terse.evaluation.ap import PAPER_IOUS, detection_scores
 
         found, truth = _predict_all(target, images, device)
         classes = getattr(target, "classes", None)
         if classes is None:
             labels = [int(label) for one in found for label in one["labels"]] + truth.labels.tolist()
             classes = [str(label) for label in range(max(labels, default=-1) + 1)]
-        return detection_scores(found, truth, classes)
+        is_voc = self.primary.name.startswith("voc07")
+        return detection_scores(found, truth, classes, PAPER_IOUS if is_voc else PAPER_IOUS[:1])
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """Pseudo-values of AP50, each from leaving a block of images out."""
-        from terse.evaluation.ap import ap50_pseudo_values
+        """Pseudo-values of the primary metric, each from leaving a block of images out."""
+        from terse.evaluation.ap import ap_pseudo_values, ious_of
 
-        return ap50_pseudo_values(*_predict_all(target, images, device))
+        name = self.primary.name
+        return ap_pseudo_values(*_predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The highest score, anywhere in the image, of a class that was pasted; 0 if none.

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe import Recipe
     from terse.tasks.answers import Answers
 
-__all__ = ["Metric", "Task", "known_metrics", "metric_of", "task"]
+__all__ = ["Metric", "Task", "known_metrics", "metric_of", "task", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Task(ABC):
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
-    primary: ClassVar[Metric]
-    progress: ClassVar[tuple[str, ...]]
+    primary: Metric
+    progress: tuple[str, ...]
     default_arms: ClassVar[tuple[str, ...]] = ("none", "random", "mined", "learned")
     predicts_boxes: ClassVar[bool] = False
     audits_pastes: ClassVar[bool] = False
@@ -90,12 +91,21 @@ class Task(ABC):
 
 
 def task(kind: str) -> Task:
-    """The task of a recipe.
+    """A task by its kind.
 
     Raises:
         RecipeError: no such task; the nearest one is named.
     """
     found: Task = registry.lookup("task", kind)()
+    return found
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task of a recipe, whose `primary` counts where it names one."""
+    found = task(recipe.task)
+    if recipe.primary is not None:
+        found.primary = next(metric for metric in found.metrics if metric.name == recipe.primary)
+        found.progress = tuple(dict.fromkeys((recipe.primary, *found.progress)))
     return found
 
 

@@ -10,7 +10,7 @@ from terse.folders import write_atomically
 from terse.results import FORMAT, Cycle, Ends, RunResult
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
-from terse.tasks.task import Metric, task
+from terse.tasks.task import Metric, task_of
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase
@@ -42,7 +42,7 @@ def run_cycles(session: Session) -> RunResult:
         target_phase(session, cycle, recipe.fine_tune)
         _evaluate(session, cycle)
     rows = session.facts["rows"]
-    primary = task(recipe.task).primary
+    primary = task_of(recipe).primary
     best = len(rows) - 1
     if recipe.keep == "best":
         best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
@@ -75,7 +75,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     if first is None:
         return
     players, recipe = session.players, session.recipe
-    judge = task(recipe.task)
+    judge = task_of(recipe)
     session.engine.use_threads(1 << 20)
     reseed(recipe.seed, cycle, "evaluate", 0)
     if cycle == 0:

@@ -36,7 +36,13 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle, self.draw = cycle, draw
-        self.quota = Quota(len(session.players.materials.classes), pool.per_class, pool.per_cycle, pool.uneven)
+        self.quota = Quota(
+            len(session.players.materials.classes),
+            pool.per_class,
+            pool.per_cycle,
+            pool.uneven,
+            session.players.materials.of_task,
+        )
         self.round = cycle + session.facts.get("all_redraws", 0) + bool(draw)  # of all harvests of the run
         self.seen = 0
         self.topped_up = 0

@@ -15,7 +15,7 @@ from terse.requests import Requests
 from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import pastes_of
-from terse.tasks.task import task
+from terse.tasks.task import task_of
 from terse.training.augment import flip_and_crop, relight
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest, hidden
@@ -198,6 +198,6 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
 def _curve_point(session: Session, cycle: int, step: int) -> None:
     """Measure inside a phase; the target's next step does not depend on it."""
     with session.engine.autocast():
-        found = task(session.recipe.task).measure(session.players.target, session.players.val, session.engine.device)
+        found = task_of(session.recipe).measure(session.players.target, session.players.val, session.engine.device)
     session.facts.setdefault("curve", []).append({"cycle": cycle, "step": step, **found})
     session.observer.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items() if isinstance(v, float)))

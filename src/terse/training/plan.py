@@ -73,5 +73,5 @@ def planned_pool(session: Session, cycle: int) -> int:
     Source: paper A.1, A.2.
     """
     pool = session.recipe.pool
-    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.materials.classes)
+    a_cycle = pool.per_cycle or (pool.per_class or 0) * len(session.players.materials.of_task)
     return a_cycle if pool.refresh else cycle * a_cycle

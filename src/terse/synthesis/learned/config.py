@@ -159,6 +159,19 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
         return CriticProposer(materials, critic, frozen, self.scene_limits)
 
     @property
+    def messages(self) -> tuple[str, ...]:
+        """What a user should know of these settings before a run begins."""
+        drawn = self.feedback == "gradient" and self.network == "photographs" and self.backbone_weights is None
+        if not drawn:
+            return ()
+        return (
+            (
+                f"synthesis.backbone_weights: none are named, so the synthesizer's {self.backbone} begins with random "
+                "weights; the paper's begins with ImageNet's"
+            ),
+        )
+
+    @property
     def discriminator_settings(self) -> DiscriminatorConfig:
         """The discriminator's settings, the paper's where the recipe says no more than true."""
         return self.discriminator if isinstance(self.discriminator, DiscriminatorConfig) else DiscriminatorConfig()

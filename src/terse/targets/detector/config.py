@@ -13,6 +13,7 @@ from terse.registry import register
 
 if TYPE_CHECKING:
     from terse.protocols import Target
+    from terse.targets.detector.networks import Network
 
 __all__ = [
     "SSD300VGG16",
@@ -44,15 +45,20 @@ class _Detector(Component["Target"]):
             RecipeError: labels that do not fit.
             DataError: weights that are not there, or of something else.
         """
-        from terse.targets.detector.networks import NETWORKS, build_with_weights
+        from terse.targets.detector.networks import build_with_weights
         from terse.targets.detector.target import DetectorTarget
 
         size_px = self.image_size_px or canvas_px
-        network = NETWORKS[self.kind]
+        network = self._network()
         # torchvision counts a background in every detector, sigmoid scores or not.
         module, outputs, found = build_with_weights(network, self.weights, len(classes) + 1, size_px)
         columns = columns_of_classes(classes, outputs, self.labels, softmax=network.softmax)
         return DetectorTarget(module, classes, columns, self.lambda_box, found)
+
+    def _network(self) -> Network:
+        from terse.targets.detector.networks import NETWORKS
+
+        return NETWORKS[self.kind]
 
 
 @register("target", "ssd300_vgg16")
@@ -62,6 +68,14 @@ class SSD300VGG16(_Detector):
     kind: Literal["ssd300_vgg16"] = "ssd300_vgg16"
     image_size_px: Annotated[int, Field(ge=272), Paper(300)] | None = 300
     """Side the detector resizes images to; below 272 its last maps are empty. Null takes the canvas."""
+    anchors: Literal["coco", "voc"] = "coco"
+    """Sizes of the default boxes: torchvision's, which are SSD's for COCO, or those of SSD's VOC models. A file of weights
+    was trained with one of them and does not say which. Tensors may have the names of torchvision, ssd.pytorch or Caffe."""
+
+    def _network(self) -> Network:
+        from terse.targets.detector.networks import SSD300_OF_VOC
+
+        return SSD300_OF_VOC if self.anchors == "voc" else super()._network()
 
 
 @register("target", "ssdlite320_mobilenet_v3_large")

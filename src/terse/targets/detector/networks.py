@@ -6,8 +6,8 @@ detector's body is, so that a file of backbone weights can be read without conve
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,9 +22,10 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 from terse.errors import DataError
+from terse.targets.detector.ssd_names import in_torchvision_names
 from terse.targets.weights import read_weights
 
-__all__ = ["NETWORKS", "Network", "build_with_weights"]
+__all__ = ["NETWORKS", "SSD300_OF_VOC", "Network", "build_with_weights"]
 
 _log = logging.getLogger(__name__)
 _CLASSIFIERS = (
@@ -36,6 +37,7 @@ _CLASSIFIERS = (
 
 _State = Mapping[str, Tensor]
 _VGG_SPLIT = 23  # the fourth pool: SSD looks at what comes before it
+_VOC_SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)  # Liu et al. 2016, 30 to 315 of 300 px; COCO's are 21 to 315
 _V2_C4, _V3_C4 = 14, 13  # the blocks of the MobileNets that go from stride 16 to 32
 _EXTRA_CHANNELS = (512, 256, 256, 128)  # torchvision's SSDLite
 
@@ -51,10 +53,15 @@ class Network:
     """The backbone's own name of one of the detector's tensors; None for tensors that are no part of it."""
     softmax: bool = True
     """Whether scores compete with a background; focal ones are sigmoids of their own."""
+    named: Callable[[_State], dict[str, Tensor]] = dict
+    """The tensors of a file by torchvision's names, where other implementations call them otherwise."""
 
 
-def _ssd300_vgg16(outputs: int, size_px: int, state: _State) -> nn.Module:
+def _ssd300_vgg16(outputs: int, size_px: int, state: _State, *, scales: Sequence[float] | None = None) -> nn.Module:
     detector: Any = detection.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=outputs)
+    if scales is not None:
+        old = detector.anchor_generator
+        detector.anchor_generator = DefaultBoxGenerator(old.aspect_ratios, scales=list(scales), steps=old.steps)
     if size_px != 300:  # the steps of its anchors are in pixels of 300; without them they follow the maps
         detector.anchor_generator.steps = None
         mean, std = detector.transform.image_mean, detector.transform.image_std
@@ -209,10 +216,14 @@ NETWORKS: Mapping[str, Network] = {
     "fasterrcnn_resnet50_fpn": Network(_pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body),
     "fcos_resnet50_fpn": Network(_pyramid("fcos_resnet50_fpn"), _pyramid_body, softmax=False),
     "retinanet_resnet50_fpn": Network(_pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False),
-    "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body),
+    "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body, named=in_torchvision_names),
     "ssdlite320_mobilenet_v3_large": Network(_ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")),
     "ssdlite_mobilenet_v2": Network(_ssdlite_mobilenet_v2, _split_body(_V2_C4, "conv")),
 }
+
+
+SSD300_OF_VOC = replace(NETWORKS["ssd300_vgg16"], build=partial(_ssd300_vgg16, scales=_VOC_SCALES))
+"""With the default boxes of SSD's VOC models, which are larger than those for COCO."""
 
 
 def build_with_weights(network: Network, path: Path | None, outputs: int, size_px: int) -> tuple[nn.Module, int, str]:
@@ -224,7 +235,7 @@ def build_with_weights(network: Network, path: Path | None, outputs: int, size_p
     """
     if path is None:
         return network.build(outputs, size_px, {}), outputs, "nothing"
-    state = read_weights(path)
+    state = network.named(read_weights(path))
     module = network.build(outputs, size_px, state)
     own = module.state_dict()
     name = next(name for name in _CLASSIFIERS if name in own)
