@@ -91,8 +91,12 @@ class PhaseConfig(Config):
     """Real images in an epoch for each synthetic one; `all` is all of them (paper 4.1), 1 is its photographs'."""
     steps: Count | None = None
     """Exactly so many steps in the place of epochs: what equal budgets need."""
-    augment: bool = False
-    """Flip and crop at random, real and synthetic images alike."""
+    epoch: Literal["pool", "real"] = "pool"
+    """What an epoch goes over once: the pool, beside as many real images as `real_per_synthetic` says (ours), or all real
+    images, the pool repeated to its share of them (paper A.2); composites alone and `all` real images know one epoch."""
+    augment: bool | Literal["ssd"] = False
+    """Flip and crop at random, real and synthetic images alike; `ssd` is SSD's own: photometric distortion, expansion,
+    crops that keep a sampled overlap, flips."""
     photometric: bool = False
     """Change light, colour, sharpness and noise at random, real and synthetic images alike; the harvest does not."""
     evaluate_every: Count | None = None
@@ -281,6 +285,9 @@ class Recipe(Config):
     objective: ObjectiveConfig = ObjectiveConfig()
     hardness: Annotated[Component["HardnessRule"], Family("hardness")]
     pool: PoolConfig = PoolConfig()
+    alternation: Literal["phase", "batch"] = "phase"
+    """A cycle trains the synthesizer, then harvests, then trains the target (A.1, A.2); or each step updates synthesizer,
+    discriminator and target in turn (3.4), and a running threshold spreads the harvest over the cycle."""
     pretrain: PretrainConfig | None = None
     """How the start is trained from real images; None starts from the target's own weights."""
     fine_tune: PhaseConfig = PhaseConfig()
@@ -295,6 +302,10 @@ class Recipe(Config):
             raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
         if self.pool.per_class is not None and self.pool.per_cycle is not None:
             raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
+        if self.alternation == "batch" and self.pool.refresh is not None:
+            raise ValueError(
+                "alternation: expected phase where pool.refresh is set, got batch, which draws composites in every step"
+            )
         known = [metric.name for metric in registry.lookup("task", self.task).metrics]
         if self.primary is not None and self.primary not in known:
             near = registry.nearest(self.primary, known)

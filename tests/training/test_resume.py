@@ -32,6 +32,7 @@ ARMS = {
     "learned": (),
     "harvests_after": ("synthesis.harvest=after",),
     "random": ("synthesis.kind=random",),
+    "alternating": ("alternation=batch",),
     "critic": (
         "synthesis.feedback=critic",
         "synthesis.critic={feature_steps: 3, first_fit: 24, batch_size: 16}",
@@ -76,6 +77,9 @@ def unbroken(tmp_path_factory, small):
         slow("critic", 1, "harvest", 1),
         slow("critic", 2, "harvest", 2),
         ("random", 1, "target", 4),
+        ("alternating", 1, "synthesizer", 4),
+        slow("alternating", 1, "evaluate", 0),
+        slow("alternating", 2, "synthesizer", 5),
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, arm, cycle, phase, step):

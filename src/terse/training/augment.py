@@ -1,16 +1,21 @@
-"""The target's training augmentation: flips, crops and light, alike for real and synthetic images."""
+"""The target's training augmentation, alike for real and synthetic images: flips, crops and light, or SSD's own."""
+
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from terse.colour import Light, blurred, relit
 from terse.types import Truth
 
-__all__ = ["flip_and_crop", "relight"]
+__all__ = ["augmented", "flip_and_crop", "relight", "ssd_augmentation"]
 
 _SMALLEST = 0.5  # side of a crop over the image's
+_MEAN = (0.48235, 0.45882, 0.40784)  # what SSD's VGG subtracts; an expanded image stands on it
 _KEPT = 0.3  # share of a box's area that must stay in the crop for the object to count
 
 # Half the width of each range; factors are drawn evenly in their logarithm.
@@ -50,6 +55,18 @@ def relight(images: Float[Tensor, "b c h w"], generator: torch.Generator) -> Flo
     return out.index_copy(0, rows, (out[rows] + grain.to(images.device)).clamp(0, 1))
 
 
+def augmented(
+    kind: bool | Literal["ssd"], images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    """The images as a recipe's `augment` wants them.
+
+    Source: ours.
+    """
+    if kind == "ssd":
+        return ssd_augmentation(images, truth, generator)
+    return flip_and_crop(images, truth, generator) if kind else (images, truth)
+
+
 def flip_and_crop(
     images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b c h w"], Truth]:
@@ -57,8 +74,7 @@ def flip_and_crop(
 
     An object of which less than 30 % is left in its crop is ignored.
 
-    Source: ours; the paper trains SSD with its own augmentation (Liu et al. 2016), of which these are the
-    two that matter most.
+    Source: ours; two parts of SSD's own augmentation.
     """
     batch, _, height, width = images.shape
     unit = torch.rand(5, batch, generator=generator)
@@ -90,3 +106,48 @@ def flip_and_crop(
         truth.labels, boxes.to(truth.boxes_px.device), truth.image_index, truth.pasted, ignore, truth.batch_size
     )
     return out, moved
+
+
+def ssd_augmentation(
+    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+) -> tuple[Float[Tensor, "b c h w"], Truth]:
+    """Each image distorted, expanded on a mean colour, cut to a part that overlaps an object by a sampled IoU, mirrored.
+
+    Objects whose centre a crop leaves out are gone, as in SSD. Torchvision draws from the global generator, which is
+    put back.
+
+    Source: Liu et al. 2016, sections 2.2 and 3.6, by torchvision's transforms.
+    """
+    height, width = images.shape[-2:]
+    transform = v2.Compose(
+        [
+            v2.RandomPhotometricDistort(),
+            v2.RandomZoomOut(fill=list(_MEAN)),
+            v2.RandomIoUCrop(),
+            v2.RandomHorizontalFlip(),
+            v2.Resize((height, width)),
+            v2.ClampBoundingBoxes(),
+            v2.SanitizeBoundingBoxes(min_size=1.0),
+        ]
+    )
+    made, boxes, rows, index = [], [], [], []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        for number, image in enumerate(images.cpu()):
+            mine = (truth.image_index == number).nonzero().flatten().cpu()
+            box: Any = tv_tensors.BoundingBoxes(truth.boxes_px.cpu()[mine], format="XYXY", canvas_size=(height, width))
+            drawn = transform({"image": tv_tensors.Image(image), "boxes": box, "labels": mine})
+            made.append(drawn["image"].as_subclass(Tensor))
+            boxes.append(drawn["boxes"].as_subclass(Tensor).float())
+            rows.append(drawn["labels"])
+            index.append(torch.full_like(drawn["labels"], number))
+    kept = torch.cat(rows).to(truth.labels.device)
+    moved = Truth(
+        truth.labels[kept],
+        torch.cat(boxes).to(truth.boxes_px),
+        torch.cat(index).to(truth.image_index),
+        truth.pasted[kept],
+        truth.ignore[kept],
+        truth.batch_size,
+    )
+    return torch.stack(made).to(images), moved

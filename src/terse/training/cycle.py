@@ -11,6 +11,7 @@ from terse.results import FORMAT, Cycle, Ends, RunResult
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
 from terse.tasks.task import Metric, task_of
+from terse.training.alternate import alternating_phase
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase
@@ -37,9 +38,12 @@ def run_cycles(session: Session) -> RunResult:
     if recipe.cycles:
         warm_up_phase(session, 1)
     for cycle in range(1, recipe.cycles + 1):
-        synthesizer_phase(session, cycle)
-        harvest_phase(session, cycle)
-        target_phase(session, cycle, recipe.fine_tune)
+        if recipe.alternation == "batch":
+            alternating_phase(session, cycle)
+        else:
+            synthesizer_phase(session, cycle)
+            harvest_phase(session, cycle)
+            target_phase(session, cycle, recipe.fine_tune)
         _evaluate(session, cycle)
     rows = session.facts["rows"]
     primary = task_of(recipe).primary

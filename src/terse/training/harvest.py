@@ -20,7 +20,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Composites
 
-__all__ = ["Harvest", "harvest_phase", "hidden", "redraw"]
+__all__ = ["Harvest", "harvest_phase", "hidden", "proposed", "redraw"]
 
 _NOTHING_LEFT = 0.01
 _TOP_UP = 64
@@ -97,6 +97,11 @@ class Harvest:
                 label=labels,
             )
             self._placements.append(whole.take(rows))
+
+    @property
+    def placements(self) -> Placements | None:
+        """What was kept so far; None where nothing was."""
+        return Placements.join(self._placements) if self._placements else None
 
     def close(self) -> dict[str, Any]:
         """Put what was found into the pool; its figures."""
@@ -212,7 +217,7 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
                 break
             count = min(count, left)
         reseed(session.recipe.seed, cycle, phase, step)  # dropout
-        placements, told = _proposed(harvest, proposer, phase, step, count)
+        placements, told = proposed(harvest, proposer, phase, step, count)
         if len(placements):  # of a small block, a critic may think that none is worth judging
             with torch.no_grad():
                 composites = materials.render(placements)
@@ -242,10 +247,13 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
         yield
 
 
-def _proposed(
+def proposed(
     harvest: Harvest, proposer: Proposer, phase: str, step: int, count: int
 ) -> tuple[Placements, Callable[[np.ndarray, np.ndarray], np.ndarray] | None]:
-    """A block of candidates, and who is told of the verdicts on them."""
+    """A block of candidates, and who is told of the verdicts on them.
+
+    Source: ours.
+    """
     session = harvest.session
     path = (session.recipe.seed, harvest.cycle, phase, step)
     if proposer.module is not None:

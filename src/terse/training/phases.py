@@ -1,6 +1,9 @@
 """The two phases that train: the synthesizer against the target, and the target on what it failed (paper 3.4)."""
 
+import numpy as np
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from terse.compositing.truth import visible_shares
 from terse.discriminator import realism_loss
@@ -16,7 +19,7 @@ from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task_of
-from terse.training.augment import flip_and_crop, relight
+from terse.training.augment import augmented, relight
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.harvest import Harvest, hidden
 from terse.training.optimizers import optimizer_maker, set_rate
@@ -25,9 +28,16 @@ from terse.training.realism import discriminator_step
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.training.supply import Supply
-from terse.types import Composites
+from terse.types import Composites, Truth
 
-__all__ = ["synthesizer_phase", "synthesizer_step", "target_phase"]
+__all__ = [
+    "restart_synthesizer",
+    "settle_synthesizer",
+    "synthesizer_phase",
+    "synthesizer_step",
+    "target_phase",
+    "target_step",
+]
 
 
 def synthesizer_phase(session: Session, cycle: int) -> None:
@@ -45,7 +55,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     if first is None:
         return
     if settings.restart and cycle > 1 and first == 0:
-        _restart(session, proposer, cycle)
+        restart_synthesizer(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
     optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
     session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
@@ -69,12 +79,15 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
             session.tick(fooling=loss, **rate, **({"pose_coverage": entropy.coverage} if entropy else {}))
     if harvest:
         session.facts["harvest"] = harvest.close()
-    session.facts["synthesizer"] = _settled(session, proposer, cycle)
+    session.facts["synthesizer"] = settle_synthesizer(session, proposer, cycle)
     session.leave()
 
 
-def _settled(session: Session, proposer: LearnedProposer, cycle: int) -> dict[str, float]:
-    """Make drawing what training was; figures of both for the cycle's row."""
+def settle_synthesizer(session: Session, proposer: LearnedProposer, cycle: int) -> dict[str, float]:
+    """Make drawing what training was; figures of both for the cycle's row.
+
+    Source: ours.
+    """
     pairs = proposer.settings.statistics_pairs
     with session.engine.autocast():
         seeds = seeds_of(session.recipe.seed, cycle, "statistics", 0, count=pairs)
@@ -85,8 +98,11 @@ def _settled(session: Session, proposer: LearnedProposer, cycle: int) -> dict[st
     return figures
 
 
-def _restart(session: Session, proposer: LearnedProposer, cycle: int) -> None:
-    """Other first weights, drawn for this cycle, and an optimiser that remembers nothing."""
+def restart_synthesizer(session: Session, proposer: LearnedProposer, cycle: int) -> None:
+    """Other first weights, drawn for this cycle, and an optimiser that remembers nothing.
+
+    Source: ours.
+    """
     reseed(session.recipe.seed, cycle, "synthesizer weights", 0)
     proposer.module.load_state_dict(proposer.settings.network_for(proposer.materials).state_dict())
     session.optimizers.forget("synthesizer")
@@ -166,33 +182,52 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     first = session.enter(cycle, phase, plan.steps)
     if first is None:
         return
-    target, device = trainable(session.players.target), session.engine.device
-    optimizer = session.optimizers.get("target", target.module, optimizer_maker(settings.optimizer))
+    module = trainable(session.players.target).module
+    optimizer = session.optimizers.get("target", module, optimizer_maker(settings.optimizer))
     session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     for step in range(first, plan.steps):
         pool = supply.at(step // plan.steps_an_epoch)
         generator = reseed(session.recipe.seed, cycle, phase, step)
         set_rate(optimizer, settings.optimizer, step, plan.steps, cycle, session.recipe.cycles)
-        images, truth, own = mixed_batch(session, pool, plan.batch(step))
+        batch = mixed_batch(session, pool, plan.batch(step))
         if step + 1 < plan.steps:
             prefetch_mixed(session.players.train, pool, plan.batch(step + 1))
-        images = with_artefacts(session, images.to(device), truth, own, generator)
-        if settings.augment:
-            images, truth = flip_and_crop(images, truth, generator)
-        if settings.photometric:
-            images = relight(images, generator)
-        with session.engine.autocast():
-            loss = target.train_loss(images.to(device), truth.to(device))
-        session.check_finite("target", loss)
-        session.engine.update(loss, target.module, optimizer, settings.optimizer)
+        loss = target_step(session, settings, optimizer, batch, generator)
         if phase == "target":
-            session.costs.target_forwards += truth.batch_size
-            session.costs.target_backwards += truth.batch_size
+            session.costs.target_forwards += batch[1].batch_size
+            session.costs.target_backwards += batch[1].batch_size
             discriminator_step(session, pool, cycle, step)
         if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
             _curve_point(session, cycle, step + 1)
-        session.tick(loss=float(loss.detach()))
+        session.tick(loss=loss)
     session.leave()
+
+
+def target_step(
+    session: Session,
+    settings: PhaseConfig,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Truth, Int64[np.ndarray, " b"]],
+    generator: torch.Generator,
+) -> float:
+    """One update of the target on a mixed batch, patched and augmented; its loss.
+
+    Raises:
+        Diverged: the loss is not finite.
+
+    Source: paper 3.4.
+    """
+    target, device = trainable(session.players.target), session.engine.device
+    images, truth, own = batch
+    images = with_artefacts(session, images.to(device), truth, own, generator)
+    images, truth = augmented(settings.augment, images, truth, generator)
+    if settings.photometric:
+        images = relight(images, generator)
+    with session.engine.autocast():
+        loss = target.train_loss(images.to(device), truth.to(device))
+    session.check_finite("target", loss)
+    session.engine.update(loss, target.module, optimizer, settings.optimizer)
+    return float(loss.detach())
 
 
 def _curve_point(session: Session, cycle: int, step: int) -> None:

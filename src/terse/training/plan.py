@@ -28,11 +28,19 @@ class TargetPlan:
         # The arm without synthetic images sees as many real ones instead.
         virtual = planned if session.players.proposer is None and not pooled else 0
         ratio = settings.real_per_synthetic
-        self._stand_ins = virtual if ratio != "all" else 0
-        self._real_an_epoch = self._mixed(ratio, pooled or virtual) + self._stand_ins
         self._batch = settings.batch_size
-        self.steps_an_epoch = self._epoch_of(self._real_an_epoch + pooled)
-        steps = self._epoch_of(self._mixed(ratio, planned) + planned)
+        # Over all real images once, the pool repeated to its share of them (A.2); None goes over the pool once.
+        mixed = settings.epoch == "real" and ratio != "all" and ratio > 0
+        self._share = round(self._real / float(ratio)) if mixed else None
+        if self._share is not None:
+            self._composites, self._stand_ins = (self._share if some else 0 for some in (pooled, virtual))
+            self._real_an_epoch = self._real + self._stand_ins
+            steps = self._epoch_of(self._real + (self._share if planned else 0))
+        else:
+            self._composites, self._stand_ins = pooled, virtual if ratio != "all" else 0
+            self._real_an_epoch = self._mixed(ratio, pooled or virtual) + self._stand_ins
+            steps = self._epoch_of(self._mixed(ratio, planned) + planned)
+        self.steps_an_epoch = self._epoch_of(self._real_an_epoch + self._composites)
         self.steps = (settings.steps or settings.epochs * steps) if self.steps_an_epoch else 0
         self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
@@ -52,13 +60,20 @@ class TargetPlan:
             key = (self._seed, self._cycle, self._phase, epoch)
             rng = array_generator(*key)
             shared = _sample(rng, self._real, self._real_an_epoch - self._stand_ins)
-            places = rng.permutation(self._real_an_epoch + self._pooled)
+            places = rng.permutation(self._real_an_epoch + self._composites)
             # Begins with `shared`: those stand where they do in the other arms, however often the real ones repeat.
             real = _sample(array_generator(*key), self._real, self._real_an_epoch)
             assert np.array_equal(real[: len(shared)], shared)
-            self._order = np.concatenate([real, self._real + np.arange(self._pooled)])[places]
+            self._order = np.concatenate([real, self._real + self._of_pool(epoch)])[places]
             self._epoch = epoch
         return self._order[within * self._batch : (within + 1) * self._batch]
+
+    def _of_pool(self, epoch: int) -> Int64[np.ndarray, " k"]:
+        """Numbers of the pool in an epoch; which ones repeat once more changes with it."""
+        if self._share is None or not self._composites:
+            return np.arange(self._composites)
+        rng = array_generator(self._seed, self._cycle, f"{self._phase} pool", epoch)
+        return _sample(rng, self._pooled, self._composites)
 
 
 def _sample(rng: np.random.Generator, available: int, wanted: int) -> Int64[np.ndarray, " k"]:

@@ -19,17 +19,19 @@ _CHUNK = 512
 class PoolImages:
     """Composites by number. Rendering again gives the same bits, so nothing but memory is lost.
 
+    They are rendered when they are fetched, where `keep` is false or they are too many.
+
     Source: ours; the paper keeps images.
     """
 
-    def __init__(self, placements: Placements, materials: Materials) -> None:
+    def __init__(self, placements: Placements, materials: Materials, *, keep: bool = True) -> None:
         self.placements = placements
         self._materials = materials
         self._images: Tensor | None = None
         self._truth: Truth | None = None
         image = 4 * materials.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
         count = len(placements)
-        if count * image <= _MEMORY:
+        if keep and count * image <= _MEMORY:
             parts = [self._render(rows) for rows in np.array_split(np.arange(count), -(-count // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])
             self._truth = Truth.join([truth for _, truth in parts])
