@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 import pytest
-from terse.sources.voc_instances import VOC_CLASSES
+from terse.sources.voc import VOC_CLASSES
 
 from terse.recipe import load_recipe
 
