@@ -3,9 +3,9 @@
 from importlib.resources import files
 
 import pytest
-from terse.sources.voc import VOC_CLASSES
 
 from terse.recipe import load_recipe
+from terse.sources.voc import VOC_CLASSES
 
 NAMES = sorted(
     item.name.removesuffix(".yaml") for item in files("terse.recipes").iterdir() if item.name.endswith("yaml")
