@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("compositing", "synthesis", "discriminator.py", "objectives.py", "training", "evaluation")
+PLACES = ("poses", "compositing", "synthesis", "discriminator.py", "objectives.py", "training", "evaluation")
 HEAD = """# Where the paper is in the code
 
 Made from the `Source:` lines by `uv run python tools/paper_map.py`; a test sees that it is up to date. "Ours" marks what

@@ -38,6 +38,8 @@ __all__ = [
     "NonNegative",
     "Paper",
     "Positive",
+    "Span",
+    "ascending",
     "join",
     "parse_overrides",
     "read_yaml",
@@ -107,6 +109,21 @@ Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    """A range whose smaller number comes first.
+
+    Raises:
+        ValueError: it does not; pydantic names the setting.
+    """
+    if limits[0] > limits[1]:
+        raise ValueError(f"expected the smaller number first, got {list(limits)}; swap them")
+    return limits
+
+
+Span = Annotated[tuple[float, float], AfterValidator(ascending)]
+"""A range, its smaller number first."""
 
 
 class Family:

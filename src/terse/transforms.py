@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from terse.compositing import support_points
 from terse.compositing.blend import blurred
-from terse.compositing.raster import Drawn, Sprite, draw
+from terse.compositing.raster import Drawn, Sprite, draw, finish
 from terse.errors import ShapeError
 from terse.poses import PoseFamily
 from terse.recipe import EdgeConfig
@@ -110,9 +110,15 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         cuts = [_cut_out(pixels, mask) for mask in masks]
         hulls = torch.cat([support_points(torch.from_numpy(c[None, None, ..., 3] / np.float32(255))) for c in cuts])
         pose = self.poses.from_unit(torch.rand(len(cuts), self.poses.size)).double().numpy()
-        posed = self.poses.raster(pose, hulls.numpy(), [(canvas.shape[0], canvas.shape[1])] * len(cuts))
+        # Only families that draw need seeds: for the others the generator stays where it was.
+        draws = self.poses.has("prepare") or self.poses.image is not None
+        seeds = torch.randint(2**31, (len(cuts) + 1,)).tolist() if draws else [0] * (len(cuts) + 1)
+        posed = self.poses.raster(pose, hulls.numpy(), [(canvas.shape[0], canvas.shape[1])] * len(cuts), seeds[1:])
         edges = EdgeConfig(binarise=True, blur_sigma_px=self.blur_sigma_px)
         regions = [draw(canvas, Sprite.of(cut), one, edges=edges) for cut, one in zip(cuts, posed, strict=True)]
+        if self.poses.image is not None:
+            picture = self.poses.image
+            finish(canvas, picture, picture.from_unit(torch.rand(1, picture.size))[0].double().numpy(), seeds[0])
         drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
         return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions
 

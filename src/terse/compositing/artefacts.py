@@ -21,6 +21,7 @@ from terse.types import Foregrounds, Truth
 __all__ = ["draw_patches", "paste_patches", "textured"]
 
 _POSES = 64  # tried for a patch before its image goes without
+_AT_ONCE = 8  # poses looked at together: most patches fit soon
 _TEXTURES = 4
 _ROUNDING = 1e-9
 _REACH_PX = 3  # a halved mask's border reaches two pixels further than its hull
@@ -83,20 +84,28 @@ def draw_patches(
     hull = foregrounds.fetch(shapes).hull
     # Rounded as a placement is, so that what was checked is what is drawn.
     rounded = np.round(tried.double().numpy(), 5)
-    reach = poses.extent(torch.from_numpy(rounded).float(), hull.repeat_interleave(_POSES, dim=0), canvas_px).float()
-    margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
-    reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
-    fits = _clear(reach, images.repeat_interleave(_POSES), truth).view(n, _POSES)
+    best = np.full(n, -1)
+    for first in range(0, _POSES, _AT_ONCE):
+        missing = np.flatnonzero(best < 0)
+        if not len(missing):
+            break
+        some = rounded.reshape(n, _POSES, -1)[missing, first : first + _AT_ONCE].reshape(-1, rounded.shape[1])
+        shape = hull[torch.from_numpy(missing)].repeat_interleave(_AT_ONCE, dim=0)
+        reach = poses.extent(torch.from_numpy(some).float(), shape, canvas_px).float()
+        margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
+        reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
+        clear = _clear(reach, images[torch.from_numpy(missing)].repeat_interleave(_AT_ONCE), truth)
+        fits = clear.view(-1, _AT_ONCE).numpy()
+        best[missing[fits.any(axis=1)]] = first + fits.argmax(axis=1)[fits.any(axis=1)]
     if own is not None:
         colours = np.where(colours == own[images.numpy(), None], (colours + 1) % len(backgrounds), colours)
     texture, whole = _object_free(colours, hull, backgrounds)
-    rows = np.flatnonzero(fits.any(dim=1).numpy() & whole)
+    rows = np.flatnonzero((best >= 0) & whole)
     if fake is not None:
         fitting = torch.zeros(truth.batch_size, dtype=torch.bool)
         fitting[images[torch.from_numpy(rows)]] = True
         kept = _shares(torch.where(fitting, order, torch.inf), fake, _least_share(fitting, fake), 0.0)
         rows = rows[kept[images[torch.from_numpy(rows)]].numpy()]
-    best = fits.int().argmax(dim=1).numpy()
     pose = rounded[np.arange(n) * _POSES + best]
     index = images.numpy()[rows]
     return Placements(

@@ -19,6 +19,7 @@ from terse.compositing.warp import (
     shrink_levels,
     warp,
     window_of_paste,
+    windows_of_bent_pastes,
 )
 from terse.errors import ShapeError
 from terse.poses.maps import AffineMap
@@ -123,15 +124,19 @@ def _shares(alpha: Tensor, where: Where, levels: Tensor, size_px: tuple[int, int
     """Images one by one where leaving out what no paste touches gains more than small steps lose, else all at once."""
     patch_px = (alpha.shape[-2], alpha.shape[-1])
     small = alpha.device.type != "cpu" or size_px[0] * size_px[1] < _SMALL_PX or not len(alpha)
-    if small or not isinstance(where, AffineMap):
+    if small:
         return [_Share(canvas_window(patch_px, 0), canvas_window(size_px, margin_px), canvas_window(size_px, 0), None)]
-    shares = []
-    matrices = where.matrix.detach().tolist()
-    for rows, content, level in zip(matrices, content_windows(alpha), levels.tolist(), strict=True):
-        window = window_of_paste(rows, content, level, patch_px, size_px, margin_px)
-        # Whole pixels of every halving, so that the part is halved as the whole would be.
-        shares.append(_Share(content.widened(2**MAX_LEVEL, *patch_px), window, window.on_canvas(*size_px), level))
-    return shares
+    contents, depths = content_windows(alpha), levels.tolist()
+    if isinstance(where, AffineMap):
+        each = zip(where.matrix.detach().tolist(), contents, depths, strict=True)
+        windows = [window_of_paste(rows, part, level, patch_px, size_px, margin_px) for rows, part, level in each]
+    else:
+        windows = windows_of_bent_pastes(where, contents, levels, patch_px, size_px, margin_px)
+    # Whole pixels of every halving, so that the part is halved as the whole would be.
+    return [
+        _Share(content.widened(2**MAX_LEVEL, *patch_px), window, window.on_canvas(*size_px), level)
+        for content, window, level in zip(contents, windows, depths, strict=True)
+    ]
 
 
 def _check(background: Tensor, foreground: Tensor, alpha: Tensor, matrix: Tensor | Where) -> None:

@@ -61,7 +61,7 @@ class Renderer:
         self,
         background: Backgrounds,
         placements: Placements,
-        pose: Float[Tensor, "n k"] | None = None,
+        pose: Float[Tensor, "n joint"] | None = None,
         cut: Foregrounds | None = None,
     ) -> tuple[Float[Tensor, "b c h w"], list[Layer]]:
         """The pixels of placements and what covers what, differentiable in the poses.
@@ -69,7 +69,7 @@ class Renderer:
         Args:
             background: the placements' own.
             placements: what to draw.
-            pose: of every paste, with a gradient; None takes the placements'.
+            pose: joint poses of every paste, with a gradient; None takes the placements'.
             cut: every paste's foreground; None fetches them, one layer at a time.
 
         Raises:
@@ -86,6 +86,7 @@ class Renderer:
                 own = self._textured(own, placements, rows)
             below = images if where is None else images[where]
             posed = torch.from_numpy(placements.pose[rows]).float().to(self.device) if pose is None else pose[rows]
+            posed = posed[:, : self.poses.size]
             seeds = torch.from_numpy(placements.seed[placements.image_index[rows]] + number).to(self.device)
             pasted, layer = self.paste(below, own, posed, seeds)
             cuts.append(own)
@@ -93,10 +94,12 @@ class Renderer:
             layers += _by_role(layer, where, role)
         if set(placements.blend) - {"alpha"}:
             images = self._reblended(images, background.images, cuts, placements)
-        if self.poses.image is not None and placements.image_pose.shape[1]:
-            image_pose = torch.from_numpy(placements.image_pose).float().to(self.device)
-            seeds = torch.from_numpy(placements.seed).to(self.device)
-            images = self.poses.image.finish(images, image_pose, seeds)
+        image_pose = torch.from_numpy(placements.image_pose).float().to(self.device)
+        if pose is not None and self.poses.image is not None:
+            lowest = placements.layers[0]
+            images_of = torch.from_numpy(placements.image_index[lowest]).to(self.device)
+            image_pose = image_pose.index_copy(0, images_of, pose[lowest][:, self.poses.size :])
+        images = self.finish(images, image_pose, torch.from_numpy(placements.seed).to(self.device))
         return images, layers
 
     def paste(
@@ -122,6 +125,13 @@ class Renderer:
         patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
         whole = patch_px * size_px[0] * size_px[1] / posed.where.shrink().detach().clamp(min=1e-9)
         return pasted.images, Layer(None, cut.labels, pasted.alpha, whole)
+
+    def finish(
+        self, images: Float[Tensor, "b c h w"], image_pose: Float[Tensor, "b j"], seeds: Int64[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
+        """What the recipe does to whole pictures, differentiable in their poses; nothing where these have no numbers."""
+        family = self.poses.image
+        return images if family is None or not image_pose.shape[1] else family.finish(images, image_pose, seeds)
 
     def truth(self, background: Backgrounds, layers: Sequence[Layer]) -> Composites:
         """The truth of differentiable pastes, lowest first; their images are not repeated here."""

@@ -15,8 +15,10 @@ from terse.compositing.truth import span_of_hits
 from terse.errors import ShapeError
 from terse.poses.maps import AffineMap, CanvasMap
 
-__all__ = ["Window", "canvas_window", "content_windows", "paste", "warp", "window_of_paste"]
+__all__ = ["Window", "canvas_window", "content_windows", "paste", "warp", "window_of_paste", "windows_of_bent_pastes"]
 
+_RIM_POINTS = 17
+_BULGE = 0.02  # of a bent paste's extent: how far its border may curve out between two points of the rim
 Where = AffineMap | CanvasMap
 
 
@@ -175,6 +177,41 @@ def window_of_paste(
     left, right = _span(min(xs), max(xs), width, margin_px)
     top, bottom = _span(min(ys), max(ys), height, margin_px)
     return Window(left, top, right, bottom)
+
+
+def windows_of_bent_pastes(
+    where: CanvasMap,
+    contents: Sequence[Window],
+    levels: Int64[Tensor, " b"],
+    patch_px: tuple[int, int],
+    size_px: tuple[int, int],
+    margin_px: int,
+) -> list[Window]:
+    """As `window_of_paste`, for a whole batch and maps that bend the rim of what they paste.
+
+    Source: ours.
+    """
+    edges = torch.tensor([[part.x0, part.y0, part.x1, part.y1] for part in contents], dtype=torch.float32)
+    reach = 1.5 * torch.exp2(levels.float().cpu())[:, None]
+    low, high = edges[:, :2] - reach, edges[:, 2:] + reach
+    along = torch.linspace(0, 1, _RIM_POINTS)
+    ends = torch.zeros_like(along), torch.ones_like(along)
+    shares = torch.cat([torch.stack([along, end], 1) for end in ends] + [torch.stack([end, along], 1) for end in ends])
+    rim = low[:, None] + (high - low)[:, None] * shares
+    rim = 2 * rim / rim.new_tensor([patch_px[1], patch_px[0]]) - 1
+    with torch.no_grad():
+        found = (where.detach().inverse(rim.to(where.half)) + 1) / 2 * where.half.new_tensor([size_px[1], size_px[0]])
+    first, last = found.amin(dim=1), found.amax(dim=1)
+    bulge = _BULGE * (last - first)
+    windows = []
+    for low_px, high_px in zip((first - bulge).tolist(), (last + bulge).tolist(), strict=True):
+        if not all(map(math.isfinite, (*low_px, *high_px))):
+            windows.append(canvas_window(size_px, margin_px))
+            continue
+        left, right = _span(low_px[0], high_px[0], size_px[1], margin_px)
+        top, bottom = _span(low_px[1], high_px[1], size_px[0], margin_px)
+        windows.append(Window(left, top, right, bottom))
+    return windows
 
 
 def paste(

@@ -27,6 +27,9 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     """
     objects = placements.role == Role.OBJECT
     pose = placements.pose[objects]
+    if placements.image_pose.shape[1]:
+        family, of_image = family.joint, placements.image_pose[placements.image_index[objects]]
+        pose = np.concatenate([pose, of_image], axis=1)
     unit = uniform(seeds_of(_REFERENCE_SEED, "coverage", count=max(1, len(pose))), "pose", family.size)
     drawn = family.from_unit(unit)
     poses = {
@@ -136,7 +139,7 @@ def _duplicates(placements: Placements) -> float:
     for i in range(len(placements)):
         rows = slice(starts[i], starts[i + 1])
         key = (placements.foreground[rows], placements.pose[rows], placements.role[rows], placements.texture[rows])
-        head = f"{placements.background[i]} {placements.blend[i]} ".encode()
+        head = f"{placements.background[i]} {placements.blend[i]} ".encode() + placements.image_pose[i].tobytes()
         seen.add(head + b"|".join(np.ascontiguousarray(part).tobytes() for part in key))
     return 1 - len(seen) / len(placements)
 

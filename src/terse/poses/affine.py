@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AffineConfig", "AffinePoses"]
 
 _SMALLEST = 1e-6
+_TURN_DEG = 360.0
 
 _Range = tuple[Positive, Positive]
 _Ranges = Annotated[dict[str, _Range], Field(min_length=1)]
@@ -37,7 +38,7 @@ class AffineConfig(Component["AffinePoses"]):
 
     kind: Literal["affine"] = "affine"
     rotation_deg: tuple[float, float] = (-20.0, 20.0)
-    """Anticlockwise."""
+    """Anticlockwise; a full turn or more wraps: its ends are one pose, and a synthesizer turns through them."""
     shift: tuple[float, float] = (-1.0, 1.0)
     """Fraction of the free play to each side."""
     shear: tuple[float, float] = (-0.2, 0.2)
@@ -87,6 +88,9 @@ class AffinePoses(PoseFamily):
         stretch: tuple[float, float] | None = None,
         min_visible: float = 1.0,
     ) -> None:
+        if rotation_deg[1] - rotation_deg[0] > _TURN_DEG:
+            rotation_deg = (-_TURN_DEG / 2, _TURN_DEG / 2)
+        self.wraps = (0,) if rotation_deg[1] - rotation_deg[0] == _TURN_DEG else ()
         self.min_visible = min_visible
         self.stretched = stretch is not None
         self._scales = dict(scale) if isinstance(scale, Mapping) else {}
@@ -207,11 +211,16 @@ class AffinePoses(PoseFamily):
         second = numbers.stack([ic, id_, -(ic * move_x + id_ * move_y)], -1)
         return numbers.stack([first, second], 1)
 
-    def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
+    def pose_of(
+        self,
+        count: int,
+        values: Mapping[str, Float64[np.ndarray, " n"]],
+        unit: Float64[np.ndarray, "n k"] | None = None,
+    ) -> Float64[np.ndarray, "n k"]:
         """As every family's; `scale` stands for scales along x and y that are not named."""
         if "scale" in values:
             values = {"scale_x": values["scale"], "scale_y": values["scale"], **values}
-        return super().pose_of(count, values)
+        return super().pose_of(count, values, unit)
 
     def limits_of(self, name: str) -> tuple[float, float] | None:
         """As every family's; of scales along x and y, the range that both allow answers to `scale`."""

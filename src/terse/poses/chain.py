@@ -43,6 +43,7 @@ class Chain(PoseFamily):
         if not any(member.has("sampling") for _, member in pastes):
             raise RecipeError(f"poses: expected a family that places foregrounds, got {kinds}; add kind: affine")
         self._image = _ImageChain(images) if images else None
+        self._joint = _Joint((*pastes, *images)) if images else self
         self._set(pastes)
 
     def _set(self, members: Sequence[tuple[int, PoseFamily]]) -> None:
@@ -66,6 +67,11 @@ class Chain(PoseFamily):
         """The members that act on the whole picture."""
         return self._image
 
+    @property
+    def joint(self) -> PoseFamily:
+        """The members that act on pastes, then those that act on the whole picture."""
+        return self._joint
+
     def from_unit(self, unit: Numbers) -> Numbers:
         """Each member's own."""
         return self._each(unit, lambda member, part: member.from_unit(part))
@@ -78,9 +84,20 @@ class Chain(PoseFamily):
         """Each member's own."""
         return self._each(raw, lambda member, part: member.from_raw(part))
 
-    def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
+    def to_raw(self, unit: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Each member's own."""
-        return np.concatenate([member.pose_of(count, values) for member in self.members], axis=1)
+        return self._each(unit, lambda member, part: member.to_raw(part))
+
+    def pose_of(
+        self,
+        count: int,
+        values: Mapping[str, Float64[np.ndarray, " n"]],
+        unit: Float64[np.ndarray, "n k"] | None = None,
+    ) -> Float64[np.ndarray, "n k"]:
+        """Each member's own."""
+        parts = [None if unit is None else unit[:, part] for part in self._slices]
+        poses = [member.pose_of(count, values, part) for member, part in zip(self.members, parts, strict=True)]
+        return np.concatenate(poses, axis=1)
 
     def limits_of(self, name: str) -> tuple[float, float] | None:
         """Of the first member that has a number of that name."""
@@ -105,13 +122,15 @@ class Chain(PoseFamily):
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], half: Float[Tensor, "b 2"]
     ) -> list[SamplingMap]:
         """The members' maps; each member gets the hull as those before it leave it."""
+        from terse.poses.maps import rim_of
+
         steps: list[SamplingMap] = []
         moving = [(member, part) for member, part in self._parts(pose) if member.has("sampling")]
         for number, (member, part) in enumerate(moving, start=1):
             made = member.steps(part, hull, half)
             steps += made
             for step in made if number < len(moving) else ():
-                hull = step.inverse(hull)
+                hull = step.inverse(rim_of(hull, straight=step.straight))
         return steps
 
     def shade(
@@ -175,8 +194,12 @@ class _ImageChain(Chain):
     on = "image"
 
     def __init__(self, members: Sequence[tuple[int, PoseFamily]]) -> None:
-        self._image = self
+        self._image = self._joint = self
         self._set(members)
+
+
+class _Joint(_ImageChain):
+    on = "paste"
 
 
 def build_poses(configs: Component[PoseFamily] | Sequence[Component[PoseFamily]]) -> PoseFamily:
@@ -184,6 +207,8 @@ def build_poses(configs: Component[PoseFamily] | Sequence[Component[PoseFamily]]
 
     Raises:
         RecipeError: no family places foregrounds.
+
+    Source: ours.
     """
     built = []
     for config in configs if isinstance(configs, Sequence) else [configs]:

@@ -58,6 +58,7 @@ class PoseFamily(ABC):
         names: one a number, in the order of a pose.
         ranges: the limits of each number.
         neutral: the value of each number that changes nothing, whether in its range or not.
+        wraps: the places of numbers whose range is a full turn: its ends are one pose.
         on: what a pose belongs to, each paste or the whole image.
         min_visible: share of the object's bounding box that the family keeps inside the canvas; 0 keeps nothing.
 
@@ -68,6 +69,7 @@ class PoseFamily(ABC):
     names: tuple[str, ...]
     ranges: Sequence[tuple[float, float]]
     neutral: tuple[float, ...]
+    wraps: tuple[int, ...] = ()
     on: Literal["paste", "image"] = "paste"
     min_visible: float = 0.0
 
@@ -85,6 +87,11 @@ class PoseFamily(ABC):
     def image(self) -> PoseFamily | None:
         """The family of the whole picture's poses; its columns stand apart in a placement."""
         return self if self.on == "image" else None
+
+    @property
+    def joint(self) -> PoseFamily:
+        """All numbers of a paste and, behind them, of its picture: what a network gives, and what varies."""
+        return self
 
     # Drawing and bounding -------------------------------------------------------------------------------------------
 
@@ -106,9 +113,27 @@ class PoseFamily(ABC):
     def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Unbounded outputs to values inside the ranges by a sigmoid; 0 is the middle.
 
+        A number that wraps goes round and round instead, as steeply as the sigmoid's middle.
+
         Source: ours; the paper clamps (A.1), which has no gradient at the border.
         """
-        return self.from_unit(raw.sigmoid())
+        import torch
+
+        unit = raw.sigmoid()
+        if self.wraps:
+            places = list(self.wraps)
+            turned = torch.remainder(0.5 + raw[:, places] / 4, 1.0)
+            unit = unit.index_copy(1, torch.tensor(places, device=raw.device), turned)
+        return self.from_unit(unit)
+
+    def to_raw(self, unit: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Unbounded outputs that `from_raw` takes to these numbers in [0, 1], each range scaled."""
+        import torch
+
+        raw = torch.logit(unit, eps=1e-4)
+        for place in self.wraps:
+            raw[:, place] = (unit[:, place] - 0.5) * 4
+        return raw
 
     def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
         """Poses drawn uniformly: with affNIST's ranges, affNIST's own recipe.
@@ -119,8 +144,26 @@ class PoseFamily(ABC):
 
         return self.from_unit(torch.rand(count, self.size, generator=generator))
 
-    def pose_of(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
-        """Poses of these values by name; the others are neutral, or the nearest to it that the ranges allow."""
+    @property
+    def places(self) -> bool:
+        """Whether the family says where foregrounds lie."""
+        return type(self).moved_to is not PoseFamily.moved_to
+
+    def pose_of(
+        self,
+        count: int,
+        values: Mapping[str, Float64[np.ndarray, " n"]],
+        unit: Float64[np.ndarray, "n k"] | None = None,
+    ) -> Float64[np.ndarray, "n k"]:
+        """Poses of these values by name; the others are neutral, or the nearest to it that the ranges allow.
+
+        Args:
+            count: of the poses.
+            values: by name.
+            unit: numbers in [0, 1]: a family that places nothing takes the random poses of these.
+        """
+        if unit is not None and not self.places:
+            return self.from_unit(unit)
         columns = [
             values.get(name, np.full(count, min(max(neutral, low), high)))
             for name, neutral, (low, high) in zip(self.names, self.neutral, self.ranges, strict=True)
@@ -238,10 +281,13 @@ class PoseFamily(ABC):
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], size_px: tuple[int, int]
     ) -> Float64[Tensor, "b 4"]:
         """The xyxy box in pixels of each foreground under its pose; what is outside the canvas counts."""
-        points = self.place(pose, hull, *_half(size_px)).double().inverse(hull.double())
-        x, y = (points[..., 0] + 1) / 2 * size_px[1], (points[..., 1] + 1) / 2 * size_px[0]
         import torch
 
+        from terse.poses.maps import rim_of
+
+        where = self.place(pose, hull, *_half(size_px)).double()
+        points = where.inverse(rim_of(hull.double(), straight=where.straight))
+        x, y = (points[..., 0] + 1) / 2 * size_px[1], (points[..., 1] + 1) / 2 * size_px[0]
         return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1)
 
     def boxes(
@@ -253,9 +299,12 @@ class PoseFamily(ABC):
         """The xyxy boxes in pixels on canvases of their own width and height; what is outside the canvas counts."""
         import torch
 
+        from terse.poses.maps import rim_of
+
         half = torch.from_numpy(size_px / size_px.min(axis=1, keepdims=True))
         points = torch.from_numpy(hull)
-        placed = self.place(torch.from_numpy(pose), points, *half.t().contiguous()).inverse(points).numpy()
+        where = self.place(torch.from_numpy(pose), points, *half.t().contiguous())
+        placed = where.inverse(rim_of(points, straight=where.straight)).numpy()
         placed = (placed + 1) / 2 * size_px[:, None]
         return np.concatenate([placed.min(axis=1), placed.max(axis=1)], axis=1)
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from terse.poses.hull import hull_of
 
-__all__ = ["AffineMap", "CanvasMap", "SamplingMap", "support_points"]
+__all__ = ["AffineMap", "CanvasMap", "SamplingMap", "rim_of", "support_points"]
 
-_NEWTON_STEPS = 20
 _STEP = 1e-4
 _SMALLEST = 1e-9
+_BETWEEN = 4
+_FRESH_SLOPES = 3
 # Not Self: beartype, which checks shapes in tests, reads it in decorated classes alone.
 _Map = TypeVar("_Map", bound="SamplingMap")
 
@@ -29,7 +30,16 @@ class SamplingMap(ABC):
 
     Args:
         parameters: tensors whose first dimension is the batch.
+
+    Attributes:
+        straight: whether straight lines stay straight.
+        newton_steps: enough for the inverse.
+
+    Source: ours.
     """
+
+    straight = False
+    newton_steps = 20
 
     def __init__(self, *parameters: Tensor) -> None:
         self.parameters = parameters
@@ -48,13 +58,15 @@ class SamplingMap(ABC):
     def inverse(self, points: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n 2"]:
         """Where points of the patch come to lie on the canvas: Newton's method, started at the points themselves.
 
-        The last step alone carries the gradient, which is exact by the implicit function theorem.
+        After a few steps it keeps its slopes. The last step, with slopes of its own, alone carries the gradient, which
+        is exact by the implicit function theorem.
         """
-        place = points.detach()
+        place, wanted = points.detach(), points.detach()
         with torch.no_grad():
-            for _ in range(_NEWTON_STEPS):
-                place = self._newton(place, points.detach())
-        return self._newton(place, points)
+            for step in range(self.newton_steps):
+                slopes = self._slopes(place) if step < _FRESH_SLOPES else slopes
+                place = self._newton(place, wanted, slopes)
+        return self._newton(place, points, self._slopes(place))
 
     def take(self: _Map, rows: slice | Tensor) -> _Map:  # noqa: PYI019
         """The maps of some rows of the batch."""
@@ -68,17 +80,23 @@ class SamplingMap(ABC):
         """The same maps in double precision."""
         return type(self)(*(parameter.double() for parameter in self.parameters))
 
-    def _newton(self, place: Tensor, wanted: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _slopes(self, place: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The inverse of the Jacobian at each point."""
+        x, y = place.unbind(-1)
+        right, left = self.at(x + _STEP, y), self.at(x - _STEP, y)
+        below, above = self.at(x, y + _STEP), self.at(x, y - _STEP)
+        a, b = (right[0] - left[0]) / (2 * _STEP), (below[0] - above[0]) / (2 * _STEP)
+        c, d = (right[1] - left[1]) / (2 * _STEP), (below[1] - above[1]) / (2 * _STEP)
+        determinant = a * d - b * c
+        return d / determinant, -b / determinant, -c / determinant, a / determinant
+
+    def _newton(self, place: Tensor, wanted: Tensor, slopes: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         x, y = place.unbind(-1)
         u, v = self.at(x, y)
-        with torch.no_grad():
-            right, left = self.at(x + _STEP, y), self.at(x - _STEP, y)
-            below, above = self.at(x, y + _STEP), self.at(x, y - _STEP)
-            a, b = (right[0] - left[0]) / (2 * _STEP), (below[0] - above[0]) / (2 * _STEP)
-            c, d = (right[1] - left[1]) / (2 * _STEP), (below[1] - above[1]) / (2 * _STEP)
-            determinant = a * d - b * c
         off_u, off_v = u - wanted[..., 0], v - wanted[..., 1]
-        return torch.stack([x - (d * off_u - b * off_v) / determinant, y - (a * off_v - c * off_u) / determinant], -1)
+        a, b, c, d = slopes
+        return torch.stack([x - (a * off_u + b * off_v), y - (c * off_u + d * off_v)], dim=-1)
 
 
 class AffineMap(SamplingMap):
@@ -86,6 +104,8 @@ class AffineMap(SamplingMap):
 
     Source: Jaderberg et al. 2015, Eq. 1.
     """
+
+    straight = True
 
     def __init__(self, matrix: Float[Tensor, "b 2 3"]) -> None:
         super().__init__(matrix)
@@ -143,6 +163,8 @@ class CanvasMap(SamplingMap):
         half: half the canvas's width and height over half its shorter side, for each row.
         hull: outermost points of each mask, in order around it: they tell how much a map shrinks.
         window: scale and then move of the patch's coordinates along x and y.
+
+    Source: ours.
     """
 
     def __init__(
@@ -153,6 +175,7 @@ class CanvasMap(SamplingMap):
         window: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0),
     ) -> None:
         super().__init__(half, hull)
+        self.straight = all(step.straight for step in steps)
         self.steps, self.half, self.hull, self.window = tuple(steps), half, hull, window
 
     def at(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,6 +231,18 @@ class CanvasMap(SamplingMap):
         """What the raster path takes: a map for each foreground."""
         whole = self.detach().double()
         return [whole.take(slice(row, row + 1)) for row in range(len(whole))]
+
+
+def rim_of(hull: Float[Tensor, "b n 2"], *, straight: bool) -> Float[Tensor, "b m 2"]:
+    """The points that hold an outline under maps: its corners, and where lines bend points between them too.
+
+    Source: ours.
+    """
+    if straight:
+        return hull
+    shares = torch.arange(_BETWEEN, device=hull.device, dtype=hull.dtype)[:, None, None] / _BETWEEN
+    between = hull + (hull.roll(-1, 1) - hull) * shares[:, None]
+    return between.transpose(0, 1).flatten(1, 2)
 
 
 def support_points(alpha: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n points 2"]:

@@ -6,8 +6,9 @@ The arms without a network think in boxes; a placement stores poses of the recip
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, UInt64
 
+from terse.draws import uniform
 from terse.poses import PoseFamily
 from terse.protocols import ForegroundBank, KnowsHulls
 
@@ -36,9 +37,18 @@ class Framing:
             return low, high
         return min(max(wanted[0], low), high), min(max(wanted[1], low), high)
 
-    def pose(self, count: int, values: Mapping[str, Float64[np.ndarray, " n"]]) -> Float64[np.ndarray, "n k"]:
-        """Poses of these values; what is not named is neutral, or the nearest to it that the family allows."""
-        return self.poses.pose_of(count, values)
+    def pose(
+        self,
+        count: int,
+        values: Mapping[str, Float64[np.ndarray, " n"]],
+        seeds: UInt64[np.ndarray, " n"] | None = None,
+    ) -> Float64[np.ndarray, "n k"]:
+        """Poses of these values; what is not named is neutral, or the nearest to it that the family allows.
+
+        With seeds, families that place nothing take random poses: light, shadow and shape are not the arm's to choose.
+        """
+        unit = None if seeds is None else uniform(seeds, "pose", self.poses.size)
+        return self.poses.pose_of(count, values, unit)
 
     def boxes_px(
         self, foreground: Int64[np.ndarray, " n"], pose: Float64[np.ndarray, "n k"], size_px: Sizes

@@ -65,13 +65,27 @@ class BaseProposer:
         )
 
     def placed(self, requests: Requests, pastes: Pastes, pose: Float64[np.ndarray, "n k"]) -> Placements:
-        """The placements of these pastes, each image in one of the blends, its own pose drawn at random."""
+        """The placements of these pastes, each image in one of the blends.
+
+        Args:
+            requests: what was asked for.
+            pastes: what goes into each image.
+            pose: of each paste, or its joint pose (`PoseFamily.joint`). The picture has the pose that comes with
+                its lowest paste; where there is none, a random one.
+        """
         aimed = np.flatnonzero(pastes.role == Role.OCCLUDER)
         if len(aimed) and not self.poses_occluders:
             pose = pose.copy()
             pose[aimed] = occluder_poses(self.materials, pastes.take(aimed), requests)
-        seeds, blends, family = requests.seeds, self.limits.blends, self.materials.poses.image
-        of_image = {"image_pose": np.round(uniform_poses(family, seeds), 5)} if family is not None else {}
+        seeds, blends, poses = requests.seeds, self.limits.blends, self.materials.poses
+        of_image = {}
+        if poses.image is not None:
+            picture = uniform_poses(poses.image, seeds)
+            if pose.shape[1] > poses.size:
+                images, lowest = np.unique(pastes.image_index, return_index=True)
+                picture[images] = pose[lowest, poses.size :]
+            of_image = {"image_pose": np.round(picture, 5)}
+            pose = pose[:, : poses.size]
         return Placements(
             background=requests.background,
             image_index=pastes.image_index,

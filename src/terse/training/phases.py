@@ -154,7 +154,7 @@ def synthesizer_step(
         judged = players.discriminator(images) if players.discriminator is not None else None
     realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
     visible = torch.from_numpy(~hidden(seen)).to(attack)
-    unit = free_unit_poses(materials.poses, pose)
+    unit = free_unit_poses(materials.poses.joint, pose)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
     crowding = None
     if len(layers) > 1:

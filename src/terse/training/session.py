@@ -87,7 +87,7 @@ class Session:
         self.pose_entropy: PoseEntropy | None = None
         self.realism_weight: RealismWeight | None = None
         if learned and objective.coverage is not None:
-            free = sum(high > low for low, high in players.materials.poses.ranges)
+            free = sum(high > low for low, high in players.materials.poses.joint.ranges)
             self.pose_entropy = PoseEntropy(objective, free)
             self.tensor_parts["pose_entropy"] = self.pose_entropy
         if players.discriminator is not None and objective.realism == "auto":

@@ -91,7 +91,7 @@ class ContextProposer(BaseProposer):
         pastes, boxes = pastes.take(np.flatnonzero(kept)), boxes[kept]
         size_px = requests.size_px[pastes.image_index]
         pastes = replace(pastes, foreground=self._fitting(pastes, boxes, size_px))
-        return self.placed(requests, pastes, self._into(pastes.foreground, boxes, size_px))
+        return self.placed(requests, pastes, self._into(pastes, boxes, size_px))
 
     def places(self, background: int) -> _Places:
         """Where something fits into a background; a function of the background and the run's seed alone."""
@@ -183,17 +183,15 @@ class ContextProposer(BaseProposer):
         return foreground
 
     def _into(
-        self,
-        foreground: Int64[np.ndarray, " n"],
-        boxes: Float64[np.ndarray, "n 4"],
-        size_px: Int64[np.ndarray, "n 2"],
+        self, pastes: Pastes, boxes: Float64[np.ndarray, "n 4"], size_px: Int64[np.ndarray, "n 2"]
     ) -> Float64[np.ndarray, "n k"]:
         """Upright poses that put each cut-out into its box."""
         framing, (low, high) = self.framing, self.framing.limits("scale", None)
+        foreground, seeds = pastes.foreground, pastes.seeds
         scale = np.full(len(foreground), min(max(1.0, low), high))
-        extents = framing.extents_px(foreground, framing.pose(len(foreground), {"scale": scale}), size_px)
+        extents = framing.extents_px(foreground, framing.pose(len(foreground), {"scale": scale}, seeds), size_px)
         wanted = (boxes[:, 2:] - boxes[:, :2]) * size_px / np.clip(extents, 1e-6, None)
-        pose = framing.pose(len(foreground), {"scale": np.clip(scale * wanted.min(axis=1), low, high)})
+        pose = framing.pose(len(foreground), {"scale": np.clip(scale * wanted.min(axis=1), low, high)}, seeds)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * size_px
         extents = framing.extents_px(foreground, pose, size_px)
         return self.materials.poses.moved_to(pose, extents, centres, size_px)

@@ -70,7 +70,7 @@ class CutPasteProposer(BaseProposer):
         for name, wanted in (("rotation_deg", settings.rotation_deg), ("scale", settings.scale)):
             low, high = framing.limits(name, wanted)
             values[name] = low + (high - low) * uniform(pastes.seeds, name, 1)[:, 0]
-        pose = framing.pose(count, values)
+        pose = framing.pose(count, values, pastes.seeds)
         if settings.scale is None:
             poses, classes = self.materials.poses, self.materials.foregrounds.classes
             pose = poses.of_classes(pose, pastes.label, classes)

@@ -185,15 +185,15 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
 
     def network_for(self, materials: Materials) -> Any:
         """A fresh network."""
-        noise_size = materials.poses.size if self.base == "random" else self.noise_size
+        noise_size = materials.poses.joint.size if self.base == "random" else self.noise_size
         if self.network == "digits":
             from terse.synthesis.learned.digits import DigitSynthesizer
 
-            return DigitSynthesizer(materials.poses.size, noise_size, dropout=self.dropout_rate)
+            return DigitSynthesizer(materials.poses.joint.size, noise_size, dropout=self.dropout_rate)
         from terse.synthesis.learned.photographs import PhotoSynthesizer
 
         return PhotoSynthesizer(
-            pose_size=materials.poses.size,
+            pose_size=materials.poses.joint.size,
             backbone=self.backbone,
             until=self.backbone_until,
             weights=self.backbone_weights,

@@ -265,7 +265,8 @@ class CriticProposer(BaseProposer):
         rows = np.flatnonzero(placements.role == Role.OBJECT)
         image, fore, pose = placements.image_index[rows], placements.foreground[rows], placements.pose[rows]
         features = self._features(fore, placements.background[image], pose)
-        unit = materials.poses.to_unit(torch.from_numpy(pose)).float()
+        joint = np.concatenate([pose, placements.image_pose[image]], axis=1)
+        unit = materials.poses.joint.to_unit(torch.from_numpy(joint)).float()
         label = torch.from_numpy(materials.foregrounds.labels[fore])
         classes = len(materials.foregrounds.classes)
         return described(unit, label, classes, features), torch.from_numpy(image)

@@ -58,10 +58,10 @@ class Occupancy:
 
     @torch.no_grad()
     def add(self, images: Int64[np.ndarray, " m"], shapes: Shapes, pose: Float[Tensor, "m k"]) -> None:
-        """One more paste stands in each of these images."""
+        """One more paste stands in each of these images; poses may be joint ones."""
         rows = torch.from_numpy(images).to(self._fine.device)
         masks, hull = shapes
-        where = self._poses.place(pose.float(), hull, *self._half[rows].unbind(dim=1))
+        where = self._poses.place(pose[:, : self._poses.size].float(), hull, *self._half[rows].unbind(dim=1))
         size_px = (self._fine.shape[-2], self._fine.shape[-1])
         self._fine[rows] = torch.maximum(self._fine[rows], warp(masks, where, size_px))
 

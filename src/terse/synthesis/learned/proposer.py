@@ -34,6 +34,8 @@ _KEEP_BYTES = 1 << 28
 class LearnedProposer(BaseProposer):
     """The synthesizer network: it looks at foreground and background and says where and how.
 
+    Its poses are joint ones (`PoseFamily.joint`): behind a paste's numbers stand those of its picture.
+
     Source: paper 3.1.
     """
 
@@ -72,14 +74,15 @@ class LearnedProposer(BaseProposer):
         Rounding passes the gradient straight through: the composite of a step is then, bit for bit, the one
         that its placement renders to.
         """
-        poses = self.materials.poses
+        poses = self.materials.poses.joint
         pose = poses.of_classes(poses.from_raw(raw), labels, self.materials.foregrounds.classes)
         stored = (pose.detach().double() * 1e5).round() / 1e5
         return pose + (stored.float() - pose.detach())
 
     def _base(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"] | None:
         """Raw poses that the network's outputs are added to: random ones, and for occluders in front of an object."""
-        family, aimed = self.materials.poses, np.flatnonzero(pastes.role == Role.OCCLUDER)
+        poses, family = self.materials.poses, self.materials.poses.joint
+        aimed = np.flatnonzero(pastes.role == Role.OCCLUDER)
         if self.settings.base == "random":
             unit = uniform(pastes.seeds, "base", family.size)
         elif len(aimed):
@@ -87,8 +90,9 @@ class LearnedProposer(BaseProposer):
         else:
             return None
         if len(aimed):
-            unit[aimed] = family.to_unit(occluder_poses(self.materials, pastes.take(aimed), requests))
-        return torch.logit(torch.from_numpy(unit).float(), eps=1e-4).to(self.materials.device)
+            of_pastes = poses.to_unit(occluder_poses(self.materials, pastes.take(aimed), requests))
+            unit[aimed, : poses.size] = of_pastes
+        return family.to_raw(torch.from_numpy(unit).float()).to(self.materials.device)
 
     def _raw(
         self,
