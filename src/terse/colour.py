@@ -63,7 +63,7 @@ def blurred(images: Float[Tensor, "b c h w"], sigma_px: Float[Tensor, " b"]) -> 
     if not len(rows):
         return images
     chosen, sigma = images[rows], sigma_px[rows]
-    radius = max(1, round(3 * float(sigma.max())))
+    radius = max(1, round(3 * float(sigma.detach().max())))
     offset = torch.arange(-radius, radius + 1).to(images)
     weight = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     weight = (weight / weight.sum(1, keepdim=True)).repeat_interleave(images.shape[1], 0)[:, None]
