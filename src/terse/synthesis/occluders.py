@@ -59,9 +59,9 @@ def occluder_poses(materials: Materials, pastes: Pastes, requests: Requests) -> 
     (turn_low, turn_high), (low, high) = framing.limits("rotation_deg", None), framing.limits("scale", None)
     unit = uniform(seeds, "in front", 4)
     values = {"rotation_deg": turn_low + (turn_high - turn_low) * unit[:, 0], "scale": np.full(count, high)}
-    extents = framing.extents_px(pastes.foreground, framing.pose(count, values), size_px)
+    extents = framing.extents_px(pastes.foreground, framing.pose(count, values, seeds), size_px)
     wanted = np.sqrt(sides.prod(axis=1)) * (_SIDES[0] + (_SIDES[1] - _SIDES[0]) * unit[:, 1])
     scale = high * wanted / np.sqrt(np.clip(extents.prod(axis=1), 1e-6, None))
-    pose = framing.pose(count, {**values, "scale": np.clip(scale, low, high)})
+    pose = framing.pose(count, {**values, "scale": np.clip(scale, low, high)}, seeds)
     extents = framing.extents_px(pastes.foreground, pose, size_px)
     return materials.poses.moved_to(pose, extents, box[:, :2] + unit[:, 2:] * sides, size_px)
