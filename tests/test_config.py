@@ -3,6 +3,7 @@ import pytest
 from terse.config import parse_overrides, read_yaml, validate, write_yaml
 from terse.errors import RecipeError
 from terse.recipe import PoolConfig, Recipe, builtin_recipes, dump_recipe, load_recipe
+from terse.registry import kinds
 
 
 def test_yaml_is_1_2():
@@ -51,7 +52,7 @@ def test_refusals_inside_a_component_name_the_whole_path():
         load_recipe("quickstart", ["synthesis.optimizer.lr=-1", "poses.kind=affin"])
     assert str(caught.value).splitlines() == [
         "synthesis.optimizer.lr: expected a number > 0, got -1; 0.01 is the paper's",
-        "poses: expected one of affine, got 'affin'; did you mean 'affine'?",
+        f"poses: expected one of {', '.join(kinds('pose'))}, got 'affin'; did you mean 'affine'?",
     ]
 
 
