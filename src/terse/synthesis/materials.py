@@ -146,6 +146,8 @@ def materials_of(
 
     Raises:
         RecipeError: sizes for a class that the foregrounds do not have.
+
+    Source: ours.
     """
     poses = build_poses(recipe.poses)
     unknown = [name for name in poses.named_classes if name not in data.foregrounds.classes]
