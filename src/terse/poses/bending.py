@@ -117,7 +117,8 @@ class ThinPlateMap(SamplingMap):
         """Where the points (x, y) sample the patch."""
         spread = (-1, *[1] * (max(x.ndim, y.ndim) - 1))
         left, top, half_x, half_y = (part.view(spread) for part in self.parameters[1].unbind(-1))
-        u, v = torch.broadcast_tensors((x - left) / half_x, (y - top) / half_y)
+        u, v = (x - left) / half_x, (y - top) / half_y
+        u, v = u + torch.zeros_like(v), v + torch.zeros_like(u)
         grid = torch.stack([u, v], dim=-1).view(len(u), 1, -1, 2) / _SPAN
         bent = functional.grid_sample(self._lattice, grid, padding_mode="border", align_corners=True)
         move_x, move_y = (part.view(u.shape) for part in bent.unbind(1))

@@ -191,7 +191,7 @@ class Chain(PoseFamily):
 
 
 class _ImageChain(Chain):
-    on = "image"
+    on: Literal["paste", "image"] = "image"
 
     def __init__(self, members: Sequence[tuple[int, PoseFamily]]) -> None:
         self._image = self._joint = self

@@ -63,8 +63,10 @@ class SamplingMap(ABC):
         """
         place, wanted = points.detach(), points.detach()
         with torch.no_grad():
+            slopes = self._slopes(place)
             for step in range(self.newton_steps):
-                slopes = self._slopes(place) if step < _FRESH_SLOPES else slopes
+                if 0 < step < _FRESH_SLOPES:
+                    slopes = self._slopes(place)
                 place = self._newton(place, wanted, slopes)
         return self._newton(place, points, self._slopes(place))
 
