@@ -48,7 +48,7 @@ class PaperNumbers(Config):
     title: str
     about: str
     columns: Mapping[str, str] = Field(default_factory=dict)
-    """Our metric, or our class, for each column; `error` is 100 less the accuracy."""
+    """Our metric for each column, or how our class's name begins; `error` is 100 less the accuracy."""
     rows: tuple[PaperRow, ...] = ()
     curves: tuple[PaperCurve, ...] = ()
     ratio: float | None = None

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from terse.errors import RecipeError, RunError
-from terse.proof.arms import Arm, arm_recipe
+from terse.proof.arms import Arm, arm_recipe, parse_arms
 from terse.proof.prove import prove
 from terse.recipe import load_recipe
 
@@ -22,6 +22,10 @@ def test_an_arm_is_typed_as_it_is_read():
     assert arm == Arm("learned-no-d", ("synthesis.discriminator=false", "objective.realism=0"))
     assert Arm.parse(str(arm)) == arm
     assert Arm.parse("random") == Arm("random")
+    assert parse_arms("none, a:poses={scale: [1, 1], shear: [0, 0]},b:synthesis.steps=2") == [
+        "none", "a:poses={scale: [1, 1], shear: [0, 0]}", "b:synthesis.steps=2",
+    ]  # fmt: skip
+    assert Arm.parse("a:poses={scale: [1, 1]}:edges=null").overrides == ("poses={scale: [1, 1]}", "edges=null")
 
 
 def test_a_kinds_name_chooses_it_and_any_other_keeps_the_recipes():
@@ -40,12 +44,12 @@ def test_a_kinds_name_chooses_it_and_any_other_keeps_the_recipes():
         (
             "own:cycles=9",
             "arms: own:cycles=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
-            "fine_tune.real_per_synthetic, got cycles, which all arms share",
+            "fine_tune.real_per_synthetic, data.affnist_train, got cycles, which all arms share",
         ),
         (
             "own:fine_tune.epochs=9",
             "arms: own:fine_tune.epochs=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
-            "fine_tune.real_per_synthetic, got fine_tune.epochs, which all arms share",
+            "fine_tune.real_per_synthetic, data.affnist_train, got fine_tune.epochs, which all arms share",
         ),
         (
             "lernd",

@@ -57,11 +57,12 @@ def prove(
     settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
     folder = folder_of(out, f"{loaded.name}-proof", "proof", resume=resume)
-    names = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
     from terse.progress import Interrupted
+    from terse.proof.arms import parse_arms
     from terse.proof.prove import prove as run
     from terse.tasks.task import task_of
 
+    names = parse_arms(arms) if arms is not None else None
     choices: dict[str, Any] = {"treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
     judge = task_of(loaded)
     watcher = _ProofLines(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name)

@@ -24,10 +24,19 @@ from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
 
-__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "run_arm", "run_start"]
+__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "parse_arms", "run_arm", "run_start"]
 
 _MOST_COMPOSITES = 256
-_MAY_DIFFER = ("synthesis", "poses", "edges", "artefacts", "objective", "cleanup", "fine_tune.real_per_synthetic")
+_MAY_DIFFER = (
+    "synthesis",
+    "poses",
+    "edges",
+    "artefacts",
+    "objective",
+    "cleanup",
+    "fine_tune.real_per_synthetic",
+    "data.affnist_train",
+)
 """Settings in which arms may differ; in all others they share the start, the data and the budget."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -49,7 +58,7 @@ class Arm:
         Raises:
             RecipeError: a name that no folder can have, or an item without `=`.
         """
-        name, *overrides = text.split(":")
+        name, *overrides = _split(text, ":")
         if not _NAME.fullmatch(name):
             raise RecipeError(f"arms: expected a name of letters, digits, - and _, got {name!r}")
         parse_overrides(overrides)
@@ -57,6 +66,23 @@ class Arm:
 
     def __str__(self) -> str:
         return ":".join([self.name, *self.overrides])
+
+
+def parse_arms(text: str) -> list[str]:
+    """Arms as they are typed on one line, apart by commas."""
+    return [name.strip() for name in _split(text, ",") if name.strip()]
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Parts of a line; inside brackets the mark is a value's own."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == mark and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 NO_ARM = Arm("none")

@@ -1,4 +1,4 @@
-"""The paper's tables and figures with our numbers beside them, where a recipe names them in `paper`."""
+"""What a recipe says of its comparison: the paper's tables and figures that it names, and what its test images are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
+from terse.registry import kinds
 from terse.report.figures import Curve
 from terse.report.parts import Table, words
 from terse.results import HardnessCounts
 
-__all__ = ["paper_curves", "paper_tables"]
+__all__ = ["note_of", "paper_curves", "paper_tables"]
 
 Ours = Mapping[str, Mapping[str, float | None]]
 """By arm: metrics, and the primary metric of classes, by their names in our results."""
@@ -43,6 +44,13 @@ def paper_curves(settings: Mapping[str, Any], primary: str) -> list[Curve]:
     ]
 
 
+def note_of(settings: Mapping[str, Any]) -> list[str]:
+    """What the recipe's data say of their test images."""
+    kind = (settings.get("data") or {}).get("kind")
+    note = getattr(kinds("data").get(kind), "note", None) if kind else None
+    return [note] if note else []
+
+
 def _table(printed: PaperNumbers, ours: Ours) -> Table:
     decimals = max(len(str(value).partition(".")[2]) for row in printed.rows for value in row.values.values())
     caption = (
@@ -58,8 +66,16 @@ def _lines(row: PaperRow, columns: Mapping[str, str], ours: Ours, decimals: int)
         yield row.method, "paper", *(f"{value:.{decimals}f}" for value in row.values.values())
     found = ours.get(row.arm_name or "")
     if found is not None:
-        cells = (_in_per_cent(found.get(name), is_error=column == "error") for column, name in columns.items())
+        cells = (_in_per_cent(_ours(found, name), is_error=column == "error") for column, name in columns.items())
         yield "" if row.values else row.method, "here", *("" if v is None else f"{v:.{decimals}f}" for v in cells)
+
+
+def _ours(found: Mapping[str, float | None], name: str) -> float | None:
+    """Our figure of a column: of the metric, or of the one class whose name begins so."""
+    if name in found:
+        return found[name]
+    classes = [value for key, value in found.items() if key.startswith(f"{name}_")]
+    return classes[0] if len(classes) == 1 else None
 
 
 def _in_per_cent(value: float | None, *, is_error: bool) -> float | None:

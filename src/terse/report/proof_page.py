@@ -15,7 +15,7 @@ from terse.report import figures
 from terse.report.coverage import coverage_beside, coverage_table
 from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
-from terse.report.paper import paper_curves, paper_tables
+from terse.report.paper import note_of, paper_curves, paper_tables
 from terse.report.parts import (
     Chart,
     Command,
@@ -101,7 +101,7 @@ def prove_page(
         title=_title(proof, primary),
         kind="prove",
         name=name,
-        summary=_summary(proof, primary),
+        summary=[*_summary(proof, primary), *note_of(settings)],
         headline=Headline(word, _sentence(proof.reason), tone),
         facts=_facts(proof, primary),
         alarms=list(dict.fromkeys(proof.alarms)),

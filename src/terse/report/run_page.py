@@ -16,7 +16,7 @@ from terse.report.beside import beside_sheets, beside_table
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
-from terse.report.paper import paper_curves, paper_tables
+from terse.report.paper import note_of, paper_curves, paper_tables
 from terse.report.parts import (
     Chart,
     Command,
@@ -79,6 +79,7 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
         result,
         name=str(settings.get("name", "")),
         shown=shown,
+        notes=note_of(settings),
         beside=paper_curves(settings, result.primary),
         tables=[
             *paper_tables(settings, ours),
@@ -94,12 +95,13 @@ def train_page(
     *,
     name: str = "",
     shown: Shown | None = None,
+    notes: Sequence[str] = (),
     beside: Sequence[figures.Curve] = (),
     tables: Sequence[Table] = (),
 ) -> PageData:
     """The page of `terse train`, from the object of `result.json` and what was drawn of the run.
 
-    The charts of poses show the last cycle's. `beside` are the paper's curves against samples, `tables` come after the
+    The charts of poses show the last cycle's. `notes` end the summary; `beside` are the paper's curves against samples, `tables` come after the
     page's own.
     """
     shown = shown or Shown()
@@ -110,7 +112,7 @@ def train_page(
         title=_title(primary, start, end),
         kind="train",
         name=name,
-        summary=_summary(result, primary, start, end),
+        summary=[*_summary(result, primary, start, end), *notes],
         facts=_facts(result, primary, start, end),
         alarms=result.alarms,
         charts=[*_charts(result, primary, shown.figures.hardness, beside), *_poses(coverage)],

@@ -6,7 +6,7 @@ Masks stand beside their photographs, or in `masks` beside `images`. The second 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -42,8 +42,12 @@ class CutoutsConfig(SourceConfig):
         return read_cutouts(self.cutouts, self.object_is)
 
 
-def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "auto") -> Annotations:
-    """The index of a folder of cut-outs. Masks are looked at once, for their boxes.
+def read_cutouts(
+    folder: Path,
+    object_is: Literal["auto", "dark", "light"] = "auto",
+    keep: Callable[[str], bool] | None = None,
+) -> Annotations:
+    """The index of a folder of cut-outs, of those whose path `keep` wants. Masks are looked at once, for their boxes.
 
     Raises:
         DataError: no such folder, no class folder in it, or a link that leads out of it.
@@ -60,7 +64,7 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise DataError(f"cutouts: expected a folder for each class, got none in {root}; move the images into one")
-    pairs = list(_pairs(root, folders))
+    pairs = [pair for pair in _pairs(root, folders) if keep is None or keep(pair[0])]
     owners = _classes_of([image for image, _ in pairs])
     index = Index(root.name, root, sorted({*owners.values()}))
     numbers = index.add_images(ImageEntry(image, image) for image, _ in pairs)
@@ -82,8 +86,8 @@ def read_cutouts(folder: Path, object_is: Literal["auto", "dark", "light"] = "au
                 index.add_object(number, owners[name], found[1], name, "0", mask=found[0])
     made = index.finish(cut_outs=True)
     # An image without its object is no cut-out: unlike a photograph, it is no background either.
-    keep = [bool(len(made.objects_of(i))) for i in range(len(made))]
-    kept = made.keep_images(np.array(keep, dtype=np.bool_))
+    holds = [bool(len(made.objects_of(i))) for i in range(len(made))]
+    kept = made.keep_images(np.array(holds, dtype=np.bool_))
     empty = [name for name in folders if not any(path.startswith(f"{name}/") for path in kept.paths)]
     if empty:
         text = f"{root.name}: folders without a usable cut-out are no classes: {', '.join(empty)}"

@@ -4,10 +4,20 @@ import torch
 from scipy.io import savemat
 
 from terse.compositing import compose
+from terse.draws import seeds_of
 from terse.errors import DataError, RecipeError
+from terse.proof.arms import Arm, arm_recipe
 from terse.recipe import load_recipe
-from terse.sources.digits.banks import AFFNIST_RANGES, DigitForegrounds, affnist_like, read_affnist
+from terse.sources.digits.banks import (
+    AFFNIST_RANGES,
+    DigitForegrounds,
+    affnist_like,
+    read_affnist,
+    read_affnist_batches,
+)
 from terse.sources.digits.config import DigitsConfig
+from terse.sources.run_data import run_data
+from terse.synthesis.materials import materials_of
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +97,29 @@ def test_what_is_no_affnist_batch_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         read_affnist(tmp_path / "none.mat")
     assert str(caught.value) == f"{tmp_path / 'none.mat'}: expected an affNIST batch, got no such file"
+
+
+def test_official_training_images_are_pasted_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 40, 40), dtype=np.uint8)
+    for number, rows in (("10", slice(4, 6)), ("2", slice(0, 4))):  # in the order of the numbers, not of the names
+        content = {"image": images[rows].reshape(-1, 1600).T, "label_int": np.arange(6)[None, rows]}
+        savemat(tmp_path / f"{number}.mat", {"affNISTdata": content})
+    arm = "affnist:synthesis.kind=random:poses={rotation_deg: [0, 0], shear: [0, 0], scale: [1, 1]}"
+    settings = ["data.train=5", "data.val=5", "data.test=5"]
+    recipe = arm_recipe(load_recipe("quickstart", settings), Arm.parse(f"{arm}:data.affnist_train={tmp_path}"), 0)
+    data = run_data(recipe)
+    assert data.foregrounds.labels.tolist() == [0, 1, 2, 3, 4]  # as many as `train`
+    assert len(data.train) == 5
+    materials = materials_of(recipe, data, data.train)
+    arm = recipe.synthesis.build(materials)
+    placements = arm.propose(arm.requests(seeds_of("t", count=8)))
+    drawn = materials.render(placements).images[:, 0]
+    wanted = torch.from_numpy(images[placements.foreground]).float() / 255
+    torch.testing.assert_close(drawn, wanted, atol=1 / 255, rtol=0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError) as caught:
+        read_affnist_batches(tmp_path / "empty", 5)
+    assert str(caught.value) == (
+        f"{tmp_path / 'empty'}: expected affNIST's batches, 1.mat and so on, got a folder without any"
+    )

@@ -30,12 +30,14 @@ __all__ = [
     "LabelledImages",
     "affnist_like",
     "read_affnist",
+    "read_affnist_batches",
     "read_digits",
     "read_idx",
 ]
 
 _CANVAS = 40
 _CHUNK = 5000
+_CORNERS = [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]
 # rotation in degrees, shift as a fraction of what keeps all ink inside, shear along x, expansion of each axis
 AFFNIST_RANGES = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 _DRAWN_TOGETHER = 1000
@@ -46,18 +48,23 @@ _LARGEST = 1 << 32  # bytes; a header that promises more is broken
 class DigitForegrounds:
     """MNIST digits padded to 40x40: the ink is the alpha, the colour is white.
 
-    Colour and alpha both being the ink would square it.
+    Colour and alpha both being the ink would square it. `whole` takes the canvas for the digit's extent: at scale 1 it
+    then has no free play, and stays where it is.
 
     Source: paper A.1 (padding); ink as alpha alone is ours.
     """
 
-    def __init__(self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"], name: str) -> None:
+    def __init__(
+        self, images: UInt8[Tensor, "n h w"], labels: Int64[np.ndarray, " n"], name: str, *, whole: bool = False
+    ) -> None:
         self._images = _pad(images)
         self.labels = labels
         self.keys: Sequence[str] = [f"{name}:{i}" for i in range(len(labels))]
         self.classes = tuple(str(digit) for digit in range(10))
         chunks = [support_points(part[:, None].float()) for part in torch.split(self._images, _CHUNK)]
         self._hull = torch.cat(chunks) if chunks else torch.zeros(0, 1, 2)
+        if whole:
+            self._hull = torch.tensor(_CORNERS).expand(len(labels), -1, -1)
         self._labels = torch.from_numpy(labels)
 
     def __len__(self) -> int:
@@ -128,6 +135,27 @@ def read_affnist(path: Path) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.nda
             f"{path}: expected images of 1600 pixels for {len(labels)} labels, got the shape {images.shape}"
         )
     return np.ascontiguousarray(images.T.reshape(-1, 40, 40).astype(np.uint8)), labels.astype(np.uint8)
+
+
+def read_affnist_batches(path: Path, count: int) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.ndarray, " n"]]:
+    """The first so many images of a batch, or of a folder's batches in the order of their numbers.
+
+    Raises:
+        DataError: no batch, or one that `read_affnist` refuses.
+
+    Source: Tieleman 2013, affNIST's training batches.
+    """
+    files = sorted(path.glob("*.mat"), key=lambda file: (len(file.stem), file.stem)) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: expected affNIST's batches, 1.mat and so on, got a folder without any")
+    images, labels, had = [], [], 0
+    for file in files:
+        if had < count:
+            more, of = read_affnist(file)
+            images.append(more[: count - had])
+            labels.append(of[: count - had])
+            had += len(images[-1])
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def affnist_like(digits: ForegroundBank, seed: int) -> UInt8[Tensor, "n 40 40"]:

@@ -26,6 +26,10 @@ class DigitsConfig(Component["RunData"]):
     """Let torchvision fetch MNIST into `root` first."""
     affnist: InputPath | None = None
     """An official affNIST batch (`test.mat`) to test on; None regenerates the like from MNIST's test digits."""
+    affnist_train: InputPath | None = None
+    """An official batch of affNIST's training images, or a folder of them: they are what is pasted, each as it is, where
+    the poses leave it so. The red curve of Fig. 7 is the arm
+    `affnist:synthesis.kind=random:data.affnist_train=F:poses={rotation_deg: [0, 0], shear: [0, 0], scale: [1, 1]}`."""
     train: Count = 55_000
     """Digits to train on and to paste, from the start of MNIST's training file (paper: 55,000)."""
     val: Count = 5_000
@@ -47,6 +51,7 @@ class DigitsConfig(Component["RunData"]):
             LabelledImages,
             affnist_like,
             read_affnist,
+            read_affnist_batches,
             read_digits,
         )
         from terse.sources.run_data import RunData
@@ -76,11 +81,15 @@ class DigitsConfig(Component["RunData"]):
         else:
             chosen = digits(test_images[: self.test], test_labels[: self.test], "t10k")
             test = LabelledImages(affnist_like(chosen, self.seed), chosen.labels)
-        foregrounds = digits(train_images[train], train_labels[train], "train")
+        real = digits(train_images[train], train_labels[train], "train")
+        foregrounds = real
+        if self.affnist_train is not None:
+            images, labels = read_affnist_batches(self.affnist_train, self.train)
+            foregrounds = DigitForegrounds(torch.from_numpy(images), labels.astype(np.int64), "affnist", whole=True)
         return RunData(
             foregrounds=foregrounds,
             backgrounds=BlackBackgrounds(),
-            train=LabelledImages(torch.from_numpy(train_images[train].copy()), foregrounds.labels),
+            train=LabelledImages(torch.from_numpy(train_images[train].copy()), real.labels),
             val=LabelledImages(affnist_like(held_digits, self.seed + 1), held_digits.labels),
             test=test,
             classes=foregrounds.classes,
