@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.poses.hull import hull_of
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.sources.annotations import Skeleton
+from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
@@ -50,15 +50,24 @@ class OwnObject:
 
 
 class _Numbered(ABC):
-    """What a placement knows of a bank: stable keys, where each image comes from, and its contents' hash."""
+    """What a placement knows of a bank: stable keys, where each image comes from, and its contents' hash.
 
-    from_files: bool  # hashes are those of files
-    skipped: tuple[str, ...] = ()  # what the source left out, in sentences
-    skeleton: Skeleton | None = None  # the objects' keypoints
+    Attributes:
+        skipped: what the source left out, in sentences.
+        skeleton: the objects' keypoints.
+    """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    unit: str  # what is counted
+
+    def __init__(
+        self, keys: Sequence[str], annotations: Annotations | None, image_of: Int64[np.ndarray, " n"] | None = None
+    ) -> None:
         self.keys = keys
+        self._annotations, self._image_of = annotations, image_of
+        self.skeleton = None if annotations is None else annotations.skeleton
+        self.skipped = () if annotations is None else tuple(map(str, annotations.skipped))
         self._numbers: dict[str, int] | None = None
+        self._sha256: dict[Path, str] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """Another process finds the numbers again by itself."""
@@ -68,16 +77,39 @@ class _Numbered(ABC):
         return len(self.keys)
 
     @abstractmethod
+    def _pixels(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        """What is hashed where there is no file."""
+
+    def _image(self, index: int) -> int:
+        """The number of its image in the annotations."""
+        return index if self._image_of is None else int(self._image_of[index])
+
     def licence(self, index: int) -> str:
         """As the source names it; empty where it names none."""
+        return "" if self._annotations is None else self._annotations.licences[self._image(index)]
 
-    @abstractmethod
     def sha256(self, index: int) -> str:
         """Of its file, or of its pixels where there is no file."""
+        if self._annotations is None:
+            return hashlib.sha256(self._pixels(index).tobytes()).hexdigest()
+        path = self._annotations.root / self._annotations.paths[self._image(index)]
+        if path not in self._sha256:
+            try:
+                self._sha256[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise DataError(
+                    f"{path}: expected a file that can be read, got: {error.strerror}; restore it"
+                ) from None
+        return self._sha256[path]
 
-    @abstractmethod
     def describe(self) -> dict[str, object]:
-        """Name, counts and licences, for the manifest."""
+        """Name, counts and licences (`unknown` where the source names none), for the manifest."""
+        if self._annotations is None:
+            return {self.unit: len(self)}
+        licences = self._annotations.licences
+        used = licences if self._image_of is None else [licences[i] for i in sorted(set(self._image_of.tolist()))]
+        counts = Counter(name or "unknown" for name in used)
+        return {"name": self._annotations.name, self.unit: len(self), "licences": dict(sorted(counts.items()))}
 
     def index(self, key: str, sha256: str | None, where: str) -> int:
         """The number of a key that a placement holds.
@@ -87,17 +119,15 @@ class _Numbered(ABC):
         """
         if self._numbers is None:
             self._numbers = {name: i for i, name in enumerate(self.keys)}
-        index = self._numbers.get(key)
+        index, from_files = self._numbers.get(key), self._annotations is not None
         if index is None:
             content = f" (sha256 {sha256})" if sha256 else ""
-            advice = (
-                "restore the file or drop these rows" if self.from_files else "make it again with the same settings"
-            )
+            advice = "restore the file or drop these rows" if from_files else "make it again with the same settings"
             raise DataError(
                 f"{where}: expected the source {key}{content} as when the placements were made, got none of that name; "
                 f"{advice}"
             )
-        if sha256 and self.from_files and self.sha256(index) != sha256:
+        if sha256 and from_files and self.sha256(index) != sha256:
             raise DataError(
                 f"{where}: expected the source {key} with sha256 {sha256} as when the placements were made, "
                 f"got {self.sha256(index)}; restore the file, or empty the column to draw it as it is now"
@@ -108,97 +138,117 @@ class _Numbered(ABC):
 class ByteForegrounds(_Numbered):
     """Cut-outs as BGRA patches, and where they come from."""
 
+    unit = "objects"
+
     def __init__(self, bank: ForegroundBank) -> None:
-        super().__init__(bank.keys)
+        photographs = bank if isinstance(bank, PhotoForegrounds) else None
+        super().__init__(bank.keys, *((photographs.annotations, photographs.image_of) if photographs else (None,)))
         self.classes, self.labels = bank.classes, bank.labels
+        self._bank = bank
 
     def class_of(self, index: int) -> str:
         """The class's name."""
         return self.classes[int(self.labels[index])]
 
-    @abstractmethod
     def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
         """One cut-out."""
+        cut = self._bank.fetch(np.array([index]))
+        alpha = cut.alpha[0]
+        colour = cut.images[0].expand(-1, alpha.shape[-2], alpha.shape[-1])
+        opacity = (alpha[0] * 255).round().byte().numpy()
+        return np.ascontiguousarray(np.dstack([_bytes(colour), opacity]))
 
     def keypoints(self, index: int) -> Float32[np.ndarray, "k 3"] | None:
         """Its keypoints, x and y in [-1, 1] of the patch, and how visible; None where the source has none."""
         return None
 
-    @abstractmethod
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
+        return np.asarray(self._bank.fetch(np.array([index])).hull[0].numpy())
+
+    def _pixels(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
+        return self.patch(index)
 
 
 class ByteBackgrounds(_Numbered):
     """Images to paste on as BGR, their objects, and where they come from."""
 
-    @abstractmethod
+    unit = "images"
+
+    def __init__(self, bank: BackgroundBank) -> None:
+        super().__init__(bank.keys, bank.annotations if isinstance(bank, PhotoBackgrounds) else None)
+        self._bank = bank
+        self._sizes: dict[int, tuple[int, int]] = {}
+
     def size_px(self, index: int) -> tuple[int, int]:
         """Width and height of the image's own pixels."""
+        if index not in self._sizes:
+            shape = self._bank.fetch(np.array([index])).images.shape
+            self._sizes[index] = (shape[-1], shape[-2])
+        return self._sizes[index]
 
-    @abstractmethod
     def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
         """Its pixels, resampled where another size is wanted."""
+        return np.ascontiguousarray(resize(_bytes(self._bank.fetch(np.array([index])).images[0]), size_px))
 
-    @abstractmethod
     def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
         """The objects that it holds already, on a canvas of this size."""
+        truth = self._bank.fetch(np.array([index])).truth
+        width, height = self.size_px(index)
+        scale = np.array([size_px[0] / width, size_px[1] / height])
+        found = []
+        for number, label in enumerate(truth.labels.tolist()):
+            x0, y0, x1, y1 = (truth.boxes_px[number].double().numpy().reshape(2, 2) * scale).ravel().tolist()
+            if truth.masks is None:
+                region = _filled((x0, y0, x1, y1), size_px)
+            else:
+                region = _region(resize(truth.masks[number].numpy().astype(np.uint8) * np.uint8(255), size_px))
+                x0, y0, x1, y1 = region.box_px
+            if region.mask.size:
+                key = f"{self._bank.keys[index]}:{number}"
+                ignore, masked = bool(truth.ignore[number]), truth.masks is not None
+                points = None
+                if truth.keypoints is not None:
+                    points = _scaled(truth.keypoints[number].numpy(), (size_px[0] / width, size_px[1] / height))
+                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key, points))
+        return found
 
-    @abstractmethod
     def holds_objects(self, index: int) -> bool:
         """Whether it has objects of its own."""
+        return bool(len(self._bank.fetch(np.array([index])).truth.labels))
+
+    def _pixels(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        return self.image(index, self.size_px(index))
 
 
 def bytes_of_foregrounds(bank: ForegroundBank | ByteForegrounds, *, square: bool) -> ByteForegrounds:
     """The bank's cut-outs; `square` squashes photographs' objects as their images are squashed to a square canvas."""
     if isinstance(bank, ByteForegrounds):
         return bank
-    return _PhotoForegrounds(bank, square=square) if isinstance(bank, PhotoForegrounds) else _FetchedForegrounds(bank)
+    return _PhotoForegrounds(bank, square=square) if isinstance(bank, PhotoForegrounds) else ByteForegrounds(bank)
 
 
 def bytes_of_backgrounds(bank: BackgroundBank) -> ByteBackgrounds:
     """The bank's images."""
-    return _PhotoBackgrounds(bank) if isinstance(bank, PhotoBackgrounds) else _FetchedBackgrounds(bank)
-
-
-class _Files:
-    """Hashes of files, each computed once."""
-
-    def __init__(self) -> None:
-        self._sha256: dict[str, str] = {}
-
-    def sha256(self, path: Path) -> str:
-        name = str(path)
-        if name not in self._sha256:
-            try:
-                self._sha256[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-            except OSError as error:
-                raise DataError(
-                    f"{name}: expected a file that can be read, got: {error.strerror}; restore it"
-                ) from None
-        return self._sha256[name]
+    return _PhotoBackgrounds(bank) if isinstance(bank, PhotoBackgrounds) else ByteBackgrounds(bank)
 
 
 class _PhotoForegrounds(ByteForegrounds):
-    from_files = True
-
     def __init__(self, bank: PhotoForegrounds, *, square: bool) -> None:
         super().__init__(bank)
-        self._bank, self._square, self._files = bank, square, _Files()
-        self.skeleton = bank.annotations.skeleton
-        self.skipped = tuple(map(str, bank.annotations.skipped))
+        self._photographs, self._square = bank, square
 
     def patch(self, index: int) -> UInt8[np.ndarray, "side side 4"]:
-        bank, image = self._bank, int(self._bank.image_of[index])
+        bank, image = self._photographs, self._image(index)
         colours, alpha = crop(bank.annotations, int(bank.objects[index]), image, bank.keys[index])
         stretch = stretch_of(bank.annotations, image, squash=self._square)
         return cut_patch(colours[..., ::-1], alpha, max(alpha.shape), stretch)
 
     def keypoints(self, index: int) -> Float32[np.ndarray, "k 3"] | None:
-        bank, number = self._bank, int(self._bank.objects[index])
+        bank, number = self._photographs, int(self._photographs.objects[index])
         if bank.annotations.keypoints is None:
             return None
-        image = int(bank.image_of[index])
+        image = self._image(index)
         box = tight_box(bank.annotations, number, image, bank.keys[index])
         width, height = box[2] - box[0], box[3] - box[1]
         stretch = stretch_of(bank.annotations, image, squash=self._square)
@@ -212,33 +262,18 @@ class _PhotoForegrounds(ByteForegrounds):
         hull: Float32[np.ndarray, "points 2"] = hull_of(patch[None, ..., 3] > 0)[0]
         return hull
 
-    def licence(self, index: int) -> str:
-        return self._bank.annotations.licences[int(self._bank.image_of[index])]
-
-    def sha256(self, index: int) -> str:
-        return self._files.sha256(Path(self._bank.files[index]))
-
-    def describe(self) -> dict[str, object]:
-        annotations = self._bank.annotations
-        used = [annotations.licences[i] for i in sorted(set(self._bank.image_of.tolist()))]
-        return {"name": annotations.name, "objects": len(self._bank), "licences": _counted(used)}
-
 
 class _PhotoBackgrounds(ByteBackgrounds):
-    from_files = True
-
     def __init__(self, bank: PhotoBackgrounds) -> None:
-        super().__init__(bank.keys)
-        self._annotations, self._files = bank.annotations, _Files()
-        self.skeleton = bank.annotations.skeleton
-        self.skipped = tuple(map(str, bank.annotations.skipped))
+        super().__init__(bank)
+        self._photographs = bank.annotations
 
     def size_px(self, index: int) -> tuple[int, int]:
-        return size_of(self._annotations, index)
+        return size_of(self._photographs, index)
 
     def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-        own_px, name = self.size_px(index), self._annotations.paths[index]
-        path = self._annotations.root / name
+        own_px, name = self.size_px(index), self._photographs.paths[index]
+        path = self._photographs.root / name
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_BGR) if path.is_file() else None
         if pixels is None or pixels.shape[:2] != own_px[::-1]:
             # It says what is wrong, or reads what OpenCV cannot.
@@ -249,7 +284,7 @@ class _PhotoBackgrounds(ByteBackgrounds):
         return np.asarray(pixels)
 
     def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
-        annotations, own_px = self._annotations, self.size_px(index)
+        annotations, own_px = self._photographs, self.size_px(index)
         if not len(annotations.labels):
             return ()
         scale = size_px[0] / own_px[0], size_px[1] / own_px[1]
@@ -274,95 +309,7 @@ class _PhotoBackgrounds(ByteBackgrounds):
         return found
 
     def holds_objects(self, index: int) -> bool:
-        return bool(len(self._annotations.labels)) and bool(len(self._annotations.objects_of(index)))
-
-    def licence(self, index: int) -> str:
-        return self._annotations.licences[index]
-
-    def sha256(self, index: int) -> str:
-        return self._files.sha256(self._annotations.root / self._annotations.paths[index])
-
-    def describe(self) -> dict[str, object]:
-        annotations = self._annotations
-        return {"name": annotations.name, "images": len(annotations), "licences": _counted(annotations.licences)}
-
-
-class _FetchedForegrounds(ByteForegrounds):
-    from_files = False
-
-    def __init__(self, bank: ForegroundBank) -> None:
-        super().__init__(bank)
-        self._bank = bank
-
-    def patch(self, index: int) -> UInt8[np.ndarray, "h w 4"]:
-        cut = self._bank.fetch(np.array([index]))
-        alpha = cut.alpha[0]
-        colour = cut.images[0].expand(-1, alpha.shape[-2], alpha.shape[-1])
-        opacity = (alpha[0] * 255).round().byte().numpy()
-        return np.ascontiguousarray(np.dstack([_bytes(colour), opacity]))
-
-    def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
-        return np.asarray(self._bank.fetch(np.array([index])).hull[0].numpy())
-
-    def licence(self, index: int) -> str:
-        return ""
-
-    def sha256(self, index: int) -> str:
-        return hashlib.sha256(self.patch(index).tobytes()).hexdigest()
-
-    def describe(self) -> dict[str, object]:
-        return {"objects": len(self._bank)}
-
-
-class _FetchedBackgrounds(ByteBackgrounds):
-    from_files = False
-
-    def __init__(self, bank: BackgroundBank) -> None:
-        super().__init__(bank.keys)
-        self._bank = bank
-        self._sizes: dict[int, tuple[int, int]] = {}
-
-    def size_px(self, index: int) -> tuple[int, int]:
-        if index not in self._sizes:
-            shape = self._bank.fetch(np.array([index])).images.shape
-            self._sizes[index] = (shape[-1], shape[-2])
-        return self._sizes[index]
-
-    def image(self, index: int, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-        return np.ascontiguousarray(resize(_bytes(self._bank.fetch(np.array([index])).images[0]), size_px))
-
-    def objects(self, index: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
-        truth = self._bank.fetch(np.array([index])).truth
-        width, height = self.size_px(index)
-        scale = np.array([size_px[0] / width, size_px[1] / height])
-        found = []
-        for number, label in enumerate(truth.labels.tolist()):
-            x0, y0, x1, y1 = (truth.boxes_px[number].double().numpy().reshape(2, 2) * scale).ravel().tolist()
-            if truth.masks is None:
-                region = _filled((x0, y0, x1, y1), size_px)
-            else:
-                region = _region(resize(truth.masks[number].numpy().astype(np.uint8) * np.uint8(255), size_px))
-                x0, y0, x1, y1 = region.box_px
-            if region.mask.size:
-                key = f"{self._bank.keys[index]}:{number}"
-                ignore, masked = bool(truth.ignore[number]), truth.masks is not None
-                points = None
-                if truth.keypoints is not None:
-                    points = _scaled(truth.keypoints[number].numpy(), (size_px[0] / width, size_px[1] / height))
-                found.append(OwnObject(label, (x0, y0, x1, y1), region, masked, False, ignore, key, points))
-        return found
-
-    def holds_objects(self, index: int) -> bool:
-        return bool(len(self._bank.fetch(np.array([index])).truth.labels))
-
-    def licence(self, index: int) -> str:
-        return ""
-
-    def sha256(self, index: int) -> str:
-        return hashlib.sha256(self.image(index, self.size_px(index)).tobytes()).hexdigest()
-
-    def describe(self) -> dict[str, object]:
-        return {"images": len(self._bank)}
+        return bool(len(self._photographs.labels)) and bool(len(self._photographs.objects_of(index)))
 
 
 def _scaled(points: Float32[np.ndarray, "k 3"], scale: tuple[float, float]) -> Float32[np.ndarray, "k 3"]:
@@ -394,8 +341,3 @@ def _bytes(image: Tensor) -> UInt8[np.ndarray, "h w 3"]:
     """Grey or RGB floats to BGR bytes."""
     colour = image.expand(3, -1, -1) if image.shape[0] == 1 else image
     return np.ascontiguousarray((colour.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
-
-
-def _counted(licences: Sequence[str]) -> dict[str, int]:
-    """Images under each licence; `unknown` where the source names none."""
-    return dict(sorted(Counter(name or "unknown" for name in licences).items()))

@@ -6,23 +6,21 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Float32
 from pydantic import Field
 
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.documents import load_json
+from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Float32
-
-    from terse.sources.annotations import Annotations
-    from terse.sources.indexing import Index
-    from terse.sources.masks import Mask
 
 __all__ = ["CocoConfig", "category_ids", "read_coco"]
 
@@ -49,10 +47,6 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
     Raises:
         DataError: not COCO JSON, no folder of images, two images of one id, or categories without names.
     """
-    from terse.sources.annotations import Cause
-    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
-    from terse.sources.indexing import ImageEntry, Index
-
     data = load_json(existing_file("coco", file))
     categories = _by_id(file, data, "categories", "name")
     licences = _licences(data)
@@ -137,8 +131,6 @@ def _points_of(category: Mapping[str, Any]) -> int:
 
 
 def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:
-    import numpy as np
-
     if not isinstance(values, list) or not values or len(values) % 3 or not _numbers(values):
         return None
     return np.array(values, dtype=np.float32).reshape(-1, 3)
@@ -146,8 +138,6 @@ def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:
 
 def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
     """Whether the file marks all it has as crowds of run lengths, as some exporters do: objects are meant then."""
-    from terse.sources.annotations import RemarkKind
-
     every = bool(annotations) and all(
         isinstance(item, dict) and isinstance(item.get("segmentation"), dict) and item.get("iscrowd")
         for item in annotations
@@ -161,8 +151,6 @@ def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
 
 def _say_of_turned(index: Index, annotations: Sequence[Any]) -> None:
     """CVAT's turned rectangles are written as the upright box of before the turn."""
-    from terse.sources.annotations import RemarkKind
-
     turned = 0
     for item in annotations:
         attributes = item.get("attributes") if isinstance(item, dict) and not item.get("segmentation") else None
@@ -178,11 +166,6 @@ def _say_of_turned(index: Index, annotations: Sequence[Any]) -> None:
 
 def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str) -> Mask | None:
     """The mask of an annotation, None where there is none that can be used."""
-    import numpy as np
-
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import Polygons
-
     if not segmentation:
         return None
     if isinstance(segmentation, dict):
@@ -209,9 +192,6 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
 
 def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where: str) -> Mask | None:
     from faster_coco_eval.core import mask as rle
-
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import Rle
 
     counts, size = runs.get("counts"), runs.get("size")
     height, width = size_px[1], size_px[0]

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind
+from terse.sources.decode import IMAGE_SUFFIXES
+from terse.sources.finder import existing_folder, inside
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import FileMask, draw_mask
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
-    from terse.sources.masks import FileMask
 
 __all__ = ["CutoutsConfig", "read_cutouts"]
 
@@ -52,14 +56,6 @@ def read_cutouts(
     Raises:
         DataError: no such folder, no class folder in it, or a link that leads out of it.
     """
-    from dataclasses import replace
-
-    import numpy as np
-
-    from terse.sources.annotations import Cause, Remark, RemarkKind
-    from terse.sources.finder import existing_folder
-    from terse.sources.indexing import ImageEntry, Index
-
     root = existing_folder("cutouts", folder)
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
@@ -97,9 +93,6 @@ def read_cutouts(
 
 def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
     """Each image with its mask file; None where the image has to have an alpha channel."""
-    from terse.sources.decode import IMAGE_SUFFIXES
-    from terse.sources.finder import inside
-
     for name in classes:
         stems: dict[str, list[str]] = {}
         for path in sorted((root / name).rglob("*")):
@@ -142,9 +135,6 @@ def _look(
     root: Path, image: str, mask_file: str | None, size_px: tuple[int, int], object_is: Literal["auto", "dark", "light"]
 ) -> tuple[FileMask, tuple[int, int, int, int] | None] | str:
     """The mask of a cut-out and its box; a sentence where it cannot be read."""
-    import numpy as np
-
-    from terse.sources.masks import FileMask, draw_mask
     from terse.sources.patches import box_of
 
     if mask_file is None:

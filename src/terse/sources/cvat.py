@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+from xml.etree.ElementTree import Element
+
+import numpy as np
 
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.documents import load_xml
+from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import Mask, Polygons, ellipse, pack
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-    from terse.sources.annotations import Annotations
-    from terse.sources.indexing import Index
-    from terse.sources.masks import Mask
 
 __all__ = ["CvatConfig", "is_cvat", "read_cvat"]
 
@@ -53,10 +53,6 @@ def read_cvat(file: Path, images: Path | None = None) -> Annotations:
     Raises:
         DataError: not CVAT's XML for images, or no folder of images.
     """
-    from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
-    from terse.sources.indexing import ImageEntry, Index
-
     top = load_xml(existing_file("cvat", file), file.name)
     if top.find("track") is not None:
         raise DataError(f"{file.name}: expected CVAT for images, got CVAT for video (tracks); export it for images")
@@ -67,15 +63,14 @@ def read_cvat(file: Path, images: Path | None = None) -> Annotations:
     root = existing_folder("images", folder_of_photographs(file, names) if images is None else images)
     classes = sorted({shape.get("label", "") for page in pages for shape in page if shape.tag in _SHAPES} - {""})
     index = Index(file.stem, root, classes)
-    entries = [
-        ImageEntry(name, f"{file.name}: image {page.get('id', i)}", _size(page))
-        for i, (name, page) in enumerate(zip(names, pages, strict=True))
-    ]
+    named = [(page, f"{file.name}: image {page.get('id', i)}") for i, page in enumerate(pages)]
     turned = 0
-    for page, entry, number in zip(pages, entries, index.add_images(entries), strict=True):
+    for (page, where), number in index.add_pages(
+        named, lambda one: ImageEntry(one[0].get("name", ""), one[1], _size(one[0]))
+    ):
         for i, shape in enumerate(page):
-            if number is not None and shape.tag in _SHAPES:
-                turned += _add(index, number, shape, f"{entry.where}, {shape.tag} {i}", str(i))
+            if shape.tag in _SHAPES:
+                turned += _add(index, number, shape, f"{where}, {shape.tag} {i}", str(i))
     if turned:
         text = f"{turned:,} boxes are turned: the upright box around each is read, which holds more than the object"
         index.remark(RemarkKind.DOUBT, text)
@@ -91,8 +86,6 @@ def _size(page: Element) -> tuple[int, int] | None:
 
 def _add(index: Index, image: int, shape: Element, here: str, name: str) -> bool:
     """Add a shape; whether it is a turned box."""
-    from terse.sources.annotations import Cause
-
     category = shape.get("label", "")
     if not category:
         index.skip(here, "expected a label, got nothing; it is left out", Cause.CLASS)
@@ -125,10 +118,6 @@ def _box(shape: Element) -> tuple[list[float], bool]:
 
 
 def _mask(shape: Element, size_px: tuple[int, int]) -> Mask | None:
-    import numpy as np
-
-    from terse.sources.masks import Polygons, ellipse, pack
-
     if shape.tag == "polygon":
         points = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], dtype=np.float32)
         return Polygons((points,)) if len(points) >= 3 and np.isfinite(points).all() else None

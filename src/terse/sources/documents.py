@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from xml.etree.ElementTree import (
+    Element,
+    ParseError,  # only the error's name; defusedxml does the reading
+)
 
 from terse.errors import DataError
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 __all__ = ["load_json", "load_xml", "some_names"]
 
@@ -54,8 +55,6 @@ def load_xml(file: Path, name: str) -> Element:
     Raises:
         DataError: it is not whole, or defines entities.
     """
-    from xml.etree.ElementTree import ParseError  # only the error's name; defusedxml does the reading
-
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import parse
 

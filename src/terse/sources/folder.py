@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from terse.config import InputPath
 from terse.registry import register
+from terse.sources.annotations import Annotations, RemarkKind
+from terse.sources.finder import existing_folder, image_files
+from terse.sources.indexing import ImageEntry, Index
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
 
 __all__ = ["ImagesConfig", "read_folder"]
 
@@ -41,10 +41,6 @@ def read_folder(folder: Path) -> Annotations:
     Raises:
         DataError: no such folder.
     """
-    from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import existing_folder, image_files
-    from terse.sources.indexing import ImageEntry, Index
-
     root = existing_folder("images", folder)
     index = Index(root.name, root, ())
     masks = list(_mask_folders(root))

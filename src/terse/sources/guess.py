@@ -7,14 +7,24 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from terse.config import kind_of, validate
 from terse.errors import DataError
+from terse.recipe import builtin_recipes
+from terse.registry import lookup
+from terse.sources.annotations import Annotations
+from terse.sources.cvat import is_cvat
+from terse.sources.decode import IMAGE_SUFFIXES
 from terse.sources.documents import some_names
 from terse.sources.finder import folder_of_photographs
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
+from terse.sources.labelme import is_labelme
+from terse.sources.via import is_via
+from terse.sources.voc import voc_layout
+from terse.sources.yolo import is_yolo_yaml, yolo_file
 
 __all__ = ["is_recipe", "read_data", "source_settings"]
 
@@ -25,9 +35,6 @@ _PEEKED = 1 << 20
 
 def is_recipe(name: str) -> bool:
     """Whether a name is a built-in recipe's or a YAML file that is no YOLO data set's."""
-    from terse.recipe import builtin_recipes
-    from terse.sources.yolo import is_yolo_yaml
-
     path = Path(name)
     if name in builtin_recipes() or path.suffix.lower() not in (".yaml", ".yml"):
         return name in builtin_recipes()
@@ -42,9 +49,6 @@ def read_data(settings: dict[str, Any]) -> Annotations:
     Raises:
         TerseError: settings or data that cannot be used.
     """
-    from terse.config import kind_of, validate
-    from terse.registry import lookup
-
     model: Any = lookup("source", kind_of("source", settings))
     annotations: Annotations = validate(model, settings, None).build()
     return annotations
@@ -70,10 +74,6 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
 
 
 def _file(path: Path, images: Path | None) -> dict[str, Any]:
-    from terse.sources.cvat import is_cvat
-    from terse.sources.labelme import is_labelme
-    from terse.sources.via import is_via
-
     suffix = path.suffix.lower()
     if suffix == ".json":
         if is_labelme(path):
@@ -91,9 +91,6 @@ def _file(path: Path, images: Path | None) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    from terse.sources.voc import voc_layout
-    from terse.sources.yolo import yolo_file
-
     if (settings := yolo_file(path)) is not None:
         return {"yolo": str(path if settings.name == "data.yaml" else settings)}
     if voc_layout(path) is not None:
@@ -134,8 +131,6 @@ def _refuse_loose_cutouts(path: Path) -> None:
 
 def _is_see_through(file: Path) -> bool:
     """Whether an image has an alpha channel that cuts something away."""
-    from PIL import Image
-
     try:
         with Image.open(file) as image:
             return image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema()[0] == 0
@@ -145,9 +140,6 @@ def _is_see_through(file: Path) -> bool:
 
 def _stands_on_one_colour(file: Path) -> bool:
     """Whether the rim of an image is of one colour exactly, and the image is not: no photograph's is."""
-    import numpy as np
-    from PIL import Image
-
     try:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
@@ -167,10 +159,6 @@ def _annotation_file(path: Path) -> Path | dict[str, Any] | None:
     Raises:
         DataError: there are several.
     """
-    from terse.sources.cvat import is_cvat
-    from terse.sources.labelme import is_labelme
-    from terse.sources.via import is_via
-
     for places in (("",), ("annotations", "Annotations"), ("train", "valid", "val", "test")):
         found = [
             file
@@ -202,8 +190,6 @@ def _holds_cutouts(path: Path) -> bool:
 
 
 def _is_cutout(file: Path) -> bool:
-    from PIL import Image
-
     if file.parent.name.lower() in ("images", "masks") and (file.parent.parent / "masks").is_dir():
         return True
     beside = file.parent.glob(f"{glob.escape(file.stem)}_mask.*")
@@ -248,7 +234,5 @@ def _refuse_what_is_not_read(path: Path) -> None:
 
 
 def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:
-    from terse.sources.decode import IMAGE_SUFFIXES
-
     found = path.rglob("*") if deep else path.glob("*")
     return (file for file in found if not file.name.startswith(".") and file.suffix.lower() in IMAGE_SUFFIXES)

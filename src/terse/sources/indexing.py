@@ -2,11 +2,11 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -20,6 +20,7 @@ from terse.sources.masks import Mask, Polygons, mask_box
 __all__ = ["ImageEntry", "Index"]
 
 _PROBERS, _PROBED = 4, 64  # threads, and the images that each takes at once
+_Page = TypeVar("_Page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,17 @@ class Index:
                 added[name] = added.get(name, 0) + 1
         self._say_of_files(added)
         return numbers
+
+    def add_pages(self, pages: Iterable[_Page], entry: Callable[[_Page], ImageEntry]) -> list[tuple[_Page, int]]:
+        """The pages of annotations whose image is there, each with its number; `entry` finds it, or raises `DataError`."""
+        placed: list[tuple[_Page, ImageEntry]] = []
+        for page in pages:
+            try:
+                placed.append((page, entry(page)))
+            except DataError as error:
+                self.skip_sentence(str(error), Cause.FILE)
+        numbers = self.add_images(found for _, found in placed)
+        return [(page, number) for (page, _), number in zip(placed, numbers, strict=True) if number is not None]
 
     def add_object(
         self,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause
 from terse.sources.documents import load_json
+from terse.sources.finder import Finder, existing_folder, slashed
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import Mask, Polygons, ellipse, pack
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
-    from terse.sources.finder import Finder
-    from terse.sources.indexing import Index
-    from terse.sources.masks import Mask
 
 __all__ = ["LabelmeConfig", "is_labelme", "read_labelme"]
 
@@ -65,10 +67,6 @@ def read_labelme(folder: Path) -> Annotations:
     Raises:
         DataError: no such folder, or no file of labelme's in it.
     """
-    from terse.sources.annotations import Cause
-    from terse.sources.finder import Finder, existing_folder
-    from terse.sources.indexing import ImageEntry, Index
-
     root = existing_folder("labelme", folder)
     files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -82,19 +80,8 @@ def read_labelme(folder: Path) -> Annotations:
         if isinstance(sentence, str):
             index.skip_sentence(sentence, Cause.LABELS)
     finder = Finder(root)
-    placed, entries = [], []
-    for page in pages:
-        where = f"{page.json}: imagePath"
-        try:
-            name = _image(finder, page, where)
-        except DataError as error:
-            index.skip_sentence(str(error), Cause.FILE)
-            continue
-        placed.append(page)
-        entries.append(ImageEntry(name, where, _size(page.data)))
-    for page, number in zip(placed, index.add_images(entries), strict=True):
-        if number is not None:
-            _add(index, number, page)
+    for page, number in index.add_pages(pages, lambda page: _entry(finder, page)):
+        _add(index, number, page)
     return index.finish()
 
 
@@ -108,17 +95,16 @@ def _page(root: Path, file: Path) -> _LabelmeFile | str | None:
     return _LabelmeFile(name, data) if isinstance(data.get("shapes"), list) else None
 
 
-def _image(finder: Finder, page: _LabelmeFile, where: str) -> str:
+def _entry(finder: Finder, page: _LabelmeFile) -> ImageEntry:
     """The photograph, by `imagePath` or by the file's own name: sets are renamed and moved."""
-    from terse.sources.finder import slashed
-
-    folder = PurePosixPath(page.json).parent
+    where, folder = f"{page.json}: imagePath", PurePosixPath(page.json).parent
     given = page.data.get("imagePath")
     name = PurePosixPath(slashed(given)).name if isinstance(given, str) else ""
-    own = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
+    found = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
     if name and (finder.root / folder / name).is_file():
-        return (folder / name).as_posix()
-    return own or finder.find((folder / slashed(str(given))).as_posix(), where)
+        found = (folder / name).as_posix()
+    found = found or finder.find((folder / slashed(str(given))).as_posix(), where)
+    return ImageEntry(found, where, _size(page.data))
 
 
 def _size(data: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -136,9 +122,6 @@ def _label(shape: Mapping[str, Any]) -> str:
 
 
 def _add(index: Index, image: int, page: _LabelmeFile) -> None:
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import Polygons
-
     groups: dict[object, list[tuple[int, Mapping[str, Any]]]] = {}
     for i, shape in enumerate(_shapes(page)):
         group = shape.get("group_id")
@@ -167,11 +150,6 @@ def _mask(
     index: Index, image: int, shape: Mapping[str, Any], here: str
 ) -> Mask | tuple[float, float, float, float] | None:
     """A shape's mask, the box of a rectangle; None, and said, where it is neither."""
-    import numpy as np
-
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import Polygons, ellipse
-
     kind = shape.get("shape_type") or "polygon"
     points = list(_points(shape))
     if kind == "rectangle" and len(points) in (2, 4):
@@ -193,14 +171,6 @@ def _png(
     index: Index, image: int, shape: Mapping[str, Any], points: list[tuple[float, float]], here: str
 ) -> Mask | None:
     """Labelme's mask: a PNG of the box between two points, in base64."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import pack
-
     try:
         with Image.open(io.BytesIO(base64.b64decode(str(shape.get("mask")))), formats=["PNG"]) as png:
             drawn = np.array(png.convert("L")) > 0

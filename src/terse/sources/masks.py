@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from terse.errors import DataError
+from terse.sources.decode import read_alpha, read_values
 
 __all__ = ["FileMask", "Mask", "PixelBox", "Polygons", "Rle", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
 
@@ -131,8 +132,6 @@ def mask_box(mask: Mask, size_px: tuple[int, int]) -> tuple[float, float, float,
 
 
 def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
-    from terse.sources.decode import read_alpha, read_values
-
     path = root / mask.path
     if mask.rule == "alpha":
         return read_alpha(path, mask.path, size_px)

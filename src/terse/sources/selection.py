@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from terse import registry
 from terse.config import Component, InputPath
 from terse.errors import DataError
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
+from terse.sources.annotations import Annotations
+from terse.sources.finder import existing_file
 
 __all__ = ["SourceConfig"]
 
@@ -46,8 +46,6 @@ class SourceConfig(Component["Annotations"]):
         raise TypeError(f"{type(self).__name__}: expected a reader of its own, got none; override _read")
 
     def _select(self, annotations: Annotations) -> Annotations:
-        import numpy as np
-
         _check_classes(annotations, "rename", self.rename)
         annotations = annotations.renamed(self.rename)
         _check_classes(annotations, "without", self.without)
@@ -87,10 +85,6 @@ def _first(annotations: Annotations) -> str:
 
 
 def _leave_out(annotations: Annotations, file: Path) -> Annotations:
-    import numpy as np
-
-    from terse.sources.finder import existing_file
-
     lines = {line.strip() for line in existing_file("leave_out", file).read_text("utf-8").splitlines()}
     keep_objects = np.array([key not in lines for key in annotations.object_keys], dtype=np.bool_)
     kept = annotations.keep_objects(keep_objects)

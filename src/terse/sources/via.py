@@ -6,18 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import nearest, register
+from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.documents import load_json
+from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import Mask, Polygons, ellipse
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
-    from terse.sources.indexing import Index
-    from terse.sources.masks import Mask
 
 __all__ = ["ViaConfig", "is_via", "read_via"]
 
@@ -55,10 +56,6 @@ def read_via(file: Path, images: Path | None = None, attribute: str | None = Non
     Raises:
         DataError: not VIA's JSON, no folder of images, or no such attribute.
     """
-    from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
-    from terse.sources.indexing import ImageEntry, Index
-
     data = load_json(existing_file("via", file), "VIA")
     listed = data.get("_via_img_metadata", data)
     pages = {key: page for key, page in listed.items() if isinstance(page, dict) and "filename" in page}
@@ -66,17 +63,15 @@ def read_via(file: Path, images: Path | None = None, attribute: str | None = Non
         raise DataError(f"{file.name}: expected VIA's images with filename and regions, got none; export it as JSON")
     names = [str(page["filename"]) for page in pages.values()]
     root = existing_folder("images", folder_of_photographs(file, names) if images is None else images)
-    regions = [(key, i, region) for key, page in pages.items() for i, region in _regions(page)]
-    chosen = _attribute(file, [region for _, _, region in regions], attribute)
-    classes = {_class(region, chosen) for _, _, region in regions}
+    regions = [region for page in pages.values() for _, region in _regions(page)]
+    chosen = _attribute(file, regions, attribute)
+    classes = {_class(region, chosen) for region in regions}
     index = Index(file.stem, root, sorted(classes - {""}))
     if regions and chosen is None:
         index.remark(RemarkKind.READ_AS, f"{file.name} gives its regions no class: each is called {_UNNAMED!r}")
-    entries = [ImageEntry(name, f"{file.name}: {key}") for key, name in zip(pages, names, strict=True)]
-    numbers = dict(zip(pages, index.add_images(entries), strict=True))
-    for key, i, region in regions:
-        number = numbers[key]
-        if number is not None:
+    named = [(key, name, page) for (key, page), name in zip(pages.items(), names, strict=True)]
+    for (key, _, page), number in index.add_pages(named, lambda one: ImageEntry(one[1], f"{file.name}: {one[0]}")):
+        for i, region in _regions(page):
             _add(index, number, region, chosen, f"{file.name}: {key}.regions[{i}]", str(i))
     return index.finish()
 
@@ -121,8 +116,6 @@ def _class(region: Mapping[str, Any], attribute: str | None) -> str:
 
 
 def _add(index: Index, image: int, region: Mapping[str, Any], attribute: str | None, here: str, name: str) -> None:
-    from terse.sources.annotations import Cause
-
     category = _class(region, attribute)
     if not category:
         index.skip(f"{here}.region_attributes", "expected a class, got nothing; it is left out", Cause.CLASS)
@@ -145,10 +138,6 @@ def _add(index: Index, image: int, region: Mapping[str, Any], attribute: str | N
 
 def _shape(shape: Mapping[str, Any]) -> Mask | list[float] | None:
     """A region's mask, or the corners of a rectangle."""
-    import numpy as np
-
-    from terse.sources.masks import Polygons, ellipse
-
     kind = shape.get("name")
     if kind == "rect":
         x, y, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))

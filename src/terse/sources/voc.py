@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -23,13 +23,13 @@ from terse.boxes import iou
 from terse.config import InputPath
 from terse.errors import DataError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause, RemarkKind
+from terse.sources.decode import read_values
 from terse.sources.documents import load_xml
+from terse.sources.finder import Finder, existing_folder, inside, is_absolute, slashed
+from terse.sources.indexing import ImageEntry, Index
+from terse.sources.masks import FileMask
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
-    from terse.sources.finder import Finder
-    from terse.sources.indexing import Index
 
 __all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc", "voc_layout"]
 
@@ -103,40 +103,30 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
     Raises:
         DataError: no such folder or list, or a path outside the folder.
     """
-    from terse.sources.annotations import Cause, RemarkKind
-    from terse.sources.finder import Finder, existing_folder, inside
-    from terse.sources.indexing import ImageEntry, Index
-
     base = existing_folder("voc", root)
     listed = [item for folder in folders for item in _listed(base, inside(base, folder, "folders"), split)]
     with ThreadPoolExecutor(_READERS) as pool:
         read = list(pool.map(lambda item: _page(base, *item), listed))
-    index = Index(
-        base.name, base, sorted({item.name for page in read if isinstance(page, _VocFile) for item in page.objects})
-    )
-    finder = Finder(base)
-    pages, entries, renamed = [], [], []
+    files = [page for page in read if isinstance(page, _VocFile)]
+    index = Index(base.name, base, sorted({item.name for page in files for item in page.objects}))
     for page in read:
         if isinstance(page, tuple):
             index.skip(*page)
-            continue
-        try:
-            name, by_stem = _image(finder, page)
-        except DataError as error:
-            index.skip_sentence(str(error), Cause.FILE)
-            continue
+    finder, renamed = Finder(base), []
+
+    def entry(page: _VocFile) -> ImageEntry:
+        name, by_stem = _image(finder, page)
         if by_stem:
             renamed.append(page)
-        pages.append(page)
-        entries.append(ImageEntry(name, f"{page.xml}: filename", page.size_px))
+        return ImageEntry(name, f"{page.xml}: filename", page.size_px)
+
+    known = index.add_pages(files, entry)
     if renamed:
         text = (
             f"{len(renamed):,} XML files name another image than their own ({renamed[0].xml}: {renamed[0].filename!r}); "
             "the image with the name of the XML file is taken"
         )
         index.remark(RemarkKind.READ_AS, text)
-    numbers = index.add_images(entries)
-    known = [(page, number) for page, number in zip(pages, numbers, strict=True) if number is not None]
     with ThreadPoolExecutor(_READERS) as pool:
         found = pool.map(lambda item: _instances(base, item[0], index.size_px(item[1])), known)
         for (page, number), instances in zip(known, found, strict=True):
@@ -169,8 +159,6 @@ def _holds_xml(folder: Path) -> bool:
 
 def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tuple[VocLayout, str]]:
     """The XML files of a folder's lists, relative to the root, without repeats."""
-    from terse.sources.finder import existing_folder, inside
-
     existing_folder("voc", root / folder)
     layout = voc_layout(root, folder)
     if layout is None:
@@ -201,8 +189,6 @@ def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:
 
     VOC's own tools go by the XML file's name; `filename` is what the annotation tool saw, before anybody renamed.
     """
-    from terse.sources.finder import is_absolute, slashed
-
     where = f"{page.xml}: filename"
     stem = PurePosixPath(page.stem)
     given = PurePosixPath(slashed(page.filename))
@@ -244,9 +230,6 @@ def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str
 
 
 def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] | str | None) -> None:
-    from terse.sources.annotations import Cause
-    from terse.sources.masks import FileMask
-
     if isinstance(instances, str):
         index.skip_sentence(instances)
         instances = None
@@ -275,10 +258,6 @@ def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] 
 
 def _instances(root: Path, page: _VocFile, size_px: tuple[int, int]) -> dict[int, int] | str | None:
     """The number in SegmentationObject of each object that has one; a sentence where the file is no good."""
-    import numpy as np
-
-    from terse.sources.decode import read_values
-
     file = _mask_file(page, page.layout.instances)
     if not (root / file).is_file():
         return None
@@ -339,8 +318,8 @@ def match_instances(
     pairs: list[tuple[float, int, int]] = []
     regions = {value: values == value for value in np.unique(values).tolist() if value not in (0, _VOID)}
     classes = _classes(regions, kinds, names) if kinds is not None and kinds.shape == values.shape else {}
-    for value, inside in regions.items():
-        columns, rows = np.flatnonzero(inside.any(axis=0)), np.flatnonzero(inside.any(axis=1))
+    for value, region in regions.items():
+        columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
         own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
         for i, (name, overlap) in enumerate(zip(names, iou(own[None], boxes_px)[0].tolist(), strict=True)):
             if overlap > 0 and classes.get(value, name) == name:
@@ -354,7 +333,7 @@ def match_instances(
 
 def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]) -> dict[int, str]:
     """The class that most of each instance's pixels have; empty where the numbers are not VOC's."""
-    numbers = {value: int(np.bincount(kinds[inside]).argmax()) for value, inside in regions.items()}
+    numbers = {value: int(np.bincount(kinds[region]).argmax()) for value, region in regions.items()}
     if not all(0 < number <= len(VOC_CLASSES) for number in numbers.values()):
         return {}
     found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from terse.config import InputPath, read_yaml
 from terse.errors import DataError, RecipeError
 from terse.registry import register
+from terse.sources.annotations import Annotations, Cause, RemarkKind
+from terse.sources.finder import Finder, existing_file, existing_folder, image_files, inside, is_absolute, slashed
+from terse.sources.indexing import ImageEntry, Index
 from terse.sources.selection import SourceConfig
-
-if TYPE_CHECKING:
-    from terse.sources.annotations import Annotations
-    from terse.sources.indexing import Index
+from terse.sources.yolo_labels import read_labels
 
 __all__ = ["YoloConfig", "is_yolo_yaml", "read_yolo", "yolo_file"]
 
@@ -58,11 +58,6 @@ def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Ann
     Raises:
         DataError: no settings file, no such split, a path outside the data set's folder, or labels all in pixels.
     """
-    from terse.sources.annotations import Cause, RemarkKind
-    from terse.sources.finder import existing_file, existing_folder
-    from terse.sources.indexing import ImageEntry, Index
-    from terse.sources.yolo_labels import read_labels
-
     file = existing_file("yolo", (yolo_file(file) or file / "data.yaml") if file.is_dir() else file)
     made = _settings(file)
     base = existing_folder("root", root) if root is not None else file.parent
@@ -138,8 +133,6 @@ def _settings(file: Path) -> _Set:
 
 def _darknet(file: Path) -> _Set:
     """`key = value` lines; its paths start where the tool that wrote it ran."""
-    from terse.sources.finder import Finder
-
     pairs = [line.partition("=") for line in file.read_text("utf-8-sig").splitlines()]
     values = {key.strip(): value.strip() for key, _, value in pairs}
     named = values.get("names", "obj.names")
@@ -176,9 +169,6 @@ def _start(index: Index, made: _Set) -> str:
 
     Where it leads to nothing here, the set beside the data.yaml is meant.
     """
-    from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import inside, slashed
-
     path = slashed(made.path) or "."
     try:
         start = inside(index.root, path, f"{made.file}: path")
@@ -195,9 +185,6 @@ def _start(index: Index, made: _Set) -> str:
 
 def _images(index: Index, start: str, made: _Set, split: str) -> Iterator[tuple[str, str]]:
     """The split's images, relative to the base, without repeats, and what names them."""
-    from terse.sources.annotations import RemarkKind
-    from terse.sources.finder import image_files
-
     base = index.root
     places = {key: made.places.get(key) for key in ("train", "val", "test") if made.places.get(key)}
     if split not in places:
@@ -233,8 +220,6 @@ def _place(base: Path, start: str, place: str, where: str) -> str:
 
     Roboflow writes `../train/images` for what lies beside its data.yaml; so does Ultralytics read it.
     """
-    from terse.sources.finder import Finder, inside, is_absolute, slashed
-
     if is_absolute(place):
         return Finder(base).find(place, where)
     place = slashed(place)
@@ -254,9 +239,6 @@ def _is_there(base: Path, start: str, place: str) -> bool:
 
 def _of_list(index: Index, start: str, name: str) -> Iterator[tuple[str, str]]:
     """The images of a list file; its lines start at the list, at the set's `path`, or at the folder of the set."""
-    from terse.sources.annotations import Cause
-    from terse.sources.finder import Finder, inside, is_absolute, slashed
-
     lines = [line.strip() for line in (index.root / name).read_text("utf-8-sig").splitlines()]
     finder = Finder(index.root, [line for line in lines if line])
     starts = dict.fromkeys((Path(name).parent.as_posix(), start))
@@ -293,8 +275,6 @@ def _where_labels_are(base: Path, owners: Sequence[tuple[str, str]]) -> str:
 
 def _say_of_turned(index: Index, labelled: Collection[int]) -> None:
     """YOLO's files do not give the size that would tell on which pixels the boxes were drawn."""
-    from terse.sources.annotations import RemarkKind
-
     turned = [image for image in sorted(labelled) if image in index.turned]
     if turned:
         text = (

@@ -10,18 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float32
 
 from terse.errors import DataError
 from terse.sources.annotations import Cause, RemarkKind
+from terse.sources.indexing import Index
 from terse.sources.masks import Polygons
-
-if TYPE_CHECKING:
-    from jaxtyping import Float32
-
-    from terse.sources.indexing import Index
 
 __all__ = ["read_labels"]
 
