@@ -1,5 +1,6 @@
 """Every hard example so far (the paper's cache), stored as placements in append-only Parquet shards."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,17 @@ __all__ = ["Pool", "Quota"]
 
 
 class Quota:
-    """How many hard examples of each class a cycle still takes.
+    """How many hard examples of each class a cycle still takes, and of each cell of class and pose.
 
-    `pasted` are the labels that have foregrounds, all of them where it is None: no other class waits for examples.
+    Args:
+        classes: how many there are.
+        per_class: as `PoolConfig` has it, and
+        per_cycle: likewise.
+        uneven: a class may take so many times its even share, and a cell of its class's.
+        pasted: the labels that have foregrounds, all of them where it is None: no other class waits for examples.
+        cells: of the poses; 1 limits none.
 
-    Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours).
+    Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours); cells are ours.
     """
 
     def __init__(
@@ -34,17 +41,21 @@ class Quota:
         per_cycle: int | None,
         uneven: float = 1.0,
         pasted: Int64[np.ndarray, " k"] | None = None,
+        cells: int = 1,
     ) -> None:
         pasted = np.arange(classes) if pasted is None else pasted
-        self.room = np.zeros(classes, dtype=np.int64)
+        share = np.zeros(classes, dtype=np.int64)
         if per_class is not None:
-            self.room[pasted] = per_class
-            self.total = per_class * len(pasted)
+            share[pasted] = per_class
+            self.total, self.room = per_class * len(pasted), share.copy()
         else:
             self.total = per_cycle or 0
-            share = np.full(len(pasted), self.total // len(pasted), dtype=np.int64)
-            share[: self.total % len(pasted)] += 1
-            self.room[pasted] = np.floor(share * uneven).astype(np.int64)
+            even = np.full(len(pasted), self.total // len(pasted), dtype=np.int64)
+            even[: self.total % len(pasted)] += 1
+            share[pasted] = even
+            self.room = np.floor(share * uneven).astype(np.int64)
+        self._per_cell = np.maximum(1, np.ceil(share * uneven / cells)).astype(np.int64) if cells > 1 else None
+        self._in_cell: Counter[tuple[int, int]] = Counter()
         self.taken = 0
 
     @property
@@ -52,19 +63,37 @@ class Quota:
         """How many are still wanted."""
         return min(self.total - self.taken, int(self.room.sum()))
 
-    def accept(self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray) -> Int64[np.ndarray, " k"]:
-        """The rows taken, in index order: wanted ones until their class is full."""
-        taken = []
-        for label in np.unique(labels[wanted]):
-            rows = np.flatnonzero(wanted & (labels == label))[: self.room[label]]
-            self.room[label] -= len(rows)
-            taken.append(rows)
+    def accept(
+        self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray, cells: Int64[np.ndarray, " b"] | None = None
+    ) -> Int64[np.ndarray, " k"]:
+        """The rows taken, in index order: wanted ones until their class, or their cell of it, is full."""
+        rows = np.flatnonzero(wanted)
+        if cells is not None:
+            rows = self._in_free_cells(labels, rows, cells)
+        taken = [rows[labels[rows] == label][: self.room[label]] for label in np.unique(labels[rows])]
         rows = np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
-        over = rows[self.total - self.taken :]
-        np.add.at(self.room, labels[over], 1)
         rows = rows[: self.total - self.taken]
+        self.count(labels[rows], None if cells is None else cells[rows])
+        np.subtract.at(self.room, labels[rows], 1)
         self.taken += len(rows)
         return rows
+
+    def count(self, labels: Int64[np.ndarray, " k"], cells: Int64[np.ndarray, " k"] | None) -> None:
+        """These stand in their cells: those taken, or found before a checkpoint."""
+        if cells is not None:
+            self._in_cell.update(zip(labels.tolist(), cells.tolist(), strict=True))
+
+    def _in_free_cells(
+        self, labels: Int64[np.ndarray, " b"], rows: Int64[np.ndarray, " k"], cells: Int64[np.ndarray, " b"]
+    ) -> Int64[np.ndarray, " m"]:
+        assert self._per_cell is not None, "made without cells"
+        held, free = self._in_cell.copy(), []
+        for row in rows.tolist():
+            key = int(labels[row]), int(cells[row])
+            held[key] += 1
+            if held[key] <= self._per_cell[key[0]]:
+                free.append(row)
+        return np.array(free, dtype=np.int64)
 
 
 class Pool:

@@ -121,11 +121,28 @@ class PoolConfig(Config):
     """A class may take so many times its even share of `per_cycle`: an easy class then holds nobody up."""
     candidates: Count = 20_000
     """At most so many composites are looked at in one cycle's harvest."""
+    mix: tuple[Fraction, Fraction] | None = None
+    """Learned arms with `harvest: after`: shares of base draws and of the network's in the harvest, as [0.3, 0.7]; both
+    are judged alike. None takes the network's alone."""
+    cells: Annotated[int, Field(ge=2)] | None = None
+    """A class takes at most `uneven` times an even share from one cell of the poses, where every number of the first
+    object's pose is in one of so many bins; at least one. None limits nothing."""
+    choose: Literal["first", "farthest"] = "first"
+    """Which of the eligible ones enter the pool: the first found, or of `spare` times as many those that are farthest
+    apart in the target's features and in their poses."""
+    spare: Annotated[float, Field(ge=1)] = 2.0
+    """choose: farthest: so many times the wanted number are collected."""
     passes_per_wanted: Positive | None = None
     """At most so many judging passes for each composite wanted; base draws that nobody judges then fill the pool."""
     refresh: Count | None = None
     """Draw the pool afresh, and judge it again, after so many epochs of `fine_tune`; a cycle then trains on its newest
     draw alone. None, the paper, keeps every composite and adds to them."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.mix is not None and abs(sum(self.mix) - 1) > 1e-6:
+            raise ValueError(f"mix: expected two shares that sum to 1, got {list(self.mix)}; for example [0.3, 0.7]")
+        return self
 
 
 class ObjectiveConfig(Config):
@@ -310,6 +327,14 @@ class Recipe(Config):
         if self.primary is not None and self.primary not in known:
             near = registry.nearest(self.primary, known)
             raise ValueError(f"primary: expected one of {', '.join(known)}, got {self.primary!r}{near}")
+        if self.alternation == "batch" and (self.pool.mix is not None or self.pool.choose != "first"):
+            raise ValueError(
+                "alternation: expected phase where pool.mix or pool.choose is set, got batch, which trains on what it finds"
+            )
+        if self.pool.mix is not None and getattr(self.synthesis, "harvest", "after") == "during":
+            raise ValueError(
+                "pool.mix: expected synthesis.harvest: after, got during; the batches of training hold no base draws"
+            )
         return self
 
 

@@ -12,12 +12,13 @@ import torch
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.placements import Placements
 from terse.pool import Quota
-from terse.protocols import Chooses, Proposer
+from terse.protocols import Chooses, Proposer, network_of
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.seeding import reseed
 from terse.training.session import Session
+from terse.training.spread import Mix, even_shares, farthest_points, pose_cells, projected, rows_to_compare, seen_by
 from terse.types import Composites
 
 __all__ = ["Harvest", "harvest_phase", "hidden", "proposed", "redraw"]
@@ -36,13 +37,12 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle, self.draw = cycle, draw
-        self.quota = Quota(
-            len(session.players.materials.classes),
-            pool.per_class,
-            pool.per_cycle,
-            pool.uneven,
-            session.players.materials.of_task,
-        )
+        self.goal, self.quota = self._quota(1.0), self._quota(pool.spare if pool.choose == "farthest" else 1.0)
+        learned = isinstance(
+            session.players.proposer, LearnedProposer
+        )  # the other arms draw from the base, or are rivals
+        self.mix = Mix(pool.mix, self.quota.total) if pool.mix is not None and learned else None
+        self._features: list[np.ndarray] = []
         self.round = cycle + session.facts.get("all_redraws", 0) + bool(draw)  # of all harvests of the run
         self.seen = 0
         self.topped_up = 0
@@ -60,6 +60,7 @@ class Harvest:
         *,
         keeps_hard: bool,
         told: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        source: int = 1,
     ) -> None:
         """Judge these composites and keep what the quota has room for.
 
@@ -69,12 +70,21 @@ class Harvest:
         players = self.session.players
         labels = _first_labels(composites)
         worth = ~hidden(composites)
-        with self.session.engine.autocast():
+        farthest = self.session.recipe.pool.choose == "farthest"
+        with self.session.engine.autocast(), seen_by(network_of(players.target), wanted=farthest) as seen:
             verdict = players.rule.judge(players.target, composites.images, composites.truth)
         hard = verdict.hard.cpu().numpy() & worth
         hardness = verdict.hardness.double().cpu().numpy()
         wanted = hard if keeps_hard else worth
-        rows = self.quota.accept(labels, wanted if told is None else told(hard, hardness))
+        wanted = wanted if told is None else told(hard, hardness)
+        if self.mix is not None:
+            wanted = np.isin(np.arange(len(wanted)), np.flatnonzero(wanted)[: self.mix.room[source]])
+        rows = self.quota.accept(labels, wanted, self._cells(placements))
+        if self.mix is not None:
+            self.mix.took(source, len(placements), len(rows))
+        features = None if seen is None else seen.of(len(placements))
+        if features is not None and len(rows):
+            self._features.append(projected(features[rows]))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
             self.session.costs.judging_passes += len(placements)
@@ -86,7 +96,8 @@ class Harvest:
     def take_unjudged(self, placements: Placements, composites: Composites) -> None:
         """Keep what the quota has room for, whatever the target makes of it: its hardness stays unknown."""
         labels = _first_labels(composites)
-        self._keep(placements, composites, labels, self.quota.accept(labels, ~hidden(composites)))
+        rows = self.quota.accept(labels, ~hidden(composites), self._cells(placements))
+        self._keep(placements, composites, labels, rows)
 
     def _keep(self, placements: Placements, composites: Composites, labels: np.ndarray, rows: np.ndarray) -> None:
         if len(rows):
@@ -103,18 +114,55 @@ class Harvest:
         """What was kept so far; None where nothing was."""
         return Placements.join(self._placements) if self._placements else None
 
+    def _quota(self, times: float) -> Quota:
+        """What the recipe wants, or so many times as much."""
+        session, pool = self.session, self.session.recipe.pool
+        free = sum(high > low for low, high in session.players.materials.poses.ranges)
+        cells = 1 if pool.cells is None else pool.cells**free
+        per_class, per_cycle = (
+            None if number is None else math.ceil(number * times) for number in (pool.per_class, pool.per_cycle)
+        )
+        materials = session.players.materials
+        return Quota(len(materials.classes), per_class, per_cycle, pool.uneven, materials.of_task, cells)
+
+    def _cells(self, placements: Placements) -> np.ndarray | None:
+        bins = self.session.recipe.pool.cells
+        return None if bins is None else pose_cells(placements, self.session.players.materials.poses, bins)
+
+    @property
+    def missing(self) -> int:
+        """How many are still looked for; more than are kept where the farthest are chosen."""
+        return self.quota.missing
+
+    def _chosen(self, found: Placements) -> Placements:
+        """Of more than are wanted, those that are farthest apart, class by class; in the order in which they were found."""
+        if self.goal.total >= len(found):
+            return found
+        family = self.session.players.materials.poses
+        features = np.concatenate(self._features) if self._features else None
+        if features is not None and len(features) != len(found):
+            features = None  # some were not judged
+        rows = rows_to_compare(found, family, features)
+        kept = np.zeros(len(found), dtype=bool)
+        shares = even_shares(np.bincount(found.label, minlength=len(self.goal.room)), self.goal.total, self.goal.room)
+        for label, share in enumerate(shares.tolist()):
+            own = np.flatnonzero(found.label == label)
+            kept[own[farthest_points(rows[own], share)]] = True
+        return found.take(np.flatnonzero(kept))
+
     def close(self) -> dict[str, Any]:
         """Put what was found into the pool; its figures."""
         pool, pool_settings = self.session.pool, self.session.recipe.pool
-        found = sum(len(part) for part in self._placements)
+        joined = Placements.join(self._placements) if self._placements else None
+        joined = self._chosen(joined) if joined is not None else None
+        found = 0 if joined is None else len(joined)
         rate = self.hard / max(1, self.judged)
         figures: dict[str, Any] = {"found": found, "candidates": self.seen, "hard_rate": rate}
         if isinstance(proposer := self.session.players.proposer, Chooses):
             figures |= proposer.figures(self.round)
         if pool_settings.passes_per_wanted is not None:
             figures["topped_up"] = self.topped_up
-        if found:
-            joined = Placements.join(self._placements)
+        if joined is not None:
             pool.append(self.cycle, joined, self.draw)
             seen = coverage(joined, self.session.players.materials.poses)
             duplicates = max(seen.duplicates, seen.near_duplicates)
@@ -124,9 +172,9 @@ class Harvest:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
             pool.append(self.cycle, Placements.empty(self.session.players.materials.poses.size), self.draw)
-        if found < self.quota.total:
+        if found < self.goal.total:
             self.session.observer.say(
-                f"cycle {self.cycle}: found {found} of {self.quota.total} wanted examples among {self.seen} composites"
+                f"cycle {self.cycle}: found {found} of {self.goal.total} wanted examples among {self.seen} composites"
             )
         if self.judged and rate < _NOTHING_LEFT:
             self._alarm(
@@ -147,6 +195,10 @@ class Harvest:
             "counts": torch.tensor([self.seen, self.judged, self.hard, self.quota.taken]),
             "topped_up": torch.tensor([self.topped_up, self.topped_up_blocks]),
         }
+        if self.mix is not None:
+            state["mix"] = torch.from_numpy(np.stack([self.mix.room, self.mix.looked_at]))
+        if self._features:
+            state["features"] = torch.from_numpy(np.concatenate(self._features))
         return state | ({"placements": Placements.join(self._placements).state()} if self._placements else {})
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -154,6 +206,11 @@ class Harvest:
         self.seen, self.judged, self.hard, self.quota.taken = (int(n) for n in state["counts"])
         self.topped_up, self.topped_up_blocks = (int(n) for n in state["topped_up"])
         self._placements = [Placements.from_state(state["placements"])] if "placements" in state else []
+        self._features = [state["features"].numpy().copy()] if "features" in state else []
+        if self.mix is not None:
+            self.mix.room, self.mix.looked_at = state["mix"].numpy().copy()
+        for part in self._placements:
+            self.quota.count(part.label, self._cells(part))
 
 
 def harvest_phase(session: Session, cycle: int) -> None:
@@ -208,21 +265,22 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
     session.engine.use_threads(proposer.batch_size * materials.canvas_px**2)
     judges = proposer.keeps_hard or not harvest.draw  # a first draw is judged for the report, whatever is kept
     before = session.costs.judging_passes if harvest.draw else 0
-    step = first
-    while harvest.quota.missing and harvest.seen < pool.candidates:
+    step, base = first, BlindProposer(materials, proposer.batch_size, proposer.limits)
+    while harvest.missing and harvest.seen < pool.candidates:
         count = proposer.batch_size
         if proposer.keeps_hard and pool.passes_per_wanted is not None:
-            left = round(pool.passes_per_wanted * harvest.quota.total) - (session.costs.judging_passes - before)
+            left = round(pool.passes_per_wanted * harvest.goal.total) - (session.costs.judging_passes - before)
             if left <= 0:
                 break
             count = min(count, left)
         reseed(session.recipe.seed, cycle, phase, step)  # dropout
-        placements, told = proposed(harvest, proposer, phase, step, count)
+        source = 1 if harvest.mix is None else harvest.mix.next()
+        placements, told = proposed(harvest, proposer if source else base, phase, step, count)
         if len(placements):  # of a small block, a critic may think that none is worth judging
             with torch.no_grad():
                 composites = materials.render(placements)
             if judges:
-                harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told)
+                harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told, source=source)
             else:
                 harvest.seen += len(placements)
                 harvest.take_unjudged(placements, composites)
@@ -234,9 +292,11 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
 
 def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
     """Base draws that nobody judges, for what is missing."""
+    proposer = harvest.session.players.proposer
+    assert proposer is not None
     session, most = harvest.session, math.ceil(harvest.session.recipe.pool.candidates / _TOP_UP)
-    blind = BlindProposer(session.players.materials, _TOP_UP)
-    while harvest.quota.missing and harvest.topped_up_blocks < most:
+    blind = BlindProposer(session.players.materials, _TOP_UP, proposer.limits)
+    while harvest.quota.missing and harvest.quota.taken < harvest.goal.total and harvest.topped_up_blocks < most:
         missing = harvest.quota.missing
         path = (session.recipe.seed, harvest.cycle, phase, harvest.topped_up_blocks)
         placements = propose(blind, _TOP_UP, *path)

@@ -62,7 +62,7 @@ class Supply:
     def _blind_composites(self, epoch: int) -> Placements:
         """So many whose object can be seen."""
         session, found, block = self._session, [Placements.empty(self._session.players.materials.poses.size)], 0
-        arm = BlindProposer(session.players.materials, _BLOCK)
+        arm = BlindProposer(session.players.materials, _BLOCK, getattr(session.recipe.synthesis, "scene_limits", None))
         while (missing := self._blind - sum(map(len, found))) > 0:
             placements = propose(arm, _BLOCK, session.recipe.seed, 0, f"blind composites {epoch}", block)
             seen = np.flatnonzero(~hidden(session.players.materials.render(placements)))
