@@ -51,6 +51,7 @@ __all__ = [
     "PretrainConfig",
     "Recipe",
     "RuntimeConfig",
+    "TestGroupsConfig",
     "builtin_recipes",
     "dump_recipe",
     "load_recipe",
@@ -205,6 +206,16 @@ class DiscriminatorConfig(Config):
     """Steps before the first cycle."""
 
 
+class TestGroupsConfig(Config):
+    """What the test images' own fields (in a COCO file) say of them, for a proof."""
+
+    by: tuple[str, ...] = ()
+    """Figures for each value of these fields, such as `condition`."""
+    clusters: str | None = None
+    """The field that tells what was filmed or photographed together, such as `video`: intervals then count the chance
+    of these, class by class, instead of single images'."""
+
+
 class ArtefactConfig(Config):
     """Foreground-shaped patches of other backgrounds, pasted into backgrounds (paper 3.1, Fig. 5)."""
 
@@ -308,6 +319,7 @@ class Recipe(Config):
     pretrain: PretrainConfig | None = None
     """How the start is trained from real images; None starts from the target's own weights."""
     fine_tune: PhaseConfig = PhaseConfig()
+    test_groups: TestGroupsConfig = TestGroupsConfig()
     keep: Literal["best", "last"] = "best"
     """The target that is kept: of the cycle that is best on val, the start included, or of the last one."""
     checkpoint: CheckpointConfig = CheckpointConfig()

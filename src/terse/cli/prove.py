@@ -29,6 +29,8 @@ def prove(
     worth: float = 0.0,
     workers: int | None = None,
     audit: bool = True,
+    kept: Path | None = None,
+    passes: str | None = None,
     device: str | None = None,
     as_json: Json = False,
 ) -> int:
@@ -49,6 +51,9 @@ def prove(
         worth: The smallest gain worth having.
         workers: Processes side by side; one a core by default. No number depends on it.
         audit: Detectors: let a probe look for pasted objects by their rims alone.
+        kept: Folder of finished runs as small files to commit: what it holds is not run again.
+        passes: Comma-separated bounds of judging passes for each wanted composite, for example 2,8: arms that judge run
+            once more under each, for a table of equal budgets beside that of quality.
         device: cpu, cuda, cuda:1, mps.
         as_json: Print the result as one JSON object.
     """
@@ -57,6 +62,7 @@ def prove(
     settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
     folder = folder_of(out, f"{loaded.name}-proof", "proof", resume=resume)
+    bounds = [_number(item) for item in passes.split(",")] if passes else []
     from terse.progress import Interrupted
     from terse.proof.arms import parse_arms
     from terse.proof.prove import prove as run
@@ -76,12 +82,14 @@ def prove(
                 seeds=seeds,
                 resume=resume,
                 audit=audit,
+                kept=kept,
+                passes=bounds,
                 observer=watcher,
                 **choices,
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
-            asked = {"arms": arms, **choices}
+            asked = {"arms": arms, **choices, "kept": kept, "passes": passes}
             again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
             watcher.say(
                 f"stopped; go on with: {shlex.join([*again, *trust_given(), *([] if audit else ['--no-audit'])])}"
@@ -92,6 +100,18 @@ def prove(
         page = build_proof_page(folder)
     answer(result, _summary(result, page), as_json=as_json)
     return 0
+
+
+def _number(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        from terse.errors import RecipeError
+
+        raise RecipeError(f"passes: expected numbers above 0 with commas between, got {text!r}; for example 2,8")
+    return found
 
 
 def _summary(result: Mapping[str, Any], page: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from terse.config import join, parse_overrides, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
 from terse.progress import Observer
+from terse.proof.kept import keep
 from terse.proof.results import Measured
 from terse.protocols import trainable
 from terse.recipe import Recipe
@@ -36,6 +37,7 @@ _MAY_DIFFER = (
     "cleanup",
     "fine_tune.real_per_synthetic",
     "data.affnist_train",
+    "pool.passes_per_wanted",
 )
 """Settings in which arms may differ; in all others they share the start, the data and the budget."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -97,6 +99,7 @@ class ProofJob:
     seed: int
     folder: Path
     start: Path | None = None  # the folder of the start, for an arm
+    kept: Path | None = None  # where its figures are kept beside the folder, for an arm
 
     @property
     def name(self) -> str:
@@ -161,6 +164,8 @@ def run_arm(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observ
     if not measured.is_file():
         found = _measure(settings, job, data)
         write_json(measured, found.to_json(), indent=None)
+    if job.kept is not None:
+        keep(job.kept, settings, job.folder)
 
 
 def _begun(folder: Path) -> bool:
@@ -213,9 +218,10 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
     load_weights(network, job.folder / "target.pth")
     judge = task_of(recipe)
     with session.engine.autocast():
-        units = judge.units(players.target, players.test, device)
+        found = judge.details(players.target, players.test, device, recipe.test_groups)
+    details: dict[str, Any] = {key: value for key, value in asdict(found).items() if value or key == "units"}
     if not len(session.pool):
-        return Measured(units=units, hardness=[], coverage=None)
+        return Measured(**details, hardness=[], coverage=None)
     assert job.start is not None
     load_weights(network, job.start / "target.pth")
     placements = session.pool.placements
@@ -231,4 +237,4 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
     rows = features.of(len(hardness))
     diversity = None if rows is None else feature_diversity(rows)
     covered = coverage(placements, players.materials.poses).model_copy(update={"diversity": diversity})
-    return Measured(units=units, hardness=hardness, coverage=covered)
+    return Measured(**details, hardness=hardness, coverage=covered)

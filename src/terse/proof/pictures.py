@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from terse.pictures.gallery import BeforeAfter
 from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after, target_with
@@ -34,11 +36,12 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any =
     pools = {
         arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, materials))
     }
-    start, treated = (
-        target_with(players.target, path / f"seed-{seed}" / "target.pth")
-        for path in (folder / "start", folder / "arms" / proof.treatment)
-    )
-    pairs, note = before_after(recipe, start, treated, players.test, materials.classes)
+    weights = [path / f"seed-{seed}" / "target.pth" for path in (folder / "start", folder / "arms" / proof.treatment)]
+    pairs: Sequence[BeforeAfter] = ()
+    note = ""
+    if all(path.is_file() for path in weights):  # kept runs have no weights
+        start, treated = (target_with(players.target, path) for path in weights)
+        pairs, note = before_after(recipe, start, treated, players.test, materials.classes)
     sheets = [pool_strip(materials, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
     return Shown(ShownFigures(seed=seed), pool_gallery(materials, pools), sheets, pairs, note)
 

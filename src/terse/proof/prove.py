@@ -16,6 +16,8 @@ from terse.paper_numbers import arms_of
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer
 from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
+from terse.proof.budgets import with_bounds
+from terse.proof.kept import is_kept, take_kept
 from terse.proof.pictures import proof_pictures
 from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
@@ -43,6 +45,8 @@ def prove(
     workers: int | None = None,
     resume: bool = False,
     audit: bool = True,
+    kept: str | Path | None = None,
+    passes: Sequence[float] = (),
     data: Any = None,
     observer: Observer | None = None,
     trust: bool = False,
@@ -66,6 +70,10 @@ def prove(
         workers: processes side by side; by default one a core. No number depends on it.
         resume: go on with the proof that `out` holds, also with more arms or seeds.
         audit: for tasks that ask for it (detection): let a probe look for pasted objects by their rims, in every blend that the arms use.
+        kept: a folder of finished runs as small files, `ARM/seed-N.json`: what it holds is not run again, what it
+            lacks is added.
+        passes: bounds of judging passes for each wanted composite, such as 2 and 8: each arm that judges runs once more
+            under each, for a *budget* table beside that of *quality*.
         data: material made by you; then everything runs in this process.
         observer: watches; `observer.of("learned, seed 0")` is told of that run.
         trust: import the code that the recipe names (`target: {kind: user}`).
@@ -76,7 +84,7 @@ def prove(
     """
     began = time.monotonic()
     recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
-    chosen = _arms(recipe, arms)
+    chosen = with_bounds(recipe, _arms(recipe, arms), passes)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
@@ -87,11 +95,19 @@ def prove(
             numbers = range(recipe.seed, recipe.seed + seeds)
             starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
             jobs = [
-                ProofJob(arm, start.seed, folder / "arms" / arm.name / f"seed-{start.seed}", start.folder)
+                ProofJob(
+                    arm,
+                    start.seed,
+                    folder / "arms" / arm.name / f"seed-{start.seed}",
+                    start.folder,
+                    Path(kept) / arm.name / f"seed-{start.seed}.json" if kept is not None else None,
+                )
                 for start in starts
                 for arm in chosen
             ]
-            count = 1 if data is not None else min(workers or _workers(recipe), len(jobs))
+            jobs = [job for job in jobs if not _taken(recipe, job)]
+            starts = [start for start in starts if any(job.start == start.folder for job in jobs)]
+            count = 1 if data is not None else min(workers or _workers(recipe), max(1, len(jobs)))
             run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
         if audit and task_of(recipe).audits_pastes:
             _audit(recipe, chosen, folder, data)
@@ -112,6 +128,15 @@ def compute_page(folder: Path) -> None:
         RunError: the folder holds no finished proof.
     """
     write_page(folder, proof_pictures(folder, load_recipe(folder / "recipe.yaml"), read_proof(folder)))
+
+
+def _taken(recipe: Recipe, job: ProofJob) -> bool:
+    """Whether the job's run is kept; its figures then lie in its folder."""
+    settings = arm_recipe(recipe, job.arm or NO_ARM, job.seed)
+    if not is_kept(job.kept, settings):
+        return False
+    take_kept(job.kept, settings, job.folder)
+    return True
 
 
 def _settled(recipe: Recipe, data: Any) -> Recipe:

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from terse.results import FORMAT, Coverage, Figures, HardnessCounts, Metrics, Record, Shortcut, read_record
+from terse.results import FORMAT, Coverage, Figures, HardnessCounts, Metrics, Record, RunResult, Shortcut, read_record
 
 __all__ = [
     "ArmCosts",
     "ArmFigures",
+    "BudgetTable",
     "CoverageMeans",
     "GainFigures",
     "Interval",
     "Judgement",
+    "KeptRun",
     "Measured",
     "Point",
     "ProofResult",
@@ -35,6 +37,22 @@ class Measured(Record):
     hardness: list[float]
     """1 - p of its composites under the frozen start."""
     coverage: Coverage | None = None
+    halves: list[float] = Field(default_factory=list)
+    """The primary metric on half-samples of the test's clusters, the same ones in every arm and seed; lower is not worse
+    by itself. Empty where the recipe names no clusters."""
+    groups: dict[str, dict[str, Figures]] = Field(default_factory=dict)
+    """Figures of the test images by their own fields, and of objects that the border cuts or not."""
+
+
+class KeptRun(Record):
+    """A finished run as a file to be committed; see `proof.kept`."""
+
+    format: int = FORMAT
+    settings: dict[str, Any]
+    """Those that the figures depend on, paths cut to their last two parts."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    result: RunResult
+    measured: Measured
 
 
 class Interval(Record):
@@ -59,17 +77,21 @@ class GainFigures(Interval):
     """The bootstrap over images; None without per-image results."""
     overall: Interval | None = None
     """Both kinds of chance together, which the verdict rests on; None without per-image results."""
+    clusters: Interval | None = None
+    """The chance of seeds and of the test's clusters, by half-samples; None where the recipe names no clusters."""
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The outermost of the seeds' and the overall interval, on which the verdict rests; None without either."""
-        known = [(i.low, i.high) for i in (self, self.overall) if i and i.low is not None and i.high is not None]
+        """The outermost of the seeds', the overall and the clusters' interval, on which the verdict rests; None without."""
+        parts = (self, self.overall, self.clusters)
+        known = [(i.low, i.high) for i in parts if i and i.low is not None and i.high is not None]
         return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
     @property
     def of_record(self) -> Interval:
         """The interval that the verdict rests on."""
-        return self if self.overall is None else Interval(mean=self.mean, low=self.overall.low, high=self.overall.high)
+        chosen = self.clusters or self.overall
+        return self if chosen is None else Interval(mean=self.mean, low=chosen.low, high=chosen.high)
 
 
 class Point(Metrics):
@@ -103,6 +125,18 @@ class ArmCosts(Record):
     seconds: float
     hard_rate: float | None = None
     """In the last cycle."""
+    topped_up: float | None = None
+    """Composites that nobody judged, where judging passes are bounded."""
+
+
+class BudgetTable(Record):
+    """Arms with equal pools and equal target steps, and one bound of judging passes."""
+
+    passes_per_wanted: float | None = None
+    """The bound for each wanted composite; None: judging is free, and its passes stand beside."""
+    arms: list[str]
+    over_mined: dict[str, GainFigures] = Field(default_factory=dict)
+    """Each other arm's gain over mining under the same bound; empty without it."""
 
 
 class Judgement(Record):
@@ -140,6 +174,10 @@ class ProofResult(Judgement):
     hardness: dict[str, HardnessCounts]
     coverage: dict[str, CoverageMeans]
     costs: dict[str, ArmCosts]
+    tables: list[BudgetTable] = Field(default_factory=list)
+    """*quality* (no bound) and one *budget* table for each bound; arms that judge nothing stand in all of them."""
+    groups: dict[str, dict[str, dict[str, Figures]]] = Field(default_factory=dict)
+    """By arm, field of the test images and its value: figures, means over the seeds."""
     shortcut: Shortcut | None = None
     alarms: list[str] = Field(default_factory=list)
     seconds: float

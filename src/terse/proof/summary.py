@@ -10,6 +10,7 @@ from pathlib import Path
 
 from terse.config import read_yaml
 from terse.errors import RunError
+from terse.proof.budgets import budget_tables
 from terse.proof.results import ArmCosts, CoverageMeans, Measured, Point, ProofResult, read_measured
 from terse.proof.verdict import arm_order, judge
 from terse.recipe import load_recipe
@@ -36,6 +37,7 @@ class ArmRun:
     result: RunResult
     measured: Measured
     pastes: bool = True
+    passes_per_wanted: float | None = None
 
 
 Runs = Mapping[str, Mapping[int, ArmRun]]  # by arm and seed
@@ -77,9 +79,15 @@ def summary_of(
         for arm, of in runs.items()
         if all(run.measured.units for run in of.values())
     }
+    halves = {
+        arm: {seed: run.measured.halves for seed, run in of.items()}
+        for arm, of in runs.items()
+        if all(run.measured.halves for run in of.values())
+    }
     verdict = judge(
         per_seed,
         units=units,
+        halves=halves,
         treatment=treatment,
         reference=reference,
         worth=worth,
@@ -99,6 +107,8 @@ def summary_of(
         hardness={arm: _hardness(of) for arm, of in pasting.items()},
         coverage={arm: _covered(of) for arm, of in pasting.items()},
         costs={arm: _costs(of) for arm, of in by_arm.items()},
+        tables=budget_tables(runs, per_seed, units, halves, larger_is_better=metric.larger_is_better),
+        groups={arm: groups for arm, of in by_arm.items() if (groups := _groups(of))},
         shortcut=shortcut,
         alarms=[
             *_unequal(runs),
@@ -118,7 +128,7 @@ def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
     runs: dict[str, dict[int, ArmRun]] = {}
     for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
         arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
-        runs.setdefault(arm, {})[seed] = ArmRun(read_run(path.parent), read_measured(path.parent), _pastes(path.parent))
+        runs.setdefault(arm, {})[seed] = _arm_run(path.parent)
     order = sorted(runs, key=arm_order)
     return {arm: dict(sorted(runs[arm].items())) for arm in order}
 
@@ -129,9 +139,11 @@ def read_arms(folder: Path) -> dict[str, list[str]]:
     return dict(json.loads(read_text(path))) if path.is_file() else {}
 
 
-def _pastes(folder: Path) -> bool:
+def _arm_run(folder: Path) -> ArmRun:
     written = folder / "recipe.yaml"
-    return bool(read_yaml(read_text(written), str(written))["synthesis"]["kind"] != "none")
+    settings = read_yaml(read_text(written), str(written))
+    bound = settings["pool"].get("passes_per_wanted")
+    return ArmRun(read_run(folder), read_measured(folder), settings["synthesis"]["kind"] != "none", bound)
 
 
 def coverage_of(folder: Path) -> dict[str, dict[int, Coverage]]:
@@ -201,6 +213,17 @@ def _covered(runs: Sequence[ArmRun]) -> CoverageMeans:
     )
 
 
+def _groups(runs: Sequence[ArmRun]) -> dict[str, dict[str, Figures]]:
+    """Figures by field and value, means over the seeds that have them."""
+    found: dict[str, dict[str, Figures]] = {}
+    for field, values in runs[0].measured.groups.items():
+        for value, figures in values.items():
+            of = [run.measured.groups.get(field, {}).get(value, {}) for run in runs]
+            known = {name: [one for part in of if (one := part.get(name)) is not None] for name in figures}
+            found.setdefault(field, {})[value] = {name: _mean(all_) if all_ else None for name, all_ in known.items()}
+    return found
+
+
 def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
     cycles = [run.result.cycles for run in runs]
     rates = [of[-1].hard_rate or 0.0 for of in cycles if of]
@@ -212,6 +235,7 @@ def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
         judging_passes=_mean([sum(cycle.judging_passes or 0 for cycle in of) for of in cycles]),
         seconds=_mean([sum(cycle.seconds for cycle in of) for of in cycles]),
         hard_rate=_mean(rates) if rates else None,
+        topped_up=_mean([sum(cycle.topped_up or 0 for cycle in of) for of in cycles]),
     )
 
 

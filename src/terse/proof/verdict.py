@@ -23,6 +23,7 @@ def judge(
     per_seed: Mapping[str, Mapping[int, float]],
     *,
     units: Mapping[str, Mapping[int, Sequence[float]]] | None = None,
+    halves: Mapping[str, Mapping[int, Sequence[float]]] | None = None,
     treatment: str | None = None,
     reference: str | None = None,
     worth: float = 0.0,
@@ -36,6 +37,7 @@ def judge(
         per_seed: the metric of each arm by seed; arms are paired by the seed's number.
         units: results whose mean is the metric, of the same images in the same order for every arm and seed
             (right or wrong for accuracy, leave-a-block-out pseudo-values for AP).
+        halves: the metric on half-samples of the test's clusters, likewise.
         treatment: the arm in question; by default the last of `ARMS` that was run.
         reference: what it is compared with; by default the first of `ARMS` that was run.
         worth: the smallest gain worth having; a gain shown to be smaller is a no-go.
@@ -54,10 +56,15 @@ def judge(
     arms = {name: _arm(list(values.values()), confidence) for name, values in runs.items()}
     if not larger_is_better:
         runs = {name: {seed: -value for seed, value in of.items()} for name, of in runs.items()}
-        units = {name: {s: [-one for one in of[s]] for s in of} for name, of in (units or {}).items()}
-    gains = {name: paired_gain(runs, units or {}, name, reference, confidence) for name in names if name != reference}
+        units, halves = (
+            {name: {s: [-one for one in of[s]] for s in of} for name, of in (parts or {}).items()}
+            for parts in (units, halves)
+        )
+    gains = {
+        name: paired_gain(runs, units or {}, name, reference, confidence, halves) for name in names if name != reference
+    }
     others = [name for name in names if name != treatment and set(runs[name]) & set(runs[treatment])]
-    over = {name: paired_gain(runs, units or {}, treatment, name, confidence) for name in others}
+    over = {name: paired_gain(runs, units or {}, treatment, name, confidence, halves) for name in others}
     gain = gains[treatment]
     verdict, reason, more = _decide(gain, (treatment, reference), worth, confidence, metric)
     return Judgement(

@@ -114,6 +114,8 @@ def prove_page(
             *paper_tables(settings, ours, proof.hardness),
             *([_class_table(proof, primary)] if max(map(len, proof.by_class.values()), default=0) > 1 else []),
             *([_metric_table(proof)] if len(_metrics(proof)) > 1 else []),
+            *_budget_tables(proof, primary),
+            *_group_tables(proof, primary),
             _cost_table(proof),
             *([coverage_table(coverage)] if coverage else []),
             *([_shortcut_table(shortcut)] if shortcut else []),
@@ -307,6 +309,44 @@ def _class_table(proof: ProofResult, primary: str) -> Table:
     ]
     arms = map(words, proof.by_class)
     return Table(f"{words(primary)} by class", ("Class", *arms), rows, "Means over the seeds, at the end.")
+
+
+def _budget_tables(proof: ProofResult, primary: str) -> list[Table]:
+    """Equal pools and steps: with judging free, and under each bound of judging passes."""
+    tables = []
+    for table in proof.tables if len(proof.tables) > 1 or any(one.over_mined for one in proof.tables) else []:
+        bound = table.passes_per_wanted
+        rows = []
+        for arm in table.arms:
+            over, spent = table.over_mined.get(arm), proof.costs[arm]
+            gains = ("", "") if over is None else (change(over.mean), _between(over.of_record, "+.3f"))
+            counted = (number(spent.judging_passes or 0), number(spent.topped_up or 0))
+            rows.append((words(arm), score(proof.arms[arm].mean), *gains, *counted))
+        heading = (
+            "Quality: judging is free" if bound is None else f"Budget: {bound:g} judging passes for a wanted composite"
+        )
+        caption = (
+            "Equal pools and target steps. The gain over mining is paired by seed; where passes are bounded, base draws "
+            "that nobody judged fill what an arm did not find."
+        )
+        columns = ("Arm", words(primary), "Over mined", "95 % interval", "Judging passes", "Not judged")
+        tables.append(Table(heading, columns, rows, caption))
+    return tables
+
+
+def _group_tables(proof: ProofResult, primary: str) -> list[Table]:
+    """The primary metric by what the test images' own fields say."""
+    fields = dict.fromkeys(field for groups in proof.groups.values() for field in groups)
+    tables = []
+    for field in fields:
+        values = list(dict.fromkeys(value for groups in proof.groups.values() for value in groups.get(field, {})))
+        rows = []
+        for arm, groups in proof.groups.items():
+            figures = [groups.get(field, {}).get(value, {}).get(primary) for value in values]
+            rows.append((words(arm), *("" if figure is None else score(float(figure)) for figure in figures)))
+        caption = f"{_sentence(in_text(primary))} on the test images of each value, means over the seeds."
+        tables.append(Table(f"By {field}", ("Arm", *map(words, values)), rows, caption))
+    return tables
 
 
 def _cost_table(proof: ProofResult) -> Table:

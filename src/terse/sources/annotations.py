@@ -92,6 +92,9 @@ class Annotations:
     keypoints: Float32[np.ndarray, "objects k 3"] | None = None  # None where the source has none
     keypoint_names: tuple[str, ...] = ()  # empty where the source names none
     keypoint_lines: tuple[tuple[int, int], ...] = ()  # pairs of points that are joined, counted from 1
+    image_fields: tuple[
+        Mapping[str, str], ...
+    ] = ()  # what else the source says of each image; empty where it says nothing
 
     def __len__(self) -> int:
         """The number of images."""
@@ -134,6 +137,10 @@ class Annotations:
         usable: Bool[np.ndarray, " objects"] = self.masked & ~self.crowd & ~self.ignore
         return usable
 
+    def field(self, name: str) -> tuple[str | None, ...]:
+        """What the source's own field of this name says of each image; None where it says nothing."""
+        return tuple(of.get(name) for of in self.image_fields) or (None,) * len(self)
+
     def count_classes(self) -> dict[str, int]:
         """Objects of each class, in the order of the classes."""
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
@@ -171,6 +178,7 @@ class Annotations:
             paths=tuple(self.paths[i] for i in images),
             sizes_px=self.sizes_px[images],
             licences=tuple(self.licences[i] for i in images),
+            image_fields=tuple(self.image_fields[i] for i in images) if self.image_fields else (),
             image_index=place[kept.image_index],
         )
 

@@ -166,6 +166,10 @@ class _Photographs:
     def __len__(self) -> int:
         return len(self.annotations)
 
+    def field(self, name: str) -> tuple[str | None, ...]:
+        """What the source's own field of this name says of each image; None where it says nothing."""
+        return self.annotations.field(name)
+
     def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
         """Start decoding these in the background."""
         self._cache.prefetch(indices.tolist())

@@ -24,6 +24,8 @@ from terse.sources.selection import SourceConfig
 
 __all__ = ["CocoConfig", "category_ids", "read_coco"]
 
+_USUAL = {"id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured"}
+
 
 @register("source", "coco")
 class CocoConfig(SourceConfig):
@@ -67,6 +69,11 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
             f"{file.name}: images[{i}].file_name",
             _declared(item),
             licences.get(_id(item, "license"), ""),
+            {
+                key: str(value)
+                for key, value in item.items()
+                if key not in _USUAL and isinstance(value, str | int | float)
+            },
         )
         for i, item in wanted.values()
     ]

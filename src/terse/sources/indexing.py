@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ class ImageEntry:
     where: str  # file and field that name it
     declared_px: tuple[int, int] | None = None
     licence: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)  # what else the file says of it
 
 
 class Index:
@@ -47,7 +48,7 @@ class Index:
         self.classes = tuple(classes)
         self.skipped: list[Skipped] = []
         self.turned: set[int] = set()
-        self._images: list[tuple[str, tuple[int, int], str]] = []
+        self._images: list[tuple[str, tuple[int, int], ImageEntry]] = []
         self._labels = {word: i for i, word in enumerate(self.classes)}
         self._objects: list[_Object] = []
         self._remarks: dict[Remark, None] = {}
@@ -96,7 +97,7 @@ class Index:
             else:
                 number = len(self._images)
                 numbers.append(number)
-                self._images.append((name, size[0], entry.licence))
+                self._images.append((name, size[0], entry))
                 if size[1]:
                     self.turned.add(number)
                 added[name] = added.get(name, 0) + 1
@@ -167,7 +168,8 @@ class Index:
             root=self.root,
             paths=tuple(name for name, _, _ in self._images),
             sizes_px=np.array(sizes, dtype=np.int64).reshape(-1, 2),
-            licences=tuple(licence for _, _, licence in self._images),
+            licences=tuple(entry.licence for _, _, entry in self._images),
+            image_fields=tuple(entry.fields for _, _, entry in self._images),
             classes=self.classes,
             image_index=np.array([row.image for row in rows], dtype=np.int64),
             labels=np.array([row.label for row in rows], dtype=np.int64),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from terse.config import Component, Count
 from terse.registry import register
@@ -16,6 +16,8 @@ __all__ = ["MinedConfig", "NoneConfig", "RandomConfig"]
 
 
 class _BlindConfig(SceneConfig, Component["Proposer | None"]):
+    judges: ClassVar[bool] = False
+    """Whether it asks the target which composites to keep."""
     batch_size: Count = 256
     """Composites looked at together in the harvest."""
 
@@ -24,7 +26,7 @@ class _BlindConfig(SceneConfig, Component["Proposer | None"]):
         from terse.synthesis.blind import BlindProposer
 
         arm = BlindProposer(materials, self.batch_size, self.scene_limits)
-        arm.keeps_hard = self.kind == "mined"
+        arm.keeps_hard = self.judges
         return arm
 
 
@@ -39,6 +41,7 @@ class RandomConfig(_BlindConfig):
 class MinedConfig(_BlindConfig):
     """Uniform poses, only composites that are hard for the target kept."""
 
+    judges: ClassVar[bool] = True
     kind: Literal["mined"] = "mined"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from terse.errors import RecipeError
 from terse.registry import register
 from terse.tasks.answers import Answer, Answers, Box, Change
-from terse.tasks.task import Metric, Task
+from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe import TestGroupsConfig
     from terse.types import Truth
 
 __all__ = ["Detection", "judged_boxes"]
@@ -23,6 +26,7 @@ _AP50 = Metric("ap50", "AP at IoU 0.5", "AP50")
 _BATCH = 16
 _MOST_LOOKED_AT, _MOST_SHOWN = 24, 8  # a detector takes a tenth of a second for each image
 _LEAST_SCORE = 0.5
+_TOUCHES_PX = 1.0
 
 
 @register("task", "detection")
@@ -74,6 +78,26 @@ class Detection(Task):
         name = self.primary.name
         return ap_pseudo_values(*_predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
 
+    def details(
+        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
+    ) -> Details:
+        """Pseudo-values and half-samples of the primary metric, and AP by the images' fields and by whether the border cuts objects."""
+        import numpy as np
+
+        from terse.evaluation.ap import ap_half_samples, ap_pseudo_values, ious_of
+
+        found, truth = _predict_all(target, images, device)
+        fields = {
+            name: _field_of(images, name) for name in (*groups.by, *([groups.clusters] if groups.clusters else ()))
+        }
+        name = self.primary.name
+        ious, voc = ious_of(name), name.startswith("voc07")
+        halves = ap_half_samples(found, truth, fields[groups.clusters], ious, voc=voc) if groups.clusters else []
+        by_field = {name: _by_value(found, truth, fields[name]) for name in groups.by}
+        side = float(images.fetch(np.zeros(1, dtype=np.int64))[0].shape[-1])
+        units = ap_pseudo_values(found, truth, ious, voc=voc)
+        return Details(units, halves, {**by_field, "border": _by_border(found, truth, side)})
+
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The highest score, anywhere in the image, of a class that was pasted; 0 if none.
 
@@ -118,6 +142,41 @@ class Detection(Task):
             f"at the end (score at least {_LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
             "changed most, for better or worse.",
         )
+
+
+def _field_of(images: RealImages, name: str) -> Sequence[str | None]:
+    """What the test images' source says of each in a field.
+
+    Raises:
+        RecipeError: it has no such field.
+    """
+    values: Sequence[str | None] = images.field(name) if hasattr(images, "field") else ()
+    if not any(values):
+        raise RecipeError(f"test_groups: expected a field of the test images, got {name!r}, which none of them has")
+    return values
+
+
+def _by_value(found: Sequence[Any], truth: Truth, values: Sequence[str | None]) -> dict[str, dict[str, float | None]]:
+    """AP on the images of each value."""
+    parts = {
+        value: [i for i, own in enumerate(values) if own == value] for value in sorted({*values} - {None}, key=str)
+    }
+    return {str(value): _aps([found[i] for i in rows], truth.take(rows)) for value, rows in parts.items()}
+
+
+def _by_border(found: Sequence[Any], truth: Truth, side: float) -> dict[str, dict[str, float | None]]:
+    """AP of objects that touch the image's border and of the others; each ignores the other's objects."""
+    cut = (truth.boxes_px[:, :2] <= _TOUCHES_PX).any(1) | (truth.boxes_px[:, 2:] >= side - _TOUCHES_PX).any(1)
+    parts = {"cut": ~cut, "whole": cut}
+    return {name: _aps(found, replace(truth, ignore=truth.ignore | others)) for name, others in parts.items()}
+
+
+def _aps(found: Sequence[Any], truth: Truth) -> dict[str, float | None]:
+    from terse.evaluation.ap import detection_scores
+
+    classes = [str(label) for label in range(int(truth.labels.max()) + 1 if len(truth.labels) else 0)]
+    scores = detection_scores(found, truth, classes)
+    return {name: scores[name] for name in ("ap50", "ap", "objects")}
 
 
 def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str, ...]) -> list[Box]:

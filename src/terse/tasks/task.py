@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from terse import registry
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import Recipe
+    from terse.recipe import Recipe, TestGroupsConfig
     from terse.tasks.answers import Answers
 
-__all__ = ["Metric", "Task", "known_metrics", "metric_of", "task", "task_of"]
+__all__ = ["Details", "Metric", "Task", "known_metrics", "metric_of", "task", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,21 @@ class Metric:
     def gain(self, before: float, after: float) -> float:
         """How much better `after` is; negative where it is worse."""
         return after - before if self.larger_is_better else before - after
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a proof measures beside a task's figures.
+
+    Attributes:
+        units: values whose mean is the primary metric.
+        halves: the primary metric on half-samples of the test's clusters.
+        groups: figures by field and value.
+    """
+
+    units: list[float]
+    halves: list[float] = field(default_factory=list)
+    groups: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -80,6 +95,12 @@ class Task(ABC):
 
         Of the same images in the same order for every target: one an image, or one a block of images.
         """
+
+    def details(
+        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
+    ) -> Details:
+        """What a proof measures of a target beside `measure`; `units` alone, where a task says no more."""
+        return Details(self.units(target, images, device))
 
     @abstractmethod
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:

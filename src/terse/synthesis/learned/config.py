@@ -57,6 +57,8 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
 
     learns: ClassVar[bool] = True
     """It needs a run; `generate` of a recipe alone takes uniform poses."""
+    judges: ClassVar[bool] = True
+    """It asks the target which composites to keep."""
     kind: Literal["learned"] = "learned"
     network: Literal["digits", "photographs"] = "digits"
     """digits is A.1's, photographs A.2's."""
