@@ -173,13 +173,21 @@ def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str)
             f"{where}: image {numbers[group[rows[k]]]}: expected a finite pose and a role of {', '.join(of_role)}, "
             f"got {pose[k].tolist()} and {roles[k]!r}; correct the row"
         )
-    foregrounds = zip(pasted.column("foreground").to_pylist(), _texts(pasted, "foreground_sha256"), strict=True)
+    keys = pasted.column("foreground").to_pylist()
+    shas = _texts(pasted, "foreground_sha256")
+    foregrounds = [sources.foregrounds.index(key, sha, where) for key, sha in zip(keys, shas, strict=True)]
+    for key, index, name in zip(keys, foregrounds, _texts(pasted, "class"), strict=True):
+        if name is not None and name != sources.foregrounds.class_of(index):
+            raise DataError(
+                f"{where}: expected {key} to be of the class {name}, got {sources.foregrounds.class_of(index)}; restore the "
+                "annotations, or correct or empty the rows' class"
+            )
     backgrounds = zip(head.column("background").to_pylist(), _texts(head, "background_sha256"), strict=True)
     textures = [sources.backgrounds.index(t, None, where) if t else -1 for t in pasted.column("texture").to_pylist()]
     return Placements(
         background=np.array([sources.backgrounds.index(key, sha, where) for key, sha in backgrounds], dtype=np.int64),
         image_index=group[rows].astype(np.int64),
-        foreground=np.array([sources.foregrounds.index(key, sha, where) for key, sha in foregrounds], dtype=np.int64),
+        foreground=np.array(foregrounds, dtype=np.int64),
         pose=pose,
         role=role,
         texture=np.array(textures, dtype=np.int64),

@@ -57,6 +57,8 @@ __all__ = [
     "load_recipe",
 ]
 
+_NAME_BYTES = 200
+
 NOT_COMPARED = ("runtime", "checkpoint", "description", "paper")
 """Keys that may change when a run goes on: they do not change what it finds."""
 _OWN = ("name", "description", "paper")
@@ -273,10 +275,20 @@ def _known_task(kind: str) -> str:
     return kind
 
 
+def _plain_name(name: str) -> str:
+    plain = name.isprintable() and not {"/", "\\"} & set(name) and name.strip(". ") and not name.startswith(("~", "-"))
+    if not plain or len(name.encode()) > _NAME_BYTES:
+        raise ValueError(
+            f"expected one plain part of a path, without slashes, of at most {_NAME_BYTES} bytes, got {name!r}"
+        )
+    return name
+
+
 class Recipe(Config):
     """One run, whole."""
 
-    name: str = "recipe"
+    name: Annotated[str, AfterValidator(_plain_name)] = "recipe"
+    """Names the folder of its runs."""
     description: str = ""
     paper: tuple[PaperName, ...] = ()
     """Tables and figures whose numbers a page shows beside ours; a recipe over this one does not take them over."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +29,10 @@ _COMMANDS = {
 }
 
 
+_RESUMED = ("generate", "render")
+"""The commands without steps that go on from whole shards."""
+
+
 def app() -> object:
     """The cyclopts application."""
     from cyclopts import App
@@ -35,6 +42,7 @@ def app() -> object:
         help="Make the training images that your vision model still gets wrong.",
         version=version,
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # `_run` answers
     )
     for name, summary in _COMMANDS.items():
         application.command(f"terse.cli.{name}:{name}", name=name, help=summary)
@@ -49,7 +57,7 @@ def version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 130 stopped by the user."""
+    """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 130 and 143 stopped by a signal."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
         print(version())
@@ -57,14 +65,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from terse.cli.process import prepare_process
 
     prepare_process()
+    stopped: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        sys.exit(_run(arguments))
+        code = None
+        with contextlib.suppress(KeyboardInterrupt):
+            code = _run(arguments, stopped)
+        if code is None or stopped:
+            code = _stopped(arguments, stopped[0] if stopped else signal.SIGINT)
+        sys.exit(code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _run(arguments: list[str]) -> int:
+def _stopped(arguments: Sequence[str], number: int) -> int:
+    """Say that a signal stopped the command, and how to go on; the exit status."""
+    again = shlex.join(["terse", *arguments, *(() if "--resume" in arguments else ("--resume",))])
+    goes_on = f"; go on with: {again}" if arguments and arguments[0] in _RESUMED else ""
+    print(f"terse: stopped{goes_on}", file=sys.stderr)
+    return 128 + number
+
+
+def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     from cyclopts import CycloptsError
 
     from terse.errors import TerseError
@@ -76,12 +107,11 @@ def _run(arguments: list[str]) -> int:
     except TerseError as error:
         print(f"terse: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("terse: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         raise
     except Exception:
+        if stopped:  # a library took the interrupt for an error of its own
+            return 128 + stopped[0]
         import traceback
 
         traceback.print_exc()

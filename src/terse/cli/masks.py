@@ -78,7 +78,7 @@ def masks(
             )
         except Interrupted:
             observer.say(f"stopped; go on with: {shlex.join([*typed, '--resume'])}")
-            return 130
+            return observer.exit_status
     dropped = dropped_rows(found, listed, min_score)
     write_masks(found, dropped, out, request)
     shutil.rmtree(_parts(out), ignore_errors=True)

@@ -24,7 +24,8 @@ _BEFORE = {"synthesizer": 0.0, "harvest": 0.5, "target": 0.6, "evaluate": 0.98}
 class Lines(Observer):
     """Lines on stderr that stay, above the bars where rich draws some."""
 
-    stopping = False
+    stopping = 0
+    """The number of the signal that asked the job to stop; 0 where none did."""
 
     def __init__(self, bars: Any = None) -> None:
         self._bars = bars
@@ -53,7 +54,12 @@ class Lines(Observer):
 
     def stop(self) -> bool:
         """Whether the user asked to stop."""
-        return self.stopping
+        return bool(self.stopping)
+
+    @property
+    def exit_status(self) -> int:
+        """Of a command that a signal stopped: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.stopping or signal.SIGINT)
 
 
 class RunProgress(Lines):
@@ -173,7 +179,7 @@ def stoppable(watcher: Lines) -> Iterator[None]:
     def ask(number: int, frame: object) -> None:
         if watcher.stopping:
             raise KeyboardInterrupt
-        watcher.stopping = True
+        watcher.stopping = number
         watcher.say("stopping after this step; press Ctrl-C again to stop at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

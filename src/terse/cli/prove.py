@@ -94,7 +94,7 @@ def prove(
             watcher.say(
                 f"stopped; go on with: {shlex.join([*again, *trust_given(), *([] if audit else ['--no-audit'])])}"
             )
-            return 130
+            return watcher.exit_status
         from terse.report.proof_page import build_proof_page
 
         page = build_proof_page(folder)

@@ -51,7 +51,7 @@ def train(
         except Interrupted:
             again = ["terse", "train", recipe, *settings, "--out", str(folder), *trust_given(), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")
-            return 130
+            return watcher.exit_status
         from terse.report.run_page import build_run_page
 
         page = build_run_page(folder)

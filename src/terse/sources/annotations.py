@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from terse.sources.masks import Mask
 
-__all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skeleton", "Skipped", "common_skeleton"]
+__all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skeleton", "Skipped", "common_skeleton", "unique"]
 
 
 class Cause(StrEnum):
@@ -102,8 +102,8 @@ class Annotations:
 
     @property
     def image_keys(self) -> tuple[str, ...]:
-        """A stable name of each image: `<source>:<image>`."""
-        return tuple(f"{self.name}:{path}" for path in self.paths)
+        """A stable name of each image: `<source>:<image>`; of a file that is listed again, `#2` and so on follow."""
+        return tuple(f"{self.name}:{path}" for path in unique(self.paths))
 
     @property
     def object_keys(self) -> tuple[str, ...]:
@@ -259,3 +259,20 @@ def common_skeleton(skeletons: Iterable[Skeleton | None]) -> tuple[Skeleton | No
     if len(counts) > 1:
         return None, f"keypoints: left out, because the sources' objects have {' and '.join(map(str, counts))} of them"
     return next((one for one in found if one.names), found[0] if found else None), ""
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, of which the second of a kind ends in `#2`, the third in `#3`: no key means two things."""
+    if len(set(names)) == len(names):
+        return tuple(names)
+    seen: dict[str, int] = {}
+    taken, found = set(names), []
+    for name in names:
+        number = seen[name] = seen.get(name, 0) + 1
+        own = name if number == 1 else f"{name}#{number}"
+        while number > 1 and own in taken:
+            number = seen[name] = number + 1
+            own = f"{name}#{number}"
+        taken.add(own)
+        found.append(own)
+    return tuple(found)

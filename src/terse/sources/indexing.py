@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from terse.errors import DataError
-from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
+from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped, unique
 from terse.sources.decode import SizeError, probe_with_turn
 from terse.sources.finder import Finder, leads_out, slashed
 from terse.sources.masks import Mask, Polygons, mask_box
@@ -163,6 +163,11 @@ class Index:
         """The index, its objects in the order of their images."""
         rows = sorted(self._objects, key=lambda row: row.image)
         sizes = [size for _, size, _ in self._images]
+        names = _names_in_their_file([(self.path(row.image), row.name) for row in rows])
+        again = sum(name != row.name for name, row in zip(names, rows, strict=True))
+        if again:
+            text = f"{again:,} annotations have the id of another of their image; they are told apart by their order"
+            self.remark(RemarkKind.DOUBT, text)
         return Annotations(
             name=self.name,
             root=self.root,
@@ -177,7 +182,7 @@ class Index:
             crowd=np.array([row.crowd for row in rows], dtype=np.bool_),
             ignore=np.array([row.ignore for row in rows], dtype=np.bool_),
             masks=tuple(row.mask for row in rows),
-            object_names=tuple(row.name for row in rows),
+            object_names=names,
             truncated=_marked([row.truncated for row in rows]),
             occluded=_marked([row.occluded for row in rows]),
             skipped=tuple(self.skipped),
@@ -230,6 +235,11 @@ class Index:
             except DataError as error:
                 sizes.append(error)
         return sizes
+
+
+def _names_in_their_file(named: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The names of objects, no two alike in one file, which may be listed twice."""
+    return tuple(key.partition("\0")[2] for key in unique([f"{path}\0{name}" for path, name in named]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,115 @@
+"""SIGTERM ends a command in order, and workers end with the process that began them."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def begun(*arguments):
+    command = [sys.executable, "-m", "terse", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(true, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sigterm_saves_a_run(tmp_path, small):
+    out = tmp_path / "run"
+    process = begun("train", "quickstart", *small, "fine_tune.epochs=4000", "--out", out)
+    wait_until((out / "state" / "checkpoint.pth").exists, process)
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert err.splitlines()[-1].endswith(f"--out {out} --resume")
+
+
+def test_sigterm_ends_generate_with_the_line_that_goes_on(labelled_source, tmp_path):
+    out = tmp_path / "set"
+    arguments = ["generate", "paste", *labelled_source, "--count", "20000", "--workers", "1", "--out", out]
+    process = begun(*arguments)
+    wait_until(lambda: any((out / ".parts").glob("*/SHA256SUMS")) if (out / ".parts").exists() else False, process)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.splitlines()[-1].startswith("terse: stopped; go on with: terse generate paste ")
+    assert err.splitlines()[-1].endswith("--resume")
+    assert "Traceback" not in err
+
+
+def test_workers_end_with_a_killed_parent(labelled_source, tmp_path):
+    out = tmp_path / "set"
+    process = begun("generate", "paste", *labelled_source, "--count", "20000", "--workers", "2", "--out", out)
+    wait_until(lambda: any((out / ".parts").glob("*/SHA256SUMS")) if (out / ".parts").exists() else False, process)
+    mine = children(process.pid)
+    assert mine
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 1.0
+    while any(alive(pid) for pid in mine) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not [pid for pid in mine if alive(pid)]
+    process.stdout.close()
+    process.stderr.close()
+
+
+def children(pid):
+    """All processes below this one."""
+    below, parents = [pid], {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    for one in below:
+        below += [child for child, parent in parents.items() if parent == one]
+    return below[1:]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def labelled_source(tmp_path_factory):
+    """Cut-outs and backgrounds, as overrides of `paste`."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("signals")
+    random = np.random.default_rng(0)
+    (root / "cuts" / "disc").mkdir(parents=True)
+    (root / "back").mkdir()
+    alpha = np.full((60, 60), 255, np.uint8)
+    alpha[:8] = 0
+    cut = np.dstack([random.integers(0, 255, (60, 60, 3)).astype(np.uint8), alpha])
+    Image.fromarray(cut).save(root / "cuts" / "disc" / "0.png")
+    for k in range(3):
+        Image.fromarray(random.integers(0, 255, (240, 320, 3)).astype(np.uint8)).save(root / "back" / f"{k}.png")
+    return [f"foregrounds.cutouts={root / 'cuts'}", f"backgrounds.images={root / 'back'}"]
+
+
+def test_sigterm_of_the_first_seconds_says_so(tmp_path, small):
+    process = begun("train", "quickstart", *small, "--out", tmp_path / "run")
+    time.sleep(0.05)
+    wait_until(lambda: handles_sigterm(process.pid), process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "stopped" in err.splitlines()[-1]
+
+
+def handles_sigterm(pid):
+    """Whether the process has a handler for SIGTERM by now."""
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> signal.SIGTERM - 1 & 1)
