@@ -30,6 +30,9 @@ class Says:
         said = [self.answers[n] for n in numbers]
         return torch.stack(said) if isinstance(said[0], torch.Tensor) else said
 
+    def confidence(self, images, truth):
+        raise AssertionError("nobody asks")
+
 
 def truth(label, *boxes):
     n = len(boxes) or 1

@@ -39,6 +39,10 @@ def _detector(kind: str, size_px: int = 64, **more: Any) -> Subject:
     return Subject(kind, "detection", size_px, settings={"image_size_px": size_px}, **more)
 
 
+def _segmenter(kind: str, **more: Any) -> Subject:
+    return Subject(kind, "segmentation", **more)
+
+
 _TEN = ("target.settings.outputs=10",)  # digits
 
 SUBJECTS: tuple[Subject, ...] = (
@@ -53,6 +57,11 @@ SUBJECTS: tuple[Subject, ...] = (
     _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
     _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
     _detector("ssdlite_mobilenet_v2", silent=("head.",)),
+    _segmenter("deeplabv3_mobilenet_v3_large", large=True),
+    _segmenter("deeplabv3_resnet50", large=True),
+    _segmenter("fcn_resnet50", large=True),
+    _segmenter("lraspp_mobilenet_v3_large"),
+    _segmenter("smp", settings={"encoder": "resnet18", "settings": {"decoder_channels": [32, 16, 16, 8, 8]}}),
 )
 
 
@@ -123,7 +132,11 @@ def seen_by(subject: Subject) -> tuple[Tensor, Truth]:
 
 def as_task(subject: Subject, truth: Truth) -> Truth:
     """The truth with what the target's task needs, and nothing that it does not allow."""
-    return _one_an_image(truth) if subject.task == "classification" else truth
+    if subject.task == "classification":
+        return _one_an_image(truth)
+    if subject.task == "segmentation":
+        return replace(truth, masks=_ovals(truth.boxes_px, subject.size_px))
+    return truth
 
 
 def _one_an_image(truth: Truth) -> Truth:
@@ -131,3 +144,11 @@ def _one_an_image(truth: Truth) -> Truth:
     rows = [int((truth.pasted & (truth.image_index == i)).nonzero()[0]) for i in range(truth.batch_size)]
     fields = ("labels", "boxes_px", "image_index", "pasted", "ignore")
     return replace(truth, **{name: getattr(truth, name)[rows] for name in fields})
+
+
+def _ovals(boxes_px: Tensor, size_px: int) -> Tensor:
+    """Masks that fill the boxes but for their corners; the later object lies above."""
+    at = torch.arange(size_px) + 0.5
+    x0, y0, x1, y1 = (column[:, None] for column in boxes_px.float().unbind(1))
+    across, down = ((2 * at - low - high) / (high - low) for low, high in ((x0, x1), (y0, y1)))
+    return across[:, None, :] ** 2 + down[:, :, None] ** 2 < 1.5

@@ -337,6 +337,12 @@ class Recipe(Config):
     checkpoint: CheckpointConfig = CheckpointConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The optional fields of the truth that the task's targets learn from."""
+        found: tuple[str, ...] = registry.lookup("task", self.task).needs
+        return found
+
     @model_validator(mode="after")
     def _sources(self) -> Self:
         if self.pool.per_class is None and self.pool.per_cycle is None:

@@ -140,7 +140,7 @@ def open_session(
         (observer or Observer()).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
-        held = "a whole detector" if found == "detector" else "a backbone; the rest of the detector starts from nothing"
+        held = "a backbone; the rest starts from nothing" if found == "backbone" else f"a whole {found}"
         weights = getattr(recipe.target, "weights", None)
         (observer or Observer()).say(f"target.weights: {weights} holds {held}")
     pool_folder = folder / "pool" if folder is not None else None

@@ -78,11 +78,23 @@ class Truth:
         """The same on another device."""
         return self._map(lambda column: column.to(device), image_index=self.image_index.to(device))
 
+    def by_image(self, order: Int64[Tensor, " n"]) -> "Truth":
+        """The objects in this order, in which their images ascend."""
+        return self._map(lambda column: column[order], image_index=self.image_index[order])
+
+    def with_only(self, *optional: str) -> "Truth":
+        """The same without the optional fields that are not named: what two batches need to be joined."""
+        dropped: dict[str, Any] = dict.fromkeys(name for name in _OPTIONAL if name not in optional)
+        return replace(self, **dropped)
+
     def _map(self, change: Callable[[Tensor], Tensor], **others: Any) -> "Truth":
         """Every column of the objects changed alike."""
         columns = {name: getattr(self, name) for name in _per_object()}
         changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
         return replace(self, **changed, **others)
+
+
+_OPTIONAL = ("masks", "keypoints", "values")
 
 
 def _per_object() -> tuple[str, ...]:
@@ -120,25 +132,32 @@ class Foregrounds:
     """A batch of RGB(A) cut-outs on one square patch each, centred.
 
     `images` may be `(b, c, 1, 1)`: a constant colour, as with digits, whose ink is their alpha. `hull` holds
-    the outermost points of each mask (`poses.maps.support_points`), in [-1, 1] of the patch.
+    the outermost points of each mask (`poses.maps.support_points`), in [-1, 1] of the patch. So are the x and y of
+    `keypoints`, None where the source has none; the third number says how visible each is, 0 is not annotated.
     """
 
     images: Float[Tensor, "b c h w"]
     alpha: Float[Tensor, "b 1 fh fw"]
     labels: Int64[Tensor, " b"]
     hull: Float[Tensor, "b points 2"]
+    keypoints: Float[Tensor, "b k 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Foregrounds":
         """The same on another device."""
-        return Foregrounds(self.images.to(device), self.alpha.to(device), self.labels.to(device), self.hull.to(device))
+        return self._map(lambda column: column.to(device))
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> "Foregrounds":
         """Some of them, in the order given."""
         chosen = torch.from_numpy(rows).to(self.alpha.device)
-        return Foregrounds(self.images[chosen], self.alpha[chosen], self.labels[chosen], self.hull[chosen])
+        return self._map(lambda column: column[chosen])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Foregrounds":
+        columns = {one.name: getattr(self, one.name) for one in fields(self)}
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return Foregrounds(**changed)
 
 
 @dataclass(frozen=True, slots=True)

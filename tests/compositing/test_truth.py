@@ -1,5 +1,7 @@
 """Labels after pasting, against a painter that fills pixels one object after the other."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -125,3 +127,35 @@ def test_a_painter_agrees(seed: int) -> None:
         assert torch.equal(found, modal)
         assert torch.equal(whole, amodal)
         assert abs(share - modal.sum().item() / max(1, amodal.sum().item())) < 1e-6
+
+
+def test_masks_are_what_is_seen_and_an_own_object_without_one_is_ignored() -> None:
+    background = _background(1, [[0, 0, 10, 10]], [0])
+    layer = _layer([[0, 0, 10, 4]])
+    seen = truth_of_layers(background, [layer], fields=("masks",))
+    assert torch.equal(seen.truth.masks, seen.modal)
+    assert seen.truth.ignore.tolist() == [True, False]
+    known = Backgrounds(background.images, replace(background.truth, masks=_alpha([0, 0, 8, 8])[0] > 0))
+    seen = truth_of_layers(known, [layer], fields=("masks",))
+    assert seen.truth.ignore.tolist() == [False, False]
+    assert seen.truth.masks.sum(dim=(1, 2)).tolist() == [8 * 4, 10 * 4]
+    assert truth_of_layers(known, [layer]).truth.masks is None
+
+
+def test_a_keypoint_that_a_later_paste_covers_is_hidden() -> None:
+    own = torch.tensor([[[1.0, 1.0, 2.0], [9.0, 9.0, 2.0]]])
+    background = _background(2, [[0, 0, 10, 10]], [1])
+    background = Backgrounds(background.images, replace(background.truth, keypoints=own))
+    first = replace(
+        _layer([[2, 2, 8, 8], [8, 8, 12, 12]]),
+        keypoints=torch.tensor([[[3.0, 3.0, 2.0], [7.0, 7.0, 2.0]], [[9.0, 9.0, 2.0], [0.0, 0.0, 0.0]]]),
+    )
+    second = _layer([[6, 6, 9, 9]], rows=[0])  # without keypoints of its own
+    seen = truth_of_layers(background, [first, second], fields=("keypoints",))
+    assert seen.truth.image_index.tolist() == [0, 0, 1, 1]
+    points = seen.truth.keypoints
+    assert points[0].tolist() == [[3, 3, 2], [7, 7, 1]]
+    assert points[1].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert points[2].tolist() == [[1, 1, 2], [9, 9, 1]]
+    assert points[3].tolist() == [[9, 9, 2], [0, 0, 0]]
+    assert truth_of_layers(background, [first]).truth.keypoints is None

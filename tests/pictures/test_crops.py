@@ -6,6 +6,7 @@ from PIL import Image
 
 from terse.errors import DataError
 from terse.pictures import crops as thumbs
+from terse.tasks.answers import outline_of
 
 
 def decoded(encoded):
@@ -59,13 +60,13 @@ def test_an_outline_holds_the_mask_and_leaves_its_hole_out(size):
     rows, columns = np.mgrid[:size, :size]
     radius = np.hypot(rows - size / 2, columns - size / 2)
     mask = (radius < size * 0.4) & (radius > size * 0.2)
-    path = thumbs.outlines(mask)
+    path = outline_of(mask)
     assert path.count("M") == 2
     assert polygon_area(path) == pytest.approx(mask.sum(), rel=0.06)
 
 
 def test_an_empty_mask_has_no_outline():
-    assert thumbs.outlines(np.zeros((30, 30), np.bool_)) == ""
+    assert outline_of(np.zeros((30, 30), np.bool_)) == ""
 
 
 def test_floats_are_refused_in_words():

@@ -168,3 +168,19 @@ def test_keypoints_move_with_their_image(coco, note):
     _, truth = PhotoImages(read_coco(*coco(annotations=[points])), canvas_px=80).fetch(np.array([0, 1]))
     assert truth.keypoints.tolist() == [[[20, 40, 2], [0, 0, 0]]]
     assert PhotoImages(read_coco(*coco()), canvas_px=80).fetch(np.array([0]))[1].keypoints is None
+
+
+def test_where_the_task_learns_from_masks_an_object_without_one_is_ignored(coco, note):
+    dog = note(id=2, category_id=2, bbox=[20, 15, 10, 15], segmentation=None)
+    index = read_coco(*coco(annotations=[note(), dog]))
+    _, truth = PhotoImages(index, canvas_px=120, masks=True).fetch(np.array([0]))
+    assert truth.ignore.tolist() == [False, True]
+    assert truth.masks[0].any()
+    assert not truth.masks[0][:, :30].any()
+    assert PhotoImages(index, canvas_px=120).fetch(np.array([0]))[1].masks is None
+    with pytest.raises(DataError) as caught:
+        PhotoImages(read_coco(*coco(annotations=[dog])), canvas_px=120, masks=True)
+    assert str(caught.value) == (
+        "set: expected objects with masks, which the task learns from, got 1 with boxes alone; make masks of the "
+        "boxes by `terse masks`, or train a detector (task: detection)"
+    )

@@ -57,7 +57,7 @@ def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(s
     assert (evidence.margin[p > 0.5] < 0).all()
     assert (evidence.margin[wrong > 0.99] > 0).all()
     assert (evidence.box_error >= 0).all()
-    assert bool(evidence.box_error.any()) == (subject.task == "detection")
+    assert bool(evidence.box_error.any()) == (subject.task != "classification")
     for form in FORMS:
         loss = fooling_loss(evidence, ObjectiveConfig(form=form, hinge_margin=100))
         (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=True)
@@ -131,8 +131,8 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(subject: 
     loss = loss_of(matrix)
     (gradient,) = torch.autograd.grad(loss, matrix)
     with torch.no_grad():
-        gain = loss_of(matrix + 1e-7 * gradient / gradient.norm()) - loss
-    assert gain.item() == pytest.approx(1e-7 * gradient.norm().item(), rel=0.01)
+        gain = loss_of(matrix + 1e-8 * gradient / gradient.norm()) - loss
+    assert gain.item() == pytest.approx(1e-8 * gradient.norm().item(), rel=0.01)
 
 
 @every_target

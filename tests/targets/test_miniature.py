@@ -19,6 +19,11 @@ from terse.training.phases import synthesizer_phase, target_phase
 pytestmark = pytest.mark.usefixtures("trusts")
 
 FEW = "cycles=2 pretrain.epochs=1 fine_tune.epochs=1 runtime.workers=0"
+_SHAPES = (
+    "data.train=8 data.val=4 data.test=4 data.backgrounds=6 pool.per_cycle=4 pool.candidates=8 canvas_px=64 "
+    "data.canvas_px=64 hardness.kind=probability hardness.below=1 synthesis.statistics_pairs=8 "
+    "synthesis.batch_size=4 synthesis.discriminator=false fine_tune.batch_size=4 pretrain.batch_size=4"
+)
 RECIPES = {  # of each task: a recipe, and what makes it small
     "classification": (
         "quickstart",
@@ -26,12 +31,8 @@ RECIPES = {  # of each task: a recipe, and what makes it small
         "synthesis.batch_size=16 synthesis.steps=2 synthesis.max_steps=2 synthesis.harvest_from=1 "
         "synthesis.statistics_pairs=16",
     ),
-    "detection": (
-        "shapes",
-        "data.train=8 data.val=4 data.test=4 data.backgrounds=6 pool.per_cycle=4 pool.candidates=8 canvas_px=64 "
-        "data.canvas_px=64 hardness.kind=probability hardness.below=1 synthesis.statistics_pairs=8 "
-        "synthesis.batch_size=4 synthesis.discriminator=false fine_tune.batch_size=4 pretrain.batch_size=4",
-    ),
+    "detection": ("shapes", _SHAPES),
+    "segmentation": ("shapes-segmentation", _SHAPES),
 }
 every_target = targets(runs=True)
 

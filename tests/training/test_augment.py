@@ -1,11 +1,14 @@
 """SSD's own augmentation: boxes stay on their objects, draws are the generator's, and other draws stay as they were."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from terse.compositing.truth import boxes_of_masks
 from terse.errors import RecipeError
 from terse.recipe import load_recipe
-from terse.training.augment import augmented, ssd_augmentation
+from terse.training.augment import augmented, flip_and_crop, ssd_augmentation
 from terse.types import Truth
 
 
@@ -68,3 +71,34 @@ def test_a_recipe_names_it():
     assert load_recipe("shapes", ["fine_tune.augment=ssd"]).fine_tune.augment == "ssd"
     with pytest.raises(RecipeError, match="augment"):
         load_recipe("shapes", ["fine_tune.augment=sdd"])
+
+
+def scene() -> tuple[torch.Tensor, Truth]:
+    """A white box on black in each of 64 images."""
+    masks = torch.zeros(64, 40, 40, dtype=torch.bool)
+    masks[:, 8:28, 10:22] = True
+    boxes = boxes_of_masks(masks)
+    truth = replace(Truth.of_images(torch.zeros(64, dtype=torch.int64), boxes), masks=masks)
+    return masks[:, None].float().expand(-1, 3, -1, -1), truth
+
+
+def test_masks_follow_the_pixels() -> None:
+    images, truth = scene()
+    out, moved = flip_and_crop(images, truth, torch.Generator().manual_seed(0))
+    assert moved.masks is not None
+    assert torch.equal(moved.masks, out[:, 0] > 0.5)
+    seen = ~moved.ignore
+    assert (boxes_of_masks(moved.masks) - moved.boxes_px)[seen].abs().max() <= 1
+
+
+def test_keypoints_follow_the_pixels_and_nothing_is_mirrored() -> None:
+    images, truth = scene()
+    points = torch.tensor([[10.0, 8.0, 2.0], [22.0, 28.0, 1.0], [0.0, 0.0, 0.0]]).expand(64, 3, 3)
+    _, moved = flip_and_crop(images, replace(truth, keypoints=points), torch.Generator().manual_seed(0))
+    assert moved.keypoints is not None
+    assert not moved.keypoints[:, 2].any()
+    corners = moved.keypoints[:, :2]
+    whole = (corners[..., 2] > 0).all(dim=1)
+    assert 30 < whole.sum() < 64
+    assert torch.allclose(corners[whole][:, :, :2].flatten(1), moved.boxes_px[whole], atol=1e-3)
+    assert moved.boxes_px[whole].ne(truth.boxes_px[whole]).any()

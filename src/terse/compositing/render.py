@@ -1,6 +1,7 @@
 """Placements to composites: what the players see, and what replay draws again bit for bit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from terse.compositing.raster import Sprite, draw
 from terse.compositing.truth import Layer, truth_of_layers
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
+from terse.poses.family import Posed
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds
@@ -23,6 +25,8 @@ __all__ = ["Renderer"]
 
 class Renderer:
     """Draws placements with one pair of banks, one pose family and one treatment of edges.
+
+    `fields` names the optional fields of the truth that the task learns from: `masks`, `keypoints`.
 
     Source: paper 3.1; several pastes an image are ours.
     """
@@ -35,12 +39,14 @@ class Renderer:
         edges: EdgeConfig | None,
         *,
         min_visible: float = 0.0,
+        fields: Sequence[str] = (),
         device: torch.device | str = "cpu",
     ) -> None:
         self.foregrounds = foregrounds
         self.backgrounds = backgrounds
         self.poses = poses
         self.min_visible = min_visible
+        self.fields = tuple(fields)
         self.device = device
         self.edges = edges
 
@@ -52,7 +58,7 @@ class Renderer:
         """
         background = self.backgrounds.fetch(placements.background).to(self.device)
         images, layers = self.layers(background, placements)
-        seen = truth_of_layers(background, layers, self.min_visible)
+        seen = truth_of_layers(background, layers, self.min_visible, self.fields)
         return Composites(
             images, seen.truth, seen.fraction, seen.modal if masks else None, seen.amodal if masks else None
         )
@@ -124,7 +130,8 @@ class Renderer:
         )
         patch_px = (cut.alpha > 0.5).sum(dim=(1, 2, 3)) / (cut.alpha.shape[-1] * cut.alpha.shape[-2])
         whole = patch_px * size_px[0] * size_px[1] / posed.where.shrink().detach().clamp(min=1e-9)
-        return pasted.images, Layer(None, cut.labels, pasted.alpha, whole)
+        points = self._points(cut, posed, size_px) if "keypoints" in self.fields else None
+        return pasted.images, Layer(None, cut.labels, pasted.alpha, whole, keypoints=points)
 
     def finish(
         self, images: Float[Tensor, "b c h w"], image_pose: Float[Tensor, "b j"], seeds: Int64[Tensor, " b"]
@@ -135,8 +142,19 @@ class Renderer:
 
     def truth(self, background: Backgrounds, layers: Sequence[Layer]) -> Composites:
         """The truth of differentiable pastes, lowest first; their images are not repeated here."""
-        seen = truth_of_layers(background, layers, self.min_visible)
+        seen = truth_of_layers(background, layers, self.min_visible, self.fields)
         return Composites(background.images, seen.truth, seen.fraction)
+
+    @torch.no_grad()
+    def _points(self, cut: Foregrounds, posed: Posed, size_px: tuple[int, int]) -> Float[Tensor, "b k 3"] | None:
+        """The keypoints where their poses put them; those outside the canvas are not annotated."""
+        if cut.keypoints is None:
+            return None
+        height, width = size_px
+        places = (posed.where.inverse(cut.keypoints[..., :2]) + 1) / 2 * cut.keypoints.new_tensor([width, height])
+        outside = (places < 0).any(-1) | (places[..., 0] >= width) | (places[..., 1] >= height)
+        found = torch.cat([places, cut.keypoints[..., 2:]], dim=-1)
+        return torch.where((outside | (cut.keypoints[..., 2] == 0))[..., None], 0.0, found)
 
     def _reblended(
         self,
@@ -180,7 +198,7 @@ class Renderer:
         part = Foregrounds(cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where])
         below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(self.device)
         colour = cut.images.expand(-1, below.shape[1], *size).index_copy(0, where, textured(part, below).images)
-        return Foregrounds(colour, cut.alpha, cut.labels, cut.hull)
+        return replace(cut, images=colour)
 
 
 def _by_role(layer: Layer, where: Tensor | None, role: Int64[np.ndarray, " m"]) -> list[Layer]:
@@ -188,7 +206,7 @@ def _by_role(layer: Layer, where: Tensor | None, role: Int64[np.ndarray, " m"]) 
     kinds = [int(Role.OBJECT), int(Role.OCCLUDER)]
     groups = [*(role == kind for kind in kinds), ~np.isin(role, kinds)]
     if groups[0].all():
-        return [Layer(where, layer.labels, layer.alpha, layer.whole_px)]
+        return [replace(layer, rows=where)]
     device = layer.labels.device
     rows = torch.arange(len(role), device=device) if where is None else where
     found = []
@@ -196,7 +214,8 @@ def _by_role(layer: Layer, where: Tensor | None, role: Int64[np.ndarray, " m"]) 
         if group.any():
             chosen = torch.from_numpy(np.flatnonzero(group)).to(device)
             parts = rows[chosen], layer.labels[chosen], layer.alpha[chosen], layer.whole_px[chosen]
-            found.append(Layer(*parts, labelled=kind == 0, occludes=kind == 1))
+            points = None if layer.keypoints is None else layer.keypoints[chosen]
+            found.append(Layer(*parts, labelled=kind == 0, occludes=kind == 1, keypoints=points))
     return found
 
 

@@ -9,10 +9,21 @@ from torch import Tensor
 
 from terse.types import Backgrounds, Truth
 
-__all__ = ["Layer", "Visible", "boxes_of_masks", "span_of_hits", "truth_of_layers", "visible_shares"]
+__all__ = [
+    "NEITHER",
+    "Layer",
+    "Visible",
+    "boxes_of_masks",
+    "class_maps",
+    "span_of_hits",
+    "truth_of_layers",
+    "visible_shares",
+]
 
 _INSIDE = 0.5
 _OCCLUDED = 0.1  # of an object, hidden by an occluder
+NEITHER = -1
+"""In `class_maps`, a pixel that counts neither as right nor as wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Layer:
     whole_px: Float[Tensor, " m"]  # the object's area had nothing cut it
     labelled: bool = True  # False for distractors, occluders and artefact patches, which only cover
     occludes: bool = False  # what it hides of a background's object makes that one of the objects asked about
+    keypoints: Float[Tensor, "m k 3"] | None = None  # in pixels of the canvas, and how visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +49,20 @@ class Visible:
     amodal: Bool[Tensor, "n h w"]
 
 
-def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visible: float = 0.0) -> Visible:
+def truth_of_layers(
+    background: Backgrounds, layers: Sequence[Layer], min_visible: float = 0.0, fields: Sequence[str] = ()
+) -> Visible:
     """Boxes from masks after occlusion and truncation; what hides below `min_visible` is to be ignored.
 
     The backgrounds' own objects lie below every layer, and lose what is pasted over them; one without a mask
-    counts as its filled box. One of which an occluder hides a tenth or more counts as pasted: the composite asks about it.
+    counts as its filled box, and is to be ignored where masks are asked for. One of which an occluder hides a tenth or
+    more counts as pasted: the composite asks about it.
+
+    Args:
+        background: what was pasted on.
+        layers: what was pasted, lowest first.
+        min_visible: share of an object that has to be seen.
+        fields: which optional fields the truth has: `masks`, `keypoints`.
 
     Source: ours; the paper pastes one object on backgrounds without any.
     """
@@ -78,19 +99,22 @@ def truth_of_layers(background: Backgrounds, layers: Sequence[Layer], min_visibl
     area = torch.cat(whole).clamp(min=1)
     fraction = (modal.sum(dim=(1, 2)) / area).clamp(max=1)
     skip = torch.cat(ignore) | (fraction <= 0) | (fraction < min_visible)
-    truth = Truth(torch.cat(labels), boxes_of_masks(modal), in_image, asked, skip, len(background))
+    if "masks" in fields and background.truth.masks is None:
+        skip = skip | (level < 0)
+    truth = Truth(
+        torch.cat(labels),
+        boxes_of_masks(modal),
+        in_image,
+        asked,
+        skip,
+        len(background),
+        masks=modal if "masks" in fields else None,
+        keypoints=_keypoints(background, layers) if "keypoints" in fields else None,
+    )
     if len(masks) == 2 and len(masks[0]) == 0 and layers[0].rows is None:
         return Visible(truth, fraction, modal, amodal)
     order = torch.argsort(in_image, stable=True)
-    sorted_truth = Truth(
-        truth.labels[order],
-        truth.boxes_px[order],
-        in_image[order],
-        truth.pasted[order],
-        skip[order],
-        len(background),
-    )
-    return Visible(sorted_truth, fraction[order], modal[order], amodal[order])
+    return Visible(truth.by_image(order), fraction[order], modal[order], amodal[order])
 
 
 def visible_shares(layers: Sequence[Layer], batch_size: int) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
@@ -111,6 +135,24 @@ def visible_shares(layers: Sequence[Layer], batch_size: int) -> tuple[Float[Tens
         above = above * (1 - layer.alpha)
         clear = above if layer.rows is None else clear.index_copy(0, layer.rows, above)
     return torch.cat(hidden[::-1]), torch.cat(seen[::-1])
+
+
+def class_maps(truth: Truth, size_px: tuple[int, int]) -> Int64[Tensor, "b h w"]:
+    """The class of each pixel: 0 the background, label + 1, and `NEITHER` where objects are to be ignored.
+
+    Of masks that overlap, as in some data sets, the smaller object's lies above.
+
+    Source: ours.
+    """
+    device = truth.labels.device
+    maps = torch.zeros(truth.batch_size, *size_px, dtype=torch.int64, device=device)
+    if truth.masks is None or not len(truth.masks):
+        return maps
+    area = torch.where(truth.ignore, torch.inf, truth.masks.sum(dim=(1, 2)).float())
+    for row in torch.argsort(area, descending=True, stable=True).tolist():
+        value = NEITHER if truth.ignore[row] else int(truth.labels[row]) + 1
+        maps[truth.image_index[row], truth.masks[row]] = value
+    return maps
 
 
 def boxes_of_masks(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n 4"]:
@@ -144,6 +186,33 @@ def _own_objects(background: Backgrounds) -> tuple[list[Tensor], ...]:
     level = torch.full_like(own.image_index, -1)
     area = masks.sum(dim=(1, 2)).float()
     return [masks], [own.labels], [own.image_index], [own.pasted], [own.ignore], [area], [level]
+
+
+def _keypoints(background: Backgrounds, layers: Sequence[Layer]) -> Float[Tensor, "n k 3"] | None:
+    """Keypoints of the backgrounds' own objects, then of each labelled layer's; those that a later layer covers are 1.
+
+    All are 0 for objects of a source without keypoints; None where nothing has any.
+    """
+    own, device = background.truth, background.images.device
+    found = [own.keypoints, *(layer.keypoints for layer in layers)]
+    known = next((points for points in found if points is not None), None)
+    if known is None:
+        return None
+    everywhere = torch.arange(len(background), device=device)
+    index = [own.image_index, *(everywhere if layer.rows is None else layer.rows for layer in layers)]
+    kept = [0, *(number for number, layer in enumerate(layers, 1) if layer.labelled)]
+    out = []
+    for number in kept:
+        points = found[number]
+        seen = known.new_zeros(len(index[number]), *known.shape[1:]) if points is None else points.clone()
+        for above in range(number + 1, len(index)):
+            inside = layers[above - 1].alpha[:, 0] > _INSIDE
+            mine, its = (index[number][:, None] == index[above][None]).nonzero(as_tuple=True)
+            x, y = (seen[mine, :, axis].long().clamp(0, inside.shape[2 - axis] - 1) for axis in (0, 1))
+            covered = inside[its[:, None], y, x] & (seen[mine, :, 2] > 0)
+            seen[mine, :, 2] = torch.where(covered, 1.0, seen[mine, :, 2])
+        out.append(seen)
+    return torch.cat(out)
 
 
 def _filled(boxes_px: Float[Tensor, "n 4"], height: int, width: int) -> Bool[Tensor, "n h w"]:

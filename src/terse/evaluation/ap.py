@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from terse.boxes import areas, iou, shared_areas
+from terse.evaluation.pseudo_values import BLOCKS, pseudo_values
 from terse.types import Truth
 
 __all__ = [
@@ -35,7 +36,6 @@ PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
 _COCO_IOUS = np.linspace(0.5, 0.95, 10)
 _SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
 _MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
-_BLOCKS = 25
 _HALF_SAMPLES = 128
 _COCO_RECALLS = np.linspace(0, 1, 101)
 # Tenths as VOC's MATLAB has them; a recall that is a tenth on paper must not fall below it in floats.
@@ -114,7 +114,7 @@ def ap_pseudo_values(
     ious: Sequence[float] = (MATCH_IOU,),
     *,
     voc: bool = False,
-    blocks: int = _BLOCKS,
+    blocks: int = BLOCKS,
 ) -> list[float]:
     """AP, a mean over IoUs, as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
 
@@ -123,14 +123,7 @@ def ap_pseudo_values(
 
     Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
     """
-    mean_ap = _ap_of(found, truth, ious, voc=voc)
-    whole = mean_ap(None)
-    count = min(blocks, truth.batch_size)
-    values = []
-    for block in range(count):
-        without = mean_ap(np.arange(truth.batch_size) % count != block)
-        values.append(whole if np.isnan(without) else count * whole - (count - 1) * without)
-    return values
+    return pseudo_values(_ap_of(found, truth, ious, voc=voc), truth.batch_size, blocks)
 
 
 def ap_half_samples(

@@ -25,7 +25,6 @@ __all__ = [
     "data_uri",
     "encode",
     "made",
-    "outlines",
     "read_whole",
     "thumbnail",
     "window_around",
@@ -148,26 +147,6 @@ def choose_side(samples: Sequence[npt.NDArray[np.uint8] | Thumbnail], count: int
         if mean * count * 4 / 3 <= budget_bytes:
             return side
     return SIDES_PX[-1]
-
-
-def outlines(mask: npt.NDArray[np.bool_]) -> str:
-    """The mask as an SVG path in its own pixels; holes are sub-paths, to be filled by the even-odd rule."""
-    import cv2
-
-    # findContours runs through pixel centres; repeating each pixel keeps the rim where it is to an eighth of a pixel.
-    repeat = 4 if max(mask.shape) <= LOSSLESS_SIDE_PX else 1
-    large: npt.NDArray[np.uint8] = mask.astype(np.uint8)
-    if repeat > 1:
-        large = large.repeat(repeat, axis=0).repeat(repeat, axis=1)
-    contours, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    parts = []
-    for contour in contours:
-        short = cv2.approxPolyDP(contour, max(mask.shape) * repeat / 300, closed=True)
-        if len(short) < 3:
-            continue
-        points = np.round((short[:, 0, :].astype(np.float64) + 0.5) / repeat, 1)
-        parts.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z")
-    return "".join(parts)
 
 
 def _checked(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

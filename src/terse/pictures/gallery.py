@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from terse.pictures.crops import Thumbnail, choose_side, outlines, thumbnail
-from terse.tasks.answers import Answer, Box
+from terse.pictures.crops import Thumbnail, choose_side, thumbnail
+from terse.tasks.answers import Answer, Box, outline_of
 from terse.workers import usable_cores
 
 __all__ = ["BeforeAfter", "Gallery", "GalleryItem", "Picking", "Streamed", "packed_gallery", "packed_pairs"]
@@ -112,7 +112,7 @@ def _packed(items: Iterable[GalleryItem], side_px: int) -> Iterator[GalleryItem]
     items = iter(items)
 
     def pack(item: GalleryItem) -> GalleryItem:
-        paths = [mask if isinstance(mask, str) else outlines(mask) for mask in item.masks]
+        paths = [mask if isinstance(mask, str) else outline_of(mask) for mask in item.masks]
         return replace(item, image=thumbnail(item.image, side_px), masks=[path for path in paths if path])
 
     with ThreadPoolExecutor(min(4, usable_cores())) as workers:

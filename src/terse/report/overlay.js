@@ -20,7 +20,7 @@ function shape(name, attributes) {
   return node;
 }
 
-// entry: {src, size: [w, h], boxes: [{xyxy, label, score, state}], masks: [path], alt}
+// entry: {src, size: [w, h], boxes: [{xyxy, label, score, state, outline}], masks: [path], alt}
 function picture(entry, { boxes = true, masks = false, labels = false } = {}) {
   const [width, height] = entry.size;
   const small = Math.max(width, height) <= 96;
@@ -52,5 +52,7 @@ function drawBox(svg, box, width, height) {
   const [x0, y0, x1, y1] = box.xyxy;
   const place = { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) };
   const state = box.state || "truth";
-  svg.append(shape("rect", { ...place, class: "halo" }), shape("rect", { ...place, class: `box ${state}` }));
+  for (const kind of ["halo", `box ${state}`]) {
+    svg.append(box.outline ? shape("path", { d: box.outline, class: kind }) : shape("rect", { ...place, class: kind }));
+  }
 }

@@ -99,7 +99,8 @@ def _row(item: GalleryItem, number: Callable[[str | None], int | None]) -> dict[
 
 
 def _box_dict(box: Box) -> dict[str, Any]:
-    return {"xyxy": [_short(x) for x in box.xyxy_px], "label": box.label, "score": box.score, "state": box.state}
+    plain = {"xyxy": [_short(x) for x in box.xyxy_px], "label": box.label, "score": box.score, "state": box.state}
+    return plain if box.outline is None else {**plain, "outline": box.outline}
 
 
 def _short(value: float) -> float:

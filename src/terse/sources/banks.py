@@ -18,7 +18,7 @@ from terse.sources.annotations import Annotations
 from terse.sources.cache import Cache
 from terse.sources.decode import read_rgb
 from terse.sources.masks import PixelBox, draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, resize, window_of
+from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, window_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ class _CutOut:
     rgba: UInt8[np.ndarray, "h w 4"]
     corner: tuple[int, int]  # top, left in the patch
     hull: Float32[np.ndarray, "points 2"]
+    keypoints: Float32[np.ndarray, "k 3"] | None = None  # in [-1, 1] of the patch
 
 
 class PhotoForegrounds:
@@ -122,7 +123,14 @@ class PhotoForegrounds:
             patch[top : top + height, left : left + width] = item.rgba
         rgba = floats_of(patches)
         hull = np.stack([item.hull for item in items]) if items else np.zeros((0, 1, 2), dtype=np.float32)
-        return Foregrounds(rgba[:, :3], rgba[:, 3:], torch.from_numpy(self.labels[indices]), torch.from_numpy(hull))
+        points = [item.keypoints for item in items if item.keypoints is not None]
+        return Foregrounds(
+            rgba[:, :3],
+            rgba[:, 3:],
+            torch.from_numpy(self.labels[indices]),
+            torch.from_numpy(hull),
+            torch.from_numpy(np.stack(points)) if points else None,
+        )
 
     def hulls(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b points 2"]:
         """The outermost points of these foregrounds' masks.
@@ -133,14 +141,18 @@ class PhotoForegrounds:
         return np.stack([item.hull for item in self._cache.fetch(indices.tolist())])
 
     def _load(self, index: int) -> _CutOut:
-        image = int(self.image_of[index])
-        colours, alpha = crop(self.annotations, int(self.objects[index]), image, self.keys[index])
+        image, number = int(self.image_of[index]), int(self.objects[index])
+        colours, alpha = crop(self.annotations, number, image, self.keys[index])
         stretch = stretch_of(self.annotations, image, squash=self.squash)
+        points = None
+        if self.annotations.keypoints is not None:
+            tight = tight_box(self.annotations, number, image, self.keys[index])
+            points = points_in_patch(self.annotations.keypoints[number], tight, self.patch_px, stretch)
         patch = cut_patch(colours, alpha, self.patch_px, stretch)
         hull = hull_of(patch[None, ..., 3] > 0)[0]
         box = box_of(patch[..., 3])
         assert box is not None  # cut_patch keeps at least one pixel
-        return _CutOut(patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull)
+        return _CutOut(patch[box[1] : box[3], box[0] : box[2]].copy(), (box[1], box[0]), hull, points)
 
 
 class _Photographs:
@@ -154,9 +166,11 @@ class _Photographs:
         squash: bool,
         workers: int,
         keep_bytes: int,
+        masks: bool,
     ) -> None:
         self.classes = tuple(annotations.classes if classes is None else classes)
         self.annotations = annotations.with_classes(self.classes)
+        self._needs_masks = masks
         self.keys: Sequence[str] = annotations.image_keys
         self.files: Sequence[str] = annotations.files
         self.canvas_px = canvas_px
@@ -223,16 +237,40 @@ class _Photographs:
                         x_y, seen = np.split(annotations.keypoints[number], [2], axis=1)
                         points.append(np.concatenate([x_y * scale + shift * (seen > 0), seen], axis=1))
         numbers = np.array([number for _, _, number in rows], dtype=np.int64)
+        unsure = annotations.crowd[numbers] | annotations.ignore[numbers]
+        if self._needs_masks:
+            unsure |= ~annotations.masked[numbers]
         truth = Truth(
             labels=torch.from_numpy(annotations.labels[numbers]),
             boxes_px=torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
             image_index=torch.tensor([k for k, _, _ in rows], dtype=torch.int64),
             pasted=torch.zeros(len(rows), dtype=torch.bool),
-            ignore=torch.from_numpy(annotations.crowd[numbers] | annotations.ignore[numbers]),
+            ignore=torch.from_numpy(unsure),
             batch_size=len(indices),
             keypoints=torch.from_numpy(np.array(points, dtype=np.float32)) if points else None,
         )
         return truth, [(image, number) for _, image, number in rows]
+
+    def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
+        import torch
+
+        annotations = self.annotations
+        side = self.canvas_px
+        masks = np.zeros((len(objects), side, side), dtype=np.bool_)
+        boxes = truth.boxes_px.numpy()
+        for out, box, (image, number) in zip(masks, boxes, objects, strict=True):
+            mask = annotations.masks[number]
+            if mask is None:
+                x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
+                out[y0:y1, x0:x1] = True
+                continue
+            drawn = draw_mask(mask, annotations.root, size_of(annotations, image))
+            scale, shift = self._map(image)
+            shape = np.rint(annotations.sizes_px[image] * scale).astype(int)
+            left, top = (-shift).astype(int)
+            shrunk = resize(drawn, (int(shape[0]), int(shape[1])))
+            out[:] = shrunk[top : top + side, left : left + side] > 127
+        return torch.from_numpy(masks)
 
 
 class PhotoBackgrounds(_Photographs):
@@ -245,6 +283,7 @@ class PhotoBackgrounds(_Photographs):
         squash: squash images to the canvas, as SSD does; else their middle square is taken.
         workers: threads that decode.
         keep_bytes: limit of the images kept in memory.
+        masks: the task learns from masks: an object without one is to be ignored.
     """
 
     def __init__(
@@ -256,8 +295,9 @@ class PhotoBackgrounds(_Photographs):
         squash: bool = True,
         workers: int = 0,
         keep_bytes: int = _KEEP_BYTES,
+        masks: bool = False,
     ) -> None:
-        super().__init__(annotations, classes, canvas_px, squash, workers, keep_bytes)
+        super().__init__(annotations, classes, canvas_px, squash, workers, keep_bytes, masks)
         self._has_masks = bool(self.annotations.masked.any())
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> Backgrounds:
@@ -282,27 +322,6 @@ class PhotoBackgrounds(_Photographs):
         found: Float64[np.ndarray, "k 4"] = np.clip(corners / self.canvas_px, 0, 1).reshape(-1, 4).astype(np.float64)
         return found
 
-    def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
-        import torch
-
-        annotations = self.annotations
-        side = self.canvas_px
-        masks = np.zeros((len(objects), side, side), dtype=np.bool_)
-        boxes = truth.boxes_px.numpy()
-        for out, box, (image, number) in zip(masks, boxes, objects, strict=True):
-            mask = annotations.masks[number]
-            if mask is None:
-                x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
-                out[y0:y1, x0:x1] = True
-                continue
-            drawn = draw_mask(mask, annotations.root, size_of(annotations, image))
-            scale, shift = self._map(image)
-            shape = np.rint(annotations.sizes_px[image] * scale).astype(int)
-            left, top = (-shift).astype(int)
-            shrunk = resize(drawn, (int(shape[0]), int(shape[1])))
-            out[:] = shrunk[top : top + side, left : left + side] > 127
-        return torch.from_numpy(masks)
-
 
 class PhotoImages(_Photographs):
     """Real images squashed to the canvas, with their truth; crowds and difficult objects are marked to be ignored.
@@ -313,9 +332,11 @@ class PhotoImages(_Photographs):
         canvas_px: side of the square canvas.
         workers: threads that decode.
         keep_bytes: limit of the images kept in memory.
+        masks: the truth has masks; an object without one is to be ignored.
 
     Raises:
-        DataError: not one object of the classes: nothing to learn and nothing to judge by.
+        DataError: not one object of the classes, or, where masks are asked for, with a mask: nothing to learn and
+            nothing to judge by.
     """
 
     def __init__(
@@ -326,12 +347,19 @@ class PhotoImages(_Photographs):
         canvas_px: int,
         workers: int = 0,
         keep_bytes: int = _KEEP_BYTES,
+        masks: bool = False,
     ) -> None:
-        super().__init__(annotations, classes, canvas_px, True, workers, keep_bytes)
+        super().__init__(annotations, classes, canvas_px, True, workers, keep_bytes, masks)
         if not len(self.annotations.labels):
             raise DataError(
                 f"{annotations.name}: expected objects of {', '.join(self.classes) or 'any class'} in its "
                 f"{len(annotations):,} images, got none; name the task's classes by classes, or give it labels"
+            )
+        if masks and not self.annotations.masked.any():
+            raise DataError(
+                f"{annotations.name}: expected objects with masks, which the task learns from, got "
+                f"{len(self.annotations.labels):,} with boxes alone; make masks of the boxes by `terse masks`, or train a "
+                "detector (task: detection)"
             )
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
@@ -340,7 +368,10 @@ class PhotoImages(_Photographs):
         Raises:
             DataError: a file was changed or broken since it was indexed.
         """
-        return self._images(indices), self._truth(indices)[0]
+        truth, objects = self._truth(indices)
+        if self._needs_masks:
+            truth = replace(truth, masks=self._masks(truth, objects))
+        return self._images(indices), truth
 
 
 def stretch_of(annotations: Annotations, image: int, *, squash: bool) -> tuple[float, float]:

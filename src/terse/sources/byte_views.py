@@ -27,7 +27,7 @@ from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, place_in_patch, resize, window_of
+from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, window_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -160,7 +160,8 @@ class ByteForegrounds(_Numbered):
 
     def keypoints(self, index: int) -> Float32[np.ndarray, "k 3"] | None:
         """Its keypoints, x and y in [-1, 1] of the patch, and how visible; None where the source has none."""
-        return None
+        points = self._bank.fetch(np.array([index])).keypoints
+        return None if points is None else np.asarray(points[0].numpy())
 
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
@@ -250,13 +251,9 @@ class _PhotoForegrounds(ByteForegrounds):
             return None
         image = self._image(index)
         box = tight_box(bank.annotations, number, image, bank.keys[index])
-        width, height = box[2] - box[0], box[3] - box[1]
+        side_px = max(box[2] - box[0], box[3] - box[1])
         stretch = stretch_of(bank.annotations, image, squash=self._square)
-        left, top, out_w, out_h = place_in_patch((width, height), max(width, height), stretch)
-        points: Float32[np.ndarray, "k 3"] = bank.annotations.keypoints[number].copy()
-        inside = (points[:, :2] - box[:2]) * (out_w / width, out_h / height) + (left, top)
-        points[:, :2] = inside / max(width, height) * 2 - 1
-        return points
+        return points_in_patch(bank.annotations.keypoints[number], box, side_px, stretch)
 
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         hull: Float32[np.ndarray, "points 2"] = hull_of(patch[None, ..., 3] > 0)[0]

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from terse.sources.masks import PixelBox
 
-__all__ = ["box_of", "cut_patch", "place_in_patch", "resize", "window_of"]
+__all__ = ["box_of", "cut_patch", "place_in_patch", "points_in_patch", "resize", "window_of"]
 
 _HALF = 127
 
@@ -80,6 +80,18 @@ def place_in_patch(size_px: tuple[int, int], side_px: int, stretch: tuple[float,
     scale = side_px / max(stretched)
     out_w, out_h = (max(1, round(length * scale)) for length in stretched)
     return (side_px - out_w) // 2, (side_px - out_h) // 2, out_w, out_h
+
+
+def points_in_patch(
+    points: Float32[np.ndarray, "k 3"], box: PixelBox, side_px: int, stretch: tuple[float, float]
+) -> Float32[np.ndarray, "k 3"]:
+    """Keypoints of an image as `cut_patch` places a crop of this box: x and y in [-1, 1] of the patch."""
+    size_px = box[2] - box[0], box[3] - box[1]
+    left, top, out_w, out_h = place_in_patch(size_px, side_px, stretch)
+    inside = (points[:, :2] - box[:2]) * (out_w / size_px[0], out_h / size_px[1]) + (left, top)
+    placed: Float32[np.ndarray, "k 3"] = points.copy()
+    placed[:, :2] = inside / side_px * 2 - 1
+    return placed
 
 
 def resize(image: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:

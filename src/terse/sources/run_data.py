@@ -86,10 +86,14 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
     if recipe.judged is not None:
         counted = {name: split.with_classes(_judged(recipe.judged, classes)) for name, split in splits.items()}
         splits = {**counted, "train": splits["train"]}
-    images = {name: PhotoImages(split, classes, canvas_px=side, workers=workers) for name, split in splits.items()}
+    masks = "masks" in recipe.needs
+    images = {
+        name: PhotoImages(split, classes, canvas_px=side, workers=workers, masks=masks)
+        for name, split in splits.items()
+    }
     return RunData(
         foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
-        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
+        backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers, masks=masks),
         train=images["train"],
         val=images["val"],
         test=images.get("test", images["val"]),

@@ -62,6 +62,7 @@ class Materials:
     seed: int
     device: torch.device | str = "cpu"
     min_visible: float = 0.0  # objects of which less is seen are ignored
+    fields: tuple[str, ...] = ()  # the optional fields of the truth that the task learns from
 
     @cached_property
     def render(self) -> Renderer:
@@ -74,6 +75,7 @@ class Materials:
             self.poses,
             self.edges,
             min_visible=self.min_visible,
+            fields=self.fields,
             device=self.device,
         )
 
@@ -167,4 +169,5 @@ def materials_of(
         recipe.seed,
         device=device,
         min_visible=LEAST_VISIBLE if several else 0.0,
+        fields=recipe.needs,
     )

@@ -72,6 +72,7 @@ class Task(ABC):
         predicts_boxes: `predict` gives boxes, labels and scores, so that `terse check` can search backgrounds.
         audits_pastes: a proof looks for pasted objects by their rims.
         one_object: an image has one object, so that arms may paste no more.
+        needs: the optional fields of the truth that targets learn from: `masks`, `keypoints`.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
@@ -81,6 +82,7 @@ class Task(ABC):
     predicts_boxes: ClassVar[bool] = False
     audits_pastes: ClassVar[bool] = False
     one_object: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:

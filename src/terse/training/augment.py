@@ -1,5 +1,6 @@
 """The target's training augmentation, alike for real and synthetic images: flips, crops and light, or SSD's own."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -72,7 +73,8 @@ def flip_and_crop(
 ) -> tuple[Float[Tensor, "b c h w"], Truth]:
     """Mirror half of the images and cut half of them to a random part, resized back.
 
-    An object of which less than 30 % is left in its crop is ignored.
+    An object of which less than 30 % is left in its crop is ignored. Images with keypoints are not mirrored, because
+    a left eye would become a right one.
 
     Source: ours; two parts of SSD's own augmentation.
     """
@@ -80,7 +82,7 @@ def flip_and_crop(
     unit = torch.rand(5, batch, generator=generator)
     side = torch.where(unit[0] < 0.5, _SMALLEST + (1 - _SMALLEST) * unit[1], 1.0)
     left, top = unit[2] * (1 - side), unit[3] * (1 - side)
-    mirror = torch.where(unit[4] < 0.5, -1.0, 1.0)
+    mirror = torch.where((unit[4] < 0.5) & torch.tensor(truth.keypoints is None), -1.0, 1.0)
     zero = torch.zeros(batch)
     matrix = torch.stack(
         [
@@ -102,10 +104,22 @@ def flip_and_crop(
     kept = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0]) / whole.clamp(min=1e-9)
     boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1) * scale
     ignore = truth.ignore | (kept < _KEPT).to(truth.ignore.device)
-    moved = Truth(
-        truth.labels, boxes.to(truth.boxes_px.device), truth.image_index, truth.pasted, ignore, truth.batch_size
-    )
+    masks, points = truth.masks, truth.keypoints
+    if masks is not None and len(masks):
+        cut = functional.grid_sample(masks[:, None].float().to(grid), grid[k.to(grid.device)], align_corners=False)
+        masks = (cut[:, 0] > 0.5).to(masks.device)
+    if points is not None:
+        points = _cropped(points, scale[:2].to(points), *(t[k, None].to(points) for t in (left, top, side)))
+    moved = replace(truth, boxes_px=boxes.to(truth.boxes_px.device), ignore=ignore, masks=masks, keypoints=points)
     return out, moved
+
+
+def _cropped(points: Tensor, size_px: Tensor, left: Tensor, top: Tensor, side: Tensor) -> Tensor:
+    """Keypoints in the pixels of crops that were resized to the image's size; those outside are not annotated."""
+    corner = torch.stack([left, top], dim=-1)
+    place = (points[..., :2] / size_px - corner) / side[..., None]
+    inside = ((place >= 0) & (place < 1)).all(dim=-1) & (points[..., 2] > 0)
+    return torch.where(inside[..., None], torch.cat([place * size_px, points[..., 2:]], dim=-1), 0.0)
 
 
 def ssd_augmentation(

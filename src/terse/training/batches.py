@@ -60,6 +60,7 @@ def mixed_batch(
     real = session.players.train
     of_pool = numbers >= len(real)
     images, truth = real.fetch(numbers[~of_pool])
+    truth = truth.with_only(*session.recipe.needs)
     own = session.players.materials.background_of_real[numbers[~of_pool]]
     if pool is None or not of_pool.any():
         return images, truth, own

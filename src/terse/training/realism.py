@@ -91,7 +91,7 @@ def _step(
     real, real_truth = session.players.train.fetch(numbers)
     device = session.engine.device
     both = torch.cat([real.to(device), images.to(device)])
-    joined = Truth.join([real_truth.to(device), truth.to(device)])
+    joined = Truth.join([real_truth.with_only().to(device), truth.with_only().to(device)])
     own = np.concatenate([session.players.materials.background_of_real[numbers], below])
     both = with_artefacts(session, both, joined, own, generator)
     fake = torch.arange(len(both)) >= len(real)

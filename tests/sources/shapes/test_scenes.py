@@ -2,7 +2,9 @@
 
 import numpy as np
 import torch
+from torch.nn import functional
 
+from terse.compositing.truth import boxes_of_masks
 from terse.sources.shapes.config import ShapesConfig
 from terse.sources.shapes.scenes import CLASSES, EASY, HARD, SceneForegrounds, SceneImages, Scenes
 
@@ -67,3 +69,27 @@ def test_the_recipe_builds_all_that_a_run_needs():
     assert drawn.images.shape == (2, 3, 40, 40)
     assert len(drawn.truth.labels) == 0
     assert drawn.truth.batch_size == 2
+
+
+def test_masks_fill_the_boxes_and_join_batches_of_any_size():
+    images = SceneImages(Scenes("test", 12, 64, HARD, 0))
+    _, truth = images.fetch(np.arange(12))
+    assert torch.equal(boxes_of_masks(truth.masks), truth.boxes_px)
+    assert truth.keypoints is None
+    assert images.fetch(np.zeros(0, dtype=np.int64))[1].masks.shape == (0, 64, 64)
+
+
+def test_an_arrow_has_a_tip_and_a_tail_in_scenes_and_on_its_patch():
+    scenes = Scenes("test", 30, 64, HARD, 3, ("arrow", "circle"))
+    _, truth = SceneImages(scenes).fetch(np.arange(30))
+    arrows = truth.labels == 0
+    assert not truth.keypoints[~arrows].any()
+    near = functional.max_pool2d(truth.masks[:, None].float(), 5, 1, 2)[:, 0] > 0
+    for points, mask, box in zip(truth.keypoints[arrows], near[arrows], truth.boxes_px[arrows], strict=True):
+        seen = points[points[:, 2] > 0]
+        assert all(mask[int(y), int(x)] for x, y, _ in seen)
+        if len(seen) == 2:  # as far apart as the arrow is long
+            assert (seen[0] - seen[1]).norm() > 0.7 * (box[2:] - box[:2]).max()
+    cut = SceneForegrounds(Scenes("train", 4, 64, EASY, 1, ("arrow",))).fetch(np.arange(4))
+    assert torch.allclose(cut.keypoints[:, :, :2], torch.tensor([[0.0, -1.0], [0.0, 1.0]]), atol=0.08)
+    assert SceneForegrounds(Scenes("train", 4, 64, EASY, 1)).fetch(np.arange(4)).keypoints is None

@@ -1,8 +1,11 @@
-"""The recipe's `data: {kind: shapes}`: a detection task drawn at run time, for tests and first tries."""
+"""The recipe's `data: {kind: shapes}`: scenes drawn at run time with boxes, masks and keypoints, for first tries."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from terse.config import Component, Count, NonNegative
 from terse.registry import register
@@ -15,7 +18,7 @@ __all__ = ["ShapesConfig"]
 
 @register("data", "shapes")
 class ShapesConfig(Component["RunData"]):
-    """Circles, squares and triangles on textured backgrounds.
+    """Circles, squares and triangles on textured backgrounds, with boxes and masks; arrows, which have keypoints.
 
     Objects to train on are large, upright and whole; those that judge are smaller, turned and cut by the border, so that
     a detector gains by composites that show it the like.
@@ -32,6 +35,14 @@ class ShapesConfig(Component["RunData"]):
     """Scenes that judge."""
     backgrounds: Count = 90
     """Scenes without an object."""
+    classes: Annotated[tuple[Literal["circle", "square", "triangle", "arrow"], ...], Field(min_length=1)] = (
+        "circle",
+        "square",
+        "triangle",
+    )
+    """What there is to see. An arrow has two keypoints, its tip and its tail."""
+    objects: Count | None = None
+    """At most so many in a scene; null is 2 to train on and 3 to judge by."""
     seed: NonNegative = 7
     """Of all drawing: fixed, so that every run is judged by the same scenes."""
 
@@ -39,7 +50,6 @@ class ShapesConfig(Component["RunData"]):
         """Banks and splits; a scene is drawn when it is first asked for."""
         from terse.sources.run_data import RunData
         from terse.sources.shapes.scenes import (
-            CLASSES,
             EASY,
             HARD,
             SceneBackgrounds,
@@ -48,12 +58,14 @@ class ShapesConfig(Component["RunData"]):
             Scenes,
         )
 
-        train = Scenes("train", self.train, self.canvas_px, EASY, self.seed)
+        easy, hard = (replace(style, count=self.objects or style.count) for style in (EASY, HARD))
+        drawn: dict[str, Any] = {"canvas_px": self.canvas_px, "seed": self.seed, "classes": self.classes}
+        train = Scenes("train", self.train, style=easy, **drawn)
         return RunData(
             foregrounds=SceneForegrounds(train),
-            backgrounds=SceneBackgrounds(Scenes("backgrounds", self.backgrounds, self.canvas_px, None, self.seed)),
+            backgrounds=SceneBackgrounds(Scenes("backgrounds", self.backgrounds, style=None, **drawn)),
             train=SceneImages(train),
-            val=SceneImages(Scenes("val", self.val, self.canvas_px, HARD, self.seed)),
-            test=SceneImages(Scenes("test", self.test, self.canvas_px, HARD, self.seed)),
-            classes=CLASSES,
+            val=SceneImages(Scenes("val", self.val, style=hard, **drawn)),
+            test=SceneImages(Scenes("test", self.test, style=hard, **drawn)),
+            classes=self.classes,
         )

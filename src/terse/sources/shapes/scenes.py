@@ -1,4 +1,7 @@
-"""Scenes of simple shapes: drawn by OpenCV from a seed and a number, never stored."""
+"""Scenes of simple shapes: drawn by OpenCV from a seed and a number, never stored.
+
+Each object has its mask. An arrow has two keypoints as well, its tip and its tail.
+"""
 
 import zlib
 from collections.abc import Sequence
@@ -14,22 +17,26 @@ from torch import Tensor
 from terse.poses.maps import support_points
 from terse.sources.banks import floats_of
 from terse.sources.cache import Cache
-from terse.sources.patches import box_of, cut_patch
+from terse.sources.patches import box_of, cut_patch, points_in_patch
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["CLASSES", "EASY", "HARD", "SceneBackgrounds", "SceneForegrounds", "SceneImages", "Scenes", "Style"]
+__all__ = ["ARROW", "CLASSES", "EASY", "HARD", "SceneBackgrounds", "SceneForegrounds", "SceneImages", "Scenes", "Style"]
 
 CLASSES = ("circle", "square", "triangle")
+ARROW = "arrow"
 _ANGLES = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 # Outlines in a unit square about the origin, y downwards.
-_OUTLINES = (
-    np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1) / 2,
-    np.array([[-0.45, -0.45], [0.45, -0.45], [0.45, 0.45], [-0.45, 0.45]]),
-    np.array([[0.0, -0.5], [0.5, 0.4], [-0.5, 0.4]]),
-)
+_OUTLINES = {
+    "circle": np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1) / 2,
+    "square": np.array([[-0.45, -0.45], [0.45, -0.45], [0.45, 0.45], [-0.45, 0.45]]),
+    "triangle": np.array([[0.0, -0.5], [0.5, 0.4], [-0.5, 0.4]]),
+    ARROW: np.array([[0, -0.5], [0.4, 0.05], [0.14, 0.05], [0.14, 0.5], [-0.14, 0.5], [-0.14, 0.05], [-0.4, 0.05]]),
+}
+_POINTS = {ARROW: np.array([[0.0, -0.5], [0.0, 0.5]])}  # tip and tail
 _FINE = 4  # shapes are drawn so much larger and then averaged: smooth, exact edges
 _TRIES = 30
 _KEEP_BYTES = 1 << 28
+_HALF = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,22 @@ class _Scene:
     labels: tuple[int, ...]
     masks: tuple[UInt8[np.ndarray, "h w"], ...]
     boxes_px: Float32[np.ndarray, "n 4"]
+    keypoints: Float32[np.ndarray, "n 2 3"]
 
 
 class Scenes:
     """So many scenes of one style; None draws no objects. The first object's class goes round with the number."""
 
-    def __init__(self, name: str, count: int, canvas_px: int, style: Style | None, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        count: int,
+        canvas_px: int,
+        style: Style | None,
+        seed: int,
+        classes: tuple[str, ...] = CLASSES,
+    ) -> None:
+        self.classes = classes
         self.name = name
         self.count = count
         self.canvas_px = canvas_px
@@ -67,7 +84,12 @@ class Scenes:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy in another process draws for itself."""
-        return Scenes, (self.name, self.count, self.canvas_px, self.style, self._seed[0])
+        return Scenes, (self.name, self.count, self.canvas_px, self.style, self._seed[0], self.classes)
+
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether some class has keypoints."""
+        return any(name in _POINTS for name in self.classes)
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> list[_Scene]:
         """The scenes of these numbers."""
@@ -79,24 +101,28 @@ class Scenes:
         image = _texture(rng, side)
         labels: list[int] = []
         masks: list[np.ndarray] = []
+        points: list[np.ndarray] = []
         taken = np.zeros((side, side), dtype=np.bool_)
         wanted = int(rng.integers(1, self.style.count + 1)) if self.style else 0
         for k in range(wanted):
-            label = index % len(CLASSES) if k == 0 else int(rng.integers(len(CLASSES)))
-            mask = _place(rng, side, label, self.style, taken) if self.style else None
-            if mask is None:
+            label = index % len(self.classes) if k == 0 else int(rng.integers(len(self.classes)))
+            placed = _place(rng, side, self.classes[label], self.style, taken) if self.style else None
+            if placed is None:
                 continue
+            mask, its_points = placed
             weight = mask[..., None] / np.float32(255)
             image = image * (1 - weight) + _paint(rng, side) * weight
             taken |= cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
             labels.append(label)
             masks.append(mask)
-        boxes = [box_of((mask > 127).astype(np.uint8)) for mask in masks]
+            points.append(its_points)
+        boxes = [box_of((mask > _HALF).astype(np.uint8)) for mask in masks]
         return _Scene(
             np.clip(np.rint(image), 0, 255).astype(np.uint8),
             tuple(labels),
             tuple(masks),
             np.array(boxes, dtype=np.float32).reshape(-1, 4),
+            np.array(points, dtype=np.float32).reshape(-1, 2, 3),
         )
 
 
@@ -105,8 +131,8 @@ class SceneForegrounds:
 
     def __init__(self, scenes: Scenes) -> None:
         self._scenes = scenes
-        self.classes: tuple[str, ...] = CLASSES
-        self.labels: Int64[np.ndarray, " n"] = np.arange(scenes.count) % len(CLASSES)
+        self.classes: tuple[str, ...] = scenes.classes
+        self.labels: Int64[np.ndarray, " n"] = np.arange(scenes.count) % len(scenes.classes)
         self.keys: Sequence[str] = [f"shapes/{scenes.name}:{i}:0" for i in range(scenes.count)]
 
     def __len__(self) -> int:
@@ -116,13 +142,16 @@ class SceneForegrounds:
         """The cut-outs of these numbers."""
         side = self._scenes.canvas_px
         patches = np.zeros((len(indices), side, side, 4), dtype=np.uint8)
+        points: list[np.ndarray] = []
         for patch, scene in zip(patches, self._scenes.fetch(indices), strict=True):
-            hard = np.where(scene.masks[0] > 127, 255, 0).astype(np.uint8)
+            hard = np.where(scene.masks[0] > _HALF, 255, 0).astype(np.uint8)
             x0, y0, x1, y1 = scene.boxes_px[0].astype(int).tolist()
             patch[:] = cut_patch(scene.image[y0:y1, x0:x1], hard[y0:y1, x0:x1], side)
+            points.append(points_in_patch(scene.keypoints[0], (x0, y0, x1, y1), side, (1.0, 1.0)))
         rgba = floats_of(patches)
         labels = torch.from_numpy(self.labels[indices])
-        return Foregrounds(rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:]))
+        keypoints = torch.from_numpy(np.stack(points)) if points and self._scenes.has_keypoints else None
+        return Foregrounds(rgba[:, :3], rgba[:, 3:], labels, support_points(rgba[:, 3:]), keypoints)
 
 
 class SceneBackgrounds:
@@ -154,7 +183,10 @@ class SceneImages:
         scenes = self._scenes.fetch(indices)
         owner = [k for k, scene in enumerate(scenes) for _ in scene.labels]
         no = torch.zeros(len(owner), dtype=torch.bool)
+        side = self._scenes.canvas_px
         boxes = np.concatenate([np.zeros((0, 4), dtype=np.float32), *(scene.boxes_px for scene in scenes)])
+        points = np.concatenate([np.zeros((0, 2, 3), dtype=np.float32), *(scene.keypoints for scene in scenes)])
+        masks = np.array([mask for scene in scenes for mask in scene.masks], dtype=np.uint8).reshape(-1, side, side)
         truth = Truth(
             labels=torch.tensor([label for scene in scenes for label in scene.labels], dtype=torch.int64),
             boxes_px=torch.from_numpy(boxes),
@@ -162,6 +194,8 @@ class SceneImages:
             pasted=no,
             ignore=no,
             batch_size=len(scenes),
+            masks=torch.from_numpy(masks > _HALF),
+            keypoints=torch.from_numpy(points) if self._scenes.has_keypoints else None,
         )
         return _images(self._scenes, indices), truth
 
@@ -175,14 +209,14 @@ def _images(scenes: Scenes, indices: Int64[np.ndarray, " b"]) -> Float[Tensor, "
 
 
 def _place(
-    rng: np.random.Generator, side: int, label: int, style: Style, taken: np.ndarray
-) -> UInt8[np.ndarray, "h w"] | None:
-    """A free place for an object; None where the scene is full."""
+    rng: np.random.Generator, side: int, name: str, style: Style, taken: np.ndarray
+) -> tuple[UInt8[np.ndarray, "h w"], Float32[np.ndarray, "2 3"]] | None:
+    """An object's mask and keypoints at a free place; None where the scene is full."""
     for _ in range(_TRIES):
         size = rng.uniform(*style.size_frac) * side
         angle = np.deg2rad(rng.uniform(-style.rotation_deg, style.rotation_deg))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        outline = _OUTLINES[label] @ turn.T * size
+        outline = _OUTLINES[name] @ turn.T * size
         low, high = outline.min(axis=0), outline.max(axis=0)
         hidden = (1 - style.visible) * (high - low)
         centre = rng.uniform(-low - hidden, side - high + hidden)
@@ -191,9 +225,19 @@ def _place(
         fine = np.zeros((side * _FINE, side * _FINE), dtype=np.uint8)
         cv2.fillPoly(fine, [points], 255, lineType=cv2.LINE_8, shift=4)
         mask = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
-        if not (taken & (mask > 0)).any() and (mask > 127).any():
-            return np.asarray(mask, dtype=np.uint8)
+        if not (taken & (mask > 0)).any() and (mask > _HALF).any():
+            return np.asarray(mask, dtype=np.uint8), _keypoints(name, turn * size, centre, side)
     return None
+
+
+def _keypoints(name: str, turn: np.ndarray, centre: np.ndarray, side: int) -> Float32[np.ndarray, "2 3"]:
+    """x, y and how visible each keypoint is: 0 outside the scene, and for a class that has none."""
+    found = np.zeros((2, 3), dtype=np.float32)
+    if name in _POINTS:
+        place = _POINTS[name] @ turn.T + centre
+        inside = ((place >= 0) & (place < side)).all(axis=1)
+        found[inside] = np.concatenate([place, np.full((2, 1), 2.0)], axis=1)[inside]
+    return found
 
 
 def _texture(rng: np.random.Generator, side: int) -> Float32[np.ndarray, "h w 3"]:

@@ -17,9 +17,10 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from terse.errors import DataError
 from terse.modes import eval_mode, frozen, in_mode
 
-__all__ = ["folded", "inference", "training"]
+__all__ = ["folded", "inference", "several_images", "training"]
 
 # Parents that call their children in the order they hold them: only there is a neighbour the next layer.
 _IN_ORDER = (nn.Sequential, IntermediateLayerGetter, BasicBlock, Bottleneck)
@@ -38,6 +39,24 @@ def training(module: nn.Module) -> Iterator[None]:
     mode = nullcontext() if module.training else in_mode(module, training=True)
     with mode, _float32_outputs(module):
         yield
+
+
+@contextmanager
+def several_images(count: int) -> Iterator[None]:
+    """A sentence for BatchNorm's complaint of a batch of one image whose maps have one pixel.
+
+    Raises:
+        DataError: BatchNorm has one value a channel.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            f"images: expected at least 2 in a training batch, got {count}; "
+            "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
+        ) from None
 
 
 @contextmanager

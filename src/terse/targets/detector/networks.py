@@ -33,6 +33,9 @@ _CLASSIFIERS = (
     "head.classification_head.module_list.0.1.weight",
     "head.classification_head.cls_logits.weight",
     "roi_heads.box_predictor.cls_score.weight",
+    "classifier.4.weight",
+    "classifier.low_classifier.weight",
+    "segmentation_head.0.weight",
 )
 
 _State = Mapping[str, Tensor]
@@ -55,6 +58,8 @@ class Network:
     """Whether scores compete with a background; focal ones are sigmoids of their own."""
     named: Callable[[_State], dict[str, Tensor]] = dict
     """The tensors of a file by torchvision's names, where other implementations call them otherwise."""
+    what: str = "detector"
+    """What messages call it."""
 
 
 def _ssd300_vgg16(outputs: int, size_px: int, state: _State, *, scales: Sequence[float] | None = None) -> nn.Module:
@@ -243,15 +248,15 @@ def build_with_weights(network: Network, path: Path | None, outputs: int, size_p
         told = outputs * len(state[name]) / len(own[name])
         if told != outputs:
             if told != int(told) or told < 1:
-                raise _misfit(path, name, state[name], own[name])
+                raise _misfit(path, name, state[name], own[name], network.what)
             outputs = int(told)
             module = network.build(outputs, size_px, state)
-        _load(module, state, path)
-        found = "detector"
+        _load(module, state, path, network.what)
+        found = network.what
     else:
-        _load(module, _body(network, module, state, path), path)
+        _load(module, _body(network, module, state, path), path, network.what)
         found = "backbone"
-    _log.info("target.weights: %s holds a %s", path.name, found if found == "backbone" else "whole detector")
+    _log.info("target.weights: %s holds a %s", path.name, found if found == "backbone" else f"whole {found}")
     return module, outputs, found
 
 
@@ -266,7 +271,8 @@ def _body(network: Network, module: nn.Module, state: Mapping[str, Tensor], path
         given = state.get(prefix + inner)
         if given is None and not inner.endswith("num_batches_tracked"):
             raise DataError(
-                f"target.weights: expected the whole detector or its backbone, got {path} without {prefix + inner!r}; "
+                f"target.weights: expected the whole {network.what} or its backbone, got {path} without "
+                f"{prefix + inner!r}; "
                 f"its names begin with {next(iter(state))!r}"
             )
         if given is not None:
@@ -274,26 +280,26 @@ def _body(network: Network, module: nn.Module, state: Mapping[str, Tensor], path
     return joined
 
 
-def _load(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def _load(module: nn.Module, state: Mapping[str, Tensor], path: Path, what: str) -> None:
     own = module.state_dict()
     for name, tensor in own.items():
         if name not in state:
             if name.endswith("num_batches_tracked"):
                 continue
-            raise DataError(f"target.weights: expected every tensor of the detector, got {path} without {name!r}")
+            raise DataError(f"target.weights: expected every tensor of the {what}, got {path} without {name!r}")
         if state[name].shape != tensor.shape:
-            raise _misfit(path, name, state[name], tensor)
+            raise _misfit(path, name, state[name], tensor, what)
     spare = next((n for n in state if n not in own and not n.endswith("num_batches_tracked")), None)
     if spare is not None:
         raise DataError(
-            f"target.weights: expected the tensors of the detector alone, got {path} with {spare!r} as well; "
-            "is target.kind the detector it was saved from?"
+            f"target.weights: expected the tensors of the {what} alone, got {path} with {spare!r} as well; "
+            f"is target.kind the {what} it was saved from?"
         )
     module.load_state_dict(dict(state), strict=False)
 
 
-def _misfit(path: Path, name: str, given: Tensor, wanted: Tensor) -> DataError:
+def _misfit(path: Path, name: str, given: Tensor, wanted: Tensor, what: str) -> DataError:
     return DataError(
         f"target.weights: expected {name!r} of shape {tuple(wanted.shape)}, got {tuple(given.shape)} in {path}; "
-        "is target.kind the detector it was saved from?"
+        f"is target.kind the {what} it was saved from?"
     )

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 from torchvision.ops import box_iou
 
-from terse.errors import DataError, TerseError
+from terse.errors import TerseError
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.heads import Heads, heads_of
-from terse.targets.detector.modes import inference, training
+from terse.targets.detector.modes import inference, several_images, training
 from terse.types import Evidence, Truth
 
 __all__ = ["DetectorTarget", "wrap_detector"]
@@ -90,16 +90,8 @@ class DetectorTarget:
         boxes = torch.split(truth.boxes_px[kept], counts)
         labels = torch.split(self._columns_of(truth.labels[kept]), counts)
         targets = [{"boxes": box, "labels": label} for box, label in zip(boxes, labels, strict=True)]
-        with training(self.module):
-            try:
-                losses: dict[str, Tensor] = self.module(list(images), targets)
-            except ValueError as error:
-                if "more than 1 value per channel" not in str(error):
-                    raise
-                raise DataError(
-                    f"images: expected at least 2 in a training batch, got {len(images)}; "
-                    "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
-                ) from None
+        with training(self.module), several_images(len(images)):
+            losses: dict[str, Tensor] = self.module(list(images), targets)
         return torch.stack(list(losses.values())).sum()
 
     @torch.no_grad()
