@@ -50,9 +50,9 @@ def test_table_2_ends_in_table_4():
     assert columns[0] == [78.93, 29.52]  # Table 4 prints 29.54
 
 
-@pytest.mark.parametrize("name", ["table_2", "table_4"])
-def test_a_tables_arms_are_valid_overrides_of_the_recipe(name):
-    recipes = {text: arm_recipe(load_recipe("voc-person"), Arm.parse(text), 0) for text in arms_of(name)}
+@pytest.mark.parametrize(("name", "recipe"), [("table_2", "voc-person"), ("table_4", "voc-person"), ("table_3", "gmu")])
+def test_a_tables_arms_are_valid_overrides_of_the_recipe(name, recipe):
+    recipes = {text: arm_recipe(load_recipe(recipe), Arm.parse(text), 0) for text in arms_of(name)}
     assert next(iter(recipes)) == "none"
     assert len({recipe.model_dump_json() for recipe in recipes.values()}) == len(recipes)
 

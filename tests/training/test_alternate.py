@@ -13,7 +13,7 @@ from terse.training.alternate import RunningThreshold, alternating_phase
 from terse.training.plan import TargetPlan
 
 PHOTOGRAPHS = (
-    "alternation=batch", "fine_tune.steps=3", "data.train=8", "data.val=3", "data.test=3", "data.backgrounds=4",
+    "alternation=batch", "fine_tune.steps=3", "fine_tune.augment=ssd", "data.train=8", "data.val=3", "data.test=3", "data.backgrounds=4",
     "pool.per_cycle=6", "pool.candidates=24", "fine_tune.batch_size=4", "synthesis.batch_size=4",
     "synthesis.statistics_pairs=8", "hardness.below=1.0", "runtime.precision=float32",
 )  # fmt: skip

@@ -119,7 +119,7 @@ def ap_pseudo_values(
     """AP, a mean over IoUs, as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
 
     Image i belongs to block i mod K. A block without which nothing is left to find counts as the whole's AP. `voc`
-    takes VOC's eleven points and matches in the place of COCO's.
+    takes VOC's eleven points and matches instead of COCO's.
 
     Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
     """

@@ -29,15 +29,17 @@ class PoolImages:
         self._materials = materials
         self._images: Tensor | None = None
         self._truth: Truth | None = None
-        image = 4 * materials.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
         count = len(placements)
-        if keep and count * image <= _MEMORY:
+        if keep and count * self._bytes_of_one() <= _MEMORY:
             parts = [self._render(rows) for rows in np.array_split(np.arange(count), -(-count // _CHUNK))]
             self._images = torch.cat([images for images, _ in parts])
             self._truth = Truth.join([truth for _, truth in parts])
 
     def __len__(self) -> int:
         return len(self.placements)
+
+    def _bytes_of_one(self) -> int:
+        return 4 * self._materials.backgrounds.fetch(np.zeros(1, dtype=np.int64)).images[0].numel()
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
         """Images and truth of these numbers."""

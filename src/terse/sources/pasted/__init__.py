@@ -1,1 +1,1 @@
-"""Composites in the place of annotated photographs: a synthetic test of views that were not pasted."""
+"""Composites instead of annotated photographs: a synthetic test of views that were not pasted."""
