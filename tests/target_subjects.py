@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -30,9 +31,11 @@ class Subject:
     large: bool = False  # runs of it are in the slow tests only
     run: tuple[str, ...] = ()  # overrides of its task's recipe in a miniature run
     silent: tuple[str, ...] = ()  # beginnings of parameters that the loss of two images need not reach
+    name: str = ""  # of one of several subjects of a kind
+    smooth: bool = True  # False: the loss holds places fixed that pixels and weights move, and picks anew among them
 
     def __hash__(self) -> int:
-        return hash((self.kind, self.size_px))
+        return hash((self.kind, self.size_px, self.name))
 
 
 def _detector(kind: str, size_px: int = 64, **more: Any) -> Subject:
@@ -43,12 +46,50 @@ def _segmenter(kind: str, **more: Any) -> Subject:
     return Subject(kind, "segmentation", **more)
 
 
+def _hugging_face(name: str, silent: tuple[str, ...] = (), *, smooth: bool = True, **config: Any) -> Subject:
+    settings = {"config": {"model_type": name, **config}}
+    return Subject("huggingface", "detection", settings=settings, silent=silent, name=name, smooth=smooth)
+
+
+def _resnet(kind: str, *stages: int) -> dict[str, Any]:
+    """A backbone of transformers with a block in each of four stages, of which some are looked at."""
+    features = [f"stage{stage}" for stage in stages]
+    tiny = {"embedding_size": 8, "hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+    return {"model_type": kind, "out_features": features, **tiny}
+
+
+_DETR = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+_DETR |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_queries": 6, "dropout": 0.0}
+_PYRAMID = {
+    **{key: value for key, value in _DETR.items() if key != "encoder_layers"},
+    "backbone_config": _resnet("rt_detr_resnet", 2, 3, 4),
+    "encoder_in_channels": [12, 16, 24],
+    "encoder_hidden_dim": 16,
+    "decoder_in_channels": [16, 16, 16],
+    "freeze_backbone_batch_norms": False,
+    "num_denoising": 4,
+    "decoder_n_points": 2,
+    "decoder_layers": 2,
+    "initializer_range": 0.2,
+}
+_YOLOS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+_YOLOS |= {"image_size": [64, 64], "num_detection_tokens": 6, "use_mid_position_embeddings": False}
+
+JUDGES_ONLY = ("onnx",)  # black boxes, tried in tests of their own
+
 _TEN = ("target.settings.outputs=10",)  # digits
 
 SUBJECTS: tuple[Subject, ...] = (
     Subject("mnist_classifier", "classification", 40, 1),
     Subject("mnist_classifier_deep", "classification", 40, 1),
     Subject("user", "classification", 40, 1, {"factory": "target_subjects:own_classifier"}, run=_TEN),
+    Subject("torchvision_classifier", "classification", 64, 1, {"model": "mobilenet_v3_small"}, large=True),
+    Subject("timm", "classification", 64, 1, {"model": "test_resnet", "settings": {"zero_init_last": False}}),
+    # The first layer's queries are 0 at the start, so its attention has nothing to weigh.
+    _hugging_face("detr", silent=("model.decoder.layers.0.self_attn",), backbone_config=_resnet("resnet", 4), **_DETR),
+    _hugging_face("yolos", **_YOLOS),
+    _hugging_face("rt_detr", ("model.decoder.bbox_embed.", "model.decoder.class_embed."), smooth=False, **_PYRAMID),
+    _hugging_face("d_fine", ("model.decoder.bbox_embed.", "model.decoder.lqe_layers."), smooth=False, **_PYRAMID),
     _detector("fasterrcnn_mobilenet_v3_large_320_fpn", large=True),
     _detector("fasterrcnn_resnet50_fpn", large=True),
     _detector("fcos_resnet50_fpn", large=True),
@@ -65,14 +106,16 @@ SUBJECTS: tuple[Subject, ...] = (
 )
 
 
-def targets(*tasks: str, heavy_too: bool = False, runs: bool = False) -> pytest.MarkDecorator:
+def targets(*tasks: str, heavy_too: bool = False, runs: bool = False, smooth: bool = False) -> pytest.MarkDecorator:
     """Each target of these tasks, or of all; the heavy ones in the slow tests only, unless they are wanted."""
 
     def marks(one: Subject) -> list[pytest.MarkDecorator]:
         return [pytest.mark.slow] if (one.heavy and not heavy_too) or (one.large and runs) else []
 
-    chosen = [subject for subject in SUBJECTS if not tasks or subject.task in tasks]
-    return pytest.mark.parametrize("subject", [pytest.param(one, id=one.kind, marks=marks(one)) for one in chosen])
+    chosen = [one for one in SUBJECTS if (not tasks or one.task in tasks) and (one.smooth or not smooth)]
+    return pytest.mark.parametrize(
+        "subject", [pytest.param(one, id=one.name or one.kind, marks=marks(one)) for one in chosen]
+    )
 
 
 def own_classifier(outputs: int = len(CLASSES)) -> nn.Module:
@@ -86,7 +129,11 @@ def built(subject: Subject, classes: Sequence[str] = CLASSES) -> Any:
     """The target, with random weights of seed 0."""
     torch.manual_seed(0)
     config: Any = registry.lookup("target", subject.kind)
-    return config(**subject.settings).build(classes=tuple(classes), canvas_px=subject.size_px)
+    target = config(**subject.settings).build(classes=tuple(classes), canvas_px=subject.size_px)
+    for name, part in target.module.named_parameters():
+        if name.endswith("detection_tokens"):  # all 0, so that queries are alike and any matching is the best
+            nn.init.normal_(part, std=0.5)
+    return target
 
 
 @cache
@@ -113,6 +160,16 @@ def doubled(subject: Subject) -> Any:
     target.module.load_state_dict(prepared(subject).module.state_dict())
     target.module.double()
     return target
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """What networks make inside a call, such as anchors and class weights, is float64 as well."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def scene(size_px: int) -> tuple[Tensor, Truth]:

@@ -11,7 +11,7 @@ import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +40,7 @@ __all__ = [
     "Positive",
     "Span",
     "ascending",
+    "extras_of",
     "join",
     "parse_overrides",
     "read_yaml",
@@ -61,9 +62,10 @@ class Component(Config, Generic[Built_co]):
     """A config that builds something, chosen by `kind` from the registry.
 
     `Component["Target"]` says what `build` returns to a type checker alone: a string, so that nothing of what
-    is built, torch included, is imported with the config.
+    is built, torch included, is imported with the config. `extra` names the extra that `build` needs, if any.
     """
 
+    extra: ClassVar[str] = ""
     kind: str
 
     if not TYPE_CHECKING:
@@ -177,6 +179,20 @@ class Family:
             raise ValidationError.from_exception_data(error.title, details) from None
         except ValueError as error:
             raise ValueError(f"{number}: {error}") from None
+
+
+def extras_of(model: type[BaseModel], settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The extras that the components of these settings need, sorted; nothing is built."""
+    found: set[str] = set()
+    for key, value in settings.items():
+        family = _family_of(model.model_fields.get(key))
+        for item in value if isinstance(value, list) else [value]:
+            kind = item if isinstance(item, str) else None
+            if family and isinstance(item, Mapping):
+                kind = _named_kind(family, item)
+            if family and kind in registry.kinds(family):
+                found.add(registry.lookup(family, kind).extra)
+    return tuple(sorted(found - {""}))
 
 
 def _family_of(field: Any) -> str | None:

@@ -13,6 +13,7 @@ __all__ = [
     "RunError",
     "ShapeError",
     "TerseError",
+    "install_line",
 ]
 
 
@@ -36,14 +37,18 @@ class RunError(TerseError):
     """A run folder that cannot be written, continued or read."""
 
 
+def install_line(extra: str) -> str:
+    """What a user types to have the packages of an extra."""
+    return f'pip install "terse-synth[{extra}]"'
+
+
 class MissingExtra(TerseError):
     """A package of an optional extra is not installed; the message holds the install line."""
 
     def __init__(self, feature: str, extra: str) -> None:
         self._given = (feature, extra)
         super().__init__(
-            f"{feature}: expected the extra {extra!r} to be installed, got no such package; "
-            f'run: pip install "terse-synth[{extra}]"'
+            f"{feature}: expected the extra {extra!r} to be installed, got no such package; run: {install_line(extra)}"
         )
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:

@@ -69,7 +69,7 @@ def target_loss_of(
     if attack_loss is None:
         raise RecipeError(
             f"target: expected evidence or attack_loss for a synthesizer to learn against, got {name} without either "
-            "(terse.protocols.Attackable); synthesis.kind=mined needs confidence and predict alone"
+            "(terse.protocols.Attackable); synthesis.kind=mined and synthesis.feedback=critic need confidence and predict alone"
         )
     if settings.form != "cross_entropy":
         raise RecipeError(

@@ -118,11 +118,14 @@ def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about:
 
 
 def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """A file of placements, and what its metadata say of them; `run` is a run's folder where it has none.
+    """A file of placements, or a run's `pool` of them, and what the metadata say; `run` is a run's folder without any.
 
     Raises:
         DataError: not such a file, or one of another version.
     """
+    if path.is_dir() and (shards := sorted(path.glob("cycle-*.parquet"))):
+        tables, (*_, about) = zip(*map(read_table, shards), strict=True)
+        return pa.concat_tables(tables).combine_chunks(), about
     if not path.is_file():
         raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:

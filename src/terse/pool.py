@@ -143,6 +143,12 @@ class Pool:
         """What the last harvest added."""
         return self.placements.take(np.arange(len(self) - self._added, len(self)))
 
+    @property
+    def cycles_written(self) -> int:
+        """The last cycle of which the folder has a shard; 0 without one."""
+        assert self.folder is not None
+        return max((_cycle_and_draw(path)[0] for path in self.folder.glob("cycle-*.parquet")), default=0)
+
     def append(self, cycle: int, placements: Placements, draw: int = 0) -> None:
         """Add a cycle's harvest, and write its shard before anything else happens; `draw` counts its repetitions.
 

@@ -99,7 +99,7 @@ def trainable(target: object) -> Target:
     if missing:
         raise RecipeError(
             f"target: expected a model that can be trained, got {type(target).__name__} without "
-            f"{' and '.join(missing)} (terse.protocols.Target); `terse generate` makes images for a model that only judges"
+            f"{' and '.join(missing)} (terse.protocols.Target); for a model that only judges, `terse train` and `terse generate RUN --cycle` make images"
         )
     return target  # type: ignore[return-value]
 

@@ -20,6 +20,7 @@ from terse.config import (
     NonNegative,
     Paper,
     Positive,
+    extras_of,
     join,
     parse_overrides,
     read_yaml,
@@ -54,6 +55,7 @@ __all__ = [
     "TestGroupsConfig",
     "builtin_recipes",
     "dump_recipe",
+    "extras_needed",
     "load_recipe",
 ]
 
@@ -373,6 +375,11 @@ def builtin_recipes() -> dict[str, str]:
     folder = resources.files("terse") / "recipes"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
+
+
+def extras_needed(name: str) -> tuple[str, ...]:
+    """The extras that a recipe's components need, by name."""
+    return extras_of(Recipe, _read(name)[0])
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -153,6 +153,8 @@ class RunResult(Record):
     seconds: float
     sha256: dict[str, str] | None = None
     """Of `target.pth` and the pool's shards, by their names in the folder."""
+    trained_elsewhere: bool = False
+    """The target only judges: another trainer learns from the pool, and `terse generate RUN --cycle` goes on."""
 
 
 class PoseSpread(Record):

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from terse import recipe as recipes
-from terse.config import read_yaml
+from terse.config import join, parse_overrides, read_yaml, validate
 from terse.discriminator import Discriminator
-from terse.errors import RecipeError, RunError
+from terse.errors import RecipeError, RunError, TerseError
 from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool
 from terse.progress import Observer
-from terse.protocols import network_of, trainable
+from terse.protocols import Trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import RunResult, read_run
 from terse.sources.run_data import RunData, run_data
@@ -23,10 +23,11 @@ from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
-from terse.training.cycle import run_cycles
+from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
+from terse.training.state import PHASES
 from terse.trust import trusting
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "compute_page",
     "evaluate",
     "finish",
+    "go_on",
     "open_run",
     "open_session",
     "train",
@@ -89,14 +91,96 @@ def train(
 
 def finish(session: Session) -> RunResult:
     """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
-    players, folder = session.players, session.folder
-    _check_target(players, session.recipe)
-    result = run_cycles(session)
+    _check_target(session.players, session.recipe)
+    trains = isinstance(session.players.target, Trainable)
+    return _written(session, run_cycles(session) if trains else judge_cycle(session, 1))
+
+
+def go_on(
+    folder: Path,
+    cycle: int,
+    target: str,
+    *,
+    per_cycle: int | None = None,
+    observer: Observer | None = None,
+    trust: bool = False,
+) -> RunResult:
+    """The next cycle of a run whose target only judges: the retrained model is measured, then harvested against.
+
+    Called again with the same model, it goes on with a harvest that was cut short, or changes nothing.
+
+    Args:
+        folder: of the run.
+        cycle: its number; cycle 1 was the run's own.
+        target: the retrained model: what stands in `target.weights`, or `KEY=VALUE` for another of the target's settings.
+        per_cycle: how many composites to find; None is the recipe's.
+        observer: is told of phases and steps.
+        trust: import the code that the recipe names.
+
+    Raises:
+        TerseError: another cycle's turn, a run that trains its target itself, or a model that cannot be used.
+    """
+    first = recipes.load_recipe(_finished(folder) / "recipe.yaml")
+    recipe = _with_target(first, target)
+    if per_cycle is not None:
+        recipe = recipe.model_copy(
+            update={"pool": recipe.pool.model_copy(update={"per_cycle": per_cycle, "per_class": None})}
+        )
+    with trusting(trust), locked(folder):
+        engine = Engine(recipe.runtime)
+        players = build_players(recipe, engine, data=run_data(recipe, observer))
+        session = _joined(recipe, folder, players, engine, observer)
+        if isinstance(session.players.target, Trainable):
+            raise RecipeError(
+                f"--cycle: expected a run whose target only judges, got {folder}, which trains its own; "
+                "`terse train` with more cycles goes on"
+            )
+        session.restore()
+        _its_turn(session, cycle, target)
+        result = _written(session, judge_cycle(session, cycle))
+        before = _target_of(first, session.players)
+        write_page(folder, run_pictures(recipe, session.players, session.pool, folder, before))
+    return result
+
+
+def _its_turn(session: Session, cycle: int, target: str) -> None:
+    """See that the run has come to this cycle, and note the model that it is judged by."""
+    at, judged_by = session.position, session.facts.setdefault("judged_by", {})
+    following = at.cycle + (at.number > PHASES.index("harvest"))
+    known = judged_by.get(str(cycle))
+    if known == target and cycle in (at.cycle, following):
+        return
+    if known is not None or cycle != following:
+        judged = (
+            f", which was judged by {known}; `terse render {session.folder}/pool` draws its set again" if known else ""
+        )
+        raise RecipeError(f"--cycle: expected {following}, the run's next cycle, got {cycle}{judged}")
+    judged_by[str(cycle)] = target
+
+
+def _with_target(recipe: Recipe, target: str) -> Recipe:
+    """The recipe with the retrained model in the place of its target's."""
+    key, equals, _ = target.partition("=")
+    named = equals and key.split(".")[0] in type(recipe.target).model_fields
+    settings = parse_overrides([f"target.{target}" if named else f"target.weights={target}"])
+    return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), settings), None)
+
+
+def _target_of(recipe: Recipe, players: Players) -> Any:
+    """The target that a run began with; None where its file is gone."""
+    try:
+        return recipe.target.build(classes=players.materials.classes, canvas_px=recipe.canvas_px)
+    except TerseError:
+        return None
+
+
+def _written(session: Session, result: RunResult) -> RunResult:
+    folder = session.folder
     if folder is not None:
         digests = {name: sha256_of(folder / name) for name in _checked(folder)}
         result = result.model_copy(update={"sha256": digests})
         write_json(folder / "result.json", result.to_json())
-        write_json(folder / "labels.json", list(players.materials.classes), indent=None)
+        write_json(folder / "labels.json", list(session.players.materials.classes), indent=None)
     return result
 
 
@@ -112,7 +196,11 @@ def compute_page(folder: Path) -> None:
 
 def _check_target(players: Players, recipe: Recipe) -> None:
     """See that the target can do what this run asks of it, before hours of training."""
-    trainable(players.target)
+    if not isinstance(players.target, Trainable) and recipe.pretrain is not None:
+        raise RecipeError(
+            f"pretrain: expected null for a target that only judges, got settings for {type(players.target).__name__}; "
+            "train it before the run begins"
+        )
     if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
         target_loss_of(players.target, recipe.objective)
 
@@ -143,34 +231,55 @@ def open_session(
         held = "a backbone; the rest starts from nothing" if found == "backbone" else f"a whole {found}"
         weights = getattr(recipe.target, "weights", None)
         (observer or Observer()).say(f"target.weights: {weights} holds {held}")
-    pool_folder = folder / "pool" if folder is not None else None
-    # A shard is drawn again with the run's classes: its backgrounds may know others.
-    whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
-    pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
-    session = Session(recipe, players, pool, folder, observer or Observer(), engine)
+    session = _joined(recipe, folder, players, engine, observer)
     if resume:
         session.restore()
     return session
 
 
-def open_run(folder: Path, observer: Observer | None = None) -> tuple[Recipe, Players, Pool]:
+def _joined(
+    recipe: Recipe, folder: Path | None, players: Players, engine: Engine, observer: Observer | None
+) -> Session:
+    pool_folder = folder / "pool" if folder is not None else None
+    # A shard is drawn again with the run's classes: its backgrounds may know others.
+    whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
+    pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
+    return Session(recipe, players, pool, folder, observer or Observer(), engine)
+
+
+def open_run(folder: Path, observer: Observer | None = None, target: str | None = None) -> tuple[Recipe, Players, Pool]:
     """A finished run's recipe, players with the kept target, and pool; the observer hears how far cleanup is.
+
+    Args:
+        folder: of the run.
+        observer: hears how far cleanup is.
+        target: another model instead of the kept one, as `go_on` takes it.
 
     Raises:
         RunError: the folder holds no finished run.
     """
-    written = folder / "recipe.yaml"
-    if not written.is_file() or not (folder / "result.json").is_file():
-        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    recipe = recipes.load_recipe(_finished(folder) / "recipe.yaml")
+    recipe = recipe if target is None else _with_target(recipe, target)
     for name, digest in (read_run(folder).sha256 or {}).items():
         check_digest(folder / name, digest)
-    recipe = recipes.load_recipe(written)
     players = build_players(recipe, data=run_data(recipe, observer))
-    if (folder / "target.pth").is_file():
+    if target is None and (folder / "target.pth").is_file():
         load_weights(trainable(players.target).module, folder / "target.pth")
     pool = _pool(folder / "pool", players)
-    pool.load(recipe.cycles if recipe.synthesis.kind != "none" else 0)
+    cycles = recipe.cycles if isinstance(players.target, Trainable) else pool.cycles_written
+    pool.load(cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, players, pool
+
+
+def _finished(folder: Path) -> Path:
+    """The folder, seen to hold a finished run.
+
+    Raises:
+        RunError: it does not.
+    """
+    if not (folder / "recipe.yaml").is_file() or not (folder / "result.json").is_file():
+        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    return folder
 
 
 def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None) -> Pool:

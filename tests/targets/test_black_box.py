@@ -1,12 +1,13 @@
 """A model that only judges: harvested against and measured, never trained."""
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from terse.errors import RecipeError
 from terse.protocols import Attackable, Judges, Trainable
-from terse.recipe import load_recipe
+from terse.recipe import PhaseConfig, load_recipe
 from terse.run import open_session, train
 from terse.targets.classifier.target import ClassificationTarget
 from terse.tasks.task import task
@@ -50,30 +51,30 @@ def test_mining_against_a_black_box_fills_the_pool(small):
     assert 0 <= accuracy < 0.5
 
 
-@pytest.mark.parametrize("kind", ["mined", "learned"])
-def test_a_black_box_is_not_trained(small, kind):
+def test_a_run_against_a_black_box_measures_it_and_fills_the_pool(small, tmp_path):
+    result = train(recipe(small, "mined"), target=BlackBox(), out=tmp_path / "run")
+    assert result["trained_elsewhere"]
+    assert result["cycles"] == []
+    assert result["metrics"]["start"] == result["metrics"]["end"]
+    assert [path.name for path in sorted((tmp_path / "run").iterdir())] == [
+        "labels.json", "metrics.jsonl", "page", "pool", "recipe.yaml", "result.json", "state"
+    ]  # fmt: skip
+    assert pq.read_table(tmp_path / "run" / "pool" / "cycle-0001.parquet").num_rows == 40
+
+
+def test_a_synthesizer_cannot_learn_against_a_black_box(small):
     with pytest.raises(RecipeError) as caught:
-        train(recipe(small, kind), target=BlackBox())
+        train(recipe(small, "learned"), target=BlackBox())
     assert str(caught.value) == (
-        "target: expected a model that can be trained, got BlackBox without module and train_loss "
-        "(terse.protocols.Target); `terse generate` makes images for a model that only judges"
+        "target: expected evidence or attack_loss for a synthesizer to learn against, got BlackBox without either "
+        "(terse.protocols.Attackable); synthesis.kind=mined and synthesis.feedback=critic need confidence and predict "
+        "alone"
     )
 
 
-class Unattackable(BlackBox):
-    """Can be trained, shows no gradient."""
-
-    def __init__(self):
-        super().__init__()
-        self.module = self._inside.module
-        self.train_loss = self._inside.train_loss
-
-
-def test_a_model_without_evidence_is_refused_where_a_synthesizer_learns_and_trained_where_none_does(small):
+def test_a_black_box_is_not_pretrained(small):
     with pytest.raises(RecipeError) as caught:
-        train(recipe(small, "learned"), target=Unattackable())
+        train(recipe(small, "mined").model_copy(update={"pretrain": PhaseConfig()}), target=BlackBox())
     assert str(caught.value) == (
-        "target: expected evidence or attack_loss for a synthesizer to learn against, got Unattackable without either "
-        "(terse.protocols.Attackable); synthesis.kind=mined needs confidence and predict alone"
+        "pretrain: expected null for a target that only judges, got settings for BlackBox; train it before the run begins"
     )
-    assert train(recipe(small, "mined"), target=Unattackable())["cycles"]

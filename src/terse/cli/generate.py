@@ -30,6 +30,8 @@ def generate(
     executor: str = "local",
     resume: bool = False,
     page: bool = True,
+    target: str | None = None,
+    cycle: int | None = None,
     as_json: Json = False,
     **flags: Any,
 ) -> int:
@@ -46,26 +48,74 @@ def generate(
         executor: What maps the shards: local, or an executor of an installed package.
         resume: Go on with a set that was cut short.
         page: Write report.html, with a sample of the composites, beside the set.
+        target: Another model to say what is hard, instead of the run's: a file, or KEY=VALUE of the target's settings.
+        cycle: The next cycle of a run whose target only judges, with the retrained model as --target: the model is
+            measured, the cycle's composites are found, and the set is the whole pool.
         as_json: Print the result as one JSON object.
         flags: A flag for each field of `GenerateSettings`.
     """
-    from terse.config import validate
-
     with named_by_flags(GenerateSettings, "workers", "resume"):
-        settings = validate(GenerateSettings, settings_given(GenerateSettings, flags), None)
-        from terse.cli.progress import counting
-        from terse.generate import generate as make
+        given = settings_given(GenerateSettings, flags)
         from terse.workers import usable_cores
 
-        with counting() as observer:
-            origin = _origin(source, overrides, observer)
-            count = usable_cores() if workers is None else workers
-            result = make(origin, settings, out, workers=count, executor=executor, resume=resume, observer=observer)
+        count = usable_cores() if workers is None else workers
+        how = {"workers": count, "executor": executor, "resume": resume}
+        result = (
+            _of_source(source, overrides, target, given, out, how)
+            if cycle is None
+            else _of_cycle(source, overrides, target, cycle, given, out, how)
+        )
     drawn = _page(Path(result["out"]), result) if page else None
     answer(result, summary(result), as_json=as_json)
     if drawn is not None and not as_json:
         print(f"page     {drawn}")
     return 0
+
+
+def _of_source(
+    source: str, overrides: tuple[str, ...], target: str | None, given: dict[str, Any], out: Path, how: dict[str, Any]
+) -> dict[str, Any]:
+    """A set of new composites."""
+    from terse.cli.progress import counting
+    from terse.config import validate
+
+    settings = validate(GenerateSettings, given, None)
+    from terse.generate import generate as make
+
+    with counting() as observer:
+        origin = _origin(source, overrides, target, observer)
+        return make(origin, settings, out, **how, observer=observer)
+
+
+def _of_cycle(
+    source: str,
+    overrides: tuple[str, ...],
+    target: str | None,
+    cycle: int,
+    given: dict[str, Any],
+    out: Path,
+    how: dict[str, Any],
+) -> dict[str, Any]:
+    """The pool of a run after one more cycle, as a set."""
+    from terse.cli.progress import counting
+    from terse.errors import RecipeError
+
+    if target is None or overrides:
+        got = "none" if target is None else f"{overrides[0]} as well"
+        raise RecipeError(f"--target: expected the retrained model beside --cycle, and no other setting, got {got}")
+    known = ("count", "format", "side_px", "image", "quality", "masks", "min_visible", "with_real")
+    if other := next((name for name in given if name not in known), None):
+        raise RecipeError(f"{other}: expected none beside --cycle, whose set is the run's pool, got {given[other]!r}")
+    from terse.generate import render
+    from terse.run import go_on
+
+    per_cycle = given.pop("count", None)
+    with counting() as observer:
+        measured = go_on(Path(source), cycle, target, per_cycle=per_cycle, observer=observer)
+        result = render(Path(source) / "pool", out, **how, observer=observer, **given)
+    rows = [measured.metrics.start, *measured.cycles]
+    figures = [round(value, 5) for row in rows if (value := row.figure(measured.primary)) is not None]
+    return {**result, "cycle": cycle, measured.primary: figures}
 
 
 def _page(folder: Path, result: dict[str, Any]) -> Path | None:
@@ -85,6 +135,10 @@ def summary(result: dict[str, Any]) -> str:
     classes = ", ".join(f"{name} {number:,}" for name, number in result["per_class"].items()) or "none"
     counts = f"{result['images']:,} images, {result['objects']:,} objects"
     lines = [f"{counts} {_pace(result)} -> {result['out']}", f"objects  {classes}"]
+    if "cycle" in result:
+        name, figures = list(result.items())[-1]
+        lines.append(f"{name:<8} {' -> '.join(f'{value:.3f}' for value in figures)}")
+        lines.append(f"next     train on the set, then --target NEW --cycle {result['cycle'] + 1}")
     if "real" in result:
         lines.append(f"real     {', '.join(f'{name} {number:,}' for name, number in result['real'].items())}")
     shown = result["skipped"][:10]
@@ -100,15 +154,17 @@ def _pace(result: dict[str, Any]) -> str:
     return f"in {result['seconds']:.1f} s ({f'{speed:.0f}' if speed >= 10 else f'{speed:.1g}'} a second)"
 
 
-def _origin(source: str, overrides: tuple[str, ...], observer: Observer) -> Origin | Recipe:
+def _origin(source: str, overrides: tuple[str, ...], target: str | None, observer: Observer) -> Origin | Recipe:
     from terse.errors import RecipeError
     from terse.recipe import load_recipe
 
     folder = Path(source)
     if not folder.is_dir():
+        if target is not None:
+            raise RecipeError("--target: expected it beside a run, got it beside a recipe; set target.weights=F there")
         return load_recipe(source, overrides)
     if overrides:
         raise RecipeError(f"{overrides[0]}: expected no overrides beside a run, got some; its recipe is in recipe.yaml")
     from terse.generate import of_run
 
-    return of_run(folder, observer)
+    return of_run(folder, observer, target=target)

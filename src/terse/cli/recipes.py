@@ -16,8 +16,8 @@ def recipes(name: str | None = None, *, as_json: Json = False) -> None:
     """
     from terse import registry
     from terse.config import read_yaml
-    from terse.errors import RecipeError
-    from terse.recipe import builtin_recipes
+    from terse.errors import RecipeError, install_line
+    from terse.recipe import builtin_recipes, extras_needed
 
     texts = builtin_recipes()
     if name is not None:
@@ -27,5 +27,8 @@ def recipes(name: str | None = None, *, as_json: Json = False) -> None:
         return
     told = {key: str(read_yaml(text, key).get("description", "")) for key, text in texts.items()}
     width = max(map(len, told))
-    lines = [f"{key:<{width}}  {summary}" for key, summary in told.items()]
+    lines = []
+    for key, summary in told.items():
+        lines.append(f"{key:<{width}}  {summary}")
+        lines += [f"{'':<{width}}  needs: {install_line(extra)}" for extra in extras_needed(key)]
     answer(told, "\n".join(lines), as_json=as_json)

@@ -91,10 +91,8 @@ def _parameter(name: str, field: FieldInfo, *, bare: bool) -> inspect.Parameter:
         help=" ".join((field.description or "").split()),
         negative="" if listed else None,
     )
-    annotation: Any = Annotated[kind if field.is_required() and not bare else kind | None, about]
+    annotation: Any = Annotated[kind | None, about]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    if field.is_required() and not bare:
-        return inspect.Parameter(name, keyword, annotation=annotation)
     return inspect.Parameter(name, keyword, annotation=annotation, default=default)
 
 

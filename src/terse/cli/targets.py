@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from terse.cli.answers import Json, answer
 
@@ -16,11 +17,16 @@ def targets(*, as_json: Json = False) -> None:
         as_json: Print one JSON object.
     """
     from terse import registry
+    from terse.errors import install_line
 
-    told = {}
+    told: dict[str, dict[str, Any]] = {}
     for kind, model in registry.kinds("target").items():
         summary = " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split())
         fields = [name for name in model.model_fields if name != "kind"]
-        told[kind] = {"summary": summary, "settings": fields}
-    lines = [f"{kind}\n  {item['summary']}\n  settings: {', '.join(item['settings'])}" for kind, item in told.items()]
+        told[kind] = {"summary": summary, "settings": fields, "extra": model.extra or None}
+    lines = []
+    for kind, item in told.items():
+        lines += [kind, f"  {item['summary']}", f"  settings: {', '.join(item['settings'])}"]
+        if item["extra"]:
+            lines.append(f"  needs: {install_line(item['extra'])}")
     answer(told, "\n".join(lines), as_json=as_json)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terse.progress import Observer
 
 from terse.cli.answers import Json, answer
 from terse.cli.jobs import folder_of, trust_given, with_device, with_trust
@@ -55,8 +58,32 @@ def train(
         from terse.report.run_page import build_run_page
 
         page = build_run_page(folder)
+        if result.get("trained_elsewhere"):
+            found = _write_set(folder, watcher)
+            answer(result | {"set": found}, _summary_of_judged(result, found, page), as_json=as_json)
+            return 0
     answer(result, _summary(result, page), as_json=as_json)
     return 0
+
+
+def _write_set(folder: Path, watcher: Observer) -> dict[str, Any]:
+    """What the target fails, as a COCO set in the run's folder; as it is where it was written before."""
+    from terse.generate import render
+
+    out = folder / "set-1"
+    return render(folder / "pool", out, workers=0, resume=out.exists(), observer=watcher)
+
+
+def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path) -> str:
+    name, run = result["primary"], result["out"]
+    lines = [
+        f"{name} {result['metrics']['start'][name]:.3f}: this target only judges, terse cannot train it",
+        f"set           {found['out']}: {found['images']:,} composites that it fails",
+        f"page          {page}",
+        "next          train it on the set, then",
+        f"              {shlex.join(['terse', 'generate', run, '--target', 'NEW', '--cycle', '2', '--out', 'SET'])}",
+    ]
+    return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])
 
 
 def _summary(result: dict[str, Any], page: Path) -> str:

@@ -83,7 +83,7 @@ class GenerateSettings(Config):
     """
 
     count: Count
-    """Images."""
+    """Images; with --cycle the composites that the cycle is to find, by default the recipe's `pool.per_cycle`."""
     format: str = "coco"
     """coco, voc, yolo, yolo_pose, semantic, webdataset, or an exporter of an installed package."""
     seed: NonNegative = 0

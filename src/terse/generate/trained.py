@@ -97,10 +97,11 @@ def of_recipe(
     return Origin(recipe, material, load().proposer.limits, load, message=message)
 
 
-def of_run(folder: Path, observer: Observer | None = None, *, trust: bool = False) -> Origin:
+def of_run(folder: Path, observer: Observer | None = None, *, target: str | None = None, trust: bool = False) -> Origin:
     """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
 
-    The observer hears how far cleanup is. With `trust`, code that the recipe names is imported, here and in workers.
+    The observer hears how far cleanup is. `target` is another model to say what is hard, as `run.go_on` takes it. With
+    `trust`, code that the recipe names is imported, here and in workers.
 
     Raises:
         RunError: the folder holds no finished run.
@@ -109,8 +110,8 @@ def of_run(folder: Path, observer: Observer | None = None, *, trust: bool = Fals
     from terse.run import open_run
 
     with trusting(trust):
-        recipe, players, _ = open_run(folder, observer)
-        load = partial(_players_of_run, folder, trusted())
+        recipe, players, _ = open_run(folder, observer, target)
+        load = partial(_players_of_run, folder, target, trusted())
     fore, back = players.materials.foregrounds, players.materials.backgrounds
     square = getattr(fore, "squash", False)  # photographs are squashed to the canvas, drawn scenes need not be
     classes = tuple(players.materials.classes)  # they need not be all that its backgrounds know
@@ -127,7 +128,7 @@ def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
     return SetPlayers(_proposer(recipe.synthesis.build(materials)))
 
 
-def _players_of_run(folder: Path, trust: bool) -> SetPlayers:
+def _players_of_run(folder: Path, target: str | None, trust: bool) -> SetPlayers:
     """The target that the run kept, and the synthesizer of the same cycle; of the last one where an older run kept none.
 
     Raises:
@@ -139,7 +140,7 @@ def _players_of_run(folder: Path, trust: bool) -> SetPlayers:
     from terse.training.checkpoint import read_checkpoint
 
     with trusting(trust):
-        _, players, _ = open_run(folder)
+        _, players, _ = open_run(folder, target=target)
     proposer, state = _proposer(players.proposer), read_checkpoint(folder / "state")
     if state is not None:
         players.rule.restore(state[1]["rule"])

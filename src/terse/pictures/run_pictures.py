@@ -29,10 +29,11 @@ __all__ = ["before_after", "realism", "run_pictures", "target_with"]
 _MOST_SCORED = 96
 
 
-def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path) -> Shown:
+def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path, before: Judges | None = None) -> Shown:
     """The gallery, the strips, the answers at the start and at the end, and what was measured of the pool.
 
-    The players stay as they are: answers are asked of copies of the target.
+    The players stay as they are: answers are asked of copies of the target, or of a target without a module and of
+    `before`, the one that the run began with.
     """
     materials = players.materials
     pairs: Sequence[BeforeAfter] = ()
@@ -40,6 +41,8 @@ def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path) -> 
     if (folder / "start.pth").is_file() and (folder / "target.pth").is_file():
         start, kept = (target_with(players.target, folder / name) for name in ("start.pth", "target.pth"))
         pairs, note = before_after(recipe, start, kept, players.test, materials.classes)
+    elif before is not None:
+        pairs, note = before_after(recipe, before, players.target, players.test, materials.classes)
     return Shown(
         ShownFigures(
             hardness=_hardness(pool), coverage=_coverage(materials, pool), realism=realism(players, pool, folder)

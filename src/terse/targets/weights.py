@@ -1,5 +1,6 @@
 """Weights from a file, safely: tensors only, never code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from terse.errors import DataError
 from terse.tensors import read_tensors
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["load_tensors", "load_weights", "read_weights"]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -31,7 +32,16 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         DataError: names or shapes disagree; the first few are named.
     """
-    tensors, own = read_weights(path), module.state_dict()
+    load_tensors(module, read_weights(path), path)
+
+
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load the tensors of a file into the module.
+
+    Raises:
+        DataError: names or shapes disagree; the first few are named.
+    """
+    own = module.state_dict()
     missing = [name for name in own if name not in tensors]
     extra = [name for name in tensors if name not in own]
     wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]

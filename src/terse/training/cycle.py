@@ -7,6 +7,7 @@ import numpy as np
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.folders import write_atomically
+from terse.protocols import Trainable, network_of
 from terse.results import FORMAT, Cycle, Ends, RunResult
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
@@ -19,7 +20,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
 
-__all__ = ["run_cycles", "train_start"]
+__all__ = ["judge_cycle", "run_cycles", "train_start"]
 
 _SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
@@ -45,12 +46,29 @@ def run_cycles(session: Session) -> RunResult:
             harvest_phase(session, cycle)
             target_phase(session, cycle, recipe.fine_tune)
         _evaluate(session, cycle)
+    return _result(session)
+
+
+def judge_cycle(session: Session, cycle: int) -> RunResult:
+    """A cycle of a target that only judges: measure what was trained elsewhere since the last one, then harvest.
+
+    The start is measured before cycle 1. Elsewhere the target learns from the pool; the next cycle measures it, as
+    `run_cycles` does where it trains the target itself.
+
+    Source: ours.
+    """
+    _evaluate(session, cycle - 1)
+    harvest_phase(session, cycle)
+    return _result(session)
+
+
+def _result(session: Session) -> RunResult:
     rows = session.facts["rows"]
-    primary = task_of(recipe).primary
+    primary = task_of(session.recipe).primary
     best = len(rows) - 1
-    if recipe.keep == "best":
+    if session.recipe.keep == "best":
         best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
-    return RunResult(
+    result = RunResult(
         format=FORMAT,
         out=str(session.folder) if session.folder else None,
         primary=primary.name,
@@ -60,6 +78,11 @@ def run_cycles(session: Session) -> RunResult:
         alarms=session.facts["alarms"],
         alarm_cycles=session.facts["alarm_cycles"],
         seconds=round(sum(row["seconds"] for row in rows), 3),
+    )
+    return (
+        result
+        if isinstance(session.players.target, Trainable)
+        else result.model_copy(update={"trained_elsewhere": True})
     )
 
 
@@ -125,7 +148,8 @@ def _evaluate(session: Session, cycle: int) -> None:
 
 def _keep_start(session: Session) -> None:
     """`start.pth`: the weights that every cycle is compared with, pretrained or as they came."""
-    if session.folder is not None:  # the start is the best so far: `keep_target` has just written it
+    if session.folder is not None and network_of(session.players.target) is not None:
+        # The start is the best so far: `keep_target` has just written it.
         write_atomically(session.folder / "start.pth", (session.folder / "target.pth").read_bytes())
 
 

@@ -16,7 +16,7 @@ from terse.objectives import RealismWeight
 from terse.pool import Pool
 from terse.pose_entropy import PoseEntropy
 from terse.progress import Interrupted, Observer
-from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of, trainable
+from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of
 from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
@@ -199,9 +199,13 @@ class Session:
         self.observer.say(f"{self.folder}: the run was stopped before its first state was written; it begins")
 
     def keep_target(self) -> None:
-        """Write `target.pth`, the state_dict in the user's own key names, and the synthesizer of the same cycle."""
-        proposer = self.players.proposer
-        self._keep("target.pth", trainable(self.players.target).module)
+        """Write `target.pth`, the state_dict in the user's own key names, and the synthesizer of the same cycle.
+
+        A target without a module is kept by whoever trains it.
+        """
+        proposer, network = self.players.proposer, network_of(self.players.target)
+        if network is not None:
+            self._keep("target.pth", network)
         if proposer is not None and proposer.module is not None:
             self._keep("state/synthesizer.pth", proposer.module)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from terse.config import Component, Count, NonNegative
+from terse.config import Component, Count, Fraction, NonNegative
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class ShapesConfig(Component["RunData"]):
     )
     """What there is to see. An arrow has two keypoints, its tip and its tail."""
     objects: Count | None = None
-    """At most so many in a scene; null is 2 to train on and 3 to judge by."""
+    """At most so many in a scene; null is 2 to train on and 3 to judge by. 1 makes them images for a classifier."""
+    gap: Fraction = 1.0
+    """How far the scenes that judge are from those to train on: at 0 they are of one kind."""
     seed: NonNegative = 7
     """Of all drawing: fixed, so that every run is judged by the same scenes."""
 
@@ -51,14 +53,14 @@ class ShapesConfig(Component["RunData"]):
         from terse.sources.run_data import RunData
         from terse.sources.shapes.scenes import (
             EASY,
-            HARD,
             SceneBackgrounds,
             SceneForegrounds,
             SceneImages,
             Scenes,
+            between,
         )
 
-        easy, hard = (replace(style, count=self.objects or style.count) for style in (EASY, HARD))
+        easy, hard = (replace(style, count=self.objects or style.count) for style in (EASY, between(self.gap)))
         drawn: dict[str, Any] = {"canvas_px": self.canvas_px, "seed": self.seed, "classes": self.classes}
         train = Scenes("train", self.train, style=easy, **drawn)
         return RunData(

@@ -20,7 +20,18 @@ from terse.sources.cache import Cache
 from terse.sources.patches import box_of, cut_patch, points_in_patch
 from terse.types import Backgrounds, Foregrounds, Truth
 
-__all__ = ["ARROW", "CLASSES", "EASY", "HARD", "SceneBackgrounds", "SceneForegrounds", "SceneImages", "Scenes", "Style"]
+__all__ = [
+    "ARROW",
+    "CLASSES",
+    "EASY",
+    "HARD",
+    "SceneBackgrounds",
+    "SceneForegrounds",
+    "SceneImages",
+    "Scenes",
+    "Style",
+    "between",
+]
 
 CLASSES = ("circle", "square", "triangle")
 ARROW = "arrow"
@@ -51,6 +62,18 @@ class Style:
 
 EASY = Style(size_frac=(0.35, 0.55), rotation_deg=0.0, visible=1.0, count=2)
 HARD = Style(size_frac=(0.15, 0.4), rotation_deg=90.0, visible=0.7, count=3)
+
+
+def between(gap: float) -> Style:
+    """The style so far on the way from the easy one to the hard one."""
+    first, last = EASY.size_frac, HARD.size_frac
+    low, high = ((1 - gap) * a + gap * b for a, b in zip(first, last, strict=True))
+    return Style(
+        size_frac=(low, high),
+        rotation_deg=(1 - gap) * EASY.rotation_deg + gap * HARD.rotation_deg,
+        visible=(1 - gap) * EASY.visible + gap * HARD.visible,
+        count=HARD.count,
+    )
 
 
 @dataclass(frozen=True, slots=True)

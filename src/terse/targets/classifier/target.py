@@ -1,26 +1,47 @@
 """Any image classifier as a target (paper 3.2), and the paper's digit classifiers (A.1) with what their dumps leave out."""
 
+from collections.abc import Callable, Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from terse.errors import ShapeError
 from terse.modes import eval_mode, frozen
+from terse.targets.detector.modes import several_images
 from terse.types import Evidence, Truth
 
-__all__ = ["ClassificationTarget", "MNISTClassifier", "MNISTClassifierDeep"]
+__all__ = ["ClassificationTarget", "MNISTClassifier", "MNISTClassifierDeep", "objects_of_images"]
 
 
 class ClassificationTarget:
     """A module that takes images in [0, 1] and returns logits, one row an image.
 
+    Args:
+        module: the network.
+        classes: the task's.
+        pixels: makes of the images what the network takes; None gives them as they are.
+        columns: the network's own index of each class; None is the classes in order.
+        found: what a weights file held: `model`, `backbone` for a new last layer, or `nothing` where there was none.
+
     Source: paper 3.2, Image Classification.
     """
 
-    def __init__(self, module: nn.Module, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        classes: tuple[str, ...],
+        *,
+        pixels: Callable[[Tensor], Tensor] | None = None,
+        columns: Sequence[int] | None = None,
+        found: str = "nothing",
+    ) -> None:
         self.module = module
         self.classes = classes
+        self.found = found
+        self.columns = None if columns is None else tuple(columns)
+        self._pixels = pixels or (lambda images: images)
 
     def evidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Evidence:
         """What the logits say of each image's class, in eval mode.
@@ -30,7 +51,8 @@ class ClassificationTarget:
         """
         with eval_mode(self.module), frozen(self.module):
             logits = self._logits(images)
-        return Evidence.of_logits(logits, truth.labels, truth, torch.arange(len(images), device=images.device))
+        rows = objects_of_images(truth)
+        return Evidence.of_logits(logits, truth.labels[rows], truth, rows)
 
     def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
         """Mean cross-entropy, in train mode.
@@ -39,12 +61,14 @@ class ClassificationTarget:
             ShapeError: the module's output is not one row of logits an image.
         """
         self.module.train()
-        return functional.cross_entropy(self._logits(images), truth.labels)
+        with several_images(len(images)):
+            logits = self._logits(images)
+        return functional.cross_entropy(logits, truth.labels[objects_of_images(truth)])
 
     def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n"]:
         """Softmax probability of the true class of each pasted object."""
         probabilities = self.predict(images)
-        return probabilities.gather(1, truth.labels[:, None])[:, 0][truth.pasted]
+        return probabilities[truth.image_index[truth.pasted], truth.labels[truth.pasted]]
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """Softmax probabilities."""
@@ -52,7 +76,9 @@ class ClassificationTarget:
             return self._logits(images).softmax(dim=1)
 
     def _logits(self, images: Tensor) -> Tensor:
-        logits = self.module(images.contiguous(memory_format=torch.channels_last))
+        logits = self.module(self._pixels(images).contiguous(memory_format=torch.channels_last))
+        if self.columns is not None and isinstance(logits, Tensor) and logits.ndim == 2:
+            logits = logits[:, list(self.columns)]
         if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self.classes)):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ShapeError(
@@ -60,6 +86,27 @@ class ClassificationTarget:
                 f"the classes are {', '.join(self.classes)}"
             )
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def objects_of_images(truth: Truth) -> Int64[Tensor, " b"]:
+    """The row of the object that gives each image its class: the pasted one, else the image's only one.
+
+    Raises:
+        ShapeError: an image without an object, or with several of which none is pasted.
+    """
+    rows = torch.arange(len(truth.labels), device=truth.labels.device)
+    if len(rows) == truth.batch_size and torch.equal(truth.image_index, rows):
+        return rows
+    pasted = torch.zeros(truth.batch_size, dtype=torch.bool, device=rows.device)
+    pasted[truth.image_index[truth.pasted]] = True
+    rows = rows[truth.pasted | ~pasted[truth.image_index]]
+    if not torch.equal(truth.image_index[rows], torch.arange(truth.batch_size, device=rows.device)):
+        most, least = (of(torch.bincount(truth.image_index[rows], minlength=truth.batch_size)) for of in (max, min))
+        raise ShapeError(
+            f"truth: expected one object in each image of a classifier, got images with {int(least)} to {int(most)}; "
+            "paste one object an image, and take real images of one class each"
+        )
+    return rows
 
 
 class MNISTClassifier(nn.Module):

@@ -20,8 +20,9 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import box_iou, clip_boxes_to_image
 
 from terse.errors import TerseError
+from terse.targets.overlaps import Predictions
 
-__all__ = ["Heads", "Matched", "Predictions", "heads_of"]
+__all__ = ["Heads", "Matched", "heads_of"]
 
 _MATCH_IOU = 0.5  # paper 3.2
 
@@ -33,13 +34,6 @@ class Matched(NamedTuple):
     codes: Float[Tensor, "pairs 4"]  # box regression as the detector encodes it
     wanted: Float[Tensor, "pairs 4"]  # the box in that code
     box: Int64[Tensor, " pairs"]  # which of the boxes the pair is about
-
-
-class Predictions(NamedTuple):
-    """Everything that is predicted in one image, before thresholds and suppression."""
-
-    boxes_px: Float[Tensor, "predictions classes_or_one 4"]  # in pixels of the image that was given
-    scores: Float[Tensor, "predictions columns"]
 
 
 @runtime_checkable

@@ -10,17 +10,16 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
-from torchvision.ops import box_iou
 
 from terse.errors import TerseError
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.heads import Heads, heads_of
 from terse.targets.detector.modes import inference, several_images, training
+from terse.targets.overlaps import best_scores
 from terse.types import Evidence, Truth
 
 __all__ = ["DetectorTarget", "wrap_detector"]
 
-_CONFIDENCE_IOU = 0.5
 _SMALLEST_PX = 1.0  # a box below one pixel a side holds nothing to learn, and its encoding is infinite
 
 
@@ -102,18 +101,8 @@ class DetectorTarget:
 
         Source: ours (the paper's p is the image's, see `evaluation.hardness`).
         """
-        truth = truth.to(images.device)
-        boxes, index = truth.boxes_px[truth.pasted], truth.image_index[truth.pasted]
-        columns = self._columns_of(truth.labels[truth.pasted])
-        found = images.new_zeros(len(boxes), dtype=torch.float32)
         with inference(self.module):
-            for number, (predicted, scores) in enumerate(self._heads.predict(images)):
-                for row in (index == number).nonzero().flatten():
-                    column = int(columns[row])
-                    near = box_iou(boxes[row, None], predicted[:, min(column, predicted.shape[1] - 1)])[0]
-                    hits = scores[near >= _CONFIDENCE_IOU, column]
-                    found[row] = hits.max() if len(hits) else 0.0
-        return found
+            return best_scores(self._heads.predict(images), truth.to(images.device), self.columns, images)
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "b 3 h w"]) -> list[dict[str, Tensor]]:

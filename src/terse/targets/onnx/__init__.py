@@ -1,0 +1,1 @@
+"""Models in ONNX files: black boxes that judge."""

@@ -1,0 +1,150 @@
+"""What an ONNX file's outputs say, as answers to the task: the whole of a target that only judges."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.ops import batched_nms, box_convert
+
+from terse.errors import RecipeError
+from terse.targets.detector.config import columns_of_classes
+from terse.targets.onnx.config import OnnxConfig
+from terse.targets.onnx.session import OnnxSession
+from terse.targets.overlaps import Predictions, best_scores
+from terse.types import Truth
+
+__all__ = ["OnnxClassifier", "OnnxDetector"]
+
+
+class OnnxClassifier:
+    """A classifier in a file.
+
+    Raises:
+        RecipeError: its outputs are not what was declared.
+    """
+
+    def __init__(self, settings: OnnxConfig, classes: Sequence[str], canvas_px: int) -> None:
+        self.classes = tuple(classes)
+        self._session = OnnxSession(settings, canvas_px)
+        ((self._name, output),) = settings.outputs.names.items()
+        found = self._values(torch.full((1, len(settings.mean), canvas_px, canvas_px), 0.5))
+        if found.ndim != 2 or len(found) != 1:
+            raise _other(f"target.outputs.{self._name}", "(images, classes)", output, found.shape)
+        self.columns = columns_of_classes(self.classes, found.shape[1], settings.labels, softmax=False)
+
+    def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
+        """The probability of the true class of each pasted object."""
+        found = self.predict(images)
+        return found[truth.image_index[truth.pasted].to(found.device), truth.labels[truth.pasted].to(found.device)]
+
+    def predict(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
+        """The probabilities of the task's classes."""
+        found = torch.from_numpy(self._values(images).astype(np.float32))[:, list(self.columns)].to(images.device)
+        return found.softmax(dim=1) if self._name == "logits" else found
+
+    def _values(self, images: Tensor) -> np.ndarray:
+        return self._session(images)[self._name]
+
+
+class OnnxDetector:
+    """A detector in a file.
+
+    Raises:
+        RecipeError: its outputs are not what was declared.
+    """
+
+    def __init__(self, settings: OnnxConfig, classes: Sequence[str], canvas_px: int) -> None:
+        self.classes = tuple(classes)
+        self._settings = settings
+        self._session = OnnxSession(settings, canvas_px)
+        labels = settings.labels
+        self.columns = tuple(range(len(classes))) if labels is None else tuple(labels.get(name, -1) for name in classes)
+        missing = [name for name, column in zip(self.classes, self.columns, strict=True) if column < 0]
+        if missing:
+            raise RecipeError(f"target.labels: expected a label for each class, got none for {', '.join(missing)}")
+        next(self._predictions(torch.full((1, len(settings.mean), canvas_px, canvas_px), 0.5)))
+
+    def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
+        """Of each pasted object, the highest score of its class among the boxes that overlap it."""
+        found = best_scores(self._predictions(images), truth.to("cpu"), range(len(self.classes)), torch.zeros(0))
+        return found.to(images.device)
+
+    def predict(self, images: Float[Tensor, "b c h w"]) -> list[dict[str, Tensor]]:
+        """Boxes in pixels of the images, task classes and scores, best first."""
+        answers = []
+        for boxes, scores in self._predictions(images):
+            row, label = (scores >= self._settings.min_score).nonzero(as_tuple=True)
+            found = {"boxes": boxes[row, 0], "labels": label, "scores": scores[row, label]}
+            if self._settings.suppress is not None:
+                kept = batched_nms(found["boxes"], found["scores"], found["labels"], self._settings.suppress)
+            else:
+                kept = found["scores"].argsort(descending=True, stable=True)
+            answers.append({name: value[kept].to(images.device) for name, value in found.items()})
+        return answers
+
+    def _predictions(self, images: Tensor) -> Iterator[Predictions]:
+        """Each image's boxes in its own pixels, and the scores of the task's classes."""
+        outputs = self._session(images)
+        boxes, scores = self._split(outputs, len(images))
+        height, width = images.shape[-2:]
+        unit = self._session.side_px if self._settings.unit == "pixels" else 1
+        size = torch.tensor([width, height, width, height]) / unit
+        for box, score in zip(boxes, scores, strict=True):
+            corners = box_convert(torch.from_numpy(box.astype(np.float32)), self._settings.box, "xyxy") * size
+            within = corners.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+            yield Predictions(within[:, None], torch.from_numpy(score.astype(np.float32)))
+
+    def _split(self, outputs: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (images, n, 4) and the scores of the task's classes (images, n, classes)."""
+        if "raw" in outputs:
+            return self._raw(outputs["raw"], count)
+        if "rows" in outputs:
+            rows = self._seen("rows", outputs["rows"], count, 6)
+            return rows[..., :4], self._columned(rows[..., 4], rows[..., 5])
+        boxes, scores = self._seen("boxes", outputs["boxes"], count, 4), outputs["scores"]
+        if "labels" in outputs:
+            for name in ("scores", "labels"):
+                if outputs[name].shape != boxes.shape[:2]:
+                    raise self._unlike(name, "(images, n) as its boxes are", outputs[name])
+            return boxes, self._columned(scores, outputs["labels"])
+        if scores.ndim != 3 or scores.shape[:2] != boxes.shape[:2]:
+            raise self._unlike(
+                "scores", "(images, n, classes) as its boxes are, because no labels are declared", scores
+            )
+        return boxes, self._chosen("scores", scores)
+
+    def _raw(self, raw: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        least = 5 + max(self.columns)
+        if raw.ndim != 3 or len(raw) != count or max(raw.shape[1:]) < least:
+            raise self._unlike("raw", f"(images, 4 + classes, n) or (images, n, 4 + classes), {least} or more", raw)
+        # Boxes are many, classes few; where labels are given the number of classes need not be the task's.
+        known = 4 + len(self.classes)
+        rows = (
+            raw
+            if raw.shape[2] == known or (raw.shape[1] != known and raw.shape[1] > raw.shape[2])
+            else raw.swapaxes(1, 2)
+        )
+        return rows[..., :4], self._chosen("raw", rows[..., 4:])
+
+    def _chosen(self, name: str, scores: np.ndarray) -> np.ndarray:
+        columns = columns_of_classes(self.classes, scores.shape[-1], self._settings.labels, softmax=False)
+        return scores[..., columns]
+
+    def _columned(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """A column for each class: the score in that of the box's label, 0 in the others."""
+        return np.where(np.rint(labels)[..., None] == np.array(self.columns), scores[..., None], 0.0)
+
+    def _seen(self, name: str, value: np.ndarray, count: int, width: int) -> np.ndarray:
+        if value.ndim != 3 or len(value) != count or value.shape[2] != width:
+            raise self._unlike(name, f"(images, n, {width})", value)
+        return value
+
+    def _unlike(self, name: str, wanted: str, value: np.ndarray) -> RecipeError:
+        output = self._settings.outputs.names[name]
+        return _other(f"target.outputs.{name}", wanted, output, value.shape)
+
+
+def _other(field: str, wanted: str, output: str, shape: Sequence[int]) -> RecipeError:
+    return RecipeError(f"{field}: expected {wanted}, got {tuple(shape)} of {output!r}; declare what it holds")

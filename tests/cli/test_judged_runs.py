@@ -1,0 +1,98 @@
+"""A run whose target only judges, on the command line: train writes the set, generate --cycle goes on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from commands import run
+from onnx_files import mean_colours
+
+WEIGHT = np.array([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]])
+
+
+@pytest.fixture
+def onnx_run(tmp_path, capsys, monkeypatch):
+    """A run of cycle 1 in `run/`, judged by `one.onnx`."""
+    monkeypatch.chdir(tmp_path)
+    mean_colours(tmp_path / "one.onnx", WEIGHT)
+    shutil.copy("one.onnx", "two.onnx")
+    mean_colours(tmp_path / "other.onnx", WEIGHT[::-1])
+    few = ("canvas_px=32", "data={kind: shapes, canvas_px: 32, objects: 1, train: 6, val: 9, test: 12, backgrounds: 4}")
+    target = "target={kind: onnx, weights: one.onnx, outputs: {logits: scores}}"
+    arm = ("synthesis={kind: mined}", "hardness={kind: margin, above: 0}", "pretrain=null", "artefacts.count=0")
+    size = ("pool={per_cycle: 6, uneven: 3, candidates: 64}",)
+    code, out, err = run(capsys, "train", "shapes", "task=classification", target, *few, *arm, *size, "--out", "run")
+    assert code == 0, err
+    return out
+
+
+def test_train_says_so_and_writes_the_set(onnx_run, tmp_path):
+    told = json.loads((tmp_path / "run" / "set-1" / "annotations.json").read_text("utf-8"))
+    assert len(told["images"]) == 6
+    lines = [line for line in onnx_run.splitlines() if not line.startswith("alarm")]
+    assert lines[0].endswith(": this target only judges, terse cannot train it")
+    assert lines[1:] == [
+        "set           run/set-1: 6 composites that it fails",
+        "page          run/report.html",
+        "next          train it on the set, then",
+        "              terse generate run --target NEW --cycle 2 --out SET",
+    ]
+
+
+def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_run, capsys, tmp_path):
+    first = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--workers", "0", "--count", "4")
+    code, out, err = run(capsys, *given, "--format", "voc", "--out", "set", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    result = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    assert (told["cycle"], told["images"]) == (2, 10)
+    assert len(told["accuracy"]) == 2
+    assert result["metrics"]["start"] == first["metrics"]["start"]
+    assert [row["samples"] for row in result["cycles"]] == [6]
+    assert result["cycles"][0]["hard_rate"] > 0
+    # The same call again changes nothing; another model, or a later cycle, is refused.
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    code, again, _ = run(capsys, *given, "--format", "voc", "--out", "set", "--resume", "--json")
+    assert (code, json.loads(again)["images"]) == (0, 10)
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+    for words, message in (
+        (
+            ("--target", "two.onnx", "--cycle", "2"),
+            "--cycle: expected 3, the run's next cycle, got 2, which was judged by other.onnx; "
+            "`terse render run/pool` draws its set again",
+        ),
+        (("--target", "two.onnx", "--cycle", "5"), "--cycle: expected 3, the run's next cycle, got 5"),
+        (
+            ("--cycle", "3"),
+            "--target: expected the retrained model beside --cycle, and no other setting, got none",
+        ),
+        (
+            ("--target", "two.onnx", "--cycle", "3", "--objects", "2"),
+            "--objects: expected none beside --cycle, whose set is the run's pool, got '2'",
+        ),
+    ):
+        code, _, err = run(capsys, "generate", "run", *words, "--out", "more", "--workers", "0")
+        assert (code, err.strip().removeprefix("terse: ")) == (2, message)
+
+
+def test_another_model_says_what_is_hard_without_a_cycle(onnx_run, capsys):
+    given = ("generate", "run", "--target", "two.onnx", "--count", "3", "--workers", "0", "--out", "set", "--json")
+    code, out, _ = run(capsys, *given)
+    assert code == 0
+    assert json.loads(out)["images"] > 0
+
+
+def test_a_run_that_trains_its_target_has_no_such_cycles(tmp_path, capsys, monkeypatch, small):
+    monkeypatch.chdir(tmp_path)
+    few = [*(one for one in small if not one.startswith("synthesis.")), "cycles=1", "synthesis={kind: mined}"]
+    assert run(capsys, "train", "quickstart", *few, "--out", "run")[0] == 0
+    shutil.copy("run/target.pth", "new.pth")
+    code, _, err = run(capsys, "generate", "run", "--target", "new.pth", "--cycle", "2", "--out", "set")
+    assert (code, err.splitlines()[-1]) == (
+        2,
+        "terse: --cycle: expected a run whose target only judges, got run, which trains its own; "
+        "`terse train` with more cycles goes on",
+    )
