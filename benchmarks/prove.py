@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from terse.cli.process import prepare_process
+from terse.process import prepare_process
 
 prepare_process()
 

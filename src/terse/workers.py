@@ -25,6 +25,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from terse.config import Config
 from terse.errors import RunError, TerseError
+from terse.process import prepare_process
 from terse.progress import Interrupted, Observer
 from terse.registry import register
 
@@ -278,6 +279,7 @@ def _serve(pipe: Connection, stopping: Any, start: Start[Any, Any]) -> None:
     """A worker process: one thread of computing, so that results do not depend on the machine's cores."""
     import cv2
 
+    prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from terse.compositing.occlusion import covered, visible_regions
+from terse.compositing.occlusion import covered, shared_px, visible_regions
 from terse.compositing.raster import Drawn
 
 
@@ -35,3 +35,13 @@ def test_a_hole_in_the_region_above_shows_what_is_below() -> None:
     ring.mask[2, 2] = 0
     seen = covered(square(0, 0, 5), [ring])
     assert (seen.left, seen.top, seen.mask.shape) == (2, 2, (1, 1))
+
+
+def test_shared_pixels_are_those_that_covering_takes() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        one, other = (
+            Drawn(*random.integers(0, 8, 2).tolist(), ((random.random((6, 9)) > 0.5) * 255).astype(np.uint8), 54)
+            for _ in range(2)
+        )
+        assert shared_px(one, other) == one.seen_px - covered(one, [other]).seen_px

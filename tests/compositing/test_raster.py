@@ -178,3 +178,16 @@ def test_errors_are_sentences(unchecked: None) -> None:
     with pytest.raises(DataError) as blend:
         draw(np.zeros((9, 9, 3), np.uint8), sprite, np.array([[1.0, 0, 0], [0, 1, 0]]), edges=None, blend="glue")
     assert str(blend.value) == "blend: expected one of alpha, gaussian, box, motion, none, poisson, got 'glue'"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), side=st.integers(8, 140), edges=st.sampled_from(EDGES), soft=st.booleans())
+def test_a_mask_alone_is_the_one_that_is_drawn(seed: int, side: int, edges: EdgeConfig | None, soft: bool) -> None:
+    """Bit for bit, though it is warped without the colours."""
+    random, size_px = np.random.default_rng(seed), (90, 120)
+    rgba = cut_out(random, side, soft=soft)
+    where = matrix_of(rgba, size_px, POSES.random(1, torch.Generator().manual_seed(seed)))[0].numpy()
+    drawn = draw(photo(random, *size_px), Sprite.of(rgba), where, edges=edges)
+    alone = draw_mask(Sprite.of(rgba), where, size_px, edges)
+    assert (alone.left, alone.top, alone.whole_px) == (drawn.left, drawn.top, drawn.whole_px)
+    assert np.array_equal(alone.mask, drawn.mask)

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from terse.compositing.raster import Sprite
 from terse.errors import DataError
 from terse.recipe import load_recipe
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.cache import Cache
 from terse.sources.coco import read_coco
 from terse.sources.material import Material
 from terse.sources.run_data import run_data
@@ -78,3 +80,25 @@ def test_a_copy_elsewhere_gives_the_same_pixels(kind, request, tmp_path: Path):
     small = (size_px[0] // 2, size_px[1] // 2)
     assert again.image(0, small).shape == (small[1], small[0], 3)
     assert [item.box_px for item in again.objects(0, small)] == [item.box_px for item in material.objects(0, small)]
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawn"])
+def test_sprites_that_were_let_go_are_made_again_from_what_is_kept(kind, request, monkeypatch):
+    material = request.getfixturevalue(kind)
+    patches = {number: material.foregrounds.patch(number) for number in (0, 1)}
+    material.sprite(0)
+    monkeypatch.setattr(material.foregrounds, "patch", patches.pop)  # each can be read once more
+    again = Cache(material._cut_out, lambda _: 1, 1)
+    for number in (0, 1, 0, 1):
+        made, _ = again.get(number)
+        assert made.levels[0].any()
+    assert list(patches) == [0]  # it was known before
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawn"])
+def test_sprites_are_those_of_whole_patches(kind, request):
+    material = request.getfixturevalue(kind)
+    for number in range(len(material.foregrounds.keys)):
+        made, whole = material.sprite(number), Sprite.of(material.foregrounds.patch(number))
+        assert np.array_equal(made.levels[0], whole.levels[0])
+        assert np.array_equal(made.outline, whole.outline)

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(version())
         sys.exit(0)
-    from terse.cli.process import prepare_process
+    from terse.process import prepare_process
 
     prepare_process()
     stopped: list[int] = []

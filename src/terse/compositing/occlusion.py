@@ -7,7 +7,7 @@ import numpy as np
 
 from terse.compositing.raster import Drawn
 
-__all__ = ["covered", "visible_regions"]
+__all__ = ["covered", "shared_px", "visible_regions"]
 
 
 def visible_regions(regions: Sequence[Drawn]) -> list[Drawn]:
@@ -23,20 +23,37 @@ def covered(region: Drawn, above: Sequence[Drawn]) -> Drawn:
 
     Source: ours.
     """
-    height, width = region.mask.shape
     seen = None
     for other in above:
-        h, w = other.mask.shape
-        x0, x1 = max(region.left, other.left), min(region.left + width, other.left + w)
-        y0, y1 = max(region.top, other.top), min(region.top + height, other.top + h)
-        if x0 >= x1 or y0 >= y1:
-            continue
-        if seen is None:
-            seen = region.mask.copy()
-        part = seen[y0 - region.top : y1 - region.top, x0 - region.left : x1 - region.left]
-        part[other.mask[y0 - other.top : y1 - other.top, x0 - other.left : x1 - other.left] > 0] = 0
+        windows = _shared(region, other)
+        if windows is not None:
+            seen = region.mask.copy() if seen is None else seen
+            seen[windows[0]][other.mask[windows[1]] > 0] = 0
     if seen is None:
         return region
     x, y, w, h = cv2.boundingRect(seen)
     tight = np.ascontiguousarray(seen[y : y + h, x : x + w])
     return Drawn(region.left + x, region.top + y, tight, region.whole_px)
+
+
+def shared_px(region: Drawn, other: Drawn) -> int:
+    """How many pixels two masks have in common.
+
+    Source: ours.
+    """
+    windows = _shared(region, other)
+    return 0 if windows is None else cv2.countNonZero(cv2.bitwise_and(region.mask[windows[0]], other.mask[windows[1]]))
+
+
+_Window = tuple[slice, slice]
+
+
+def _shared(region: Drawn, other: Drawn) -> tuple[_Window, _Window] | None:
+    """Where the arrays of two masks meet, in the rows and columns of each; None where they do not."""
+    (height, width), (h, w) = region.mask.shape, other.mask.shape
+    x0, x1 = max(region.left, other.left), min(region.left + width, other.left + w)
+    y0, y1 = max(region.top, other.top), min(region.top + height, other.top + h)
+    if x0 >= x1 or y0 >= y1:
+        return None
+    own, others = ((slice(y0 - one.top, y1 - one.top), slice(x0 - one.left, x1 - one.left)) for one in (region, other))
+    return own, others

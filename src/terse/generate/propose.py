@@ -7,11 +7,12 @@ for again, alone; a scene that still breaks one, or that is not as hard as it sh
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int64
 
-from terse.compositing.occlusion import covered
+from terse.compositing.occlusion import covered, shared_px
 from terse.compositing.raster import Drawn, draw_mask, reach_px
 from terse.draws import derive, integers, seeds_of
 from terse.generate.draw import Drawing
@@ -188,7 +189,7 @@ class _Trial:
         self._drawing, self._limits, self._size_px = drawing, limits, candidates.canvas_px(image)
         self._background = int(candidates.background[image])
         self._below: list[_Region] | None = None
-        self._seen: dict[int, Drawn] = {}  # what is left of regions that are partly covered
+        self._left: dict[int, tuple[Drawn, int]] = {}  # of regions that are partly covered, and its pixels
 
     def breaks(self, foreground: Int64[np.ndarray, " n"], posed: Sequence[RasterPose]) -> bool:
         """Lay down what can be; whether a paste, the one at `row`, breaks a limit."""
@@ -215,14 +216,16 @@ class _Trial:
         if self._below is None:
             own = drawing.material.objects(self._background, self._size_px)
             self._below = [_Region(item.region.box_px, item.region) for item in own if not item.crowd]
-        changed: dict[int, Drawn] = {}
+        changed: dict[int, int] = {}
         for k, other in enumerate(self._below):
             if _meet(new.box, other.box):
-                left = covered(self._seen.get(k, other.mask), [new.mask])
-                if left.seen_px < (1 - limits.max_overlap) * other.mask.seen_px:
+                seen, pixels = self._left.get(k) or (other.mask, other.seen_px)
+                changed[k] = pixels - shared_px(seen, new.mask)
+                if changed[k] < (1 - limits.max_overlap) * other.seen_px:
                     return f"no pose with an overlap of at most {limits.max_overlap:g}"
-                changed[k] = left
-        self._seen.update(changed)
+        for k, pixels in changed.items():
+            seen = self._left[k][0] if k in self._left else self._below[k].mask
+            self._left[k] = covered(seen, [new.mask]), pixels
         self._below.append(new)
         return ""
 
@@ -239,6 +242,11 @@ class _Region:
         if not isinstance(self._mask, Drawn):
             self._mask = self._mask()
         return self._mask
+
+    @cached_property
+    def seen_px(self) -> int:
+        """Its pixels."""
+        return self.mask.seen_px
 
 
 def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

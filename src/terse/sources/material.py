@@ -1,6 +1,9 @@
 """A pair of banks as the raster path wants it: numbers to pixels, of which the latest are kept."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -9,12 +12,22 @@ from terse.compositing.raster import Sprite
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.byte_views import ByteForegrounds, OwnObject, bytes_of_backgrounds, bytes_of_foregrounds
 from terse.sources.cache import Cache
-from terse.sources.patches import resize
+from terse.sources.patches import box_of, resize
 
 __all__ = ["Material"]
 
 _KEEP_BYTES = 1 << 28
 _Canvas = tuple[int, tuple[int, int]]  # a background and the size it is wanted in
+
+
+@dataclass(frozen=True, slots=True)
+class _Tight:
+    """A cut-out's patch without what is transparent around it."""
+
+    rgba: UInt8[np.ndarray, "h w 4"]
+    corner: tuple[int, int]  # top and left
+    size: tuple[int, int]  # of the patch
+    hull: Float32[np.ndarray, "points 2"]
 
 
 class Material:
@@ -27,7 +40,7 @@ class Material:
         square: poses were made on a square canvas to which photographs are squashed. Their objects are squashed
             likewise; cut-outs without a scene keep their shape, here as in training.
         keep_bytes: limit of the cut-outs kept in memory.
-        keep_decoded_bytes: limit of the decoded backgrounds kept in memory; 0 decodes nearly all anew.
+        keep_decoded_bytes: limit of the decoded backgrounds kept in memory; 0 decodes all anew.
 
     Attributes:
         foregrounds: the cut-outs as bytes, with keys, labels, licences and hashes.
@@ -50,12 +63,15 @@ class Material:
         self.foregrounds = bytes_of_foregrounds(foregrounds, square=square)
         self.backgrounds = bytes_of_backgrounds(backgrounds)
         self.skipped = (*self.foregrounds.skipped, *self.backgrounds.skipped)
+        # A sprite takes ten times the bytes of what it is made from, and that ten times as long to read and cut out.
+        self._tight: Cache[int, _Tight] = Cache(self._cut, _size_of_tight, keep_bytes // 2)
         self._cut_outs: Cache[int, tuple[Sprite, Float32[np.ndarray, "points 2"]]] = Cache(
             self._cut_out, _size_of_cut_out, keep_bytes
         )
         self._decoded: Cache[_Canvas, UInt8[np.ndarray, "h w 3"]] = Cache(
             self._decode, _size_of_pixels, keep_decoded_bytes
         )
+        self._keeps_decoded = keep_decoded_bytes > 0
         self._own: Cache[_Canvas, Sequence[OwnObject]] = Cache(self._draw_objects, _size_of_objects, keep_bytes // 4)
 
     def label_of(self, foreground: int) -> int:
@@ -97,6 +113,8 @@ class Material:
         Raises:
             DataError: the file is gone, broken or changed.
         """
+        if not self._keeps_decoded:
+            return self._decode((background, size_px))  # nobody else's: no copy
         return self._decoded.get((background, size_px)).copy()
 
     def objects(self, background: int, size_px: tuple[int, int]) -> Sequence[OwnObject]:
@@ -108,8 +126,17 @@ class Material:
         return {"foregrounds": self.foregrounds.describe(), "backgrounds": self.backgrounds.describe()}
 
     def _cut_out(self, foreground: int) -> tuple[Sprite, Float32[np.ndarray, "points 2"]]:
+        kept = self._tight.get(foreground)
+        (top, left), (height, width) = kept.corner, kept.rgba.shape[:2]
+        patch = np.zeros((*kept.size, 4), np.uint8)
+        patch[top : top + height, left : left + width] = kept.rgba
+        return Sprite.of(patch), kept.hull
+
+    def _cut(self, foreground: int) -> _Tight:
         patch = self.foregrounds.patch(foreground)
-        return Sprite.of(patch), self.foregrounds.hull(foreground, patch)
+        x0, y0, x1, y1 = box_of(patch[..., 3]) or (0, 0, 0, 0)
+        hull = self.foregrounds.hull(foreground, patch)
+        return _Tight(patch[y0:y1, x0:x1].copy(), (y0, x0), (patch.shape[0], patch.shape[1]), hull)
 
     def _decode(self, canvas: _Canvas) -> UInt8[np.ndarray, "h w 3"]:
         return self.backgrounds.image(*canvas)
@@ -120,6 +147,10 @@ class Material:
 
 def _size_of_cut_out(made: tuple[Sprite, np.ndarray]) -> int:
     return made[0].nbytes
+
+
+def _size_of_tight(kept: _Tight) -> int:
+    return kept.rgba.nbytes + kept.hull.nbytes + 512
 
 
 def _size_of_pixels(pixels: np.ndarray) -> int:
