@@ -1,6 +1,6 @@
 import pytest
 
-from terse.config import parse_overrides, read_yaml, validate, write_yaml
+from terse.config import help_of, parse_overrides, read_yaml, validate, write_yaml
 from terse.errors import RecipeError
 from terse.recipe import PoolConfig, Recipe, builtin_recipes, dump_recipe, load_recipe
 from terse.registry import kinds
@@ -123,4 +123,5 @@ def test_every_setting_has_a_help_text_or_speaks_for_itself():
         "name", "description", "task", "seed", "cycles", "foregrounds", "backgrounds", "train", "target",
         "synthesis", "poses", "artefacts", "objective", "hardness", "pool", "fine_tune", "checkpoint", "runtime",
     }  # fmt: skip
-    assert {name for name, field in Recipe.model_fields.items() if not field.description} <= short
+    texts = help_of(Recipe)
+    assert {name for name in Recipe.model_fields if not texts.get(name)} <= short

@@ -6,8 +6,12 @@ fields are in `recipe.py`.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import io
+import itertools
 import os
+import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +45,7 @@ __all__ = [
     "Span",
     "ascending",
     "extras_of",
+    "help_of",
     "join",
     "parse_overrides",
     "read_yaml",
@@ -55,7 +60,24 @@ Built_co = TypeVar("Built_co", covariant=True)
 class Config(BaseModel):
     """A frozen model that refuses unknown keys; the string below a field is its help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def help_of(model: type[BaseModel]) -> dict[str, str]:
+    """The string below each field of a config, where there is one.
+
+    Read from the source when somebody asks for help: reading it with every config is a seventh of what a command needs
+    to start.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed([one for one in model.__mro__ if issubclass(one, Config) and one is not Config]):
+        written = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(written, ast.ClassDef)
+        for field, below in itertools.pairwise(written.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                text = below.value if isinstance(below, ast.Expr) else None
+                found[field.target.id] = " ".join(str(text.value).split()) if isinstance(text, ast.Constant) else ""
+    return found
 
 
 class Component(Config, Generic[Built_co]):

@@ -82,9 +82,8 @@ def test_a_copy_elsewhere_gives_the_same_pixels(kind, request, tmp_path: Path):
     assert [item.box_px for item in again.objects(0, small)] == [item.box_px for item in material.objects(0, small)]
 
 
-@pytest.mark.parametrize("kind", ["photographs", "drawn"])
-def test_sprites_that_were_let_go_are_made_again_from_what_is_kept(kind, request, monkeypatch):
-    material = request.getfixturevalue(kind)
+def test_sprites_that_were_let_go_are_made_again_from_what_is_kept(drawn, monkeypatch):
+    material = drawn
     patches = {number: material.foregrounds.patch(number) for number in (0, 1)}
     material.sprite(0)
     monkeypatch.setattr(material.foregrounds, "patch", patches.pop)  # each can be read once more

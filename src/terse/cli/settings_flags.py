@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from terse.config import help_of
 from terse.errors import TerseError
 from terse.generate.settings import Flag
 
@@ -33,9 +34,9 @@ def with_settings(model: type[BaseModel], only: Sequence[str] | None = None) -> 
     """
 
     def decorate(command: _Command) -> _Command:
-        own = inspect.signature(command, eval_str=True)
+        own, texts = inspect.signature(command, eval_str=True), help_of(model)
         flags = [
-            _parameter(name, field, bare=only is not None)
+            _parameter(name, field, texts.get(name, ""), bare=only is not None)
             for name, field in model.model_fields.items()
             if _flag(name, field) and (only is None or name in only)
         ]
@@ -81,14 +82,14 @@ def _flag(name: str, field: FieldInfo) -> str:
     return name.replace("_", "-") if named is None else named
 
 
-def _parameter(name: str, field: FieldInfo, *, bare: bool) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, text: str, *, bare: bool) -> inspect.Parameter:
     kind, default = _typed(field.annotation), field.default
     if bare or field.is_required() or (default is not None and not isinstance(default, _PLAIN)):
         default = None
     listed = typing.get_origin(kind) is list
     about = Parameter(
         name=f"--{_flag(name, field)}",
-        help=" ".join((field.description or "").split()),
+        help=text,
         negative="" if listed else None,
     )
     annotation: Any = Annotated[kind | None, about]

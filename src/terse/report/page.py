@@ -79,7 +79,7 @@ def _policy(script: str, plotly_hash: str) -> str:
 def _plotly() -> tuple[str, str]:
     """plotly.js, packed (4.8 MB come to 2.0 MB as base64; the browser unpacks it), and its hash for the policy."""
     library = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(library, 9, mtime=0)).decode("ascii"), _sha256(library)
+    return base64.b64encode(gzip.compress(library, 5, mtime=0)).decode("ascii"), _sha256(library)
 
 
 @cache
