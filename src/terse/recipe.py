@@ -334,6 +334,7 @@ class Recipe(Config):
     """How the start is trained from real images; None starts from the target's own weights."""
     fine_tune: PhaseConfig = PhaseConfig()
     test_groups: TestGroupsConfig = TestGroupsConfig()
+    """What the test images' own fields say of them: figures by group, intervals that count clusters."""
     keep: Literal["best", "last"] = "best"
     """The target that is kept: of the cycle that is best on val, the start included, or of the last one."""
     checkpoint: CheckpointConfig = CheckpointConfig()
