@@ -54,7 +54,7 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
         "ready": checked.ready,
         "findings": [
             {
-                "code": one.code,
+                "code": str(one.code),
                 "weight": one.weight,
                 "name": one.name,
                 "where": one.where,

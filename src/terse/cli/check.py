@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import with_trust
+from terse.cli.jobs import recipe_or_data, with_trust
 from terse.cli.progress import counting
 
 __all__ = ["check"]
@@ -36,13 +36,11 @@ def check(
         as_json: Print one JSON object.
     """
     from terse.errors import RecipeError
-    from terse.sources.guess import is_recipe, source_settings
 
     if sample < 0:
         raise RecipeError(f"--sample: expected an integer >= 0, got {sample}; 0 looks at everything")
-    if is_recipe(source):
-        if images is not None:
-            raise RecipeError("--images: expected it beside a COCO file, got it beside a recipe; write it there")
+    data = recipe_or_data(source, images, [*overrides, *([] if checkpoint is None else ["--checkpoint"])])
+    if data is None:
         from terse.recipe import load_recipe
 
         recipe = load_recipe(source, overrides)
@@ -52,13 +50,10 @@ def check(
             checked = check_recipe(recipe, source, checkpoint=checkpoint, sample=sample, observer=observer)
         name = recipe.name
     else:
-        if overrides or checkpoint is not None:
-            raise RecipeError(f"{overrides[0] if overrides else '--checkpoint'}: expected it beside a recipe, got data")
-        settings = source_settings(Path(source), images)
         from terse.check.check import check_data
 
         with counting() as observer:
-            checked = check_data(settings, source, sample=sample, observer=observer)
+            checked = check_data(data, source, sample=sample, observer=observer)
         name = Path(source).resolve().stem
     from terse.check.page import write
 

@@ -1,10 +1,10 @@
-"""Options that commands which build a recipe's model have in common."""
+"""What several commands have in common: options, the recipe or data that they are given, the folder of a job."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from terse.trust import trusted, trusting
 
-__all__ = ["folder_of", "trust_given", "with_device", "with_trust"]
+__all__ = ["folder_of", "recipe_or_data", "trust_given", "with_device", "with_trust"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Trust = Annotated[
@@ -66,3 +66,26 @@ def folder_of(out: Path | None, name: str, kind: str, *, resume: bool) -> Path:
     while folder.exists() and any(folder.iterdir()):
         folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
+
+
+def recipe_or_data(source: str, images: Path | None, beside_recipe: Sequence[str]) -> dict[str, Any] | None:
+    """The settings of the data at a path; None where the source is a recipe.
+
+    Args:
+        source: as the user typed it.
+        images: the photographs of a file of annotations.
+        beside_recipe: settings and options that only a recipe can have.
+
+    Raises:
+        TerseError: images beside a recipe, settings beside data, or nothing that is known.
+    """
+    from terse.errors import RecipeError
+    from terse.sources.guess import is_recipe, source_settings
+
+    if is_recipe(source):
+        if images is not None:
+            raise RecipeError("--images: expected it beside a COCO file, got it beside a recipe; write it there")
+        return None
+    if beside_recipe:
+        raise RecipeError(f"{beside_recipe[0]}: expected it beside a recipe, got data")
+    return source_settings(Path(source), images)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import recipe_or_data
 from terse.cli.progress import counting, stoppable
 
 if TYPE_CHECKING:
@@ -110,22 +111,19 @@ def _cutter(name: str, model: Path | None) -> Cutter:
 
 def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -> Annotations:
     from terse.errors import DataError, RecipeError
-    from terse.sources.guess import is_recipe, read_data, source_settings
+    from terse.sources.guess import read_data
 
-    if is_recipe(source):
+    data = recipe_or_data(source, images, overrides)
+    if data is None:
         from terse.recipe import load_recipe
         from terse.sources.run_data import open_sources
 
-        if images is not None:
-            raise RecipeError("--images: expected it beside a COCO file, got it beside a recipe; write it there")
         recipe = load_recipe(source, overrides)
         if recipe.foregrounds is None:
             raise RecipeError(f"foregrounds: expected a source of boxes in {source}, got nothing")
         annotations = open_sources(recipe, "foregrounds")["foregrounds"]
-    elif overrides:
-        raise RecipeError(f"{overrides[0]}: expected it beside a recipe, got data")
     else:
-        annotations = read_data(source_settings(Path(source), images))
+        annotations = read_data(data)
     if annotations.cut_outs or not len(annotations.labels):
         raise DataError(f"{source}: expected photographs with boxes, got none; give annotated photographs")
     return annotations

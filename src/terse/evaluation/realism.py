@@ -1,5 +1,7 @@
 """Has the discriminator learnt realism, or only which data set an image comes from?"""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -9,7 +11,7 @@ from terse.discriminator import Discriminator, auc_of_scores
 from terse.evaluation.predictions import spread
 from terse.protocols import BackgroundBank, RealImages
 
-__all__ = ["background_auc", "even_rows", "image_scores"]
+__all__ = ["background_auc", "even_scores"]
 
 _MOST = 64
 _BATCH = 16
@@ -32,27 +34,26 @@ def background_auc(
 
     Source: ours.
     """
-    of_real = [image_scores(discriminator, real.fetch(rows)[0].to(device)) for rows in even_rows(len(real), most)]
-    of_plain = [
-        image_scores(discriminator, backgrounds.fetch(rows).images.to(device))
-        for rows in even_rows(len(backgrounds), most)
-    ]
-    return auc_of_scores(torch.cat(of_real), torch.cat(of_plain))
+    of_real = even_scores(discriminator, len(real), lambda rows: real.fetch(rows)[0].to(device), most)
+    plain = even_scores(discriminator, len(backgrounds), lambda rows: backgrounds.fetch(rows).images.to(device), most)
+    return auc_of_scores(of_real, plain)
 
 
 @torch.no_grad()
-def image_scores(discriminator: Discriminator, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+def even_scores(
+    discriminator: Discriminator, total: int, fetch: Callable[[Int64[np.ndarray, " k"]], Tensor], most: int
+) -> Float[Tensor, " n"]:
     """One number an image, the mean of its patches' logits; higher looks more real.
+
+    Args:
+        discriminator: the third player.
+        total: how many images there are.
+        fetch: gives those of these numbers.
+        most: at most so many are looked at, evenly spread.
 
     Source: paper A.2 for the logits, their mean is ours.
     """
-    return torch.as_tensor(discriminator(images)).float().flatten(1).mean(dim=1).cpu()
-
-
-def even_rows(total: int, most: int) -> list[Int64[np.ndarray, " k"]]:
-    """Batches of at most so many of the first `total` numbers, evenly spread.
-
-    Source: ours.
-    """
-    rows = spread(total, most)
-    return np.array_split(rows, -(-len(rows) // _BATCH)) if len(rows) else []
+    chosen = spread(total, most)
+    batches = np.array_split(chosen, -(-len(chosen) // _BATCH)) if len(chosen) else []
+    scores = [torch.as_tensor(discriminator(fetch(rows))).float().flatten(1).mean(dim=1).cpu() for rows in batches]
+    return torch.cat(scores)

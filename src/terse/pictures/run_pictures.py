@@ -10,7 +10,7 @@ from torch import Tensor
 
 from terse.discriminator import auc_of_scores
 from terse.evaluation.coverage import coverage
-from terse.evaluation.realism import even_rows, image_scores
+from terse.evaluation.realism import even_scores
 from terse.pictures.gallery import BeforeAfter
 from terse.pictures.page_folder import Shown
 from terse.pictures.pool import cycle_sheets, pool_gallery, real_and_synthetic, to_uint8
@@ -91,7 +91,7 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
     discriminator.eval()
 
     def scores(total: int, fetch: Callable[[np.ndarray], Tensor]) -> Tensor:
-        return torch.cat([image_scores(discriminator, fetch(rows)) for rows in even_rows(total, _MOST_SCORED)])
+        return even_scores(discriminator, total, fetch, _MOST_SCORED)
 
     materials = players.materials
     real = scores(len(players.train), lambda rows: players.train.fetch(rows)[0])
