@@ -50,7 +50,10 @@ def test_table_2_ends_in_table_4():
     assert columns[0] == [78.93, 29.52]  # Table 4 prints 29.54
 
 
-@pytest.mark.parametrize(("name", "recipe"), [("table_2", "voc-person"), ("table_4", "voc-person"), ("table_3", "gmu")])
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("table_2", "voc-person"), ("table_4", "voc-person"), ("table_3", "gmu"), ("table_4", "runway")],
+)
 def test_a_tables_arms_are_valid_overrides_of_the_recipe(name, recipe):
     recipes = {text: arm_recipe(load_recipe(recipe), Arm.parse(text), 0) for text in arms_of(name)}
     assert next(iter(recipes)) == "none"
@@ -60,3 +63,14 @@ def test_a_tables_arms_are_valid_overrides_of_the_recipe(name, recipe):
 def test_what_is_no_table_has_no_arms():
     assert arms_of("figure_8") is None
     assert arms_of("random") is None
+
+
+def test_an_arm_means_the_same_on_a_recipe_of_other_choices():
+    runway = load_recipe("runway", ["synthesis.base=random"])  # a critic, no discriminator, no cleanup
+    columns = [arm_recipe(runway, Arm.parse(text), 0) for text in arms_of("table_2")[1:]]
+    assert [(c.synthesis.feedback, c.synthesis.base) for c in columns] == [("gradient", "centre")] * 6
+    assert [c.cleanup for c in columns] == [False] + [True] * 5
+    assert [c.synthesis.dropout_rate for c in columns] == [0, 0, 0.5, 0.5, 0.5, 0.5]
+    assert [c.artefacts.count for c in columns] == [0, 0, 0, 1, 1, 1]
+    assert [c.fine_tune.real_per_synthetic for c in columns] == ["all"] * 4 + [1, 1]
+    assert [c.synthesis.discriminator for c in columns] == [False] * 5 + [True]
