@@ -164,4 +164,4 @@ def ssd_augmentation(
         truth.ignore[kept],
         truth.batch_size,
     )
-    return torch.stack(made).to(images), moved
+    return torch.stack(made).to(images).clamp(0, 1), moved
