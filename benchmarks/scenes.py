@@ -44,7 +44,7 @@ from terse.synthesis.materials import materials_of
 
 ROUNDS = 9
 MANY = 8
-WARM_UP = 24  # rounds until most of the cut-outs are known
+WARM_UP = 60  # rounds until nearly all cut-outs are known: a set is as many images as one likes
 
 
 def main(arguments: Sequence[str]) -> None:
