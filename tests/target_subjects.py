@@ -98,6 +98,15 @@ SUBJECTS: tuple[Subject, ...] = (
     _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
     _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
     _detector("ssdlite_mobilenet_v2", silent=("head.",)),
+    *(
+        Subject(
+            "regressor",
+            "regression",
+            settings={"quantity": quantity, "backbone": "mobilenet_v3_small"},
+            name=f"regressor-{quantity}",
+        )
+        for quantity in ("centre", "keypoints", "angle")
+    ),
     _segmenter("deeplabv3_mobilenet_v3_large", large=True),
     _segmenter("deeplabv3_resnet50", large=True),
     _segmenter("fcn_resnet50", large=True),
@@ -191,6 +200,10 @@ def as_task(subject: Subject, truth: Truth) -> Truth:
     """The truth with what the target's task needs, and nothing that it does not allow."""
     if subject.task == "classification":
         return _one_an_image(truth)
+    if subject.task == "regression":
+        one = _one_an_image(truth)
+        corners = torch.cat([one.boxes_px.reshape(-1, 2, 2), torch.full((len(one.labels), 2, 1), 2.0)], dim=2)
+        return replace(one, keypoints=corners)
     if subject.task == "segmentation":
         return replace(truth, masks=_ovals(truth.boxes_px, subject.size_px))
     return truth

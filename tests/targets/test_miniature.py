@@ -33,6 +33,7 @@ RECIPES = {  # of each task: a recipe, and what makes it small
     ),
     "detection": ("shapes", _SHAPES),
     "segmentation": ("shapes-segmentation", _SHAPES),
+    "regression": ("shapes-regression", _SHAPES),
 }
 every_target = targets(runs=True)
 
@@ -50,7 +51,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     @functools.cache
     def run(subject: Subject) -> tuple[Any, dict[str, Any]]:
-        folder = tmp_path_factory.mktemp(subject.kind) / "run"
+        folder = tmp_path_factory.mktemp(subject.name or subject.kind) / "run"
         return folder, train(recipe_of(subject), out=folder)
 
     return run

@@ -36,6 +36,7 @@ _CLASSIFIERS = (
     "classifier.4.weight",
     "classifier.low_classifier.weight",
     "segmentation_head.0.weight",
+    "head.weight",
 )
 
 _State = Mapping[str, Tensor]
