@@ -98,6 +98,8 @@ SUBJECTS: tuple[Subject, ...] = (
     _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
     _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
     _detector("ssdlite_mobilenet_v2", silent=("head.",)),
+    replace(_detector("maskrcnn_mobilenet_v3_large_fpn", large=True), task="instances"),
+    replace(_detector("maskrcnn_resnet50_fpn", heavy=True, large=True), task="instances"),
     *(
         Subject(
             "regressor",
@@ -204,7 +206,7 @@ def as_task(subject: Subject, truth: Truth) -> Truth:
         one = _one_an_image(truth)
         corners = torch.cat([one.boxes_px.reshape(-1, 2, 2), torch.full((len(one.labels), 2, 1), 2.0)], dim=2)
         return replace(one, keypoints=corners)
-    if subject.task == "segmentation":
+    if subject.task in ("segmentation", "instances"):
         return replace(truth, masks=_ovals(truth.boxes_px, subject.size_px))
     return truth
 

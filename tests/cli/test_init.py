@@ -9,6 +9,7 @@ from PIL import Image
 
 from commands import run
 from drawn_photographs import disc
+from terse.init.target import others_that_fit
 from terse.recipe import load_recipe
 
 
@@ -53,6 +54,8 @@ def test_the_recipe_trains(data, capsys):
         "machine      no GPU: the small settings",
         "target       ssdlite_mobilenet_v2 without weights: it is trained from nothing first, which takes long; give "
         "--weights",
+        "also fits    lraspp_mobilenet_v3_large (every object of train has a mask: a class for each pixel)",
+        "also fits    maskrcnn_mobilenet_v3_large_fpn (every object of train has a mask: boxes and masks)",
         "recipe       recipe.yaml",
         "now type",
         "  terse check recipe.yaml",
@@ -117,6 +120,20 @@ def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels)
     assert recipe.pretrain is None
     assert recipe.target.weights == data / "whole.pth"
     assert recipe.target.labels == labels
+
+
+def test_masks_and_keypoints_of_train_propose_other_targets_and_a_named_one_gets_its_task(data, capsys):
+    assert others_that_fit("detection", 7, 9, 0) == {}
+    assert list(others_that_fit("detection", 9, 9, 0)) == [
+        "lraspp_mobilenet_v3_large",
+        "maskrcnn_mobilenet_v3_large_fpn",
+    ]
+    assert list(others_that_fit("segmentation", 9, 9, 17)) == ["maskrcnn_mobilenet_v3_large_fpn", "regressor"]
+    status, out, _ = run(capsys, *COCO, "--target", "lraspp_mobilenet_v3_large", "--json")
+    assert status == 0
+    assert "maskrcnn_mobilenet_v3_large_fpn" in json.loads(out)["others"]
+    recipe = load_recipe(data / "recipe.yaml")
+    assert (recipe.task, recipe.target.kind) == ("segmentation", "lraspp_mobilenet_v3_large")
 
 
 def test_cut_outs_are_pasted_and_photographs_are_trained_on(data, capsys):
@@ -186,7 +203,9 @@ class Code:
          "--classes: expected classes of train.json, got 'bal'; did you mean 'ball'?"),
         ([*COCO[1:5], "--target", "ssdlite"],
          "--target: expected one of fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, "
-         "retinanet_resnet50_fpn, ssd300_vgg16, ssdlite320_mobilenet_v3_large, ssdlite_mobilenet_v2, got 'ssdlite'; "
+         "maskrcnn_mobilenet_v3_large_fpn, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16, "
+         "ssdlite320_mobilenet_v3_large, ssdlite_mobilenet_v2, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, "
+         "fcn_resnet50, lraspp_mobilenet_v3_large, got 'ssdlite'; "
          "did you mean 'ssdlite_mobilenet_v2'?"),
         ([*COCO[1:5], "--weights", "none.pth"], "none.pth: expected a file of weights, got none"),
         ([*COCO[1:5], "--weights", "other.pth"],

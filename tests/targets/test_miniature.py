@@ -32,6 +32,7 @@ RECIPES = {  # of each task: a recipe, and what makes it small
         "synthesis.statistics_pairs=16",
     ),
     "detection": ("shapes", _SHAPES),
+    "instances": ("shapes", f"task=instances {_SHAPES}"),
     "segmentation": ("shapes-segmentation", _SHAPES),
     "regression": ("shapes-regression", _SHAPES),
 }

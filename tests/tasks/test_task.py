@@ -36,7 +36,7 @@ def test_an_unknown_task_is_answered_with_the_nearest():
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", ["task=detectoin"])
     assert str(caught.value) == (
-        "task: expected one of classification, detection, regression, segmentation, got 'detectoin'; did you mean 'detection'?"
+        "task: expected one of classification, detection, instances, regression, segmentation, got 'detectoin'; did you mean 'detection'?"
     )
 
 

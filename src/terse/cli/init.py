@@ -108,6 +108,7 @@ def _summary(look: FirstLook) -> str:
             *(f"not pasted   {name}: {why}, so nothing of it is left" for name, why in look.lost.items()),
             f"machine      {look.gpu or 'no GPU: the small settings'}",
             f"target       {look.choice.told}",
+            *(f"also fits    {name} ({why})" for name, why in look.others.items()),
             f"recipe       {look.out}",
             "now type",
             f"  terse check {recipe}",

@@ -24,8 +24,11 @@ __all__ = [
     "WRONG",
     "ap_half_samples",
     "ap_pseudo_values",
+    "coco_precision",
     "detection_scores",
     "ious_of",
+    "mask_overlaps",
+    "mask_scores",
     "match",
     "voc07_ap",
 ]
@@ -54,7 +57,7 @@ def detection_scores(
 
     Source: paper 4.2, Tables 2 and 4; COCO's and VOC 2007's protocols.
     """
-    precision = _coco_precision(found, truth, len(classes))
+    precision = coco_precision(found, truth, len(classes))
     voc = _voc07(found, truth, len(classes), voc07_ious)
     area = (truth.boxes_px[:, 2:] - truth.boxes_px[:, :2]).prod(1)
     counted = ~truth.ignore
@@ -114,6 +117,7 @@ def ap_pseudo_values(
     ious: Sequence[float] = (MATCH_IOU,),
     *,
     voc: bool = False,
+    masks: bool = False,
     blocks: int = BLOCKS,
 ) -> list[float]:
     """AP, a mean over IoUs, as a mean over blocks of images: for each block, K AP(all) - (K - 1) AP(all but the block).
@@ -123,7 +127,7 @@ def ap_pseudo_values(
 
     Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
     """
-    return pseudo_values(_ap_of(found, truth, ious, voc=voc), truth.batch_size, blocks)
+    return pseudo_values(_ap_of(found, truth, ious, voc=voc, masks=masks), truth.batch_size, blocks)
 
 
 def ap_half_samples(
@@ -160,11 +164,11 @@ def ap_half_samples(
 
 
 def _ap_of(
-    found: Sequence[Mapping[str, Tensor]], truth: Truth, ious: Sequence[float], *, voc: bool
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, ious: Sequence[float], *, voc: bool, masks: bool = False
 ) -> Callable[[Bool[np.ndarray, " images"] | None], float]:
     """AP, a mean over IoUs, of some of the images; None is all of them."""
     classes = int(truth.labels.max()) + 1 if len(truth.labels) else 0
-    judged = [_Judged.of(found, truth, classes, voc=voc, match_iou=iou) for iou in ious]
+    judged = [_Judged.of(found, truth, classes, voc=voc, match_iou=iou, masks=masks) for iou in ious]
     return lambda images: float(np.mean([one.mean_ap(images) for one in judged]))
 
 
@@ -175,13 +179,15 @@ def match(
     *,
     voc: bool = False,
     match_iou: float = MATCH_IOU,
+    overlap: Float64[np.ndarray, "d n"] | None = None,
 ) -> Int64[np.ndarray, " d"]:
     """The row in one image's truth of the object that each detection finds, else WRONG or IGNORED.
 
     Detections stand in the order of their scores and find objects of their own class, each object once. COCO gives a
     detection the free object that it overlaps most; what is to be ignored counts as a crowd: a box inside it overlaps
     it wholly, and any number may. VOC compares a detection with the object that it overlaps most, taken or not, so
-    that a second detection of one object is wrong even where it also overlaps a neighbour.
+    that a second detection of one object is wrong even where it also overlaps a neighbour. `overlap` is of masks, where
+    these count instead of boxes.
 
     Source: Lin et al. 2014 (COCO); Everingham et al. 2010, section 4.2 (VOC).
     """
@@ -190,8 +196,8 @@ def match(
         return partner
     ignore: Bool[np.ndarray, " n"] = truth.ignore.cpu().numpy()
     found, objects = boxes.double().cpu().numpy(), truth.boxes_px.double().cpu().numpy()
-    overlap = iou(found, objects)
-    if not voc and ignore.any():
+    of_boxes, overlap = overlap is None, iou(found, objects) if overlap is None else overlap
+    if of_boxes and not voc and ignore.any():
         inside = shared_areas(found, objects) / areas(found)[:, None].clip(min=1e-12)
         overlap = np.where(ignore, inside, overlap)
     overlap = np.where(labels.cpu()[:, None] == truth.labels.cpu()[None], overlap, -1.0)
@@ -212,10 +218,15 @@ def match(
     return partner
 
 
-def _coco_precision(
-    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int
+def coco_precision(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, *, masks: bool = False
 ) -> Float64[np.ndarray, "ious recalls classes sizes"]:
-    """Interpolated precision at 101 recalls for each IoU, class and size (all, small, medium, large); -1: no object."""
+    """Interpolated precision at 101 recalls for each IoU, class and size (all, small, medium, large); -1: no object.
+
+    IoU is of boxes, or of the masks of predictions and truth.
+
+    Source: Lin et al. 2014 (COCO), by faster-coco-eval.
+    """
     from faster_coco_eval import COCO, COCOeval_faster
 
     annotations = [
@@ -237,6 +248,12 @@ def _coco_precision(
             one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
         )
     ]
+    if masks:
+        assert truth.masks is not None
+        for one, mask in zip(annotations, truth.masks, strict=True):
+            one |= {"segmentation": _run_lengths(mask), "area": int(mask.sum())}
+        for one, mask in zip(results, (mask for image in found for mask in image["masks"]), strict=True):
+            one["segmentation"] = _run_lengths(mask)
     coco = COCO(
         {
             "info": {},
@@ -245,12 +262,30 @@ def _coco_precision(
             "annotations": annotations,
         }
     )
-    evaluation = COCOeval_faster(coco, coco.loadRes(results), iouType="bbox")
+    evaluation = COCOeval_faster(coco, coco.loadRes(results), iouType="segm" if masks else "bbox")
     evaluation.params.iouThrs = _COCO_IOUS
     evaluation.params.maxDets = [1, 10, _MOST_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()
     return np.asarray(evaluation.eval["precision"][..., -1], dtype=np.float64)
+
+
+def mask_scores(
+    found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: Sequence[str]
+) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
+    """`mask_ap50` and `mask_ap`, the mean from 0.5 to 0.95, over all classes and of each; None where there is no object.
+
+    Predictions have `masks` beside boxes, labels and scores.
+
+    Source: Lin et al. 2014 (COCO).
+    """
+    per_iou = coco_precision(found, truth, len(classes), masks=True)[..., 0]
+    per_iou = np.where(per_iou > -1, per_iou, np.nan)
+
+    def of(part: np.ndarray) -> dict[str, float | None]:
+        return {"mask_ap50": _mean(part[0]), "mask_ap": _mean(part)}
+
+    return of(per_iou), {name: of(per_iou[:, :, label : label + 1]) for label, name in enumerate(classes)}
 
 
 def _voc07(
@@ -261,6 +296,13 @@ def _voc07(
         f"voc07_ap{round(100 * iou)}": np.array(voc07_ap(found, truth, classes, iou), dtype=np.float64) for iou in ious
     }
     return values if len(ious) < 2 else {**values, "voc07_ap": np.mean(list(values.values()), axis=0)}
+
+
+def _run_lengths(mask: Bool[Tensor, "h w"]) -> dict[str, Any]:
+    from faster_coco_eval.core import mask as coder
+
+    found: dict[str, Any] = coder.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))
+    return found
 
 
 def _summary(precision: Float64[np.ndarray, "ious recalls classes"]) -> dict[str, float | None]:
@@ -292,7 +334,13 @@ class _Judged:
 
     @staticmethod
     def of(
-        found: Sequence[Mapping[str, Tensor]], truth: Truth, classes: int, *, voc: bool, match_iou: float
+        found: Sequence[Mapping[str, Tensor]],
+        truth: Truth,
+        classes: int,
+        *,
+        voc: bool,
+        match_iou: float,
+        masks: bool = False,
     ) -> "_Judged":
         """Match the detections of every image."""
         truth = truth.to("cpu")
@@ -307,7 +355,9 @@ class _Judged:
             order = torch.argsort(scores, descending=True, stable=True)
             if not voc:
                 order = order[_rank_in_class(labels[order]) < _MOST_DETECTIONS]
-            partner = match(boxes[order], labels[order], truth.take([number]), voc=voc, match_iou=match_iou)
+            mine = truth.take([number])
+            overlap = mask_overlaps(one["masks"].cpu()[order], mine) if masks else None
+            partner = match(boxes[order], labels[order], mine, voc=voc, match_iou=match_iou, overlap=overlap)
             kept = partner != IGNORED
             label, score = labels[order].numpy()[kept], scores[order].double().numpy()[kept]
             columns.append((np.full(len(label), number), label, score, partner[kept] >= 0))
@@ -332,6 +382,20 @@ class _Judged:
         found = [self.ap(label, images) for label in range(self.objects.shape[1])]
         known = [ap for ap in found if ap is not None]
         return float(np.mean(known)) if known else float("nan")
+
+
+def mask_overlaps(masks: Bool[Tensor, "d h w"], truth: Truth) -> Float64[np.ndarray, "d n"]:
+    """The IoU of each mask with that of each object of one image; of an ignored one, the share of the mask inside it.
+
+    Source: Lin et al. 2014 (COCO).
+    """
+    assert truth.masks is not None
+    found, objects = masks.cpu().flatten(1).double(), truth.masks.cpu().flatten(1).double()
+    shared = (found @ objects.T).numpy()
+    own, its = found.sum(dim=1).numpy()[:, None], objects.sum(dim=1).numpy()[None]
+    whole = np.where(truth.ignore.cpu().numpy()[None], own, own + its - shared)
+    overlap: Float64[np.ndarray, "d n"] = shared / whole.clip(min=1)
+    return overlap
 
 
 def _rank_in_class(labels: Int64[Tensor, " d"]) -> Int64[Tensor, " d"]:

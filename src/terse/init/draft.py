@@ -56,6 +56,7 @@ def draft(
         target["labels"] = choice.labels
     lines = [
         f"# {name}: written by `terse init`. Look at it with `terse check` and `terse preview`, run it with `terse train`.",
+        *([] if choice.task == "detection" else _line("task", choice.task, "what is learned, and how it is measured")),
         *_line("base", "detector", "a built-in recipe that supplies what is not said here: `terse recipes detector`"),
         *_line("foregrounds", sources["foregrounds"], "what is pasted: objects with masks, cut out of these images"),
         *_line(
@@ -88,7 +89,7 @@ def _settings(
         settings["canvas_px"] = choice.canvas_px
     if not choice.softmax:
         settings["hardness"] = {"kind": "quantile"}
-    if choice.found != "detector":
+    if choice.found in ("nothing", "backbone"):
         settings["pretrain"] = _pretrain(choice.lr)
     settings["synthesis"] = {"kind": "learned", "discriminator": True}
     if not gpu:

@@ -14,7 +14,7 @@ from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
 from terse.init.survey import Survey, choose_classes, measured_scales, survey
-from terse.init.target import DetectorChoice, choose_target
+from terse.init.target import DetectorChoice, choose_target, others_that_fit
 from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
 from terse.sources.annotations import Annotations
@@ -39,6 +39,7 @@ class FirstLook:
     choice: DetectorChoice
     parts: Mapping[str, Survey]
     lost: Mapping[str, str]  # classes of which nothing is left to paste, and why
+    others: Mapping[str, str]  # other targets for which the real images are annotated, and why
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -49,6 +50,7 @@ class FirstLook:
             "classes": list(self.classes),
             "lost": dict(self.lost),
             "target": {"kind": choice.kind, "weights": choice.found, "told": choice.told},
+            "others": dict(self.others),
             "sources": {name: asdict(seen) for name, seen in self.parts.items()},
         }
 
@@ -110,7 +112,10 @@ def make_recipe(
     load_recipe(out)  # what was written can be read: a slip here is ours
     order = ("foregrounds", "backgrounds", "train")
     lost = {name: left.losses.why(name) for name in left.losses.lost}
-    return FirstLook(out, gpu, classes, choice, {name: seen[name] for name in order}, lost)
+    counted = sum(seen["train"].objects.values()), sum(seen["train"].masks.values())
+    points = 0 if real.keypoints is None else real.keypoints.shape[1]
+    others = others_that_fit(choice.task, counted[1], counted[0], points)
+    return FirstLook(out, gpu, classes, choice, {name: seen[name] for name in order}, lost, others)
 
 
 def _val(train: Mapping[str, Any], real: Annotations) -> tuple[float | dict[str, str], Annotations]:

@@ -1,4 +1,4 @@
-"""Which detector `terse init` takes, and what its weights file turns out to hold."""
+"""Which target `terse init` takes, what its weights file turns out to hold, and which others fit the annotations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pathlib import Path
 from terse.errors import DataError, RecipeError
 from terse.registry import kinds, nearest
 from terse.targets.detector.config import columns_of_classes
-from terse.targets.detector.networks import NETWORKS, build_with_weights
+from terse.targets.detector.networks import NETWORKS as DETECTORS
+from terse.targets.detector.networks import build_with_weights
+from terse.targets.segmentation.networks import NETWORKS as SEGMENTERS
 
-__all__ = ["DetectorChoice", "choose_target"]
+__all__ = ["DetectorChoice", "choose_target", "others_that_fit"]
+
+NETWORKS = {**DETECTORS, **SEGMENTERS}
 
 _ON_GPU, _ON_CPU = "ssd300_vgg16", "ssdlite_mobilenet_v2"
 _RATES = {"ssd300_vgg16": 0.002, "ssdlite_mobilenet_v2": 0.03, "ssdlite320_mobilenet_v3_large": 0.03}
@@ -23,7 +27,7 @@ class DetectorChoice:
     """A detector and what is known of its weights."""
 
     kind: str
-    found: str  # nothing, backbone or detector
+    found: str  # nothing, backbone, or what a file of the whole holds
     canvas_px: int
     softmax: bool
     labels: dict[str, int] | None  # where the detector's are not the classes counted from 1
@@ -32,11 +36,17 @@ class DetectorChoice:
     @property
     def told(self) -> str:
         """What was found, in a sentence."""
+        whole = f"{self.kind}, whose weights file holds a whole {self.found}: it is improved as it is"
         return {
             "nothing": f"{self.kind} without weights: it is trained from nothing first, which takes long; give --weights",
             "backbone": f"{self.kind}, whose weights file holds a backbone: the detector is trained on train first",
-            "detector": f"{self.kind}, whose weights file holds a whole detector: it is improved as it is",
-        }[self.found]
+        }.get(self.found, whole)
+
+    @property
+    def task(self) -> str:
+        """The task that it is a target of."""
+        found: str = kinds("target")[self.kind].task
+        return found
 
 
 def choose_target(
@@ -62,7 +72,8 @@ def choose_target(
             + ("; write a detector of your own into the recipe by hand" if kind in kinds("target") else "")
         )
     network = NETWORKS[kind]
-    canvas_px = kinds("target")[kind].model_fields["image_size_px"].default or 300
+    size = kinds("target")[kind].model_fields.get("image_size_px")
+    canvas_px = (size.default if size is not None else None) or 300
     found, labels = "nothing", None
     if weights is not None:
         try:
@@ -73,6 +84,29 @@ def choose_target(
             ) from None
         labels = _labels(classes, outputs, ids, softmax=network.softmax)
     return DetectorChoice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
+
+
+def others_that_fit(task: str, masks: int, objects: int, keypoints: int) -> dict[str, str]:
+    """Targets of other tasks for which the real images are annotated, and why; empty where only boxes are.
+
+    Args:
+        task: of the target that was chosen.
+        masks: objects of train that have a mask.
+        objects: of train.
+        keypoints: how many each object has.
+    """
+    found = {}
+    if objects and masks == objects:
+        if task != "segmentation":
+            found["lraspp_mobilenet_v3_large"] = "every object of train has a mask: a class for each pixel"
+        if task != "instances":
+            found["maskrcnn_mobilenet_v3_large_fpn"] = "every object of train has a mask: boxes and masks"
+    if keypoints:
+        found["regressor"] = (
+            f"objects have {keypoints} keypoints: write task: regression and target: {{kind: regressor, quantity: keypoints, "
+            f"keypoints: {keypoints}}} into the recipe, for images of one object each"
+        )
+    return found
 
 
 def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, softmax: bool) -> dict[str, int] | None:

@@ -20,6 +20,8 @@ __all__ = [
     "FCOSResNet50FPN",
     "FasterRCNNMobileNetV3Large320FPN",
     "FasterRCNNResNet50FPN",
+    "MaskRCNNMobileNetV3LargeFPN",
+    "MaskRCNNResNet50FPN",
     "RetinaNetResNet50FPN",
     "SSDLite320MobileNetV3Large",
     "SSDLiteMobileNetV2",
@@ -53,6 +55,10 @@ class _Detector(Component["Target"]):
         # torchvision counts a background in every detector, sigmoid scores or not.
         module, outputs, found = build_with_weights(network, self.weights, len(classes) + 1, size_px)
         columns = columns_of_classes(classes, outputs, self.labels, softmax=network.softmax)
+        if self.task == "instances":
+            from terse.targets.detector.instances import InstanceTarget
+
+            return InstanceTarget(module, classes, columns, self.lambda_box, found)
         return DetectorTarget(module, classes, columns, self.lambda_box, found)
 
     def _network(self) -> Network:
@@ -107,6 +113,26 @@ class FasterRCNNMobileNetV3Large320FPN(_Detector):
 
     kind: Literal["fasterrcnn_mobilenet_v3_large_320_fpn"] = "fasterrcnn_mobilenet_v3_large_320_fpn"
     image_size_px: Count | None = 320
+
+
+class _MaskDetector(_Detector):
+    task: ClassVar[str] = "instances"
+    lambda_box: Annotated[float, Field(ge=0)] = 1.0
+    """Weight in Eq. 1 of the box error and the mask's mean cross-entropy."""
+
+
+@register("target", "maskrcnn_resnet50_fpn")
+class MaskRCNNResNet50FPN(_MaskDetector):
+    """Mask R-CNN on ResNet-50 (He et al. 2017): boxes and a mask of each object."""
+
+    kind: Literal["maskrcnn_resnet50_fpn"] = "maskrcnn_resnet50_fpn"
+
+
+@register("target", "maskrcnn_mobilenet_v3_large_fpn")
+class MaskRCNNMobileNetV3LargeFPN(_MaskDetector):
+    """Mask R-CNN on MobileNetV3, few proposals: the one to train on a CPU."""
+
+    kind: Literal["maskrcnn_mobilenet_v3_large_fpn"] = "maskrcnn_mobilenet_v3_large_fpn"
 
 
 @register("target", "retinanet_resnet50_fpn")

@@ -34,6 +34,10 @@ class Matched(NamedTuple):
     codes: Float[Tensor, "pairs 4"]  # box regression as the detector encodes it
     wanted: Float[Tensor, "pairs 4"]  # the box in that code
     box: Int64[Tensor, " pairs"]  # which of the boxes the pair is about
+    masks: Float[Tensor, "pairs m m"] | None = (
+        None  # logits of the class's mask inside the place, where there is a head
+    )
+    places_px: Float[Tensor, "pairs 4"] | None = None  # in pixels of the image that was given
 
 
 @runtime_checkable
@@ -57,8 +61,8 @@ class Heads(Protocol):
         ...
 
 
-def heads_of(module: nn.Module) -> Heads:
-    """The heads of a torchvision detector, or of a subclass.
+def heads_of(module: nn.Module, *, masks: bool = False) -> Heads:
+    """The heads of a torchvision detector, or of a subclass; one with a mask head where masks are wanted.
 
     Raises:
         TerseError: the module is none, or has outputs besides boxes.
@@ -68,7 +72,7 @@ def heads_of(module: nn.Module) -> Heads:
     needs = ("box_roi_pool", "box_head", "box_predictor", "box_coder")
     roi_heads: Any = getattr(module, "roi_heads", None)
     if isinstance(module, GeneralizedRCNN) and all(hasattr(roi_heads, name) for name in needs):
-        if roi_heads.has_mask() or roi_heads.has_keypoint():
+        if (roi_heads.has_mask() and not masks) or roi_heads.has_keypoint():
             raise TerseError(
                 f"target: expected a detector of boxes alone, got {type(module).__name__} with a mask or keypoint "
                 "head; set roi_heads.mask_roi_pool and roi_heads.keypoint_roi_pool to None"
@@ -162,7 +166,13 @@ class _ProposalHeads:
         column = columns[joined].clamp(max=codes.shape[1] - 1)  # one code for all classes, or one a class
         codes = codes[torch.arange(len(joined), device=codes.device), column]
         wanted = self.module.roi_heads.box_coder.encode_single(boxes[joined], torch.cat(chosen))
-        return Matched(logits, codes, wanted, joined)
+        if not self.module.roi_heads.has_mask():
+            return Matched(logits, codes, wanted, joined)
+        heads = self.module.roi_heads
+        shapes = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(features, chosen, listed.image_sizes)))
+        shapes = shapes[torch.arange(len(joined), device=codes.device), columns[joined]]
+        places = torch.cat(chosen) / _scale(images, listed)
+        return Matched(logits, codes, wanted, joined, shapes, places)
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Iterator[Predictions]:
         listed, features, proposals = self._propose(images)

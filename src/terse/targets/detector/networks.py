@@ -127,6 +127,21 @@ def _pyramid(name: str) -> Callable[[int, int, _State], nn.Module]:
     return build
 
 
+def _maskrcnn_mobilenet(outputs: int, size_px: int, state: _State) -> nn.Module:
+    """Mask R-CNN with the backbone, anchors and few proposals of torchvision's Faster R-CNN on MobileNetV3."""
+    inner: Any = _pyramid("fasterrcnn_mobilenet_v3_large_320_fpn")(outputs, size_px, state)
+    detector: nn.Module = detection.MaskRCNN(
+        inner.backbone,
+        outputs,
+        min_size=size_px,
+        max_size=size_px,
+        rpn_anchor_generator=inner.rpn.anchor_generator,
+        rpn_pre_nms_top_n_test=150,
+        rpn_post_nms_top_n_test=150,
+    )
+    return detector
+
+
 class _SSDLiteFeatures(nn.Module):
     """The maps SSDLite looks at: C4's expansion, the last features, then four smaller ones.
 
@@ -221,6 +236,8 @@ NETWORKS: Mapping[str, Network] = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": Network(_pyramid("fasterrcnn_mobilenet_v3_large_320_fpn"), _pyramid_body),
     "fasterrcnn_resnet50_fpn": Network(_pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body),
     "fcos_resnet50_fpn": Network(_pyramid("fcos_resnet50_fpn"), _pyramid_body, softmax=False),
+    "maskrcnn_mobilenet_v3_large_fpn": Network(_maskrcnn_mobilenet, _pyramid_body),
+    "maskrcnn_resnet50_fpn": Network(_pyramid("maskrcnn_resnet50_fpn"), _pyramid_body),
     "retinanet_resnet50_fpn": Network(_pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False),
     "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body, named=in_torchvision_names),
     "ssdlite320_mobilenet_v3_large": Network(_ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")),

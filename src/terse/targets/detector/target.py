@@ -13,7 +13,7 @@ from torch.nn.functional import smooth_l1_loss
 
 from terse.errors import TerseError
 from terse.targets.detector.config import columns_of_classes
-from terse.targets.detector.heads import Heads, heads_of
+from terse.targets.detector.heads import Heads, Matched, heads_of
 from terse.targets.detector.modes import inference, several_images, training
 from terse.targets.overlaps import best_scores
 from terse.types import Evidence, Truth
@@ -30,6 +30,8 @@ class DetectorTarget:
     `found` says what a weights file held: `detector`, `backbone`, or `nothing` where there was none.
     """
 
+    masks = False  # whether it has a mask head that learns too
+
     def __init__(
         self,
         module: nn.Module,
@@ -43,7 +45,7 @@ class DetectorTarget:
         self.columns = tuple(columns)
         self.box_weight = box_weight
         self.found = found
-        self._heads: Heads = heads_of(module)
+        self._heads: Heads = heads_of(module, masks=self.masks)
 
     @property
     def calibrated(self) -> bool:
@@ -71,7 +73,7 @@ class DetectorTarget:
             truth,
             attacked[matched.box],
             sigmoid=self._heads.sigmoid,
-            box_error=smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1),
+            box_error=self._box_error(matched, truth, attacked),
             box_weight=self.box_weight,
         )
 
@@ -88,7 +90,8 @@ class DetectorTarget:
         counts = torch.bincount(truth.image_index[kept], minlength=len(images)).tolist()
         boxes = torch.split(truth.boxes_px[kept], counts)
         labels = torch.split(self._columns_of(truth.labels[kept]), counts)
-        targets = [{"boxes": box, "labels": label} for box, label in zip(boxes, labels, strict=True)]
+        parts = zip(boxes, labels, self._more(truth, kept, counts), strict=True)
+        targets = [{"boxes": box, "labels": label, **more} for box, label, more in parts]
         with training(self.module), several_images(len(images)):
             losses: dict[str, Tensor] = self.module(list(images), targets)
         return torch.stack(list(losses.values())).sum()
@@ -116,8 +119,16 @@ class DetectorTarget:
                 [task.get(column, -1) for column in one["labels"].tolist()], device=images.device, dtype=torch.int64
             )
             known = labels >= 0
-            kept.append({"boxes": one["boxes"][known], "labels": labels[known], "scores": one["scores"][known]})
+            kept.append({name: part[known] for name, part in one.items()} | {"labels": labels[known]})
         return kept
+
+    def _box_error(self, matched: Matched, truth: Truth, attacked: Int64[Tensor, " n"]) -> Float[Tensor, " m"]:
+        """The box error of each match to one of these objects."""
+        return smooth_l1_loss(matched.codes, matched.wanted, reduction="none").sum(-1)
+
+    def _more(self, truth: Truth, kept: Bool[Tensor, " n"], counts: list[int]) -> list[dict[str, Tensor]]:
+        """What the module learns from beside boxes and labels, an image."""
+        return [{}] * len(counts)
 
     def _columns_of(self, labels: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
         return torch.tensor(self.columns, device=labels.device)[labels]

@@ -36,7 +36,8 @@ class PointNetwork(nn.Module):
             channels = self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
         self.body.train()
         self.direction = direction
-        self.head = nn.Conv2d(channels, 2 if direction else points, kernel_size=1)
+        # A constant added to a heat map moves nothing.
+        self.head = nn.Conv2d(channels, 2 if direction else points, kernel_size=1, bias=direction)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b points 2"]:
         """Points in [0, 1] of width and height, or a direction of length 1."""
