@@ -248,8 +248,10 @@ def coco_precision(
             one["labels"].tolist(), _xywh(one["boxes"]).tolist(), one["scores"].tolist(), strict=True
         )
     ]
+    size: dict[str, int] = {}
     if masks:
         assert truth.masks is not None
+        size = {"height": truth.masks.shape[1], "width": truth.masks.shape[2]}
         for one, mask in zip(annotations, truth.masks, strict=True):
             one |= {"segmentation": _run_lengths(mask), "area": int(mask.sum())}
         for one, mask in zip(results, (mask for image in found for mask in image["masks"]), strict=True):
@@ -257,7 +259,7 @@ def coco_precision(
     coco = COCO(
         {
             "info": {},
-            "images": [{"id": image} for image in range(truth.batch_size)],
+            "images": [{"id": image, **size} for image in range(truth.batch_size)],
             "categories": [{"id": label, "name": str(label)} for label in range(classes)],
             "annotations": annotations,
         }
