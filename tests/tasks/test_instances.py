@@ -56,3 +56,13 @@ def test_overlaps_of_masks() -> None:
     assert mask_overlaps(mask_of(4, 4, 12, 8), one).tolist() == [[0.5]]
     crowd = replace(one, ignore=torch.tensor([True]))
     assert mask_overlaps(mask_of(4, 4, 12, 8), crowd).tolist() == [[1.0]]
+
+
+def test_the_answers_outline_masks_and_match_by_them() -> None:
+    answers = INSTANCES.answers(Says([says((4, 4, 6, 12))]), Says([says((4, 4, 12, 12))]), scenes(1), ("cup",))
+    (change,) = answers.changes
+    assert [box.state for box in change.before.boxes] == ["missed", "false"]  # the box is right, the mask is not
+    (found,) = change.after.boxes
+    assert found.state == "correct"
+    assert found.outline is not None
+    assert found.outline == change.before.boxes[0].outline

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from terse.errors import RecipeError
 from terse.registry import register
-from terse.tasks.answers import Answer, Answers, Box, Change
+from terse.tasks.answers import Answer, Answers, Box, Change, outline_of
 from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from terse.recipe import TestGroupsConfig
     from terse.types import Truth
 
-__all__ = ["Detection", "judged_boxes"]
+__all__ = ["Detection", "judged_boxes", "predict_all"]
 
 _AP50 = Metric("ap50", "AP at IoU 0.5", "AP50")
 _BATCH = 16
@@ -63,7 +63,7 @@ class Detection(Task):
         """
         from terse.evaluation.ap import PAPER_IOUS, detection_scores
 
-        found, truth = _predict_all(target, images, device)
+        found, truth = predict_all(target, images, device)
         classes = getattr(target, "classes", None)
         if classes is None:
             labels = [int(label) for one in found for label in one["labels"]] + truth.labels.tolist()
@@ -76,7 +76,7 @@ class Detection(Task):
         from terse.evaluation.ap import ap_pseudo_values, ious_of
 
         name = self.primary.name
-        return ap_pseudo_values(*_predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
+        return ap_pseudo_values(*predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
 
     def details(
         self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
@@ -86,7 +86,7 @@ class Detection(Task):
 
         from terse.evaluation.ap import ap_half_samples, ap_pseudo_values, ious_of
 
-        found, truth = _predict_all(target, images, device)
+        found, truth = predict_all(target, images, device)
         fields = {
             name: _field_of(images, name) for name in (*groups.by, *([groups.clusters] if groups.clusters else ()))
         }
@@ -182,33 +182,44 @@ def _aps(found: Sequence[Any], truth: Truth) -> dict[str, float | None]:
 def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str, ...]) -> list[Box]:
     """The sure detections of one image beside its objects: found ones, then missed objects, then false alarms.
 
-    Matched as COCO's AP does; a detection of an ignored object is left out.
+    Matched as COCO's AP does; a detection of an ignored object is left out. Of detections with masks, the masks are
+    matched and outlined.
     """
-    from terse.evaluation.ap import IGNORED, match
+    from terse.evaluation.ap import IGNORED, mask_overlaps, match
 
     keep = predicted["scores"] >= _LEAST_SCORE
     order = predicted["scores"][keep].argsort(descending=True)
     boxes, scores, labels = (predicted[key][keep][order].cpu() for key in ("boxes", "scores", "labels"))
-    partner = match(boxes, labels, truth)
+    masks = predicted["masks"][keep][order].cpu() if "masks" in predicted and truth.masks is not None else None
+    partner = match(boxes, labels, truth, overlap=None if masks is None else mask_overlaps(masks, truth))
+    shapes: list[str | None] = [None] * len(boxes) if masks is None else [outline_of(mask.numpy()) for mask in masks]
     correct: list[Box] = []
     false: list[Box] = []
-    for box, score, label, to in zip(boxes.tolist(), scores.tolist(), labels.tolist(), partner.tolist(), strict=True):
+    rows = zip(boxes.tolist(), scores.tolist(), labels.tolist(), partner.tolist(), shapes, strict=True)
+    for box, score, label, to, shape in rows:
         if to != IGNORED:
             hit = to >= 0
-            one = Box(tuple(box), classes[label], score, "correct" if hit else "false")
+            one = Box(tuple(box), classes[label], score, "correct" if hit else "false", shape)
             (correct if hit else false).append(one)
     left = set(range(len(truth.labels))) - set(partner.tolist())
     missed = [
-        Box(tuple(truth.boxes_px[k].tolist()), classes[int(truth.labels[k])], None, "missed")
+        Box(
+            tuple(truth.boxes_px[k].tolist()),
+            classes[int(truth.labels[k])],
+            None,
+            "missed",
+            None if masks is None or truth.masks is None else outline_of(truth.masks[k].numpy()),
+        )
         for k in sorted(left)
         if not truth.ignore[k]
     ]
     return [*correct, *missed, *false]
 
 
-def _predict_all(
+def predict_all(
     target: Judges, images: RealImages, device: torch.device | str
 ) -> tuple[list[dict[str, Tensor]], Truth]:
+    """What the target predicts of all images, and their truth."""
     from terse.evaluation.predictions import predictions
     from terse.types import Truth
 

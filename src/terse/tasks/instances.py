@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from terse.registry import register
-from terse.tasks.detection import Detection, _predict_all
+from terse.tasks.detection import Detection, predict_all
 from terse.tasks.task import Metric
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Instances(Detection):
         """The scores of boxes that `detection_scores` names, with those of masks that `mask_scores` names."""
         from terse.evaluation.ap import detection_scores, mask_scores
 
-        found, truth = _predict_all(target, images, device)
+        found, truth = predict_all(target, images, device)
         classes = getattr(target, "classes", None) or [str(k) for k in range(int(truth.labels.max()) + 1)]
         of_boxes = detection_scores(found, truth, classes)
         of_masks, by_class = mask_scores(found, truth, classes)
@@ -45,4 +45,4 @@ class Instances(Detection):
         """Pseudo-values of the mask AP at IoU 0.5, each from leaving a block of images out."""
         from terse.evaluation.ap import ap_pseudo_values
 
-        return ap_pseudo_values(*_predict_all(target, images, device), masks=True)
+        return ap_pseudo_values(*predict_all(target, images, device), masks=True)

@@ -93,7 +93,7 @@ def _errors_of(target: Judges, images: RealImages, device: torch.device | str) -
     from terse.evaluation.predictions import predictions
     from terse.targets.regression.quantities import errors, true_points
 
-    quantity = getattr(target, "quantity", "centre")
+    quantity: Any = getattr(target, "quantity", "centre")
     size_px = _size_px(images)
     found: list[list[float]] = []
     for predicted, truth in predictions(target, images, batch_size=_BATCH, device=device):
@@ -127,7 +127,7 @@ def _answer(target: Judges, image: Tensor, truth: Truth, classes: tuple[str, ...
 
     from terse.targets.regression.quantities import errors, true_points
 
-    quantity = getattr(target, "quantity", "centre")
+    quantity: Any = getattr(target, "quantity", "centre")
     height, width = image.shape[-2:]
     wanted, known = true_points(quantity, truth, (height, width))
     with torch.no_grad():

@@ -41,11 +41,12 @@ class PointNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b points 2"]:
         """Points in [0, 1] of width and height, or a direction of length 1."""
-        maps = self.head(self.body(images))
+        maps: Tensor = self.head(self.body(images))
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         if self.direction:
             arrow = maps.mean(dim=(2, 3))
-            return (arrow / arrow.norm(dim=1, keepdim=True).clamp(min=1e-6))[:, None]
+            unit: Tensor = arrow / arrow.norm(dim=1, keepdim=True).clamp(min=1e-6)
+            return unit[:, None]
         height, width = maps.shape[-2:]
         heat = maps.flatten(2).softmax(dim=2).reshape(maps.shape)
         x = (torch.arange(width, device=maps.device) + 0.5) / width

@@ -73,6 +73,8 @@ def distances(
 def errors(quantity: Quantity, found: Float[Tensor, "n k 2"], wanted: Float[Tensor, "n k 2"]) -> Float[Tensor, "n k"]:
     """The distance of each point in fractions of the image's side; of an angle the degrees between."""
     if quantity != "angle":
-        return (found - wanted).norm(dim=-1)
+        distance: Tensor = (found - wanted).norm(dim=-1)
+        return distance
     cross = found[..., 0] * wanted[..., 1] - found[..., 1] * wanted[..., 0]
-    return torch.rad2deg(torch.atan2(cross.abs(), (found * wanted).sum(dim=-1)))
+    degrees: Tensor = torch.rad2deg(torch.atan2(cross.abs(), (found * wanted).sum(dim=-1)))
+    return degrees

@@ -104,10 +104,10 @@ class RegressionTarget:
         if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[::2] != (len(images), 2):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ShapeError(f"target: expected points of the shape ({len(images)}, points, 2), got {got}")
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        points: Tensor = found.to(torch.promote_types(found.dtype, torch.float32))
         if self.quantity == "angle":
-            found = found / found.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        return found
+            points = points / points.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        return points
 
     def _wanted(self, truth: Truth, images: Tensor, found: Tensor) -> tuple[Tensor, Bool[Tensor, "n k"]]:
         wanted, known = true_points(self.quantity, truth, (images.shape[-2], images.shape[-1]))
