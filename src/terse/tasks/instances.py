@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from terse.registry import register
 from terse.tasks.detection import Detection, predict_all
-from terse.tasks.task import Metric
+from terse.tasks.task import Details, Metric
 
 if TYPE_CHECKING:
     import torch
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe import TestGroupsConfig
 
 __all__ = ["Instances"]
 
@@ -46,3 +47,9 @@ class Instances(Detection):
         from terse.evaluation.ap import ap_pseudo_values
 
         return ap_pseudo_values(*predict_all(target, images, device), masks=True)
+
+    def details(
+        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
+    ) -> Details:
+        """Pseudo-values of the mask AP alone; figures by field are of boxes."""
+        return Details(self.units(target, images, device))
