@@ -11,7 +11,9 @@ from drawn_detections import CLASSES, drawn
 from terse.cli.prove import _number
 from terse.errors import RecipeError, RunError
 from terse.evaluation.ap import ap_half_samples, detection_scores
+from terse.proof.arms import Arm, arm_recipe
 from terse.proof.intervals import cluster_interval
+from terse.proof.kept import is_kept
 from terse.proof.prove import prove
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
@@ -66,8 +68,22 @@ def test_a_kept_run_of_other_settings_is_refused(data, kept, tmp_path):
     with pytest.raises(RunError) as caught:
         prove(other, out=tmp_path / "proof", kept=kept[0], arms=["none", "random"], seeds=1, data=data)
     said = str(caught.value)
-    assert said.startswith(f"{kept[0] / 'none' / 'seed-0.json'}: expected a run with fine_tune ")
+    assert said.startswith(f"{kept[0] / 'none' / 'seed-0.json'}: expected a run with fine_tune.epochs 5, got 4; ")
     assert said.endswith("name another folder for kept runs, or delete the file to run it again")
+
+
+def test_a_setting_that_is_younger_than_the_file_counts_where_it_is_used(recipe, kept, tmp_path):
+    arm = arm_recipe(recipe, Arm("random"), 0)
+    written = json.loads((kept[0] / "random" / "seed-0.json").read_text())
+    del written["settings"]["fine_tune"]["photometric"]
+    del written["settings"]["test_groups"]
+    file = tmp_path / "seed-0.json"
+    file.write_text(json.dumps(written))
+    assert is_kept(file, arm)
+    relit = arm.model_copy(update={"fine_tune": arm.fine_tune.model_copy(update={"photometric": True})})
+    with pytest.raises(RunError, match=r"expected a run with fine_tune\.photometric true, got null"):
+        is_kept(file, relit)
+    assert not is_kept(tmp_path / "none.json", arm)
 
 
 def test_half_samples_have_one_cluster_of_each_pair():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -31,11 +32,11 @@ def is_kept(file: Path | None, recipe: Recipe) -> TypeGuard[Path]:
     """
     if file is None or not file.is_file():
         return False
-    theirs, ours = _read(file).settings, _portable(recipe)
-    if theirs != ours:
-        key = next(key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key))
+    other = next(_differences(_portable(recipe), _read(file).settings, _portable(recipe, exclude_defaults=True)), None)
+    if other is not None:
+        key, ours, theirs = other
         raise RunError(
-            f"{file}: expected a run with {key} {json.dumps(ours.get(key))}, got {json.dumps(theirs.get(key))}; "
+            f"{file}: expected a run with {key} {json.dumps(ours)}, got {json.dumps(theirs)}; "
             "name another folder for kept runs, or delete the file to run it again"
         )
     return True
@@ -70,9 +71,21 @@ def _read(file: Path) -> KeptRun:
     return read_record(file, KeptRun, "a kept run")
 
 
-def _portable(recipe: Recipe) -> dict[str, Any]:
+def _differences(ours: Any, theirs: Any, own: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Settings in which two runs differ; one that is younger than the file counts where it is `own`, not at its default."""
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        if ours != theirs:
+            yield where, ours, theirs
+        return
+    for key in {**ours, **theirs}:
+        below = own.get(key) if isinstance(own, dict) else None
+        if key in theirs or below is not None:
+            yield from _differences(ours.get(key), theirs.get(key), below, f"{where}.{key}" if where else key)
+
+
+def _portable(recipe: Recipe, *, exclude_defaults: bool = False) -> dict[str, Any]:
     """The settings that a run's figures depend on, as JSON."""
-    settings = recipe.model_dump(mode="json")
+    settings = recipe.model_dump(mode="json", exclude_defaults=exclude_defaults)
     return {key: _without_folders(value) for key, value in settings.items() if key not in (*NOT_COMPARED, "name")}
 
 
