@@ -108,6 +108,15 @@ class Cycle(Metrics):
     """Mean distance of a unit pose in the synthesizer's training mode from the same pair's when drawn; 0 is best."""
     discriminator_auc: float | None = None
     """How well the discriminator tells untouched backgrounds from real images."""
+    reference_right: float | None = None
+    """Share of the hard composites that the reference gets right, for a rule with a reference."""
+    reference_steps: int | None = None
+    """Steps that each reference was trained, and the next two: composites that it saw, and its accuracy by
+    `hardness.of` on base composites of cut-outs that it had not seen."""
+    reference_composites: int | None = None
+    reference_accuracy: float | None = None
+    target_on_reference: float | None = None
+    """The target's accuracy on the same composites; above the reference's, the rule falls back to `hardness.of`."""
     target_forwards: int | None = None
     """Images that the target looked at, measuring for reports left out; the same for the next two."""
     target_backwards: int | None = None

@@ -9,6 +9,7 @@ from terse import recipe as recipes
 from terse.config import join, parse_overrides, read_yaml, validate
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError, TerseError
+from terse.evaluation.learnable import ReferenceRule
 from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
@@ -25,6 +26,7 @@ from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
 from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
+from terse.training.references import make_references
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
@@ -323,6 +325,8 @@ def build_players(
             )
             engine.prepare(discriminator)
     rule = recipe.hardness.build()
+    if isinstance(rule, ReferenceRule):
+        make_references(rule, recipe, target, materials, engine)
     return Players(target, proposer, rule, materials, data.train, data.val, data.test, discriminator)
 
 

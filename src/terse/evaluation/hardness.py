@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from terse.placements import Placements
     from terse.protocols import Judges, RealImages, Renders
-    from terse.types import Truth
+    from terse.types import Composites, Truth
 
 __all__ = [
     "HardnessRule",
@@ -49,6 +49,7 @@ class Verdict:
 
     hard: Bool[Tensor, " b"]
     hardness: Float[Tensor, " b"]  # 1 - p
+    reference_passes: int = 0  # images that went through a reference, beside one pass of the target for each
 
 
 class HardnessRule(ABC):
@@ -61,16 +62,20 @@ class HardnessRule(ABC):
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """Which composites are hard for the target; one forward pass."""
 
+    def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
+        """Which composites are worth keeping; a rule may know more of them than their pixels say."""
+        return self.judge(target, composites.images, composites.truth)
+
     def calibrate(  # noqa: B027 - most rules have nothing to calibrate
         self, target: Judges, real: RealImages, device: torch.device | str
     ) -> None:
         """Find the threshold from the start's scores on real images, before the first cycle."""
 
-    def state(self) -> float | None:
+    def state(self) -> Any:
         """What calibration found, for a checkpoint."""
         return None
 
-    def restore(self, state: float | None) -> None:  # noqa: B027
+    def restore(self, state: Any) -> None:  # noqa: B027
         """Go on with what an earlier calibration found."""
 
 

@@ -185,6 +185,8 @@ def _take_over(session: Session, job: ProofJob) -> None:
         raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume")
     tensors, facts = state
     trainable(session.players.target).module.load_state_dict(tensors["target"])
+    for number, reference in enumerate(getattr(session.players.rule, "references", None) or ()):
+        reference.module.load_state_dict(tensors[f"reference {number}"])
     session.players.rule.restore(facts["rule"])
     kept = {key: value for key, value in facts.items() if key not in session.small_parts}
     session.facts = {"alarm_cycles": [0] * len(kept["alarms"]), **kept}

@@ -29,14 +29,15 @@ _TINY = 0.02  # of the canvas
 
 
 class ByClass:
-    """The numbers of a bank's foregrounds by class.
+    """The numbers of a bank's foregrounds, or of some of them, by class.
 
     Source: ours.
     """
 
-    def __init__(self, labels: Int64[np.ndarray, " n"]) -> None:
-        self._order = np.argsort(labels, kind="stable")
-        self._counts = np.bincount(labels, minlength=1)
+    def __init__(self, labels: Int64[np.ndarray, " n"], among: Int64[np.ndarray, " k"] | None = None) -> None:
+        rows = np.arange(len(labels)) if among is None else among
+        self._order = rows[np.argsort(labels[rows], kind="stable")]
+        self._counts = np.bincount(labels[rows], minlength=1)
         self._starts = np.cumsum(self._counts) - self._counts
         self.present: Int64[np.ndarray, " classes"] = np.flatnonzero(self._counts)
 

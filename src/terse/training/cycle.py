@@ -16,6 +16,7 @@ from terse.training.alternate import alternating_phase
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase
+from terse.training.references import compare_reference, reference_phase
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.types import Costs
@@ -57,6 +58,8 @@ def judge_cycle(session: Session, cycle: int) -> RunResult:
 
     Source: ours.
     """
+    if cycle == 1:
+        reference_phase(session)
     _evaluate(session, cycle - 1)
     harvest_phase(session, cycle)
     return _result(session)
@@ -93,6 +96,7 @@ def train_start(session: Session) -> None:
     """
     if session.recipe.pretrain is not None:
         target_phase(session, 0, session.recipe.pretrain, "pretrain")
+    reference_phase(session)
     _evaluate(session, 0)
 
 
@@ -113,6 +117,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         same = players.test is players.val
         test = val if same else judge.measure(players.target, players.test, session.engine.device)
         realism = _realism(session) if cycle else {}
+    compare_reference(session, cycle)
     primary = judge.primary
     _check_measured(val, primary.name)
     rows = session.facts["rows"]
@@ -132,6 +137,7 @@ def _evaluate(session: Session, cycle: int) -> None:
         **{f"val_{name}": val[name] for name in judge.progress if name in val},
         **harvest,
         **realism,
+        **session.facts.get("reference", {}),
         "target_forwards": costs.target_forwards,
         "target_backwards": costs.target_backwards,
         "judging_passes": costs.judging_passes,
@@ -181,8 +187,8 @@ def _judge_threshold(session: Session) -> None:
     """Is the threshold of hardness one that random composites can tell apart?"""
     players, recipe = session.players, session.recipe
     if recipe.hardness.kind == "probability" and not getattr(players.target, "calibrated", True):
-        _alarm(
-            session,
+        session.alarm(
+            0,
             "the target's scores are sigmoids, to which a probability of 0.5 means little; "
             "hardness={kind: quantile} takes the threshold from its scores on real objects",
         )
@@ -196,16 +202,10 @@ def _judge_threshold(session: Session) -> None:
     rate = hard / _SAMPLE
     session.facts["random_hard_rate"] = rate
     if recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
-        _alarm(
-            session,
+        session.alarm(
+            0,
             f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little",
         )
-
-
-def _alarm(session: Session, message: str) -> None:
-    session.facts["alarms"].append(message)
-    session.facts["alarm_cycles"].append(0)
-    session.observer.say(message)
 
 
 def _row(primary: Metric, row: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
+from terse.evaluation.learnable import ReferenceRule
 from terse.placements import Placements
 from terse.pool import Quota
 from terse.protocols import Chooses, Proposer, network_of
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
+from terse.training.references import compare_reference
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.training.spread import Mix, even_shares, farthest_points, pose_cells, projected, rows_to_compare, seen_by
@@ -24,6 +26,7 @@ from terse.types import Composites
 __all__ = ["Harvest", "harvest_phase", "hidden", "proposed", "redraw"]
 
 _NOTHING_LEFT = 0.01
+_FEW, _TELLS_LITTLE = 30, 0.1  # of the hard ones
 _TOP_UP = 64
 
 
@@ -72,7 +75,7 @@ class Harvest:
         worth = ~hidden(composites)
         farthest = self.session.recipe.pool.choose == "farthest"
         with self.session.engine.autocast(), seen_by(network_of(players.target), wanted=farthest) as seen:
-            verdict = players.rule.judge(players.target, composites.images, composites.truth)
+            verdict = players.rule.judge_composites(players.target, composites, placements)
         hard = verdict.hard.cpu().numpy() & worth
         hardness = verdict.hardness.double().cpu().numpy()
         wanted = hard if keeps_hard else worth
@@ -87,7 +90,7 @@ class Harvest:
             self._features.append(projected(features[rows]))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
-            self.session.costs.judging_passes += len(placements)
+            self.session.costs.judging_passes += len(placements) + verdict.reference_passes
         self.seen += len(placements)
         self.judged += int(worth.sum())
         self.hard += int(hard.sum())
@@ -176,6 +179,11 @@ class Harvest:
             self.session.observer.say(
                 f"cycle {self.cycle}: found {found} of {self.goal.total} wanted examples among {self.seen} composites"
             )
+        if isinstance(rule := self.session.players.rule, ReferenceRule) and rule.asked[0]:
+            figures["reference_right"] = share = rule.asked[1] / rule.asked[0]
+            if rule.asked[0] >= _FEW and not _TELLS_LITTLE <= share <= 1 - _TELLS_LITTLE:
+                self._alarm([f"the reference is right on {share:.0%} of the hard composites: it tells nothing"])
+            rule.asked = [0, 0]
         if self.judged and rate < _NOTHING_LEFT:
             self._alarm(
                 [f"{rate:.1%} of what was proposed is hard: the target has little left to learn from these poses"]
@@ -184,9 +192,7 @@ class Harvest:
 
     def _alarm(self, sentences: list[str]) -> None:
         for sentence in sentences:
-            self.session.facts["alarms"].append(f"cycle {self.cycle}: {sentence}")
-            self.session.facts["alarm_cycles"].append(self.cycle)
-            self.session.observer.say(f"alarm: {sentence}")
+            self.session.alarm(self.cycle, sentence)
 
     def state(self) -> dict[str, Any]:
         """Tensors for a checkpoint."""
@@ -241,6 +247,7 @@ def redraw(session: Session, cycle: int, draw: int) -> None:
     """
     proposer = session.players.proposer
     assert proposer is not None
+    compare_reference(session, cycle)
     harvest = Harvest(session, cycle, draw)
     for _ in _blocks(harvest, proposer, f"redraw {draw}", 0):
         pass

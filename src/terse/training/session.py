@@ -11,6 +11,7 @@ import torch
 from terse.discriminator import Discriminator
 from terse.errors import Diverged, RunError
 from terse.evaluation.hardness import HardnessRule
+from terse.evaluation.learnable import ReferenceRule
 from terse.folders import write_atomically
 from terse.objectives import RealismWeight
 from terse.pool import Pool
@@ -93,6 +94,9 @@ class Session:
         if players.discriminator is not None and objective.realism == "auto":
             self.realism_weight = RealismWeight(objective.realism_share)
             self.tensor_parts["realism_weight"] = self.realism_weight
+        if isinstance(players.rule, ReferenceRule):
+            for number, reference in enumerate(players.rule.references or ()):
+                self.tensor_parts[f"reference {number}"] = Weights(reference.module)
         if isinstance(players.proposer, Chooses):
             self.tensor_parts["critic"] = players.proposer
         self._saved = time.monotonic()
@@ -146,6 +150,12 @@ class Session:
             self.log.state()  # what led there
             saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
             raise Diverged(player, self.position.step, f"{float(loss.detach())}", saved)
+
+    def alarm(self, cycle: int, sentence: str) -> None:
+        """Say what the user should know of a cycle, and keep it for the result."""
+        self.facts["alarms"].append(f"cycle {cycle}: {sentence}" if cycle else sentence)
+        self.facts["alarm_cycles"].append(cycle)
+        self.observer.say(f"alarm: {sentence}" if cycle else sentence)
 
     def save(self) -> None:
         """Write the state of every part; nothing without a folder."""

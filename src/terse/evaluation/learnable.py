@@ -1,0 +1,210 @@
+"""What is worth keeping beyond being hard: what a reference, which has seen composites of other cut-outs, gets right.
+
+Hardness is a proxy: a hand cut out alone is hard and teaches nothing. Cut-outs are halved by source image; each of two
+references learns the real training images and base composites of one half, and judges composites of the other.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from terse.errors import RecipeError
+from terse.evaluation.hardness import HardnessRule, Verdict
+from terse.evaluation.reference import ReferenceConfig
+from terse.placements import Placements
+from terse.protocols import Judges, RealImages
+from terse.types import Composites, Truth
+
+__all__ = ["Learnable", "Reducible", "ReferenceRule", "halves_of"]
+
+_LEAST = 1e-6  # of a probability
+
+
+class ReferenceRule(HardnessRule):
+    """A rule that asks a reference about composites; of real images it is `of` alone.
+
+    Attributes:
+        settings: of the references.
+        references: judges of composites of the cut-outs of half 0 and of half 1, None before they are made.
+        halves: the half of each foreground.
+        fallen_back: the target has passed the references, and `of` alone decides.
+        asked: composites that `of` called hard, and how many of these the references get right, since `told` was asked.
+        accuracy: of the references on the half that each judges, and of the target on the same; None before they are compared.
+
+    Source: ours.
+    """
+
+    def __init__(self, of: Sequence[HardnessRule], settings: ReferenceConfig) -> None:
+        self.of, self._of_references = of[0], of[1:]
+        self.settings = settings
+        self.references: tuple[Any, Any] | None = None
+        self.halves: Int64[np.ndarray, " n"] | None = None
+        self.fallen_back = False
+        self.asked = [0, 0]
+        self.accuracy: tuple[float, float] | None = None
+
+    @abstractmethod
+    def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
+        """Which composites are worth keeping; passes of the references are counted beside the target's."""
+
+    def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
+        """As `of`: what `terse generate` and a measurement on real images ask."""
+        return self.of.judge(target, images, truth)
+
+    def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
+        """The threshold of `of`, on the target's scores, and on each reference's own."""
+        self.of.calibrate(target, real, device)
+        for rule, reference in zip(self._of_references, self.references or (), strict=False):
+            rule.calibrate(reference, real, device)
+
+    def compare(self, target: Judges, parts: Sequence[tuple[Composites, Placements]]) -> int:
+        """Let references and target judge the same base composites; fall back where the target is better.
+
+        Returns:
+            How many passes that took.
+        """
+        wrong, count = torch.zeros(2), 0
+        for composites, placements in parts:
+            of_target = self.of.judge(target, composites.images, composites.truth)
+            hard, _ = self._by_references(composites, placements, torch.arange(len(placements)))
+            wrong += torch.tensor([float(hard.sum()), float(of_target.hard.sum())])
+            count += len(placements)
+        self.accuracy = (1 - float(wrong[0]) / count, 1 - float(wrong[1]) / count)
+        self.fallen_back = self.fallen_back or self.accuracy[1] > self.accuracy[0]
+        return 2 * count
+
+    def state(self) -> Any:
+        """Thresholds, whether it has fallen back, and the counts."""
+        rules = [rule.state() for rule in (self.of, *self._of_references)]
+        return {"of": rules, "fallen_back": self.fallen_back, "asked": self.asked, "accuracy": self.accuracy}
+
+    def restore(self, state: Any) -> None:
+        """Go on with these."""
+        for rule, own in zip((self.of, *self._of_references), state["of"], strict=True):
+            rule.restore(own)
+        self.fallen_back, self.asked = bool(state["fallen_back"]), list(state["asked"])
+        self.accuracy = None if state["accuracy"] is None else (state["accuracy"][0], state["accuracy"][1])
+
+    def _by_references(
+        self, composites: Composites, placements: Placements, rows: Int64[Tensor, " k"]
+    ) -> tuple[Tensor, Tensor]:
+        """Whether these composites are hard for a reference that has not seen their cut-outs, and 1 - p there.
+
+        Where cut-outs of both halves are in an image, the worse of both references counts.
+        """
+        assert self.references is not None, "make the references first"
+        assert self.halves is not None
+        hard = torch.zeros(len(placements), dtype=torch.bool)
+        hardness = torch.zeros(len(placements))
+        half_of_paste = self.halves[placements.foreground]
+        for half, (reference, rule) in enumerate(zip(self.references, self._of_references, strict=True)):
+            inside = np.unique(placements.image_index[half_of_paste == half])
+            mine = rows[torch.isin(rows, torch.from_numpy(inside))]
+            if len(mine):
+                chosen = mine.to(composites.images.device)
+                verdict = rule.judge(reference, composites.images[chosen], composites.truth.take(chosen))
+                hard[mine] |= verdict.hard.cpu()
+                hardness[mine] = torch.maximum(hardness[mine], verdict.hardness.float().cpu())
+        return hard[rows], hardness[rows]
+
+
+class Learnable(ReferenceRule):
+    """Hard for the target, and not for a reference that has seen composites of other cut-outs.
+
+    Source: ours.
+    """
+
+    def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
+        """One pass of the target for each, and one of a reference for each that is hard."""
+        verdict = self.of.judge(target, composites.images, composites.truth)
+        rows = torch.nonzero(verdict.hard.cpu()).flatten()
+        if self.fallen_back or self.references is None or not len(rows):
+            return verdict
+        wrong, _ = self._by_references(composites, placements, rows)
+        self.asked = [self.asked[0] + len(rows), self.asked[1] + int((~wrong).sum())]
+        kept = torch.zeros(len(placements), dtype=torch.bool)
+        kept[rows[~wrong]] = True
+        return Verdict(kept.to(verdict.hard.device), verdict.hardness, len(rows))
+
+
+class Reducible(ReferenceRule):
+    """The target's loss, -log p, exceeds the reference's by more than a quantile of base composites does.
+
+    Source: Mindermann et al. 2022 (reducible holdout loss); halves and the cut are ours.
+    """
+
+    def __init__(self, of: Sequence[HardnessRule], settings: ReferenceConfig, quantile: float) -> None:
+        super().__init__(of, settings)
+        self.quantile = quantile
+        self.above: float | None = None
+
+    def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
+        """One pass of the target and one of a reference for each."""
+        verdict = self.of.judge(target, composites.images, composites.truth)
+        if self.fallen_back or self.references is None or self.above is None:
+            return verdict
+        gap = self._reducible(verdict, composites, placements)
+        return Verdict((gap > self.above).to(verdict.hard.device), verdict.hardness, len(placements))
+
+    def compare(self, target: Judges, parts: Sequence[tuple[Composites, Placements]]) -> int:
+        """Also the cut: the quantile over these base composites."""
+        passes = super().compare(target, parts)
+        judged = [(self.of.judge(target, one.images, one.truth), one, placements) for one, placements in parts]
+        gaps = torch.cat([self._reducible(*one) for one in judged])
+        self.above = float(torch.quantile(gaps, self.quantile))
+        return 2 * passes
+
+    def state(self) -> Any:
+        """The cut beside the rest."""
+        return {**super().state(), "above": self.above}
+
+    def restore(self, state: Any) -> None:
+        """Go on with these."""
+        super().restore(state)
+        self.above = state["above"]
+
+    def _reducible(self, verdict: Verdict, composites: Composites, placements: Placements) -> Float[Tensor, " b"]:
+
+        _, theirs = self._by_references(composites, placements, torch.arange(len(placements)))
+        ours = verdict.hardness.float().cpu()
+        found: Tensor = torch.log((1 - theirs).clamp(min=_LEAST)) - torch.log((1 - ours).clamp(min=_LEAST))
+        return found
+
+
+def halves_of(
+    keys: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Sequence[str], wanted: Sequence[int]
+) -> Int64[np.ndarray, " n"]:
+    """The half of each foreground: those of one photograph stay together, and each wanted class is in both halves.
+
+    Raises:
+        RecipeError: a class whose cut-outs all come from one photograph.
+
+    Source: ours.
+    """
+    photographs = [key.rsplit(":", 1)[0] if key.count(":") > 1 else key for key in keys]
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(photographs):
+        rows.setdefault(name, []).append(row)
+    counts = np.zeros((2, len(classes)), dtype=np.int64)
+    halves = np.zeros(len(keys), dtype=np.int64)
+    order = np.random.default_rng(0).permutation(len(rows))
+    own = list(rows.values())
+    for number in order.tolist():
+        held = labels[own[number]]
+        half = int(counts[0][held].sum() > counts[1][held].sum())
+        halves[own[number]] = half
+        np.add.at(counts[half], held, 1)
+    lacking = [classes[label] for label in wanted if not counts[:, label].all()]
+    if lacking:
+        raise RecipeError(
+            f"hardness.reference: expected cut-outs of at least two photographs of each class, so that one half can "
+            f"judge the other, got one of {', '.join(lacking)}; leave the class out or take another hardness.kind"
+        )
+    return halves

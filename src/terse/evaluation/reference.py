@@ -1,0 +1,72 @@
+"""Hardness rules with a reference, as a recipe says them: `learnable` and `reducible`."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from terse.config import Component, Config, Count, Family, Fraction
+from terse.errors import RecipeError
+from terse.recipe import OptimizerConfig
+from terse.registry import register
+
+if TYPE_CHECKING:  # what the components build; nothing here imports torch
+    from terse.evaluation.hardness import HardnessRule
+    from terse.protocols import Judges
+
+__all__ = ["LearnableConfig", "ReducibleConfig", "ReferenceConfig"]
+
+
+class ReferenceConfig(Config):
+    """How the two references are trained, once before the first cycle; all arms of a proof share them."""
+
+    target: Annotated[Component["Judges"] | None, Family("target")] = None
+    """What they are; None takes the target itself with its initial weights. A target that only judges needs one."""
+    steps: Count = 1000
+    """Of each of the two."""
+    batch_size: Count = 64
+    """Half real images, half composites drawn afresh."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-2, schedule="one_cycle")
+    augment: bool = False
+    """Flip and crop at random."""
+    photometric: bool = False
+    """Change light, colour, sharpness and noise at random."""
+    probe: Count = 500
+    """Base composites on which references and target are compared; where the target is better, the rule falls back."""
+
+
+class _WithReference(Component["HardnessRule"]):
+    of: Annotated[Component["HardnessRule"], Family("hardness")]
+    """The rule that says what is hard: margin, probability or quantile."""
+    reference: ReferenceConfig = ReferenceConfig()
+
+    def _rules(self) -> list["HardnessRule"]:
+        """For the target, and for each reference with a threshold of its own."""
+        if isinstance(self.of, _WithReference):
+            raise RecipeError(f"hardness.of: expected margin, probability or quantile, got {self.of.kind}")
+        return [self.of.build() for _ in range(3)]
+
+
+@register("hardness", "learnable")
+class LearnableConfig(_WithReference):
+    """Kept: hard by `of` for the target, and right for a reference that has seen composites of other cut-outs."""
+
+    kind: Literal["learnable"] = "learnable"
+
+    def build(self) -> "HardnessRule":
+        """The rule; a run makes and trains its references."""
+        from terse.evaluation.learnable import Learnable
+
+        return Learnable(self._rules(), self.reference)
+
+
+@register("hardness", "reducible")
+class ReducibleConfig(_WithReference):
+    """Kept: the target's loss exceeds a reference's by more than in most base composites."""
+
+    kind: Literal["reducible"] = "reducible"
+    quantile: Fraction = 0.5
+    """Of base composites, so many are not kept."""
+
+    def build(self) -> "HardnessRule":
+        """The rule; a run makes and trains its references."""
+        from terse.evaluation.learnable import Reducible
+
+        return Reducible(self._rules(), self.reference, self.quantile)

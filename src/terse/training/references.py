@@ -1,0 +1,146 @@
+"""The references of a hardness rule: made, trained once before the first cycle, and compared with the target."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from terse.errors import RecipeError
+from terse.evaluation.learnable import ReferenceRule, halves_of
+from terse.protocols import network_of, trainable
+from terse.recipe import Recipe
+from terse.synthesis.blind import BlindProposer
+from terse.synthesis.materials import ByClass, Materials
+from terse.synthesis.proposer import propose
+from terse.training.augment import flip_and_crop, relight
+from terse.training.batches import with_artefacts
+from terse.training.engine import Engine
+from terse.training.optimizers import optimizer_maker, set_rate
+from terse.training.seeding import array_generator, reseed
+from terse.training.session import Session
+from terse.types import Composites, Truth
+
+__all__ = ["compare_reference", "make_references", "reference_phase"]
+
+_BLOCK = 50
+_PHASE = "warm_up"  # of cycle 0, where nothing else is warmed up
+
+
+def make_references(rule: ReferenceRule, recipe: Recipe, target: Any, materials: Materials, engine: Engine) -> None:
+    """Two copies of the target before its training, or of the reference that the recipe names.
+
+    Raises:
+        RecipeError: the target only judges and the recipe names none, or a class has one photograph.
+
+    Source: ours.
+    """
+    named = rule.settings.target
+    if named is not None:
+        model = named.build(classes=materials.classes, canvas_px=recipe.canvas_px)
+        engine.prepare(trainable(model).module)
+    else:
+        model = target
+        if network_of(target) is None or not hasattr(target, "train_loss"):
+            raise RecipeError(
+                "hardness.reference.target: expected a model that can be trained, since the target only judges, got none; "
+                "for example hardness.reference.target={kind: ssdlite_mobilenet_v2}"
+            )
+    bank = materials.foregrounds
+    rule.halves = halves_of(bank.keys, bank.labels, bank.classes, materials.of_task.tolist())
+    rule.references = (copy.deepcopy(model), copy.deepcopy(model))
+
+
+def reference_phase(session: Session) -> None:
+    """Train the judge of each half on real images and on base composites of the other half; nothing without a reference.
+
+    Source: ours.
+    """
+    rule = session.players.rule
+    if not isinstance(rule, ReferenceRule) or not session.recipe.cycles:
+        return
+    settings = rule.settings
+    first = session.enter(0, _PHASE, 2 * settings.steps)
+    if first is None:
+        return
+    session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
+    for step in range(first, 2 * settings.steps):
+        judges, own = divmod(step, settings.steps)
+        generator = reseed(session.recipe.seed, 0, "reference", step)
+        assert rule.references is not None
+        reference = trainable(rule.references[judges])
+        optimizer = session.optimizers.get(f"reference {judges}", reference.module, optimizer_maker(settings.optimizer))
+        set_rate(optimizer, settings.optimizer, own, settings.steps, 0)
+        images, truth = _batch(session, rule, 1 - judges, step, generator)
+        with session.engine.autocast():
+            loss = reference.train_loss(images, truth.to(images.device))
+        session.check_finite("reference", loss)
+        session.engine.update(loss, reference.module, optimizer, settings.optimizer)
+        session.tick(loss=float(loss.detach()))
+    for judges in (0, 1):
+        session.optimizers.forget(f"reference {judges}")
+    count = settings.batch_size - settings.batch_size // 2
+    session.facts["reference"] = {"reference_steps": settings.steps, "reference_composites": settings.steps * count}
+    session.leave()
+
+
+def compare_reference(session: Session, cycle: int) -> None:
+    """Who knows base composites better, reference or target? Its passes are counted, and a change of rule is said.
+
+    Source: ours.
+    """
+    rule, materials = session.players.rule, session.players.materials
+    if not isinstance(rule, ReferenceRule) or rule.fallen_back or not session.recipe.cycles:
+        return
+    placements = propose(
+        BlindProposer(materials, _BLOCK), rule.settings.probe, session.recipe.seed, 0, "reference probe"
+    )
+    parts: list[tuple[Composites, Any]] = []
+    for rows in np.array_split(np.arange(len(placements)), -(-len(placements) // _BLOCK)):
+        some = placements.take(rows)
+        with torch.no_grad():
+            parts.append((materials.render(some), some))
+    with session.engine.autocast():
+        session.costs.judging_passes += rule.compare(session.players.target, parts)
+    assert rule.accuracy is not None
+    reference, target = rule.accuracy
+    session.facts.setdefault("reference", {}).update(reference_accuracy=reference, target_on_reference=target)
+    if rule.fallen_back:
+        session.alarm(
+            cycle,
+            f"the target is right on {target:.0%} of base composites and the reference on {reference:.0%}: "
+            "from here on `hardness.of` alone says what is kept",
+        )
+
+
+def _batch(
+    session: Session, rule: ReferenceRule, half: int, step: int, generator: torch.Generator
+) -> tuple[torch.Tensor, Truth]:
+    """Real images, and as many fresh base composites of one half's cut-outs."""
+    settings, players, seed = rule.settings, session.players, session.recipe.seed
+    random = array_generator(seed, 0, "reference", step)
+    numbers = random.integers(len(players.train), size=settings.batch_size // 2)
+    real, real_truth = players.train.fetch(numbers)
+    assert rule.halves is not None
+    arm = BlindProposer(_of_half(players.materials, np.flatnonzero(rule.halves == half)), _BLOCK)
+    placements = propose(arm, settings.batch_size - len(numbers), seed, 0, "reference", step)
+    with torch.no_grad():
+        made = players.materials.render(placements)
+    device = session.engine.device
+    images = torch.cat([real.to(device), made.images.to(device)])
+    truth = Truth.join([real_truth.to(device), made.truth.to(device)])
+    own = np.concatenate([players.materials.background_of_real[numbers], placements.background])
+    images = with_artefacts(session, images, truth, own, generator)
+    if settings.augment:
+        images, truth = flip_and_crop(images, truth, generator)
+    if settings.photometric:
+        images = relight(images, generator)
+    return images, truth
+
+
+def _of_half(materials: Materials, rows: np.ndarray) -> Materials:
+    """The same materials, of which only these foregrounds are pasted."""
+    half = copy.copy(materials)
+    half.__dict__["by_class"] = ByClass(materials.foregrounds.labels, rows)
+    half.__dict__.pop("of_task", None)
+    return half

@@ -1,0 +1,173 @@
+"""Rules with a reference: halves, what is kept, what is counted, falling back, and going on after a kill."""
+
+import numpy as np
+import pytest
+import torch
+
+from killing import Killed, KillIn, lasting
+from terse.errors import RecipeError
+from terse.evaluation.hardness import Margin, Verdict
+from terse.evaluation.learnable import Learnable, Reducible, halves_of
+from terse.evaluation.reference import ReferenceConfig
+from terse.placements import Placements
+from terse.proof.prove import prove
+from terse.recipe import load_recipe
+from terse.run import open_session, train
+from terse.training.checkpoint import read_checkpoint
+from terse.training.cycle import run_cycles
+from terse.types import Composites, Truth
+
+SMALL_REFERENCE = "reference: {steps: 3, batch_size: 16, probe: 50}"
+LEARNABLE = f"hardness={{kind: learnable, of: {{kind: margin, above: 0}}, {SMALL_REFERENCE}}}"
+REDUCIBLE = f"hardness={{kind: reducible, of: {{kind: margin, above: 0}}, {SMALL_REFERENCE}}}"
+
+
+def mined(small, *more):
+    own = ("synthesis.s", "synthesis.h", "synthesis.m", "hardness")
+    return load_recipe("quickstart", [*(o for o in small if not o.startswith(own)), "synthesis.kind=mined", *more])
+
+
+class Says:
+    """A judge whose answer for each image is its first pixel: the probability of class 0, the truth."""
+
+    def __init__(self, sure):
+        self.sure = sure
+
+    def predict(self, images):
+        p = images[:, 0, 0, 0] if self.sure is None else torch.full((len(images),), self.sure)
+        return torch.stack([p, 1 - p], dim=1)
+
+    def confidence(self, images, truth):
+        return self.predict(images)[:, 0]
+
+
+def composites_of(p):
+    images = torch.tensor(p)[:, None, None, None].expand(-1, 1, 2, 2)
+    truth = Truth.of_images(torch.zeros(len(p), dtype=torch.int64))
+    n = len(p)
+    return Composites(images, truth, torch.ones(n)), Placements.single(np.zeros(n, int), np.arange(n), np.zeros((n, 1)))
+
+
+def rule_of(kind, sure, halves, *more):
+    rule = kind([Margin(0.05) for _ in range(3)], ReferenceConfig(), *more)
+    rule.references, rule.halves = tuple(Says(one) for one in sure), np.array(halves)
+    return rule
+
+
+def test_learnable_keeps_what_is_hard_and_right_for_the_reference_that_has_not_seen_the_cut_out():
+    composites, placements = composites_of([0.1, 0.2, 0.9, 0.3])  # hard, hard, easy, hard
+    rule = rule_of(Learnable, (0.9, 0.2), [0, 1, 0, 0])  # the judge of half 0 is right, that of half 1 is wrong
+    verdict = rule.judge_composites(Says(None), composites, placements)
+    assert verdict.hard.tolist() == [True, False, False, True]
+    assert verdict.hardness.tolist() == pytest.approx([0.9, 0.8, 0.1, 0.7])
+    assert verdict.reference_passes == 3  # only the hard ones go through a reference
+    assert rule.asked == [3, 2]
+    assert rule.judge(Says(None), composites.images, composites.truth).hard.tolist() == [True, True, False, True]
+
+
+def test_of_several_cut_outs_each_half_is_asked():
+    composites, placements = composites_of([0.1])
+    both = Placements.join([placements])
+    twice = both.under(both)  # one image with two pastes
+    twice = Placements(**{**{n: getattr(twice, n) for n in twice.__slots__}, "foreground": np.array([0, 1])})
+    assert not rule_of(Learnable, (0.9, 0.2), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
+    assert rule_of(Learnable, (0.9, 0.9), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
+
+
+def test_where_the_target_is_better_the_rule_falls_back():
+    composites, placements = composites_of([0.9, 0.8, 0.1])
+    rule = rule_of(Learnable, (0.9, 0.9), [0, 1, 0])
+    assert rule.compare(Says(None), [(composites, placements)]) == 6
+    assert rule.accuracy == (1.0, pytest.approx(2 / 3))
+    assert not rule.fallen_back
+    other = rule_of(Learnable, (0.2, 0.2), [0, 1, 0])
+    other.compare(Says(None), [(composites, placements)])
+    assert other.fallen_back
+    assert other.judge_composites(Says(None), composites, placements).hard.tolist() == [False, False, True]
+    again = rule_of(Learnable, (0.9, 0.9), [0, 1, 0])
+    again.restore(other.state())
+    assert again.fallen_back
+
+
+def test_reducible_keeps_what_the_reference_knows_much_better():
+    composites, placements = composites_of([0.9, 0.5, 0.1, 0.01])
+    rule = rule_of(Reducible, (0.9, 0.9), [0, 1, 0, 1], 0.5)
+    assert rule.compare(Says(None), [(composites, placements)]) == 16
+    verdict = rule.judge_composites(Says(None), composites, placements)
+    assert isinstance(verdict, Verdict)
+    assert verdict.hard.tolist() == [False, False, True, True]
+    assert verdict.reference_passes == 4
+
+
+def test_halves_hold_whole_photographs_and_every_class():
+    keys = ["a:1.jpg:0", "a:1.jpg:1", "a:2.jpg:0", "a:3.jpg:0", "a:4.jpg:0"]
+    labels = np.array([0, 1, 0, 1, 0])
+    halves = halves_of(keys, labels, ("cup", "jug"), [0, 1])
+    assert halves[0] == halves[1]
+    for label in (0, 1):
+        assert set(halves[labels == label].tolist()) == {0, 1}
+    digits = halves_of([f"mnist:{i}" for i in range(100)], np.arange(100) % 10, tuple("0123456789"), range(10))
+    assert digits.sum() == 50
+
+
+def test_a_class_of_one_photograph_is_refused_by_name():
+    with pytest.raises(RecipeError) as caught:
+        halves_of(["a:1.jpg:0", "a:1.jpg:1", "a:2.jpg:0", "a:3.jpg:0"], np.array([0, 0, 1, 1]), ("cup", "jug"), [0, 1])
+    assert str(caught.value) == (
+        "hardness.reference: expected cut-outs of at least two photographs of each class, so that one half can judge the "
+        "other, got one of cup; leave the class out or take another hardness.kind"
+    )
+
+
+def test_a_black_box_needs_a_reference_of_its_own(small):
+    class Judge:
+        def predict(self, images):
+            return torch.full((len(images), 10), 0.1)
+
+        def confidence(self, images, truth):
+            return torch.full((len(truth.labels),), 0.1)
+
+    with pytest.raises(RecipeError) as caught:
+        open_session(mined(small, LEARNABLE), None, target=Judge())
+    assert str(caught.value).startswith(
+        "hardness.reference.target: expected a model that can be trained, since the target only judges, got none"
+    )
+    named = LEARNABLE.replace("reference: {", "reference: {target: {kind: mnist_classifier}, ")
+    assert open_session(mined(small, named), None, target=Judge()).players.rule.references is not None
+
+
+@pytest.mark.parametrize("rule", [LEARNABLE, REDUCIBLE])
+def test_a_run_trains_the_references_once_and_counts_their_passes(small, rule):
+    session = open_session(mined(small, "cycles=1", rule), None)
+    fresh = [{n: v.clone() for n, v in one.module.state_dict().items()} for one in session.players.rule.references]
+    row = run_cycles(session).to_json()["cycles"][0]
+    assert row["reference_steps"] == 3
+    assert row["reference_composites"] == 24
+    assert 0 <= row["reference_accuracy"] <= 1
+    assert row["judging_passes"] > row["candidates"]
+    for before, reference in zip(fresh, session.players.rule.references, strict=True):
+        after = reference.module.state_dict()
+        assert not all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_killed_while_its_references_learn_ends_as_an_unbroken_one(tmp_path, small):
+    recipe = mined(small, "cycles=1", LEARNABLE, "checkpoint.every_steps=2")
+    whole = train(recipe, out=tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(recipe, out=tmp_path / "killed", observer=KillIn(0, "warm_up", 4))
+    assert lasting(train(recipe, out=tmp_path / "killed", resume=True)) == lasting(whole)
+    with pytest.raises(Killed):
+        train(recipe, out=tmp_path / "later", observer=KillIn(1, "target", 2))
+    assert lasting(train(recipe, out=tmp_path / "later", resume=True)) == lasting(whole)
+
+
+def test_arms_of_a_proof_share_the_references(tmp_path, small):
+    recipe = mined(small, "cycles=1", LEARNABLE)
+    prove(recipe, out=tmp_path / "proof", arms=["mined", "random"], seeds=1)
+    states = [
+        read_checkpoint(tmp_path / "proof" / path / "seed-0" / "state")[0]
+        for path in ("start", "arms/mined", "arms/random")
+    ]
+    for number in (0, 1):
+        first, *others = (state[f"reference {number}"] for state in states)
+        assert all(torch.equal(first[name], other[name]) for other in others for name in first)
