@@ -49,10 +49,12 @@ __all__ = [
     "join",
     "parse_overrides",
     "read_yaml",
+    "read_yaml_file",
     "validate",
     "write_yaml",
 ]
 
+_SHOWN = 200
 _Model = TypeVar("_Model", bound=BaseModel)
 Built_co = TypeVar("Built_co", covariant=True)
 
@@ -60,7 +62,7 @@ Built_co = TypeVar("Built_co", covariant=True)
 class Config(BaseModel):
     """A frozen model that refuses unknown keys; the string below a field is its help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def help_of(model: type[BaseModel]) -> dict[str, str]:
@@ -120,7 +122,10 @@ class _Typed(str):
 def _resolve(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
-    path = Path(os.path.expandvars(value)).expanduser()
+    try:
+        path = Path(os.path.expandvars(value)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"expected the user whose folder {value} names, got nobody of that name") from None
     if "$" in str(path):
         raise ValueError(f"expected the environment variable in {value} to be set, got none of that name")
     folder = None if isinstance(value, _Typed) else (info.context or {}).get("folder")
@@ -264,13 +269,30 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         problem = " ".join(str(error.problem).split())
         raise RecipeError(f"{name}, line {line}: expected YAML with each key once, got: {problem}") from None
-    except YAMLError as error:
-        raise RecipeError(f"{name}: expected YAML, got: {' '.join(str(error).split())}") from None
+    except (YAMLError, ValueError, OverflowError) as error:  # a number or a date that is none
+        raise RecipeError(f"{name}: expected YAML, got: {' '.join(str(error).split())[:_SHOWN]}") from None
+    except RecursionError:
+        raise RecipeError(f"{name}: expected YAML of a few levels, got hundreds, one in the other") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise RecipeError(f"{name}: expected a mapping of settings, got {type(data).__name__}")
     return {str(key): value for key, value in data.items()}
+
+
+def read_yaml_file(path: Path, name: str = "") -> dict[str, Any]:
+    """The mapping of a YAML file; errors call it `name`, its path by default.
+
+    Raises:
+        RecipeError: it cannot be read, is not UTF-8, or is no YAML mapping.
+    """
+    name = name or str(path)
+    try:
+        return read_yaml(path.read_text("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: expected text in UTF-8, got another encoding (byte {error.start})") from None
+    except OSError as error:
+        raise RecipeError(f"{name}: expected a file that can be read, got: {error.strerror or error}") from None
 
 
 def write_yaml(data: Mapping[str, Any]) -> str:
@@ -393,6 +415,7 @@ _RULES = {
     "string_type": "a word",
     "missing": "a value",
     "literal_error": "one of {expected}",
+    "finite_number": "a finite number",
 }
 
 

@@ -130,7 +130,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:
         table = pq.read_table(path).combine_chunks()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         message = " ".join(str(error).split())
         raise DataError(
             f"{path}: expected placements in Parquet, got a file that cannot be read so ({message})"
@@ -252,19 +252,20 @@ def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sou
 def _about(path: Path, written: bytes | None) -> dict[str, Any]:
     """The file's metadata; else those of the set or of the run that it stands in: pandas drops them."""
     manifest, run = path.parent / "manifest.json", path.parent.parent
-    about: dict[str, Any]
-    if written is not None:
-        about = json.loads(written)
-    elif manifest.is_file():
-        about = json.loads(manifest.read_text("utf-8"))["about"]
-    elif (run / "recipe.yaml").is_file():
-        about = {"run": str(run)}
-    else:
-        raise DataError(
-            f"{path}: expected metadata that says what the set was made from, or a manifest.json beside the file, got "
-            "neither; leave an edited copy in the set's folder"
-        )
-    return about
+    try:
+        if written is not None:
+            return dict(json.loads(written))
+        if manifest.is_file():
+            return dict(json.loads(manifest.read_text("utf-8"))["about"])
+    except (ValueError, KeyError, TypeError):
+        where = path if written is not None else manifest
+        raise DataError(f"{where}: expected what the set was made from, as JSON, got other bytes; restore it") from None
+    if (run / "recipe.yaml").is_file():
+        return {"run": str(run)}
+    raise DataError(
+        f"{path}: expected metadata that says what the set was made from, or a manifest.json beside the file, got "
+        "neither; leave an edited copy in the set's folder"
+    )
 
 
 def _rows_of_lists(table: pa.Table) -> pa.Table:

@@ -24,6 +24,7 @@ from terse.config import (
     join,
     parse_overrides,
     read_yaml,
+    read_yaml_file,
     validate,
     write_yaml,
 )
@@ -407,7 +408,7 @@ def _read(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path |
     if name in builtin:
         settings, folder = read_yaml(builtin[name], name), None
     elif path.is_file():
-        settings, folder = read_yaml(path.read_text("utf-8"), name), path.resolve().parent
+        settings, folder = read_yaml_file(path, name), path.resolve().parent
     else:
         near = registry.nearest(name, builtin)
         raise RecipeError(

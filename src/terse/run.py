@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse import recipe as recipes
-from terse.config import join, parse_overrides, read_yaml, validate
+from terse.config import join, parse_overrides, read_yaml_file, validate
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError, TerseError
 from terse.evaluation.learnable import ReferenceRule
@@ -343,7 +343,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         "run",
         recipe.model_dump(mode="json"),
         resume=resume,
-        written=lambda: read_yaml(written.read_text("utf-8"), str(written)) if written.is_file() else None,
+        written=lambda: read_yaml_file(written) if written.is_file() else None,
         begin=begin,
         ignored=NOT_COMPARED,
     )

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from errno import EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
 
 __all__ = ["app", "main"]
 
@@ -31,6 +32,10 @@ _COMMANDS = {
 
 _RESUMED = ("generate", "render")
 """The commands without steps that go on from whole shards."""
+
+
+_NOT_OURS = (EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS)
+"""What the disk, its owner or the name of a file stands in the way of."""
 
 
 def app() -> object:
@@ -98,6 +103,7 @@ def _stopped(arguments: Sequence[str], number: int) -> int:
 def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     from cyclopts import CycloptsError
 
+    from terse.cli.answers import printable
     from terse.errors import TerseError
 
     try:
@@ -105,11 +111,15 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     except CycloptsError:
         return 2
     except TerseError as error:
-        print(f"terse: {error}", file=sys.stderr)
+        print(f"terse: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NOT_OURS:
+            where = error.filename or "a file"
+            print(f"terse: {where}: expected to read or write it, got: {error.strerror}", file=sys.stderr)
+            return 2
         if stopped:  # a library took the interrupt for an error of its own
             return 128 + stopped[0]
         import traceback

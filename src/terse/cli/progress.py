@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from terse.cli.answers import printable
 from terse.progress import Observer
 
 __all__ = ["SOON_SECONDS", "Lines", "RunProgress", "counting", "stoppable", "watching"]
@@ -48,9 +49,9 @@ class Lines(Observer):
     def say(self, message: str) -> None:
         """A line that stays."""
         if self._bars is None:
-            print(message, file=sys.stderr, flush=True)
+            print(printable(message), file=sys.stderr, flush=True)
         else:
-            self._bars.console.print(message, highlight=False, markup=False)
+            self._bars.console.print(printable(message), highlight=False, markup=False)
 
     def stop(self) -> bool:
         """Whether the user asked to stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,6 +15,7 @@ from terse.registry import register
 __all__ = ["VocExporter"]
 
 _ROOT = Path("VOCdevkit") / "VOC2012"
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 @register("exporter", "voc")
@@ -86,10 +88,15 @@ def _xml(sample: Sample, name: str, info: SetInfo) -> str:
     objects = "".join(_object(item, info.classes[item.label], sample.size_px) for item in sample.objects)
     return (
         f"<annotation>\n\t<folder>VOC2012</folder>\n\t<filename>{name}</filename>\n"
-        f"\t<source>\n\t\t<database>terse</database>\n\t\t<image>{escape(sample.background)}</image>\n\t</source>\n"
+        f"\t<source>\n\t\t<database>terse</database>\n\t\t<image>{_text(sample.background)}</image>\n\t</source>\n"
         f"\t<size>\n\t\t<width>{width}</width>\n\t\t<height>{height}</height>\n\t\t<depth>3</depth>\n\t</size>\n"
         f"\t<segmented>{int(info.masks != 'box')}</segmented>\n{objects}</annotation>\n"
     )
+
+
+def _text(name: str) -> str:
+    """A name as XML's text: a character that XML cannot hold becomes U+FFFD."""
+    return escape(_NOT_XML.sub("\ufffd", name))
 
 
 def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
@@ -100,7 +107,7 @@ def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
     corners = (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1))
     box = "".join(f"\t\t\t<{key}>{value:.10g}</{key}>\n" for key, value in corners)
     return (
-        f"\t<object>\n\t\t<name>{escape(name)}</name>\n\t\t<pose>Unspecified</pose>\n"
+        f"\t<object>\n\t\t<name>{_text(name)}</name>\n\t\t<pose>Unspecified</pose>\n"
         f"\t\t<truncated>{int(cut)}</truncated>\n\t\t<occluded>{int(occluded)}</occluded>\n"
         f"\t\t<difficult>{int(item.ignore or item.crowd)}</difficult>\n\t\t<bndbox>\n{box}\t\t</bndbox>\n\t</object>\n"
     )

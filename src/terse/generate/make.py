@@ -125,7 +125,7 @@ def render(
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
     count = len(np.unique(table.column("image").to_numpy()))
     settings = validate(GenerateSettings, {**made.get("settings", {"count": count}), **changes}, None)
-    recipe = Recipe.model_validate(made["recipe"]) if "recipe" in made else _recipe_of_run(Path(made["run"]))
+    recipe = validate(Recipe, made["recipe"], None) if "recipe" in made else _recipe_of_run(Path(made["run"]))
     square = made.get("square", True)
     if "run" in made:
         table = sized(table, recipe.canvas_px)

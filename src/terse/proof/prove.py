@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terse.config import join, read_yaml, validate
+from terse.config import join, read_yaml_file, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, taken_back, write_atomically, write_json
 from terse.paper_numbers import arms_of
@@ -200,7 +200,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
             raise RunError(
                 f"{folder}: expected a new folder, got one that holds another kind of run; give --out another"
             )
-        return read_yaml(written.read_text("utf-8"), str(written)) if written.is_file() else None
+        return read_yaml_file(written) if written.is_file() else None
 
     def begin() -> None:
         (folder / "start").mkdir()

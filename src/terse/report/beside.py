@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from terse.config import read_yaml
+from terse.config import read_yaml_file
 from terse.errors import RunError
 from terse.pictures.page_folder import read_page
 from terse.pictures.pool import POOL_STRIP
@@ -81,8 +81,7 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]
 
 
 def _recipe(folder: Path) -> Mapping[str, Any]:
-    file = _file(folder, "recipe.yaml")
-    return read_yaml(file.read_text("utf-8"), str(file))
+    return read_yaml_file(_file(folder, "recipe.yaml"))
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -51,6 +51,7 @@ _SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # here, because threads that race to load the decoders find some missing
+_MOST_PX_A_BYTE = 2000  # a JPEG of one colour holds some 85 to 500 pixels in a byte
 
 
 class SizeError(DataError):
@@ -86,7 +87,7 @@ def probe_with_turn(path: Path, name: str, declared_px: tuple[int, int] | None =
             )
         if image.mode == "F":
             _rgb(image, name)
-        elif not _ends_well(path, image.format or ""):
+        elif not _ends_well(path, image.format or "", raw[0] * raw[1]):
             _load(image, name)
         return upright if declared_px is None else declared_px, orientation != 1
 
@@ -256,13 +257,17 @@ def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Tran
     )
 
 
-def _ends_well(path: Path, kind: str) -> bool:
+def _ends_well(path: Path, kind: str, area_px: int) -> bool:
     """Whether the file's last bytes are those of a whole one; False where only decoding can tell."""
     mark = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}.get(kind)
     if mark is None:
         return False
     with path.open("rb") as file:
         size = file.seek(0, 2)
+        if kind != "PNG" and area_px > _MOST_PX_A_BYTE * size:
+            raise DataError(
+                f"{path.name}: expected an image's data, got {size:,} bytes for {area_px:,} pixels; the file ends after its header"
+            )
         file.seek(max(0, size - 1024))
         return mark in file.read()
 

@@ -14,10 +14,11 @@ from xml.etree.ElementTree import (
 
 from terse.errors import DataError
 
-__all__ = ["load_json", "load_xml", "some_names"]
+__all__ = ["lines_of", "load_json", "load_xml", "some_names"]
 
 _CHUNK = 1 << 20
 _ENOUGH = 64
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
@@ -31,22 +32,46 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
         DataError: it ends early, is no JSON, or is no mapping.
     """
     try:
-        data = json.loads(file.read_bytes())
+        content = file.read_bytes()
+        data = json.loads(content)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.name}, line {error.lineno} column {error.colno}: expected whole JSON, got: {error.msg}; "
             "the file may end early: copy it again"
         ) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
         raise DataError(f"{file.name}: expected {kind} JSON in UTF-8, got something else; copy it again") from None
     if isinstance(data, dict):
-        return data
+        return dict(_speakable(data)) if _ESCAPED_SURROGATE.search(content) else data
     got = type(data).__name__
     if kind == "COCO":
         raise DataError(
             f"{file.name}: expected a mapping with images and annotations, got {got}; use COCO's instances format"
         )
     raise DataError(f"{file.name}: expected a mapping, got {got}; give the file that {kind} wrote")
+
+
+def _speakable(value: Any) -> Any:
+    """With U+FFFD instead of lone surrogates, which no page, table or terminal can hold."""
+    if isinstance(value, dict):
+        return {_speakable(key): _speakable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_speakable(item) for item in value]
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text file; a byte order mark before them is passed over.
+
+    Raises:
+        DataError: not UTF-8.
+    """
+    try:
+        return file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file}: expected text in UTF-8, got another encoding (byte {error.start}); save it so"
+        ) from None
 
 
 def load_xml(file: Path, name: str) -> Element:
@@ -62,7 +87,7 @@ def load_xml(file: Path, name: str) -> Element:
         top: Element | None = parse(file).getroot()
     except DefusedXmlException:
         raise DataError(f"{name}: expected plain XML, got entity definitions, which can be an attack") from None
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, LookupError, RecursionError) as error:  # LookupError: an encoding nobody knows
         raise DataError(f"{name}: expected whole XML, got an error at {error}") from None
     if top is None:
         raise DataError(f"{name}: expected whole XML, got none")

@@ -13,6 +13,7 @@ from terse import registry
 from terse.config import Component, InputPath
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
+from terse.sources.documents import lines_of
 from terse.sources.finder import existing_file
 
 __all__ = ["SourceConfig"]
@@ -85,7 +86,7 @@ def _first(annotations: Annotations) -> str:
 
 
 def _leave_out(annotations: Annotations, file: Path) -> Annotations:
-    lines = {line.strip() for line in existing_file("leave_out", file).read_text("utf-8").splitlines()}
+    lines = {line.strip() for line in lines_of(existing_file("leave_out", file))}
     keep_objects = np.array([key not in lines for key in annotations.object_keys], dtype=np.bool_)
     kept = annotations.keep_objects(keep_objects)
     names = zip(annotations.paths, annotations.image_keys, strict=True)

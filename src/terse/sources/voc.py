@@ -25,7 +25,7 @@ from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.decode import read_values
-from terse.sources.documents import load_xml
+from terse.sources.documents import lines_of, load_xml
 from terse.sources.finder import Finder, existing_folder, inside, is_absolute, slashed
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import FileMask
@@ -176,7 +176,7 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tu
         if not file.is_file():
             lists = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt") if "_" not in path.stem)) or "none"
             raise DataError(f"split: expected a list in {file.parent}, got {name!r}; there are {lists}")
-        for i, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        for i, line in enumerate(lines_of(file), 1):
             words = line.split()
             # A list of one class marks the images that do not hold it by -1.
             if words and words[0] not in seen and words[1:] != ["-1"]:

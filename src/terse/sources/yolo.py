@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from terse.config import InputPath, read_yaml
+from terse.config import InputPath, read_yaml_file
 from terse.errors import DataError, RecipeError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
+from terse.sources.documents import lines_of
 from terse.sources.finder import Finder, existing_file, existing_folder, image_files, inside, is_absolute, slashed
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.selection import SourceConfig
@@ -110,8 +111,8 @@ def yolo_file(folder: Path) -> Path | None:
 def is_yolo_yaml(file: Path) -> bool:
     """Whether a YAML file is a YOLO data set's: it names classes or their number, or images to train on by a path."""
     try:
-        settings = read_yaml(file.read_text("utf-8"), file.name)
-    except (RecipeError, UnicodeDecodeError):
+        settings = read_yaml_file(file, file.name)
+    except RecipeError:
         return False
     return "names" in settings or "nc" in settings or isinstance(settings.get("train"), str | list)
 
@@ -121,7 +122,7 @@ def _settings(file: Path) -> _Set:
         return _Set(file.name, _lines_of(file), {"train": "images" if (file.parent / "images").is_dir() else "."})
     if file.suffix == ".data":  # Darknet's, as CVAT writes it
         return _darknet(file)
-    settings = read_yaml(file.read_text("utf-8"), file.name)
+    settings = read_yaml_file(file, file.name)
     names, made = _names(file, settings)
     shape = settings.get("kpt_shape")
     sound = (
@@ -133,7 +134,7 @@ def _settings(file: Path) -> _Set:
 
 def _darknet(file: Path) -> _Set:
     """`key = value` lines; its paths start where the tool that wrote it ran."""
-    pairs = [line.partition("=") for line in file.read_text("utf-8-sig").splitlines()]
+    pairs = [line.partition("=") for line in lines_of(file)]
     values = {key.strip(): value.strip() for key, _, value in pairs}
     named = values.get("names", "obj.names")
     names = file.parent / Finder(file.parent, [named]).find(named, f"{file.name}: names")
@@ -149,7 +150,7 @@ def _darknet(file: Path) -> _Set:
 
 
 def _lines_of(file: Path) -> dict[int, str]:
-    return dict(enumerate(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()))
+    return dict(enumerate(line.strip() for line in lines_of(file) if line.strip()))
 
 
 def _names(file: Path, settings: Mapping[str, Any]) -> tuple[dict[int, str], bool]:
@@ -239,7 +240,7 @@ def _is_there(base: Path, start: str, place: str) -> bool:
 
 def _of_list(index: Index, start: str, name: str) -> Iterator[tuple[str, str]]:
     """The images of a list file; its lines start at the list, at the set's `path`, or at the folder of the set."""
-    lines = [line.strip() for line in (index.root / name).read_text("utf-8-sig").splitlines()]
+    lines = [line.strip() for line in lines_of(index.root / name)]
     finder = Finder(index.root, [line for line in lines if line])
     starts = dict.fromkeys((Path(name).parent.as_posix(), start))
     for i, line in enumerate(lines, 1):

@@ -144,9 +144,19 @@ class Session:
         """Stop before a broken loss reaches the weights.
 
         Raises:
-            Diverged: the loss is not finite.
+            Diverged: the loss is not finite; it names the player whose weights have become so, else the one that learns.
         """
         if not bool(torch.isfinite(loss)):
+            proposer = self.players.proposer
+            networks = {
+                "target": network_of(self.players.target),
+                "discriminator": self.players.discriminator,
+                "synthesizer": proposer.module if proposer is not None else None,
+            }
+            for name, network in networks.items():
+                if network is not None and not all(bool(value.isfinite().all()) for value in network.parameters()):
+                    player = name
+                    break
             self.log.state()  # what led there
             saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
             raise Diverged(player, self.position.step, f"{float(loss.detach())}", saved)
