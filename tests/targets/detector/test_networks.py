@@ -192,3 +192,12 @@ def test_without_a_size_the_canvas_is_what_the_detector_sees() -> None:
     target = config(image_size_px=None).build(classes=("person",), canvas_px=96)
     assert target.module.transform.fixed_size == (96, 96)
     assert config().build(classes=("person",), canvas_px=96).module.transform.fixed_size == (320, 320)
+
+
+def test_a_faster_rcnn_trains_its_box_head_on_as_many_proposals_as_the_recipe_says() -> None:
+    def sampled(**settings: Any) -> int:
+        module = built(None, "fasterrcnn_mobilenet_v3_large_320_fpn", **settings).module
+        count: int = module.roi_heads.fg_bg_sampler.batch_size_per_image
+        return count
+
+    assert (sampled(), sampled(proposals_per_image=64)) == (512, 64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -100,15 +100,32 @@ class SSDLiteMobileNetV2(_Detector):
     image_size_px: Count | None = 320
 
 
+class _FasterRCNN(_Detector):
+    proposals_per_image: Count = 512
+    """Of an image, so many proposals train the box head: the most of a training step's time. 512 is torchvision's."""
+
+    def _network(self) -> Network:
+        from dataclasses import replace
+
+        network, count = super()._network(), self.proposals_per_image
+
+        def build(*given: Any) -> Any:
+            module: Any = network.build(*given)
+            module.roi_heads.fg_bg_sampler.batch_size_per_image = count
+            return module
+
+        return replace(network, build=build)
+
+
 @register("target", "fasterrcnn_resnet50_fpn")
-class FasterRCNNResNet50FPN(_Detector):
+class FasterRCNNResNet50FPN(_FasterRCNN):
     """Faster R-CNN on ResNet-50 (Ren et al. 2015, Lin et al. 2017): the paper's detector of kitchen objects (4.3)."""
 
     kind: Literal["fasterrcnn_resnet50_fpn"] = "fasterrcnn_resnet50_fpn"
 
 
 @register("target", "fasterrcnn_mobilenet_v3_large_320_fpn")
-class FasterRCNNMobileNetV3Large320FPN(_Detector):
+class FasterRCNNMobileNetV3Large320FPN(_FasterRCNN):
     """Faster R-CNN on MobileNetV3, few proposals, small images."""
 
     kind: Literal["fasterrcnn_mobilenet_v3_large_320_fpn"] = "fasterrcnn_mobilenet_v3_large_320_fpn"
