@@ -18,6 +18,7 @@ from terse.errors import DataError, RecipeError
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS
 from terse.targets.detector.target import DetectorTarget
+from terse.types import Truth
 
 SIZE = 64
 PLAIN = {
@@ -201,3 +202,16 @@ def test_a_faster_rcnn_trains_its_box_head_on_as_many_proposals_as_the_recipe_sa
         return count
 
     assert (sampled(), sampled(proposals_per_image=64)) == (512, 64)
+
+
+@torch.no_grad()
+def test_images_in_which_nothing_is_proposed_hold_nothing() -> None:
+    target = built(None, "fasterrcnn_mobilenet_v3_large_320_fpn", classes=("cat", "dog"))
+    target.module.rpn.score_thresh = 1.1  # as a young network finds in some images
+    images = torch.rand(2, 3, SIZE, SIZE)
+    one = torch.zeros(1, dtype=torch.int64)
+    box = torch.tensor([[4.0, 4, 40, 40]])
+    truth = Truth(one, box, one, torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool), 2)
+    assert target.confidence(images, truth).tolist() == [0.0]
+    assert [len(found["boxes"]) for found in target.predict(images)] == [0, 0]
+    assert len(target.evidence(images, truth).log_p) == 1  # the box itself is a proposal

@@ -184,7 +184,7 @@ class _ProposalHeads:
             torch.split(boxes, counts), torch.split(logits.softmax(-1), counts), listed.image_sizes, strict=True
         )
         for part, score, size in parts:
-            yield Predictions(clip_boxes_to_image(part.reshape(len(part), -1, 4), size) / scale, score)
+            yield Predictions(clip_boxes_to_image(part.reshape(len(part), codes.shape[1], 4), size) / scale, score)
 
     def _propose(self, images: Tensor) -> tuple[ImageList, dict[str, Tensor], list[Tensor]]:
         listed = _listed(self.module, images)
