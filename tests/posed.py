@@ -9,7 +9,7 @@ from terse.compositing.raster import Sprite, draw, finish, reach_px
 from terse.compositing.render import Renderer
 from terse.poses import PoseFamily
 from terse.recipe import EdgeConfig
-from terse.types import Backgrounds, Foregrounds, Truth
+from terse.types import Backgrounds, Foregrounds, Truth, ViewSphere
 
 SIZE_PX = (200, 260)
 
@@ -19,8 +19,24 @@ def cut_out(seed: int, side: int = 96) -> tuple[Foregrounds, np.ndarray]:
     alpha = (ellipse(side, 0.7, 0.5) > 0.5).float()
     colour = torch.nn.functional.interpolate(noise(seed, 1, 3, 8, 8), (side, side), mode="bicubic").clamp(0, 1)
     rgba = torch.cat([colour, alpha], dim=1).mul(255).round()
-    cut = Foregrounds(rgba[:, :3] / 255, alpha, torch.zeros(1, dtype=torch.int64), support_points(alpha))
-    return cut, np.ascontiguousarray(rgba[0].byte().permute(1, 2, 0).numpy())
+    pixels = np.ascontiguousarray(rgba[0].byte().permute(1, 2, 0).numpy())
+    one = torch.zeros(1, dtype=torch.int64)
+    return Foregrounds(rgba[:, :3] / 255, alpha, one, support_points(alpha), views=(sphere(pixels),)), pixels
+
+
+def sphere(front: np.ndarray) -> ViewSphere:
+    """Views of a thing that gets narrower and greener to the side, and bluer from above; the front is as given."""
+    side = len(front)
+    x = np.abs((2 * np.arange(side) + 1) / side - 1)
+    tiles = np.repeat(np.repeat(front[None, None], 3, axis=0), 8, axis=1).copy()
+    for row in range(3):
+        for column in range(8):
+            turned = min(column, 8 - column)
+            tile = tiles[row, column]
+            tile[..., 3] *= (x < 1 - 0.15 * turned).astype(np.uint8)
+            tile[..., 1] = np.clip(tile[..., 1].astype(int) + 25 * turned, 0, 255)
+            tile[..., 2] = np.clip(tile[..., 2].astype(int) + 40 * (row - 1), 0, 255)
+    return ViewSphere(tiles, (-30.0, 30.0))
 
 
 class Shapes:
@@ -32,7 +48,7 @@ class Shapes:
     def fetch(self, indices: np.ndarray) -> Foregrounds:
         cut = cut_out(0)[0]
         rows = torch.zeros(len(indices), dtype=torch.int64)
-        return Foregrounds(cut.images[rows], cut.alpha[rows], rows, cut.hull[rows])
+        return cut.take(rows.numpy())
 
 
 class Scenes:
@@ -59,7 +75,8 @@ def apart(chain: PoseFamily, seed: int, *, bgr: bool = False) -> tuple[float, fl
     images, layer = renderer(chain, edges).paste(below, cut, torch.from_numpy(pose).float(), torch.tensor([seed]))
     order = slice(None, None, -1 if bgr else 1)
     drawn = np.ascontiguousarray(below[0].mul(255).round().byte().permute(1, 2, 0).numpy()[..., order])
-    sprite = Sprite.of(np.ascontiguousarray(np.dstack([rgba[..., :3][..., order], rgba[..., 3]])))
+    assert cut.views is not None
+    sprite = Sprite.of(np.ascontiguousarray(np.dstack([rgba[..., :3][..., order], rgba[..., 3]])), cut.views[0])
     (raster,) = chain.raster(pose, cut.hull.numpy(), [SIZE_PX], [seed])
     region = draw(drawn, sprite, raster, edges=edges, bgr=bgr)
     if chain.image is not None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 from terse.errors import ShapeError
 
-__all__ = ["Backgrounds", "Composites", "Costs", "Evidence", "Foregrounds", "Truth"]
+__all__ = ["Backgrounds", "Composites", "Costs", "Evidence", "Foregrounds", "Truth", "ViewSphere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,18 @@ def _with_unannotated(columns: Sequence[Tensor | None], parts: Sequence[Truth]) 
 
 
 @dataclass(frozen=True, slots=True)
+class ViewSphere:
+    """What a 3-D model looks like from all around: straight RGBA views on one scale.
+
+    Rows rise from the lowest elevation to the highest, evenly; columns go round to the model's right, the first being
+    its front.
+    """
+
+    tiles: UInt8[np.ndarray, "rows columns side side 4"]
+    elevations_deg: tuple[float, float]  # of the first and the last row
+
+
+@dataclass(frozen=True, slots=True)
 class Foregrounds:
     """A batch of RGB(A) cut-outs on one square patch each, centred.
 
@@ -141,23 +153,25 @@ class Foregrounds:
     labels: Int64[Tensor, " b"]
     hull: Float[Tensor, "b points 2"]
     keypoints: Float[Tensor, "b k 3"] | None = None
+    views: tuple[ViewSphere | None, ...] | None = None  # of 3-D models, whose hull holds all of their views
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> "Foregrounds":
         """The same on another device."""
-        return self._map(lambda column: column.to(device))
+        return self._map(lambda column: column.to(device), self.views)
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> "Foregrounds":
         """Some of them, in the order given."""
         chosen = torch.from_numpy(rows).to(self.alpha.device)
-        return self._map(lambda column: column[chosen])
+        views = None if self.views is None else tuple(self.views[row] for row in rows.tolist())
+        return self._map(lambda column: column[chosen], views)
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Foregrounds":
-        columns = {one.name: getattr(self, one.name) for one in fields(self)}
+    def _map(self, change: Callable[[Tensor], Tensor], views: tuple[ViewSphere | None, ...] | None) -> "Foregrounds":
+        columns = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "views"}
         changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
-        return Foregrounds(**changed)
+        return Foregrounds(**changed, views=views)
 
 
 @dataclass(frozen=True, slots=True)

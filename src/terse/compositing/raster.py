@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from terse.poses import PoseFamily
     from terse.poses.maps import CanvasMap
     from terse.recipe import EdgeConfig
+    from terse.types import ViewSphere
 
     Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]
 
@@ -49,10 +50,11 @@ class Sprite:
 
     levels: list[UInt16[np.ndarray, "h w 4"]]
     outline: Float[np.ndarray, "points 2"]
+    views: ViewSphere | None = None
 
     @staticmethod
-    def of(rgba: UInt8[np.ndarray, "h w 4"]) -> Sprite:
-        """The sprite of a straight-alpha cut-out on its patch.
+    def of(rgba: UInt8[np.ndarray, "h w 4"], views: ViewSphere | None = None) -> Sprite:
+        """The sprite of a straight-alpha cut-out on its patch; of a 3-D model's, the outline holds all views.
 
         Raises:
             ShapeError: not (height, width, 4) of uint8.
@@ -68,7 +70,8 @@ class Sprite:
         premultiplied[..., 3] = alpha * np.float32(257)
         whole = np.zeros(rgba.shape, np.uint16)
         whole[inside] = np.rint(premultiplied)
-        return Sprite([whole], _outline(rgba[..., 3]))
+        outline = _outline(rgba[..., 3] if views is None else views.tiles[..., 3].max(axis=(0, 1)))
+        return Sprite([whole], outline, views)
 
     @property
     def nbytes(self) -> int:
@@ -161,6 +164,8 @@ def draw_mask(sprite: Sprite, where: Where, size_px: tuple[int, int], edges: Edg
 
     Source: ours.
     """
+    if sprite.views is not None and isinstance(where, RasterPose):
+        sprite = _prepared(sprite, where, bgr=False)
     layer = _layer(sprite, _map(where), size_px, edges, None)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
@@ -391,7 +396,11 @@ def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
     alpha = whole[:, 3:]
     colour = torch.where(alpha > 0, whole[:, :3] / alpha.clamp(min=1e-6), 0.0).clamp(max=1)
     cut = Foregrounds(
-        colour.flip(1) if bgr else colour, alpha, torch.zeros(1, dtype=torch.int64), support_points(alpha)
+        colour.flip(1) if bgr else colour,
+        alpha,
+        torch.zeros(1, dtype=torch.int64),
+        support_points(alpha),
+        views=None if sprite.views is None else (sprite.views,),
     )
     cut = where.family.prepare(cut, _row(where.pose), torch.tensor([where.seed]))
     colour, alpha = cut.images.flip(1) if bgr else cut.images, cut.alpha

@@ -198,7 +198,9 @@ class Renderer:
         part = Foregrounds(cut.images[where], cut.alpha[where], cut.labels[where], cut.hull[where])
         below = self.backgrounds.fetch(placements.texture[rows][chosen]).images.to(self.device)
         colour = cut.images.expand(-1, below.shape[1], *size).index_copy(0, where, textured(part, below).images)
-        return replace(cut, images=colour)
+        patches = set(chosen.tolist())
+        views = None if cut.views is None else tuple(None if k in patches else v for k, v in enumerate(cut.views))
+        return replace(cut, images=colour, views=views)
 
 
 def _by_role(layer: Layer, where: Tensor | None, role: Int64[np.ndarray, " m"]) -> list[Layer]:

@@ -32,6 +32,8 @@ from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, wi
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from terse.types import ViewSphere
+
 __all__ = ["ByteBackgrounds", "ByteForegrounds", "OwnObject", "bytes_of_backgrounds", "bytes_of_foregrounds"]
 
 
@@ -163,6 +165,11 @@ class ByteForegrounds(_Numbered):
         points = self._bank.fetch(np.array([index])).keypoints
         return None if points is None else np.asarray(points[0].numpy())
 
+    def views(self, index: int) -> ViewSphere | None:
+        """The other sides of a 3-D model; None where there are none."""
+        views = self._bank.fetch(np.array([index])).views
+        return None if views is None else views[0]
+
     def hull(self, index: int, patch: UInt8[np.ndarray, "h w 4"]) -> Float32[np.ndarray, "points 2"]:
         """The outermost points of its mask, which poses need."""
         return np.asarray(self._bank.fetch(np.array([index])).hull[0].numpy())
@@ -238,6 +245,9 @@ class _PhotoForegrounds(ByteForegrounds):
     def __init__(self, bank: PhotoForegrounds, *, square: bool) -> None:
         super().__init__(bank)
         self._photographs, self._square = bank, square
+
+    def views(self, index: int) -> ViewSphere | None:
+        return None
 
     def patch(self, index: int) -> UInt8[np.ndarray, "side side 4"]:
         bank, image = self._photographs, self._image(index)

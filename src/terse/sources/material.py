@@ -130,7 +130,7 @@ class Material:
         (top, left), (height, width) = kept.corner, kept.rgba.shape[:2]
         patch = np.zeros((*kept.size, 4), np.uint8)
         patch[top : top + height, left : left + width] = kept.rgba
-        return Sprite.of(patch), kept.hull
+        return Sprite.of(patch, self.foregrounds.views(foreground)), kept.hull
 
     def _cut(self, foreground: int) -> _Tight:
         patch = self.foregrounds.patch(foreground)
@@ -146,7 +146,8 @@ class Material:
 
 
 def _size_of_cut_out(made: tuple[Sprite, np.ndarray]) -> int:
-    return made[0].nbytes
+    sprite = made[0]
+    return sprite.nbytes + (0 if sprite.views is None else sprite.views.tiles.nbytes)
 
 
 def _size_of_tight(kept: _Tight) -> int:

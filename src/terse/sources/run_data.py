@@ -20,6 +20,7 @@ from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.losses import left_to_paste
+from terse.sources.meshes import with_views
 
 if TYPE_CHECKING:
     from terse.types import Backgrounds
@@ -92,7 +93,7 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
         for name, split in splits.items()
     }
     return RunData(
-        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers),
+        foregrounds=with_views(PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers)),
         backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers, masks=masks),
         train=images["train"],
         val=images["val"],
@@ -126,7 +127,9 @@ def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer |
     classes = tuple(dict.fromkeys(recipe.classes or (*foregrounds.classes, *backgrounds.classes)))
     side, workers = recipe.canvas_px, recipe.runtime.workers
     return PasteData(
-        foregrounds=PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers, every_class=False),
+        foregrounds=with_views(
+            PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers, every_class=False)
+        ),
         backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers),
         classes=classes,
         messages=messages,

@@ -1,0 +1,194 @@
+"""3-D models as foregrounds: each is rendered once from all around, and the views are kept in a cache.
+
+The neutral views are ordinary cut-outs, so that everything that looks at sources knows them; `MeshForegrounds` adds the other
+sides, among which the pose family `view` chooses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from terse.config import Count, InputPath, ascending
+from terse.errors import DataError
+from terse.registry import register
+from terse.sources.selection import SourceConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32, Int64
+
+    from terse.sources.annotations import Annotations
+    from terse.sources.banks import PhotoForegrounds
+    from terse.types import Foregrounds, ViewSphere
+
+__all__ = ["MeshForegrounds", "MeshesConfig", "with_views"]
+
+_FORMAT = 1
+_SUFFIXES = (".obj", ".glb", ".ply")
+_KEEP_BYTES = 1 << 28
+_CUT_OUTS, _VIEWS = "cut-outs", "views"
+
+_Elevation = Annotated[float, Field(ge=-90, le=90)]
+
+
+@register("source", "meshes")
+class MeshesConfig(SourceConfig):
+    """A folder with a folder of models (OBJ, GLB, PLY) for each class; extra `mesh`."""
+
+    kind: Literal["meshes"] = "meshes"
+    meshes: InputPath
+    """The folder that holds the classes' folders."""
+    azimuths: Count = 16
+    """Views around a model, the first being its front."""
+    elevations: Count = 4
+    """Rings of views; one of them should be at 0 degrees."""
+    elevation_deg: Annotated[tuple[_Elevation, _Elevation], AfterValidator(ascending)] = (-30.0, 60.0)
+    """The lowest and the highest ring."""
+    side_px: Annotated[int, Field(ge=16, le=1024)] = 160
+    """Side of a view."""
+    up: Literal["y", "z"] = "y"
+    """The axis that points up in the files; the front looks along the other one's positive end (z, or -y)."""
+
+    def _read(self) -> Annotations:
+        from dataclasses import replace
+
+        from terse.sources.cutouts import read_cutouts
+
+        files = _files(self.meshes)
+        settings = (_FORMAT, self.azimuths, self.elevations, self.elevation_deg, self.side_px, self.up)
+        root = _rendered(self.meshes, files, self, json.dumps(settings))
+        found = read_cutouts(root / _CUT_OUTS)
+        return replace(found, name=self.meshes.name)
+
+
+class MeshForegrounds:
+    """The models of a bank of neutral views, with all their other views.
+
+    Args:
+        bank: the neutral views, of which keys, labels and files are taken.
+        views: the folder of the spheres.
+    """
+
+    def __init__(self, bank: PhotoForegrounds, views: Path) -> None:
+        from terse.sources.cache import Cache
+
+        self.bank = bank
+        self.keys, self.labels, self.classes, self.files = bank.keys, bank.labels, bank.classes, bank.files
+        self.annotations, self.objects, self.image_of = bank.annotations, bank.objects, bank.image_of
+        self.squash = bank.squash
+        self._views = views
+        self._spheres: Cache[int, tuple[ViewSphere, np.ndarray]] = Cache(self._load, _size_of_sphere, _KEEP_BYTES)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> Foregrounds:
+        """The models' fronts, each with its views; the hull holds all of them."""
+        import numpy as np
+        import torch
+
+        from terse.types import Foregrounds
+
+        found = [self._spheres.get(number) for number in indices.tolist()]
+        spheres = tuple(sphere for sphere, _ in found)
+        fronts = np.stack([_front(sphere) for sphere in spheres]) if spheres else np.zeros((0, 1, 1, 4), np.uint8)
+        pixels = torch.from_numpy(fronts).permute(0, 3, 1, 2).float() / 255
+        hull = torch.from_numpy(np.stack([hull for _, hull in found]) if found else np.zeros((0, 1, 2), np.float32))
+        return Foregrounds(pixels[:, :3], pixels[:, 3:], torch.from_numpy(self.labels[indices]), hull, views=spheres)
+
+    def hulls(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b points 2"]:
+        """As `fetch(indices).hull`."""
+        import numpy as np
+
+        return np.stack([self._spheres.get(number)[1] for number in indices.tolist()])
+
+    def _load(self, index: int) -> tuple[ViewSphere, np.ndarray]:
+        import numpy as np
+
+        from terse.poses.hull import hull_of
+        from terse.types import ViewSphere
+
+        root = self.annotations.root
+        path = self._views / Path(self.annotations.paths[int(self.image_of[index])]).with_suffix(".npz")
+        try:
+            with np.load(path) as kept:
+                low, high = kept["elevations_deg"].tolist()
+                sphere = ViewSphere(kept["tiles"], (low, high))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{path}: expected the views of {root.name}, got a file that cannot be read ({error}); "
+                f"remove {self._views.parent} to have them rendered again"
+            ) from None
+        return sphere, hull_of(sphere.tiles[..., 3].max(axis=(0, 1))[None] > 0)[0]
+
+
+def with_views(bank: PhotoForegrounds) -> PhotoForegrounds | MeshForegrounds:
+    """The bank itself, or where it is of models' neutral views, the models."""
+    views = bank.annotations.root.parent / _VIEWS
+    return MeshForegrounds(bank, views) if bank.annotations.root.name == _CUT_OUTS and views.is_dir() else bank
+
+
+def _front(sphere: ViewSphere) -> np.ndarray:
+    low, high = sphere.elevations_deg
+    rows = len(sphere.tiles)
+    row = min(max(round((0 - low) * (rows - 1) / max(high - low, 1e-9)), 0), rows - 1)
+    return sphere.tiles[row, 0]
+
+
+def _size_of_sphere(made: tuple[ViewSphere, np.ndarray]) -> int:
+    return made[0].tiles.nbytes
+
+
+def _files(folder: Path) -> list[Path]:
+    from terse.sources.finder import existing_folder
+
+    root = existing_folder("meshes", folder)
+    found = sorted(path for path in root.glob("*/*") if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise DataError(
+            f"meshes: expected a folder for each class with .obj, .glb or .ply files in it, got none in {root}; "
+            "move the models into one"
+        )
+    return found
+
+
+def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described: str) -> Path:
+    """The cache's folder of these models, rendered now where it is not there yet."""
+    import cv2
+    import numpy as np
+
+    from terse.folders import replacing
+
+    root = _cache() / "views"
+    digest = hashlib.sha256(described.encode())
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    whole = root / digest.hexdigest()[:24]
+    if (whole / "done").is_file():
+        return whole
+    from terse.sources.mesh_views import render_views
+
+    for path in files:
+        sphere = render_views(path, settings)
+        name = Path(path.parent.name) / path.name.replace(".", "_")
+        for part, suffix in ((_CUT_OUTS, ".png"), (_VIEWS, ".npz")):
+            (whole / part / name).parent.mkdir(parents=True, exist_ok=True)
+            with replacing((whole / part / name).with_suffix(suffix)) as stream:
+                if part == _VIEWS:
+                    np.savez_compressed(stream, tiles=sphere.tiles, elevations_deg=sphere.elevations_deg)
+                else:
+                    front = cv2.cvtColor(_front(sphere), cv2.COLOR_RGBA2BGRA)
+                    stream.write(cv2.imencode(".png", front)[1].tobytes())
+    (whole / "done").write_text(described, "utf-8")
+    return whole
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "terse"

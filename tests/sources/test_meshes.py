@@ -1,0 +1,137 @@
+"""Models that code draws: read in three formats, rendered once, drawn alike by training and by generate."""
+
+import sys
+
+import numpy as np
+import pytest
+
+trimesh = pytest.importorskip("trimesh")
+pytest.importorskip("embreex")
+
+from PIL import Image
+
+from terse.errors import DataError, MissingExtra
+from terse.generate.make import generate
+from terse.generate.settings import GenerateSettings
+from terse.recipe import load_recipe
+from terse.sources.banks import PhotoForegrounds
+from terse.sources.meshes import MeshesConfig, MeshForegrounds, with_views
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def box(scale=1.0):
+    """A box whose front is red and whose right side is green."""
+    made = trimesh.creation.box((1, 1.5, 0.7))
+    made.visual.face_colors = [
+        {(0, 0, 1): (220, 30, 30, 255), (1, 0, 0): (30, 220, 30, 255)}.get(
+            tuple(np.round(n).astype(int)), (90, 90, 90, 255)
+        )
+        for n in made.face_normals
+    ]
+    made.apply_scale(scale)
+    return made
+
+
+def models(root, **files):
+    for name, mesh in files.items():
+        stem, suffix = name.rsplit("_", 1)
+        (root / stem).mkdir(parents=True, exist_ok=True)
+        mesh.export(root / stem / f"a.{suffix}")
+    return root
+
+
+def config(root, **settings):
+    return MeshesConfig(
+        meshes=root, **{"azimuths": 4, "elevations": 3, "elevation_deg": (-45, 45), "side_px": 32, **settings}
+    )
+
+
+def bank(root):
+    made = with_views(PhotoForegrounds(config(root).build(), patch_px=64))
+    assert isinstance(made, MeshForegrounds)
+    return made
+
+
+def test_three_formats_are_read_and_seen_from_all_around(tmp_path):
+    found = bank(models(tmp_path / "m", ply_ply=box(), obj_obj=box(40), glb_glb=box(0.01)))
+    assert found.classes == ("glb", "obj", "ply")
+    cut = found.fetch(np.arange(3))
+    assert cut.images.shape == (3, 3, 32, 32)
+    masks = (cut.alpha[:, 0] > 0.5).flatten(1).float()
+    assert (masks - masks[0]).abs().mean() < 0.02  # whatever the file's unit
+    sphere = cut.views[2]
+    front, right = (sphere.tiles[1, column, 16, 16] for column in (0, 1))
+    assert front[0] > 2 * front[1]
+    assert right[1] > 2 * right[0]
+    assert (sphere.tiles[..., 3] > 127).mean(axis=(2, 3)).min() > 0.1
+    # Narrower from the side, and the hull holds all views.
+    width = [(sphere.tiles[1, column, ..., 3] > 127).any(axis=0).sum() for column in (0, 1)]
+    assert width[0] > width[1]
+    reach = np.abs(cut.hull[2].numpy()).max(axis=0)
+    assert reach[0] >= width[0] / 32
+
+
+def test_models_are_rendered_once(tmp_path, monkeypatch):
+    root = models(tmp_path / "m", thing_ply=box())
+    first = config(root).build()
+    monkeypatch.setattr("terse.sources.mesh_views.render_views", lambda *_: pytest.fail("rendered again"))
+    assert config(root).build().paths == first.paths
+    models(root, other_ply=box(2))
+    with pytest.raises(pytest.fail.Exception, match="rendered again"):
+        config(root).build()
+
+
+def refusal(root, **settings):
+    with pytest.raises(DataError) as error:
+        config(root, **settings).build()
+    return str(error.value)
+
+
+def test_what_is_no_model_gets_one_sentence(tmp_path):
+    cloud = models(tmp_path / "a", thing_ply=trimesh.PointCloud(np.random.default_rng(0).random((9, 3))))
+    assert refusal(cloud) == (
+        f"{cloud}/thing/a.ply: expected a mesh with faces, got none; export the model as triangles"
+    )
+    huge = models(tmp_path / "b", thing_ply=box(1e10))
+    assert refusal(huge).endswith("units in size, got 1.93e+10; scale it before it is exported")
+    (tmp_path / "c" / "thing").mkdir(parents=True)
+    assert refusal(tmp_path / "c").endswith("got none in " + str(tmp_path / "c") + "; move the models into one")
+    (tmp_path / "c" / "thing" / "a.glb").write_bytes(b"no model")
+    assert "expected a model in OBJ, GLB or PLY, got a file that cannot be read" in refusal(tmp_path / "c")
+
+
+def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
+    root = models(tmp_path / "m", thing_ply=box())
+    monkeypatch.setitem(sys.modules, "embreex", None)
+    with pytest.raises(MissingExtra) as error:
+        config(root).build()
+    assert 'pip install "terse-synth[mesh]"' in str(error.value)
+
+
+def test_generate_draws_models_from_sides_that_training_sees(tmp_path):
+    root = models(tmp_path / "m", thing_ply=box())
+    (tmp_path / "rooms").mkdir()
+    for k in range(3):
+        pixels = np.random.default_rng(k).integers(100, 120, (90, 120, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "rooms" / f"{k}.png")
+    recipe = load_recipe(
+        "paste",
+        [
+            f"foregrounds={{meshes: {root}, azimuths: 4, elevations: 3, elevation_deg: [-45, 45], side_px: 48}}",
+            f"backgrounds.images={tmp_path / 'rooms'}",
+            "poses=[{kind: view}, {kind: affine, scale: [0.5, 0.9], stretch: [1, 1]}]",
+        ],
+    )
+    found = generate(recipe, GenerateSettings(count=6, image="png"), tmp_path / "set", workers=0)
+    assert found["objects"] == 6
+    red = green = 0
+    for path in sorted((tmp_path / "set" / "images").iterdir()):
+        pixels = np.asarray(Image.open(path)).astype(int)
+        red += int((pixels[..., 0] > pixels[..., 1] + 60).sum() > 50)
+        green += int((pixels[..., 1] > pixels[..., 0] + 60).sum() > 50)
+    assert red
+    assert green
