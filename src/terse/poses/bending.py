@@ -101,7 +101,7 @@ class ThinPlateMap(SamplingMap):
     Source: Bookstein 1989.
     """
 
-    newton_steps = 10
+    newton_steps = 7
 
     def __init__(self, offsets: Float[Tensor, "b k"], frame: Float[Tensor, "b 4"]) -> None:
         super().__init__(offsets, frame)

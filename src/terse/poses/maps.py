@@ -19,7 +19,7 @@ __all__ = ["AffineMap", "CanvasMap", "SamplingMap", "rim_of", "support_points"]
 
 _STEP = 1e-4
 _SMALLEST = 1e-9
-_BETWEEN = 4
+_BETWEEN = 2
 _FRESH_SLOPES = 3
 # Not Self: beartype, which checks shapes in tests, reads it in decorated classes alone.
 _Map = TypeVar("_Map", bound="SamplingMap")

@@ -170,18 +170,16 @@ def _grain(images: Tensor, seeds: Tensor) -> Tensor:
     import torch
 
     channels, height, width = images.shape[1:]
-    tile = torch.from_numpy(_tile()).to(images)
+    tile = torch.from_numpy(_tile(height // _TILE_PX + 2, width // _TILE_PX + 2)).to(images)
     of_seed = seeds.cpu().numpy().astype(np.uint64)
     tops, lefts = integers(of_seed, "grain y", _TILE_PX).tolist(), integers(of_seed, "grain x", _TILE_PX).tolist()
-    rows, columns = (torch.arange(side, device=images.device) for side in (height, width))
-    moved = [
-        tile[:channels].index_select(1, (rows + top) % _TILE_PX).index_select(2, (columns + left) % _TILE_PX)
-        for top, left in zip(tops, lefts, strict=True)
-    ]
-    return torch.stack(moved)
+    corners = zip(tops, lefts, strict=True)
+    return torch.stack([tile[:channels, top : top + height, left : left + width] for top, left in corners])
 
 
 @cache
-def _tile() -> Float[np.ndarray, "3 side side"]:
+def _tile(down: int, across: int) -> Float[np.ndarray, "3 height width"]:
+    """The tile, repeated."""
     drawn = normal(seeds_of("grain", count=_TILE_PX), "tile", 3 * _TILE_PX)
-    return drawn.reshape(_TILE_PX, 3, _TILE_PX).transpose(1, 0, 2).astype(np.float32)
+    one = drawn.reshape(_TILE_PX, 3, _TILE_PX).transpose(1, 0, 2).astype(np.float32)
+    return np.tile(one, (1, down, across))

@@ -52,7 +52,7 @@ def _load(path: Path) -> Any:
         raise MissingExtra("foregrounds.meshes", "mesh") from None
     try:
         with np.errstate(invalid="ignore"):  # trimesh rounds coordinates that we refuse below
-            mesh = trimesh.load_mesh(path)
+            mesh: Any = trimesh.load_mesh(path)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
@@ -93,7 +93,10 @@ def _view(mesh: Any, rays: Any, azimuth: float, elevation: float, side: int) -> 
     pixels[inside[ray], :3], pixels[inside[ray], 3] = lit, 1.0
     coarse = pixels.reshape(side, _FINE, side, _FINE, 4).mean(axis=(1, 3))
     colour = coarse[..., :3] / np.maximum(coarse[..., 3:], 1e-9)
-    return np.rint(np.concatenate([colour, coarse[..., 3:]], axis=2).clip(0, 1) * 255).astype(np.uint8)
+    rgba: UInt8[np.ndarray, "side side 4"] = np.rint(
+        np.concatenate([colour, coarse[..., 3:]], axis=2).clip(0, 1) * 255
+    ).astype(np.uint8)
+    return rgba
 
 
 def _shade(
@@ -116,7 +119,8 @@ def _colours(mesh: Any, face: np.ndarray, place: np.ndarray) -> Float64[np.ndarr
     if visual.kind == "face":
         return np.asarray(visual.face_colors[face, :3], dtype=np.float64) / 255
     corners = mesh.faces[face]
-    shares = trimesh.triangles.points_to_barycentric(mesh.vertices[corners], place)
+    to_shares: Any = trimesh.triangles.points_to_barycentric
+    shares = to_shares(mesh.vertices[corners], place)
     if visual.kind == "texture" and visual.uv is not None:
         uv = (np.asarray(visual.uv)[corners] * shares[..., None]).sum(axis=1)
         image = getattr(visual.material, "image", None) or getattr(visual.material, "baseColorTexture", None)

@@ -138,7 +138,8 @@ def _front(sphere: ViewSphere) -> np.ndarray:
     low, high = sphere.elevations_deg
     rows = len(sphere.tiles)
     row = min(max(round((0 - low) * (rows - 1) / max(high - low, 1e-9)), 0), rows - 1)
-    return sphere.tiles[row, 0]
+    front: np.ndarray = sphere.tiles[row, 0]
+    return front
 
 
 def _size_of_sphere(made: tuple[ViewSphere, np.ndarray]) -> int:
