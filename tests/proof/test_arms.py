@@ -36,6 +36,16 @@ def test_a_kinds_name_chooses_it_and_any_other_keeps_the_recipes():
     assert own.poses == recipe.poses
 
 
+def test_rivals_keep_their_numbers_of_objects_unless_the_recipe_says_how_many():
+    recipe = load_recipe("shapes")
+    names = ("learned", "random", "cut_paste_learn", "context")
+    assert [arm_recipe(recipe, Arm(name), 0).synthesis.objects for name in names] == [(1, 1), (1, 1), (1, 3), (1, 2)]
+    several = load_recipe("shapes", ["synthesis.objects=[2, 8]", "synthesis.occluders=[0, 1]", "synthesis.base=random"])
+    for name in names:
+        synthesis = arm_recipe(several, Arm(name), 0).synthesis
+        assert (synthesis.objects, synthesis.occluders) == ((2, 8), (0, 1))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -19,6 +19,7 @@ from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import finish, open_session
+from terse.synthesis.scene import SceneConfig
 from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import train_start
@@ -126,6 +127,12 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
             f"arms: {arm}: expected settings of {', '.join(_MAY_DIFFER)}, got {shared}, which all arms share"
         )
     settings = recipe.model_dump(mode="json")
+    own = type(recipe.synthesis).model_fields
+    for (
+        name
+    ) in SceneConfig.model_fields:  # rivals have numbers of objects of their own, unless the recipe says how many
+        if name in own and getattr(recipe.synthesis, name) == own[name].default:
+            settings["synthesis"].pop(name)
     if arm.name in known:
         settings = join(Recipe, settings, {"synthesis": {"kind": arm.name}})
     settings = join(Recipe, settings, changes)
