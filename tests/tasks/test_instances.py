@@ -66,3 +66,12 @@ def test_the_answers_outline_masks_and_match_by_them() -> None:
     assert found.state == "correct"
     assert found.outline is not None
     assert found.outline == change.before.boxes[0].outline
+
+
+def test_a_model_that_never_fires_finds_nothing() -> None:
+    nothing = {name: part[:0] for name, part in says((4, 4, 12, 12)).items()}
+    model = Says([nothing])
+    model.classes = ("cup",)
+    found = INSTANCES.measure(model, scenes(1), "cpu")
+    assert (found["mask_ap50"], found["ap50"]) == (0, 0)
+    assert INSTANCES.units(model, scenes(1), "cpu") == [0.0]
