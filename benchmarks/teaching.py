@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=1000, help="of each reference")
+    parser.add_argument("--plain", action="store_true", help="without `learnable`")
     parser.add_argument("--out", type=Path, help="a folder for what each seed found; what is there is not run again")
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.seeds)
@@ -65,7 +66,7 @@ def seed_of(seed: int, given: argparse.Namespace) -> list[dict[str, float]]:
     kept = None if given.out is None else given.out / f"seed-{seed}.json"
     if kept is not None and kept.is_file():
         return json.loads(kept.read_text("utf-8"))
-    rows = trial(seed, given.steps)
+    rows = trial(seed, 0 if given.plain else given.steps)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(rows) + "\n", "utf-8")
@@ -73,14 +74,15 @@ def seed_of(seed: int, given: argparse.Namespace) -> list[dict[str, float]]:
 
 
 def trial(seed: int, steps: int) -> list[dict[str, float]]:
-    """What each arm found from one start, and what it taught."""
+    """What each arm found from one start, and what it taught; 0 steps of the references leave them out."""
     start = session_of(seed, ARMS["random"])
     torch.set_num_threads(1)
     train_target(start)
     weights = {name: value.clone() for name, value in start.players.target.module.state_dict().items()}
     blind = propose(BlindProposer(start.players.materials, 500), 2 * _KEPT, seed, 1, "teach base")
     rows, shared = [], None
-    for kind, hardness in (("", ()), (" learnable", (_LEARNABLE % steps,))):
+    kinds = [("", ())] + ([(" learnable", (_LEARNABLE % steps,))] if steps else [])
+    for kind, hardness in kinds:
         for arm, overrides in ARMS.items():
             if kind and arm == "random":
                 continue
