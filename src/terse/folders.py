@@ -16,6 +16,7 @@ from terse.errors import RunError, TerseError
 __all__ = [
     "check_digest",
     "claim",
+    "inflated_limit",
     "locked",
     "replacing",
     "sha256_of",
@@ -26,6 +27,7 @@ __all__ = [
 
 _TEMPORARY = ".tmp"
 _BLOCK_BYTES = 1 << 20
+_INFLATION, _FREE_BYTES, _MOST_BYTES = 20, 64 << 20, 2 << 30
 
 
 @contextlib.contextmanager
@@ -98,6 +100,11 @@ def check_digest(path: Path, expected: str | None) -> None:
             f"{path}: expected the file that was written (SHA-256 {expected[:12]}...), got other bytes ({found[:12]}...); "
             "the disk or a person changed it: restore it"
         )
+
+
+def inflated_limit(size_bytes: int) -> int:
+    """What a compressed file that the user did not name may unpack to: 20 times its size or 64 MB, never above 2 GB."""
+    return min(_MOST_BYTES, max(_INFLATION * size_bytes, _FREE_BYTES))
 
 
 def _sync_folder(folder: Path) -> None:

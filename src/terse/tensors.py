@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from terse.errors import DataError
+from terse.folders import inflated_limit
 
 __all__ = ["read_tensors"]
 
-_INFLATION, _FREE_BYTES, _MOST_BYTES = 20, 64 << 20, 2 << 30
 _BLOCK_BYTES = 1 << 20
 
 
@@ -55,9 +55,9 @@ def _check_archive(path: Path, *, bounded: bool) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         size, whole = path.stat().st_size, sum(member.file_size for member in archive.infolist())
-        if bounded and whole > max(size, min(_MOST_BYTES, max(_INFLATION * size, _FREE_BYTES))):
+        if bounded and whole > max(size, inflated_limit(size)):
             raise DataError(
-                f"{path}: expected tensors of at most {_INFLATION} times the file's size, got {whole >> 20} MB in a file of "
+                f"{path}: expected tensors of at most 20 times the file's size, got {whole >> 20} MB in a file of "
                 f"{size >> 10} kB"
             )
         for member in archive.infolist():

@@ -1,3 +1,6 @@
+import gzip
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from terse.sources.digits.banks import (
     affnist_like,
     read_affnist,
     read_affnist_batches,
+    read_idx,
 )
 from terse.sources.digits.config import DigitsConfig
 from terse.sources.run_data import run_data
@@ -92,11 +96,39 @@ def test_the_official_batches_are_read_upright(tmp_path):
 def test_what_is_no_affnist_batch_is_refused(tmp_path):
     path = tmp_path / "x.mat"
     path.write_bytes(b"no matlab")
-    with pytest.raises(DataError, match=r"expected an affNIST batch with affNISTdata.image and .label_int, got"):
+    with pytest.raises(DataError, match=r"x.mat: expected a MATLAB 5 file, got another"):
         read_affnist(path)
     with pytest.raises(DataError) as caught:
         read_affnist(tmp_path / "none.mat")
     assert str(caught.value) == f"{tmp_path / 'none.mat'}: expected an affNIST batch, got no such file"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_damaged_batch_ends_the_process(tmp_path, compressed):
+    """scipy's reader ended the process by a segmentation fault at one file in 2,500."""
+    path = tmp_path / "a.mat"
+    images = np.random.default_rng(0).integers(0, 256, (1600, 3), dtype=np.uint8)
+    content = {"image": images, "label_int": np.array([[4, 0, 9]], dtype=np.uint8), "human": "hand"}
+    savemat(path, {"other": np.ones(3), "affNISTdata": content}, do_compression=compressed)
+    assert np.array_equal(read_affnist(path)[0], images.T.reshape(-1, 40, 40))
+    whole, draw, refused = path.read_bytes(), random.Random(1), 0
+    for number in range(300):
+        data = bytearray(whole)
+        for _ in range(1 + number % 4):
+            data[draw.randrange(len(data) if number % 2 else 600)] = draw.randrange(256)
+        path.write_bytes(data[: draw.randrange(len(data))] if number % 5 == 0 else data)
+        try:
+            read_affnist(path)
+        except DataError:
+            refused += 1
+    assert refused > 60
+
+
+def test_a_small_gzip_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(100 << 20)))
+    with pytest.raises(DataError, match=r"expected at most 64 MB when unpacked, got more from"):
+        read_idx(path)
 
 
 def test_official_training_images_are_pasted_as_they_are(tmp_path):

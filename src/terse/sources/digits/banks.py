@@ -4,6 +4,7 @@ affNIST comes in official .mat batches; where they cannot be had, the like is ge
 """
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -18,9 +19,11 @@ from torch.nn import functional
 
 from terse.compositing.compose import compose
 from terse.errors import DataError
+from terse.folders import inflated_limit
 from terse.poses import AffinePoses
 from terse.poses.maps import support_points
 from terse.protocols import ForegroundBank
+from terse.sources.digits.matfile import read_structure
 from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = [
@@ -119,17 +122,14 @@ def read_affnist(path: Path) -> tuple[UInt8[np.ndarray, "n 40 40"], UInt8[np.nda
 
     Source: Tieleman 2013, affNIST's file format.
     """
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise DataError(f"{path}: expected an affNIST batch, got no such file")
-    try:
-        data = loadmat(path)["affNISTdata"][0, 0]
-        images, labels = data["image"], data["label_int"].ravel()
-    except Exception as error:  # loadmat and its internals raise by the dozen, by how the file is broken
+    data = read_structure(path, "affNISTdata")
+    if not {"image", "label_int"} <= set(data):
         raise DataError(
-            f"{path}: expected an affNIST batch with affNISTdata.image and .label_int, got {error!r}"
-        ) from None
+            f"{path}: expected an affNIST batch with affNISTdata.image and .label_int, got {', '.join(data) or 'no field'}"
+        )
+    images, labels = data["image"], data["label_int"].ravel()
     if images.ndim != 2 or images.shape != (1600, len(labels)):
         raise DataError(
             f"{path}: expected images of 1600 pixels for {len(labels)} labels, got the shape {images.shape}"
@@ -194,7 +194,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     """
     try:
         raw = path.read_bytes()
-        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        data = _unzipped(path, raw) if path.suffix == ".gz" else raw
     except FileNotFoundError:
         raise DataError(
             f"{path}: expected an idx file, got none; point data.root at a folder with MNIST's four files"
@@ -215,6 +215,16 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
             "the file is truncated or not the right one"
         )
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def _unzipped(path: Path, raw: bytes) -> bytes:
+    """A gzip file's content, within what such a file may unpack to."""
+    limit = inflated_limit(len(raw))
+    with gzip.open(io.BytesIO(raw)) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise DataError(f"{path}: expected at most {limit >> 20} MB when unpacked, got more from {len(raw):,} bytes")
+    return data
 
 
 def read_digits(root: Path, split: str) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:
