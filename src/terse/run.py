@@ -26,6 +26,7 @@ from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
 from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
+from terse.training.probe import check_answers
 from terse.training.references import make_references
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
@@ -85,6 +86,8 @@ def train(
         with taken_back(folder):
             session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
             _check_target(session.players, recipe)
+            if not resume:
+                check_answers(session)
         result = finish(session)
         if folder is not None and not has_page(folder):
             write_page(folder, run_pictures(recipe, session.players, session.pool, folder))

@@ -20,6 +20,7 @@ __all__ = ["Classification"]
 
 _ACCURACY = Metric("accuracy", "Accuracy", "accuracy")
 _BATCH = 500
+_ROUNDING = 0.02  # of bfloat16
 _MOST_LOOKED_AT, _MOST_SHOWN = 2000, 24
 
 
@@ -47,6 +48,16 @@ class Classification(Task):
         for probabilities, truth in predictions(target, images, batch_size=_BATCH, device=device):
             right += (probabilities.argmax(dim=1).cpu() == truth.labels).double().tolist()
         return right
+
+    def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
+        """Probabilities, a row an image."""
+        shape = tuple(getattr(predicted, "shape", ()))
+        if shape != (images, len(classes)):
+            got = f"a tensor of {shape}" if shape else type(predicted).__name__
+            return f"probabilities of ({images}, {len(classes)}), the classes being {', '.join(classes)}, got {got}"
+        sums = predicted.float().sum(dim=1)
+        fine = bool(((sums - 1).abs() < _ROUNDING).all() and (predicted >= 0).all())
+        return "" if fine else f"probabilities that sum to 1, got rows that sum to {sums.tolist()}; are they logits?"
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The probability of the true class."""

@@ -98,6 +98,28 @@ class Detection(Task):
         units = ap_pseudo_values(found, truth, ious, voc=voc)
         return Details(units, halves, {**by_field, "border": _by_border(found, truth, side)})
 
+    def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
+        """A dictionary of boxes, labels and scores an image."""
+        if not isinstance(predicted, list | tuple) or len(predicted) != images:
+            got = f"{type(predicted).__name__}" + (f" of {len(predicted)}" if hasattr(predicted, "__len__") else "")
+            return f"a list of {images} dictionaries, one an image, got {got}"
+        for one in predicted:
+            missing = [key for key in ("boxes", "labels", "scores") if not (isinstance(one, dict) and key in one)]
+            if missing:
+                return (
+                    f"dictionaries of boxes, labels and scores, got {type(one).__name__} without {', '.join(missing)}"
+                )
+            boxes, labels, scores = one["boxes"], one["labels"], one["scores"]
+            if boxes.shape != (len(scores), 4) or labels.shape != scores.shape:
+                shapes = ", ".join(str(tuple(part.shape)) for part in (boxes, labels, scores))
+                return f"boxes (n, 4), labels (n) and scores (n), got {shapes}"
+            if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+                found = f"{int(labels.min())} to {int(labels.max())}"
+                return f"labels from 0 to {len(classes) - 1} ({', '.join(classes)}), got {found}"
+            if not bool(((scores >= 0) & (scores <= 1)).all() and boxes.isfinite().all()):
+                return "scores from 0 to 1 and finite boxes, got others"
+        return ""
+
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The highest score, anywhere in the image, of a class that was pasted; 0 if none.
 

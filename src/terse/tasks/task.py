@@ -104,6 +104,10 @@ class Task(ABC):
         """What a proof measures of a target beside `measure`; `units` alone, where a task says no more."""
         return Details(self.units(target, images, device))
 
+    def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
+        """What is wrong with `predicted`, from `predict` of so many images: `RULE, got VALUE`; empty where nothing is."""
+        return ""
+
     @abstractmethod
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """For each image the highest probability that `predicted`, from `predict`, gives to one of its labels."""

@@ -25,6 +25,7 @@ __all__ = ["judge_cycle", "run_cycles", "train_start"]
 
 _SAMPLE, _CHUNK = 256, 32
 _TOO_HARD, _TOO_EASY = 0.9, 0.01
+_NEVER = 0.01
 
 
 def run_cycles(session: Session) -> RunResult:
@@ -194,14 +195,22 @@ def _judge_threshold(session: Session) -> None:
         )
     blind = BlindProposer(players.materials, _SAMPLE, getattr(recipe.synthesis, "scene_limits", None))
     placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
-    hard = 0
+    hard, surest = 0, 0.0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
         composites = players.materials.render(placements.take(rows))
         with session.engine.autocast():
-            hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
+            verdict = players.rule.judge(players.target, composites.images, composites.truth)
+        hard += int(verdict.hard.sum())
+        surest = max(surest, 1 - float(verdict.hardness.min()))
     rate = hard / _SAMPLE
     session.facts["random_hard_rate"] = rate
-    if recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
+    if recipe.cycles and surest < _NEVER:
+        session.alarm(
+            0,
+            f"the target never fires: it gives none of {_SAMPLE} pasted objects a probability above {_NEVER:g}; "
+            "train it first (pretrain), or look at target.labels and at the images it takes",
+        )
+    elif recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
         session.alarm(
             0,
             f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little",

@@ -8,6 +8,7 @@ from torch import Tensor
 from terse.compositing.truth import visible_shares
 from terse.discriminator import realism_loss
 from terse.draws import seeds_of
+from terse.errors import RecipeError
 from terse.modes import frozen
 from terse.objectives import clip_rows, crowding_loss, synthesizer_loss, target_loss_of
 from terse.placements import Placements
@@ -160,6 +161,11 @@ def synthesizer_step(
     if len(layers) > 1:
         crowding = crowding_loss(*visible_shares(layers, len(below)), objective, proposer.limits.max_overlap)
     loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy, crowding)
+    if not bool(torch.isfinite(attack).all()) and bool(torch.isfinite(images).all()):
+        raise RecipeError(
+            f"target: expected a finite loss of each composite, got {attack.tolist()} of {type(players.target).__name__}; "
+            "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
+        )
     session.check_finite("synthesizer", loss.total)
     scalar = session.realism_weight.scalar(loss, raw) if session.realism_weight else loss.total
     # Now, so that the lengths that weigh realism are whole.

@@ -1,0 +1,106 @@
+"""What a target gives when it is asked for the first time, looked at before hours of training: a mistake is named by its method."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from terse.errors import RecipeError, TerseError
+from terse.modes import in_mode
+from terse.objectives import target_loss_of
+from terse.protocols import Trainable, network_of
+from terse.synthesis.blind import BlindProposer
+from terse.synthesis.learned.proposer import LearnedProposer
+from terse.synthesis.proposer import propose
+from terse.tasks.task import task_of
+from terse.training.session import Session
+
+__all__ = ["check_answers"]
+
+_IMAGES = 2
+_WITHOUT = "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
+
+
+def check_answers(session: Session) -> None:
+    """Ask the target for each thing that the run needs, once, on two composites and two real images.
+
+    Weights, buffers, modes and the state of random numbers are left as they were.
+
+    Raises:
+        RecipeError: a method raises, or gives something else; the method and what it gave are named.
+
+    Source: ours.
+    """
+    players, recipe, device = session.players, session.recipe, session.engine.device
+    network = network_of(players.target)
+    kept = None if network is None else copy.deepcopy(network.state_dict())
+    blind = BlindProposer(players.materials, _IMAGES, getattr(recipe.synthesis, "scene_limits", None))
+    with torch.random.fork_rng(devices=[]), session.engine.autocast():
+        composites = players.materials.render(propose(blind, _IMAGES, recipe.seed, 0, "probe"))
+        images, truth = composites.images.detach().to(device), composites.truth.to(device)
+        target: Any = players.target
+        predicted = _asked(target, "predict", lambda: target.predict(images))
+        flaw = task_of(recipe).flaw(predicted, len(images), players.materials.classes)
+        _see(target, "predict", flaw)
+        _see(
+            target,
+            "confidence",
+            _of_confidence(_asked(target, "confidence", lambda: target.confidence(images, truth)), truth),
+        )
+        if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
+            _check_attack(session, images, truth)
+        if isinstance(target, Trainable) and len(players.train) >= _IMAGES:
+            real, known = players.train.fetch(np.arange(_IMAGES))
+            with in_mode(target.module, training=True):
+                loss = _asked(target, "train_loss", lambda: target.train_loss(real.to(device), known.to(device)))
+            _see(target, "train_loss", _of_scalar(loss))
+    if network is not None and kept is not None:
+        network.load_state_dict(kept)
+
+
+def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
+    target: Any = session.players.target
+    method = "evidence" if hasattr(target, "evidence") else "attack_loss"
+    pixels = images.clone().requires_grad_()
+    loss = _asked(target, method, lambda: target_loss_of(target, session.recipe.objective)(pixels, truth))
+    if not isinstance(loss, Tensor) or loss.shape != (len(images),):
+        _see(target, method, f"a loss of each of {len(images)} images, got {_told(loss)}")
+    if not bool(torch.isfinite(loss).all()):
+        _see(target, method, f"finite numbers, got {loss.tolist()}; {_WITHOUT}")
+
+
+def _asked(target: Any, method: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except TerseError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        where = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RecipeError(f"target.{method}: expected an answer of {type(target).__name__}, got {where}") from error
+
+
+def _see(target: Any, method: str, flaw: str) -> None:
+    if flaw:
+        raise RecipeError(f"target.{method}: expected {type(target).__name__} to give {flaw}")
+
+
+def _of_confidence(found: Any, truth: Any) -> str:
+    count = int(truth.pasted.sum())
+    if not isinstance(found, Tensor) or found.shape != (count,):
+        return f"a probability for each of {count} pasted objects, got {_told(found)}"
+    return "" if bool(((found >= 0) & (found <= 1)).all()) else f"probabilities, got {found.tolist()}"
+
+
+def _of_scalar(loss: Any) -> str:
+    if not isinstance(loss, Tensor) or loss.ndim:
+        return f"one number with a gradient, got {_told(loss)}"
+    if not bool(torch.isfinite(loss)):
+        return f"a finite number, got {float(loss.detach())}; look at its input with `terse preview`"
+    return "" if loss.requires_grad else "one number with a gradient, got one without; is it detached?"
+
+
+def _told(value: Any) -> str:
+    return f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

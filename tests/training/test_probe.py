@@ -1,0 +1,119 @@
+"""What a user's target gives wrongly is named before anything is trained."""
+
+import pytest
+import torch
+from torch import nn
+
+from terse.errors import RecipeError
+from terse.recipe import load_recipe
+from terse.run import train
+from terse.targets.classifier.target import ClassificationTarget
+
+TEN = tuple("0123456789")
+
+
+class Mine:
+    """A classifier of a user's, right but for what a test makes wrong."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.module = nn.Sequential(nn.Flatten(), nn.Linear(1600, 10))
+        self._inside = ClassificationTarget(self.module, TEN)
+
+    def evidence(self, images, truth):
+        return self._inside.evidence(images, truth)
+
+    def confidence(self, images, truth):
+        return self._inside.confidence(images, truth)
+
+    def predict(self, images):
+        return self._inside.predict(images)
+
+    def train_loss(self, images, truth):
+        return self._inside.train_loss(images, truth)
+
+
+def refused(small, method, answer, *settings):
+    target = Mine()
+    setattr(target, method, answer)
+    with pytest.raises(RecipeError) as told:
+        train(load_recipe("quickstart", [*small, *settings]), target=target)
+    return str(told.value)
+
+
+def broken(*_):
+    raise KeyError("logits")
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "message"),
+    [
+        (
+            "predict",
+            lambda images: torch.zeros(len(images), 3),
+            f"target.predict: expected Mine to give probabilities of (2, 10), the classes being {', '.join(TEN)}, "
+            "got a tensor of (2, 3)",
+        ),
+        (
+            "predict",
+            lambda images: torch.ones(len(images), 10),
+            "target.predict: expected Mine to give probabilities that sum to 1, got rows that sum to [10.0, 10.0]; "
+            "are they logits?",
+        ),
+        (
+            "confidence",
+            lambda images, truth: [0.5],
+            "target.confidence: expected Mine to give a probability for each of 2 pasted objects, got list",
+        ),
+        (
+            "confidence",
+            lambda images, truth: torch.full((2,), torch.nan),
+            "target.confidence: expected Mine to give probabilities, got [nan, nan]",
+        ),
+        ("confidence", broken, "target.confidence: expected an answer of Mine, got KeyError: 'logits'"),
+        (
+            "train_loss",
+            lambda images, truth: torch.zeros(2),
+            "target.train_loss: expected Mine to give one number with a gradient, got a tensor of (2,)",
+        ),
+        (
+            "train_loss",
+            lambda images, truth: torch.tensor(0.5),
+            "target.train_loss: expected Mine to give one number with a gradient, got one without; is it detached?",
+        ),
+    ],
+)
+def test_the_method_and_what_it_gave_are_named(small, method, answer, message):
+    assert refused(small, method, answer) == message
+
+
+def test_a_loss_that_is_no_number_is_named_with_the_way_out(small):
+    target = Mine()
+    target.evidence = lambda images, truth: target._inside.evidence(images * torch.nan, truth)
+    with pytest.raises(RecipeError) as told:
+        train(load_recipe("quickstart", small), target=target)
+    assert str(told.value) == (
+        "target.evidence: expected Mine to give finite numbers, got [nan, nan]; "
+        "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
+    )
+
+
+def test_a_target_that_never_fires_is_an_alarm(small):
+    few = [one for one in small if not one.startswith(("synthesis.", "hardness."))]
+    target = Mine()
+    target.confidence = lambda images, truth: torch.full((int(truth.pasted.sum()),), 0.001)
+    rule, arm = "hardness={kind: probability, below: 0.5}", "synthesis={kind: mined}"
+    result = train(load_recipe("quickstart", [*few, rule, arm, "cycles=1"]), target=target)
+    assert result["alarms"][0] == (
+        "the target never fires: it gives none of 256 pasted objects a probability above 0.01; "
+        "train it first (pretrain), or look at target.labels and at the images it takes"
+    )
+
+
+def test_looking_leaves_weights_and_statistics_as_they_were(small):
+    target = Mine()
+    target.module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1600), nn.Linear(1600, 10))
+    target._inside = ClassificationTarget(target.module, TEN)
+    before = {name: value.clone() for name, value in target.module.state_dict().items()}
+    train(load_recipe("quickstart", [*small, "cycles=0", "pretrain=null"]), target=target)
+    assert all(torch.equal(before[name], value) for name, value in target.module.state_dict().items())
