@@ -147,3 +147,24 @@ def test_misuse_is_told_in_one_sentence(unchecked: None) -> None:
     with pytest.raises(ShapeError) as caught:
         PHOTO_POSES.matrix(torch.zeros(2, 6), torch.zeros(3, 32, 2), (9, 9))
     assert str(caught.value) == "pose: expected the shape (3, 6), got (2, 6)"
+
+
+def test_a_rotation_of_a_full_turn_wraps() -> None:
+    """Past the end a synthesizer's output goes on from the other one, and the pictures there are the same."""
+    wide = AffinePoses((-400.0, 400.0), (-1.0, 1.0), (-0.2, 0.2), (0.3, 0.6), stretch=(0.8, 1.25))
+    arc = AffinePoses((-170.0, 170.0), (-1.0, 1.0), (-0.2, 0.2), (0.3, 0.6), stretch=(0.8, 1.25))
+    assert (wide.ranges[0], wide.wraps, arc.wraps) == ((-180.0, 180.0), (0,), ())
+    raw = torch.zeros(3, 6)
+    raw[:, 0] = torch.tensor([1.999, 2.001, 6.001])
+    pose = wide.from_raw(raw)
+    assert pose[0, 0] > 179.5
+    assert pose[1, 0] < -179.5
+    assert pose[2, 0] == pytest.approx(pose[1, 0].item(), abs=0.01)
+    hull = support_points(ellipse(20)).expand(2, -1, -1)
+    first, second = wide.matrix(pose[:2], hull, (60, 90))
+    torch.testing.assert_close(first, second, atol=0.02, rtol=0)
+    turning = raw[:1].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(wide.from_raw(turning)[0, 0], turning)
+    assert slope[0, 0] == pytest.approx(90.0)  # no end stops it
+    unit = noise(1, 5, 6)
+    torch.testing.assert_close(wide.from_raw(wide.to_raw(unit)), wide.from_unit(unit), atol=0.05, rtol=0)
