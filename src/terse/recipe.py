@@ -46,6 +46,7 @@ __all__ = [
     "CheckpointConfig",
     "DiscriminatorConfig",
     "EdgeConfig",
+    "GroupsConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
     "PhaseConfig",
@@ -53,7 +54,6 @@ __all__ = [
     "PretrainConfig",
     "Recipe",
     "RuntimeConfig",
-    "TestGroupsConfig",
     "builtin_recipes",
     "dump_recipe",
     "extras_needed",
@@ -211,7 +211,7 @@ class DiscriminatorConfig(Config):
     """Steps before the first cycle."""
 
 
-class TestGroupsConfig(Config):
+class GroupsConfig(Config):
     """What the test images' own fields (in a COCO file) say of them, for a proof."""
 
     by: tuple[str, ...] = ()
@@ -334,7 +334,7 @@ class Recipe(Config):
     pretrain: PretrainConfig | None = None
     """How the start is trained from real images; None starts from the target's own weights."""
     fine_tune: PhaseConfig = PhaseConfig()
-    test_groups: TestGroupsConfig = TestGroupsConfig()
+    test_groups: GroupsConfig = GroupsConfig()
     """What the test images' own fields say of them: figures by group, intervals that count clusters."""
     keep: Literal["best", "last"] = "best"
     """The target that is kept: of the cycle that is best on val, the start included, or of the last one."""

@@ -351,3 +351,15 @@ def test_images_can_be_chosen_by_their_own_fields(coco, note):
     made = CocoConfig(coco=file, images=folder, where={"split": "y"}).build()
     assert (made.paths, made.object_names) == (("b.png",), ("2",))
     assert made.skipped == ()
+
+
+def test_other_fields_of_images_are_kept_beside_them(coco, note):
+    file, images = coco(annotations=[note()])
+    written = json.loads(file.read_text())
+    written["images"][0] |= {"condition": "wet", "video": 7, "coco_url": "x", "tags": ["a"]}
+    file.write_text(json.dumps(written))
+    notes = read_coco(file, images)
+    assert notes.field("condition") == ("wet", None)
+    assert notes.field("video") == ("7", None)
+    assert notes.field("coco_url") == notes.field("tags") == (None, None)
+    assert notes.keep_images(np.array([False, True])).field("condition") == (None,)

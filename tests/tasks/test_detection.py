@@ -4,7 +4,9 @@ import torch
 from drawn_detections import CLASSES as NAMES
 from drawn_detections import drawn
 from scripted_models import Images, Says, truth
+from terse.errors import RecipeError
 from terse.evaluation.ap import detection_scores
+from terse.recipe import GroupsConfig
 from terse.tasks import detection as module
 from terse.tasks.detection import Detection, judged_boxes
 from terse.types import Truth
@@ -126,3 +128,48 @@ def test_image_confidence_is_the_best_score_of_a_pasted_class():
     found = [said((box, 0.4, 0), (box, 0.9, 1)), said((box, 0.7, 1)), said()]
     labels = [torch.tensor([0]), torch.tensor([0, 1]), torch.tensor([1])]
     assert Detection().image_confidence(found, labels) == [pytest.approx(0.4), pytest.approx(0.7), 0.0]
+
+
+class Filmed:
+    """Two images of 40 px with one object each; the first one's is cut by the border."""
+
+    def __len__(self):
+        return 2
+
+    def fetch(self, indices):
+        boxes = torch.tensor([[0.0, 5, 10, 15], [10, 10, 20, 20]])[indices]
+        n = len(indices)
+        no = torch.zeros(n, dtype=torch.bool)
+        return torch.zeros(n, 3, 40, 40), Truth(torch.zeros(n, dtype=torch.int64), boxes, torch.arange(n), no, no, n)
+
+    def field(self, name):
+        return {"weather": ("dry", "wet"), "video": ("a", "b")}.get(name, (None, None))
+
+
+class FindsTheSecond:
+    classes = CLASSES
+
+    def predict(self, images):
+        return [said(([10, 10, 20, 20], 0.9, 0))] * len(images)
+
+    def confidence(self, images, truth):
+        raise AssertionError
+
+
+def test_details_of_a_proof_tell_conditions_and_cut_objects_apart():
+    groups = GroupsConfig(by=("weather",), clusters="video")
+    found = Detection().details(FindsTheSecond(), Filmed(), "cpu", groups)
+    assert found.groups["weather"]["dry"]["ap50"] == 0
+    assert found.groups["weather"]["wet"]["ap50"] == pytest.approx(1)
+    assert found.groups["border"]["cut"] == {"ap50": 0.0, "ap": 0.0, "objects": 1}
+    assert found.groups["border"]["whole"]["objects"] == 1
+    assert {round(value, 6) for value in found.halves} == {0.0, 1.0}  # either video stands for both
+    plain = Detection().details(FindsTheSecond(), Filmed(), "cpu", GroupsConfig())
+    assert plain.units == found.units
+    assert plain.halves == []
+
+
+def test_a_field_that_no_test_image_has_is_refused():
+    with pytest.raises(RecipeError) as caught:
+        Detection().details(FindsTheSecond(), Filmed(), "cpu", GroupsConfig(by=("season",)))
+    assert str(caught.value) == "test_groups: expected a field of the test images, got 'season', which none of them has"

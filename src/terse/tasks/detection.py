@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import TestGroupsConfig
+    from terse.recipe import GroupsConfig
     from terse.types import Truth
 
 __all__ = ["Detection", "judged_boxes", "predict_all"]
@@ -78,9 +78,7 @@ class Detection(Task):
         name = self.primary.name
         return ap_pseudo_values(*predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
 
-    def details(
-        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
-    ) -> Details:
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
         """Pseudo-values and half-samples of the primary metric, and AP by the images' fields and by whether the border cuts objects."""
         import numpy as np
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import TestGroupsConfig
+    from terse.recipe import GroupsConfig
 
 __all__ = ["Instances"]
 
@@ -48,8 +48,6 @@ class Instances(Detection):
 
         return ap_pseudo_values(*predict_all(target, images, device), masks=True)
 
-    def details(
-        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
-    ) -> Details:
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
         """Pseudo-values of the mask AP alone; figures by field are of boxes."""
         return Details(self.units(target, images, device))

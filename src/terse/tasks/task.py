@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import Recipe, TestGroupsConfig
+    from terse.recipe import GroupsConfig, Recipe
     from terse.tasks.answers import Answers
 
 __all__ = ["Details", "Metric", "Task", "known_metrics", "metric_of", "task", "task_of"]
@@ -98,9 +98,7 @@ class Task(ABC):
         Of the same images in the same order for every target: one an image, or one a block of images.
         """
 
-    def details(
-        self, target: Judges, images: RealImages, device: torch.device | str, groups: TestGroupsConfig
-    ) -> Details:
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
         """What a proof measures of a target beside `measure`; `units` alone, where a task says no more."""
         return Details(self.units(target, images, device))
 
