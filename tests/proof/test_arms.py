@@ -54,12 +54,12 @@ def test_rivals_keep_their_numbers_of_objects_unless_the_recipe_says_how_many():
         (
             "own:cycles=9",
             "arms: own:cycles=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
-            "fine_tune.real_per_synthetic, data.affnist_train, got cycles, which all arms share",
+            "fine_tune.real_per_synthetic, data.affnist_train, pool.passes_per_wanted, got cycles, which all arms share",
         ),
         (
             "own:fine_tune.epochs=9",
             "arms: own:fine_tune.epochs=9: expected settings of synthesis, poses, edges, artefacts, objective, cleanup, "
-            "fine_tune.real_per_synthetic, data.affnist_train, got fine_tune.epochs, which all arms share",
+            "fine_tune.real_per_synthetic, data.affnist_train, pool.passes_per_wanted, got fine_tune.epochs, which all arms share",
         ),
         (
             "lernd",
