@@ -7,7 +7,6 @@ of the same family, so that a small sample is not mistaken for a narrow one.
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from terse.draws import seeds_of, uniform
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
 from terse.results import Coverage, PoseSpread
@@ -30,8 +29,7 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
     if placements.image_pose.shape[1]:
         family, of_image = family.joint, placements.image_pose[placements.image_index[objects]]
         pose = np.concatenate([pose, of_image], axis=1)
-    unit = uniform(seeds_of(_REFERENCE_SEED, "coverage", count=max(1, len(pose))), "pose", family.size)
-    drawn = family.from_unit(unit)
+    drawn = family.from_unit(_reference(max(1, len(pose)), family.size))
     poses = {
         name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
         for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))
@@ -81,6 +79,13 @@ def collapse_alarms(
     if repeated > max_duplicates:
         alarms.append(f"{repeated:.0%} of the composites repeat an earlier one; add foregrounds or widen the poses")
     return alarms
+
+
+def _reference(count: int, size: int) -> Float64[np.ndarray, "count size"]:
+    """Uniform numbers, those of `torch.rand` with a seeded generator: pages keep their figures and need no torch."""
+    bits = np.random.MT19937()
+    bits._legacy_seeding(_REFERENCE_SEED)
+    return (bits.random_raw(count * size).reshape(count, size) & 0xFFFFFF) / (1 << 24)
 
 
 def _component(

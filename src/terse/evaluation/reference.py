@@ -15,7 +15,10 @@ __all__ = ["LearnableConfig", "ReducibleConfig", "ReferenceConfig"]
 
 
 class ReferenceConfig(Config):
-    """How the two references are trained, once before the first cycle; all arms of a proof share them."""
+    """How the two references are trained, once before the first cycle; all arms of a proof share them.
+
+    Source: ours.
+    """
 
     target: Annotated[Component["Judges"] | None, Family("target")] = None
     """What they are; None takes the target itself with its initial weights. A target that only judges needs one."""
