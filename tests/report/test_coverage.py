@@ -5,6 +5,7 @@ from terse.evaluation.coverage import coverage
 from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.report.coverage import coverage_charts, coverage_table
+from terse.results import Coverage, PoseSpread
 
 
 @pytest.fixture
@@ -31,3 +32,12 @@ def test_the_table_names_the_least_covered_number(measured):
     assert row[:6] == ("cut-paste-learn", "200", "200", "200", "3", "rotation deg")
     assert float(row[6]) < 0.4
     assert len(row) == len(table.columns)
+
+
+def test_a_chart_of_many_numbers_shows_the_least_covered():
+    spread = {"low": 0.0, "high": 1.0, "counts": [1, 1], "at_edge": 0.0}
+    poses = {f"{k}": PoseSpread(**spread, entropy=1 - k / 100) for k in range(45)}
+    counts = {"images": 1, "objects": 1, "foregrounds": 1, "backgrounds": 1, "duplicates": 0.0, "near_duplicates": 0.0}
+    chart = coverage_charts(Coverage(**counts, entropy=0.5, poses=poses))[0]
+    assert [trace.name for trace in chart.figure.data] == [str(k) for k in range(37, 45)]
+    assert chart.caption.endswith("Of 45 numbers the 8 least covered are shown; the table has all.")

@@ -11,16 +11,22 @@ from terse.results import Coverage
 
 __all__ = ["coverage_beside", "coverage_charts", "coverage_table"]
 
+_LINES = 8  # of one chart that can be told apart
+
 
 def coverage_charts(seen: Coverage, name: str = "learned") -> list[Chart]:
     """Spread of each pose component, and where objects stand, of one set."""
-    poses = {key: part.counts for key, part in seen.poses.items() if part.high > part.low}
+    free = {key: part for key, part in seen.poses.items() if part.high > part.low}
+    least = sorted(free, key=lambda key: free[key].entropy)[:_LINES]
+    poses = {key: part.counts for key, part in free.items() if key in least}
     charts = []
     if poses:
         caption = (
             "Each line is one number of the pose over its own range; dotted is an even spread. A single tall peak "
             "means that the poses have collapsed."
         )
+        if len(free) > _LINES:
+            caption += f" Of {len(free)} numbers the {_LINES} least covered are shown; the table has all."
         charts.append(Chart("poses", "How the poses are spread", caption, figures.pose_lines(poses)))
     if seen.position:
         caption = "Stronger colour means more objects. The play is what keeps enough of an object inside the image."
