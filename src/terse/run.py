@@ -248,7 +248,9 @@ def _joined(
     pool_folder = folder / "pool" if folder is not None else None
     # A shard is drawn again with the run's classes: its backgrounds may know others.
     whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
-    pool = _pool(pool_folder, players, {"recipe": whole.model_dump(mode="json"), "square": True})
+    pool = _pool(
+        pool_folder, players, {"recipe": whole.model_dump(mode="json", exclude=set(NOT_COMPARED)), "square": True}
+    )
     return Session(recipe, players, pool, folder, observer or Observer(), engine)
 
 

@@ -80,7 +80,8 @@ def test_a_learned_run_lends_the_synthesizer_of_the_targets_own_cycle(small: lis
         for parameter in (*synthesizer.parameters(), *target.parameters()):
             parameter.add_(1)
     session.save()
-    (tmp_path / "run" / "result.json").write_text("{}")
+    ended = {"primary": "accuracy", "metrics": {"start": {}, "end": {}}, "cycles": [], "seconds": 0}
+    (tmp_path / "run" / "result.json").write_text(json.dumps(ended))
     session.pool.append(1, Placements.empty(6))
     lent = of_run(tmp_path / "run").load().proposer.module
     assert all(torch.equal(value, lent.state_dict()[name]) for name, value in kept.items())

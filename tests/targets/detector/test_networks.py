@@ -25,6 +25,8 @@ PLAIN = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": (partial(mobilenet_v3_large, weights=None), "features."),
     "fasterrcnn_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "fcos_resnet50_fpn": (partial(resnet50, weights=None), ""),
+    "maskrcnn_mobilenet_v3_large_fpn": (partial(mobilenet_v3_large, weights=None), "features."),
+    "maskrcnn_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "retinanet_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "ssd300_vgg16": (lambda: nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["D"])}), "features."),
     "ssdlite320_mobilenet_v3_large": (partial(mobilenet_v3_large, weights=None), "features."),
