@@ -1,6 +1,5 @@
 """What README and examples show works as written."""
 
-import functools
 import re
 import runpy
 from pathlib import Path
@@ -75,12 +74,18 @@ def test_the_readmes_path_through_the_code_is_one_of_imports():
     text = README.partition("One composite goes from there")[2].partition("## Citation")[0]
     path = [ROOT / "src/terse/training/cycle.py", *(ROOT / link for link in re.findall(r"\]\(([^)]+)\)", text))]
     assert len(path) == 7
-    run = (ROOT / "src/terse/run.py").read_text("utf-8")  # joins the proposer, the renderer and the loop
+    joined = [
+        ROOT / "src/terse" / name for name in ("run.py", "synthesis/materials.py")
+    ]  # the proposer, the renderer, the loop
     for number, file in enumerate(path[1:], start=1):
         module = ".".join(file.relative_to(ROOT / "src").with_suffix("").parts)
-        assert any(module in text for text in (run, *(one.read_text("utf-8") for one in path[:number])))
+        assert any(module in text for text in (one.read_text("utf-8") for one in (*joined, *path[:number])))
 
 
+SMALL_SCENES = (
+    "data.train=16", "data.val=8", "data.test=8", "cycles=1", "pretrain.epochs=1", "pretrain.steps=2", "synthesis.steps=1",
+    "synthesis.statistics_pairs=8", "pool.per_cycle=4", "pool.candidates=16", "fine_tune.epochs=1",
+)  # fmt: skip
 EXAMPLES = sorted((ROOT / "examples").glob("own_*.py"), key=lambda path: path.name)
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 
@@ -95,7 +100,9 @@ def figures_of(example, capsys, monkeypatch):
 
 @every_example
 def test_examples_run(example, capsys, monkeypatch, small):
-    few = functools.partial(lambda more, base, overrides: load_recipe(base, [*overrides, *more]), small)
+    def few(base, overrides):
+        return load_recipe(base, [*overrides, *(small if base == "quickstart" else SMALL_SCENES)])
+
     monkeypatch.setattr("terse.recipe.load_recipe", few)
     start, end = figures_of(example, capsys, monkeypatch)
     assert 0 <= start <= 1

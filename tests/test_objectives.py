@@ -175,5 +175,5 @@ def test_a_target_that_cannot_be_attacked_is_named():
         target_loss_of(object(), ObjectiveConfig())
     assert str(caught.value) == (
         "target: expected evidence or attack_loss for a synthesizer to learn against, got object without either "
-        "(terse.protocols.Attackable); synthesis.kind=mined needs confidence and predict alone"
+        "(terse.protocols.Attackable); synthesis.kind=mined and synthesis.feedback=critic need confidence and predict alone"
     )

@@ -107,7 +107,7 @@ def test_a_row_that_cannot_be_drawn_is_named():
     pose = example().pose[2].tolist()
     pose[3] = float("nan")
     assert str(error.value) == (
-        "here: image 20: expected a finite pose and a role of object, distractor, artefact, "
+        "here: image 20: expected a finite pose and a role of object, distractor, artefact, occluder, "
         f"got {pose} and 'artefact'; correct the row"
     )
     lacking = table_of(plain()).drop_columns(["0.affine.shear"])

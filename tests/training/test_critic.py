@@ -62,5 +62,5 @@ def test_a_black_box_is_harvested_with_a_critic_and_is_not_trained(small):
     assert found["found"] == len(session.pool) == 40
     assert found["base_hard_rate"] == pytest.approx(0.9, abs=0.1)  # all but the zeros
     assert session.costs.target_backwards == 0
-    with pytest.raises(RecipeError, match="expected a model that can be trained, got BlackBox"):
+    with pytest.raises(RecipeError, match="expected null for a target that only judges, got settings for BlackBox"):
         train(recipe, target=BlackBox())

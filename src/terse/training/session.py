@@ -158,7 +158,8 @@ class Session:
                     player = name
                     break
             self.log.state()  # what led there
-            saved = str(self.folder / "state") if self.folder and (self.folder / "state").exists() else None
+            kept = self.folder is not None and any((self.folder / "state").glob("*.pth"))
+            saved = str(self.folder / "state") if self.folder and kept else None
             raise Diverged(player, self.position.step, f"{float(loss.detach())}", saved)
 
     def alarm(self, cycle: int, sentence: str) -> None:
