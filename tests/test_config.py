@@ -1,9 +1,10 @@
 import pytest
 
-from terse.config import help_of, parse_overrides, read_yaml, validate, write_yaml
+from terse.config import help_of, parse_overrides, validate
 from terse.errors import RecipeError
 from terse.recipe import PoolConfig, Recipe, builtin_recipes, dump_recipe, load_recipe
 from terse.registry import kinds
+from terse.yaml_text import read_yaml, write_yaml
 
 
 def test_yaml_is_1_2():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import io
 import itertools
 import os
 import textwrap
@@ -31,6 +30,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from terse import registry
 from terse.errors import RecipeError
+from terse.yaml_text import read_yaml
 
 __all__ = [
     "Component",
@@ -48,13 +48,9 @@ __all__ = [
     "help_of",
     "join",
     "parse_overrides",
-    "read_yaml",
-    "read_yaml_file",
     "validate",
-    "write_yaml",
 ]
 
-_SHOWN = 200
 _Model = TypeVar("_Model", bound=BaseModel)
 Built_co = TypeVar("Built_co", covariant=True)
 
@@ -251,60 +247,6 @@ def _named_kind(family: str, value: Mapping[str, Any]) -> str | None:
     knowing = (key for key in named if set(value) <= {"kind", *kinds[key].model_fields})
     kind = value.get("kind") or next(knowing, named[0] if named else None)
     return None if kind is None else str(kind)
-
-
-def read_yaml(text: str, name: str) -> dict[str, Any]:
-    """A YAML 1.2 mapping: `1e-3` is a number, `no` a word, a repeated key an error.
-
-    Raises:
-        RecipeError: not YAML, or not a mapping; file and line are named.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    reader = YAML(typ="safe", pure=True)
-    try:
-        data = reader.load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = " ".join(str(error.problem).split())
-        raise RecipeError(f"{name}, line {line}: expected YAML with each key once, got: {problem}") from None
-    except (YAMLError, ValueError, OverflowError) as error:  # a number or a date that is none
-        raise RecipeError(f"{name}: expected YAML, got: {' '.join(str(error).split())[:_SHOWN]}") from None
-    except RecursionError:
-        raise RecipeError(f"{name}: expected YAML of a few levels, got hundreds, one in the other") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise RecipeError(f"{name}: expected a mapping of settings, got {type(data).__name__}")
-    return {str(key): value for key, value in data.items()}
-
-
-def read_yaml_file(path: Path, name: str = "") -> dict[str, Any]:
-    """The mapping of a YAML file; errors call it `name`, its path by default.
-
-    Raises:
-        RecipeError: it cannot be read, is not UTF-8, or is no YAML mapping.
-    """
-    name = name or str(path)
-    try:
-        return read_yaml(path.read_text("utf-8-sig"), name)
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{name}: expected text in UTF-8, got another encoding (byte {error.start})") from None
-    except OSError as error:
-        raise RecipeError(f"{name}: expected a file that can be read, got: {error.strerror or error}") from None
-
-
-def write_yaml(data: Mapping[str, Any]) -> str:
-    """The YAML text that `read_yaml` reads back to an equal mapping."""
-    from ruamel.yaml import YAML
-
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    stream = io.StringIO()
-    writer.dump(dict(data), stream)
-    return stream.getvalue()
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:

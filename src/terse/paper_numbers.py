@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from terse.config import Config, read_yaml
+from terse.config import Config
+from terse.yaml_text import read_yaml
 
 __all__ = ["PaperCurve", "PaperName", "PaperNumbers", "PaperRow", "arms_of", "paper_numbers"]
 

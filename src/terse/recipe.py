@@ -23,13 +23,11 @@ from terse.config import (
     extras_of,
     join,
     parse_overrides,
-    read_yaml,
-    read_yaml_file,
     validate,
-    write_yaml,
 )
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
+from terse.yaml_text import read_yaml, read_yaml_file, write_yaml
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness import HardnessRule

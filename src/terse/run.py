@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse import recipe as recipes
-from terse.config import join, parse_overrides, read_yaml_file, validate
+from terse.config import join, parse_overrides, validate
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError, TerseError
 from terse.evaluation.learnable import ReferenceRule
@@ -32,6 +32,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
 from terse.trust import trusting
+from terse.yaml_text import read_yaml_file
 
 __all__ = [
     "build_players",

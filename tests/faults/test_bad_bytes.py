@@ -37,6 +37,8 @@ YOLO = {
     "list": (b"path: .\ntrain: list.txt\nnames: [a]\n", 2),
 }
 
+MADE = ("generate", "paste", "foregrounds.cutouts=cuts", "backgrounds.images=back", "--count", "3", "--workers", "0")
+
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
@@ -178,17 +180,7 @@ def test_a_jpeg_without_data(world, capfd):
 
 
 def test_placements_with_flipped_bits(world, capfd):
-    made = [
-        "generate",
-        "paste",
-        "foregrounds.cutouts=cuts",
-        "backgrounds.images=back",
-        "--count",
-        "3",
-        "--workers",
-        "0",
-    ]
-    assert status(capfd, *made, "--out", "set", "--no-page") == 0
+    assert status(capfd, *MADE, "--out", "set", "--no-page") == 0
     whole, bits = (world / "set" / "placements.parquet").read_bytes(), random.Random(0)
     for number in range(25):
         data = bytearray(whole)
@@ -208,14 +200,4 @@ def test_a_disk_that_is_full_or_may_not_be_written_is_no_bug(world, capfd, monke
         raise OSError(errno.ENOSPC, "No space left on device", "set/annotations.json")
 
     monkeypatch.setattr(module, "assemble_common", full)
-    made = [
-        "generate",
-        "paste",
-        "foregrounds.cutouts=cuts",
-        "backgrounds.images=back",
-        "--count",
-        "3",
-        "--workers",
-        "0",
-    ]
-    assert status(capfd, *made, "--out", "set") == 2
+    assert status(capfd, *MADE, "--out", "set") == 2

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terse.config import read_yaml
 from terse.init.draft import draft, flow
 from terse.init.target import DetectorChoice
+from terse.yaml_text import read_yaml
 
 SOURCES = {
     "foregrounds": {"coco": "a.json", "images": "a", "classes": ["no", "traffic light", "c: d"]},

@@ -52,10 +52,10 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def _row(folder: Path, arm: str | None) -> dict[str, Any]:
     """The row of a run; `arm` is its name in a proof."""
-    from terse.config import read_yaml
     from terse.errors import RunError, TerseError
     from terse.results import read_run, read_text
     from terse.tasks.task import metric_of
+    from terse.yaml_text import read_yaml
 
     try:
         result, written = read_run(folder), folder / "recipe.yaml"

@@ -15,9 +15,9 @@ def recipes(name: str | None = None, *, as_json: Json = False) -> None:
         as_json: Print one JSON object.
     """
     from terse import registry
-    from terse.config import read_yaml
     from terse.errors import RecipeError, install_line
     from terse.recipe import builtin_recipes, extras_needed
+    from terse.yaml_text import read_yaml
 
     texts = builtin_recipes()
     if name is not None:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from terse.config import read_yaml
 from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
@@ -22,6 +21,7 @@ from terse.sources.coco import category_ids
 from terse.sources.guess import read_data
 from terse.sources.losses import left_to_paste
 from terse.sources.run_data import VAL_FRACTION, hold_out
+from terse.yaml_text import read_yaml
 
 __all__ = ["FirstLook", "make_recipe"]
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from terse.config import read_yaml
 from terse.errors import RunError
 from terse.proof.budgets import budget_tables
 from terse.proof.results import ArmCosts, CoverageMeans, Measured, Point, ProofResult, read_measured
@@ -26,6 +25,7 @@ from terse.results import (
     read_text,
 )
 from terse.tasks.task import Metric, task_of
+from terse.yaml_text import read_yaml
 
 __all__ = ["ArmRun", "coverage_of", "read_arms", "read_runs", "summarise"]
 

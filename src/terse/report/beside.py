@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from terse.config import read_yaml_file
 from terse.errors import RunError
 from terse.pictures.page_folder import read_page
 from terse.pictures.pool import POOL_STRIP
@@ -16,6 +15,7 @@ from terse.pictures.sheets import Sheet
 from terse.recipe import NOT_COMPARED
 from terse.report.parts import Table, number, words
 from terse.results import read_run
+from terse.yaml_text import read_yaml_file
 
 __all__ = ["beside_sheets", "beside_table", "differences"]
 

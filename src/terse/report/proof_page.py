@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from terse.config import read_yaml
 from terse.pictures.page_folder import Shown, read_page
 from terse.proof.results import GainFigures, Interval, Point, ProofResult, read_proof
 from terse.report import figures
@@ -35,6 +34,7 @@ from terse.report.parts import (
 )
 from terse.results import Coverage, Shortcut, read_text
 from terse.tasks.task import metric_of
+from terse.yaml_text import read_yaml
 
 __all__ = ["build_proof_page", "proof_page", "prove_page"]
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from terse.config import read_yaml
 from terse.errors import RunError
 from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
@@ -34,6 +33,7 @@ from terse.report.parts import (
 )
 from terse.results import Coverage, Cycle, HardnessCounts, Realism, RunResult, read_run, read_text
 from terse.tasks.task import known_metrics, metric_of
+from terse.yaml_text import read_yaml
 
 __all__ = ["build_run_page", "run_page", "train_page"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from terse.config import InputPath, read_yaml_file
+from terse.config import InputPath
 from terse.errors import DataError, RecipeError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -21,6 +21,7 @@ from terse.sources.finder import Finder, existing_file, existing_folder, image_f
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.selection import SourceConfig
 from terse.sources.yolo_labels import read_labels
+from terse.yaml_text import read_yaml_file
 
 __all__ = ["YoloConfig", "is_yolo_yaml", "read_yolo", "yolo_file"]
 

@@ -158,7 +158,7 @@ class Session:
                     player = name
                     break
             self.log.state()  # what led there
-            kept = self.folder is not None and any((self.folder / "state").glob("*.pth"))
+            kept = self.folder is not None and (self.folder / "state" / "checkpoint.pth").is_file()
             saved = str(self.folder / "state") if self.folder and kept else None
             raise Diverged(player, self.position.step, f"{float(loss.detach())}", saved)
 
