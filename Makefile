@@ -1,6 +1,6 @@
-.PHONY: check format lint imports types tests
+.PHONY: check format lint imports types tests site
 
-check: format lint imports types tests
+check: format lint imports types tests site
 
 format:
 	uv run ruff format --check .
@@ -16,3 +16,6 @@ types:
 
 tests:
 	uv run pytest
+
+site:
+	uv run --group docs sphinx-build -W -q docs .site
