@@ -1,6 +1,8 @@
 """The command as a user runs it: what it prints, where, and how it exits."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +26,39 @@ def test_version_and_help_import_no_torch():
         assert done.returncode == 0
         assert done.stderr.strip() == "[]"
     assert "train" in done.stdout
+
+
+def test_terse_alone_says_what_to_do_next_at_once():
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted({'torch', 'numpy', 'cyclopts'} & set(sys.modules)), file=sys.stderr))\n"
+        "from terse.cli.main import main; main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+    lines = done.stdout.splitlines()
+    assert len(lines) < 15
+    assert max(map(len, lines)) <= 120
+    named = [
+        re.sub(r" {2,}.*", "", line.partition("terse ")[2]).split()[0] for line in lines[2:] if "    terse " in line
+    ]
+    assert named == ["train", "init", "masks", "generate"]
+
+
+def test_the_shell_completes_commands_recipes_flags(tmp_path):
+    """The script that `terse --install-completion` writes, asked by bash itself."""
+    home = tmp_path / "home"
+    home.mkdir()
+    call = [sys.executable, "-m", "terse", "--install-completion", "--shell", "bash"]
+    environment = {**os.environ, "HOME": str(home)}
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    (script,) = (home / ".local").rglob("terse")
+    for words, wanted in ((["terse", "tra"], "train"), (["terse", "train", "--res"], "--resume")):
+        typed = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}"
+        asked = f"source {script}; {typed}; _terse; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True, env=environment)
+        assert wanted in [word.strip() for word in found.stdout.split()], found
 
 
 @pytest.mark.parametrize("command", list(command_line._COMMANDS))

@@ -24,3 +24,11 @@ RESULT = {
 )
 def test_a_start_that_was_kept_is_no_better_model(best: int, line: str) -> None:
     assert _summary({**RESULT, "best_cycle": best}, Path("run/report.html")).splitlines()[1] == line
+
+
+def test_a_run_ends_with_the_paths_of_its_picture_and_its_page() -> None:
+    said = _summary({**RESULT, "best_cycle": 2}, Path("run/report.html"), Path("run/page/before-after.png"))
+    assert said.splitlines()[-2:] == [
+        f"picture       {Path('run/page/before-after.png')}: answers before and after",
+        f"page          {Path('run/report.html')}: open it in a browser",
+    ]

@@ -30,6 +30,22 @@ _COMMANDS = {
 }
 
 
+_NEXT = """\
+terse makes the training images that your vision model still gets wrong.
+
+Try it              terse train quickstart
+                    a digit classifier gets better in about a minute; no data needed
+Your photographs    terse init --data ANNOTATIONS --backgrounds FOLDER
+                    writes recipe.yaml, and says what to type next; COCO, YOLO, VOC, CVAT, Labelme and others
+Boxes, no masks     terse masks ANNOTATIONS --out masks.json
+                    makes the masks first, for `terse init --data masks.json`
+No training         terse generate recipe.yaml --count 1000 --out composites
+                    a COCO, VOC, YOLO or WebDataset set with exact boxes and masks
+
+`terse recipes` and `terse targets` list what there is, `terse --help` all commands, `terse COMMAND --help` each option."""
+"""What `terse` alone answers."""
+
+
 _RESUMED = ("generate", "render")
 """The commands without steps that go on from whole shards."""
 
@@ -51,6 +67,9 @@ def app() -> object:
     )
     for name, summary in _COMMANDS.items():
         application.command(f"terse.cli.{name}:{name}", name=name, help=summary)
+    application.register_install_completion_command(
+        help="Let the shell complete commands and options (bash, zsh, fish)."
+    )
     return application
 
 
@@ -66,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
         print(version())
+        sys.exit(0)
+    if not arguments:
+        print(_NEXT)
         sys.exit(0)
     from terse.process import prepare_process
 

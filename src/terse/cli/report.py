@@ -54,10 +54,13 @@ def build_report(folder: Path, beside: tuple[Path, ...] = (), *, compute: bool =
         from terse.report.set_page import build_set_page
 
         return build_set_page(folder)
+    from terse.report.before_after import draw_before_after
     from terse.report.run_page import build_run_page
 
     if compute:
         from terse import run
 
         run.compute_page(folder)
-    return build_run_page(folder, beside)
+    page = build_run_page(folder, beside)
+    draw_before_after(folder)
+    return page

@@ -55,14 +55,15 @@ def train(
             again = ["terse", "train", recipe, *settings, "--out", str(folder), *trust_given(), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")
             return watcher.exit_status
+        from terse.report.before_after import draw_before_after
         from terse.report.run_page import build_run_page
 
-        page = build_run_page(folder)
+        page, picture = build_run_page(folder), draw_before_after(folder)
         if result.get("trained_elsewhere"):
             found = _write_set(folder, watcher)
             answer(result | {"set": found}, _summary_of_judged(result, found, page), as_json=as_json)
             return 0
-    answer(result, _summary(result, page), as_json=as_json)
+    answer(result, _summary(result, page, picture), as_json=as_json)
     return 0
 
 
@@ -86,7 +87,7 @@ def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])
 
 
-def _summary(result: dict[str, Any], page: Path) -> str:
+def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) -> str:
     name = result["primary"]
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
     kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else "the start: no cycle was better on validation"
@@ -94,6 +95,7 @@ def _summary(result: dict[str, Any], page: Path) -> str:
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
         f"better model  {model}" if result["best_cycle"] else f"model         {model}, the start unchanged",
-        f"page          {page}",
+        *([] if picture is None else [f"picture       {picture}: answers before and after"]),
+        f"page          {page}: open it in a browser",
     ]
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])
