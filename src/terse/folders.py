@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -20,6 +21,8 @@ __all__ = [
     "locked",
     "replacing",
     "sha256_of",
+    "sync_folder",
+    "sync_written",
     "taken_back",
     "write_atomically",
     "write_json",
@@ -38,7 +41,7 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     With `keep`, the old file is renamed to that; a kill between the two renames leaves it there.
     """
     temporary = path.with_name(path.name + _TEMPORARY)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_lasting(path.parent)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -47,7 +50,7 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
         if keep is not None and path.exists():
             path.replace(keep)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -107,13 +110,47 @@ def inflated_limit(size_bytes: int) -> int:
     return min(_MOST_BYTES, max(_INFLATION * size_bytes, _FREE_BYTES))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make renames in the folder last through a power cut."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut: new files, new folders, renames."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_written(folder: Path) -> None:
+    """Make all that was written to the file system of a folder last through a power cut, in one call.
+
+    A call for each of many small images takes twenty times as long (128 of 60 kB: 450 ms instead of 20 ms). Where the
+    system knows no call for one file system, all of them are synced.
+
+    Raises:
+        OSError: the disk is full or broken, as the system says of late writes too.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _sync_file_system(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_file_system(handle: int) -> None:
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(handle):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _make_lasting(folder: Path) -> None:
+    """Create a folder with those above it, so that they last through a power cut."""
+    if folder.is_dir():
+        return
+    _make_lasting(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def claim(
@@ -141,7 +178,8 @@ def claim(
         ignored: keys of the request that may differ.
         resume_begins: with `resume`, an empty folder is begun instead of refused.
 
-    A folder that holds nothing but temporary files of a killed process counts as empty, and may be begun with `resume`.
+    A folder that holds nothing but temporary files of a killed process, and folders for more of them, counts as empty, and
+    may be begun with `resume`.
 
     Returns:
         Whether the folder held the request already.
@@ -152,8 +190,8 @@ def claim(
     _make(folder)
     try:
         old = written()
-        names = [path.name for path in folder.iterdir()]
-        empty = all(name.endswith(_TEMPORARY) for name in names)
+        names = any(folder.iterdir())
+        empty = all(path.name.endswith(_TEMPORARY) or path.is_dir() for path in folder.rglob("*"))
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
     if old is not None:
@@ -173,7 +211,7 @@ def claim(
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_lasting(folder)
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
 

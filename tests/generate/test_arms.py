@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from drawn_sets import files_of
 from terse.errors import RecipeError
 from terse.generate import GenerateSettings, generate
 from terse.progress import Observer
@@ -13,8 +14,6 @@ from terse.recipe import Recipe
 from terse.synthesis.cut_paste_learn.config import CutPasteLearnConfig
 from terse.synthesis.learned.config import LearnedConfig
 from terse.synthesis.random import NoneConfig
-
-from .conftest import files_of
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from commands import run
+from drawn_sets import files_of
 from terse.cli.generate import summary
-
-from .conftest import files_of
 
 
 @pytest.fixture

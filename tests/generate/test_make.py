@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from drawn_sets import files_of, recipe_of
 from terse.errors import DataError, RecipeError, RunError
 from terse.evaluation.hardness import Verdict
 from terse.generate import GenerateSettings, Origin, SetPlayers, generate, of_recipe, render
@@ -27,8 +28,6 @@ from terse.sources.coco import read_coco
 from terse.sources.run_data import paste_data
 from terse.synthesis.materials import Materials, materials_of
 from terse.synthesis.proposer import BaseProposer, pastes_of
-
-from .conftest import files_of, recipe_of
 
 SMALL = GenerateSettings(count=20, shard_images=6, objects=(0, 3), max_overlap=0.4, blends=("alpha", "box"))
 

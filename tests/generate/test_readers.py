@@ -13,14 +13,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.datasets import CocoDetection, VOCDetection, VOCSegmentation
 
+from drawn_sets import files_of, recipe_of
 from terse.generate import GenerateSettings, generate
 from terse.recipe import Recipe
 from terse.sources.coco import read_coco
 from terse.sources.masks import draw_mask
 from terse.sources.voc import read_voc
 from terse.sources.yolo import read_yolo
-
-from .conftest import files_of, recipe_of
 
 # pycocotools speaks to numpy 2 in the words of numpy 1.
 pytestmark = [

@@ -8,13 +8,12 @@ import pytest
 import webdataset
 from torchvision.datasets import VOCDetection
 
+from drawn_sets import coco_of, files_of, recipe_of
 from terse.errors import RecipeError
 from terse.generate import GenerateSettings, generate, render
 from terse.recipe import Recipe, load_recipe
 from terse.sources.coco import read_coco
 from terse.sources.yolo import read_yolo
-
-from .conftest import coco_of, files_of, recipe_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # webdataset leaves shards to the collector

@@ -10,12 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from drawn_sets import files_of
 from terse.generate import GenerateSettings, generate, of_run, render
 from terse.placements import Placements
 from terse.recipe import load_recipe
 from terse.run import open_run, open_session, train
-
-from .conftest import files_of
 
 
 @pytest.mark.parametrize("rule", ["{kind: margin, above: 0}", "{kind: quantile}"])

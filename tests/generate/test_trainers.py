@@ -18,10 +18,9 @@ from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.transforms import v2
 
+from drawn_sets import coco_of, recipe_of
 from terse.generate import GenerateSettings, generate
 from terse.recipe import Recipe
-
-from .conftest import coco_of, recipe_of
 
 # pycocotools speaks to numpy 2 in the words of numpy 1.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

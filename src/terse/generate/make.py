@@ -191,7 +191,8 @@ def _exporter(settings: GenerateSettings) -> Exporter:
 
 
 def _untouched(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The result of a set that was whole already."""
+    """The result of a set that was whole already; its parts may be there still."""
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return {"out": str(out), **manifest["summary"], "seconds": 0.0, "images_per_second": 0.0}
 
 

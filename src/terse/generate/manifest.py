@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from terse.folders import claim, replacing, sha256_of, write_json
+from terse.folders import claim, replacing, sha256_of, sync_written, write_json
 from terse.generate.real import VAL
 from terse.generate.shard import PARTS
 
@@ -83,7 +83,7 @@ def write_manifest(
     `limits` are what the settings and the arm came to; None where placements were only drawn again.
     """
     found = [*sorted(out.iterdir()), *sorted((out / VAL).glob("*"))]
-    whole = [path for path in found if path.is_file() and path.name != "manifest.json"]
+    whole = [path for path in found if path.is_file() and not path.name.startswith("manifest.json")]  # nor its `.tmp`
     contents = {path.relative_to(out).as_posix(): sha256_of(path) for path in whole}
     manifest = {
         "made_by": versions(),
@@ -93,4 +93,5 @@ def write_manifest(
         "summary": dict(summary),
         "sha256": contents,
     }
+    sync_written(out)
     write_json(out / "manifest.json", manifest, sort_keys=True)

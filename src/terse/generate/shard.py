@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from terse.errors import RunError
 from terse.export.sample import Exporter, Sample, SetInfo
+from terse.folders import sync_folder, sync_written
 from terse.generate.draw import Drawing, draw_samples
 from terse.generate.plan import Shard
 from terse.generate.propose import Proposals, propose
@@ -122,7 +123,9 @@ class Worker:
             done = {name: getattr(tally, name) for name in names}
             (part / "done.json").write_text(json.dumps(done, ensure_ascii=False), "utf-8")
             shutil.rmtree(whole, ignore_errors=True)
+            sync_written(job.out)
             part.rename(whole)
+            sync_folder(whole.parent)
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunError(

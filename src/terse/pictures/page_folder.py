@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.errors import RunError
+from terse.folders import sync_folder, sync_written
 from terse.pictures.crops import Thumbnail, made
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
 from terse.pictures.sheets import Sheet, packed_sheets
@@ -115,8 +116,10 @@ def write_page(folder: Path, shown: Shown) -> None:
         _write_gallery(temporary / _GALLERY, shown.gallery)
         text = json.dumps(record.to_json(), ensure_ascii=False, indent=1)
         (temporary / _RECORD).write_text(text + "\n", "utf-8")
+        sync_written(temporary)
         shutil.rmtree(page, ignore_errors=True)
         temporary.replace(page)
+        sync_folder(folder)
     except OSError as error:
         raise RunError(f"{page}: expected room to write it, got: {error.strerror or error}") from None
 

@@ -164,7 +164,7 @@ def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described
     import cv2
     import numpy as np
 
-    from terse.folders import replacing
+    from terse.folders import replacing, write_atomically
 
     root = _cache() / "views"
     digest = hashlib.sha256(described.encode())
@@ -186,7 +186,7 @@ def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described
                 else:
                     front = cv2.cvtColor(_front(sphere), cv2.COLOR_RGBA2BGRA)
                     stream.write(cv2.imencode(".png", front)[1].tobytes())
-    (whole / "done").write_text(described, "utf-8")
+    write_atomically(whole / "done", described.encode())
     return whole
 
 
