@@ -146,11 +146,10 @@ def _sync_file_system(handle: int) -> None:
 
 def _make_lasting(folder: Path) -> None:
     """Create a folder with those above it, so that they last through a power cut."""
-    if folder.is_dir():
-        return
-    _make_lasting(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync_folder(path.parent)
 
 
 def claim(

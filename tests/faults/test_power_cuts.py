@@ -1,6 +1,7 @@
 """The power fails at any moment: what is left on the disk goes on to the right result."""
 
 import random
+from concurrent.futures import Future
 
 import pytest
 
@@ -24,6 +25,21 @@ def some(cuts, share):
     return [cuts[k] for k in sorted({*chosen, len(cuts) - 1})]
 
 
+class InTurn:
+    """Calls when it is asked to, so that the moments of two runs are the same."""
+
+    def __init__(self, threads):
+        pass
+
+    def submit(self, call):
+        future = Future()
+        future.set_result(call())
+        return future
+
+    def shutdown(self):
+        pass
+
+
 def set_after_every_cut(recipe, form, tmp_path, monkeypatch, share):
     """Make a set, then go on from what every power cut left; how many there were."""
     root = tmp_path / "disk"
@@ -34,6 +50,7 @@ def set_after_every_cut(recipe, form, tmp_path, monkeypatch, share):
         generate(recipe, settings, root / "set", workers=0, resume=resume)
 
     disk = Disk(root)
+    monkeypatch.setattr("terse.generate.settling.ThreadPoolExecutor", InTurn)
     with disk.watch(monkeypatch):
         make(resume=False)
     whole = files_of(root)

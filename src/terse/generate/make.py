@@ -23,7 +23,8 @@ from terse.generate.manifest import assemble_common, claim_set, write_manifest
 from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
 from terse.generate.real import VAL, real_drawings, shards_of_real
 from terse.generate.settings import GenerateSettings
-from terse.generate.shard import PARTS, Job, part_folder, start_worker
+from terse.generate.settling import Settling
+from terse.generate.shard import PARTS, Job, made_folder, part_folder, start_worker
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
@@ -216,8 +217,10 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
-    with contextlib.closing(executor.map(partial(start_worker, job), left)) as making:
-        for shard, tally in making:
+    making = contextlib.closing(executor.map(partial(start_worker, job), left))
+    with Settling(job.out) as settling, making as results:
+        for shard, tally in results:
+            settling.add(made_folder(job.out, shard.number), part_folder(job.out, shard.number))
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []

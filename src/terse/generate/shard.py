@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from terse.errors import RunError
 from terse.export.sample import Exporter, Sample, SetInfo
-from terse.folders import sync_folder, sync_written
 from terse.generate.draw import Drawing, draw_samples
 from terse.generate.plan import Shard
 from terse.generate.propose import Proposals, propose
@@ -25,7 +24,7 @@ from terse.progress import Observer
 from terse.requests import Limits
 from terse.sources.annotations import Skeleton, common_skeleton
 
-__all__ = ["PARTS", "Job", "Worker", "part_folder", "start_worker"]
+__all__ = ["PARTS", "Job", "Worker", "made_folder", "part_folder", "start_worker"]
 
 PARTS = ".parts"
 
@@ -81,6 +80,11 @@ def part_folder(out: Path, number: int) -> Path:
     return out / PARTS / f"{number:06d}"
 
 
+def made_folder(out: Path, number: int) -> Path:
+    """Where a shard's part is until it is on the disk: the caller of the executor makes it whole."""
+    return part_folder(out, number).with_suffix(".made")
+
+
 def start_worker(job: Job, observer: Observer) -> Callable[[Shard], dict[str, Any]]:
     """What every worker of the executor calls once."""
     return Worker(job).make
@@ -96,14 +100,13 @@ class Worker:
             self._players.proposer.limits = job.limits
 
     def make(self, shard: Shard) -> dict[str, Any]:
-        """Make the shard whole, or raise and leave nothing that looks whole.
+        """Make the shard, or raise and leave nothing that looks made.
 
         Raises:
             RunError: the disk is full, or the folder cannot be written.
             DataError: a source cannot be read.
         """
-        job, whole = self._job, part_folder(self._job.out, shard.number)
-        part = whole.with_suffix(".tmp")
+        job, part = self._job, part_folder(self._job.out, shard.number).with_suffix(".tmp")
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
@@ -122,10 +125,9 @@ class Worker:
             names = ("images", "objects", "per_class", "hidden", "refused", "hardness")
             done = {name: getattr(tally, name) for name in names}
             (part / "done.json").write_text(json.dumps(done, ensure_ascii=False), "utf-8")
-            shutil.rmtree(whole, ignore_errors=True)
-            sync_written(job.out)
-            part.rename(whole)
-            sync_folder(whole.parent)
+            made = made_folder(job.out, shard.number)
+            shutil.rmtree(made, ignore_errors=True)
+            part.rename(made)
         except OSError as error:
             reason = error.strerror or str(error)
             raise RunError(
