@@ -1,20 +1,51 @@
-"""Write docs/paper-map.md from the `Source:` lines of the code: where each idea of the paper is, and what is ours."""
+"""Write docs/paper-map.md: the paper part by part (docs/paper-map.yaml), then name by name from the code's `Source:` lines."""
 
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
+
+from terse.yaml_text import read_yaml_file
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "terse"
+PARTS = ROOT / "docs" / "paper-map.yaml"
 PLACES = ("poses", "compositing", "synthesis", "discriminator.py", "objectives.py", "training", "evaluation")
+"""Where every public name says its source."""
+MORE = ("targets", "sources", "masks", "tasks", "pool.py", "pose_entropy.py", "proof")
+"""Where some do."""
 HEAD = """# Where the paper is in the code
 
-Made from the `Source:` lines by `uv run python tools/paper_map.py`; a test sees that it is up to date. "Ours" marks what
-the paper does not say or we do otherwise; `docs/decisions/` has the reasons of weight.
+Made by `uv run python tools/paper_map.py`; a test sees that it is up to date. First the paper part by part, with what we do otherwise;
+then the code name by name, from its `Source:` lines: "ours" marks what the paper does not say. `docs/decisions/` has the reasons of
+weight. Code is below `src/terse`, tests below `tests`.
+
+## By the paper
+
+"""
+NAMES = """
+## By name
 
 | name | what | source |
 | --- | --- | --- |
 """
+
+
+class Row(TypedDict, total=False):
+    """One idea of a part of the paper."""
+
+    what: str
+    code: list[str]
+    recipe: list[str]
+    test: list[str]
+    deviation: str
+
+
+def parts() -> dict[str, list[Row]]:
+    """The rows of each section, equation, table and figure."""
+    read: dict[str, list[Row]] = read_yaml_file(PARTS, PARTS.name)
+    return read
 
 
 def public_names(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
@@ -41,10 +72,10 @@ def is_value(node: ast.FunctionDef | ast.ClassDef) -> bool:
     return any(word in mark for mark in marks for word in ("dataclass", "Protocol", "Exception", "register("))
 
 
-def entries() -> Iterator[tuple[str, str, str | None]]:
-    """Name, first sentence and source of every public name in the places that hold the method."""
-    for place in PLACES:
-        home = ROOT / "src" / "terse" / place
+def entries(places: tuple[str, ...] = PLACES) -> Iterator[tuple[str, str, str | None]]:
+    """Name, first sentence and source of every public name in these places."""
+    for place in places:
+        home = PACKAGE / place
         for path in sorted(home.rglob("*.py")) if home.is_dir() else [home]:
             module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
             for name, node in public_names(path):
@@ -56,10 +87,23 @@ def entries() -> Iterator[tuple[str, str, str | None]]:
                 yield f"`{module}.{name}`", first, " ".join(found.group(1).split()) if found else None
 
 
+def part_rows() -> Iterator[str]:
+    """The table of the paper's parts."""
+    yield "| paper | what | where | test | what we do otherwise |"
+    yield "| --- | --- | --- | --- | --- |"
+    for part, rows in parts().items():
+        for row in rows:
+            where = [f"`{place}`" for place in row.get("code", [])]
+            where += [f"recipe `{name}`" for name in row.get("recipe", [])]
+            tests = [f"`{test}`" for test in row["test"]]
+            yield f"| {part} | {row['what']} | {', '.join(where)} | {', '.join(tests)} | {row.get('deviation', '')} |"
+
+
 def page() -> str:
     """The whole page."""
-    rows = [f"| {name} | {first} | {source or '-'} |" for name, first, source in entries()]
-    return HEAD + "\n".join(row.replace("|b|", "b") for row in rows) + "\n"
+    named = [*entries(), *(one for one in entries(MORE) if one[2] is not None)]
+    rows = [f"| {name} | {first} | {source or '-'} |" for name, first, source in named]
+    return HEAD + "\n".join(part_rows()) + "\n" + NAMES + "\n".join(row.replace("|b|", "b") for row in rows) + "\n"
 
 
 if __name__ == "__main__":
