@@ -96,6 +96,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _detector("retinanet_resnet50_fpn", large=True),
     # SSD's heads each learn objects of one size. VGG takes no image below 272 px: seconds for each gradient.
     _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
+    _detector("ssd_small", silent=("head.",)),
     _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
     _detector("ssdlite_mobilenet_v2", silent=("head.",)),
     replace(_detector("maskrcnn_mobilenet_v3_large_fpn", large=True), task="instances"),

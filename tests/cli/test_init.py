@@ -203,7 +203,7 @@ class Code:
          "--classes: expected classes of train.json, got 'bal'; did you mean 'ball'?"),
         ([*COCO[1:5], "--target", "ssdlite"],
          "--target: expected one of fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, "
-         "maskrcnn_mobilenet_v3_large_fpn, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16, "
+         "maskrcnn_mobilenet_v3_large_fpn, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16, ssd_small, "
          "ssdlite320_mobilenet_v3_large, ssdlite_mobilenet_v2, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, "
          "fcn_resnet50, lraspp_mobilenet_v3_large, got 'ssdlite'; "
          "did you mean 'ssdlite_mobilenet_v2'?"),

@@ -18,7 +18,13 @@ __all__ = ["DetectorChoice", "choose_target", "others_that_fit"]
 NETWORKS = {**DETECTORS, **SEGMENTERS}
 
 _ON_GPU, _ON_CPU = "ssd300_vgg16", "ssdlite_mobilenet_v2"
-_RATES = {"ssd300_vgg16": 0.002, "ssdlite_mobilenet_v2": 0.03, "ssdlite320_mobilenet_v3_large": 0.03}
+_FROM_NOTHING = "ssd_small"
+_RATES = {
+    "ssd300_vgg16": 0.002,
+    _FROM_NOTHING: 0.03,
+    "ssdlite_mobilenet_v2": 0.03,
+    "ssdlite320_mobilenet_v3_large": 0.03,
+}
 _RATE = 0.01  # of torchvision's references, brought to batches of 16, as are the ones above
 
 
@@ -36,6 +42,8 @@ class DetectorChoice:
     @property
     def told(self) -> str:
         """What was found, in a sentence."""
+        if self.kind == _FROM_NOTHING and self.found == "nothing":
+            return f"{self.kind} without weights: a small detector that is trained from nothing first"
         whole = f"{self.kind}, whose weights file holds a whole {self.found}: it is improved as it is"
         return {
             "nothing": f"{self.kind} without weights: it is trained from nothing first, which takes long; give --weights",

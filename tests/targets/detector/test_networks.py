@@ -17,6 +17,7 @@ from terse import registry
 from terse.errors import DataError, RecipeError
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS
+from terse.targets.detector.small import SmallFeatures
 from terse.targets.detector.target import DetectorTarget
 from terse.types import Truth
 
@@ -29,6 +30,7 @@ PLAIN = {
     "maskrcnn_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "retinanet_resnet50_fpn": (partial(resnet50, weights=None), ""),
     "ssd300_vgg16": (lambda: nn.ModuleDict({"features": vgg.make_layers(vgg.cfgs["D"])}), "features."),
+    "ssd_small": (SmallFeatures, ""),
     "ssdlite320_mobilenet_v3_large": (partial(mobilenet_v3_large, weights=None), "features."),
     "ssdlite_mobilenet_v2": (partial(mobilenet_v2, weights=None), "features."),
 }

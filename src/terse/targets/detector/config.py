@@ -25,6 +25,7 @@ __all__ = [
     "RetinaNetResNet50FPN",
     "SSDLite320MobileNetV3Large",
     "SSDLiteMobileNetV2",
+    "SSDSmall",
     "columns_of_classes",
 ]
 
@@ -82,6 +83,13 @@ class SSD300VGG16(_Detector):
         from terse.targets.detector.networks import SSD300_OF_VOC
 
         return SSD300_OF_VOC if self.anchors == "voc" else super()._network()
+
+
+@register("target", "ssd_small")
+class SSDSmall(_Detector):
+    """SSD on a small network of its own: the one to train from nothing on a CPU, in minutes."""
+
+    kind: Literal["ssd_small"] = "ssd_small"
 
 
 @register("target", "ssdlite320_mobilenet_v3_large")

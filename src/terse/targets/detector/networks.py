@@ -22,6 +22,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 
 from terse.errors import DataError
+from terse.targets.detector.small import small_ssd
 from terse.targets.detector.ssd_names import in_torchvision_names
 from terse.targets.weights import read_weights
 
@@ -232,6 +233,11 @@ def _pyramid_body(name: str) -> str | None:
     return name.removeprefix("backbone.body.") if name.startswith("backbone.body.") else None
 
 
+def _small_body(name: str) -> str | None:
+    """The features of `ssd_small` alone."""
+    return name.removeprefix("backbone.") if name.startswith("backbone.") else None
+
+
 NETWORKS: Mapping[str, Network] = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": Network(_pyramid("fasterrcnn_mobilenet_v3_large_320_fpn"), _pyramid_body),
     "fasterrcnn_resnet50_fpn": Network(_pyramid("fasterrcnn_resnet50_fpn"), _pyramid_body),
@@ -240,6 +246,7 @@ NETWORKS: Mapping[str, Network] = {
     "maskrcnn_resnet50_fpn": Network(_pyramid("maskrcnn_resnet50_fpn"), _pyramid_body),
     "retinanet_resnet50_fpn": Network(_pyramid("retinanet_resnet50_fpn"), _pyramid_body, softmax=False),
     "ssd300_vgg16": Network(_ssd300_vgg16, _vgg_body, named=in_torchvision_names),
+    "ssd_small": Network(small_ssd, _small_body),
     "ssdlite320_mobilenet_v3_large": Network(_ssdlite320_mobilenet_v3_large, _split_body(_V3_C4, "block")),
     "ssdlite_mobilenet_v2": Network(_ssdlite_mobilenet_v2, _split_body(_V2_C4, "conv")),
 }
