@@ -8,6 +8,7 @@ ones, as they come where a model works; `backgrounds` none. The same files every
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from terse.sources.shapes.scenes import CLASSES, EASY, Scenes, Style, between
 
-__all__ = ["write_set"]
+__all__ = ["main", "write_set"]
 
 _SIDE_PX = 128
 _QUALITY = 95
@@ -61,7 +62,14 @@ def _write(out: Path, name: str, folder: str, count: int, style: Style | None, s
         (out / f"{name}.json").write_text(json.dumps(page), "utf-8")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the set into the folder that is named on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m terse.sources.shapes", description="Write a drawn set of boxes alone, to try terse on."
+    )
+    parser.add_argument("out", type=Path, help="the folder")
+    write_set(parser.parse_args(arguments).out)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write a drawn set of boxes alone, to try terse on.")
-    parser.add_argument("out", type=Path)
-    write_set(parser.parse_args().out)
+    main()
