@@ -262,6 +262,8 @@ class RuntimeConfig(Config):
     """Of the networks; auto is bfloat16 where the CPU or GPU has units for it. Compositing is always float32."""
     workers: NonNegative = 0
     """Threads that decode images ahead of the step; 0 decodes in the step."""
+    track: tuple[Literal["tensorboard", "mlflow"], ...] = ()
+    """Where `terse train` sends its figures as well (extra `tracking`)."""
 
 
 Source = Annotated[Component["Annotations"], Family("source")]

@@ -24,6 +24,7 @@ from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
+from terse.tracking import tracked
 from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
 from terse.training.probe import check_answers
@@ -84,12 +85,13 @@ def train(
     with trusting(trust), locked(folder):
         if restart and folder is not None:
             _clear(folder)
-        with taken_back(folder):
-            session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=observer)
-            _check_target(session.players, recipe)
-            if not resume:
-                check_answers(session)
-        result = finish(session)
+        with tracked(recipe.runtime.track, recipe.name, dump_recipe(recipe), folder, observer) as watcher:
+            with taken_back(folder):
+                session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=watcher)
+                _check_target(session.players, recipe)
+                if not resume:
+                    check_answers(session)
+            result = finish(session)
         if folder is not None and not has_page(folder):
             write_page(folder, run_pictures(recipe, session.players, session.pool, folder))
     return result.to_json()
@@ -366,6 +368,7 @@ _WRITTEN = (
     "pool",
     "page",
     "metrics.jsonl",
+    "tensorboard",
     "start.pth",
     "target.pth",
     "labels.json",

@@ -85,7 +85,7 @@ class GenerateSettings(Config):
     count: Count
     """Images; with --cycle the composites that the cycle is to find, by default the recipe's `pool.per_cycle`."""
     format: str = "coco"
-    """coco, voc, yolo, yolo_pose, semantic, webdataset, or an exporter of an installed package."""
+    """coco, voc, yolo, yolo_pose, semantic, webdataset, imagefolder, or an exporter of an installed package."""
     seed: NonNegative = 0
     """Another seed is another set."""
     objects: Numbers | None = None

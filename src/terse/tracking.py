@@ -1,0 +1,254 @@
+"""A run's figures in TensorBoard and MLflow, by one observer; extra `tracking`.
+
+Both are told the same: each number of a step as `PHASE/NAME` against the steps of that phase, each number of a cycle as
+`cycle/NAME` against the cycle, 0 the start; the recipe as text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from terse.errors import MissingExtra, RunError
+from terse.progress import Interrupted, Observer
+
+__all__ = ["Tracker", "tracked"]
+
+_EVERY_SECONDS = 2.0  # figures wait so long: a write for each step would slow the run
+_METRICS = "metrics.jsonl"
+_MOST_A_BATCH = 500  # MLflow takes 1,000
+
+
+class Sink(Protocol):
+    """Where figures go."""
+
+    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
+        """Names, values, steps and the seconds since the epoch when each was measured."""
+        ...
+
+    def close(self, status: str) -> None:
+        """The run ended: FINISHED, KILLED or FAILED."""
+        ...
+
+
+class Tracker(Observer):
+    """Passes a run's figures to sinks and everything to the observer that was there before.
+
+    Args:
+        inner: who watched so far, and says whether the user wants to stop.
+        make: opens the sinks when the first phase begins: by then the folder is the run's.
+        folder: of the run. Steps are counted on from its `metrics.jsonl` where a run is resumed.
+    """
+
+    def __init__(self, inner: Observer, make: Callable[[], Sequence[Sink]], folder: Path) -> None:
+        self.inner, self._make, self._folder = inner, make, folder
+        self._sinks: list[Sink] = []
+        self._began = False
+        self._steps: Counter[str] = Counter()
+        self._phase = "start"
+        self._waiting: list[tuple[str, float, int, float]] = []
+        self._wrote = time.monotonic()
+
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """A phase begins; the first one finds out how many steps there were before."""
+        if not self._began:
+            self._steps, self._sinks, self._began = _steps_in(self._folder / _METRICS), list(self._make()), True
+        self._phase = phase
+        self.inner.phase(cycle, phase, steps, done)
+
+    def step(self, **numbers: float) -> None:
+        """A step's figures."""
+        self._steps[self._phase] += 1
+        self._add(self._phase, numbers, self._steps[self._phase])
+        if time.monotonic() - self._wrote >= _EVERY_SECONDS:
+            self.flush()
+        self.inner.step(**numbers)
+
+    def cycle(self, row: Mapping[str, Any]) -> None:
+        """A cycle's figures."""
+        self._add("cycle", {name: value for name, value in row.items() if name != "cycle"}, int(row["cycle"]))
+        self.flush()
+        self.inner.cycle(row)
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Nothing is tracked of a count."""
+        self.inner.advance(what, done, total)
+
+    def say(self, message: str) -> None:
+        """Nothing is tracked of a sentence."""
+        self.inner.say(message)
+
+    def done(self) -> None:
+        """The job ended."""
+        self.inner.done()
+
+    def stop(self) -> bool:
+        """Whether the user wants the job to stop."""
+        return self.inner.stop()
+
+    def of(self, job: str) -> Observer:
+        """Jobs of a job are not tracked."""
+        return self.inner.of(job)
+
+    def flush(self) -> None:
+        """Pass on what waits."""
+        waiting, self._waiting, self._wrote = self._waiting, [], time.monotonic()
+        if waiting:
+            self._tell(lambda sink: sink.write(waiting))
+
+    def close(self, status: str) -> None:
+        """Pass on what waits, and end."""
+        self.flush()
+        self._tell(lambda sink: sink.close(status))
+
+    def _tell(self, what: Callable[[Sink], None]) -> None:
+        """A sink that refuses under way is left out from then on: the run goes on."""
+        for sink in tuple(self._sinks):
+            try:
+                what(sink)
+            except RunError as error:
+                self._sinks.remove(sink)
+                self.inner.say(f"{error}; the run goes on without")
+
+    def _add(self, group: str, numbers: Mapping[str, Any], step: int) -> None:
+        now = time.time()
+        for name, value in numbers.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._waiting.append((f"{group}/{name}", float(value), step, now))
+
+
+@contextmanager
+def tracked(
+    kinds: Sequence[str], name: str, recipe: str, folder: Path | None, observer: Observer | None
+) -> Iterator[Observer | None]:
+    """The observer of a run, which tells these kinds as well; the observer as it is where there are none.
+
+    Args:
+        kinds: tensorboard, mlflow.
+        name: of the recipe: MLflow's experiment.
+        recipe: its text.
+        folder: of the run; its name is the MLflow run's.
+        observer: who watches already.
+
+    Raises:
+        MissingExtra: a package is not installed.
+        RunError: the run is kept in memory, or MLflow's server or store refuses.
+    """
+    if not kinds:
+        yield observer
+        return
+    if folder is None:
+        raise RunError("runtime.track: expected a run with a folder, got one kept in memory; give it `out`")
+    for kind in kinds:
+        if find_spec(kind) is None:
+            raise MissingExtra(f"runtime.track: {kind}", "tracking")
+    made = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
+    tracker = Tracker(observer or Observer(), lambda: [made[kind](name, recipe, folder) for kind in kinds], folder)
+    status = "FAILED"
+    try:
+        yield tracker
+        status = "FINISHED"
+    except (Interrupted, KeyboardInterrupt):
+        status = "KILLED"
+        raise
+    finally:
+        tracker.close(status)
+
+
+class _TensorBoard:
+    """Event files in the run's folder, `tensorboard/`."""
+
+    def __init__(self, name: str, recipe: str, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own imports
+            from torch.utils import tensorboard
+        library: Any = tensorboard
+        self._writer = library.SummaryWriter(str(folder / "tensorboard"))
+        self._writer.add_text("recipe", "".join(f"    {line}\n" for line in recipe.splitlines()))
+
+    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
+        for name, value, step, when in figures:
+            self._writer.add_scalar(name, value, step, walltime=when)
+        self._writer.flush()
+
+    def close(self, status: str) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    """A run of the experiment that is named after the recipe, where MLFLOW_TRACKING_URI says, else in `mlflow.db` beside the run.
+
+    A run that is resumed goes on with the MLflow run of its folder.
+    """
+
+    def __init__(self, name: str, recipe: str, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mlflow
+            import mlflow.entities
+        library: Any = mlflow
+        self._metric = library.entities.Metric
+        beside, told = folder.resolve().parent, os.environ.get("MLFLOW_TRACKING_URI")
+        where = told or f"sqlite:///{beside / 'mlflow.db'}"
+        files = None if told else (beside / "mlflow-files").as_uri()
+        with _store(where):
+            self._client = library.MlflowClient(tracking_uri=where)
+            found = self._client.get_experiment_by_name(name)
+            experiment = found.experiment_id if found is not None else self._client.create_experiment(name, files)
+            tag = {"terse.folder": str(folder.resolve())}
+            before = [
+                one.info.run_id
+                for one in self._client.search_runs([experiment])
+                if one.data.tags.items() >= tag.items() and one.info.status != "FINISHED"
+            ]
+            if before and (folder / _METRICS).is_file():
+                self._run = before[0]
+                self._client.update_run(self._run, status="RUNNING")
+            else:
+                self._run = self._client.create_run(experiment, tags=tag, run_name=folder.name).info.run_id
+                self._client.log_text(self._run, recipe, "recipe.yaml")
+        self._where = where
+
+    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
+        made = [self._metric(name, value, int(1000 * when), step) for name, value, step, when in figures]
+        with _store(self._where):
+            for first in range(0, len(made), _MOST_A_BATCH):
+                self._client.log_batch(self._run, metrics=made[first : first + _MOST_A_BATCH])
+
+    def close(self, status: str) -> None:
+        with _store(self._where):
+            self._client.set_terminated(self._run, status=status)
+
+
+@contextmanager
+def _store(where: str) -> Iterator[None]:
+    """What MLflow's server or store refuses becomes a sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        raise RunError(
+            f"runtime.track: expected MLflow at {where} to take the run, got: {said[0] if said else error!r}; "
+            "set MLFLOW_TRACKING_URI, or leave mlflow out"
+        ) from None
+
+
+def _steps_in(path: Path) -> Counter[str]:
+    """How many steps of each phase the run's log holds; its cycles' figures are of step 0."""
+    steps: Counter[str] = Counter()
+    with suppress(OSError):
+        for line in path.read_text("utf-8").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                one = json.loads(line)
+                steps[one["phase"]] += one["step"] > 0
+    return steps
