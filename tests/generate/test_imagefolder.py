@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
+from drawn_sets import coco_of, recipe_of
 from terse.generate import GenerateSettings, generate
 from terse.recipe import Recipe
-
-from .conftest import coco_of, recipe_of
 
 SETTINGS = GenerateSettings(count=6, objects=(1, 3), with_real=True, image="png", shard_images=4, min_visible=0.0)
 
