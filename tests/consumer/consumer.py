@@ -73,7 +73,7 @@ def made(out: Path) -> int:
 def wrong() -> None:
     terse.train(3.5)  # type: ignore[arg-type]
     terse.load_recipe("quickstart", overrides=7)  # type: ignore[arg-type]
-    print(terse.load_recipe("quickstart").cycels)  # type: ignore[attr-defined]
+    _ = terse.load_recipe("quickstart").cycels  # type: ignore[attr-defined]
     Watcher().phase("one", "target", 1, 0)  # type: ignore[arg-type]
 
 
