@@ -59,7 +59,7 @@ class Metrics(Record):
     """A task's figures by their names (`accuracy`, `ap50`, ...); None where there was nothing to measure."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Number | None]
+    __pydantic_extra__: dict[str, int | float | None]  # older pydantics look the names up in the subclass's module
 
     images: int | None = None
     """How many were measured."""

@@ -150,7 +150,7 @@ def tracked(
     for kind in kinds:
         if find_spec(kind) is None:
             raise MissingExtra(f"runtime.track: {kind}", "tracking")
-    made = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
+    made: dict[str, type[_TensorBoard | _MLflow]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
     tracker = Tracker(observer or Observer(), lambda: [made[kind](name, recipe, folder) for kind in kinds], folder)
     status = "FAILED"
     try:

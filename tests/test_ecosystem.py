@@ -1,4 +1,4 @@
-"""The Python of the how-tos runs as it is written, on drawn data."""
+"""What the how-tos of other tools show runs as it is written, on drawn data."""
 
 import json
 import re
