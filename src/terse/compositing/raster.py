@@ -270,13 +270,13 @@ def _level(sprite: Sprite, where: np.ndarray | CanvasMap, size_px: tuple[int, in
 
 
 def _warp(
-    pixels: UInt16[np.ndarray, "..."],
+    pixels: UInt16[np.ndarray, "*_"],
     patch_px: tuple[int, ...],
     level: int,
     where: np.ndarray | CanvasMap,
     size_px: tuple[int, int],
     region: tuple[int, int, int, int],
-) -> UInt16[np.ndarray, "..."]:
+) -> UInt16[np.ndarray, "*_"]:
     height, width = size_px
     patch_height, patch_width = patch_px[:2]
     # [-1, 1] to pixel centres on both sides, and the region's corner as origin.

@@ -378,7 +378,7 @@ class PoseFamily(ABC):
         return _like(like, limits[:, 0]), _like(like, limits[:, 1])
 
 
-def _like(numbers: Numbers, values: Float64[np.ndarray, "..."]) -> Numbers:
+def _like(numbers: Numbers, values: Float64[np.ndarray, "*_"]) -> Numbers:
     """The values as a tensor beside a tensor, of its type; as they are beside an array."""
     if isinstance(numbers, np.ndarray):
         return values.astype(numbers.dtype)
