@@ -118,11 +118,17 @@ SUBJECTS: tuple[Subject, ...] = (
 )
 
 
-def targets(*tasks: str, heavy_too: bool = False, runs: bool = False, smooth: bool = False) -> pytest.MarkDecorator:
-    """Each target of these tasks, or of all; the heavy ones in the slow tests only, unless they are wanted."""
+def targets(
+    *tasks: str, heavy_too: bool = False, runs: bool = False, smooth: bool = False, by_default: Sequence[str] = ()
+) -> pytest.MarkDecorator:
+    """Each target of these tasks, or of all; the heavy ones in the slow tests only, unless they are wanted.
+
+    `by_default` names those that the default run takes, where one test is too long to try all there.
+    """
 
     def marks(one: Subject) -> list[pytest.MarkDecorator]:
-        return [pytest.mark.slow] if (one.heavy and not heavy_too) or (one.large and runs) else []
+        left_out = bool(by_default) and (one.name or one.kind) not in by_default
+        return [pytest.mark.slow] if left_out or (one.heavy and not heavy_too) or (one.large and runs) else []
 
     chosen = [one for one in SUBJECTS if (not tasks or one.task in tasks) and (one.smooth or not smooth)]
     return pytest.mark.parametrize(

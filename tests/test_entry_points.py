@@ -71,6 +71,7 @@ def test_a_run_with_its_target_poses_and_synthesizer(acme: dict[str, str], small
     assert (tmp_path / "preview.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_and_its_page_with_its_task(acme: dict[str, str], small: list[str], tmp_path: Path) -> None:
     own = ["task=acme_error", "synthesis.kind=random", "cycles=1"]
     few = [setting for setting in small if not setting.startswith(("synthesis.", "cycles="))]

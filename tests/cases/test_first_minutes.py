@@ -170,11 +170,11 @@ def recipe_of(capsys, work, draw):
 
 
 @ALL
-def test_a_set_becomes_composites_in_four_formats(work, capsys, draw):
+def test_a_set_becomes_composites(work, capsys, draw):
     recipe = recipe_of(capsys, work, draw)
     assert json.loads(done(capsys, "check", recipe, "--json"))["ready"]
     done(capsys, "preview", recipe, *SMALL, "--count", "4", "--out", "sheet.png")
-    for kind in FORMATS:
+    for kind in FORMATS if draw in (raccoon, roboflow) else FORMATS[:1]:
         given = ("--format", kind, "--count", "4", "--workers", "0", "--out", f"as-{kind}")
         made = json.loads(done(capsys, "generate", recipe, *SMALL, *given, "--json"))
         assert made["images"] == 4

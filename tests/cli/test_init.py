@@ -76,6 +76,62 @@ def test_the_recipe_trains(data, capsys):
     assert (data / "run/target.pth").is_file()
 
 
+@pytest.fixture
+def classified(data):
+    """Photographs and cut-outs in a folder for each class, beside the rest."""
+    for name in ("ball", "box"):
+        for number in range(6):
+            tone = 40 * number
+            for folder, mode in (("photographs", "RGB"), ("pasted", "RGBA")):
+                (data / folder / name).mkdir(parents=True, exist_ok=True)
+                image = Image.new(mode, (60, 60), (200 - tone,) * 3 if mode == "RGB" else (0, 0, 0, 0))
+                if mode == "RGB":
+                    image.paste((90, 120, 60), (0, 40, 60, 60))
+                image.paste(
+                    (tone, 90, 200) + ((255,) if mode == "RGBA" else ()), (10, 10, 50, 50 if name == "box" else 30)
+                )
+                image.save(data / folder / name / f"{number}.png")
+    return data
+
+
+CLASSIFIED = ("init", "--data", "photographs", "--cutouts", "pasted", "--backgrounds", "backgrounds")
+
+
+def test_photographs_in_folders_of_classes_are_for_a_classifier(classified, capsys):
+    code, out, err = run(capsys, *CLASSIFIED)
+    assert (code, err) == (0, "")
+    assert "target       resnet18 without weights" in out
+    assert "also fits" not in out
+    recipe = load_recipe("recipe.yaml")
+    assert (recipe.task, recipe.target.kind, recipe.target.model) == (
+        "classification",
+        "torchvision_classifier",
+        "resnet18",
+    )
+    assert recipe.train.class_folders.name == "photographs"
+    assert run(capsys, "check", "recipe.yaml")[0] == 0
+
+
+@pytest.mark.slow
+def test_the_recipe_of_a_classifier_trains(classified, capsys):
+    code, _, err = run(capsys, *CLASSIFIED, "--target", "mobilenet_v3_small")
+    assert code == 0, err
+    small = (
+        "canvas_px=64", "synthesis.input_px=128", "synthesis.batch_size=2", "synthesis.steps=1",
+        "synthesis.statistics_pairs=2", "synthesis.discriminator.warm_up_steps=1", "pretrain.steps=1",
+        "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2", "pool={per_cycle: 2, candidates: 4}",
+        "cycles=1",
+    )  # fmt: skip
+    code, _, err = run(capsys, "train", "recipe.yaml", *small, "--out", "run")
+    assert code == 0, err
+
+
+def test_a_classifier_that_torchvision_does_not_have(classified, capsys):
+    code, out, err = run(capsys, *CLASSIFIED, "--target", "resnet19")
+    assert (code, out) == (2, "")
+    assert err.startswith("terse: --target: expected a classifier of torchvision, got 'resnet19'")
+
+
 def test_paths_start_at_the_recipe_and_absolute_ones_stay(data, capsys):
     (data / "mine").mkdir()
     behind = data / "backgrounds"

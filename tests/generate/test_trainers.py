@@ -45,6 +45,7 @@ def coco(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_torchvision_trains(coco: Path) -> None:
     to_tensors = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     found = CocoDetection(str(coco / "images"), str(coco / "annotations.json"), transforms=to_tensors)

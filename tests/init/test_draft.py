@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terse.init.draft import draft, flow
-from terse.init.target import DetectorChoice
+from terse.init.target import TargetChoice
 from terse.yaml_text import read_yaml
 
 SOURCES = {
@@ -40,7 +40,7 @@ def choice(**parts):
         "labels": None,
         "lr": 0.03,
     }
-    return DetectorChoice(**{**known, **parts})
+    return TargetChoice(**{**known, **parts})
 
 
 def made(chosen, weights="w.pth", gpu=False, small=None):

@@ -1,5 +1,6 @@
 """What the probe is shown: the same objects in both conditions, patches where their masks say."""
 
+import pytest
 import torch
 
 from terse.poses import AffinePoses
@@ -42,6 +43,7 @@ def test_one_scene_in_all_blends():
     assert not torch.equal(motion.images, none.images)
 
 
+@pytest.mark.slow
 def test_warnings_are_of_the_condition_that_is_trained_with():
     audits = [audit_pastes(context(), EDGES, blends=("none",), scenes=24, steps=25, patched=on) for on in (True, False)]
     assert list(audits[0].auc) == ["none", "none with patches"]

@@ -254,6 +254,7 @@ def test_blends_of_arms_that_are_added_are_probed_too(monkeypatch, tmp_path):
     assert asked == [("alpha",), BLENDS]
 
 
+@pytest.mark.slow
 def test_seeds_and_arms_can_be_added(proof, recipe, data, tmp_path):
     _, result = proof
     first = prove(recipe, out=tmp_path / "out", arms=["none", "learned"], seeds=1, data=data)
@@ -369,6 +370,7 @@ def test_refused_folders(proof, recipe, data, tmp_path):
         assert str(caught.value) == f"{out}: {message}"
 
 
+@pytest.mark.slow
 def test_a_detector(tmp_path, monkeypatch):
     monkeypatch.setattr("terse.proof.audit.audit_pastes", functools.partial(audit_pastes, scenes=32, steps=4))
     (tmp_path / "shapes.yaml").write_text(

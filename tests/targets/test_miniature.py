@@ -37,6 +37,7 @@ RECIPES = {  # of each task: a recipe, and what makes it small
     "regression": ("shapes-regression", _SHAPES),
 }
 every_target = targets(runs=True)
+KILLED = ("mnist_classifier", "ssdlite_mobilenet_v2", "detr")
 
 
 def recipe_of(subject: Subject) -> Any:
@@ -126,7 +127,7 @@ def test_a_phase_that_trains_one_player_leaves_the_others_bit_for_bit(subject: S
     assert not same(before[0], target.state_dict())
 
 
-@every_target
+@targets(runs=True, by_default=KILLED)
 def test_a_killed_run_goes_on_to_the_same_figures_and_weights(
     unbroken: Any, subject: Subject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_run_trains_the_references_once_and_counts_their_passes(small, rule):
         assert not all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_its_references_learn_ends_as_an_unbroken_one(tmp_path, small):
     recipe = mined(small, "cycles=1", LEARNABLE, "checkpoint.every_steps=2")
     whole = train(recipe, out=tmp_path / "whole")
@@ -161,6 +162,7 @@ def test_a_run_killed_while_its_references_learn_ends_as_an_unbroken_one(tmp_pat
     assert lasting(train(recipe, out=tmp_path / "later", resume=True)) == lasting(whole)
 
 
+@pytest.mark.slow
 def test_arms_of_a_proof_share_the_references(tmp_path, small):
     recipe = mined(small, "cycles=1", LEARNABLE)
     prove(recipe, out=tmp_path / "proof", arms=["mined", "random"], seeds=1)

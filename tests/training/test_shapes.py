@@ -64,6 +64,7 @@ def test_the_start_says_what_its_weights_were(run):
     assert f"target.weights: {out}/target.pth holds a whole detector" in hears.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where",
     [

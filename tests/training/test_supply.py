@@ -53,6 +53,7 @@ def test_all_arms_train_on_as_many_composites_for_as_many_steps(small):
     assert rows["random"]["samples"] == rows["mined"]["samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arm", "step"), [("mined", 3), ("mined", 6), ("critic", 4)])
 def test_a_run_killed_between_two_draws_ends_as_an_unbroken_one(tmp_path, small, arm, step):
     recipe = of_arm(small, arm, *FRESH, "fine_tune.batch_size=32", "checkpoint.every_steps=2")

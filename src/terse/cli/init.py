@@ -37,14 +37,16 @@ def init(
 
     Args:
         backgrounds: Images to paste on: a folder, or a COCO file where they are annotated.
-        data: Annotated photographs of any kind that terse reads: the file of annotations, or the folder that holds them.
+        data: Annotated photographs of any kind that terse reads: the file of annotations, or the folder that holds them;
+            beside --cutouts also a folder of photographs for each class, which a classifier learns.
         coco: A COCO file with masks; its photographs are found by --images.
         images: The photographs of the file of annotations; looked for beside it by default.
         voc: A VOC folder or VOCdevkit, instead of --coco.
         yolo: A YOLO data.yaml with outlines, instead of --coco.
         cutouts: A folder of cut-outs for each class, to be pasted; real images come from --coco, --voc or --yolo.
-        target: The detector, of `terse targets`; by default one that fits this machine.
-        weights: The detector's weights, or its backbone's.
+        target: The detector, of `terse targets`, or the classifier, by torchvision's name; by default one that fits the data
+            and this machine.
+        weights: The target's weights, or its backbone's.
         classes: What to paste; all classes with masks by default.
         out: The recipe to write.
         as_json: Print one JSON object.
@@ -68,6 +70,8 @@ def init(
             f"--data: expected annotated photographs by --data, --coco, --voc or --yolo{more}, got none; add one"
         )
     real = _real(*next(iter(given.items())), images)
+    if cutouts is not None:
+        real = _classified(real)
     from terse.sources.guess import source_settings
 
     pasted = {"cutouts": str(cutouts)} if cutouts is not None else real
@@ -95,6 +99,15 @@ def _real(option: str, path: Path, images: Path | None) -> dict[str, Any]:
     if option == "--yolo" or (option == "--voc" and not path.is_dir()):
         return {option.removeprefix("--"): str(path)}
     return source_settings(path, images)
+
+
+def _classified(real: dict[str, Any]) -> dict[str, Any]:
+    """Photographs without annotations, in folders only, have their folder's name as class."""
+    from terse.sources.finder import image_files
+
+    if list(real) != ["images"] or any("/" not in name for name in image_files(Path(real["images"]))):
+        return real
+    return {"class_folders": real["images"]}
 
 
 def _summary(look: FirstLook) -> str:

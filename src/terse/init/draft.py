@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from terse.init.target import DetectorChoice
+from terse.init.target import TargetChoice
 
 __all__ = ["draft"]
 
@@ -14,13 +14,13 @@ Scales: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]]
 
 _OURS = ("description", "name", "base", "foregrounds", "backgrounds", "train", "val", "test", "target", "classes")
 _WHY = {
-    "canvas_px": "side of the square that composites are drawn on; the detector's own input",
+    "canvas_px": "side of the square that composites are drawn on; the target's own input",
     "hardness": "its scores are no probabilities: hard is below what it gives real objects",
-    "pretrain": "first, the detector is trained on train, because its weights are a backbone's at most",
-    "poses": "how objects are turned (wider where yours lie about), and their side as a share of the image's, as measured",
+    "pretrain": "first, the target is trained on train, because its weights are a backbone's at most",
+    "poses": "how objects are turned (wider where yours lie about), and their side as a share of the image's",
     "pool": "how many hard composites are kept a cycle, of how many that are looked at",
-    "fine_tune": "how the detector learns from real and synthetic images, in each cycle",
-    "cycles": "rounds of: find what the detector fails, learn it; the best on val is kept",
+    "fine_tune": "how the target learns from real and synthetic images, in each cycle",
+    "cycles": "rounds of: find what the target fails, learn it; the best on val is kept",
     "synthesis": "who learns where to paste; true pits it against a discriminator that keeps it real",
 }
 _SMALL = "as in the recipe for two CPU cores"
@@ -29,7 +29,7 @@ _SMALL = "as in the recipe for two CPU cores"
 def draft(
     name: str,
     sources: Mapping[str, Any],
-    choice: DetectorChoice,
+    choice: TargetChoice,
     weights: str | None,
     *,
     gpu: bool,
@@ -50,6 +50,8 @@ def draft(
         classes: the task's; None is those that are pasted.
     """
     target: dict[str, Any] = {"kind": choice.kind}
+    if choice.model is not None:
+        target["model"] = choice.model
     if weights is not None:
         target["weights"] = weights
     if choice.labels is not None:
@@ -66,7 +68,7 @@ def draft(
         *_line(
             "val", sources["val"], "chooses the best cycle: a fraction of train, or a source of its own as train is"
         ),
-        *_line("target", target, "the detector to improve"),
+        *_line("target", target, f"the {choice.noun} to improve"),
         *(
             []
             if classes is None
@@ -82,7 +84,7 @@ def draft(
 
 
 def _settings(
-    choice: DetectorChoice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: Scales | None
+    choice: TargetChoice, weights: str | None, gpu: bool, small: Mapping[str, Any], scale: Scales | None
 ) -> dict[str, tuple[Any, str]]:
     settings: dict[str, Any] = {}
     if choice.canvas_px != 300:
@@ -108,7 +110,7 @@ def _pretrain(lr: float) -> dict[str, Any]:
     return {"epochs": 16, "batch_size": 16, "optimizer": optimizer, "augment": True}
 
 
-def _small_synthesis(given: Mapping[str, Any], choice: DetectorChoice, weights: str | None) -> dict[str, Any]:
+def _small_synthesis(given: Mapping[str, Any], choice: TargetChoice, weights: str | None) -> dict[str, Any]:
     """The built-in small synthesizer; the detector's backbone weights serve it too where the network is the same."""
     fallback = {"backbone": "mobilenet_v2", "input_px": 160, "branch_channels": 64, "steps": 200}
     settings = {"kind": "learned", "discriminator": True, **(fallback if "backbone" not in given else {}), **given}

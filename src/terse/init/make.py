@@ -13,7 +13,7 @@ from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
 from terse.init.survey import Survey, choose_classes, measured_scales, survey
-from terse.init.target import DetectorChoice, choose_target, others_that_fit
+from terse.init.target import TargetChoice, choose_classifier, choose_target, others_that_fit
 from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
 from terse.sources.annotations import Annotations
@@ -25,7 +25,7 @@ from terse.yaml_text import read_yaml
 
 __all__ = ["FirstLook", "make_recipe"]
 
-_PATHS = ("coco", "images", "voc", "yolo", "labelme", "via", "cvat", "cutouts")
+_PATHS = ("coco", "images", "voc", "yolo", "labelme", "via", "cvat", "cutouts", "class_folders")
 _THREADS = 2
 
 
@@ -36,7 +36,7 @@ class FirstLook:
     out: Path  # the recipe
     gpu: str | None  # its name
     classes: tuple[str, ...]  # that are pasted
-    choice: DetectorChoice
+    choice: TargetChoice
     parts: Mapping[str, Survey]
     lost: Mapping[str, str]  # classes of which nothing is left to paste, and why
     others: Mapping[str, str]  # other targets for which the real images are annotated, and why
@@ -69,7 +69,8 @@ def make_recipe(
     Args:
         sources: foregrounds, backgrounds and train in the recipe's words, paths as seen from the working directory.
         out: the file to write.
-        target: a built-in detector's name; None takes the one that fits the machine.
+        target: a built-in detector's name, or of torchvision's classifiers where train is folders of classes; None takes
+            the one that fits the machine.
         weights: its file.
         wanted: classes to paste; none takes all of which the run will have something to paste.
         observer: hears how far the look at the masks is.
@@ -90,7 +91,12 @@ def make_recipe(
     classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, where, command)
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     ids = category_ids(Path(train["coco"])) if "coco" in train else {}
-    choice = choose_target(target, weights, classes, ids, gpu=gpu is not None)
+    whole = "class_folders" in train
+    choice = (
+        choose_classifier(target, weights, classes)
+        if whole
+        else choose_target(target, weights, classes, ids, gpu=gpu is not None)
+    )
     written = {part: _seen_from(out, source) for part, source in sources.items()}
     written["foregrounds"]["classes"] = list(classes)
     held = [name for name, amount in judges.count_classes().items() if amount]
@@ -105,7 +111,7 @@ def make_recipe(
         None if weights is None else _path_from(out, str(weights)),
         gpu=gpu is not None,
         small=read_yaml(builtin_recipes()["coco-person-small"], "small"),
-        scale=measured_scales(real, classes),
+        scale=None if whole else measured_scales(real, classes),
         classes=task_classes,
     )
     write_atomically(out, text.encode())

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from terse.errors import DataError, RecipeError
+from terse.errors import DataError, RecipeError, TerseError
 from terse.registry import kinds, nearest
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS as DETECTORS
 from terse.targets.detector.networks import build_with_weights
 from terse.targets.segmentation.networks import NETWORKS as SEGMENTERS
 
-__all__ = ["DetectorChoice", "choose_target", "others_that_fit"]
+__all__ = ["TargetChoice", "choose_classifier", "choose_target", "others_that_fit"]
 
 NETWORKS = {**DETECTORS, **SEGMENTERS}
 
@@ -25,30 +26,38 @@ _RATES = {
     "ssdlite_mobilenet_v2": 0.03,
     "ssdlite320_mobilenet_v3_large": 0.03,
 }
+_CLASSIFIED_PX = 128
 _RATE = 0.01  # of torchvision's references, brought to batches of 16, as are the ones above
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorChoice:
-    """A detector and what is known of its weights."""
+class TargetChoice:
+    """A network and what is known of its weights."""
 
     kind: str
     found: str  # nothing, backbone, or what a file of the whole holds
     canvas_px: int
     softmax: bool
     labels: dict[str, int] | None  # where the detector's are not the classes counted from 1
-    lr: float  # of the training that a start without a detector's weights needs
+    lr: float  # of the training that a start without such weights needs
+    model: str | None = None  # a library's own name of the network, where the kind has many
 
     @property
     def told(self) -> str:
         """What was found, in a sentence."""
-        if self.kind == _FROM_NOTHING and self.found == "nothing":
-            return f"{self.kind} without weights: a small detector that is trained from nothing first"
-        whole = f"{self.kind}, whose weights file holds a whole {self.found}: it is improved as it is"
+        name = self.model or self.kind
+        if name == _FROM_NOTHING and self.found == "nothing":
+            return f"{name} without weights: a small detector that is trained from nothing first"
+        whole = f"{name}, whose weights file holds a whole {self.found}: it is improved as it is"
         return {
-            "nothing": f"{self.kind} without weights: it is trained from nothing first, which takes long; give --weights",
-            "backbone": f"{self.kind}, whose weights file holds a backbone: the detector is trained on train first",
+            "nothing": f"{name} without weights: it is trained from nothing first, which takes long; give --weights",
+            "backbone": f"{name}, whose weights file holds a backbone: the {self.noun} is trained on train first",
         }.get(self.found, whole)
+
+    @property
+    def noun(self) -> str:
+        """What a sentence calls it."""
+        return "classifier" if self.task == "classification" else "detector"
 
     @property
     def task(self) -> str:
@@ -59,7 +68,7 @@ class DetectorChoice:
 
 def choose_target(
     name: str | None, weights: Path | None, classes: Sequence[str], ids: Mapping[str, int], *, gpu: bool
-) -> DetectorChoice:
+) -> TargetChoice:
     """The named detector, or the one that fits the machine.
 
     Args:
@@ -91,7 +100,30 @@ def choose_target(
                 str(error).replace("target.weights", "--weights").replace("target.kind", "--target")
             ) from None
         labels = _labels(classes, outputs, ids, softmax=network.softmax)
-    return DetectorChoice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
+    return TargetChoice(kind, found, canvas_px, network.softmax, labels, _RATES.get(kind, _RATE))
+
+
+def choose_classifier(name: str | None, weights: Path | None, classes: Sequence[str]) -> TargetChoice:
+    """The named classifier of torchvision, or a small one: for images of one thing each, which have a class and no box.
+
+    Args:
+        name: torchvision's.
+        weights: a file that is opened for tensors only.
+        classes: the task's.
+
+    Raises:
+        RecipeError: no such classifier.
+        DataError: weights that are missing, unsafe, or another model's.
+    """
+    kind, model = "torchvision_classifier", name or "resnet18"
+    config: Any = kinds("target")[kind]
+    try:
+        target = config(model=model, weights=weights).build(classes=tuple(classes), canvas_px=_CLASSIFIED_PX)
+    except TerseError as error:
+        raise type(error)(
+            str(error).replace("target.weights", "--weights").replace("target.model", "--target")
+        ) from None
+    return TargetChoice(kind, target.found, _CLASSIFIED_PX, softmax=True, labels=None, lr=_RATE, model=model)
 
 
 def others_that_fit(task: str, masks: int, objects: int, keypoints: int) -> dict[str, str]:
@@ -104,7 +136,7 @@ def others_that_fit(task: str, masks: int, objects: int, keypoints: int) -> dict
         keypoints: how many each object has.
     """
     found = {}
-    if objects and masks == objects:
+    if objects and masks == objects and task != "classification":
         if task != "segmentation":
             found["lraspp_mobilenet_v3_large"] = "every object of train has a mask: a class for each pixel"
         if task != "instances":

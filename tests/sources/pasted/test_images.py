@@ -81,6 +81,7 @@ def test_boxes_hold_the_objects(recipe):
             assert ((inside[high] > 0.6) & (inside[low] < 0.4)).any()
 
 
+@pytest.mark.slow
 def test_a_faster_rcnn_trains_on_it_and_the_page_says_what_it_is(recipe, tmp_path):
     result = train(recipe, out=tmp_path / "run")
     assert result["cycles"][0]["samples"] == 4

@@ -120,6 +120,7 @@ def test_where_nearly_all_are_hard_ranks_are_learnt(shapes):
     assert 0.3 < scores.mean() < 0.7
 
 
+@pytest.mark.slow
 def test_a_restored_critic_goes_on_alike(shapes):
     materials = shapes()
     made = proposer(materials)

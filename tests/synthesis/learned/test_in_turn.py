@@ -126,6 +126,7 @@ def test_a_step_draws_what_its_placements_render_to_and_gives_every_paste_a_grad
     assert proposer.module.occupied.weight.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_a_run_with_several_objects_fills_its_pool_and_goes_on_as_one(tmp_path):
     recipe = load_recipe("shapes", FEW)
     result = train(recipe, out=tmp_path / "run")

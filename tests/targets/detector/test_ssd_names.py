@@ -124,6 +124,7 @@ def test_ssd_pytorchs_names(theirs: Theirs, tmp_path: Path) -> None:
     check(tmp_path / "ssd.pth", theirs)
 
 
+@pytest.mark.slow
 def test_caffes_names_and_colours(theirs: Theirs, tmp_path: Path) -> None:
     own = build_names(theirs)
     own["conv1_1.weight"] = own["conv1_1.weight"].flip(1)  # Caffe sees BGR
@@ -146,6 +147,7 @@ def build_names(theirs: Theirs) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 def test_a_recipe_says_which_default_boxes_the_weights_were_trained_with() -> None:
     config = registry.lookup("target", "ssd300_vgg16")
     scales = [
