@@ -24,8 +24,8 @@ def drawn_of(folder, pairs):
 
 def test_six_scenes_stand_in_pairs_two_a_row(tmp_path, drawn):
     picture = drawn_of(tmp_path, drawn.pairs(9))
-    assert picture.shape[1] == 4 * (160 + 8) + 8
-    assert 3 * 160 < picture.shape[0] < 3 * 200
+    assert picture.shape[1] == 4 * (240 + 8) + 8
+    assert 3 * 240 < picture.shape[0] < 3 * 290
 
 
 def test_a_box_is_where_it_was_in_an_image_that_was_made_smaller(tmp_path):

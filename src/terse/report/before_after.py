@@ -21,6 +21,7 @@ __all__ = ["draw_before_after"]
 
 _FILE = "before-after.png"
 _SMALL_PX = 64  # cells of digits and icons: more of them fit
+_LARGE_PX = (240, 320)  # others are brought to such a side, which labels and captions fit
 _PAIRS, _PAIRS_A_ROW = {"small": 12, "large": 6}, {"small": 4, "large": 2}
 _STATES = {"correct": "found", "missed": "missed", "false": "false alarm"}
 
@@ -39,15 +40,16 @@ def draw_before_after(folder: Path) -> Path | None:
     side_px = max(max(made(pair.image).size_px) for pair in pairs)
     size = "small" if side_px <= _SMALL_PX else "large"
     shown = pairs[: _PAIRS[size]]
-    cells = [_picture(pair, min(side_px, 320)) for pair in shown for _ in range(2)]
+    cell_px = side_px if size == "small" else min(max(side_px, _LARGE_PX[0]), _LARGE_PX[1])
+    cells = [_picture(pair, cell_px) for pair in shown for _ in range(2)]
     answers = [(pair, answer, mark) for pair in shown for answer, mark in ((pair.before, ""), (pair.after, "-> "))]
-    scales = [min(side_px, 320) / max(made(pair.image).size_px) for pair, _, _ in answers]
+    scales = [cell_px / max(made(pair.image).size_px) for pair, _, _ in answers]
     sheet = contact_sheet(
         np.stack(cells),
         2 * _PAIRS_A_ROW[size],
         boxes=[_boxes(answer) * scale for (_, answer, _), scale in zip(answers, scales, strict=True)],
         labels=[[_STATES[box.state] for box in answer.boxes if box.state in _STATES] for _, answer, _ in answers],
-        captions=[mark + answer.caption for _, answer, mark in answers],
+        captions=[mark + _caption(answer) for _, answer, mark in answers],
     )
     out = folder / FOLDER / _FILE
     try:
@@ -66,6 +68,14 @@ def _picture(pair: BeforeAfter, side_px: int) -> npt.NDArray[np.uint8]:
     square = Image.new("RGB", (side_px, side_px), (255, 255, 255))
     square.paste(image if image.size == fitted else image.resize(fitted), (0, 0))
     return np.asarray(square)
+
+
+def _caption(answer: Answer) -> str:
+    """The answer's own, or its boxes counted in few words."""
+    found, missed, false = (sum(box.state == state for box in answer.boxes) for state in _STATES)
+    if not found + missed + false:
+        return answer.caption
+    return f"{found} of {found + missed} found" + (f", {false} false" if false else "")
 
 
 def _boxes(answer: Answer) -> npt.NDArray[np.float64]:
