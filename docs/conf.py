@@ -16,6 +16,7 @@ html_theme = "furo"
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
+html_show_copyright = False
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["results/runs"]

@@ -93,3 +93,12 @@ def test_labels_and_uncalibrated_scores_are_written():
 @pytest.mark.parametrize("found", ["nothing", "backbone", "detector"])
 def test_what_a_file_held_is_said(found):
     assert choice(found=found).told.startswith("ssdlite_mobilenet_v2")
+
+
+def test_the_small_detector_without_weights_learns_fast_and_needs_no_synthesizer():
+    recipe = made(choice(kind="ssd_small", found="nothing", canvas_px=300), weights=None)
+    assert recipe["synthesis"] == {"kind": "mined"}
+    assert recipe["pretrain"]["optimizer"]["name"] == recipe["fine_tune"]["optimizer"]["name"] == "adam"
+    trained = made(choice(kind="ssd_small", found="detector", canvas_px=300))
+    assert trained["synthesis"]["kind"] == "learned"
+    assert "pretrain" not in trained

@@ -24,6 +24,15 @@ _WHY = {
     "synthesis": "who learns where to paste; true pits it against a discriminator that keeps it real",
 }
 _SMALL = "as in the recipe for two CPU cores"
+_MINED = "random poses, of which those are kept that the detector fails; learned wants a backbone with weights"
+_FAST = {"name": "adam", "momentum": 0.9, "weight_decay": 0, "schedule": "one_cycle", "max_grad_norm": 10}
+_FROM_NOTHING: Mapping[str, Any] = {
+    "pretrain": {"epochs": 16, "batch_size": 16, "optimizer": {**_FAST, "lr": 3e-3}, "augment": True},
+    "synthesis": {"kind": "mined"},  # without weights a synthesizer has nothing to look with
+    "pool": {"per_cycle": 300, "candidates": 1200},
+    "fine_tune": {"epochs": 8, "optimizer": {**_FAST, "lr": 2e-3}},
+}
+"""Of the small detector without weights: all of it learns, so rates are high; measured in docs/results/tutorial.md."""
 
 
 def draft(
@@ -98,10 +107,13 @@ def _settings(
         own = {key: value for key, value in small.items() if key not in (*_OURS, *settings, "canvas_px", "pretrain")}
         settings["synthesis"] = _small_synthesis(small.get("synthesis") or {}, choice, weights)
         settings.update(own)
+    if choice.from_nothing:
+        settings.update(_FROM_NOTHING)
     if scale is not None:
         settings["poses"] = {**settings.get("poses", {}), "scale": scale}
     settings["cycles"] = settings.pop("cycles", 5)
-    return {key: (value, _WHY.get(key, _SMALL)) for key, value in settings.items()}
+    why = {**_WHY, "synthesis": _MINED} if choice.from_nothing else _WHY
+    return {key: (value, why.get(key, _SMALL)) for key, value in settings.items()}
 
 
 def _pretrain(lr: float) -> dict[str, Any]:

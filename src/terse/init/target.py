@@ -43,10 +43,15 @@ class TargetChoice:
     model: str | None = None  # a library's own name of the network, where the kind has many
 
     @property
+    def from_nothing(self) -> bool:
+        """Whether it is the small detector, which learns quickly without weights."""
+        return self.kind == _FROM_NOTHING and self.found == "nothing"
+
+    @property
     def told(self) -> str:
         """What was found, in a sentence."""
         name = self.model or self.kind
-        if name == _FROM_NOTHING and self.found == "nothing":
+        if self.from_nothing:
             return f"{name} without weights: a small detector that is trained from nothing first"
         whole = f"{name}, whose weights file holds a whole {self.found}: it is improved as it is"
         return {
