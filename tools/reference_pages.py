@@ -25,7 +25,7 @@ from terse.paper_numbers import PaperName, PaperNumbers, paper_numbers
 from terse.recipe import Recipe, builtin_recipes
 from terse.yaml_text import read_yaml
 
-HELP_COLUMNS = 100
+HELP_COLUMNS = 84  # what the site's column holds
 RECIPE_FAMILIES = ("task", "target", "synthesis", "pose", "hardness", "data", "source")
 """The families whose kinds a recipe names, in the order in which the page lists them."""
 ORDERS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
