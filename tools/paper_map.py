@@ -24,8 +24,7 @@ weight. Code is below `src/terse`, tests below `tests`.
 ## By the paper
 
 """
-NAMES = """
-## By name
+NAMES = """## By name
 
 | name | what | source |
 | --- | --- | --- |
@@ -87,23 +86,24 @@ def entries(places: tuple[str, ...] = PLACES) -> Iterator[tuple[str, str, str | 
                 yield f"`{module}.{name}`", first, " ".join(found.group(1).split()) if found else None
 
 
-def part_rows() -> Iterator[str]:
-    """The table of the paper's parts."""
-    yield "| paper | what | where | test | what we do otherwise |"
-    yield "| --- | --- | --- | --- | --- |"
+def part_lines() -> Iterator[str]:
+    """The paper's parts with their ideas: what, what we do otherwise, where, and the tests."""
     for part, rows in parts().items():
+        yield f"### {part}\n"
         for row in rows:
             where = [f"`{place}`" for place in row.get("code", [])]
             where += [f"recipe `{name}`" for name in row.get("recipe", [])]
             tests = [f"`{test}`" for test in row["test"]]
-            yield f"| {part} | {row['what']} | {', '.join(where)} | {', '.join(tests)} | {row.get('deviation', '')} |"
+            otherwise = f"  *Otherwise:* {row['deviation']}\n" if "deviation" in row else ""
+            yield f"- **{row['what']}**\n{otherwise}  *Where:* {', '.join(where)}. *Tests:* {', '.join(tests)}"
+        yield ""
 
 
 def page() -> str:
     """The whole page."""
     named = [*entries(), *(one for one in entries(MORE) if one[2] is not None)]
     rows = [f"| {name} | {first} | {source or '-'} |" for name, first, source in named]
-    return HEAD + "\n".join(part_rows()) + "\n" + NAMES + "\n".join(row.replace("|b|", "b") for row in rows) + "\n"
+    return HEAD + "\n".join(part_lines()) + NAMES + "\n".join(row.replace("|b|", "b") for row in rows) + "\n"
 
 
 if __name__ == "__main__":
