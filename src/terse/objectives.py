@@ -214,13 +214,21 @@ class RealismWeight:
         ratio = self._share * math.exp(float(self._medians[0] - self._medians[1]))
         return min(max(ratio, _WEIGHTS[0]), _WEIGHTS[1])
 
-    def scalar(self, loss: SynthesizerLoss, raw: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-        """A scalar whose gradient is that of the weighted parts; one backward pass through each player."""
+    def scalar(
+        self,
+        loss: SynthesizerLoss,
+        raw: Float[Tensor, "b k"],
+        gathered: Callable[[Tensor], Tensor] = lambda rows: rows,
+    ) -> Float[Tensor, ""]:
+        """A scalar whose gradient is that of the weighted parts; one backward pass through each player.
+
+        `gathered` gives the rows of the whole batch, where `raw` is a part of it.
+        """
         fooling, realism = (
             torch.autograd.grad(part, raw, retain_graph=True)[0] for part in (loss.fooling, loss.realism)
         )
         fooling = -loss.fooling_weight * fooling
-        wanted = fooling + self.of(fooling, realism) * realism
+        wanted = fooling + self.of(gathered(fooling), gathered(realism)) * realism
         return (raw * wanted.detach()).sum() + loss.spread
 
     def state(self) -> dict[str, Tensor]:

@@ -105,6 +105,7 @@ class Pool:
         backgrounds: likewise.
         poses: the family of the placements' poses.
         about: what `terse render` needs to draw a shard, kept in its metadata.
+        writes: whether shards are written and removed; of several processes one does.
     """
 
     def __init__(
@@ -114,8 +115,11 @@ class Pool:
         backgrounds: BackgroundBank,
         poses: PoseFamily,
         about: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = True,
     ) -> None:
         self.folder = folder
+        self._writes = writes
         self._sources = _Banks(foregrounds, backgrounds)
         self._poses = poses
         self._about = about or {}
@@ -156,7 +160,7 @@ class Pool:
             RunError: no room, or no permission; nothing half-written is left.
         """
         placements = replace(placements, number=len(self) + np.arange(len(placements)))
-        if self.folder is not None:
+        if self.folder is not None and self._writes:
             path = self._shard(cycle, draw)
             try:
                 with replacing(path) as stream:
@@ -193,7 +197,7 @@ class Pool:
         found = {_cycle_and_draw(path): path for path in self.folder.glob("cycle-*.parquet")}
         last = (cycles, max((draw for _, draw in found), default=0) if draws is None else draws)
         for number, path in found.items():
-            if number > last:
+            if number > last and self._writes:
                 path.unlink()
         wanted = {(cycle, 0) for cycle in range(1, cycles + 1)} | {(cycles, draw) for draw in range((draws or 0) + 1)}
         for cycle, draw in sorted({number for number in {*found, *wanted} if number[0] > 0 and number <= last}):

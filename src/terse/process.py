@@ -1,10 +1,11 @@
-"""What has to be set before torch starts its threads and the allocator its arenas."""
+"""What has to be set before torch starts its threads and the allocator its arenas; the processes of a launcher."""
 
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 
-__all__ = ["prepare_process"]
+__all__ = ["Launched", "launched", "prepare_process"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 1 << 28
@@ -23,3 +24,24 @@ def prepare_process() -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """This process among those that a launcher began for one job; the only one by default."""
+
+    rank: int = 0
+    count: int = 1
+    rank_here: int = 0  # among those on this machine
+    count_here: int = 1
+
+
+def launched() -> Launched:
+    """What `torchrun` and `accelerate launch` say in the environment."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    given = [os.environ.get(name, "") for name in names]
+    if not given[0].isdigit() or not given[1].isdigit() or int(given[1]) < 2:
+        return Launched()
+    rank, count = int(given[0]), int(given[1])
+    here = (int(given[2]) if given[2].isdigit() else rank, int(given[3]) if given[3].isdigit() else count)
+    return Launched(rank, count, *here)

@@ -21,6 +21,7 @@ __all__ = [
     "Attackable",
     "BackgroundBank",
     "Chooses",
+    "Counts",
     "ForegroundBank",
     "Judges",
     "KnowsBoxes",
@@ -31,6 +32,7 @@ __all__ = [
     "Renders",
     "Target",
     "Trainable",
+    "counted_loss",
     "network_of",
     "trainable",
 ]
@@ -78,6 +80,25 @@ class Trainable(Protocol):
     def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
         """The model's own scalar over all objects, in train mode."""
         ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A trainable model whose loss is a mean over something else than the images of the batch.
+
+    Several processes have to know over how much: the loss of a batch is not the mean of their means otherwise.
+    """
+
+    def counted_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+        """`train_loss`, and how many anchors, pixels or points it is a mean over; 0 where there were none."""
+        ...
+
+
+def counted_loss(target: Trainable, images: Float[Tensor, "b c h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+    """A target's training loss, and what it is a mean over: the images, where the target does not say otherwise."""
+    if isinstance(target, Counts):
+        return target.counted_loss(images, truth)
+    return target.train_loss(images, truth), float(len(images))
 
 
 @runtime_checkable

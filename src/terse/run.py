@@ -28,6 +28,7 @@ from terse.tracking import tracked
 from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
 from terse.training.probe import check_answers
+from terse.training.ranks import Ranks
 from terse.training.references import make_references
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
@@ -61,6 +62,8 @@ def train(
 ) -> dict[str, Any]:
     """Run a recipe: train the start, cycle, keep the best target; the object that `result.json` holds.
 
+    Begun by `torchrun` or `accelerate launch`, the processes share the work; the first one writes the folder.
+
     Args:
         recipe: a Recipe, a built-in name or a file.
         overrides: `key=value`, as on the command line.
@@ -82,18 +85,24 @@ def train(
     folder = Path(out) if out is not None else None
     if resume and restart:
         raise RunError("restart: expected it or resume, got both; resume goes on, restart removes what the run wrote")
-    with trusting(trust), locked(folder):
-        if restart and folder is not None:
-            _clear(folder)
-        with tracked(recipe.runtime.track, recipe.name, dump_recipe(recipe), folder, observer) as watcher:
-            with taken_back(folder):
-                session = open_session(recipe, folder, resume=resume, data=data, target=target, observer=watcher)
+    ranks = Ranks.join(recipe.runtime.device)
+    written = None if ranks.number else folder  # the first process alone claims the folder and writes in it
+    track = () if ranks.number else recipe.runtime.track
+    with trusting(trust), locked(written):
+        if restart and written is not None:
+            _clear(written)
+        with tracked(track, recipe.name, dump_recipe(recipe), written, observer) as watcher:
+            with taken_back(written):
+                session = open_session(
+                    recipe, folder, resume=resume, data=data, target=target, observer=watcher, ranks=ranks
+                )
                 _check_target(session.players, recipe)
                 if not resume:
                     check_answers(session)
             result = finish(session)
-        if folder is not None and not has_page(folder):
-            write_page(folder, run_pictures(recipe, session.players, session.pool, folder))
+        if written is not None and not has_page(written):
+            write_page(written, run_pictures(recipe, session.players, session.pool, written))
+    ranks.leave()
     return result.to_json()
 
 
@@ -184,7 +193,7 @@ def _target_of(recipe: Recipe, players: Players) -> Any:
 
 def _written(session: Session, result: RunResult) -> RunResult:
     folder = session.folder
-    if folder is not None:
+    if folder is not None and not session.engine.rank:
         digests = {name: sha256_of(folder / name) for name in _checked(folder)}
         result = result.model_copy(update={"sha256": digests})
         write_json(folder / "result.json", result.to_json())
@@ -221,15 +230,17 @@ def open_session(
     data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
+    ranks: Ranks | None = None,
 ) -> Session:
-    """A session at its start, or where the folder's run was left.
+    """A session at its start, or where the folder's run was left; `ranks` are the processes of the run.
 
     Raises:
         RunError: the folder holds another run, or one and `resume` is false.
     """
-    engine = Engine(recipe.runtime)
-    if folder is not None:
+    engine = Engine(recipe.runtime, ranks)
+    if folder is not None and not engine.rank:
         _claim(folder, recipe, resume=resume)
+    engine.ranks.wait()  # until the folder is the run's
     data = run_data(recipe, observer) if data is None else data
     players = build_players(recipe, engine, data=data, target=target)
     for message in (*data.messages, *getattr(recipe.synthesis, "messages", ())):
@@ -242,6 +253,7 @@ def open_session(
     session = _joined(recipe, folder, players, engine, observer)
     if resume:
         session.restore()
+    engine.ranks.wait()  # until all have read what the first one will write anew
     return session
 
 
@@ -252,7 +264,10 @@ def _joined(
     # A shard is drawn again with the run's classes: its backgrounds may know others.
     whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
     pool = _pool(
-        pool_folder, players, {"recipe": whole.model_dump(mode="json", exclude=set(NOT_COMPARED)), "square": True}
+        pool_folder,
+        players,
+        {"recipe": whole.model_dump(mode="json", exclude=set(NOT_COMPARED)), "square": True},
+        writes=not engine.rank,
     )
     return Session(recipe, players, pool, folder, observer or Observer(), engine)
 
@@ -292,9 +307,11 @@ def _finished(folder: Path) -> Path:
     return folder
 
 
-def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None) -> Pool:
+def _pool(
+    folder: Path | None, players: Players, about: Mapping[str, Any] | None = None, *, writes: bool = True
+) -> Pool:
     materials = players.materials
-    return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about)
+    return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about, writes=writes)
 
 
 def build_players(

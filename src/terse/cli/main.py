@@ -89,8 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not arguments:
         print(_NEXT)
         sys.exit(0)
-    from terse.process import prepare_process
+    from terse.process import launched, prepare_process
 
+    if launched().count > 1 and arguments[:1] != ["train"]:
+        if launched().rank == 0:
+            command = arguments[0] if arguments else "no command"
+            print(f"terse: expected `terse train` from torchrun or accelerate launch, got {command}", file=sys.stderr)
+        sys.exit(2)
     prepare_process()
     stopped: list[int] = []
 

@@ -144,6 +144,13 @@ class RunProgress(Lines):
         return f", {_clock(seconds)} left" if seconds >= 0.5 else ""
 
 
+class _Quiet(RunProgress):
+    """Of a process that another one speaks for."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+
 class _Bar(RunProgress):
     """The same with a bar."""
 
@@ -159,11 +166,14 @@ class _Bar(RunProgress):
 
 
 @contextmanager
-def watching(cycles: int, metrics: Sequence[str]) -> Iterator[RunProgress]:
-    """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once."""
+def watching(cycles: int, metrics: Sequence[str], *, quiet: bool = False) -> Iterator[RunProgress]:
+    """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once.
+
+    A quiet one shows nothing.
+    """
     with ExitStack() as stack:
-        watcher = RunProgress(cycles, metrics)
-        if sys.stderr.isatty():
+        watcher = _Quiet(cycles, metrics) if quiet else RunProgress(cycles, metrics)
+        if sys.stderr.isatty() and not quiet:
             from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
             figures = TextColumn("{task.fields[figures]}")

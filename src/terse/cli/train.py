@@ -27,6 +27,8 @@ def train(
 ) -> int:
     """Run a recipe: the model gets better, and a page shows how.
 
+    On several GPUs: torchrun --nproc-per-node 4 -m terse train RECIPE --out DIR, or accelerate launch -m terse train.
+
     Args:
         recipe: A built-in recipe's name (`terse recipes`) or a file.
         overrides: Settings as key=value, for example cycles=3 or synthesis.kind=random.
@@ -36,15 +38,44 @@ def train(
         device: cpu, cuda, cuda:1, mps.
         as_json: Print the result as one JSON object.
     """
+    from terse.errors import RunError, TerseError
+    from terse.process import launched
+
+    rank = launched()
+    settings = with_device(overrides, device)
+    quiet = rank.rank > 0
+    try:
+        if rank.count > 1 and out is None:
+            raise RunError("--out: expected it beside several processes, which have to agree on the folder, got none")
+        return _train(recipe, settings, out=out, resume=resume, restart=restart, as_json=as_json, quiet=quiet)
+    except TerseError as error:
+        if rank.count > 1:
+            from terse.training.ranks import speaks_of
+
+            if not speaks_of(error):
+                return 2
+        raise
+
+
+def _train(
+    recipe: str,
+    settings: list[str],
+    *,
+    out: Path | None,
+    resume: bool,
+    restart: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run a recipe; `quiet` is a process that another one speaks for."""
     from terse.cli.progress import watching
     from terse.recipe import load_recipe
 
-    settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
     folder = folder_of(out, loaded.name, "run", resume=resume or restart)
     from terse.tasks.task import task_of
 
-    with watching(loaded.cycles, task_of(loaded).progress) as watcher:
+    with watching(loaded.cycles, task_of(loaded).progress, quiet=quiet) as watcher:
         watcher.say(f"{loaded.name} -> {folder}")
         from terse.progress import Interrupted
         from terse.run import train as run
@@ -55,6 +86,8 @@ def train(
             again = ["terse", "train", recipe, *settings, "--out", str(folder), *trust_given(), "--resume"]
             watcher.say(f"stopped; go on with: {shlex.join(again)}")
             return watcher.exit_status
+        if quiet:
+            return 0
         from terse.report.before_after import draw_before_after
         from terse.report.run_page import build_run_page
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -132,16 +132,23 @@ def random_occluders(seeds: UInt64[np.ndarray, " b"], limits: Limits) -> tuple[i
     return tuple(integers(seeds, "occluders", high + 1, low).tolist()) if high else ()
 
 
-def propose(proposer: Proposer, count: int, *step: int | str) -> Placements:
+def propose(
+    proposer: Proposer,
+    count: int,
+    *step: int | str,
+    spread: Callable[[Proposer, Requests], Placements] | None = None,
+) -> Placements:
     """So many composites of a step, named by its run's seed, cycle, phase and number.
 
-    Where the arm draws each scene in all blends, the last scene may lack some.
+    Where the arm draws each scene in all blends, the last scene may lack some. `spread` has the requests answered by
+    several processes.
 
     Source: ours.
     """
     limits = proposer.limits
     copies = limits.copies
-    scenes = proposer.propose(proposer.requests(seeds_of(*step, count=math.ceil(count / copies))))
+    requests = proposer.requests(seeds_of(*step, count=math.ceil(count / copies)))
+    scenes = proposer.propose(requests) if spread is None else spread(proposer, requests)
     if copies == 1:
         return scenes
     repeated = scenes.take(np.repeat(np.arange(len(scenes)), copies)[:count])

@@ -13,7 +13,7 @@ from terse.placements import Placements
 from terse.protocols import Proposer, network_of, trainable
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.batches import mixed_batch, prefetch
-from terse.training.harvest import Harvest, proposed
+from terse.training.harvest import Harvest, drawn, proposed
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.phases import restart_synthesizer, settle_synthesizer, synthesizer_step, target_step
 from terse.training.plan import TargetPlan, planned_pool
@@ -72,14 +72,14 @@ def alternating_phase(session: Session, cycle: int) -> None:
         parts = [part for part in (session.pool.placements, harvest.placements) if part is not None and len(part)]
         pool = PoolImages(Placements.join(parts), players.materials, keep=False) if parts else None
         discriminator_step(session, pool, cycle, step)
-        generator = reseed(seed, cycle, "target", step)
+        generator = reseed(seed, cycle, "target", step, rank=session.engine.rank)
         set_rate(target, settings.optimizer, step, steps, cycle, session.recipe.cycles)
-        batch = mixed_batch(session, pool, _numbers(session, cycle, step, 0 if pool is None else len(pool)))
+        batch, share = mixed_batch(session, pool, _numbers(session, cycle, step, 0 if pool is None else len(pool)))
         if step + 1 < steps:
-            prefetch(players.train, _real(session, cycle, step + 1, settings.batch_size))
-        loss = target_step(session, settings, target, batch, generator)
-        session.costs.target_forwards += batch[1].batch_size
-        session.costs.target_backwards += batch[1].batch_size
+            prefetch(players.train, _real(session, cycle, step + 1, settings.batch_size)[share.rows])
+        loss = target_step(session, settings, target, batch, generator, share)
+        session.costs.target_forwards += share.total
+        session.costs.target_backwards += share.total
         session.spending.charge("target")
         session.carried["harvest"] = harvest.state()
         session.tick(loss=loss, found=len(harvest.placements or ()), **told)
@@ -95,7 +95,7 @@ def _harvest(session: Session, harvest: Harvest, cycle: int, step: int, steps: i
     if proposer is None:
         return {}
     key = (seed, cycle, "synthesizer", step)
-    generator = reseed(*key)
+    generator = reseed(*key, rank=session.engine.rank)
     if isinstance(proposer, LearnedProposer):
         settings = proposer.settings
         optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
@@ -104,7 +104,8 @@ def _harvest(session: Session, harvest: Harvest, cycle: int, step: int, steps: i
         with frozen(network_of(session.players.target), session.players.discriminator):
             placements, composites, loss = synthesizer_step(session, proposer, optimizer, requests, generator)
         threshold = RunningThreshold(session.carried, harvest.quota.total / max(1, steps * settings.batch_size))
-        harvest.take(placements, composites, keeps_hard=True, told=threshold.wanted)
+        share = session.engine.ranks.share(len(requests))
+        harvest.take(placements, composites, keeps_hard=True, told=threshold.wanted, share=share)
         return {"fooling": loss, "hard_rate": harvest.hard / max(1, harvest.judged)}
     _propose(harvest, proposer, step, steps)
     return {"hard_rate": harvest.hard / max(1, harvest.judged)}
@@ -123,9 +124,8 @@ def _propose(harvest: Harvest, proposer: Proposer, step: int, steps: int) -> Non
         if proposer.keeps_hard and told is None:
             told = RunningThreshold(session.carried, harvest.quota.total / (steps * count)).wanted
         if len(placements):
-            with torch.no_grad():
-                composites = session.players.materials.render(placements)
-            harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told)
+            own, composites, share = drawn(session, placements)
+            harvest.take(own, composites, keeps_hard=proposer.keeps_hard, told=told, share=share)
 
 
 def _numbers(session: Session, cycle: int, step: int, pooled: int) -> Int64[np.ndarray, " b"]:

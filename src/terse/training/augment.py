@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from terse.colour import Light, blurred, relit
+from terse.training.ranks import Share
 from terse.types import Truth
 
 __all__ = ["augmented", "flip_and_crop", "relight", "ssd_augmentation"]
@@ -25,15 +26,21 @@ _BLUR_PX, _NOISE, _VIGNETTE = 1.5, 0.04, 0.3  # the most of each
 _BLUR_RATE, _NOISE_RATE = 0.33, 0.33  # share of the images that get any; the other changes meet each image
 
 
-def relight(images: Float[Tensor, "b c h w"], generator: torch.Generator) -> Float[Tensor, "b c h w"]:
+def relight(
+    images: Float[Tensor, "b c h w"], generator: torch.Generator, share: Share | None = None
+) -> Float[Tensor, "b c h w"]:
     """Each image in other light, at times blurred or noisy: exposure, gamma, contrast, tint, saturation, vignette.
+
+    What is drawn is drawn for the whole batch, of which the images are a share.
 
     Source: ours; colour distortion as in Howard 2013, which SSD's augmentation (Liu et al. 2016) has too.
     """
-    batch, channels = images.shape[:2]
-    unit = torch.rand(10, batch, generator=generator)
+    share = share or Share.of_all(len(images))
+    rows, channels = torch.from_numpy(share.rows), images.shape[1]
+    of_batch = torch.rand(10, share.total, generator=generator)
+    unit = of_batch[:, rows]
     signed = 2 * unit - 1
-    tint = torch.rand(batch, channels, generator=generator) * 2 - 1
+    tint = torch.rand(share.total, channels, generator=generator)[rows] * 2 - 1
 
     def factor(row: int, half: float) -> Tensor:
         return torch.exp(half * signed[row]).to(images.device)
@@ -48,38 +55,44 @@ def relight(images: Float[Tensor, "b c h w"], generator: torch.Generator) -> Flo
     )
     sigma = torch.where(unit[5] < _BLUR_RATE, _BLUR_PX * unit[6], 0.0)
     out = blurred(relit(images, light), sigma.to(images.device))
+    noisy_of_batch = torch.nonzero(of_batch[7] < _NOISE_RATE).flatten()
     noisy = torch.nonzero(unit[7] < _NOISE_RATE).flatten()
-    grain = (
-        torch.randn(len(noisy), *images.shape[1:], generator=generator) * (_NOISE * unit[8, noisy])[:, None, None, None]
-    )
-    rows = noisy.to(images.device)
-    return out.index_copy(0, rows, (out[rows] + grain.to(images.device)).clamp(0, 1))
+    drawn = torch.randn(len(noisy_of_batch), *images.shape[1:], generator=generator)
+    drawn = drawn[torch.searchsorted(noisy_of_batch, rows[noisy])]
+    grain = drawn * (_NOISE * unit[8, noisy])[:, None, None, None]
+    chosen = noisy.to(images.device)
+    return out.index_copy(0, chosen, (out[chosen] + grain.to(images.device)).clamp(0, 1))
 
 
 def augmented(
-    kind: bool | Literal["ssd"], images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+    kind: bool | Literal["ssd"],
+    images: Float[Tensor, "b c h w"],
+    truth: Truth,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> tuple[Float[Tensor, "b c h w"], Truth]:
-    """The images as a recipe's `augment` wants them.
+    """The images as a recipe's `augment` wants them; they are a share of a batch.
 
     Source: ours.
     """
     if kind == "ssd":
-        return ssd_augmentation(images, truth, generator)
-    return flip_and_crop(images, truth, generator) if kind else (images, truth)
+        return ssd_augmentation(images, truth, generator, share)
+    return flip_and_crop(images, truth, generator, share) if kind else (images, truth)
 
 
 def flip_and_crop(
-    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator, share: Share | None = None
 ) -> tuple[Float[Tensor, "b c h w"], Truth]:
     """Mirror half of the images and cut half of them to a random part, resized back.
 
     An object of which less than 30 % is left in its crop is ignored. Images with keypoints are not mirrored, because
-    a left eye would become a right one.
+    a left eye would become a right one. What is drawn is drawn for the whole batch, of which the images are a share.
 
     Source: ours; two parts of SSD's own augmentation.
     """
     batch, _, height, width = images.shape
-    unit = torch.rand(5, batch, generator=generator)
+    share = share or Share.of_all(batch)
+    unit = torch.rand(5, share.total, generator=generator)[:, torch.from_numpy(share.rows)]
     side = torch.where(unit[0] < 0.5, _SMALLEST + (1 - _SMALLEST) * unit[1], 1.0)
     left, top = unit[2] * (1 - side), unit[3] * (1 - side)
     mirror = torch.where((unit[4] < 0.5) & torch.tensor(truth.keypoints is None), -1.0, 1.0)
@@ -123,12 +136,13 @@ def _cropped(points: Tensor, size_px: Tensor, left: Tensor, top: Tensor, side: T
 
 
 def ssd_augmentation(
-    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator
+    images: Float[Tensor, "b c h w"], truth: Truth, generator: torch.Generator, share: Share | None = None
 ) -> tuple[Float[Tensor, "b c h w"], Truth]:
     """Each image distorted, expanded on a mean colour, cut to a part that overlaps an object by a sampled IoU, mirrored.
 
     Objects whose centre a crop leaves out are gone, as in SSD. Torchvision draws from the global generator, which is
-    put back.
+    put back. How much an image takes of it depends on what it holds, so that shares of a batch draw for themselves: the
+    law is the same, the draws are not.
 
     Source: Liu et al. 2016, sections 2.2 and 3.6, by torchvision's transforms.
     """
@@ -146,7 +160,8 @@ def ssd_augmentation(
     )
     made, boxes, rows, index = [], [], [], []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        torch.manual_seed(seed if share is None else seed ^ share.number)
         for number, image in enumerate(images.cpu()):
             mine = (truth.image_index == number).nonzero().flatten().cpu()
             box: Any = tv_tensors.BoundingBoxes(truth.boxes_px.cpu()[mine], format="XYXY", canvas_size=(height, width))

@@ -6,8 +6,9 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from terse.compositing.artefacts import draw_patches, paste_patches
-from terse.protocols import Prefetches, RealImages
+from terse.protocols import Prefetches
 from terse.training.pool_images import PoolImages
+from terse.training.ranks import Share
 from terse.training.session import Session
 from terse.types import Truth
 
@@ -15,12 +16,17 @@ __all__ = ["composites_of", "mixed_batch", "prefetch", "prefetch_mixed", "with_a
 
 
 def with_artefacts(
-    session: Session, images: Tensor, truth: Truth, own: Int64[np.ndarray, " b"], generator: torch.Generator
+    session: Session,
+    images: Tensor,
+    truth: Truth,
+    own: Int64[np.ndarray, " b"],
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> Tensor:
     """Patches of other backgrounds, at one rate on real and synthetic images: pasting gives nothing away.
 
     Where one kind has less room for patches, the other has as few. `own` is each image's background number, -1 for
-    none: no patch comes from its own image.
+    none: no patch comes from its own image. The patches of the whole batch are drawn, of which these images are a share.
 
     Source: paper 3.1.
     """
@@ -28,10 +34,15 @@ def with_artefacts(
     if settings.count == 0 or settings.probability == 0:
         return images
     size_px = (images.shape[-2], images.shape[-1])
+    if share is not None and share.sharing > 1:
+        parts = session.engine.ranks.each((truth.with_only().to("cpu"), own))
+        truth, own = share.whole([part[0] for part in parts]), share.whole_array([part[1] for part in parts])
     blur_px = session.recipe.edges.blur_sigma_px if session.recipe.edges is not None else 0.0
     banks = (materials.foregrounds, materials.backgrounds)
     drawing = (*banks, materials.poses, settings, generator)
     patches = draw_patches(truth, size_px, *drawing, blur_sigma_px=blur_px, own=own, fake=composites_of(truth))
+    if share is not None and share.sharing > 1:
+        patches = patches.take(share.rows)
     return paste_patches(images, patches, materials.render)
 
 
@@ -47,16 +58,30 @@ def composites_of(truth: Truth) -> Bool[Tensor, " b"]:
 
 def mixed_batch(
     session: Session, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]
-) -> tuple[Tensor, Truth, Int64[np.ndarray, " b"]]:
-    """Real images and composites of the pool, whose numbers come after those of all real ones.
+) -> tuple[tuple[Tensor, Truth, Int64[np.ndarray, " b"]], Share]:
+    """Real images and composites of the pool, whose numbers come after those of all real ones: this process's share.
 
     A pool smaller than its numbers begins anew at its end.
 
     Returns:
-        Images, truth, and the number of each image's own background, -1 where the bank does not hold it.
+        Images, truth, and the number of each image's own background, -1 where the bank does not hold it; and the share.
 
     Source: paper 3.4.
     """
+    share = session.engine.ranks.share(len(numbers))
+    return _batch_of(session, pool, _own(session, numbers)), share
+
+
+def _own(session: Session, numbers: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, " own"]:
+    """Of a batch whose real images come first, this process's share."""
+    real_first = np.argsort(numbers >= len(session.players.train), kind="stable")
+    own: Int64[np.ndarray, " own"] = numbers[real_first][session.engine.ranks.share(len(numbers)).rows]
+    return own
+
+
+def _batch_of(
+    session: Session, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]
+) -> tuple[Tensor, Truth, Int64[np.ndarray, " b"]]:
     real = session.players.train
     of_pool = numbers >= len(real)
     images, truth = real.fetch(numbers[~of_pool])
@@ -70,11 +95,12 @@ def mixed_batch(
     return torch.cat([images, made]), Truth.join([truth, made_truth]), np.concatenate([own, below])
 
 
-def prefetch_mixed(real: RealImages, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> None:
+def prefetch_mixed(session: Session, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]) -> None:
     """Have what `mixed_batch` will ask for decoded while the step runs.
 
     Source: ours.
     """
+    real, numbers = session.players.train, _own(session, numbers)
     of_pool = numbers >= len(real)
     prefetch(real, numbers[~of_pool])
     if pool is not None:

@@ -155,7 +155,7 @@ def _evaluate(session: Session, cycle: int) -> None:
 
 def _keep_start(session: Session) -> None:
     """`start.pth`: the weights that every cycle is compared with, pretrained or as they came."""
-    if session.folder is not None and network_of(session.players.target) is not None:
+    if session.folder is not None and not session.engine.rank and network_of(session.players.target) is not None:
         # The start is the best so far: `keep_target` has just written it.
         write_atomically(session.folder / "start.pth", (session.folder / "target.pth").read_bytes())
 

@@ -1,6 +1,6 @@
 """How networks are run: device, memory layout, precision, threads, and the update after a loss.
 
-The phases know nothing of these. A framework that runs on several processes shows here and nowhere else.
+The phases know nothing of these; what several processes share is `ranks`.
 """
 
 import os
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from terse.errors import RecipeError
+from terse.process import launched
 from terse.recipe import OptimizerConfig, RuntimeConfig
 from terse.training.optimizers import clip_gradient
+from terse.training.ranks import Ranks
 from terse.workers import usable_cores
 
 __all__ = ["Engine"]
@@ -25,7 +27,7 @@ _SMALL_BATCH_PX = 1 << 18
 class Engine:
     """Where and how fast a run computes; never what it computes.
 
-    `rank` is the number of this process among those of the run; the one with rank 0 writes.
+    `ranks` are this process and the others of the run; the one with rank 0 writes.
 
     Raises:
         RecipeError: no such device, or none on this machine.
@@ -33,10 +35,10 @@ class Engine:
     Source: ours.
     """
 
-    def __init__(self, runtime: RuntimeConfig | None = None) -> None:
+    def __init__(self, runtime: RuntimeConfig | None = None, ranks: Ranks | None = None) -> None:
         self._runtime = runtime or RuntimeConfig(device="cpu")
-        self.device = torch.device(_device(self._runtime.device))
-        self.rank = 0
+        self.ranks = ranks or Ranks()
+        self.device = torch.device(_device(self._runtime.device, self.ranks))
         self._networks: list[nn.Module] = []
         self._bfloat16: bool | None = None
 
@@ -49,8 +51,19 @@ class Engine:
         """
         module.to(self.device)
         module.to(memory_format=torch.channels_last)
+        self.ranks.align(module)
         self._networks.append(module)
         return module
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+        return self.ranks.number
+
+    def align(self) -> None:
+        """Give every network the weights and buffers of the first process: rounding drifts apart on some devices."""
+        for module in self._networks:
+            self.ranks.align(module)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Networks in bfloat16 where the machine has units for it; compositing stays outside."""
@@ -64,21 +77,29 @@ class Engine:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
         if self.device.type == "cpu":
             asked = self._runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
-            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else usable_cores()))
+            cores = max(1, usable_cores() // launched().count_here)
+            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else cores))
 
     def update(
         self, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig
     ) -> None:
-        """One step of the optimiser down the gradient of the loss, clipped as the recipe says."""
+        """One step of the optimiser down the gradient of the loss, clipped as the recipe says.
+
+        The gradients of all processes are added: each gives a loss of the whole batch, whose gradient is that of its own
+        images (`Ranks.mean`, `Ranks.rows`).
+        """
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.sum_gradients(module)
         clip_gradient(module, settings)
         optimizer.step()
 
 
-def _device(name: str) -> str:
+def _device(name: str, ranks: Ranks) -> str:
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not ranks.alone:
+        name = f"cuda:{ranks.number_here}"
     try:
         device = torch.device(name)
     except RuntimeError:

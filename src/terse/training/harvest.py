@@ -1,8 +1,8 @@
 """Hard examples into the pool: found, judged, taken until the quota is full (paper A.1, A.2)."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,20 +14,51 @@ from terse.evaluation.learnable import ReferenceRule
 from terse.placements import Placements
 from terse.pool import Quota
 from terse.protocols import Chooses, Proposer, network_of
+from terse.requests import Requests
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
+from terse.training.ranks import Ranks, Share
 from terse.training.references import compare_reference
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.training.spread import Mix, even_shares, farthest_points, pose_cells, projected, rows_to_compare, seen_by
 from terse.types import Composites
 
-__all__ = ["Harvest", "harvest_phase", "hidden", "proposed", "redraw"]
+__all__ = ["Harvest", "drawn", "harvest_phase", "hidden", "proposed", "redraw"]
 
 _NOTHING_LEFT = 0.01
 _FEW, _TELLS_LITTLE = 30, 0.1  # of the hard ones
 _TOP_UP = 64
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is known of a block of composites once the target has judged it: one row an image."""
+
+    placements: Placements
+    labels: np.ndarray
+    worth: np.ndarray  # enough of a pasted object is seen
+    hard: np.ndarray
+    hardness: np.ndarray
+    features: np.ndarray | None
+    reference_passes: int
+    asked: tuple[int, int]  # of a reference, and how often it was right
+
+    @classmethod
+    def whole(cls, share: Share, parts: "Sequence[_Judged]") -> "_Judged":
+        """The block, from the share of each process."""
+        kept = parts[: share.sharing]
+        names = ("labels", "worth", "hard", "hardness")
+        return cls(
+            placements=share.whole([part.placements for part in kept]),
+            **{name: share.whole_array([getattr(part, name) for part in kept]) for name in names},
+            features=share.whole_array(rows)
+            if (rows := [f for part in kept if (f := part.features) is not None])
+            else None,
+            reference_passes=sum(part.reference_passes for part in kept),
+            asked=(sum(part.asked[0] for part in kept), sum(part.asked[1] for part in kept)),
+        )
 
 
 class Harvest:
@@ -64,49 +95,75 @@ class Harvest:
         keeps_hard: bool,
         told: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         source: int = 1,
+        share: Share | None = None,
     ) -> None:
         """Judge these composites and keep what the quota has room for.
 
         An arm that keeps only hard ones pays for the judging; for the others it is a measurement. An arm that learns
-        from verdicts is told which are hard, and how hard, and says which of them may enter the pool.
+        from verdicts is told which are hard, and how hard, and says which of them may enter the pool. Of several
+        processes each judges its share of a block; all go on with the verdicts on the whole.
         """
-        players = self.session.players
-        labels = _first_labels(composites)
-        worth = ~hidden(composites)
-        farthest = self.session.recipe.pool.choose == "farthest"
-        with self.session.engine.autocast(), seen_by(network_of(players.target), wanted=farthest) as seen:
-            verdict = players.rule.judge_composites(players.target, composites, placements)
-        hard = verdict.hard.cpu().numpy() & worth
-        hardness = verdict.hardness.double().cpu().numpy()
+        ranks, size_px = self.session.engine.ranks, composites.images.shape[:-3:-1]
+        own = judged = self._judged(placements, composites)
+        if share is not None and not ranks.alone:
+            judged = _Judged.whole(share, ranks.each(own))
+            if isinstance(rule := self.session.players.rule, ReferenceRule):  # counts its own share alone
+                rule.asked = [a + b - c for a, b, c in zip(rule.asked, judged.asked, own.asked, strict=True)]
+        placements, labels, worth, hard, hardness = (
+            judged.placements,
+            judged.labels,
+            judged.worth,
+            judged.hard,
+            judged.hardness,
+        )
         wanted = hard if keeps_hard else worth
-        wanted = wanted if told is None else told(hard, hardness)
+        wanted = wanted if told is None else ranks.first(told(hard, hardness))
         if self.mix is not None:
             wanted = np.isin(np.arange(len(wanted)), np.flatnonzero(wanted)[: self.mix.room[source]])
         rows = self.quota.accept(labels, wanted, self._cells(placements))
         if self.mix is not None:
             self.mix.took(source, len(placements), len(rows))
-        features = None if seen is None else seen.of(len(placements))
-        if features is not None and len(rows):
-            self._features.append(projected(features[rows]))
+        if judged.features is not None and len(rows):
+            self._features.append(projected(judged.features[rows]))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
-            self.session.costs.judging_passes += len(placements) + verdict.reference_passes
+            self.session.costs.judging_passes += len(placements) + judged.reference_passes
         self.seen += len(placements)
         self.judged += int(worth.sum())
         self.hard += int(hard.sum())
-        self._keep(replace(placements, hardness=hardness, hard=hard), composites, labels, rows)
+        self._keep(replace(placements, hardness=hardness, hard=hard), size_px, labels, rows)
 
-    def take_unjudged(self, placements: Placements, composites: Composites) -> None:
+    def _judged(self, placements: Placements, composites: Composites) -> "_Judged":
+        players = self.session.players
+        rule, farthest = players.rule, self.session.recipe.pool.choose == "farthest"
+        before = rule.asked if isinstance(rule, ReferenceRule) else [0, 0]
+        with self.session.engine.autocast(), seen_by(network_of(players.target), wanted=farthest) as seen:
+            verdict = rule.judge_composites(players.target, composites, placements)
+        worth = ~hidden(composites)
+        return _Judged(
+            placements,
+            _first_labels(composites),
+            worth,
+            verdict.hard.cpu().numpy() & worth,
+            verdict.hardness.double().cpu().numpy(),
+            None if seen is None else seen.of(len(placements)),
+            verdict.reference_passes,
+            (rule.asked[0] - before[0], rule.asked[1] - before[1]) if isinstance(rule, ReferenceRule) else (0, 0),
+        )
+
+    def take_unjudged(self, placements: Placements) -> None:
         """Keep what the quota has room for, whatever the target makes of it: its hardness stays unknown."""
-        labels = _first_labels(composites)
-        rows = self.quota.accept(labels, ~hidden(composites), self._cells(placements))
-        self._keep(placements, composites, labels, rows)
+        _, composites, share = drawn(self.session, placements)
+        parts = self.session.engine.ranks.each((_first_labels(composites), ~hidden(composites)))
+        labels, worth = (share.whole_array([part[k] for part in parts]) for k in (0, 1))
+        rows = self.quota.accept(labels, worth, self._cells(placements))
+        self._keep(placements, composites.images.shape[:-3:-1], labels, rows)
 
-    def _keep(self, placements: Placements, composites: Composites, labels: np.ndarray, rows: np.ndarray) -> None:
+    def _keep(self, placements: Placements, size_px: Sequence[int], labels: np.ndarray, rows: np.ndarray) -> None:
         if len(rows):
             whole = replace(
                 placements,
-                size_px=np.tile(np.array(composites.images.shape[:-3:-1]), (len(placements), 1)),
+                size_px=np.tile(np.array(size_px), (len(placements), 1)),
                 cycle=np.full(len(placements), self.cycle, dtype=np.int64),
                 label=labels,
             )
@@ -280,17 +337,16 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
             if left <= 0:
                 break
             count = min(count, left)
-        reseed(session.recipe.seed, cycle, phase, step)  # dropout
+        reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)  # dropout
         source = 1 if harvest.mix is None else harvest.mix.next()
         placements, told = proposed(harvest, proposer if source else base, phase, step, count)
         if len(placements):  # of a small block, a critic may think that none is worth judging
-            with torch.no_grad():
-                composites = materials.render(placements)
             if judges:
-                harvest.take(placements, composites, keeps_hard=proposer.keeps_hard, told=told, source=source)
+                own, composites, share = drawn(session, placements)
+                harvest.take(own, composites, keeps_hard=proposer.keeps_hard, told=told, source=source, share=share)
             else:
                 harvest.seen += len(placements)
-                harvest.take_unjudged(placements, composites)
+                harvest.take_unjudged(placements)
         step += 1
         yield
     if pool.passes_per_wanted is not None and proposer.keeps_hard:
@@ -307,8 +363,7 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
         missing = harvest.quota.missing
         path = (session.recipe.seed, harvest.cycle, phase, harvest.topped_up_blocks)
         placements = propose(blind, _TOP_UP, *path)
-        with torch.no_grad():
-            harvest.take_unjudged(placements, session.players.materials.render(placements))
+        harvest.take_unjudged(placements)
         harvest.topped_up += missing - harvest.quota.missing
         harvest.topped_up_blocks += 1
         yield
@@ -326,12 +381,30 @@ def proposed(
     if proposer.module is not None:
         session.costs.synthesizer_forwards += count
     if isinstance(proposer, Chooses):
-        candidates = proposer.choose(count, *path)
+        candidates = session.engine.ranks.first(proposer.choose(count, *path))
         if session.recipe.pool.passes_per_wanted is not None:  # about so many may be more than are left to judge
             candidates = candidates.take(np.arange(min(count, len(candidates))))
         return candidates.placements, partial(proposer.told, candidates, cycle=harvest.round)
+    spread = None if session.engine.ranks.alone else partial(_spread, session.engine.ranks)
     with session.engine.autocast():
-        return propose(proposer, count, *path), None
+        return propose(proposer, count, *path, spread=spread), None
+
+
+def _spread(ranks: Ranks, proposer: Proposer, requests: Requests) -> Placements:
+    """What is proposed for all requests, each process answering its share."""
+    share = ranks.share(len(requests))
+    return share.whole(ranks.each(proposer.propose(requests.take(share.rows))))
+
+
+@torch.no_grad()
+def drawn(session: Session, placements: Placements) -> tuple[Placements, Composites, Share]:
+    """This process's share of the placements, and what they render to.
+
+    Source: ours.
+    """
+    share = session.engine.ranks.share(len(placements))
+    own = placements if session.engine.ranks.alone else placements.take(share.rows)
+    return own, session.players.materials.render(own), share
 
 
 def _yield_of(passes: int, distinct: float, figures: dict[str, Any]) -> dict[str, float]:

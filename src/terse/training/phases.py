@@ -1,5 +1,7 @@
 """The two phases that train: the synthesizer against the target, and the target on what it failed (paper 3.4)."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -13,7 +15,7 @@ from terse.modes import frozen
 from terse.objectives import clip_rows, crowding_loss, synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.pose_entropy import free_unit_poses
-from terse.protocols import network_of, trainable
+from terse.protocols import counted_loss, network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.requests import Requests
 from terse.synthesis.learned.modes import settle_statistics
@@ -25,6 +27,7 @@ from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_a
 from terse.training.harvest import Harvest, hidden
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.plan import TargetPlan
+from terse.training.ranks import Share
 from terse.training.realism import discriminator_step
 from terse.training.seeding import reseed
 from terse.training.session import Session
@@ -63,17 +66,18 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     step = first
     with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
-            generator = reseed(session.recipe.seed, cycle, "synthesizer", step)
+            generator = reseed(session.recipe.seed, cycle, "synthesizer", step, rank=session.engine.rank)
             set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
             requests, following = (
                 proposer.requests(seeds_of(session.recipe.seed, cycle, "synthesizer", k, count=settings.batch_size))
                 for k in (step, step + 1)
             )
-            _prefetch(session, following)
+            share = session.engine.ranks.share(len(requests))
+            _prefetch(session, following.take(share.rows))
             placements, composites, loss = synthesizer_step(session, proposer, optimizer, requests, generator)
             step += 1
             if harvest and step > settings.harvest_from:
-                harvest.take(placements, composites, keeps_hard=True)
+                harvest.take(placements, composites, keeps_hard=True, share=share)
                 session.carried["harvest"] = harvest.state()
             rate = {"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}
             entropy = session.pose_entropy
@@ -125,18 +129,20 @@ def synthesizer_step(
 ) -> tuple[Placements, Composites, float]:
     """One update of the synthesizer: pose, paste, let the target fail, follow the gradient (Eq. 3).
 
-    The generator draws artefact patches.
+    The generator draws artefact patches. A process of several does this for its own share of the requests; the loss is
+    that of all of them.
 
     Returns:
-        The step's placements, their composites without gradient, and the target's mean loss.
+        The placements of this process, their composites without gradient, and the target's mean loss.
 
     Raises:
         Diverged: the loss is not finite.
 
     Source: paper 3.4: the synthesizer is updated with target and discriminator fixed.
     """
-    players, device = session.players, session.engine.device
-    materials = players.materials
+    players, device, ranks = session.players, session.engine.device, session.engine.ranks
+    materials, share = players.materials, ranks.share(len(requests))
+    requests = requests if ranks.alone else requests.take(share.rows)
     pastes = pastes_of(materials, requests)
     cut = materials.foregrounds.fetch(pastes.foreground).to(device)
     below = materials.backgrounds.fetch(requests.background).to(device)
@@ -149,32 +155,37 @@ def synthesizer_step(
     images, layers = materials.render.layers(below, placements, pose, cut)
     seen = materials.render.truth(below, layers)
     clean = images.detach()
-    images = with_artefacts(session, images, seen.truth, requests.background, generator)
+    images = with_artefacts(session, images, seen.truth, requests.background, generator, share)
     with session.engine.autocast():
         attack = target_loss_of(players.target, objective)(images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
-    realism = None if judged is None else realism_loss(judged.float(), objective.effective_realism_form)
-    visible = torch.from_numpy(~hidden(seen)).to(attack)
-    unit = free_unit_poses(materials.poses.joint, pose)
+    attack = ranks.rows(attack.float(), share)
+    realism = None
+    if judged is not None:
+        realism = ranks.rows(realism_loss(judged.float(), objective.effective_realism_form), share)
+    visible = ranks.rows(torch.from_numpy(~hidden(seen)).to(attack), share)
+    unit = ranks.rows(free_unit_poses(materials.poses.joint, pose), share, pastes.image_index)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
     crowding = None
-    if len(layers) > 1:
-        crowding = crowding_loss(*visible_shares(layers, len(below)), objective, proposer.limits.max_overlap)
-    loss = synthesizer_loss(attack.float(), realism, unit, objective, visible, entropy, crowding)
+    if ranks.any(len(layers) > 1):
+        covered, shown = (ranks.mixed_rows(part, share) for part in visible_shares(layers, len(below)))
+        crowding = crowding_loss(covered, shown, objective, proposer.limits.max_overlap)
+    loss = synthesizer_loss(attack, realism, unit, objective, visible, entropy, crowding)
     if not bool(torch.isfinite(attack).all()) and bool(torch.isfinite(images).all()):
         raise RecipeError(
             f"target: expected a finite loss of each composite, got {attack.tolist()} of {type(players.target).__name__}; "
             "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
         )
     session.check_finite("synthesizer", loss.total)
-    scalar = session.realism_weight.scalar(loss, raw) if session.realism_weight else loss.total
+    gathered = partial(ranks.mixed_rows, share=share)
+    scalar = session.realism_weight.scalar(loss, raw, gathered) if session.realism_weight else loss.total
     # Now, so that the lengths that weigh realism are whole.
-    clip_rows(raw, objective.max_pose_gradient, len(requests))
+    clip_rows(raw, objective.max_pose_gradient, share.total)
     session.engine.update(scalar, proposer.module, optimizer, proposer.settings.optimizer)
-    session.costs.synthesizer_forwards += len(requests)
-    session.costs.target_forwards += len(requests)
-    session.costs.target_backwards += len(requests)
-    session.costs.judging_passes += 3 * len(requests)
+    session.costs.synthesizer_forwards += share.total
+    session.costs.target_forwards += share.total
+    session.costs.target_backwards += share.total
+    session.costs.judging_passes += 3 * share.total
     return placements, Composites(clean, seen.truth, seen.visible_fraction), float(loss.fooling.detach())
 
 
@@ -193,15 +204,15 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
     session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     for step in range(first, plan.steps):
         pool = supply.at(step // plan.steps_an_epoch)
-        generator = reseed(session.recipe.seed, cycle, phase, step)
+        generator = reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)
         set_rate(optimizer, settings.optimizer, step, plan.steps, cycle, session.recipe.cycles)
-        batch = mixed_batch(session, pool, plan.batch(step))
+        batch, share = mixed_batch(session, pool, plan.batch(step))
         if step + 1 < plan.steps:
-            prefetch_mixed(session.players.train, pool, plan.batch(step + 1))
-        loss = target_step(session, settings, optimizer, batch, generator)
+            prefetch_mixed(session, pool, plan.batch(step + 1))
+        loss = target_step(session, settings, optimizer, batch, generator, share)
         if phase == "target":
-            session.costs.target_forwards += batch[1].batch_size
-            session.costs.target_backwards += batch[1].batch_size
+            session.costs.target_forwards += share.total
+            session.costs.target_backwards += share.total
             discriminator_step(session, pool, cycle, step)
         if settings.evaluate_every and (step + 1) % (settings.evaluate_every * plan.steps_an_epoch) == 0:
             _curve_point(session, cycle, step + 1)
@@ -215,22 +226,25 @@ def target_step(
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Truth, Int64[np.ndarray, " b"]],
     generator: torch.Generator,
+    share: Share | None = None,
 ) -> float:
-    """One update of the target on a mixed batch, patched and augmented; its loss.
+    """One update of the target on a mixed batch, of which this is a share, patched and augmented; the batch's loss.
 
     Raises:
         Diverged: the loss is not finite.
 
     Source: paper 3.4.
     """
-    target, device = trainable(session.players.target), session.engine.device
+    target, device, ranks = trainable(session.players.target), session.engine.device, session.engine.ranks
     images, truth, own = batch
-    images = with_artefacts(session, images.to(device), truth, own, generator)
-    images, truth = augmented(settings.augment, images, truth, generator)
+    share = share or Share.of_all(len(images))
+    images = with_artefacts(session, images.to(device), truth, own, generator, share)
+    images, truth = augmented(settings.augment, images, truth, generator, share)
     if settings.photometric:
-        images = relight(images, generator)
+        images = relight(images, generator, share)
     with session.engine.autocast():
-        loss = target.train_loss(images.to(device), truth.to(device))
+        loss, count = counted_loss(target, images.to(device), truth.to(device))
+    loss = ranks.mean(loss, count, share)
     session.check_finite("target", loss)
     session.engine.update(loss, target.module, optimizer, settings.optimizer)
     return float(loss.detach())

@@ -1,5 +1,7 @@
 """How the discriminator is trained: before the first cycle, and beside the target (paper 3.3)."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -13,11 +15,14 @@ from terse.training.batches import prefetch, with_artefacts
 from terse.training.harvest import hidden
 from terse.training.optimizers import optimizer_maker
 from terse.training.pool_images import PoolImages
+from terse.training.ranks import Share
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
-from terse.types import Truth
+from terse.types import Composites, Truth
 
 __all__ = ["discriminator_step", "warm_up_phase"]
+
+_Images = tuple[Tensor, Truth]
 
 
 def warm_up_phase(session: Session, cycle: int) -> None:
@@ -40,17 +45,19 @@ def warm_up_phase(session: Session, cycle: int) -> None:
     session.engine.use_threads(settings.batch_size * materials.canvas_px**2)
     count = settings.batch_size
     for step in range(first, settings.warm_up_steps):
-        generator = reseed(seed, cycle, "warm_up", step)
+        generator = reseed(seed, cycle, "warm_up", step, rank=session.engine.rank)
         prefetch(session.players.train, _real_numbers(session, cycle, "warm_up", step))
         with session.engine.autocast():
             placements = propose(proposer, count, seed, cycle, "warm_up", step)
         with torch.no_grad():
             made = materials.render(placements)
-        seen = ~hidden(made)
-        placements, images = placements.take(np.flatnonzero(seen)), made.images[torch.from_numpy(seen)]
-        truth = made.truth.take(np.flatnonzero(seen).tolist())
+        seen = np.flatnonzero(~hidden(made))
         session.costs.synthesizer_forwards += count
-        loss = _step(session, (cycle, "warm_up", step), images, truth, placements.background, generator)
+
+        def fetch(rows: Int64[np.ndarray, " k"], made: Composites = made, seen: np.ndarray = seen) -> _Images:
+            return made.images[torch.from_numpy(seen[rows])], made.truth.take(seen[rows].tolist())
+
+        loss = _step(session, (cycle, "warm_up", step), fetch, placements.background[seen], generator)
         session.tick(**({} if loss is None else {"realism": loss}))
     session.leave()
 
@@ -68,34 +75,40 @@ def discriminator_step(session: Session, pool: PoolImages | None, cycle: int, st
     key = (cycle, "discriminator", step)
     random = array_generator(session.recipe.seed, *key)
     numbers = random.choice(len(pool), min(len(pool), proposer.settings.discriminator_settings.batch_size), False)
-    images, truth = pool.fetch(numbers)
     generator = torch.Generator().manual_seed(int(random.integers(2**63)))  # the target's own draws stay as they are
-    _step(session, key, images, truth, pool.placements.background[numbers], generator)
+    below = pool.placements.background[numbers]
+    _step(session, key, lambda rows: pool.fetch(numbers[rows]), below, generator)
 
 
 def _step(
     session: Session,
     key: tuple[int, str, int],
-    images: Tensor,
-    truth: Truth,
+    fetch: Callable[[Int64[np.ndarray, " k"]], _Images],
     below: Int64[np.ndarray, " b"],
     generator: torch.Generator,
 ) -> float | None:
-    """One update on these composites and real images of the step; None where there are no composites."""
-    if not len(images):
+    """One update on composites and real images of the step; None where there are no composites.
+
+    `below` has the background of each composite, and `fetch` gives some of them.
+    """
+    if not len(below):
         return None
     discriminator, proposer = session.players.discriminator, session.players.proposer
     assert discriminator is not None
     assert isinstance(proposer, LearnedProposer)
     numbers = _real_numbers(session, *key)
+    share = session.engine.ranks.share(len(numbers) + len(below))
+    is_real = share.rows < len(numbers)
+    numbers, made = numbers[share.rows[is_real]], share.rows[~is_real] - len(numbers)
     real, real_truth = session.players.train.fetch(numbers)
+    images, truth = fetch(made)
     device = session.engine.device
     both = torch.cat([real.to(device), images.to(device)])
     joined = Truth.join([real_truth.with_only().to(device), truth.with_only().to(device)])
-    own = np.concatenate([session.players.materials.background_of_real[numbers], below])
-    both = with_artefacts(session, both, joined, own, generator)
-    fake = torch.arange(len(both)) >= len(real)
-    return _update(session, discriminator, proposer.settings.discriminator_settings, both, fake)
+    own = np.concatenate([session.players.materials.background_of_real[numbers], below[made]])
+    both = with_artefacts(session, both, joined, own, generator, share)
+    fake = torch.from_numpy(~is_real)
+    return _update(session, discriminator, proposer.settings.discriminator_settings, both, fake, share)
 
 
 def _real_numbers(session: Session, cycle: int, phase: str, step: int) -> Int64[np.ndarray, " b"]:
@@ -110,12 +123,19 @@ def _real_numbers(session: Session, cycle: int, phase: str, step: int) -> Int64[
 
 
 def _update(
-    session: Session, discriminator: Discriminator, settings: DiscriminatorConfig, images: Tensor, fake: Tensor
+    session: Session,
+    discriminator: Discriminator,
+    settings: DiscriminatorConfig,
+    images: Tensor,
+    fake: Tensor,
+    share: Share,
 ) -> float:
     adam = OptimizerConfig(name="adam", lr=settings.lr, weight_decay=0)
     optimizer = session.optimizers.get("discriminator", discriminator, optimizer_maker(adam))
     with session.engine.autocast():
         logits = discriminator(images.to(session.engine.device)).float()
+    ranks = session.engine.ranks
+    logits, fake = ranks.rows(logits, share), ranks.rows(fake, share)
     loss = discriminator_loss(logits[~fake], logits[fake])
     session.check_finite("discriminator", loss)
     session.engine.update(loss, discriminator, optimizer, adam)

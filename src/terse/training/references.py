@@ -8,7 +8,7 @@ import torch
 
 from terse.errors import RecipeError
 from terse.evaluation.learnable import ReferenceRule, halves_of
-from terse.protocols import network_of, trainable
+from terse.protocols import counted_loss, network_of, trainable
 from terse.recipe import Recipe
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import ByClass, Materials
@@ -17,6 +17,7 @@ from terse.training.augment import flip_and_crop, relight
 from terse.training.batches import with_artefacts
 from terse.training.engine import Engine
 from terse.training.optimizers import optimizer_maker, set_rate
+from terse.training.ranks import Share
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
 from terse.types import Composites, Truth
@@ -66,14 +67,16 @@ def reference_phase(session: Session) -> None:
     session.engine.use_threads(settings.batch_size * session.players.materials.canvas_px**2)
     for step in range(first, 2 * settings.steps):
         judges, own = divmod(step, settings.steps)
-        generator = reseed(session.recipe.seed, 0, "reference", step)
+        generator = reseed(session.recipe.seed, 0, "reference", step, rank=session.engine.rank)
         assert rule.references is not None
         reference = trainable(rule.references[judges])
         optimizer = session.optimizers.get(f"reference {judges}", reference.module, optimizer_maker(settings.optimizer))
         set_rate(optimizer, settings.optimizer, own, settings.steps, 0)
-        images, truth = _batch(session, rule, 1 - judges, step, generator)
+        share = session.engine.ranks.share(settings.batch_size)
+        images, truth = _batch(session, rule, 1 - judges, step, generator, share)
         with session.engine.autocast():
-            loss = reference.train_loss(images, truth.to(images.device))
+            loss, count = counted_loss(reference, images, truth.to(images.device))
+        loss = session.engine.ranks.mean(loss, count, share)
         session.check_finite("reference", loss)
         session.engine.update(loss, reference.module, optimizer, settings.optimizer)
         session.tick(loss=float(loss.detach()))
@@ -114,27 +117,30 @@ def compare_reference(session: Session, cycle: int) -> None:
 
 
 def _batch(
-    session: Session, rule: ReferenceRule, half: int, step: int, generator: torch.Generator
+    session: Session, rule: ReferenceRule, half: int, step: int, generator: torch.Generator, share: Share
 ) -> tuple[torch.Tensor, Truth]:
-    """Real images, and as many fresh base composites of one half's cut-outs."""
+    """Real images, and as many fresh base composites of one half's cut-outs: a share of the batch."""
     settings, players, seed = rule.settings, session.players, session.recipe.seed
     random = array_generator(seed, 0, "reference", step)
     numbers = random.integers(len(players.train), size=settings.batch_size // 2)
-    real, real_truth = players.train.fetch(numbers)
     assert rule.halves is not None
     arm = BlindProposer(_of_half(players.materials, np.flatnonzero(rule.halves == half)), _BLOCK)
     placements = propose(arm, settings.batch_size - len(numbers), seed, 0, "reference", step)
+    is_real = share.rows < len(numbers)
+    placements = placements.take(share.rows[~is_real] - len(numbers))
+    numbers = numbers[share.rows[is_real]]
+    real, real_truth = players.train.fetch(numbers)
     with torch.no_grad():
         made = players.materials.render(placements)
     device = session.engine.device
     images = torch.cat([real.to(device), made.images.to(device)])
     truth = Truth.join([real_truth.to(device), made.truth.to(device)])
     own = np.concatenate([players.materials.background_of_real[numbers], placements.background])
-    images = with_artefacts(session, images, truth, own, generator)
+    images = with_artefacts(session, images, truth, own, generator, share)
     if settings.augment:
-        images, truth = flip_and_crop(images, truth, generator)
+        images, truth = flip_and_crop(images, truth, generator, share)
     if settings.photometric:
-        images = relight(images, generator)
+        images = relight(images, generator, share)
     return images, truth
 
 

@@ -9,14 +9,17 @@ from jaxtyping import UInt64
 __all__ = ["array_generator", "reseed"]
 
 
-def reseed(seed: int, cycle: int, phase: str, step: int) -> torch.Generator:
+def reseed(seed: int, cycle: int, phase: str, step: int, *, rank: int = 0) -> torch.Generator:
     """Reseed torch's global generators for this step, and return a generator of its own for explicit draws.
 
-    Dropout and torchvision's samplers take no generator, hence the global ones.
+    Dropout and torchvision's samplers take no generator, hence the global ones: they differ with the rank of the
+    process, the generator that is returned does not.
 
     Source: ours.
     """
     words = _words(seed, cycle, phase, step)
+    if rank:
+        words[0] = _words(seed, cycle, f"{phase} of rank {rank}", step)[0]
     torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(int(words[0] >> np.uint64(1)))

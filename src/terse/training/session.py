@@ -59,7 +59,8 @@ class Session:
     ) -> None:
         self.recipe, self.players, self.pool = recipe, players, pool
         self.folder, self.observer, self.engine = folder, observer, engine
-        self.position, self.spending, self.log = Position(), Spending(), MetricsLog(folder)
+        self.position, self.spending = Position(), Spending()
+        self.log = MetricsLog(None if engine.rank else folder)
         self.optimizers, self.carried = Optimizers(), Carried()
         self.facts: dict[str, Any] = {"rows": [], "alarms": [], "alarm_cycles": []}
         self.small_parts: dict[str, Stateful] = {
@@ -125,7 +126,7 @@ class Session:
         self.spending.charge(position.phase)
         self.log.add(position.cycle, position.phase, position.step, numbers)
         self.observer.step(**numbers)
-        stop = self.observer.stop()
+        stop = self.engine.ranks.any(self.observer.stop())
         due = time.monotonic() - self._saved >= checkpoint.every_seconds
         if position.step % checkpoint.every_steps == 0 or due or stop:
             self.save()
@@ -138,6 +139,7 @@ class Session:
         self.position.leave()
         self.carried.clear()
         self.optimizers.forget("target")
+        self.engine.align()
         self.save()
 
     def check_finite(self, player: str, loss: torch.Tensor) -> None:
@@ -185,7 +187,8 @@ class Session:
         """
         state = read_checkpoint(self.folder / "state", self.observer) if self.folder else None
         if state is None:
-            self._begin_again()
+            if not self.engine.rank:
+                self._begin_again()
             return False
         tensors, facts = state
         self.facts = {"alarm_cycles": [0] * len(facts["alarms"]), **facts}  # older states do not say

@@ -14,13 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.ssd import SSD
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from terse.errors import DataError
 from terse.modes import eval_mode, frozen, in_mode
 
-__all__ = ["folded", "inference", "several_images", "training"]
+__all__ = ["folded", "inference", "matched_anchors", "several_images", "training"]
 
 # Parents that call their children in the order they hold them: only there is a neighbour the next layer.
 _IN_ORDER = (nn.Sequential, IntermediateLayerGetter, BasicBlock, Bottleneck)
@@ -57,6 +59,29 @@ def several_images(count: int) -> Iterator[None]:
             f"images: expected at least 2 in a training batch, got {count}; "
             "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
         ) from None
+
+
+@contextmanager
+def matched_anchors(module: Any) -> Iterator[list[int] | None]:
+    """How many anchors a loss that is computed inside has matched, and is divided by; None where it is by images.
+
+    torchvision's SSD and FCOS match, and divide, inside their own loss.
+    """
+    owner = module if isinstance(module, SSD) else module.head if isinstance(module, FCOS) else None
+    if owner is None:
+        yield None
+        return
+    compute, matched = owner.compute_loss, []
+
+    def counting(*arguments: Any) -> Any:
+        matched.append(sum(int((of_image >= 0).sum()) for of_image in arguments[3]))
+        return compute(*arguments)
+
+    owner.compute_loss = counting
+    try:
+        yield matched
+    finally:
+        del owner.compute_loss
 
 
 @contextmanager

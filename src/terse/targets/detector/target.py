@@ -14,7 +14,7 @@ from torch.nn.functional import smooth_l1_loss
 from terse.errors import TerseError
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.heads import Heads, Matched, heads_of
-from terse.targets.detector.modes import inference, several_images, training
+from terse.targets.detector.modes import inference, matched_anchors, several_images, training
 from terse.targets.overlaps import best_scores
 from terse.types import Evidence, Truth
 
@@ -85,6 +85,13 @@ class DetectorTarget:
 
         Source: paper 3.2.
         """
+        return self.counted_loss(images, truth)[0]
+
+    def counted_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+        """`train_loss`, and what it is a mean over: matched anchors in SSD and FCOS, else images.
+
+        RetinaNet divides by matched anchors image by image, R-CNN by samples of which each image has about as many.
+        """
         truth = truth.to(images.device)
         kept = ~truth.ignore & _visible(truth.boxes_px)
         counts = torch.bincount(truth.image_index[kept], minlength=len(images)).tolist()
@@ -92,9 +99,10 @@ class DetectorTarget:
         labels = torch.split(self._columns_of(truth.labels[kept]), counts)
         parts = zip(boxes, labels, self._more(truth, kept, counts), strict=True)
         targets = [{"boxes": box, "labels": label, **more} for box, label, more in parts]
-        with training(self.module), several_images(len(images)):
+        with training(self.module), several_images(len(images)), matched_anchors(self.module) as matched:
             losses: dict[str, Tensor] = self.module(list(images), targets)
-        return torch.stack(list(losses.values())).sum()
+        counted = float(len(images)) if matched is None else float(sum(matched))
+        return torch.stack(list(losses.values())).sum(), counted
 
     @torch.no_grad()
     def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:

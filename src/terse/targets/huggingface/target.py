@@ -86,6 +86,10 @@ class HuggingFaceTarget:
 
         Source: paper 3.2.
         """
+        return self.counted_loss(images, truth)[0]
+
+    def counted_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+        """`train_loss`, and the boxes that set prediction divides it by."""
         truth = truth.to(images.device)
         kept = _counts(truth)
         shares, columns = self._shares(truth, images)[kept], self._columns_of(truth.labels[kept])
@@ -97,7 +101,7 @@ class HuggingFaceTarget:
         mode = nullcontext() if self.module.training else in_mode(self.module, training=True)
         with mode, several_images(len(images)):
             loss: Tensor = self.module(pixel_values=self._pixels(images), labels=labels).loss
-        return _wide(loss)
+        return _wide(loss), float(sum(amounts))
 
     @torch.no_grad()
     def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:

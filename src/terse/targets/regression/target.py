@@ -75,12 +75,16 @@ class RegressionTarget:
             DataError: an image without an object or with several, or no keypoints.
             ShapeError: the module's output is not one point for each of the truth's.
         """
+        return self.counted_loss(images, truth)[0]
+
+    def counted_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+        """`train_loss`, and the known points that it is a mean over."""
         truth = truth.to(images.device)
         self.module.train()
         found = self._points(images)
         wanted, known = self._wanted(truth, images, found)
         loss = smooth_l1_loss(found, wanted.to(found.dtype), beta=_BETA, reduction="none").sum(dim=-1)
-        return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1)
+        return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), float(known.sum())
 
     @torch.no_grad()
     def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:

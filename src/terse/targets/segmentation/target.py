@@ -90,6 +90,10 @@ class SegmentationTarget:
         Raises:
             DataError: the truth has no masks, or a batch of one image in a network that normalises one pixel an image.
         """
+        return self.counted_loss(images, truth)[0]
+
+    def counted_loss(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
+        """`train_loss`, and the pixels that it is a mean over."""
         truth = truth.to(images.device)
         _masks(truth)
         known = class_maps(truth, (images.shape[-2], images.shape[-1]))
@@ -98,7 +102,8 @@ class SegmentationTarget:
         with several_images(len(images)):
             logits, auxiliary = self._logits(images)
         loss = _cross_entropy(logits, output)
-        return loss if auxiliary is None else loss + _AUXILIARY_WEIGHT * _cross_entropy(auxiliary, output)
+        loss = loss if auxiliary is None else loss + _AUXILIARY_WEIGHT * _cross_entropy(auxiliary, output)
+        return loss, float((output != NEITHER).sum())
 
     @torch.no_grad()
     def confidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:

@@ -1,0 +1,121 @@
+"""What one of several processes of a run computes; `test_ranks.py` starts them and compares."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.ssd import SSD
+
+from terse.recipe import OptimizerConfig, load_recipe
+from terse.run import finish, open_session
+from terse.targets.detector.target import DetectorTarget
+from terse.training.engine import Engine
+from terse.training.optimizers import optimizer_maker
+from terse.training.ranks import Ranks
+from terse.types import Truth
+
+SETTINGS = (
+    "data.train=60",
+    "data.val=30",
+    "data.test=30",
+    "cycles=1",
+    "pretrain.epochs=1",
+    "pretrain.batch_size=16",
+    "hardness.above=0",
+    "pool.per_cycle=20",
+    "pool.candidates=200",
+    "synthesis.batch_size=24",
+    "synthesis.steps=3",
+    "synthesis.statistics_pairs=32",
+    "objective.coverage=0.5",
+    "artefacts={count: 1, probability: 0.5}",
+    "fine_tune.epochs=1",
+    "fine_tune.batch_size=9",
+    "fine_tune.augment=true",
+    "fine_tune.photometric=true",
+    "fine_tune.optimizer={name: sgd, lr: 0.01, max_grad_norm: 1.0}",
+    "runtime.precision=float32",
+)
+
+
+def without_batches(module):
+    """The same network with BatchNorm that normalises nothing over a batch, and without dropout."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.train = lambda mode=True, part=part: nn.Module.train(part, False)
+            part.training = False
+        elif isinstance(part, (nn.Dropout, nn.Dropout2d)):
+            part.p = 0.0
+    return module
+
+
+def trained(ranks, folder, *settings, plain=True):
+    """The lines of the log and the target's last weights, of a run whose networks see one image at a time."""
+    session = open_session(load_recipe("quickstart", [*SETTINGS, *settings]), folder, ranks=ranks)
+    if plain:
+        for network in (session.players.target.module, session.players.proposer.module):
+            without_batches(network)
+    result = finish(session)
+    weights = {name: value.tolist() for name, value in session.players.target.module.state_dict().items()}
+    return {"weights": weights, "pool": session.pool.placements.seed.tolist(), "cycles": len(result.cycles)}
+
+
+def detector(family):
+    """A small network whose loss is divided by the anchors that it matched in the whole batch."""
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 32, 3, 8, 1), nn.ReLU())
+    body.out_channels = [32] if family == "ssd" else 32  # as each wants it
+    if family == "ssd":
+        boxes = DefaultBoxGenerator([[2]], scales=[0.4, 0.8], steps=[8])
+        module = SSD(body, boxes, (64, 64), 2, head=None)
+    else:
+        module = FCOS(body, 2, 64, 64, anchor_generator=AnchorGenerator(((8,),), ((1.0,),)))
+    return DetectorTarget(module, ["object"], [1], 1.0)
+
+
+def of_detector(ranks, family):
+    """The loss and the gradient of a detector on five images, of which one holds most of the matched anchors."""
+    target = detector(family)
+    generator = torch.Generator().manual_seed(1)
+    boxes = torch.tensor([[4.0, 4, 60, 60], [8, 8, 50, 50], [2, 20, 40, 60], [30, 35, 50, 55], [1, 1, 62, 40]])
+    nothing = torch.zeros(5, dtype=torch.bool)
+    truth = Truth(torch.zeros(5, dtype=torch.int64), boxes, torch.tensor([0, 0, 0, 1, 4]), nothing, nothing, 5)
+    images, share = torch.rand(5, 3, 64, 64, generator=generator), ranks.share(5)
+    loss, count = target.counted_loss(images[torch.from_numpy(share.rows)], truth.take(share.rows.tolist()))
+    whole = ranks.mean(loss, count, share)
+    settings = OptimizerConfig(name="sgd", lr=0.1, momentum=0.0, weight_decay=0.0)
+    Engine(ranks=ranks).update(whole, target.module, optimizer_maker(settings)(target.module), settings)
+    first = next(target.module.parameters())
+    return {"loss": float(whole.detach()), "own": float(loss.detach()), "gradient": first.grad.flatten().tolist()}
+
+
+def start(count, arguments, **options):
+    """So many processes of one job on this machine, as `torchrun` starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
+    common |= {"MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            text=True,
+            **options,
+        )
+        for rank in range(count)
+    ]
+
+
+if __name__ == "__main__":
+    ranks = Ranks.join("cpu")
+    found = {"run": trained(ranks, None), **{family: of_detector(ranks, family) for family in ("ssd", "fcos")}}
+    Path(sys.argv[1], f"{ranks.number}.json").write_text(json.dumps(found))
+    ranks.leave()

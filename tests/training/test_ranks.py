@@ -1,0 +1,113 @@
+"""Several processes of one run find what one finds; one that is lost ends the others with a sentence."""
+
+import json
+import signal
+import subprocess
+import time
+
+import numpy as np
+import of_several
+import pytest
+from of_several import start, trained
+
+from terse.process import Launched, launched
+from terse.recipe import load_recipe
+from terse.run import train
+from terse.training.ranks import Ranks, Share
+
+LOST = (
+    "terse: processes: expected all processes of the run to live, got one that ended; its own message, if it could write "
+    "one, says why; start them again with --resume, which goes on from the last checkpoint with any number of them\n"
+)
+
+
+def finished(processes, seconds=100):
+    found = [process.communicate(timeout=seconds) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), found
+    return found
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("two")
+    finished(start(2, [of_several.__file__, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    return [json.loads((folder / f"{rank}.json").read_text("utf-8")) for rank in (0, 1)]
+
+
+def test_two_processes_train_what_one_does_where_networks_see_one_image_at_a_time(two):
+    one = trained(Ranks(), None)
+    for found in two:
+        assert found["run"]["pool"] == one["pool"]
+        for name, weights in one["weights"].items():
+            np.testing.assert_allclose(found["run"]["weights"][name], weights, rtol=0, atol=2e-6, err_msg=name)
+    assert two[0]["run"] == two[1]["run"]  # to the last bit
+
+
+@pytest.mark.parametrize("family", ["ssd", "fcos"])
+def test_a_loss_that_is_divided_by_matched_anchors_is_that_of_the_whole_batch(two, family):
+    one = of_several.of_detector(Ranks(), family)
+    for found in two:
+        assert found[family]["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        largest = np.abs(one["gradient"]).max()
+        np.testing.assert_allclose(found[family]["gradient"], one["gradient"], rtol=0, atol=1e-5 * largest)
+    if family == "fcos":
+        return  # whose focal loss is nearly the same a point, whatever it matched
+    mean_of_means = (two[0][family]["own"] + two[1][family]["own"]) / 2
+    assert (
+        abs(mean_of_means - one["loss"]) > 1e-3 * one["loss"]
+    )  # which is what a wrapper around the network would train on
+
+
+def test_a_lost_process_ends_the_others_with_a_sentence_and_one_goes_on_alone(small, tmp_path):
+    folder = tmp_path / "run"
+    settings = [*small, "cycles=1", "synthesis.steps=40", "synthesis.max_steps=40"]
+    begun = ["-m", "terse", "train", "quickstart", *settings, "--out", str(folder)]
+    processes = start(2, begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(folder / "state" / "previous.pth", processes)
+    processes[1].send_signal(signal.SIGKILL)
+    out, err = processes[0].communicate(timeout=60)
+    processes[1].communicate()
+    assert (processes[0].returncode, out) == (2, "")
+    assert err.endswith(LOST), err
+    assert err.count("terse: ") == 1
+    result = train(load_recipe("quickstart", settings), out=folder, resume=True)
+    assert len(result["cycles"]) == 1
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert steps.count(40) == 1  # no step was lost, and none was made twice
+
+
+def wait_for(path, processes, seconds=60):
+    until = time.monotonic() + seconds
+    while not path.is_file():
+        assert all(process.poll() is None for process in processes), [p.communicate() for p in processes]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_shares_make_the_batch_and_each_has_two_images():
+    for total in range(1, 20):
+        shares = [Share(number, max(1, min(4, total // 2)), total) for number in range(4)]
+        rows = [share.rows for share in shares if share.counts]
+        assert sorted(np.concatenate(rows).tolist()) == list(range(total))
+        assert all(len(own) >= min(2, total) for own in rows)
+        whole = shares[0].whole_array([10 * share.rows for share in shares])
+        assert whole.tolist() == [10 * k for k in range(total)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Launched()),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, Launched()),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Launched(3, 4, 1, 2)),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, Launched(1, 2, 1, 2)),
+        ({"RANK": "x", "WORLD_SIZE": "2"}, Launched()),
+    ],
+)
+def test_a_launcher_says_by_the_environment_who_is_who(monkeypatch, variables, expected):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == expected
