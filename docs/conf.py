@@ -14,7 +14,6 @@ version = release = version_of("terse-synth")
 html_title = "terse"
 html_theme = "furo"
 html_show_sphinx = False
-html_show_copyright = False
 html_copy_source = False
 html_show_copyright = False
 
