@@ -98,6 +98,16 @@ def test_a_loss_that_is_no_number_is_named_with_the_way_out(small):
     )
 
 
+def test_a_gradient_of_0_is_an_alarm_with_the_way_out(small):
+    target = Mine()
+    target.evidence = lambda images, truth: target._inside.evidence((255 * images).round() / 255, truth)
+    result = train(load_recipe("quickstart", [*small, "cycles=1"]), target=target)
+    assert result["alarms"][0] == (
+        "the gradient of target.evidence is 0 in all pixels of two composites: is something rounded, or the network not "
+        "trained yet? synthesis.kind=mined and synthesis.feedback=critic need no gradient"
+    )
+
+
 def test_a_target_that_never_fires_is_an_alarm(small):
     few = [one for one in small if not one.startswith(("synthesis.", "hardness."))]
     target = Mine()

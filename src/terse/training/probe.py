@@ -12,6 +12,7 @@ from terse.errors import RecipeError, TerseError
 from terse.modes import in_mode
 from terse.objectives import target_loss_of
 from terse.protocols import Trainable, network_of
+from terse.recipe import ObjectiveConfig
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
@@ -70,6 +71,13 @@ def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
         _see(target, method, f"a loss of each of {len(images)} images, got {_told(loss)}")
     if not bool(torch.isfinite(loss).all()):
         _see(target, method, f"finite numbers, got {loss.tolist()}; {_WITHOUT}")
+    (gradient,) = torch.autograd.grad(target_loss_of(target, ObjectiveConfig())(pixels, truth).sum(), pixels)
+    if bool((truth.pasted & ~truth.ignore).any()) and not bool(gradient.any()):
+        session.alarm(
+            0,
+            f"the gradient of target.{method} is 0 in all pixels of two composites: is something rounded, or the network "
+            f"not trained yet? {_WITHOUT}",
+        )
 
 
 def _asked(target: Any, method: str, call: Callable[[], Any]) -> Any:
