@@ -143,9 +143,8 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _NOT_OURS:
-            where = error.filename or "a file"
-            print(f"terse: {where}: expected to read or write it, got: {error.strerror}", file=sys.stderr)
+        if (sentence := _of_the_machine(error)) is not None:
+            print(f"terse: {sentence}", file=sys.stderr)
             return 2
         if stopped:  # a library took the interrupt for an error of its own
             return 128 + stopped[0]
@@ -155,3 +154,13 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
         print("terse: this is a bug of ours; please report it with the lines above", file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What to say of a full disk, a file that may not be read or a device without memory; None of a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _NOT_OURS:
+        return f"{error.filename or 'a file'}: expected to read or write it, got: {error.strerror}"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        got = str(error).partition(".")[0]
+        return f"runtime.device: expected enough memory, got: {got}; smaller batches or a smaller canvas_px need less"
+    return None

@@ -157,7 +157,7 @@ def synthesizer_step(
     clean = images.detach()
     images = with_artefacts(session, images, seen.truth, requests.background, generator, share)
     with session.engine.autocast():
-        attack = target_loss_of(players.target, objective)(images, seen.truth)
+        attack = session.memory.rows("synthesizer", target_loss_of(players.target, objective), images, seen.truth)
         judged = players.discriminator(images) if players.discriminator is not None else None
     attack = ranks.rows(attack.float(), share)
     realism = None
@@ -243,7 +243,8 @@ def target_step(
     if settings.photometric:
         images = relight(images, generator, share)
     with session.engine.autocast():
-        loss, count = counted_loss(target, images.to(device), truth.to(device))
+        own_loss = partial(counted_loss, target)
+        loss, count = session.memory.mean("target", own_loss, target.module, images.to(device), truth.to(device))
     loss = ranks.mean(loss, count, share)
     session.check_finite("target", loss)
     session.engine.update(loss, target.module, optimizer, settings.optimizer)

@@ -1,6 +1,7 @@
 """The references of a hardness rule: made, trained once before the first cycle, and compared with the target."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ def reference_phase(session: Session) -> None:
         share = session.engine.ranks.share(settings.batch_size)
         images, truth = _batch(session, rule, 1 - judges, step, generator, share)
         with session.engine.autocast():
-            loss, count = counted_loss(reference, images, truth.to(images.device))
+            own_loss, truth = partial(counted_loss, reference), truth.to(images.device)
+            loss, count = session.memory.mean("reference", own_loss, reference.module, images, truth)
         loss = session.engine.ranks.mean(loss, count, share)
         session.check_finite("reference", loss)
         session.engine.update(loss, reference.module, optimizer, settings.optimizer)

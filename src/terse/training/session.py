@@ -22,6 +22,7 @@ from terse.recipe import Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.engine import Engine
+from terse.training.memory import Memory
 from terse.training.metrics_log import FILE_NAME, MetricsLog
 from terse.training.state import PHASES, Carried, Optimizers, Position, SourceKeys, Spending, Stateful, Weights
 from terse.types import Costs
@@ -62,6 +63,7 @@ class Session:
         self.position, self.spending = Position(), Spending()
         self.log = MetricsLog(None if engine.rank else folder)
         self.optimizers, self.carried = Optimizers(), Carried()
+        self.memory = Memory(observer.say)
         self.facts: dict[str, Any] = {"rows": [], "alarms": [], "alarm_cycles": []}
         self.small_parts: dict[str, Stateful] = {
             "position": self.position,
@@ -69,6 +71,7 @@ class Session:
             "rule": players.rule,
             "metrics_bytes": self.log,
             "shards": pool,
+            "memory": self.memory,
             "sources": SourceKeys(
                 {
                     "foregrounds": players.materials.foregrounds,
