@@ -363,10 +363,11 @@ _RULES = {
 
 def _messages(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        path = [str(part) for part in item["loc"] if not _internal(str(part))]
+        kind, loc = item["type"], [str(part) for part in item["loc"]]
+        typed = loc[-1:] if kind == "extra_forbidden" else []  # by the user, whatever it looks like
+        path = [part for part in loc[: len(loc) - len(typed)] if not _internal(part)] + typed
         owner, field = _field(model, data, path)
         where = ".".join(path) or "recipe"
-        kind = item["type"]
         if kind == "extra_forbidden":
             known = owner.model_fields if owner else {}
             near = registry.nearest(path[-1], known)

@@ -130,6 +130,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:
         table = pq.read_table(path).combine_chunks()
+        table.validate(full=True)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         message = " ".join(str(error).split())
         raise DataError(

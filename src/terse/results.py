@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,8 @@ __all__ = [
 FORMAT = 1
 """Of every file described here; raised when a reader of the old would read the new wrongly."""
 
+_LONG = 19
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 Number = int | float
 Figures = dict[str, Number | None]
 _Model = TypeVar("_Model", bound="Record")
@@ -133,7 +136,7 @@ class Cycle(Metrics):
     """Of the critic's scores with the hardness of candidates that it had not seen, over base candidates."""
     drift: float | None = None
     """Total variation distance of the cycle's harvest from mining's law, by inverse probabilities."""
-    seconds: float = 0.0
+    seconds: float = Field(0.0, allow_inf_nan=False)
     phase_seconds: dict[str, float] = Field(default_factory=dict)
 
 
@@ -159,7 +162,7 @@ class RunResult(Record):
     alarms: list[str] = Field(default_factory=list)
     alarm_cycles: list[int] | None = None
     """The cycle of each alarm; 0 is the start."""
-    seconds: float
+    seconds: float = Field(allow_inf_nan=False)
     sha256: dict[str, str] | None = None
     """Of `target.pth` and the pool's shards, by their names in the folder."""
     trained_elsewhere: bool = False
@@ -281,10 +284,13 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
         RunError: none, one that cannot be read, or one of another format.
     """
     try:
-        written = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        written = json.loads(text, parse_int=_whole)
+        if _ESCAPED_SURROGATE.search(text):
+            json.dumps(written, ensure_ascii=False).encode()  # a half of a pair is no text: a ValueError
     except OSError as error:
         raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
     if not isinstance(written, dict):
         raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
@@ -296,6 +302,11 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
         where = ".".join(map(str, first["loc"]))
         got = "missing" if first["type"] == "missing" else repr(first["input"])
         raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None
+
+
+def _whole(digits: str) -> int | float:
+    """A number of 19 digits and more is no count of anything: as a float it is refused where a count is expected."""
+    return int(digits) if len(digits) < _LONG else float(digits)
 
 
 def read_text(path: Path) -> str:

@@ -18,7 +18,7 @@ from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.documents import load_json
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
-from terse.sources.indexing import ImageEntry, Index
+from terse.sources.indexing import ImageEntry, Index, is_number
 from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
 
@@ -130,7 +130,8 @@ def _skeleton(categories: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, ...],
     most = max((item for item in categories if isinstance(item.get("keypoints"), list)), key=_points_of, default={})
     lines = most.get("skeleton")
     pairs = [pair for pair in lines if isinstance(pair, list) and len(pair) == 2] if isinstance(lines, list) else []
-    return tuple(map(str, most.get("keypoints", ()))), tuple((int(a), int(b)) for a, b in pairs)
+    joined = tuple((_side(a), _side(b)) for a, b in pairs if _side(a) and _side(b))
+    return tuple(map(str, most.get("keypoints", ()))), joined
 
 
 def _points_of(category: Mapping[str, Any]) -> int:
@@ -162,7 +163,7 @@ def _say_of_turned(index: Index, annotations: Sequence[Any]) -> None:
     for item in annotations:
         attributes = item.get("attributes") if isinstance(item, dict) and not item.get("segmentation") else None
         angle = attributes.get("rotation") if isinstance(attributes, dict) else None
-        turned += isinstance(angle, int | float) and bool(angle % 360)
+        turned += is_number(angle) and bool(angle % 360)
     if turned:
         text = (
             f"{turned:,} boxes are turned (attributes.rotation), and bbox is the box before the turn: "
@@ -289,13 +290,13 @@ def _side(value: Any) -> int:
     """A width or height as some files write it: 160, 160.0 or "160"; 0 where it is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
     return int(number) if number.is_integer() and number > 0 and not isinstance(value, bool) else 0
 
 
 def _numbers(values: list[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return all(map(is_number, values))
 
 
 def _four_numbers(box: Any) -> bool:

@@ -17,8 +17,9 @@ from terse.sources.decode import SizeError, probe_with_turn
 from terse.sources.finder import Finder, leads_out, slashed
 from terse.sources.masks import Mask, Polygons, mask_box
 
-__all__ = ["ImageEntry", "Index"]
+__all__ = ["ImageEntry", "Index", "is_number"]
 
+_HUGE = 1 << 62
 _PROBERS, _PROBED = 4, 64  # threads, and the images that each takes at once
 _Page = TypeVar("_Page")
 
@@ -138,7 +139,7 @@ class Index:
         width, height = self.size_px(image)
         if mask is not None and _is_empty(box_px):
             box_px = mask_box(mask, (width, height)) or box_px
-        if len(box_px) != 4 or not all(_is_number(value) and math.isfinite(value) for value in box_px):
+        if len(box_px) != 4 or not all(is_number(value) and math.isfinite(value) for value in box_px):
             reason = f"expected four finite numbers, got {list(box_px)}; its box is left out"
             self.skip(f"{where}.{field}", reason, Cause.BOX)
             return False
@@ -274,10 +275,11 @@ def _stack(points: Sequence[Float32[np.ndarray, "k 3"] | None]) -> Float32[np.nd
 
 def _is_empty(box_px: Sequence[Any]) -> bool:
     """Whether a box says nothing: not there, or without width or height."""
-    if len(box_px) != 4 or not all(map(_is_number, box_px)) or not all(map(math.isfinite, box_px)):
+    if len(box_px) != 4 or not all(map(is_number, box_px)) or not all(map(math.isfinite, box_px)):
         return not len(box_px)
     return bool(box_px[2] == box_px[0] or box_px[3] == box_px[1])
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number that arithmetic can hold: not one of hundreds of digits."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < _HUGE)

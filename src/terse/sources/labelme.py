@@ -21,7 +21,7 @@ from terse.registry import register
 from terse.sources.annotations import Annotations, Cause
 from terse.sources.documents import load_json
 from terse.sources.finder import Finder, existing_folder, slashed
-from terse.sources.indexing import ImageEntry, Index
+from terse.sources.indexing import ImageEntry, Index, is_number
 from terse.sources.masks import Mask, Polygons, ellipse, pack
 from terse.sources.selection import SourceConfig
 
@@ -183,5 +183,5 @@ def _png(
 def _points(shape: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     for point in shape.get("points") or []:
         pair = point if isinstance(point, list) and len(point) == 2 else ()
-        if pair and all(isinstance(value, int | float) and math.isfinite(value) for value in pair):
+        if pair and all(is_number(value) and math.isfinite(value) for value in pair):
             yield float(pair[0]), float(pair[1])

@@ -153,7 +153,7 @@ def _gradients(loss: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _random_state() -> tuple[Tensor, list[Tensor]]:
-    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
 
 class _Known(torch.autograd.Function):
@@ -175,5 +175,5 @@ class _Known(torch.autograd.Function):
 
 
 def _known(value: Tensor, gradients: list[Tensor], inputs: list[Tensor]) -> Tensor:
-    made: Tensor = _Known.apply(value, len(gradients), *gradients, *inputs)  # type: ignore[no-untyped-call]
+    made: Tensor = _Known.apply(value, len(gradients), *gradients, *inputs)
     return made

@@ -34,7 +34,7 @@ def read_structure(path: Path, name: str) -> dict[str, np.ndarray]:
         for element in _elements(memoryview(content)[_HEADER:]):
             kind, data = element
             if kind == _COMPRESSED:
-                unpacked = zlib.decompressobj().decompress(data, room)
+                unpacked = _unpacked(data, room)
                 room -= len(unpacked)
                 kind, data = next(_elements(memoryview(unpacked)))
             if kind == _MATRIX and _name(data) == name:
@@ -42,6 +42,13 @@ def read_structure(path: Path, name: str) -> dict[str, np.ndarray]:
     except (struct.error, zlib.error, ValueError, StopIteration, LookupError, OverflowError) as error:
         raise DataError(f"{path}: expected a whole MATLAB file, got one that cannot be read ({error})") from None
     raise DataError(f"{path}: expected the structure {name}, got a file without it")
+
+
+def _unpacked(data: memoryview, room: int) -> bytes:
+    """An element's content, cut where the room ends."""
+    if room == 0:  # zlib would take it for no limit
+        raise ValueError("more than such a file may unpack to")
+    return zlib.decompressobj().decompress(data, room)
 
 
 def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
