@@ -2,12 +2,15 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from terse.errors import DataError
 from terse.sources import decode
@@ -283,3 +286,81 @@ def test_mask_files_give_their_numbers(file):
 def test_a_mask_that_lost_its_palette_gives_numbers_again(file, colours, numbers):
     image = Image.fromarray(np.array([colours], dtype=np.uint8))
     assert read_values(*file(image)).tolist() == [numbers]
+
+
+LARGE = (4096, 4096)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Files of 17 megapixels: Pillow decodes those below 16, OpenCV plain ones above."""
+    folder = tmp_path_factory.mktemp("large")
+    coarse = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    photo = Image.fromarray(coarse).resize(LARGE, Image.Resampling.BILINEAR)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo.save(folder / "plain.jpg", quality=80)
+    photo.save(folder / "turned.jpg", quality=80, exif=turned)
+    photo.save(folder / "progressive.jpg", quality=80, progressive=True)
+    photo.convert("L").save(folder / "grey.jpg", quality=80)
+    photo.save(folder / "plain.png", compress_level=1)
+    photo.save(folder / "plain.webp", quality=50, method=0)
+    photo.convert("RGBA").save(folder / "see_through.png", compress_level=1)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["plain.jpg", "turned.jpg", "progressive.jpg", "grey.jpg", "plain.png", "plain.webp", "see_through.png"],
+)
+def test_large_images_have_pillows_pixels(large, name):
+    pixels = read_rgb(large / name, name, probe(large / name, name))
+    with Image.open(large / name) as image:
+        assert np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import cv2
+from terse.sources.decode import probe, read_rgb
+
+def peak_bytes():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) << 10
+
+path = Path(sys.argv[1])
+read_rgb(Path(sys.argv[2]), "small", probe(Path(sys.argv[2]), "small"))
+open("/proc/self/clear_refs", "w").write("5")
+before = peak_bytes()
+read_rgb(path, path.name, probe(path, path.name))
+print((peak_bytes() - before) / 1e6)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no peak of memory to read: /proc is missing")
+@pytest.mark.parametrize("name", ["plain.jpg", "turned.jpg", "progressive.jpg", "plain.png"])
+def test_the_largest_image_takes_less_than_400_mb(tmp_path, name):
+    coarse = np.random.default_rng(0).integers(0, 255, (250, 250, 3)).astype(np.uint8)
+    photo = Image.fromarray(coarse).resize((8000, 8000), Image.Resampling.BILINEAR)
+    turned = Image.Exif()
+    turned[0x0112] = 6 if name == "turned.jpg" else 1
+    more = {"compress_level": 1} if name.endswith("png") else {"progressive": name == "progressive.jpg", "quality": 80}
+    photo.save(tmp_path / name, exif=turned, **more)
+    Image.fromarray(coarse).save(tmp_path / f"small{Path(name).suffix}")
+    command = [sys.executable, "-c", PEAK, tmp_path / name, tmp_path / f"small{Path(name).suffix}"]
+    used = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert float(used.stdout) < 400
+
+
+def test_an_image_that_takes_more_to_decode_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("terse.sources.decode.MAX_BYTES", 69_000)
+    Image.fromarray(np.zeros((100, 100, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError) as caught:
+        probe(tmp_path / "a.png", "a.png")
+    assert str(caught.value) == (
+        "a.png: expected at most 0.069 MB of memory to decode it, got 0 for 0 megapixels of its kind; make a smaller "
+        "copy, or save it as a baseline JPEG or a PNG without alpha"
+    )

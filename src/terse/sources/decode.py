@@ -10,13 +10,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from terse.errors import DataError
+from terse.sources.conversion import SIDEWAYS, TURNS, alpha_of, numbers_of_colours, rgb_of, turned
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MAX_BYTES",
     "MAX_PIXELS",
     "SizeError",
     "probe",
@@ -33,24 +35,16 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 MAX_PIXELS = 64_000_000
-"""An image of more pixels is refused: one decoded copy would take 200 MB in every worker."""
+MAX_BYTES = 400_000_000
+"""An image of more pixels is refused, and one that takes more memory to decode: every worker may hold one."""
 
 # Named, so that no file is handed to a decoder that runs programs (EPS) or reads documents.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])
 # MAX_PIXELS is lower than Pillow's own limit, and its refusal is a sentence; a corrupt EXIF beside sound pixels is no news.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 Image.init()  # here, because threads that race to load the decoders find some missing
+_LARGE_PX = 16_000_000
 _MOST_PX_A_BYTE = 2000  # a JPEG of one colour holds some 85 to 500 pixels in a byte
 
 
@@ -86,9 +80,13 @@ def probe_with_turn(path: Path, name: str, declared_px: tuple[int, int] | None =
                 f"got {upright[0]}x{upright[1]}; the annotations belong to another copy of this image"
             )
         if image.mode == "F":
-            _rgb(image, name)
-        elif not _ends_well(path, image.format or "", raw[0] * raw[1]):
             _load(image, name)
+            rgb_of(image, name)
+        elif not _ends_well(path, image.format or "", raw[0] * raw[1]):
+            if image.format == "WEBP" and _is_plain_and_large(image):
+                _decoded_by_opencv(path, name)
+            else:
+                _load(image, name)
         return upright if declared_px is None else declared_px, orientation != 1
 
 
@@ -108,11 +106,17 @@ def read_rgb(
     """
     image = _open(path, name)
     with image:
-        turn = _turn(image, name, size_px)
+        turn, size = _turn(image, name, size_px), image.size
         if shrink_to_px is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, shrink_to_px[::-1] if turn in _SIDEWAYS else shrink_to_px)
-        _load(image, name)
-        return _rgb(image if turn is None else image.transpose(turn), name)
+            image.draft(None, shrink_to_px[::-1] if turn in SIDEWAYS else shrink_to_px)
+        large = image.size == size and _is_plain_and_large(image)
+        if not large:
+            _load(image, name)
+            pixels = rgb_of(image, name)
+    if large:
+        image.close()  # a PNG's pixels were read for EXIF behind them
+        pixels = _decoded_by_opencv(path, name)
+    return turned(pixels, turn)
 
 
 def read_alpha(path: Path, name: str, size_px: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w"]:
@@ -130,8 +134,8 @@ def read_alpha(path: Path, name: str, size_px: tuple[int, int] | None = None) ->
                 f"{name}: expected an alpha channel that cuts the object out, got mode {image.mode}; "
                 "save it as an RGBA PNG, or put a mask file beside it"
             )
-        turned = image if turn is None else image.transpose(turn)
-        return np.array(turned.convert("RGBA"))[..., 3].copy()
+        alpha = alpha_of(image)
+    return turned(alpha, turn)
 
 
 def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
@@ -146,45 +150,13 @@ def read_values(path: Path, name: str) -> UInt8[np.ndarray, "h w"]:
         if image.mode == "1":
             return np.array(image.convert("L"))
         if image.mode in ("RGB", "RGBA"):
-            return _numbers_of_colours(np.array(image.convert("RGB")), name)
+            return numbers_of_colours(image, name)
         if image.mode not in ("P", "L"):
             raise DataError(
                 f"{name}: expected a mask with one number a pixel (palette, grey or black and white), "
                 f"got mode {image.mode}; save it as an 8-bit PNG"
             )
         return np.array(image)
-
-
-def _numbers_of_colours(pixels: UInt8[np.ndarray, "h w 3"], name: str) -> UInt8[np.ndarray, "h w"]:
-    """A mask whose palette was lost: VOC's colours are its numbers again, greys their value, others one number each."""
-    packed = pixels.astype(np.int64) @ np.array([65536, 256, 1])
-    colours, where, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    if (colours % 0x010101 == 0).all():
-        numbers = colours // 0x010101
-    elif np.isin(colours, _PALETTE).all():
-        numbers = np.argsort(_PALETTE)[np.searchsorted(np.sort(_PALETTE), colours)]
-    elif len(colours) <= 255:
-        background = 0 if 0 in colours else colours[counts.argmax()]
-        numbers = np.cumsum(colours != background) * (colours != background)
-    else:
-        raise DataError(
-            f"{name}: expected a mask of at most 255 colours, got {len(colours):,}; save it as an 8-bit PNG, not as JPEG"
-        )
-    return numbers.astype(np.uint8)[where.reshape(packed.shape)]
-
-
-def _voc_palette() -> Int64[np.ndarray, "256"]:
-    """VOC's colour of each number, packed in one integer: its bits are dealt out to red, green and blue in turn."""
-    number = np.arange(256)
-    colours = np.zeros((256, 3), dtype=np.int64)
-    for bit in range(7, -1, -1):
-        for channel in range(3):
-            colours[:, channel] |= ((number >> channel) & 1) << bit
-        number >>= 3
-    return np.asarray(colours @ np.array([65536, 256, 1]))
-
-
-_PALETTE = _voc_palette()
 
 
 def _open(path: Path, name: str) -> Image.Image:
@@ -198,10 +170,40 @@ def _open(path: Path, name: str) -> Image.Image:
         raise DataError(_too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)) from None
     except Exception as error:
         raise DataError(f"{name}: expected an image file, got {_unknown(path, error)}") from None
-    if image.width * image.height > MAX_PIXELS:
+    area_px = image.width * image.height
+    if area_px > MAX_PIXELS or area_px * _bytes_a_pixel(image) > MAX_BYTES:
         image.close()
-        raise DataError(_too_large(name, image.width * image.height))
+        raise DataError(_too_large(name, area_px, int(area_px * _bytes_a_pixel(image))))
     return image
+
+
+def _is_plain_and_large(image: Image.Image) -> bool:
+    """Whether OpenCV decodes it instead: to the same pixels, in three bytes each where Pillow takes seven and more."""
+    plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+    deep = image.format == "PNG" and any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    known = image.format in ("JPEG", "MPO", "PNG", "WEBP")
+    return known and plain and not deep and image.width * image.height > _LARGE_PX
+
+
+def _bytes_a_pixel(image: Image.Image) -> float:
+    """Memory that decoding takes at its peak, measured: ours, Pillow's, and that of a decoder that holds the whole."""
+    if not _is_plain_and_large(image):
+        return 17 if image.format == "WEBP" else 7
+    if image.format == "WEBP":
+        return 8
+    sampled = [across * down for _, across, down, _ in getattr(image, "layer", ())]
+    coefficients = 2 * sum(sampled) / max(sampled) if image.info.get("progressive") and sampled else 0
+    return 3 + max(3, coefficients)  # the turned copy, or what a progressive JPEG is put together from
+
+
+def _decoded_by_opencv(path: Path, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    import cv2
+
+    whole = _ends_well(path, "JPEG", 0) or _ends_well(path, "PNG", 0) or path.read_bytes()[8:12] == b"WEBP"
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if whole else None
+    if pixels is None:
+        raise DataError(_damaged(name, "OpenCV"))
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), dtype=np.uint8)
 
 
 def _unknown(path: Path, error: Exception) -> str:
@@ -215,18 +217,26 @@ def _unknown(path: Path, error: Exception) -> str:
     return f"bytes that no decoder knows ({type(error).__name__}); restore it or leave it out"
 
 
-def _too_large(name: str, pixels: int) -> str:
-    return f"{name}: expected at most {MAX_PIXELS / 1e6:g} megapixels, got {pixels / 1e6:g}; make a smaller copy"
+def _too_large(name: str, pixels: int, size_bytes: int = 0) -> str:
+    if pixels > MAX_PIXELS:
+        return f"{name}: expected at most {MAX_PIXELS / 1e6:g} megapixels, got {pixels / 1e6:g}; make a smaller copy"
+    return (
+        f"{name}: expected at most {MAX_BYTES / 1e6:g} MB of memory to decode it, got {size_bytes / 1e6:.0f} for "
+        f"{pixels / 1e6:.0f} megapixels of its kind; make a smaller copy, or save it as a baseline JPEG or a PNG without alpha"
+    )
+
+
+def _damaged(name: str, found_by: str) -> str:
+    return (
+        f"{name}: expected a whole image, got one that is cut short or damaged ({found_by}); restore it or leave it out"
+    )
 
 
 def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
     except Exception as error:
-        raise DataError(
-            f"{name}: expected a whole image, got one that is cut short or damaged "
-            f"({type(error).__name__}); restore it or leave it out"
-        ) from None
+        raise DataError(_damaged(name, type(error).__name__)) from None
 
 
 def _orientation(image: Image.Image, name: str) -> int:
@@ -240,7 +250,7 @@ def _orientation(image: Image.Image, name: str) -> int:
         number = image.getexif().get(0x0112, 1)
     except Exception:
         return 1
-    return number if number in _TURNS else 1
+    return number if number in TURNS else 1
 
 
 def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Transpose | None:
@@ -248,7 +258,7 @@ def _turn(image: Image.Image, name: str, size_px: tuple[int, int]) -> Image.Tran
     orientation = _orientation(image, name)
     upright = image.size[::-1] if orientation >= 5 else image.size
     if size_px == upright:
-        return _TURNS.get(orientation)
+        return TURNS.get(orientation)
     if size_px == image.size:
         return None
     raise DataError(
@@ -270,23 +280,3 @@ def _ends_well(path: Path, kind: str, area_px: int) -> bool:
             )
         file.seek(max(0, size - 1024))
         return mark in file.read()
-
-
-def _rgb(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    if image.mode == "F":
-        _load(image, name)
-        grey = np.asarray(image)
-        if not (np.isfinite(grey).all() and grey.min() >= 0 and grey.max() <= 1):
-            raise DataError(
-                f"{name}: expected integer pixels or floating-point ones from 0 to 1, got {grey.min():g} to {grey.max():g}; "
-                "save it with 8 or 16 bits"
-            )
-        return np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode.startswith("I"):
-        # Pillow's own conversion clips 16 bits to 8; we keep the upper ones.
-        deep = np.asarray(image).astype(np.int64)
-        grey = (np.clip(deep, 0, 65535) >> 8 if image.mode != "I" or deep.max() > 255 else deep).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
-        return np.ascontiguousarray(np.array(image.convert("RGBA"))[..., :3])
-    return np.array(image.convert("RGB"))

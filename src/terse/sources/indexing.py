@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -280,6 +280,6 @@ def _is_empty(box_px: Sequence[Any]) -> bool:
     return bool(box_px[2] == box_px[0] or box_px[3] == box_px[1])
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value of JSON is a number that arithmetic can hold: not one of hundreds of digits."""
     return isinstance(value, float) or (type(value) is int and abs(value) < _HUGE)
