@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from terse.errors import RunError, TerseError
 
@@ -44,7 +44,11 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     _make_lasting(path.parent)
     try:
         with temporary.open("wb") as stream:
-            yield stream
+            written = _Written(stream)
+            try:
+                yield cast("BinaryIO", written)
+            except RuntimeError as error:  # torch's, of a full disk: "unexpected pos 64"
+                raise written.error or error from None
             stream.flush()
             os.fsync(stream.fileno())
         if keep is not None and path.exists():
@@ -54,6 +58,24 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+class _Written:
+    """A stream that remembers why it could not be written: libraries do not always say."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -34,6 +34,11 @@ def cramped(call, most):
     return run
 
 
+def counted(call):
+    """The loss with the number of images that it is a mean over."""
+    return lambda images, truth: (call(images, truth), float(len(images)))
+
+
 def truth_of(images):
     return Truth.of_images(torch.zeros(len(images), dtype=torch.int64))
 
@@ -50,7 +55,9 @@ def test_pieces_add_up_to_the_gradients_of_the_batch():
     whole = torch.autograd.grad(2 * loss(images, truth_of(images)), list(module.parameters()))
     said = []
     memory = Memory(said.append)
-    found = 2 * memory.mean("target", cramped(loss, 2), module, images, truth_of(images))
+    mean, count = memory.mean("target", cramped(counted(loss), 2), module, images, truth_of(images))
+    found = 2 * mean
+    assert count == 7
     assert found.item() == pytest.approx(2 * loss(images, truth_of(images)).item())
     for wanted, got in zip(whole, torch.autograd.grad(found, list(module.parameters())), strict=True):
         torch.testing.assert_close(got, wanted)
@@ -84,11 +91,11 @@ def test_a_failed_try_leaves_no_trace_in_buffers_and_random_numbers():
     torch.manual_seed(1)
     first = Memory(lambda _: None)
     first.restore({"target": 2})
-    wanted = first.mean("target", loss, module, images, truth_of(images))
+    wanted, _ = first.mean("target", counted(loss), module, images, truth_of(images))
     means = module.running_mean.clone()
     module.reset_running_stats()
     torch.manual_seed(1)
-    found = Memory(lambda _: None).mean("target", cramped(loss, 2), module, images, truth_of(images))
+    found, _ = Memory(lambda _: None).mean("target", cramped(counted(loss), 2), module, images, truth_of(images))
     assert torch.equal(found, wanted)
     assert torch.equal(module.running_mean, means)
     assert module.num_batches_tracked == 2
@@ -99,7 +106,7 @@ def test_one_image_that_does_not_fit_is_said():
     with pytest.raises(RunError) as caught:
         Memory(lambda _: None).mean(
             "target",
-            cramped(lambda some, truth: module(some).mean(), 0),
+            cramped(counted(lambda some, truth: module(some).mean()), 0),
             module,
             torch.zeros(3, 3, 2, 2),
             truth_of(torch.zeros(3)),

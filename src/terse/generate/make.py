@@ -211,7 +211,7 @@ def _cleared_on_mistake(out: Path, *, resume: bool) -> Iterator[None]:
 def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Observer | None) -> dict[str, Any]:
     """Make what is missing, join the parts, and write the manifest."""
     began = time.monotonic()
-    done = {shard.number: _done(job.out, shard.number) for shard in shards}
+    done = {shard.number: _done(job, shard) for shard in shards}
     fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
     total = job.count + sum(len(shard.rows) for shard in shards)
     barren: list[int] = []
@@ -266,9 +266,16 @@ def _discard(job: Job, shards: Sequence[Shard]) -> None:
                     path.unlink()
 
 
-def _done(out: Path, number: int) -> dict[str, Any] | None:
-    file = part_folder(out, number) / "done.json"
-    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+def _done(job: Job, shard: Shard) -> dict[str, Any] | None:
+    """The tally of a shard that was made before; None where it is not whole, or its images are gone since."""
+    part = part_folder(job.out, shard.number)
+    try:
+        tally: dict[str, Any] = json.loads((part / "done.json").read_text("utf-8"))
+        names = [line.split("  ", 1)[1] for line in (part / "SHA256SUMS").read_text("utf-8").splitlines()]
+    except (OSError, ValueError, IndexError):
+        return None
+    folder = job.exporter.image_folder and job.out / (job.folder(shard.split) + job.exporter.image_folder)
+    return tally if not folder or all((folder / name).is_file() for name in names) else None
 
 
 def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:

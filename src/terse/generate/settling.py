@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -57,5 +58,6 @@ class Settling:
         if parts:
             sync_written(self._out)
             for made, whole in parts:
+                shutil.rmtree(whole, ignore_errors=True)  # one that was found broken
                 made.rename(whole)
             sync_folder(parts[0][1].parent)

@@ -116,6 +116,7 @@ class Harvest:
             judged.hard,
             judged.hardness,
         )
+        self.session.check_finite("target", torch.tensor(np.nan if np.isnan(hardness[worth]).any() else 0.0))
         wanted = hard if keeps_hard else worth
         wanted = wanted if told is None else ranks.first(told(hard, hardness))
         if self.mix is not None:

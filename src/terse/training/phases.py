@@ -150,6 +150,7 @@ def synthesizer_step(
     objective = session.recipe.objective
     with session.engine.autocast():
         raw = proposer.raw_poses(cut, below, pastes, requests)
+    session.check_finite("synthesizer", raw.detach().sum())
     pose = proposer.mapped(raw, pastes.label)
     placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     images, layers = materials.render.layers(below, placements, pose, cut)

@@ -152,20 +152,25 @@ class Session:
             Diverged: the loss is not finite; it names the player whose weights have become so, else the one that learns.
         """
         if not bool(torch.isfinite(loss)):
-            proposer = self.players.proposer
-            networks = {
-                "target": network_of(self.players.target),
-                "discriminator": self.players.discriminator,
-                "synthesizer": proposer.module if proposer is not None else None,
-            }
-            for name, network in networks.items():
-                if network is not None and not all(bool(value.isfinite().all()) for value in network.parameters()):
-                    player = name
-                    break
-            self.log.state()  # what led there
-            kept = self.folder is not None and (self.folder / "state" / "checkpoint.pth").is_file()
-            saved = str(self.folder / "state") if self.folder and kept else None
-            raise Diverged(player, self.position.step, f"{float(loss.detach())}", saved)
+            raise self._diverged(self._broken() or player, f"{float(loss.detach())}")
+
+    def _broken(self) -> str | None:
+        """The first player whose weights are no numbers any more."""
+        proposer = self.players.proposer
+        networks = {
+            "target": network_of(self.players.target),
+            "discriminator": self.players.discriminator,
+            "synthesizer": proposer.module if proposer is not None else None,
+        }
+        for name, network in networks.items():
+            if network is not None and not all(bool(value.isfinite().all()) for value in network.parameters()):
+                return name
+        return None
+
+    def _diverged(self, player: str, value: str) -> Diverged:
+        self.log.state()  # what led there
+        kept = self.folder is not None and (self.folder / "state" / "checkpoint.pth").is_file()
+        return Diverged(player, self.position.step, value, str(self.folder / "state") if self.folder and kept else None)
 
     def alarm(self, cycle: int, sentence: str) -> None:
         """Say what the user should know of a cycle, and keep it for the result."""
@@ -174,10 +179,16 @@ class Session:
         self.observer.say(f"alarm: {sentence}" if cycle else sentence)
 
     def save(self) -> None:
-        """Write the state of every part; nothing without a folder."""
+        """Write the state of every part; nothing without a folder.
+
+        Raises:
+            Diverged: weights are no numbers; the state before stays, from which the run can go on.
+        """
         self._saved = time.monotonic()
         if self.folder is None or self.engine.rank:
             return
+        if (broken := self._broken()) is not None:
+            raise self._diverged(broken, "weights that are no numbers")
         tensors = {name: part.state() for name, part in self.tensor_parts.items()}
         small = {name: part.state() for name, part in self.small_parts.items()}
         write_checkpoint(self.folder / "state", tensors, {**self.facts, **small})

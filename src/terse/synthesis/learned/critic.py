@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from terse.errors import Diverged
+
 __all__ = ["Critic", "described", "fit"]
 
 _WIDTH, _DROPOUT = 128, 0.3
@@ -70,6 +72,9 @@ def fit(
         hardness: 1 - p of the verdict.
         weight: newer verdicts weigh more.
 
+    Raises:
+        Diverged: the loss is not finite.
+
     Source: ours.
     """
     critic = Critic(rows.shape[1])
@@ -85,6 +90,8 @@ def fit(
         chosen = torch.randint(len(rows), (_BATCH,))
         each = functional.binary_cross_entropy_with_logits(critic(rows[chosen]), wanted[chosen], reduction="none")
         loss = (each.sum(dim=1) * weight[chosen]).mean()
+        if not bool(loss.isfinite()):
+            raise Diverged("critic", step, f"{float(loss.detach())}", None)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
