@@ -24,6 +24,17 @@ MODELS = {
         "pool={per_cycle: 500, uneven: 2, candidates: 2000}",
         "fine_tune={epochs: 10, batch_size: 32, optimizer: {name: adam, lr: 2e-3, weight_decay: 0, schedule: one_cycle}}",
     ),
+    "regression": (
+        "task=regression",
+        "canvas_px=64",
+        "data={kind: shapes, canvas_px: 64, classes: [arrow], objects: 1, train: 500, val: 60, test: 200, gap: 0.3}",
+        "target={kind: regressor, quantity: keypoints, keypoints: 2, backbone: resnet18}",
+        "hardness={kind: quantile}",
+        "poses={rotation_deg: [-180, 180]}",
+        "pretrain={epochs: 10, batch_size: 16, optimizer: {name: adam, lr: 2e-3, weight_decay: 0, schedule: one_cycle}}",
+        "pool={per_cycle: 400, candidates: 1200}",
+        "fine_tune={epochs: 8, batch_size: 16, optimizer: {name: adam, lr: 2e-3, weight_decay: 0, schedule: one_cycle}}",
+    ),
     "transformers": (
         "data={kind: shapes, train: 600, val: 100, test: 200, gap: 0.3, objects: 1}",
         RT_DETR,
@@ -35,6 +46,7 @@ MODELS = {
         "schedule: one_cycle, max_grad_norm: 1}}",
     ),
 }
+SHARE = {"regression": "within"}  # where the task's first figure is an error: the share of answers within the tolerance
 ALL = ("cycles=2", "synthesis={kind: mined}", "artefacts.count=0", "runtime.precision=float32")
 
 
@@ -43,6 +55,6 @@ ALL = ("cycles=2", "synthesis={kind: mined}", "artefacts.count=0", "runtime.prec
 @pytest.mark.parametrize("library", list(MODELS))
 def test_it_starts_at_three_tenths_and_ends_better(library: str, seed: int) -> None:
     result = train(load_recipe("shapes", [*MODELS[library], *ALL, f"seed={seed}"]))
-    start, end = (result["metrics"][when][result["primary"]] for when in ("start", "end"))
+    start, end = (result["metrics"][when][SHARE.get(library, result["primary"])] for when in ("start", "end"))
     assert start >= 0.3
     assert end >= start + 0.05
