@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from terse.recipe import Recipe
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import with_trust
+from terse.cli.jobs import Engine, with_trust
 
 __all__ = ["generate"]
 
@@ -27,7 +27,8 @@ def generate(
     *overrides: str,
     out: Path,
     workers: int | None = None,
-    executor: str = "local",
+    executor: Engine = "local",
+    address: str | None = None,
     resume: bool = False,
     page: bool = True,
     target: str | None = None,
@@ -44,8 +45,9 @@ def generate(
         source: A finished run's folder, a recipe file or a built-in recipe; paste needs no training.
         overrides: Settings of the recipe as key=value.
         out: A new or empty folder.
-        workers: Processes; all cores by default. The set does not depend on it.
-        executor: What maps the shards: local, or an executor of an installed package.
+        workers: Processes; all cores, or all of the cluster, by default. The set does not depend on it.
+        executor: What maps the shards: local, ray (extra ray), or an executor of an installed package.
+        address: Of the Ray cluster: HOST:PORT, auto (the one of this machine) or local.
         resume: Go on with a set that was cut short.
         page: Write report.html, with a sample of the composites, beside the set.
         target: Another model to say what is hard, instead of the run's: a file, or KEY=VALUE of the target's settings.
@@ -54,12 +56,9 @@ def generate(
         as_json: Print the result as one JSON object.
         flags: A flag for each field of `GenerateSettings`.
     """
-    with named_by_flags(GenerateSettings, "workers", "resume"):
+    with named_by_flags(GenerateSettings, "workers", "resume", "address"):
         given = settings_given(GenerateSettings, flags)
-        from terse.workers import usable_cores
-
-        count = usable_cores() if workers is None else workers
-        how = {"workers": count, "executor": executor, "resume": resume}
+        how = {"workers": workers, "executor": executor, "address": address, "resume": resume}
         result = (
             _of_source(source, overrides, target, given, out, how)
             if cycle is None

@@ -12,9 +12,11 @@ from cyclopts import Parameter
 
 from terse.trust import trusted, trusting
 
-__all__ = ["folder_of", "recipe_or_data", "trust_given", "with_device", "with_trust"]
+__all__ = ["Engine", "folder_of", "recipe_or_data", "trust_given", "with_device", "with_trust"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+Engine = Annotated[str, Parameter(name=("--executor", "--engine"))]
+"""What maps a job's shards."""
 _Trust = Annotated[
     bool,
     Parameter(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import Engine
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
 
@@ -18,7 +19,8 @@ def render(
     *,
     out: Path,
     workers: int | None = None,
-    executor: str = "local",
+    executor: Engine = "local",
+    address: str | None = None,
     resume: bool = False,
     as_json: Json = False,
     **flags: Any,
@@ -29,7 +31,8 @@ def render(
         placements: The placements.parquet that `terse generate` wrote, an edited copy, or a shard of a run's pool.
         out: A new or empty folder.
         workers: Processes; all cores by default.
-        executor: What maps the shards: local, or an executor of an installed package.
+        executor: What maps the shards: local, ray (extra ray), or an executor of an installed package.
+        address: Of the Ray cluster: HOST:PORT, auto (the one of this machine) or local.
         resume: Go on with a set that was cut short.
         as_json: Print the result as one JSON object.
         flags: A flag for each field of `GenerateSettings`.
@@ -37,11 +40,18 @@ def render(
     from terse.cli.generate import summary
     from terse.cli.progress import counting
     from terse.generate import render as draw
-    from terse.workers import usable_cores
 
-    with named_by_flags(GenerateSettings, "workers", "resume"), counting() as observer:
-        count = usable_cores() if workers is None else workers
+    with named_by_flags(GenerateSettings, "workers", "resume", "address"), counting() as observer:
         changes = settings_given(GenerateSettings, flags)
-        result = draw(placements, out, workers=count, executor=executor, resume=resume, observer=observer, **changes)
+        result = draw(
+            placements,
+            out,
+            workers=workers,
+            executor=executor,
+            address=address,
+            resume=resume,
+            observer=observer,
+            **changes,
+        )
     answer(result, summary(result), as_json=as_json)
     return 0

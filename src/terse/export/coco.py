@@ -161,6 +161,8 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _licensed(line: str, ids: dict[str, int]) -> str:
     """Licences are named in the parts and numbered in the whole."""
+    if '"license"' not in line:
+        return line
     image = json.loads(line)
     if "license" in image:
         image["license"] = ids[image["license"]]

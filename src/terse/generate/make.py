@@ -32,7 +32,7 @@ from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import open_sources, paste_data
-from terse.workers import Executor
+from terse.workers import Executor, usable_cores
 
 __all__ = ["drawing_of", "generate", "render"]
 
@@ -46,8 +46,9 @@ def generate(
     settings: GenerateSettings,
     out: Path,
     *,
-    workers: int = 1,
+    workers: int | None = 1,
     executor: str = "local",
+    address: str | None = None,
     resume: bool = False,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
@@ -57,15 +58,16 @@ def generate(
         origin: a recipe, or a finished run (`of_run`): its arm proposes, its target says what is hard.
         settings: what the set is to hold.
         out: a new or empty folder.
-        workers: processes; the set does not depend on it. 0 works in this process.
+        workers: processes; the set does not depend on it. 0 works in this process, None takes what the executor has.
         executor: the kind of executor that maps the shards.
+        address: of its cluster, where it has one.
         resume: go on with a set that was cut short.
         observer: watches; told of the images done.
 
     Raises:
         TerseError: a recipe, source, folder or limit that cannot be used; the message says which and why.
     """
-    mapped_by = _executor(executor, workers)
+    mapped_by = executor_of(executor, workers, address)
     trained, recipe = (False, origin) if isinstance(origin, Recipe) else (origin.trained, origin.recipe)
     if settings.hardness is not None and not trained:
         raise RecipeError("hardness: expected a trained run, whose target says what is hard, got a recipe; give a run")
@@ -100,8 +102,9 @@ def render(
     placements: Path,
     out: Path,
     *,
-    workers: int = 1,
+    workers: int | None = 1,
     executor: str = "local",
+    address: str | None = None,
     resume: bool = False,
     observer: Observer | None = None,
     **changes: Any,
@@ -111,8 +114,9 @@ def render(
     Args:
         placements: the Parquet file that `generate` wrote, an edited copy of it, or a shard of a run's pool.
         out: a new or empty folder.
-        workers: processes.
+        workers: processes; None takes what the executor has.
         executor: the kind of executor that maps the shards.
+        address: of its cluster, where it has one.
         resume: go on with a set that was cut short.
         observer: watches; told of the images done.
         changes: settings to replace: format, side_px, image, quality, masks, min_visible.
@@ -120,7 +124,7 @@ def render(
     Raises:
         TerseError: placements or sources that cannot be used; the message says which and why.
     """
-    mapped_by = _executor(executor, workers)
+    mapped_by = executor_of(executor, workers, address)
     table, made = read_table(placements)
     if not len(table):
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
@@ -179,10 +183,20 @@ def _recipe_of_run(folder: Path) -> Recipe:
     return recipe
 
 
-def _executor(kind: str, workers: int) -> Executor:
+def executor_of(kind: str, workers: int | None, address: str | None = None) -> Executor:
+    """The executor of a kind, with so many workers, or as many as it has.
+
+    Raises:
+        RecipeError: no such kind, or an address beside one without a cluster.
+    """
+    config = registry.lookup("executor", kind)
+    if address is not None and "address" not in config.model_fields:
+        raise RecipeError(f"address: expected it beside the executor ray, got it beside {kind}")
+    if workers is None:
+        workers = getattr(config, "default_workers", usable_cores)()
     if workers < 0:
         raise RecipeError(f"workers: expected an integer >= 0, got {workers}; 0 works in the process that was begun")
-    built: Executor = registry.lookup("executor", kind)().build(workers)
+    built: Executor = config(**({} if address is None else {"address": address})).build(workers)
     return built
 
 
@@ -232,7 +246,8 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
         for path in job.out.iterdir():  # the folder was empty when it became this set's
             shutil.rmtree(path)
         raise DataError(_nothing(tallies[-1]))
-    _discard(job, [shard for shard in shards if shard not in kept])
+    numbers = {shard.number for shard in kept}
+    _discard(job, [shard for shard in shards if shard.number not in numbers])
     parts = [part_folder(job.out, shard.number) for shard in kept]
     for split in ("train", VAL) if VAL in job.real else ("train",):
         own = [part for part, shard in zip(parts, kept, strict=True) if (shard.split == VAL) == (split == VAL)]

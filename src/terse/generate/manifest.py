@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from terse.folders import claim, replacing, sha256_of, sync_written, write_json
@@ -16,6 +17,7 @@ from terse.generate.shard import PARTS
 __all__ = ["assemble_common", "claim_set", "versions", "write_manifest"]
 
 _REQUEST = "request.json"
+_ROW_GROUP = 1 << 16  # rows
 
 
 def versions() -> dict[str, str]:
@@ -62,8 +64,14 @@ def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str])
             replacing(out / "placements.parquet") as stream,
             pq.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
-            for part in parts:
-                writer.write_table(pq.read_table(part / "placements.parquet"))
+            waiting: list[pa.Table] = []
+            for part in parts:  # a row group a shard would be as large as what it holds
+                waiting.append(pq.ParquetFile(part / "placements.parquet").read())
+                if sum(map(len, waiting)) >= _ROW_GROUP:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting.clear()
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting))
     with replacing(out / "SHA256SUMS") as stream:
         for part, subfolder in zip(parts, subfolders, strict=True):
             for line in (part / "SHA256SUMS").read_text("utf-8").splitlines():

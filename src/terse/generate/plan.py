@@ -4,7 +4,8 @@ A scene is one composite before its blends: `all_blends` draws it in each. Fixed
 number of workers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -27,10 +28,15 @@ class Shard:
     number: int
     first_image: int
     first_scene: int = 0
-    labels: tuple[tuple[int, ...], ...] = ()  # of each scene's objects
+    scenes: "SceneClasses | None" = field(default=None, compare=False)  # those to propose
     table: pa.Table | None = None
     split: str = ""  # of real images; composites have none
     rows: range = range(0)  # the real images, in the split's numbers
+
+    @property
+    def labels(self) -> tuple[tuple[int, ...], ...]:
+        """Of each scene's objects."""
+        return () if self.scenes is None else self.scenes.of(0, len(self.scenes))
 
     def __str__(self) -> str:
         return f"shard {self.number}"
@@ -46,9 +52,15 @@ class SceneClasses:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def part(self, first: int, last: int) -> "SceneClasses":
+        """These scenes alone, without a copy: millions of scenes take no more than two arrays."""
+        offsets = self.offsets[first : last + 1]
+        return SceneClasses(offsets, self.labels[offsets[0] : offsets[-1]])
+
     def of(self, first: int, last: int) -> tuple[tuple[int, ...], ...]:
         """The labels of these scenes."""
-        return tuple(tuple(self.labels[self.offsets[i] : self.offsets[i + 1]].tolist()) for i in range(first, last))
+        at = (self.offsets[first : last + 1] - self.offsets[0]).tolist()
+        return tuple(tuple(self.labels[low:high].tolist()) for low, high in pairwise(at))
 
 
 def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Material, shard_images: int) -> list[Shard]:
@@ -62,7 +74,7 @@ def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Mater
     planned = plan_classes(settings, limits, scenes, material)
     size = max(1, shard_images // copies)
     return [
-        Shard(number, first * copies, first, planned.of(first, min(first + size, scenes)))
+        Shard(number, first * copies, first, planned.part(first, min(first + size, scenes)))
         for number, first in enumerate(range(0, scenes, size))
     ]
 

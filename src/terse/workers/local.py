@@ -93,6 +93,11 @@ class LocalConfig(Config):
         """So many worker processes; 0 works in this one."""
         return local_executor(workers)
 
+    @staticmethod
+    def default_workers() -> int:
+        """As many as there are cores."""
+        return usable_cores()
+
 
 class InProcess:
     """Makes one shard after the other in this process."""
