@@ -51,11 +51,14 @@ def check_answers(session: Session) -> None:
             "confidence",
             _of_confidence(_asked(target, "confidence", lambda: target.confidence(images, truth)), truth),
         )
+    # In a context of its own: some versions of torch keep the weights that were cast where no gradient was asked for.
+    with torch.random.fork_rng(devices=[]):
         if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
-            _check_attack(session, images, truth)
+            with session.engine.autocast():
+                _check_attack(session, images, truth)
         if isinstance(target, Trainable) and len(players.train) >= _IMAGES:
             real, known = players.train.fetch(np.arange(_IMAGES))
-            with in_mode(target.module, training=True):
+            with session.engine.autocast(), in_mode(target.module, training=True):
                 loss = _asked(target, "train_loss", lambda: target.train_loss(real.to(device), known.to(device)))
             _see(target, "train_loss", _of_scalar(loss))
     if network is not None and kept is not None:
