@@ -28,7 +28,7 @@ napoleon_numpy_docstring = False
 
 
 def fill(app: Any, name: str, text: list[str]) -> None:
-    """Put what the code knows in the place of a page's markers."""
+    """Replace a page's markers by what the code knows."""
     import reference_pages
 
     text[0] = reference_pages.filled(text[0])

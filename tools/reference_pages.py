@@ -1,6 +1,6 @@
 """Write the parts of the documentation that the code knows best: recipe settings, commands, the paper's numbers.
 
-`docs/conf.py` puts each part in the place of its marker, `<!-- recipe settings -->` for example, when the site is built.
+`docs/conf.py` replaces each marker by its part, `<!-- recipe settings -->` for example, when the site is built.
 """
 
 import inspect

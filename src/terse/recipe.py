@@ -94,7 +94,7 @@ class PhaseConfig(Config):
     real_per_synthetic: Annotated[float, Field(ge=0)] | Literal["all"] = "all"
     """Real images in an epoch for each synthetic one; `all` is all of them (paper 4.1), 1 is its photographs'."""
     steps: Count | None = None
-    """Exactly so many steps in the place of epochs: what equal budgets need."""
+    """Exactly so many steps instead of epochs: what equal budgets need."""
     epoch: Literal["pool", "real"] = "pool"
     """What an epoch goes over once: the pool, beside as many real images as `real_per_synthetic` says (ours), or all real
     images, the pool repeated to its share of them (paper A.2); composites alone and `all` real images know one epoch."""

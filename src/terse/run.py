@@ -176,7 +176,7 @@ def _its_turn(session: Session, cycle: int, target: str) -> None:
 
 
 def _with_target(recipe: Recipe, target: str) -> Recipe:
-    """The recipe with the retrained model in the place of its target's."""
+    """The recipe with the retrained model instead of its target's."""
     key, equals, _ = target.partition("=")
     named = equals and key.split(".")[0] in type(recipe.target).model_fields
     settings = parse_overrides([f"target.{target}" if named else f"target.weights={target}"])

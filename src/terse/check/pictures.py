@@ -246,7 +246,7 @@ def same_pictures(
     known, against = _signs(one), _signs(other)
     told, against_told = ~_plain(one), ~_plain(other)
     for start in range(0, len(one), _ROWS):
-        # Two bits agree where their signs' product is 1: one product of matrices in the place of a loop over pairs.
+        # Two bits agree where their signs' product is 1: one product of matrices instead of a loop over pairs.
         agree = known[start : start + _ROWS] @ against.T
         near = (8 * one.shape[1] - agree) / 2 <= max_bits
         near &= told[start : start + _ROWS, None] & against_told

@@ -154,7 +154,7 @@ def _limited(drawing: Drawing, limits: Limits, candidates: Placements, image: in
 def _asked_again(
     drawing: Drawing, proposer: Proposer, requests: Requests, candidates: Placements, trials: Sequence["_Trial"]
 ) -> tuple[Placements, Int64[np.ndarray, " k"]]:
-    """Other pastes of the same classes in the place of those that break a limit, and the trial that each is for."""
+    """Other pastes of the same classes instead of those that break a limit, and the trial that each is for."""
     images = np.array([trial.image for trial in trials], dtype=np.int64)
     rows = np.array([trial.row for trial in trials], dtype=np.int64)
     rank = rows - candidates.offsets[images]

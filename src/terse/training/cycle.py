@@ -161,7 +161,7 @@ def _keep_start(session: Session) -> None:
 
 
 def _realism(session: Session) -> dict[str, float]:
-    """Whether the discriminator knows the data set in the place of the paste; nothing without one."""
+    """Whether the discriminator knows the data set instead of the paste; nothing without one."""
     players = session.players
     if players.discriminator is None:
         return {}
