@@ -110,8 +110,8 @@ def test_an_unknown_format_is_answered_with_the_nearest(acme: dict[str, str], tm
     done = terse(acme, "generate", "paste", "--count", 1, "--format", "acme_line", "--out", tmp_path / "set")
     assert (done.returncode, done.stderr) == (
         2,
-        "terse: --format: expected one of acme_lines, coco, semantic, voc, webdataset, yolo, yolo_pose, got 'acme_line'; "
-        "did you mean 'acme_lines'?\n",
+        "terse: --format: expected one of acme_lines, coco, imagefolder, semantic, voc, webdataset, yolo, yolo_pose, got "
+        "'acme_line'; did you mean 'acme_lines'?\n",
     )
 
 

@@ -39,8 +39,9 @@ def annotations(out: Path) -> dict:
 @pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "webdataset"])
 def test_the_set_is_the_same_for_any_number_of_workers(kind: str, labelled: Recipe, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"format": kind})
-    results = [generate(labelled, settings, tmp_path / str(n), workers=n) for n in (0, 1, 2, 4)]
-    files = [files_of(tmp_path / str(n)) for n in (0, 1, 2, 4)]
+    counts = (0, 1, 2, 4) if kind == "coco" else (0, 2)  # each worker starts an interpreter
+    results = [generate(labelled, settings, tmp_path / str(n), workers=n) for n in counts]
+    files = [files_of(tmp_path / str(n)) for n in counts]
     assert all(other == files[0] for other in files[1:])
     assert not any(name.startswith(".parts") for name in files[0])
     assert all(other["per_class"] == results[0]["per_class"] for other in results)

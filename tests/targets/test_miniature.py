@@ -36,7 +36,13 @@ RECIPES = {  # of each task: a recipe, and what makes it small
     "segmentation": ("shapes-segmentation", _SHAPES),
     "regression": ("shapes-regression", _SHAPES),
 }
-every_target = targets(runs=True)
+every_kind = targets(  # of a kind with several subjects one; all of them in the slow tests
+    runs=True,
+    by_default=(
+        *("mnist_classifier", "mnist_classifier_deep", "user", "timm", "detr", "ssdlite320_mobilenet_v3_large"),
+        *("ssdlite_mobilenet_v2", "ssd_small", "regressor-angle", "lraspp_mobilenet_v3_large", "smp"),
+    ),
+)
 KILLED = ("mnist_classifier", "ssdlite_mobilenet_v2", "detr")
 
 
@@ -67,7 +73,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], value) for name, value in other.items())
 
 
-@every_target
+@every_kind
 def test_two_cycles_leave_a_measured_target_and_a_page(unbroken: Any, subject: Subject) -> None:
     folder, result = unbroken(subject)
     primary = task(recipe_of(subject).task).primary.name
@@ -78,7 +84,7 @@ def test_two_cycles_leave_a_measured_target_and_a_page(unbroken: Any, subject: S
     assert (folder / "page" / "page.json").is_file()
 
 
-@every_target
+@every_kind
 def test_the_pool_is_drawn_again_bit_for_bit_alone_and_together(unbroken: Any, subject: Subject) -> None:
     _, players, pool = open_run(unbroken(subject)[0])
     render = players.materials.render
@@ -92,7 +98,7 @@ def test_the_pool_is_drawn_again_bit_for_bit_alone_and_together(unbroken: Any, s
             assert (one is None and other is None) or torch.equal(one, other)
 
 
-@every_target
+@every_kind
 def test_labels_agree_with_pixels(unbroken: Any, subject: Subject) -> None:
     recipe, players, pool = open_run(unbroken(subject)[0])
     drawn = players.materials.render(pool.placements, masks=True)
@@ -112,7 +118,7 @@ def test_labels_agree_with_pixels(unbroken: Any, subject: Subject) -> None:
         assert changed[image][inside].mean() > 0.05
 
 
-@every_target
+@every_kind
 def test_a_phase_that_trains_one_player_leaves_the_others_bit_for_bit(subject: Subject) -> None:
     session = open_session(recipe_of(subject), None)
     players: Any = session.players
