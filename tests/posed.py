@@ -5,7 +5,8 @@ import torch
 
 from drawn import ellipse, noise
 from terse.compositing import support_points
-from terse.compositing.raster import Sprite, draw, finish, reach_px
+from terse.compositing.raster import Sprite, draw, reach_px
+from terse.compositing.raster_stages import finish
 from terse.compositing.render import Renderer
 from terse.poses import PoseFamily
 from terse.recipe import EdgeConfig

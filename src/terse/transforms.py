@@ -15,7 +15,8 @@ from torchvision.transforms import v2
 
 from terse.compositing import support_points
 from terse.compositing.blend import blurred
-from terse.compositing.raster import Drawn, Sprite, draw, finish
+from terse.compositing.raster import Drawn, Sprite, draw
+from terse.compositing.raster_stages import finish
 from terse.errors import ShapeError
 from terse.poses import PoseFamily
 from terse.recipe import EdgeConfig

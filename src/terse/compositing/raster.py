@@ -16,20 +16,18 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8, UInt16
 
 from terse.compositing.blend import Warped, blend_layer, blurred, straight
+from terse.compositing.raster_stages import prepared, shade
 from terse.errors import ShapeError
 from terse.poses.family import RasterPose
 
 if TYPE_CHECKING:
-    import torch
-
-    from terse.poses import PoseFamily
     from terse.poses.maps import CanvasMap
     from terse.recipe import EdgeConfig
     from terse.types import ViewSphere
 
     Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]
 
-__all__ = ["Drawn", "Sprite", "draw", "draw_mask", "finish", "place_px", "reach_px"]
+__all__ = ["Drawn", "Sprite", "draw", "draw_mask", "place_px", "reach_px"]
 
 MAX_LEVEL = 5
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -154,7 +152,7 @@ def draw(
         return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0)
     if layer.mask.size:
         if isinstance(where, RasterPose) and where.family.has("shade"):
-            _shade(canvas, layer, where, bgr=bgr)
+            shade(canvas, layer, where, bgr=bgr)
         blend_layer(canvas, layer, blend, seed)
     return _tight(layer)
 
@@ -168,24 +166,6 @@ def draw_mask(sprite: Sprite, where: Where, size_px: tuple[int, int], edges: Edg
         sprite = _prepared(sprite, where, bgr=False)
     layer = _layer(sprite, _map(where), size_px, edges, None)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
-
-
-def finish(
-    canvas: UInt8[np.ndarray, "h w 3"],
-    family: PoseFamily,
-    pose: Float64[np.ndarray, " k"],
-    seed: int = 0,
-    *,
-    bgr: bool = False,
-) -> None:
-    """What a family does to the whole picture once everything is pasted, in place.
-
-    Source: ours.
-    """
-    import torch
-
-    changed = family.finish(_floats(canvas, bgr=bgr), _row(pose), torch.tensor([seed]))
-    canvas[:] = _bytes(changed, bgr=bgr)
 
 
 def reach_px(sprite: Sprite, where: Where, size_px: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -386,52 +366,5 @@ def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
 
 
 def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
-    """The sprite as a family's stage in torch leaves it."""
-    import torch
-
-    from terse.poses.maps import support_points
-    from terse.types import Foregrounds
-
-    whole = torch.from_numpy(sprite.levels[0].astype(np.float32)).permute(2, 0, 1)[None] / 65535
-    alpha = whole[:, 3:]
-    colour = torch.where(alpha > 0, whole[:, :3] / alpha.clamp(min=1e-6), 0.0).clamp(max=1)
-    cut = Foregrounds(
-        colour.flip(1) if bgr else colour,
-        alpha,
-        torch.zeros(1, dtype=torch.int64),
-        support_points(alpha),
-        views=None if sprite.views is None else (sprite.views,),
-    )
-    cut = where.family.prepare(cut, _row(where.pose), torch.tensor([where.seed]))
-    colour, alpha = cut.images.flip(1) if bgr else cut.images, cut.alpha
-    rgba = torch.cat([colour.expand(-1, -1, *alpha.shape[-2:]) * alpha, alpha], dim=1)[0].detach()
-    pixels = np.rint(rgba.clamp(0, 1).permute(1, 2, 0).numpy() * np.float32(65535)).astype(np.uint16)
-    return Sprite([np.ascontiguousarray(pixels)], _outline((pixels[..., 3] > 0).view(np.uint8)))
-
-
-def _shade(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, where: RasterPose, *, bgr: bool) -> None:
-    """What lies below, as a family's stage in torch leaves it."""
-    import torch
-
-    (left, top), (height, width) = layer.origin, layer.alpha.shape
-    alpha = torch.zeros(1, 1, *canvas.shape[:2])
-    alpha[0, 0, top : top + height, left : left + width] = torch.from_numpy(layer.alpha) / 255
-    canvas[:] = _bytes(where.family.shade(_floats(canvas, bgr=bgr), alpha, _row(where.pose)), bgr=bgr)
-
-
-def _row(pose: Float64[np.ndarray, " k"]) -> Float[torch.Tensor, "1 k"]:
-    import torch
-
-    return torch.from_numpy(pose).float()[None]
-
-
-def _floats(canvas: UInt8[np.ndarray, "h w 3"], *, bgr: bool) -> Float[torch.Tensor, "1 3 h w"]:
-    import torch
-
-    rgb = canvas[..., ::-1] if bgr else canvas
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float() / 255
-
-
-def _bytes(image: Float[torch.Tensor, "1 3 h w"], *, bgr: bool) -> UInt8[np.ndarray, "h w 3"]:
-    rgb = image[0].detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
-    return rgb[..., ::-1] if bgr else rgb
+    pixels = prepared(sprite.levels[0], sprite.views, where, bgr=bgr)
+    return Sprite([pixels], _outline((pixels[..., 3] > 0).view(np.uint8)))

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from terse.compositing.occlusion import covered, visible_regions
-from terse.compositing.raster import Drawn, draw, finish, place_px
+from terse.compositing.raster import Drawn, draw, place_px
+from terse.compositing.raster_stages import finish
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample
 from terse.generate.settings import GenerateSettings
