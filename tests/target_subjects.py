@@ -119,16 +119,17 @@ SUBJECTS: tuple[Subject, ...] = (
 
 
 def targets(
-    *tasks: str, heavy_too: bool = False, runs: bool = False, smooth: bool = False, by_default: Sequence[str] = ()
+    *tasks: str, runs: bool = False, smooth: bool = False, by_default: Sequence[str] = (), left_out: Sequence[str] = ()
 ) -> pytest.MarkDecorator:
-    """Each target of these tasks, or of all; the heavy ones in the slow tests only, unless they are wanted.
+    """Each target of these tasks, or of all; the heavy ones in the slow tests only.
 
-    `by_default` names those that the default run takes, where one test is too long to try all there.
+    Where one test is too long to try all by default, `by_default` names those that stay, or `left_out` the others.
     """
 
     def marks(one: Subject) -> list[pytest.MarkDecorator]:
-        left_out = bool(by_default) and (one.name or one.kind) not in by_default
-        return [pytest.mark.slow] if left_out or (one.heavy and not heavy_too) or (one.large and runs) else []
+        name = one.name or one.kind
+        slow = name in left_out or (bool(by_default) and name not in by_default)
+        return [pytest.mark.slow] if slow or one.heavy or (one.large and runs) else []
 
     chosen = [one for one in SUBJECTS if (not tasks or one.task in tasks) and (one.smooth or not smooth)]
     return pytest.mark.parametrize(

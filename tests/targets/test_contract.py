@@ -37,8 +37,8 @@ from terse.types import Truth
 pytestmark = pytest.mark.usefixtures("trusts")
 
 FORMS: tuple[Any, ...] = ("cross_entropy", "hinge", "log_one_minus")
-every_target, every_target_heavy_too = targets(), targets(heavy_too=True)
-every_detector, every_detector_heavy_too = targets("detection"), targets("detection", heavy_too=True)
+every_target = targets()
+every_detector = targets("detection")
 every_smooth_target = targets(smooth=True)
 every_classifier = targets("classification")
 
@@ -47,7 +47,7 @@ def test_every_registered_target_is_tried() -> None:
     assert {subject.kind for subject in SUBJECTS} == set(registry.kinds("target")) - set(JUDGES_ONLY)
 
 
-@every_target_heavy_too
+@every_target
 def test_it_judges_can_be_attacked_and_trained(subject: Subject) -> None:
     target = prepared(subject)
     assert isinstance(target, Judges)
@@ -56,7 +56,7 @@ def test_it_judges_can_be_attacked_and_trained(subject: Subject) -> None:
     assert isinstance(target, Target)
 
 
-@every_target_heavy_too
+@every_target
 def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(subject: Subject) -> None:
     target, (images, truth) = prepared(subject), seen_by(subject)
     images = images.clone().requires_grad_()
@@ -79,7 +79,7 @@ def test_evidence_is_of_pasted_objects_and_every_form_of_it_reaches_the_pixels(s
         assert gradient.flatten(1).any(1).all()
 
 
-@every_target_heavy_too
+@every_target
 def test_confidence_is_a_probability_of_each_pasted_object(subject: Subject) -> None:
     target, (images, truth) = prepared(subject), seen_by(subject)
     p = target.confidence(images, truth)
@@ -148,7 +148,7 @@ def test_a_step_along_the_synthesizers_gradient_raises_the_attack_loss(subject: 
     assert gain.item() == pytest.approx(1e-8 * gradient.norm().item(), rel=0.01)
 
 
-@every_target
+@targets(left_out=("fasterrcnn_resnet50_fpn", "deeplabv3_resnet50", "fcn_resnet50"))  # their smaller twins stay
 def test_the_training_losss_gradient_reaches_every_parameter_and_agrees_with_finite_differences(
     subject: Subject,
 ) -> None:
@@ -203,7 +203,7 @@ def test_looking_leaves_weights_buffers_gradients_and_modes_alone(subject: Subje
     assert not any(part._forward_hooks for part in module.modules())
 
 
-@every_target_heavy_too
+@every_target
 def test_the_attack_loss_of_an_image_does_not_depend_on_the_batch(subject: Subject) -> None:
     target, (images, truth) = prepared(subject), seen_by(subject)
     with torch.no_grad():
@@ -258,7 +258,7 @@ def test_the_training_loss_is_one_number_over_all_objects(subject: Subject) -> N
         assert mine.train_loss(images, Truth.empty(2)).isfinite()
 
 
-@every_detector_heavy_too
+@every_detector
 def test_confidence_is_the_best_score_of_what_suppression_is_given(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,7 +281,7 @@ def test_confidence_is_the_best_score_of_what_suppression_is_given(
     assert target.confidence(images, outside).tolist() == [0, 0]
 
 
-@every_detector_heavy_too
+@every_detector
 def test_boxes_are_in_pixels_of_the_images_given(subject: Subject) -> None:
     # Every pixel doubled is resized back to the same image.
     target, size_px = prepared(subject), subject.size_px
@@ -295,7 +295,7 @@ def test_boxes_are_in_pixels_of_the_images_given(subject: Subject) -> None:
     torch.testing.assert_close(target.confidence(large, wide), small, rtol=1e-3, atol=1e-3)
 
 
-@every_detector_heavy_too
+@every_detector
 def test_predictions_are_in_the_image_and_in_the_tasks_classes(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
