@@ -11,7 +11,7 @@ are from those of mined's pool; a second mined pool of other seeds shows what ch
 import argparse
 import time
 
-from terse.cli.process import prepare_process
+from terse.process import prepare_process
 
 prepare_process()
 

@@ -17,7 +17,7 @@ import statistics
 import time
 from pathlib import Path
 
-from terse.cli.process import prepare_process
+from terse.process import prepare_process
 
 prepare_process()
 

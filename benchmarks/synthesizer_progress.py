@@ -13,7 +13,7 @@ import argparse
 import statistics
 import time
 
-from terse.cli.process import prepare_process
+from terse.process import prepare_process
 
 prepare_process()
 

@@ -12,7 +12,7 @@ import json
 import statistics
 from pathlib import Path
 
-from terse.cli.process import prepare_process
+from terse.process import prepare_process
 
 prepare_process()
 

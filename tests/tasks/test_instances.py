@@ -7,7 +7,7 @@ import torch
 
 from scripted_models import Images, Says, truth
 from terse.evaluation.ap import mask_overlaps
-from terse.tasks.task import task
+from terse.tasks.task import known_metrics, task
 
 INSTANCES = task("instances")
 
@@ -49,6 +49,10 @@ def test_mask_ap_falls_where_masks_fit_less_well() -> None:
     assert (found["mask_ap50"], found["ap"]) == (1, 1)
     assert found["mask_ap"] == pytest.approx(0.6)  # 0.5 to 0.75 of ten steps
     assert INSTANCES.units(model, scenes(1), "cpu") == [1.0]
+    for name in ("mask_ap", "ap"):  # where a recipe says that another one is primary
+        by_another = task("instances")
+        by_another.primary = known_metrics()[name]
+        assert by_another.units(model, scenes(1), "cpu") == pytest.approx([found[name]])
 
 
 def test_overlaps_of_masks() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from scripted_models import Images, Says
 from terse.errors import ShapeError
-from terse.tasks.task import task
+from terse.tasks.task import known_metrics, task
 from terse.types import Truth
 
 REGRESSION = task("regression")
@@ -26,6 +26,9 @@ def test_the_mean_error_and_the_share_within_the_tolerance() -> None:
     assert found["mean_error"] == pytest.approx((0.05 + 0.25) / 2)
     assert (found["within"], found["images"]) == (0.5, 2)
     assert REGRESSION.units(model, images, "cpu") == pytest.approx([0.05, 0.25])
+    by_share = task("regression")
+    by_share.primary = known_metrics()["within"]
+    assert by_share.units(model, images, "cpu") == [1.0, 0.0]
     assert REGRESSION.primary.gain(0.2, 0.1) == pytest.approx(0.1)
 
 

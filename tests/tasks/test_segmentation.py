@@ -6,7 +6,7 @@ from torch.nn.functional import one_hot
 
 from scripted_models import Images, Says
 from terse.errors import DataError, ShapeError
-from terse.tasks.task import task
+from terse.tasks.task import known_metrics, task
 from terse.types import Truth
 
 CLASSES = ("cup", "plate")
@@ -37,6 +37,10 @@ def test_what_is_right_wide_or_missed_counts_by_pixels() -> None:
     assert found["by_class"]["1"]["miou"] == 0
     assert found["miou"] == pytest.approx(64 / 192)
     assert found["images"] == 3
+    by_pixels = task("segmentation")
+    by_pixels.primary = known_metrics()["pixel_accuracy"]
+    model = Says([says(0), says(0, wide=True), says(None)])
+    assert by_pixels.units(model, images, "cpu") == pytest.approx([1, 192 / 256, 192 / 256])
     unsure = Images([square(0, ignore=True)])
     assert SEGMENTATION.measure(Says([says(1)]), unsure, "cpu")["pixel_accuracy"] == 1
     assert SEGMENTATION.image_confidence(torch.stack([says(1), says(None)]), [torch.tensor([1])] * 2) == [1, 0]

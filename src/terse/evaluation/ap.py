@@ -88,14 +88,14 @@ def detection_scores(
 
 
 def ious_of(metric: str) -> tuple[float, ...]:
-    """The IoUs that a metric's name speaks of: `ap60`, `voc07_ap80`, or several by their mean, `ap`, `coco_ap`, `voc07_ap`.
+    """The IoUs that a metric's name speaks of: `ap60`, `mask_ap50`, or several by their mean, `ap`, `coco_ap`, `mask_ap`.
 
     Source: ours.
     """
-    at = metric.removeprefix("voc07_").removeprefix("ap")
+    at = metric.removeprefix("voc07_").removeprefix("mask_").removeprefix("ap")
     if at.isdigit():
         return (int(at) / 100,)
-    return tuple(_COCO_IOUS.tolist()) if metric == "coco_ap" else PAPER_IOUS
+    return tuple(_COCO_IOUS.tolist()) if metric in ("coco_ap", "mask_ap") else PAPER_IOUS
 
 
 def voc07_ap(

@@ -62,14 +62,14 @@ def miou_scores(counts: Int64[np.ndarray, "b true guessed"], classes: Sequence[s
     }
 
 
-def miou_pseudo_values(counts: Int64[np.ndarray, "b true guessed"]) -> list[float]:
-    """The mean IoU of the task's classes as a mean over blocks of images.
+def miou_pseudo_values(counts: Int64[np.ndarray, "b true guessed"], figure: str = "miou") -> list[float]:
+    """The mean IoU of the task's classes, or another figure of `miou_scores`, as a mean over blocks of images.
 
     Source: Tukey 1958; Quenouille 1956.
     """
 
     def of(rows: np.ndarray) -> float:
-        found = _mean(class_ious(counts[rows].sum(axis=0))[1:])
+        found = miou_scores(counts[rows], ())[figure]
         return float("nan") if found is None else found
 
     return pseudo_values(of, len(counts))

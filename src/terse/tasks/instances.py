@@ -43,11 +43,14 @@ class Instances(Detection):
         return {**of_masks, **of_boxes}
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """Pseudo-values of the mask AP at IoU 0.5, each from leaving a block of images out."""
-        from terse.evaluation.ap import ap_pseudo_values
+        """Pseudo-values of the primary metric, of masks or boxes, each from leaving a block of images out."""
+        from terse.evaluation.ap import ap_pseudo_values, ious_of
 
-        return ap_pseudo_values(*predict_all(target, images, device), masks=True)
+        name = self.primary.name
+        if not name.startswith("mask_"):
+            return super().units(target, images, device)
+        return ap_pseudo_values(*predict_all(target, images, device), ious_of(name), masks=True)
 
     def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
-        """Pseudo-values of the mask AP alone; figures by field are of boxes."""
+        """Pseudo-values of the primary metric alone; figures by field are of boxes."""
         return Details(self.units(target, images, device))

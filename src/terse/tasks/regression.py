@@ -50,8 +50,11 @@ class Regression(Task):
         return {"mean_error": mean, "within": near / len(found) if found else None, "images": len(images)}
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """The mean error of each image that has a known point."""
-        return [sum(one) / len(one) for one in _errors_of(target, images, device) if one]
+        """Of each image that has a known point, the mean error, or the share of its points within the tolerance."""
+        found = [one for one in _errors_of(target, images, device) if one]
+        if self.primary.name == "within":
+            found = [[float(error <= _tolerance(target)) for error in one] for one in found]
+        return [sum(one) / len(one) for one in found]
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """0: a regressor gives no probability without the truth."""

@@ -51,10 +51,10 @@ class Segmentation(Task):
         return miou_scores(counts, classes)
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """Pseudo-values of the mean IoU, each from leaving a block of images out."""
+        """Pseudo-values of the primary metric, each from leaving a block of images out."""
         from terse.evaluation.miou import miou_pseudo_values
 
-        return miou_pseudo_values(_count(target, images, device))
+        return miou_pseudo_values(_count(target, images, device), self.primary.name)
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The highest probability, at any pixel of the image, of a class that was pasted; 0 if none."""
