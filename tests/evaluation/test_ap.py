@@ -13,16 +13,8 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from drawn_detections import CLASSES, drawn
-from terse.evaluation.ap import (
-    IGNORED,
-    PAPER_IOUS,
-    WRONG,
-    ap_pseudo_values,
-    detection_scores,
-    ious_of,
-    match,
-    voc07_ap,
-)
+from terse.evaluation.ap import PAPER_IOUS, ap_pseudo_values, detection_scores, ious_of, voc07_ap
+from terse.evaluation.matching import IGNORED, WRONG, match
 from terse.types import Truth
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scripted_models import Images, Says, truth
-from terse.evaluation.ap import mask_overlaps
+from terse.evaluation.matching import mask_overlaps
 from terse.tasks.task import known_metrics, task
 
 INSTANCES = task("instances")

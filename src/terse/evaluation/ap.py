@@ -1,7 +1,7 @@
 """Average precision: COCO's at each IoU, by size and by class, VOC 2007's eleven points, and pseudo-values of AP50.
 
-COCO's figures come from faster-coco-eval, called directly. It does not say which object a detection found, so `match`
-does: VOC's points, the pseudo-values and the answers on a page rest on it.
+COCO's figures come from faster-coco-eval, called directly. It does not say which object a detection found, so
+`evaluation.matching` does: VOC's points, the pseudo-values and the answers on a page rest on it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,31 +10,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from terse.boxes import areas, iou, shared_areas
+from terse.evaluation.matching import IGNORED, MATCH_IOU, mask_overlaps, match
 from terse.evaluation.pseudo_values import BLOCKS, pseudo_values
 from terse.types import Truth
 
 __all__ = [
-    "IGNORED",
-    "MATCH_IOU",
     "PAPER_IOUS",
-    "WRONG",
     "ap_half_samples",
     "ap_pseudo_values",
     "coco_precision",
     "detection_scores",
     "ious_of",
-    "mask_overlaps",
     "mask_scores",
-    "match",
     "voc07_ap",
 ]
 
-MATCH_IOU = 0.5
-WRONG, IGNORED = -1, -2  # of a detection that found no object
 PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
 _COCO_IOUS = np.linspace(0.5, 0.95, 10)
 _SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
@@ -170,52 +163,6 @@ def _ap_of(
     classes = int(truth.labels.max()) + 1 if len(truth.labels) else 0
     judged = [_Judged.of(found, truth, classes, voc=voc, match_iou=iou, masks=masks) for iou in ious]
     return lambda images: float(np.mean([one.mean_ap(images) for one in judged]))
-
-
-def match(
-    boxes: Float[Tensor, "d 4"],
-    labels: Int64[Tensor, " d"],
-    truth: Truth,
-    *,
-    voc: bool = False,
-    match_iou: float = MATCH_IOU,
-    overlap: Float64[np.ndarray, "d n"] | None = None,
-) -> Int64[np.ndarray, " d"]:
-    """The row in one image's truth of the object that each detection finds, else WRONG or IGNORED.
-
-    Detections stand in the order of their scores and find objects of their own class, each object once. COCO gives a
-    detection the free object that it overlaps most; what is to be ignored counts as a crowd: a box inside it overlaps
-    it wholly, and any number may. VOC compares a detection with the object that it overlaps most, taken or not, so
-    that a second detection of one object is wrong even where it also overlaps a neighbour. `overlap` is of masks, where
-    these count instead of boxes.
-
-    Source: Lin et al. 2014 (COCO); Everingham et al. 2010, section 4.2 (VOC).
-    """
-    partner = np.full(len(boxes), WRONG, dtype=np.int64)
-    if not len(truth.labels):
-        return partner
-    ignore: Bool[np.ndarray, " n"] = truth.ignore.cpu().numpy()
-    found, objects = boxes.double().cpu().numpy(), truth.boxes_px.double().cpu().numpy()
-    of_boxes, overlap = overlap is None, iou(found, objects) if overlap is None else overlap
-    if of_boxes and not voc and ignore.any():
-        inside = shared_areas(found, objects) / areas(found)[:, None].clip(min=1e-12)
-        overlap = np.where(ignore, inside, overlap)
-    overlap = np.where(labels.cpu()[:, None] == truth.labels.cpu()[None], overlap, -1.0)
-    reached = overlap >= match_iou - 1e-10
-    free = ~ignore
-    last = len(ignore) - 1
-    for row in np.flatnonzero(reached.any(axis=1)):
-        if voc:
-            best = int(overlap[row].argmax())
-            partner[row] = IGNORED if ignore[best] else best if free[best] else WRONG
-            free[best] = False
-        elif (reached[row] & free).any():
-            best = last - int(np.where(free, overlap[row], -1.0)[::-1].argmax())  # COCO takes the last of equal ones
-            partner[row] = best
-            free[best] = False
-        elif (reached[row] & ignore).any():
-            partner[row] = IGNORED
-    return partner
 
 
 def coco_precision(
@@ -384,20 +331,6 @@ class _Judged:
         found = [self.ap(label, images) for label in range(self.objects.shape[1])]
         known = [ap for ap in found if ap is not None]
         return float(np.mean(known)) if known else float("nan")
-
-
-def mask_overlaps(masks: Bool[Tensor, "d h w"], truth: Truth) -> Float64[np.ndarray, "d n"]:
-    """The IoU of each mask with that of each object of one image; of an ignored one, the share of the mask inside it.
-
-    Source: Lin et al. 2014 (COCO).
-    """
-    assert truth.masks is not None
-    found, objects = masks.cpu().flatten(1).double(), truth.masks.cpu().flatten(1).double()
-    shared = (found @ objects.T).numpy()
-    own, its = found.sum(dim=1).numpy()[:, None], objects.sum(dim=1).numpy()[None]
-    whole = np.where(truth.ignore.cpu().numpy()[None], own, own + its - shared)
-    overlap: Float64[np.ndarray, "d n"] = shared / whole.clip(min=1)
-    return overlap
 
 
 def _rank_in_class(labels: Int64[Tensor, " d"]) -> Int64[Tensor, " d"]:

@@ -139,7 +139,7 @@ class Detection(Task):
         import numpy as np
         import torch
 
-        from terse.evaluation.ap import MATCH_IOU
+        from terse.evaluation.matching import MATCH_IOU
         from terse.evaluation.predictions import spread
 
         rows = spread(len(images), _MOST_LOOKED_AT)
@@ -205,7 +205,7 @@ def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str,
     Matched as COCO's AP does; a detection of an ignored object is left out. Of detections with masks, the masks are
     matched and outlined.
     """
-    from terse.evaluation.ap import IGNORED, mask_overlaps, match
+    from terse.evaluation.matching import IGNORED, mask_overlaps, match
 
     keep = predicted["scores"] >= _LEAST_SCORE
     order = predicted["scores"][keep].argsort(descending=True)

@@ -13,7 +13,8 @@ from terse.placements import Placements
 from terse.protocols import Proposer, network_of, trainable
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.training.batches import mixed_batch, prefetch
-from terse.training.harvest import Harvest, drawn, proposed
+from terse.training.candidates import drawn, proposed
+from terse.training.harvest import Harvest
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.phases import restart_synthesizer, settle_synthesizer, synthesizer_step, target_step
 from terse.training.plan import TargetPlan, planned_pool
@@ -120,7 +121,15 @@ def _propose(harvest: Harvest, proposer: Proposer, step: int, steps: int) -> Non
         if wanted <= 0 or harvest.seen >= most:
             return
         count = proposer.batch_size if proposer.keeps_hard else wanted
-        placements, told = proposed(harvest, proposer, "synthesizer", step * _ATTEMPTS + attempt, count)
+        placements, told = proposed(
+            session,
+            proposer,
+            harvest.cycle,
+            "synthesizer",
+            step * _ATTEMPTS + attempt,
+            count,
+            round_=harvest.round,
+        )
         if proposer.keeps_hard and told is None:
             told = RunningThreshold(session.carried, harvest.quota.total / (steps * count)).wanted
         if len(placements):

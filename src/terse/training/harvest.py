@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,18 @@ from terse.evaluation.learnable import ReferenceRule
 from terse.placements import Placements
 from terse.pool import Quota
 from terse.protocols import Chooses, Proposer, network_of
-from terse.requests import Requests
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
-from terse.training.ranks import Ranks, Share
+from terse.training.candidates import drawn, first_labels, hidden, proposed
+from terse.training.ranks import Share
 from terse.training.references import compare_reference
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.training.spread import Mix, even_shares, farthest_points, pose_cells, projected, rows_to_compare, seen_by
 from terse.types import Composites
 
-__all__ = ["Harvest", "drawn", "harvest_phase", "hidden", "proposed", "redraw"]
+__all__ = ["Harvest", "harvest_phase", "redraw"]
 
 _NOTHING_LEFT = 0.01
 _FEW, _TELLS_LITTLE = 30, 0.1  # of the hard ones
@@ -143,7 +142,7 @@ class Harvest:
         worth = ~hidden(composites)
         return _Judged(
             placements,
-            _first_labels(composites),
+            first_labels(composites),
             worth,
             verdict.hard.cpu().numpy() & worth,
             verdict.hardness.double().cpu().numpy(),
@@ -155,7 +154,7 @@ class Harvest:
     def take_unjudged(self, placements: Placements) -> None:
         """Keep what the quota has room for, whatever the target makes of it: its hardness stays unknown."""
         _, composites, share = drawn(self.session, placements)
-        parts = self.session.engine.ranks.each((_first_labels(composites), ~hidden(composites)))
+        parts = self.session.engine.ranks.each((first_labels(composites), ~hidden(composites)))
         labels, worth = (share.whole_array([part[k] for part in parts]) for k in (0, 1))
         rows = self.quota.accept(labels, worth, self._cells(placements))
         self._keep(placements, composites.images.shape[:-3:-1], labels, rows)
@@ -340,7 +339,9 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
             count = min(count, left)
         reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)  # dropout
         source = 1 if harvest.mix is None else harvest.mix.next()
-        placements, told = proposed(harvest, proposer if source else base, phase, step, count)
+        placements, told = proposed(
+            session, proposer if source else base, cycle, phase, step, count, round_=harvest.round
+        )
         if len(placements):  # of a small block, a critic may think that none is worth judging
             if judges:
                 own, composites, share = drawn(session, placements)
@@ -370,44 +371,6 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
         yield
 
 
-def proposed(
-    harvest: Harvest, proposer: Proposer, phase: str, step: int, count: int
-) -> tuple[Placements, Callable[[np.ndarray, np.ndarray], np.ndarray] | None]:
-    """A block of candidates, and who is told of the verdicts on them.
-
-    Source: ours.
-    """
-    session = harvest.session
-    path = (session.recipe.seed, harvest.cycle, phase, step)
-    if proposer.module is not None:
-        session.costs.synthesizer_forwards += count
-    if isinstance(proposer, Chooses):
-        candidates = session.engine.ranks.first(proposer.choose(count, *path))
-        if session.recipe.pool.passes_per_wanted is not None:  # about so many may be more than are left to judge
-            candidates = candidates.take(np.arange(min(count, len(candidates))))
-        return candidates.placements, partial(proposer.told, candidates, cycle=harvest.round)
-    spread = None if session.engine.ranks.alone else partial(_spread, session.engine.ranks)
-    with session.engine.autocast():
-        return propose(proposer, count, *path, spread=spread), None
-
-
-def _spread(ranks: Ranks, proposer: Proposer, requests: Requests) -> Placements:
-    """What is proposed for all requests, each process answering its share."""
-    share = ranks.share(len(requests))
-    return share.whole(ranks.each(proposer.propose(requests.take(share.rows))))
-
-
-@torch.no_grad()
-def drawn(session: Session, placements: Placements) -> tuple[Placements, Composites, Share]:
-    """This process's share of the placements, and what they render to.
-
-    Source: ours.
-    """
-    share = session.engine.ranks.share(len(placements))
-    own = placements if session.engine.ranks.alone else placements.take(share.rows)
-    return own, session.players.materials.render(own), share
-
-
 def _yield_of(passes: int, distinct: float, figures: dict[str, Any]) -> dict[str, float]:
     """Distinct composites for each judging pass, and over mining's, whose own rate is the base's."""
     if not passes:
@@ -415,24 +378,3 @@ def _yield_of(passes: int, distinct: float, figures: dict[str, Any]) -> dict[str
     rate = distinct / passes
     of_base = figures.get("base_hard_rate", 0.0)
     return {"found_per_pass": rate} | ({"yield_over_mining": rate / of_base} if of_base else {})
-
-
-def _first_labels(composites: Composites) -> np.ndarray:
-    """The class of each image's first pasted object."""
-    truth = composites.truth
-    labels = np.zeros(truth.batch_size, dtype=np.int64)
-    rows = torch.nonzero(truth.pasted).flatten().flip(0)
-    labels[truth.image_index[rows].cpu().numpy()] = truth.labels[rows].cpu().numpy()
-    return labels
-
-
-def hidden(composites: Composites) -> np.ndarray:
-    """Images that hold no pasted object which can be seen well enough.
-
-    Source: ours.
-    """
-    truth = composites.truth
-    seen = np.zeros(truth.batch_size, dtype=bool)
-    good = truth.pasted & ~truth.ignore
-    seen[truth.image_index[good].cpu().numpy()] = True
-    return ~seen

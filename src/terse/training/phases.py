@@ -24,7 +24,8 @@ from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task_of
 from terse.training.augment import augmented, relight
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
-from terse.training.harvest import Harvest, hidden
+from terse.training.candidates import hidden
+from terse.training.harvest import Harvest
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.plan import TargetPlan
 from terse.training.ranks import Share

@@ -12,7 +12,7 @@ from terse.recipe import DiscriminatorConfig, OptimizerConfig
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.batches import prefetch, with_artefacts
-from terse.training.harvest import hidden
+from terse.training.candidates import hidden
 from terse.training.optimizers import optimizer_maker
 from terse.training.pool_images import PoolImages
 from terse.training.ranks import Share

@@ -7,7 +7,8 @@ from terse.placements import Placements
 from terse.recipe import PhaseConfig, PretrainConfig
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
-from terse.training.harvest import hidden, redraw
+from terse.training.candidates import hidden
+from terse.training.harvest import redraw
 from terse.training.plan import planned_pool
 from terse.training.pool_images import PoolImages
 from terse.training.session import Session
