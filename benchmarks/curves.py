@@ -1,33 +1,80 @@
-"""Print runs side by side as a Markdown table: the metric against samples, and what each run cost.
+"""Runs side by side as a Markdown table: the metric against samples, what each run cost, and how many samples a level takes.
 
-uv run python benchmarks/curves.py RUN RUN ...
+    uv run python benchmarks/curves.py RUN RUN ...
+    uv run python benchmarks/curves.py --kept docs/results/runs/digits [--levels 0.8 0.9]
+
+`--kept` reads the finished runs that `terse prove --kept` wrote, `ARM/seed-N.json`, and prints means over each arm's seeds. A level is
+reached at the first count of samples from which on the mean stays at or above it.
 """
 
+import argparse
 import json
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+COSTS = ("target_forwards", "target_backwards", "judging_passes", "synthesizer_forwards", "seconds")
 
 
-def main():
-    runs = [Path(name) for name in sys.argv[1:]]
-    if not runs:
-        sys.exit(__doc__)
-    results = {run.name: json.loads((run / "result.json").read_text("utf-8")) for run in runs}
-    names = list(results)
-    metric = next(iter(results.values()))["primary"]
-    print("| samples | " + " | ".join(names) + " |")
-    print("| --- |" + " --- |" * len(names))
-    print("| 0 | " + " | ".join(f"{r['metrics']['start'][metric]:.3f}" for r in results.values()) + " |")
-    samples = sorted({cycle["samples"] for result in results.values() for cycle in result["cycles"]})
-    for count in samples:
-        found = [
-            next((f"{c[metric]:.3f}" for c in result["cycles"] if c["samples"] == count), "")
-            for result in results.values()
-        ]
-        print(f"| {count:,} | " + " | ".join(found) + " |")
-    for cost in ("target_forwards", "target_backwards", "synthesizer_forwards", "seconds"):
-        sums = [sum(cycle[cost] for cycle in result["cycles"]) for result in results.values()]
-        print(f"| {cost.replace('_', ' ')} | " + " | ".join(f"{value:,.0f}" for value in sums) + " |")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of runs")
+    parser.add_argument("--kept", nargs="+", type=Path, default=[], help="folders of kept runs, ARM/seed-N.json")
+    parser.add_argument("--levels", nargs="+", type=float, default=[0.8, 0.9])
+    given = parser.parse_args()
+    arms: dict[str, list[Any]] = {run.name: [_read(run / "result.json")] for run in given.runs}
+    for folder in given.kept:
+        for arm in sorted(path for path in folder.iterdir() if path.is_dir()):
+            name = arm.name if len(given.kept) == 1 else f"{folder.name} {arm.name}"
+            arms[name] = [_read(file)["result"] for file in sorted(arm.glob("*.json"))]
+    if not arms:
+        parser.error("name runs, or --kept and a folder")
+    metric = next(iter(arms.values()))[0]["primary"]
+    curves = {name: _curve(results, metric) for name, results in arms.items()}
+    _row(["samples", *(f"{name} ({len(results)})" for name, results in arms.items())])
+    _row(["---"] * (1 + len(arms)))
+    for count in sorted({count for curve in curves.values() for count in curve}):
+        _row([f"{count:,}", *(_spread(curve.get(count)) for curve in curves.values())])
+    for cost in COSTS:
+        sums = [[sum(row.get(cost, 0) for row in one["cycles"]) for one in results] for results in arms.values()]
+        _row([cost.replace("_", " "), *(f"{sum(values) / len(values):,.0f}" for values in sums)])
+    for level in given.levels:
+        _row([f"samples to {level:g}", *(_reached(curve, level) for curve in curves.values())])
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8"))
+
+
+def _curve(results: Sequence[Mapping[str, Any]], metric: str) -> dict[int, list[float]]:
+    """The metric of each seed by the number of samples, where all seeds have it."""
+    curve: dict[int, list[float]] = {0: [one["metrics"]["start"][metric] for one in results]}
+    for one in results:
+        for row in one["cycles"]:
+            curve.setdefault(row["samples"], []).append(row[metric])
+    return {count: values for count, values in curve.items() if len(values) == len(results)}
+
+
+def _spread(values: Sequence[float] | None) -> str:
+    """The mean, and the lowest and highest of several."""
+    if values is None:
+        return ""
+    mean = f"{sum(values) / len(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _reached(curve: Mapping[int, Sequence[float]], level: float) -> str:
+    """The first count from which on the mean is never below the level."""
+    found = None
+    for count, values in sorted(curve.items(), reverse=True):
+        if sum(values) / len(values) < level:
+            break
+        found = count
+    return f"over {max(curve):,}" if found is None else f"{found:,}"
+
+
+def _row(cells: Sequence[str]) -> None:
+    print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -127,6 +127,14 @@ def test_a_second_run_gets_a_folder_of_its_own(capsys, tmp_path, small, monkeypa
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
 
 
+def test_windows_is_refused_in_a_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(command_line.sys, "platform", "win32")
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["recipes"])
+    assert ended.value.code == 2
+    assert "expected Linux or macOS, got Windows" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, small):
     arguments = ["train", "quickstart", *small, "fine_tune.epochs=4000", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(

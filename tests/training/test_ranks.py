@@ -77,6 +77,20 @@ def test_a_lost_process_ends_the_others_with_a_sentence_and_one_goes_on_alone(sm
     assert steps.count(40) == 1  # no step was lost, and none was made twice
 
 
+@pytest.mark.slow
+def test_two_processes_with_batchnorm_and_dropout_end_near_one(small, tmp_path):
+    """BatchNorm sees half a batch in each: the figures are other ones, within a band of 0.06."""
+    settings = [*small, "data.train=1500", "data.test=1000", "pretrain.epochs=4", "pool.per_cycle=400"]
+    settings += ["pool.candidates=4000", "synthesis.batch_size=128", "fine_tune.epochs=8"]
+    one = train(load_recipe("quickstart", [*settings, "runtime.threads=1"]), out=tmp_path / "one")
+    begun = ["-m", "terse", "train", "quickstart", *settings, "--out", str(tmp_path / "two")]
+    finished(start(2, begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    two = json.loads((tmp_path / "two" / "result.json").read_text("utf-8"))
+    ends = [result["metrics"]["end"]["accuracy"] for result in (one, two)]
+    assert min(ends) > one["metrics"]["start"]["accuracy"] + 0.15
+    assert abs(ends[0] - ends[1]) < 0.06, ends
+
+
 def wait_for(path, processes, seconds=60):
     until = time.monotonic() + seconds
     while not path.is_file():

@@ -89,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not arguments:
         print(_NEXT)
         sys.exit(0)
+    if sys.platform == "win32":  # no locks and no signals that a run could rest on
+        print("terse: expected Linux or macOS, got Windows; install it in WSL (`wsl --install`)", file=sys.stderr)
+        sys.exit(2)
     from terse.process import launched, prepare_process
 
     if launched().count > 1 and arguments[:1] != ["train"]:
