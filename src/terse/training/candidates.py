@@ -55,7 +55,10 @@ def drawn(session: Session, placements: Placements) -> tuple[Placements, Composi
 
 
 def first_labels(composites: Composites) -> np.ndarray:
-    """The class of each image's first pasted object."""
+    """The class of each image's first pasted object.
+
+    Source: ours.
+    """
     truth = composites.truth
     labels = np.zeros(truth.batch_size, dtype=np.int64)
     rows = torch.nonzero(truth.pasted).flatten().flip(0)
