@@ -4,12 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from terse.errors import DataError, RunError
 from terse.pool import Pool, Quota
 from terse.poses import AffinePoses
+from terse.storage import Storage
 from test_placements import equal, example
 
 POSES = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
@@ -156,3 +158,21 @@ def test_a_quota_is_divided_over_the_classes_that_are_pasted():
     assert Quota(3, None, 7, pasted=np.array([0, 2])).room.tolist() == [4, 0, 3]
     quota = Quota(3, 5, None, pasted=np.array([0, 2]))
     assert (quota.room.tolist(), quota.total, quota.missing) == ([5, 0, 5], 10, 10)
+
+
+def test_shards_are_published_when_they_are_on_the_disk_and_never_change(tmp_path):
+    MemoryFileSystem.store.clear()
+    there = Storage("memory://bucket/pool", RunError)
+
+    def pool(folder):
+        return Pool(folder, FOREGROUNDS, BACKGROUNDS, POSES, {"recipe": {}, "square": True}, published=there)
+
+    pool_of(tmp_path / "run").append(1, harvested())  # before anything was published
+    one = pool(tmp_path / "run")
+    one.load(1)
+    one.append(2, harvested(2))
+    assert sorted(there.listing()) == ["cycle-0001.parquet", "cycle-0002.parquet"]
+    assert there.read("cycle-0002.parquet") == (tmp_path / "run" / "cycle-0002.parquet").read_bytes()
+    pool(tmp_path / "run").load(2)  # a run that goes on sends the same again
+    with pytest.raises(RunError, match=r"^memory://bucket/pool/cycle-0001.parquet: expected no file, or the same"):
+        pool(tmp_path / "another").append(1, harvested(3))

@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    PlainSerializer,
     ValidationError,
     ValidationInfo,
 )
@@ -30,6 +31,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from terse import registry
 from terse.errors import RecipeError
+from terse.urls import as_typed, local_path, type_urls, url_of
 from terse.yaml_text import read_yaml
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "NonNegative",
     "Paper",
     "Positive",
+    "SourcePath",
     "Span",
     "ascending",
     "extras_of",
@@ -116,10 +119,12 @@ class _Typed(str):
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str | Path) and url_of(value) is not None:
+        raise ValueError(f"expected a path on this machine, got {as_typed(value)}; copy it here first")
     if not isinstance(value, str):
         return value
     try:
-        path = Path(os.path.expandvars(value)).expanduser()
+        path = local_path(os.path.expandvars(value)).expanduser()
     except RuntimeError:
         raise ValueError(f"expected the user whose folder {value} names, got nobody of that name") from None
     if "$" in str(path):
@@ -128,8 +133,25 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
     return path if path.is_absolute() else Path(folder or Path.cwd()) / path
 
 
+def _resolve_source(value: Any, info: ValidationInfo) -> Any:
+    """A path, or a URL as it stands: what a stranger's recipe asks for must not hold the environment's secrets."""
+    url = url_of(value) if isinstance(value, str | Path) else None
+    if url is None:
+        return _resolve(value, info)
+    if isinstance(value, _Typed):
+        type_urls([url])
+    return Path(url)
+
+
 InputPath = Annotated[Path, BeforeValidator(_resolve), AfterValidator(lambda path: path.resolve())]
 """A path of the user's: relative ones start at the recipe's file, on the command line at the working directory."""
+SourcePath = Annotated[
+    Path,
+    BeforeValidator(_resolve_source),
+    AfterValidator(lambda path: path.resolve() if url_of(path) is None else path),
+    PlainSerializer(as_typed, return_type=str, when_used="json"),
+]
+"""A file or folder of a source's: an `InputPath`, or a URL, of which the source reads a copy on this machine."""
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from terse.errors import RunError, TerseError
+from terse.urls import url_of
 
 __all__ = [
+    "cache_folder",
     "check_digest",
     "claim",
     "inflated_limit",
@@ -168,6 +170,11 @@ def _sync_file_system(handle: int) -> None:
 
 def _make_lasting(folder: Path) -> None:
     """Create a folder with those above it, so that they last through a power cut."""
+    if (url := url_of(folder)) is not None:
+        raise RunError(
+            f"{url}: expected a folder on this machine, got a URL, which knows neither locks nor renames; give --out a "
+            "folder here and copy it when it is whole (of `terse generate` and `terse render` it may be a URL)"
+        )
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:
@@ -268,12 +275,18 @@ def taken_back(folder: Path | None, *, keep: Callable[[], bool] = lambda: False)
         raise
 
 
+def cache_folder() -> Path:
+    """Where terse keeps what it can make or fetch again: `terse` in `XDG_CACHE_HOME`, or in `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "terse"
+
+
 @contextlib.contextmanager
-def locked(folder: Path | None) -> Iterator[None]:
+def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
     """Let no second process write in the folder; the lock ends with this process, however it ends.
 
     The folder is created where it does not exist. Nothing happens where `folder` is None, and there is no lock where
-    the system or the file system knows none.
+    the system or the file system knows none. With `waits`, the other process is waited for.
 
     Raises:
         RunError: another process holds the folder, or it cannot be created.
@@ -289,7 +302,7 @@ def locked(folder: Path | None) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             raise RunError(
                 f"{folder}: expected a folder that no other process writes in, got one in use; "

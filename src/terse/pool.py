@@ -16,6 +16,7 @@ from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, to_table
 from terse.poses.family import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
+from terse.storage import Storage
 
 __all__ = ["Pool", "Quota"]
 
@@ -106,6 +107,7 @@ class Pool:
         poses: the family of the placements' poses.
         about: what `terse render` needs to draw a shard, kept in its metadata.
         writes: whether shards are written and removed; of several processes one does.
+        published: where shards are sent as well, when they are on the disk.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class Pool:
         about: Mapping[str, Any] | None = None,
         *,
         writes: bool = True,
+        published: Storage | None = None,
     ) -> None:
         self.folder = folder
+        self._published = published
         self._writes = writes
         self._sources = _Banks(foregrounds, backgrounds)
         self._poses = poses
@@ -157,7 +161,7 @@ class Pool:
         """Add a cycle's harvest, and write its shard before anything else happens; `draw` counts its repetitions.
 
         Raises:
-            RunError: no room, or no permission; nothing half-written is left.
+            RunError: no room, no permission, or no way to where it is published; nothing half-written is left.
         """
         placements = replace(placements, number=len(self) + np.arange(len(placements)))
         if self.folder is not None and self._writes:
@@ -169,7 +173,12 @@ class Pool:
             except OSError as error:
                 raise RunError(f"{path}: expected room to write the pool, got {error.strerror or error}") from None
             self._digests[path.name] = sha256_of(path)
+            self._publish(path)
         self._add(placements)
+
+    def _publish(self, path: Path) -> None:
+        if self._published is not None:
+            self._published.send_once(path.name, path)
 
     def _add(self, placements: Placements) -> None:
         if len(placements):
@@ -207,6 +216,7 @@ class Pool:
             check_digest(path, self._digests.get(path.name))
             table, _ = read_table(path)
             part = from_table(table, self._poses, self._sources, str(path))
+            self._publish(path)
             self._add(replace(part, number=len(self) + np.arange(len(part))))
 
     def _shard(self, cycle: int, draw: int) -> Path:

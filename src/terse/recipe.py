@@ -20,6 +20,7 @@ from terse.config import (
     NonNegative,
     Paper,
     Positive,
+    SourcePath,
     extras_of,
     join,
     parse_overrides,
@@ -27,6 +28,7 @@ from terse.config import (
 )
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
+from terse.urls import url_of
 from terse.yaml_text import read_yaml, read_yaml_file, write_yaml
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
@@ -251,6 +253,12 @@ class CheckpointConfig(Config):
     """Nor does it lose more than so much time, and one step."""
 
 
+def _a_url(path: Path) -> Path:
+    if url_of(path) is None:
+        raise ValueError(f"expected a URL such as s3://bucket/pool, got {path}; the run's own pool is in its folder")
+    return path
+
+
 class RuntimeConfig(Config):
     """Where and how fast; never what is computed."""
 
@@ -264,6 +272,8 @@ class RuntimeConfig(Config):
     """Threads that decode images ahead of the step; 0 decodes in the step."""
     track: tuple[Literal["tensorboard", "mlflow"], ...] = ()
     """Where `terse train` sends its figures as well (extra `tracking`)."""
+    publish: Annotated[SourcePath, AfterValidator(_a_url)] | None = None
+    """A URL that a run's pool is sent to, shard by shard, when each is on the disk: `s3://BUCKET/POOL` (extra `s3`)."""
 
 
 Source = Annotated[Component["Annotations"], Family("source")]

@@ -20,6 +20,7 @@ from terse.protocols import Trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import RunResult, read_run
 from terse.sources.run_data import RunData, run_data
+from terse.storage import Storage
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
@@ -34,6 +35,7 @@ from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
 from terse.trust import trusting
+from terse.urls import require_trusted_url, url_of
 from terse.yaml_text import read_yaml_file
 
 __all__ = [
@@ -268,6 +270,7 @@ def _joined(
         players,
         {"recipe": whole.model_dump(mode="json", exclude=set(NOT_COMPARED)), "square": True},
         writes=not engine.rank,
+        published=_published(recipe, folder) if not engine.rank else None,
     )
     return Session(recipe, players, pool, folder, observer or Observer(), engine)
 
@@ -307,11 +310,24 @@ def _finished(folder: Path) -> Path:
     return folder
 
 
-def _pool(
-    folder: Path | None, players: Players, about: Mapping[str, Any] | None = None, *, writes: bool = True
-) -> Pool:
+def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None, **how: Any) -> Pool:
     materials = players.materials
-    return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about, writes=writes)
+    return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about, **how)
+
+
+def _published(recipe: Recipe, folder: Path | None) -> Storage | None:
+    """Where the run's pool is sent as well.
+
+    Raises:
+        TerseError: a URL that cannot be used, that the recipe alone names, or a run without a folder.
+    """
+    url = url_of(recipe.runtime.publish or "")
+    if url is None:
+        return None
+    if folder is None:
+        raise RecipeError(f"runtime.publish: expected it beside a run's folder, got no folder for {url}; give out")
+    require_trusted_url("runtime.publish", url)
+    return Storage(url, RunError)
 
 
 def build_players(

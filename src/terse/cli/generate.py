@@ -44,7 +44,7 @@ def generate(
     Args:
         source: A finished run's folder, a recipe file or a built-in recipe; paste needs no training.
         overrides: Settings of the recipe as key=value.
-        out: A new or empty folder.
+        out: A new or empty folder, or its URL: s3://BUCKET/FOLDER (extra s3), or another that fsspec knows.
         workers: Processes; all cores, or all of the cluster, by default. The set does not depend on it.
         executor: What maps the shards: local, ray (extra ray), or an executor of an installed package.
         address: Of the Ray cluster: HOST:PORT, auto (the one of this machine) or local.
@@ -64,7 +64,7 @@ def generate(
             if cycle is None
             else _of_cycle(source, overrides, target, cycle, given, out, how)
         )
-    drawn = _page(Path(result["out"]), result) if page else None
+    drawn = _page(result) if page else None
     answer(result, summary(result), as_json=as_json)
     if drawn is not None and not as_json:
         print(f"page     {drawn}")
@@ -117,16 +117,32 @@ def _of_cycle(
     return {**result, "cycle": cycle, measured.primary: figures}
 
 
-def _page(folder: Path, result: dict[str, Any]) -> Path | None:
-    """The set's page; a set is whole without it."""
+def _page(result: dict[str, Any]) -> str | None:
+    """Where the set's page is; a set is whole without it."""
     from terse.errors import TerseError
     from terse.report.set_page import build_set_page
+    from terse.urls import url_of
 
     try:
-        return build_set_page(folder, result)
+        url = url_of(result["out"])
+        return str(build_set_page(Path(result["out"]), result)) if url is None else _page_at(url, result)
     except TerseError as error:
         print(f"no page: {error}", file=sys.stderr)
         return None
+
+
+def _page_at(url: str, result: dict[str, Any]) -> str:
+    """The page of a set at a URL, sent there."""
+    from tempfile import TemporaryDirectory
+
+    from terse.report.set_page import build_set_page
+    from terse.storage import Storage
+
+    storage = Storage(url)
+    with TemporaryDirectory() as folder:
+        storage.fetch({name: Path(folder) / name for name in ("manifest.json", "placements.parquet")})
+        storage.send({"report.html": build_set_page(Path(folder), result)})
+    return f"{url}/report.html"
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -20,7 +20,9 @@ Engine = Annotated[str, Parameter(name=("--executor", "--engine"))]
 _Trust = Annotated[
     bool,
     Parameter(
-        negative=(), help="Import the code that the recipe names (target: {kind: user}). It can do whatever you can."
+        negative=(),
+        help="Import the code that the recipe names (target: {kind: user}), which can do whatever you can, and ask for the "
+        "URLs that it names, with your credentials.",
     ),
 ]
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import Engine
+from terse.cli.jobs import Engine, with_trust
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
 
 __all__ = ["render"]
 
 
+@with_trust
 @with_settings(GenerateSettings, only=("format", "side_px", "image", "quality", "masks"))
 def render(
     placements: Path,
@@ -28,8 +29,9 @@ def render(
     """Draw placements again: edited, in another format, or at another resolution; what is not given stays.
 
     Args:
-        placements: The placements.parquet that `terse generate` wrote, an edited copy, or a shard of a run's pool.
-        out: A new or empty folder.
+        placements: The placements.parquet that `terse generate` wrote, an edited copy, or a shard of a run's pool;
+            or its URL.
+        out: A new or empty folder, or its URL.
         workers: Processes; all cores by default.
         executor: What maps the shards: local, ray (extra ray), or an executor of an installed package.
         address: Of the Ray cluster: HOST:PORT, auto (the one of this machine) or local.

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,13 @@ from terse.errors import DataError, RecipeError
 from terse.export.sample import Exporter
 from terse.folders import locked
 from terse.generate.draw import Drawing
-from terse.generate.manifest import assemble_common, claim_set, write_manifest
+from terse.generate.manifest import assemble_common, write_manifest
+from terse.generate.place import Place, place_of
 from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
 from terse.generate.real import VAL, real_drawings, shards_of_real
 from terse.generate.settings import GenerateSettings
 from terse.generate.settling import Settling
-from terse.generate.shard import PARTS, Job, made_folder, part_folder, start_worker
+from terse.generate.shard import Job, made_folder, part_folder, start_worker
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
@@ -32,6 +32,8 @@ from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import open_sources, paste_data
+from terse.storage import local_copy
+from terse.urls import local_path, url_of
 from terse.workers import Executor, usable_cores
 
 __all__ = ["drawing_of", "generate", "render"]
@@ -44,7 +46,7 @@ _ANGLES = (
 def generate(
     origin: Origin | Recipe,
     settings: GenerateSettings,
-    out: Path,
+    out: Path | str,
     *,
     workers: int | None = 1,
     executor: str = "local",
@@ -57,7 +59,7 @@ def generate(
     Args:
         origin: a recipe, or a finished run (`of_run`): its arm proposes, its target says what is hard.
         settings: what the set is to hold.
-        out: a new or empty folder.
+        out: a new or empty folder, or a URL of one.
         workers: processes; the set does not depend on it. 0 works in this process, None takes what the executor has.
         executor: the kind of executor that maps the shards.
         address: of its cluster, where it has one.
@@ -79,11 +81,12 @@ def generate(
         "angles": _ANGLES,
         "format": FORMAT,
     }
-    with locked(out):
-        whole = claim_set(out, about, resume=resume)
+    place = place_of(out)
+    with locked(place.folder):
+        whole = place.claim(about, resume=resume)
         if whole is not None:
-            return _untouched(out, whole)
-        with _cleared_on_mistake(out, resume=resume):
+            return _untouched(place, whole)
+        with _cleared_on_mistake(place, resume=resume):
             source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
             limits = settings.limits(source.limits, source.material.foregrounds.classes)
             drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
@@ -94,13 +97,13 @@ def generate(
             shards += shards_of_real(real, len(shards), settings.count, size)
         if source.message and observer is not None:
             observer.say(source.message)
-        job = Job(drawing, exporter, out, settings.count, about, source.load, limits, real)
-        return _make(job, shards, mapped_by, observer)
+        job = Job(drawing, exporter, place.folder, settings.count, about, source.load, limits, real)
+        return _make(job, place, shards, mapped_by, observer)
 
 
 def render(
-    placements: Path,
-    out: Path,
+    placements: Path | str,
+    out: Path | str,
     *,
     workers: int | None = 1,
     executor: str = "local",
@@ -112,8 +115,8 @@ def render(
     """Draw placements again, edited or not; the object that `--json` prints.
 
     Args:
-        placements: the Parquet file that `generate` wrote, an edited copy of it, or a shard of a run's pool.
-        out: a new or empty folder.
+        placements: the Parquet file that `generate` wrote, an edited copy of it, or a shard of a run's pool; or its URL.
+        out: a new or empty folder, or a URL of one.
         workers: processes; None takes what the executor has.
         executor: the kind of executor that maps the shards.
         address: of its cluster, where it has one.
@@ -125,6 +128,8 @@ def render(
         TerseError: placements or sources that cannot be used; the message says which and why.
     """
     mapped_by = executor_of(executor, workers, address)
+    url = url_of(placements)
+    placements = local_path(placements) if url is None else local_copy(url, observer)
     table, made = read_table(placements)
     if not len(table):
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
@@ -143,11 +148,12 @@ def render(
         "angles": made.get("angles"),
         "format": FORMAT,
     }
-    with locked(out):
-        whole = claim_set(out, about, resume=resume)
+    place = place_of(out)
+    with locked(place.folder):
+        whole = place.claim(about, resume=resume)
         if whole is not None:
-            return _untouched(out, whole)
-        with _cleared_on_mistake(out, resume=resume):
+            return _untouched(place, whole)
+        with _cleared_on_mistake(place, resume=resume):
             drawing = replace(drawing_of(recipe, settings, square=square), in_torch=made.get("angles") != _ANGLES)
             missing = missing_poses(table, drawing.poses)
             if missing:
@@ -158,8 +164,8 @@ def render(
         shards = shards_of_rows(table, size)
         last = max(table.column("image").to_pylist())
         shards += shards_of_real(real, len(shards), max(settings.count, last + 1), size)
-        job = Job(drawing, exporter, out, count, about, real=real, where=placements.name)
-        return _make(job, shards, mapped_by, observer)
+        job = Job(drawing, exporter, place.folder, count, about, real=real, where=placements.name)
+        return _make(job, place, shards, mapped_by, observer)
 
 
 def drawing_of(recipe: Recipe, settings: GenerateSettings, *, square: bool) -> Drawing:
@@ -205,34 +211,36 @@ def _exporter(settings: GenerateSettings) -> Exporter:
     return exporter
 
 
-def _untouched(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _untouched(place: Place, manifest: dict[str, Any]) -> dict[str, Any]:
     """The result of a set that was whole already; its parts may be there still."""
-    shutil.rmtree(out / PARTS, ignore_errors=True)
-    return {"out": str(out), **manifest["summary"], "seconds": 0.0, "images_per_second": 0.0}
+    place.finish()
+    return {"out": place.name, **manifest["summary"], "seconds": 0.0, "images_per_second": 0.0}
 
 
 @contextlib.contextmanager
-def _cleared_on_mistake(out: Path, *, resume: bool) -> Iterator[None]:
-    """A request that cannot be met leaves the folder as empty as it was."""
+def _cleared_on_mistake(place: Place, *, resume: bool) -> Iterator[None]:
+    """A request that cannot be met leaves the place as empty as it was."""
     try:
         yield
     except Exception:
         if not resume:
-            shutil.rmtree(out / PARTS, ignore_errors=True)
+            place.take_back()
         raise
 
 
-def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Observer | None) -> dict[str, Any]:
+def _make(
+    job: Job, place: Place, shards: Sequence[Shard], executor: Executor, observer: Observer | None
+) -> dict[str, Any]:
     """Make what is missing, join the parts, and write the manifest."""
     began = time.monotonic()
-    done = {shard.number: _done(job, shard) for shard in shards}
+    done = {shard.number: _done(job, place, shard) for shard in shards}
     fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
     total = job.count + sum(len(shard.rows) for shard in shards)
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
     making = contextlib.closing(executor.map(partial(start_worker, job), left))
-    with Settling(job.out) as settling, making as results:
+    with Settling(place) as settling, making as results:
         for shard, tally in results:
             settling.add(made_folder(job.out, shard.number), part_folder(job.out, shard.number))
             done[shard.number] = tally
@@ -243,11 +251,10 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
     tallies = [made for shard in kept if not shard.split and (made := done[shard.number])]
     summary = _summary(job, tallies)
     if not summary["images"]:
-        for path in job.out.iterdir():  # the folder was empty when it became this set's
-            shutil.rmtree(path)
+        place.clear()  # it was empty when it became this set's
         raise DataError(_nothing(tallies[-1]))
     numbers = {shard.number for shard in kept}
-    _discard(job, [shard for shard in shards if shard.number not in numbers])
+    _discard(job, place, [shard for shard in shards if shard.number not in numbers])
     parts = [part_folder(job.out, shard.number) for shard in kept]
     for split in ("train", VAL) if VAL in job.real else ("train",):
         own = [part for part, shard in zip(parts, kept, strict=True) if (shard.split == VAL) == (split == VAL)]
@@ -256,32 +263,28 @@ def _make(job: Job, shards: Sequence[Shard], executor: Executor, observer: Obser
     assemble_common(job.out, parts, subfolders)
     limits = asdict(job.limits) if job.players is not None else None
     write_manifest(job.out, job.about, limits, job.drawing.material.describe(), summary)
-    shutil.rmtree(job.out / PARTS)
+    place.finish()
     seconds = time.monotonic() - began
     rate = fresh / seconds if seconds else 0.0
     return {
-        "out": str(job.out),
+        "out": place.name,
         **summary,
         "seconds": round(seconds, 3),
         "images_per_second": round(rate, 1),
     }
 
 
-def _discard(job: Job, shards: Sequence[Shard]) -> None:
+def _discard(job: Job, place: Place, shards: Sequence[Shard]) -> None:
     """Files of shards that are not part of the set after all."""
     if not shards:
         return
     by_image = bool(job.exporter.image_folder)
     first = shards[0].first_image if by_image else shards[0].number
     last = job.count if by_image else shards[-1].number + 1  # real images have later numbers
-    for folder in job.out.iterdir():
-        if folder.is_dir() and folder.name != PARTS:
-            for path in [path for path in folder.rglob("*") if path.is_file() and path.stem.isdigit()]:
-                if first <= int(path.stem) < last:
-                    path.unlink()
+    place.discard(lambda path: path.parent != place.folder and path.stem.isdigit() and first <= int(path.stem) < last)
 
 
-def _done(job: Job, shard: Shard) -> dict[str, Any] | None:
+def _done(job: Job, place: Place, shard: Shard) -> dict[str, Any] | None:
     """The tally of a shard that was made before; None where it is not whole, or its images are gone since."""
     part = part_folder(job.out, shard.number)
     try:
@@ -289,8 +292,8 @@ def _done(job: Job, shard: Shard) -> dict[str, Any] | None:
         names = [line.split("  ", 1)[1] for line in (part / "SHA256SUMS").read_text("utf-8").splitlines()]
     except (OSError, ValueError, IndexError):
         return None
-    folder = job.exporter.image_folder and job.out / (job.folder(shard.split) + job.exporter.image_folder)
-    return tally if not folder or all((folder / name).is_file() for name in names) else None
+    folder = job.folder(shard.split) + job.exporter.image_folder
+    return tally if not job.exporter.image_folder or all(place.has(folder + name) for name in names) else None
 
 
 def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from terse.folders import claim, replacing, sha256_of, sync_written, write_json
 from terse.generate.real import VAL
 from terse.generate.shard import PARTS
 
-__all__ = ["assemble_common", "claim_set", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "REQUEST", "assemble_common", "claim_set", "versions", "write_manifest"]
 
-_REQUEST = "request.json"
+MANIFEST = "manifest.json"
+REQUEST = f"{PARTS}/request.json"
+"""What the set was begun with, while it is not whole."""
 _ROW_GROUP = 1 << 16  # rows
 
 
@@ -36,7 +38,7 @@ def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str,
     Raises:
         RunError: not a folder that can be written, another set's, or one that nobody asked to go on with.
     """
-    request, manifest = out / PARTS / _REQUEST, out / "manifest.json"
+    request, manifest = out / REQUEST, out / MANIFEST
     read = _read_json(manifest)
 
     claim(
@@ -91,7 +93,7 @@ def write_manifest(
     `limits` are what the settings and the arm came to; None where placements were only drawn again.
     """
     found = [*sorted(out.iterdir()), *sorted((out / VAL).glob("*"))]
-    whole = [path for path in found if path.is_file() and not path.name.startswith("manifest.json")]  # nor its `.tmp`
+    whole = [path for path in found if path.is_file() and not path.name.startswith(MANIFEST)]  # nor its `.tmp`
     contents = {path.relative_to(out).as_posix(): sha256_of(path) for path in whole}
     manifest = {
         "made_by": versions(),
@@ -102,4 +104,4 @@ def write_manifest(
         "sha256": contents,
     }
     sync_written(out)
-    write_json(out / "manifest.json", manifest, sort_keys=True)
+    write_json(out / MANIFEST, manifest, sort_keys=True)

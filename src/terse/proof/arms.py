@@ -136,7 +136,8 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     if arm.name in known:
         settings = join(Recipe, settings, {"synthesis": {"kind": arm.name}})
     settings = join(Recipe, settings, changes)
-    return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": {"threads": 1}}), None)
+    alone = {"threads": 1, "publish": None}  # the pools of all arms have the same names
+    return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": alone}), None)
 
 
 def run_start(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observer | None = None) -> None:

@@ -13,6 +13,7 @@ from terse.progress import Observer
 from terse.proof.arms import ProofJob, run_arm, run_start
 from terse.recipe import Recipe
 from terse.trust import trusted, trusting
+from terse.urls import type_urls, typed_urls
 from terse.workers import Executor, InProcess, LocalProcesses, WorkersDied
 
 __all__ = ["run_jobs"]
@@ -51,7 +52,7 @@ def run_jobs(
         while ready or waiting:
             yield ready.popleft() if ready else None
 
-    start = partial(_start, recipe.model_dump(mode="json"), data, trusted())
+    start = partial(_start, recipe.model_dump(mode="json"), data, trusted(), typed_urls())
     try:
         for job, _ in executor.map(start, jobs(), observer):
             follow = [arm for arm in arms if arm.start == job.folder]
@@ -64,12 +65,16 @@ def run_jobs(
         ) from None
 
 
-def _start(settings: Mapping[str, Any], data: Any, trust: bool, observer: Observer) -> Callable[[ProofJob], None]:
+def _start(
+    settings: Mapping[str, Any], data: Any, trust: bool, typed: frozenset[str], observer: Observer
+) -> Callable[[ProofJob], None]:
     """Called once in each worker: the material is read once for all of its jobs."""
     from terse.sources.run_data import run_data
 
     recipe = validate(Recipe, dict(settings), None)
-    material = data if data is not None else run_data(recipe, observer)
+    type_urls(typed)
+    with trusting(trust):
+        material = data if data is not None else run_data(recipe, observer)
 
     def work(job: ProofJob) -> None:
         own = observer.of(job.name)

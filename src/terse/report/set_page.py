@@ -30,6 +30,7 @@ from terse.report.page import build_page
 from terse.report.parts import Chart, Command, Fact, PageData, Table, count, duration, number
 from terse.results import Coverage, SetResult
 from terse.tasks.answers import Box
+from terse.urls import url_of
 
 __all__ = ["build_set_page", "dataset_page", "set_page"]
 
@@ -73,7 +74,7 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
         visible=[one["visible"] for item in items for one in item.record["objects"]],
         coverage=seen,
         recipe_yaml=dump_recipe(recipe),
-        commands=_commands(folder, settings),
+        commands=_commands(str((result or {}).get("out", folder)), settings),
     )
 
 
@@ -139,14 +140,13 @@ def _note(shown: int, total: int) -> str:
     return "Every image of the set." if shown == total else f"{shown:,} of {total:,} images, evenly spread."
 
 
-def _commands(folder: Path, settings: GenerateSettings) -> list[Command]:
-    placements = shlex.quote(str(folder / "placements.parquet"))
-    again = shlex.quote(f"{folder}-again")
+def _commands(out: str, settings: GenerateSettings) -> list[Command]:
+    place = out.rstrip("/")
+    again = f"terse render {shlex.quote(f'{place}/placements.parquet')} --out {shlex.quote(f'{place}-again')}"
+    sums = f"cd {shlex.quote(place)} && sha256sum --check SHA256SUMS"
     return [
-        Command(f"terse render {placements} --out {again}", "The same set once more, from its placements"),
-        Command(
-            f"cd {shlex.quote(str(folder))} && sha256sum --check SHA256SUMS", f"Are the {settings.format} files whole?"
-        ),
+        Command(again, "The same set once more, from its placements"),
+        *([Command(sums, f"Are the {settings.format} files whole?")] if url_of(out) is None else []),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.selection import SourceConfig
@@ -30,7 +30,7 @@ class BigBirdConfig(SourceConfig):
     """BigBIRD's views of objects, a class each; what has no mask or is no view is left out."""
 
     kind: Literal["bigbird"] = "bigbird"
-    bigbird: InputPath
+    bigbird: SourcePath
     """The folder that holds the objects' folders, or folders of these."""
     cameras: tuple[Annotated[int, Field(ge=1, le=5)], ...] | None = None
     """Only views of these cameras: 1 looks from the side, 5 from above; null takes all."""

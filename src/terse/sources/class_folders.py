@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations
@@ -20,7 +20,7 @@ class ClassFoldersConfig(SourceConfig):
     """A folder with a folder of photographs for each class; the class is the whole image's."""
 
     kind: Literal["class_folders"] = "class_folders"
-    class_folders: InputPath
+    class_folders: SourcePath
     """The folder that holds the classes' folders."""
 
     def _read(self) -> Annotations:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from pydantic import Field
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -32,9 +32,9 @@ class CocoConfig(SourceConfig):
     """A COCO JSON file and the folder of its images."""
 
     kind: Literal["coco"] = "coco"
-    coco: InputPath
+    coco: SourcePath
     """The JSON file."""
-    images: InputPath | None = None
+    images: SourcePath | None = None
     """The folder that `file_name` starts at; null looks for it beside the file and above."""
     where: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Only images whose own fields in the JSON have these values, as `{split: val2017}`."""

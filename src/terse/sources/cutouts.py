@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind
@@ -37,7 +37,7 @@ class CutoutsConfig(SourceConfig):
     """A folder with a folder of cut-outs for each class."""
 
     kind: Literal["cutouts"] = "cutouts"
-    cutouts: InputPath
+    cutouts: SourcePath
     """The folder that holds the classes' folders."""
     object_is: Literal["auto", "dark", "light"] = "auto"
     """The object's pixels in a mask file: auto takes the dark ones of a PBM and the light ones of any other."""

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -30,9 +30,9 @@ class CvatConfig(SourceConfig):
     """CVAT's annotations.xml and the folder of its images."""
 
     kind: Literal["cvat"] = "cvat"
-    cvat: InputPath
+    cvat: SourcePath
     """The XML file."""
-    images: InputPath | None = None
+    images: SourcePath | None = None
     """The folder that an image's `name` starts at; null looks for it beside the file and above."""
 
     def _read(self) -> Annotations:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.registry import register
 from terse.sources.annotations import Annotations, RemarkKind
 from terse.sources.finder import existing_folder, image_files
@@ -26,7 +26,7 @@ class ImagesConfig(SourceConfig):
     """All images below a folder."""
 
     kind: Literal["images"] = "images"
-    images: InputPath
+    images: SourcePath
     """The folder; the folders in it are read too."""
 
     def _read(self) -> Annotations:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.selection import SourceConfig
@@ -28,7 +28,7 @@ class GmuConfig(SourceConfig):
     """The scenes that a fold of GMU Kitchens trains on, or those it is tested on."""
 
     kind: Literal["gmu"] = "gmu"
-    gmu: InputPath
+    gmu: SourcePath
     """The folder that holds gmu_scene_001 to gmu_scene_009."""
     fold: Literal[1, 2, 3] = 1
     part: Literal["train", "test"] = "train"

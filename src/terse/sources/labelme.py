@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause
@@ -36,7 +36,7 @@ class LabelmeConfig(SourceConfig):
     """A folder of photographs with labelme's JSON files."""
 
     kind: Literal["labelme"] = "labelme"
-    labelme: InputPath
+    labelme: SourcePath
     """The folder; the folders in it are read too."""
 
     def _read(self) -> Annotations:

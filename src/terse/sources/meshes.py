@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from terse.config import Count, InputPath, ascending
+from terse.config import Count, SourcePath, ascending
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.selection import SourceConfig
@@ -42,7 +41,7 @@ class MeshesConfig(SourceConfig):
     """A folder with a folder of models (OBJ, GLB, PLY) for each class; extra `mesh`."""
 
     kind: Literal["meshes"] = "meshes"
-    meshes: InputPath
+    meshes: SourcePath
     """The folder that holds the classes' folders."""
     azimuths: Count = 16
     """Views around a model, the first being its front."""
@@ -164,9 +163,9 @@ def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described
     import cv2
     import numpy as np
 
-    from terse.folders import replacing, write_atomically
+    from terse.folders import cache_folder, replacing, write_atomically
 
-    root = _cache() / "views"
+    root = cache_folder() / "views"
     digest = hashlib.sha256(described.encode())
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -188,8 +187,3 @@ def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described
                     stream.write(cv2.imencode(".png", front)[1].tobytes())
     write_atomically(whole / "done", described.encode())
     return whole
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "terse"

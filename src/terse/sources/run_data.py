@@ -21,6 +21,7 @@ from terse.sources.annotations import Annotations
 from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
 from terse.sources.losses import left_to_paste
 from terse.sources.meshes import with_views
+from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:
     from terse.types import Backgrounds
@@ -80,7 +81,7 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
     for name in PARTS:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
-    splits = _splits(recipe)
+    splits = _splits(recipe, observer)
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer)
     classes = tuple(recipe.classes or foregrounds.classes)
     side, workers = recipe.canvas_px, recipe.runtime.workers
@@ -109,7 +110,7 @@ def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer |
     Args:
         recipe: a source of images to train on or to judge by is read only to hold its images out.
         everything: neither hold out nor clean up: for placements made before, which name what they need.
-        observer: hears how far cleanup is.
+        observer: hears how far copies of files at URLs and cleanup are.
 
     Raises:
         RecipeError: a source is missing.
@@ -121,7 +122,7 @@ def paste_data(recipe: Recipe, *, everything: bool = False, observer: Observer |
         if getattr(recipe, name) is None:
             setting = "cutouts" if name == "foregrounds" else "images"  # plain photographs have no masks
             raise RecipeError(f"{name}: expected a source, got nothing; for example {name}.{setting}=FOLDER")
-    splits = None if everything else _splits(recipe)
+    splits = None if everything else _splits(recipe, observer)
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer, every_class=False)
     # A set labels whatever its backgrounds hold; a run's target knows the foregrounds' classes.
     classes = tuple(dict.fromkeys(recipe.classes or (*foregrounds.classes, *backgrounds.classes)))
@@ -175,13 +176,19 @@ class _AsBackgrounds:
         return Backgrounds(*self.images.fetch(indices))
 
 
-def open_sources(recipe: Recipe, *names: str, broken: dict[str, TerseError] | None = None) -> dict[str, Annotations]:
+def open_sources(
+    recipe: Recipe,
+    *names: str,
+    broken: dict[str, TerseError] | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Annotations]:
     """Those of these sources that the recipe names, as they are read; `train` without what is held out of it.
 
     Args:
         recipe: names the sources.
         names: which ones; val and test are also there where `train` is asked for and they are fractions of it.
         broken: takes the errors of sources that cannot be read, by name; without it the first is raised.
+        observer: hears how far copies of files at URLs are.
 
     Raises:
         DataError: a source cannot be read.
@@ -192,7 +199,7 @@ def open_sources(recipe: Recipe, *names: str, broken: dict[str, TerseError] | No
         if source is None or isinstance(source, float):
             continue
         try:
-            parts[name] = source.build()
+            parts[name] = (source.local(observer) if isinstance(source, SourceConfig) else source).build()
         except TerseError as error:
             if broken is None:
                 raise
@@ -211,9 +218,9 @@ def hold_out(train: Annotations, shares: Mapping[str, float]) -> dict[str, Annot
     return parts
 
 
-def _splits(recipe: Recipe) -> dict[str, Annotations]:
+def _splits(recipe: Recipe, observer: Observer | None = None) -> dict[str, Annotations]:
     """The images that train and judge, as far as the recipe names them; no image of train judges."""
-    parts = open_sources(recipe, "train", "val", "test")
+    parts = open_sources(recipe, "train", "val", "test", observer=observer)
     if "train" in parts:
         parts["train"] = parts["train"].without_images_of(*_judges(parts))
     return parts
@@ -244,7 +251,8 @@ def _to_paste(
     Raises:
         DataError: nothing is left of them.
     """
-    sources = open_sources(recipe, "foregrounds", "backgrounds")  # the callers have seen that both are named
+    # The callers have seen that both are named.
+    sources = open_sources(recipe, "foregrounds", "backgrounds", observer=observer)
     foregrounds, backgrounds = sources["foregrounds"], sources["backgrounds"]
     messages = [str(item) for part in (foregrounds, backgrounds) for item in part.skipped]
     if splits is None:

@@ -12,9 +12,12 @@ from pydantic import Field
 from terse import registry
 from terse.config import Component, InputPath
 from terse.errors import DataError
+from terse.progress import Observer
 from terse.sources.annotations import Annotations
 from terse.sources.documents import lines_of
 from terse.sources.finder import existing_file
+from terse.storage import local_copy
+from terse.urls import require_trusted_url, url_of
 
 __all__ = ["SourceConfig"]
 
@@ -41,7 +44,28 @@ class SourceConfig(Component["Annotations"]):
         Raises:
             DataError: the data cannot be read, or lacks what was asked for.
         """
-        return self._select(self._read())
+        local = self.local()
+        return local._select(local._read())
+
+    def local(self, observer: Observer | None = None) -> SourceConfig:
+        """The source with copies on this machine of what it names by URL; the observer hears how far they are.
+
+        Raises:
+            RecipeError: the recipe names the URL, and is not trusted.
+            TerseError: there is no such file or folder, or no way to it.
+        """
+        given = ((name, getattr(self, name)) for name in type(self).model_fields)
+        urls = {name: url for name, path in given if isinstance(path, Path) and (url := url_of(path)) is not None}
+        for name, url in urls.items():
+            require_trusted_url(name, url)
+        copies = {name: local_copy(url, observer) for name, url in urls.items()}
+        if alone := next((name for name, path in copies.items() if path.is_file()), None):
+            beside = next((name for name in ("images", "root") if getattr(self, name, "") is None), None)
+            if beside is not None:
+                raise DataError(
+                    f"{beside}: expected it beside {urls[alone]}, got none; what lies beside a URL is not searched"
+                )
+        return self.model_copy(update=copies) if copies else self
 
     def _read(self) -> Annotations:
         raise TypeError(f"{type(self).__name__}: expected a reader of its own, got none; override _read")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from terse.config import Count, InputPath
+from terse.config import Count, SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.selection import SourceConfig
@@ -26,7 +26,7 @@ class UwScenesConfig(SourceConfig):
     """Colour frames without annotations: backgrounds."""
 
     kind: Literal["uw_scenes"] = "uw_scenes"
-    uw_scenes: InputPath
+    uw_scenes: SourcePath
     """The folder of a set; the folders in it are read too."""
     scenes: tuple[str, ...] | None = None
     """Only frames in folders of these names: `[background]` holds no objects; null takes all."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import nearest, register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -32,9 +32,9 @@ class ViaConfig(SourceConfig):
     """A VIA project or its exported JSON, and the folder of its images."""
 
     kind: Literal["via"] = "via"
-    via: InputPath
+    via: SourcePath
     """The JSON file."""
-    images: InputPath | None = None
+    images: SourcePath | None = None
     """The folder that `filename` starts at; null looks for it beside the file and above."""
     attribute: str | None = None
     """The region attribute that names the class; null takes the one that is there, or the usual one of several."""

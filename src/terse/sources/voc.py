@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from terse.boxes import iou
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -50,7 +50,7 @@ class VocConfig(SourceConfig):
     """A VOC folder, or several years of a VOCdevkit."""
 
     kind: Literal["voc"] = "voc"
-    voc: InputPath
+    voc: SourcePath
     """The folder that holds Annotations and JPEGImages, or XML beside photographs, or the one that holds the `folders`."""
     folders: tuple[str, ...] = (".",)
     """Folders in `voc`, read one after the other: `[VOC2007, VOC2012]` in a VOCdevkit."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from terse.config import InputPath
+from terse.config import SourcePath
 from terse.errors import DataError, RecipeError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
@@ -31,11 +31,11 @@ class YoloConfig(SourceConfig):
     """A YOLO data set: its data.yaml, CVAT's obj.data, Label Studio's classes.txt, or the folder that holds it."""
 
     kind: Literal["yolo"] = "yolo"
-    yolo: InputPath
+    yolo: SourcePath
     """The data.yaml, or its folder."""
     split: str = "train"
     """A key of data.yaml: train, val or test."""
-    root: InputPath | None = None
+    root: SourcePath | None = None
     """The data set's folder, where that is not the data.yaml's: its `path` is then passed over."""
 
     def _read(self) -> Annotations:

@@ -1,0 +1,171 @@
+"""Where a set is made: in its own folder, or at a URL, by way of a folder on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from terse.errors import RunError
+from terse.folders import cache_folder
+from terse.generate.manifest import MANIFEST, REQUEST, claim_set
+from terse.generate.shard import PARTS
+from terse.storage import Storage
+from terse.urls import local_path, url_of
+
+__all__ = ["AtURL", "Place", "place_of"]
+
+
+class Place:
+    """A set's own folder.
+
+    Attributes:
+        folder: on this machine: workers write in it, and its lock holds the set.
+        name: what a user calls the place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = str(folder)
+
+    def claim(self, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
+        """Make it this set's, or see that it is already; the manifest where the set is whole.
+
+        Raises:
+            RunError: it cannot be written, or holds something else.
+        """
+        return claim_set(self.folder, about, resume=resume)
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the set is there."""
+        return (self.folder / name).is_file()
+
+    def send(self, parts: Sequence[Path]) -> None:
+        """Files of these whole shards are where they belong."""
+
+    def discard(self, goes: Callable[[Path], bool]) -> None:
+        """Remove the files of the set that `goes` says of."""
+        for path in [path for path in self._files() if goes(path)]:
+            path.unlink()
+
+    def clear(self) -> None:
+        """Remove all of a set that cannot be made."""
+        for path in self.folder.iterdir():
+            shutil.rmtree(path)
+
+    def take_back(self) -> None:
+        """Nothing was made: leave the place as empty as it was."""
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+
+    def finish(self) -> None:
+        """The manifest is in the folder: the set is whole."""
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+
+    def _files(self) -> Iterator[Path]:
+        """The set's files, which shards' parts are none of."""
+        for entry in self.folder.iterdir():
+            if entry.name != PARTS:
+                yield from (path for path in (entry, *entry.rglob("*")) if path.is_file())
+
+
+class AtURL(Place):
+    """A URL, by way of a folder of the cache here, where claim and lock, parts and files under way are.
+
+    Files go to the URL when their shard is whole, under names that never change their bytes; the manifest goes last. A set that was cut short has `.parts/request.json` at the URL. It goes on here from its parts, or on another machine from
+    its beginning, with equal bytes.
+    """
+
+    def __init__(self, url: str) -> None:
+        name = url.rstrip("/").rpartition("/")[2]
+        super().__init__(cache_folder() / "sets" / hashlib.sha256(url.encode()).hexdigest()[:16] / name)
+        self.name = url
+        self._storage = Storage(url, RunError)
+        self._there: set[str] = set()
+
+    def claim(self, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
+        """As the folder's; what is at the URL decides."""
+        self._there = set(self._storage.listing())
+        whole, begun = MANIFEST in self._there, REQUEST in self._there
+        if self._there and not whole and not begun:
+            raise RunError(f"{self.name}: expected a new or empty folder, got one with files in it; give --out another")
+        if not begun:
+            self._empty()
+        if not whole:
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+        for name in {MANIFEST, REQUEST} & self._there:
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_bytes(self._storage.read(name))
+        try:
+            found = super().claim(about, resume=resume)
+        except RunError as error:
+            raise RunError(str(error).replace(str(self.folder), self.name)) from None
+        if not whole and not begun:
+            self._storage.write(REQUEST, (self.folder / REQUEST).read_bytes())
+            self._there.add(REQUEST)
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the set is there, or here and to be sent."""
+        return name in self._there or super().has(name)
+
+    def send(self, parts: Sequence[Path]) -> None:
+        """Send the files of these whole shards, and remove them here."""
+        stems = {part.name for part in parts}
+        for part in parts:
+            lines = (part / "SHA256SUMS").read_text("utf-8").splitlines()
+            stems |= {Path(line.split("  ", 1)[1]).stem for line in lines}
+        self._send([path for path in self._files() if path.stem in stems])
+
+    def discard(self, goes: Callable[[Path], bool]) -> None:
+        """Here and there."""
+        super().discard(goes)
+        self._remove([name for name in self._there if goes(self.folder / name)])
+
+    def clear(self) -> None:
+        """Here and there."""
+        self._empty()
+        self._remove(sorted(self._there))
+
+    def take_back(self) -> None:
+        """As `clear`: nothing was made."""
+        self.clear()
+
+    def finish(self) -> None:
+        """Send what is left, the manifest last; then nothing stays here."""
+        manifest = self.folder / MANIFEST
+        self._send(sorted(path for path in self._files() if path != manifest))
+        if MANIFEST not in self._there:
+            self._send([manifest])
+        self._remove([name for name in self._there if name == REQUEST])
+        self._empty()
+
+    def _send(self, paths: Sequence[Path]) -> None:
+        files = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        if files:
+            self._storage.send(files)
+            self._there.update(files)
+            for path in paths:
+                path.unlink()
+
+    def _remove(self, names: Sequence[str]) -> None:
+        self._storage.remove(names)
+        self._there.difference_update(names)
+
+    def _empty(self) -> None:
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def place_of(out: Path | str) -> Place:
+    """The place that a user typed.
+
+    Raises:
+        TerseError: a URL that cannot be used; the sentence begins with it.
+    """
+    url = url_of(out)
+    return Place(local_path(out)) if url is None else AtURL(url)

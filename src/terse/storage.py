@@ -1,0 +1,240 @@
+"""Files at URLs, by fsspec: what is sent there, and copies of what is read from there.
+
+States, locks and work in progress are never at a URL: object stores know neither locks nor renames.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from terse.errors import DataError, MissingExtra, RunError, TerseError
+from terse.folders import cache_folder, locked
+from terse.progress import Observer
+
+__all__ = ["Remote", "Storage", "local_copy"]
+
+_EXTRAS = {"s3": "s3", "s3a": "s3"}
+_MODIFIED = ("LastModified", "last_modified", "mtime", "updated", "created")
+_BATCH = 64
+_LIMIT_GB = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What a listing says of a file."""
+
+    size_bytes: int | None
+    modified: float | None
+
+
+class Storage:
+    """A file, or the files below a folder, at a URL.
+
+    Args:
+        url: of any protocol that fsspec knows, as `s3://bucket/folder`.
+        error: the class of the errors that its methods raise, and
+
+    Raises:
+        MissingExtra: the package for the protocol is not installed.
+        TerseError: what stands in the way, in one sentence that begins with the URL.
+    """
+
+    def __init__(self, url: str, error: type[TerseError] = DataError) -> None:
+        self.url = url
+        self._error = error
+        with self._told("open"):
+            import fsspec
+
+            self._files, root = fsspec.url_to_fs(url)
+            self._root = str(root).rstrip("/")
+
+    def listing(self) -> dict[str, Remote]:
+        """The files by their names below the URL; the URL's own file is called ''. Empty where nothing is there."""
+        with self._told("list"):
+            self._files.invalidate_cache()
+            if self.url.startswith("http"):  # one file: a listing would follow the links in it
+                found = {self._root: self._files.info(self._root)}
+            else:
+                found = self._files.find(self._root, detail=True)
+        files: dict[str, Remote] = {}
+        for path, about in sorted(found.items()):
+            name = str(path).strip("/").removeprefix(self._root.strip("/")).lstrip("/")
+            if about.get("type", "file") == "file" and not str(path).endswith("/"):
+                modified = next((about[key] for key in _MODIFIED if about.get(key) is not None), None)
+                files[name] = Remote(about.get("size"), _seconds(modified))
+        return files
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes."""
+        with self._told("read"):
+            return bytes(self._files.cat_file(self._at(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """One file, whole or not at all."""
+        with self._told("write"):
+            self._files.pipe_file(self._at(name), data)
+
+    def send(self, files: Mapping[str, Path]) -> None:
+        """Local files to these names, side by side where the protocol can."""
+        with self._told("write"):
+            self._files.put([str(path) for path in files.values()], [self._at(name) for name in files])
+
+    def send_once(self, name: str, path: Path) -> None:
+        """A local file to a name that never changes its bytes.
+
+        Raises:
+            TerseError: the name has other bytes.
+        """
+        data = path.read_bytes()
+        with self._told("write"):
+            there = self._files.cat_file(self._at(name)) if self._files.exists(self._at(name)) else None
+            if there is None:
+                self._files.pipe_file(self._at(name), data)
+        if there is not None and bytes(there) != data:
+            raise self._error(
+                f"{self.url}/{name}: expected no file, or the same, got another's bytes; give another URL"
+            )
+
+    def fetch(self, files: Mapping[str, Path]) -> None:
+        """Files of these names to local paths, whose folders are there."""
+        with self._told("read"):
+            self._files.get([self._at(name) for name in files], [str(path) for path in files.values()])
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Files of these names."""
+        if names:
+            with self._told("write"):
+                self._files.rm([self._at(name) for name in names])
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except TerseError:
+            raise
+        except ImportError as error:
+            scheme = self.url.partition("://")[0]
+            if scheme in _EXTRAS:
+                raise MissingExtra(self.url, _EXTRAS[scheme]) from None
+            raise self._error(
+                f"{self.url}: expected the package that reads {scheme}://, got none ({_line(error)})"
+            ) from None
+        except Exception as error:  # each protocol's package has its own
+            raise self._error(f"{self.url}: {_reason(what, error)}") from None
+
+
+def local_copy(url: str, observer: Observer | None = None) -> Path:
+    """A copy on this machine of a file, or of the files below a folder, at a URL.
+
+    It is kept in the cache's folder; a file whose size and time of change are as before is not fetched again, and one that is
+    gone from the URL goes. `TERSE_CACHE_GB` is how large a copy may be, 100 by default.
+
+    Raises:
+        TerseError: nothing there, no access, or no room; the sentence begins with the URL.
+    """
+    storage = Storage(url)
+    files = storage.listing()
+    if not files:
+        raise DataError(f"{url}: expected a file, or a folder with files, got none")
+    name = PurePosixPath(urlsplit(url).path if url.startswith("http") else url.partition("://")[2]).name
+    home = cache_folder() / "copies" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    with locked(home, waits=True):
+        root = home / (name or "files")
+        wanted = {one: root / one if one else root for one in files}
+        if odd := next((one for one in files if ".." in PurePosixPath(one).parts or "\0" in one), None):
+            raise DataError(f"{url}: expected names inside the folder, got {odd!r}")
+        try:
+            missing = [one for one in wanted if not _same(wanted[one], files[one])]
+            _require_room(url, files, missing, home)
+            _fetch(storage, {one: wanted[one] for one in missing}, files, observer)
+            for path in [path for path in home.rglob("*") if path.is_file()]:
+                if path not in set(wanted.values()):
+                    path.unlink()
+        except OSError as error:
+            raise DataError(f"{url}: expected to keep a copy in {home}, got: {error.strerror or error}") from None
+    return root
+
+
+def _fetch(
+    storage: Storage, wanted: Mapping[str, Path], files: Mapping[str, Remote], observer: Observer | None
+) -> None:
+    names = list(wanted)
+    for first in range(0, len(names), _BATCH):
+        batch = names[first : first + _BATCH]
+        (observer or Observer()).advance(f"files of {storage.url}", first, len(names))
+        parts = {name: wanted[name].with_name(f"{wanted[name].name}.tmp") for name in batch}
+        for path in parts.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        storage.fetch(parts)
+        for name, path in parts.items():
+            if (modified := files[name].modified) is not None:
+                os.utime(path, (modified, modified))
+            path.replace(wanted[name])
+    if names:
+        (observer or Observer()).advance(f"files of {storage.url}", len(names), len(names))
+
+
+def _same(path: Path, remote: Remote) -> bool:
+    if remote.modified is None or not path.is_file():
+        return False
+    state = path.stat()
+    return state.st_size == remote.size_bytes and abs(state.st_mtime - remote.modified) < 1e-3
+
+
+def _require_room(url: str, files: Mapping[str, Remote], missing: Sequence[str], home: Path) -> None:
+    typed = os.environ.get("TERSE_CACHE_GB", str(_LIMIT_GB))
+    try:
+        limit = float(typed) * 1e9
+    except ValueError:
+        raise RunError(f"TERSE_CACHE_GB: expected a number of gigabytes, got {typed!r}") from None
+    total = sum(file.size_bytes or 0 for file in files.values())
+    if total > limit:
+        raise DataError(
+            f"{url}: expected at most {limit / 1e9:g} GB to copy, got {total / 1e9:.3g}; name a smaller folder, or set "
+            "TERSE_CACHE_GB"
+        )
+    needed, free = sum(files[name].size_bytes or 0 for name in missing), shutil.disk_usage(home).free
+    if needed > free:
+        raise DataError(
+            f"{url}: expected room for {needed / 1e9:.3g} GB in {cache_folder()}, got {free / 1e9:.3g}; let XDG_CACHE_HOME "
+            "name a folder with more"
+        )
+
+
+def _seconds(modified: Any) -> float | None:
+    if isinstance(modified, str):
+        try:
+            modified = dt.datetime.fromisoformat(modified)
+        except ValueError:
+            return None
+    if isinstance(modified, dt.datetime):
+        return modified.timestamp()
+    return float(modified) if isinstance(modified, int | float) else None
+
+
+def _reason(what: str, error: Exception) -> str:
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
+        return f"expected credentials, got none that are whole ({_line(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    if isinstance(error, PermissionError):
+        return f"expected to be let in, got: {_line(error)}; look at your credentials and at the rules of the bucket"
+    if isinstance(error, FileNotFoundError):
+        return f"expected something there to {what}, got nothing ({_line(error)})"
+    if isinstance(error, ValueError) and "Protocol not known" in str(error):
+        return f"expected a protocol that fsspec knows, got another ({_line(error)})"
+    return f"expected to {what} it, got: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,218 @@
+"""Sets at URLs: the bytes of a set in a folder, after a stop and from another machine too; the manifest comes last."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from at_urls import files_at, names_at, put_at, s3_server
+from drawn_sets import files_of
+from terse.cli.main import main
+from terse.errors import DataError, RecipeError, RunError
+from terse.folders import cache_folder
+from terse.generate import GenerateSettings, generate, render
+from terse.progress import Observer
+
+SMALL = GenerateSettings(count=10, shard_images=3, objects=(1, 2))
+URL = "memory://bucket/set"
+
+
+@pytest.fixture(autouse=True)
+def _own_storage(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+class Stops(Observer):
+    """Ends the job by an exception after so many images."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def advance(self, what, done, total):
+        if done >= self.after:
+            raise KeyboardInterrupt
+
+
+def left_here():
+    return [path for path in cache_folder().rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo", "voc", "webdataset", "imagefolder"])
+def test_a_set_at_a_url_has_the_bytes_of_one_in_a_folder(kind, labelled, tmp_path):
+    settings = SMALL.model_copy(update={"format": kind})
+    here = generate(labelled, settings, tmp_path / "set", workers=0)
+    there = generate(labelled, settings, URL, workers=0)
+    assert files_at(URL) == files_of(tmp_path / "set")
+    assert there["out"] == URL
+    assert {**there, "out": 0, "seconds": 0, "images_per_second": 0} == {
+        **here, "out": 0, "seconds": 0, "images_per_second": 0,
+    }  # fmt: skip
+    assert left_here() == []
+
+
+def test_files_leave_as_their_shards_are_whole_and_the_manifest_last(plain, monkeypatch):
+    sent = []
+    put = MemoryFileSystem.put_file
+
+    def noted(self, local, remote, *more, **settings):
+        sent.append(remote.removeprefix("/bucket/set/"))
+        return put(self, local, remote, *more, **settings)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", noted)
+    generate(plain, SMALL, URL, workers=0)
+    assert set(sent[:10]) == {f"images/{number:08d}.jpg" for number in range(10)}
+    assert sent[-1] == "manifest.json"
+    assert len(sent) == len(set(sent))  # no name gets other bytes
+
+
+@pytest.mark.parametrize("spool_is_lost", [False, True])
+def test_a_set_that_was_stopped_goes_on(spool_is_lost, plain, tmp_path):
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
+    assert "images/00000000.jpg" in names_at(URL)
+    assert "manifest.json" not in names_at(URL)
+    with pytest.raises(RunError, match=f"^{URL}: expected a new folder, got one that holds a set; add --resume"):
+        generate(plain, SMALL, URL, workers=0)
+    other = SMALL.model_copy(update={"seed": 7})
+    with pytest.raises(
+        RunError, match=f"^{URL}: expected the request that the set began with, got another settings.seed"
+    ):
+        generate(plain, other, URL, workers=0, resume=True)
+    if spool_is_lost:
+        shutil.rmtree(cache_folder())
+    seen = []
+
+    class Counts(Observer):
+        def advance(self, what, done, total):
+            seen.append(done)
+
+    generate(plain, SMALL, URL, workers=0, resume=True, observer=Counts())
+    assert seen[0] == (3 if spool_is_lost else 9)
+    assert files_at(URL) == files_of(tmp_path / "set")
+    again = generate(plain, SMALL, URL, workers=0, resume=True)
+    assert (again["images"], again["seconds"]) == (10, 0.0)
+    assert left_here() == []
+
+
+def test_an_image_that_is_gone_from_the_url_is_made_again(plain, tmp_path):
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
+    fsspec.filesystem("memory").rm("/bucket/set/images/00000001.jpg")
+    generate(plain, SMALL, URL, workers=0, resume=True)
+    assert files_at(URL) == files_of(tmp_path / "set")
+
+
+def test_a_kill_between_the_two_manifests_is_no_whole_set(plain, tmp_path, monkeypatch):
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    put = MemoryFileSystem.put_file
+
+    def fails(self, local, remote, *more, **settings):
+        if remote.endswith("SHA256SUMS"):
+            raise ConnectionResetError("the line was cut")
+        return put(self, local, remote, *more, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "put_file", fails)
+        with pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
+            generate(plain, SMALL, URL, workers=0)
+    assert "manifest.json" not in names_at(URL)
+    generate(plain, SMALL, URL, workers=0, resume=True)
+    assert files_at(URL) == files_of(tmp_path / "set")
+
+
+def test_a_url_that_was_emptied_is_begun_anew(plain, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
+    fsspec.filesystem("memory").rm("/bucket/set", recursive=True)
+    generate(plain, SMALL.model_copy(update={"count": 2}), URL, workers=0)
+    assert {name for name in names_at(URL) if name.startswith("images/")} == {
+        "images/00000000.jpg", "images/00000001.jpg",
+    }  # fmt: skip
+
+
+def test_a_url_that_holds_something_else_is_refused(plain):
+    fsspec.filesystem("memory").pipe_file("/bucket/set/mine.txt", b"mine")
+    with pytest.raises(RunError, match=rf"^{URL}: expected a new or empty folder, got one with files in it"):
+        generate(plain, SMALL, URL, workers=0)
+    assert names_at(URL) == {"mine.txt"}
+
+
+def test_a_request_that_cannot_be_met_leaves_nothing_there(plain):
+    limits = SMALL.model_copy(update={"max_truncation": 0.0, "max_overlap": 0.0, "objects": (60, 60), "tries": 1})
+    with pytest.raises(DataError, match=r"^limits: expected placements that meet them"):
+        generate(plain, limits, URL, workers=0)
+    assert names_at(URL) == set()
+    with pytest.raises(RecipeError, match=r"^backgrounds: expected a source"):
+        generate(plain.model_copy(update={"backgrounds": None}), SMALL, URL, workers=0)
+    assert names_at(URL) == set()
+
+
+def test_placements_at_a_url_are_rendered(plain, tmp_path):
+    generate(plain, SMALL, URL, workers=0)
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    render(tmp_path / "set" / "placements.parquet", tmp_path / "again", workers=0)
+    render(f"{URL}/placements.parquet", "memory://bucket/again", workers=0)
+    assert files_at("memory://bucket/again") == files_of(tmp_path / "again")
+    with pytest.raises(
+        DataError, match=r"^memory://bucket/none.parquet: expected a file, or a folder with files, got none$"
+    ):
+        render("memory://bucket/none.parquet", tmp_path / "none", workers=0)
+
+
+def test_a_run_at_a_url_is_refused(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "quickstart", "--out", "s3://bucket/run"])
+    said = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert "terse: s3://bucket/run: expected a folder on this machine, got a URL" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # boto's own
+def test_a_set_on_s3(world, plain, tmp_path, capfd, monkeypatch):
+    """Sources, set, page and placements on a server that speaks S3, from the command line."""
+    with s3_server():
+        put_at("s3://bucket/world/fore", world / "fore")
+        put_at("s3://bucket/world/back", world / "back")
+        typed = ["foregrounds.coco=s3://bucket/world/fore/set.json", "foregrounds.images=s3://bucket/world/fore/images"]
+        sized = ["--count", "10", "--objects", "1..2"]
+        words = ["generate", "paste", *typed, "backgrounds.images=s3://bucket/world/back/images", *sized]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--out", "s3://bucket/set", "--workers", "2", "--json"])
+        assert ended.value.code == 0
+        result = json.loads(capfd.readouterr().out)
+        assert result["out"] == "s3://bucket/set"
+        generate(plain, SMALL, tmp_path / "set", workers=0)
+        made, local = files_at("s3://bucket/set"), files_of(tmp_path / "set")
+        assert b"<html" in made.pop("report.html").lower()
+        same = set(local) - {"manifest.json", "placements.parquet"}  # these two name the sources
+        assert set(made) == set(local)
+        assert {name: made[name] for name in same} == {name: local[name] for name in same}
+        assert left_in("sets") == []
+        monkeypatch.setattr("terse.urls._TYPED", set())  # another day: only the placements name the sources
+        words = ["render", "s3://bucket/set/placements.parquet", "--out", "s3://bucket/again", "--format", "yolo"]
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+        assert "coco: expected --trust" in capfd.readouterr().err
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--trust"])
+        assert ended.value.code == 0, capfd.readouterr().err
+        assert "labels/00000009.txt" in files_at("s3://bucket/again")
+        with pytest.raises(RunError, match=re.escape("s3://nowhere/set: expected something there")):
+            generate(plain, SMALL, "s3://nowhere/set", workers=0)
+
+
+def left_in(name: str) -> list[Path]:
+    """Files below a folder of the cache."""
+    return [path for path in (cache_folder() / name).rglob("*") if path.is_file()]
