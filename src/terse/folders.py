@@ -22,6 +22,7 @@ __all__ = [
     "inflated_limit",
     "locked",
     "replacing",
+    "require_local",
     "sha256_of",
     "sync_folder",
     "sync_written",
@@ -168,13 +169,22 @@ def _sync_file_system(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _make_lasting(folder: Path) -> None:
-    """Create a folder with those above it, so that they last through a power cut."""
+def require_local(folder: Path) -> None:
+    """Refuse a URL where states, locks or pages are written.
+
+    Raises:
+        RunError: it is one.
+    """
     if (url := url_of(folder)) is not None:
         raise RunError(
             f"{url}: expected a folder on this machine, got a URL, which knows neither locks nor renames; give --out a "
             "folder here and copy it when it is whole (of `terse generate` and `terse render` it may be a URL)"
         )
+
+
+def _make_lasting(folder: Path) -> None:
+    """Create a folder with those above it, so that they last through a power cut."""
+    require_local(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:

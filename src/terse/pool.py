@@ -17,8 +17,9 @@ from terse.placements_table import describe, from_table, read_table, to_table
 from terse.poses.family import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.storage import Storage
+from terse.urls import as_typed, require_trusted_url
 
-__all__ = ["Pool", "Quota"]
+__all__ = ["Pool", "Quota", "published"]
 
 
 class Quota:
@@ -227,6 +228,21 @@ class Pool:
 def _cycle_and_draw(shard: Path) -> tuple[int, int]:
     cycle, _, draw = shard.stem.removeprefix("cycle-").partition("-draw-")
     return int(cycle), int(draw or 0)
+
+
+def published(path: Path | None, folder: Path | None) -> Storage | None:
+    """Where a run's pool is sent as well: `runtime.publish`, beside the run's folder.
+
+    Raises:
+        TerseError: a URL that cannot be used, that the recipe alone names, or a run without a folder.
+    """
+    if path is None:
+        return None
+    url = as_typed(path)
+    if folder is None:
+        raise RunError(f"runtime.publish: expected a folder for the run, got none beside {url}; give out as well")
+    require_trusted_url("runtime.publish", url)
+    return Storage(url, RunError)
 
 
 class _Banks:

@@ -14,13 +14,12 @@ from terse.folders import check_digest, claim, locked, sha256_of, taken_back, wr
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
-from terse.pool import Pool
+from terse.pool import Pool, published
 from terse.progress import Observer
 from terse.protocols import Trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import RunResult, read_run
 from terse.sources.run_data import RunData, run_data
-from terse.storage import Storage
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.weights import load_weights
@@ -35,7 +34,6 @@ from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
 from terse.trust import trusting
-from terse.urls import require_trusted_url, url_of
 from terse.yaml_text import read_yaml_file
 
 __all__ = [
@@ -270,7 +268,7 @@ def _joined(
         players,
         {"recipe": whole.model_dump(mode="json", exclude=set(NOT_COMPARED)), "square": True},
         writes=not engine.rank,
-        published=_published(recipe, folder) if not engine.rank else None,
+        published=None if engine.rank else published(recipe.runtime.publish, folder),
     )
     return Session(recipe, players, pool, folder, observer or Observer(), engine)
 
@@ -313,21 +311,6 @@ def _finished(folder: Path) -> Path:
 def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None, **how: Any) -> Pool:
     materials = players.materials
     return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about, **how)
-
-
-def _published(recipe: Recipe, folder: Path | None) -> Storage | None:
-    """Where the run's pool is sent as well.
-
-    Raises:
-        TerseError: a URL that cannot be used, that the recipe alone names, or a run without a folder.
-    """
-    url = url_of(recipe.runtime.publish or "")
-    if url is None:
-        return None
-    if folder is None:
-        raise RecipeError(f"runtime.publish: expected it beside a run's folder, got no folder for {url}; give out")
-    require_trusted_url("runtime.publish", url)
-    return Storage(url, RunError)
 
 
 def build_players(

@@ -52,9 +52,9 @@ class Storage:
         self.url = url
         self._error = error
         with self._told("open"):
-            import fsspec
+            from fsspec.core import url_to_fs
 
-            self._files, root = fsspec.url_to_fs(url)
+            self._files, root = url_to_fs(url)
             self._root = str(root).rstrip("/")
 
     def listing(self) -> dict[str, Remote]:

@@ -1,8 +1,12 @@
 """Sets at URLs: the bytes of a set in a folder, after a stop and from another machine too; the manifest comes last."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import fsspec
@@ -211,6 +215,67 @@ def test_a_set_on_s3(world, plain, tmp_path, capfd, monkeypatch):
         assert "labels/00000009.txt" in files_at("s3://bucket/again")
         with pytest.raises(RunError, match=re.escape("s3://nowhere/set: expected something there")):
             generate(plain, SMALL, "s3://nowhere/set", workers=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_process_goes_on_at_s3(world, tmp_path):
+    sources = [f"foregrounds.coco={world}/fore/set.json", f"backgrounds.images={world}/back/images"]
+    command = [
+        sys.executable,
+        "-m",
+        "terse",
+        "generate",
+        "paste",
+        *sources,
+        "--count",
+        "600",
+        "--workers",
+        "1",
+        "--no-page",
+    ]
+    with s3_server() as environment:
+
+        def begun(out, *more):
+            return subprocess.Popen([*command, "--out", out, *more], env={**os.environ, **environment})
+
+        assert begun("s3://bucket/whole").wait() == 0
+        killed = begun("s3://bucket/killed")
+        files = fsspec.filesystem("s3")
+        for _ in range(2000):
+            files.invalidate_cache()
+            if len(files.find("bucket/killed/images")) > 50:
+                break
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        sent = set(files_at("s3://bucket/killed"))
+        assert ".parts/request.json" in sent
+        assert "manifest.json" not in sent
+        assert begun("s3://bucket/killed", "--resume").wait() == 0
+        assert files_at("s3://bucket/killed") == files_at("s3://bucket/whole")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("credentials", "said"),
+    [
+        ("testing", "expected to list it, got: Could not connect to the endpoint URL"),
+        (None, "expected credentials, got none that are whole .*; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_one_sentence(credentials, said, plain, tmp_path, monkeypatch):
+    s3fs = pytest.importorskip("s3fs")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, credentials) if credentials else monkeypatch.delenv(name, raising=False)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(RunError, match=f"^s3://bucket/set: {said}"):
+        generate(plain, SMALL, "s3://bucket/set", workers=0)
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def left_in(name: str) -> list[Path]:

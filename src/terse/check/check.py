@@ -104,7 +104,7 @@ def check_recipe(
         data = run_data(recipe)
         _, found = build_target(recipe, data.classes)
         return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(data))
-    parts, found = open_parts(recipe)
+    parts, found = open_parts(recipe, observer)
     classes = classes_of(recipe, parts)
     found += [*_missing_files(recipe), *skipped(parts), *remarked(parts), *compare_classes(classes, parts)]
     target = None

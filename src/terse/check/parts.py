@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from terse.check.findings import Code, Found, Part
 from terse.errors import TerseError
+from terse.progress import Observer
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.run_data import PARTS, open_sources
 
@@ -25,10 +26,10 @@ _REMARKS = {
 _CAUSES = {Cause.FILE: Code.FILES_UNREADABLE, Cause.SIZE: Code.SIZES_DIFFER}
 
 
-def open_parts(recipe: Recipe) -> tuple[dict[str, Part], list[Found]]:
+def open_parts(recipe: Recipe, observer: Observer | None = None) -> tuple[dict[str, Part], list[Found]]:
     """The parts that can be read, split as a run splits them, and errors for those that cannot."""
     broken: dict[str, TerseError] = {}
-    read = open_sources(recipe, *_NAMES, broken=broken)
+    read = open_sources(recipe, *_NAMES, broken=broken, observer=observer)
     parts = {name: _part(recipe, name, read[name]) for name in _NAMES if name in read}
     found = []
     for name in _NAMES:

@@ -39,6 +39,10 @@ def check(
 
     if sample < 0:
         raise RecipeError(f"--sample: expected an integer >= 0, got {sample}; 0 looks at everything")
+    if out is not None:
+        from terse.folders import require_local
+
+        require_local(out)
     data = recipe_or_data(source, images, [*overrides, *([] if checkpoint is None else ["--checkpoint"])])
     if data is None:
         from terse.recipe import load_recipe

@@ -154,7 +154,9 @@ def render(
         if whole is not None:
             return _untouched(place, whole)
         with _cleared_on_mistake(place, resume=resume):
-            drawing = replace(drawing_of(recipe, settings, square=square), in_torch=made.get("angles") != _ANGLES)
+            drawing = replace(
+                drawing_of(recipe, settings, square=square, observer=observer), in_torch=made.get("angles") != _ANGLES
+            )
             missing = missing_poses(table, drawing.poses)
             if missing:
                 raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
@@ -168,14 +170,18 @@ def render(
         return _make(job, place, shards, mapped_by, observer)
 
 
-def drawing_of(recipe: Recipe, settings: GenerateSettings, *, square: bool) -> Drawing:
+def drawing_of(
+    recipe: Recipe, settings: GenerateSettings, *, square: bool, observer: Observer | None = None
+) -> Drawing:
     """What placements are drawn with that were made before: nothing is held out, they name what they need.
+
+    The observer hears how far copies of files at URLs are.
 
     Raises:
         RecipeError: the recipe names no sources.
         DataError: they cannot be read.
     """
-    data = paste_data(recipe, everything=True)
+    data = paste_data(recipe, everything=True, observer=observer)
     classes = tuple(recipe.classes or data.classes)
     material = Material(data.foregrounds, data.backgrounds, classes, square=square)
     return Drawing(material, build_poses(recipe.poses), recipe.edges, settings)
