@@ -259,14 +259,19 @@ def _same_request(
 ) -> None:
     """See that a folder goes on with what it was begun with; a key that differs is named, nested ones too."""
     for key in sorted({*old, *new}.difference(ignored)):
-        name, before, now = key, old.get(key), new.get(key)
-        while isinstance(before, Mapping) and isinstance(now, Mapping) and before != now:
-            inner = next(k for k in sorted({*before, *now}) if before.get(k) != now.get(k))
-            name, before, now = f"{name}.{inner}", before.get(inner), now.get(inner)
-        if before != now:
+        if differing := _first_difference(key, old.get(key), new.get(key)):
+            name, before, now = differing
             raise RunError(
                 f"{folder}: expected {expected}, got another {name}: {json.dumps(now)} instead of {json.dumps(before)}"
             )
+
+
+def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any] | None:
+    """The first key, nested ones as `a.b`, in which two requests differ; one that is missing counts as null."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        inner = (_first_difference(f"{name}.{key}", before.get(key), now.get(key)) for key in sorted({*before, *now}))
+        return next((found for found in inner if found), None)
+    return None if before == now else (name, before, now)
 
 
 @contextlib.contextmanager
