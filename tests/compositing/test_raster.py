@@ -14,6 +14,9 @@ from terse.poses import AffinePoses
 from terse.recipe import BLENDS, EdgeConfig
 
 POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
+BEYOND = 8  # px; a rim outside of the canvas is blurred into it
+# OpenCV 4 rounds where it samples to 1/32 px: 3.6 in 1,200 cases. What is left of OpenCV 5 is the rounding to bytes.
+MOST = 0.6 if int(cv2.__version__.split(".")[0]) >= 5 else 4.0
 EDGES = (EdgeConfig(), EdgeConfig(blur_sigma_px=0.0), None)
 
 
@@ -47,6 +50,20 @@ def drawn_by_torch(
     return pasted.images[0].permute(1, 2, 0).numpy() * 255, pasted.alpha[0, 0].numpy()
 
 
+def rim_of(rgba: np.ndarray, matrix: torch.Tensor, size_px: tuple[int, int]) -> np.ndarray:
+    """Where the warped mask is neither empty nor full, and the pixels beside; BEYOND px more of it on each side."""
+    height, width = size_px
+    wide = matrix * torch.tensor([1 + 2 * BEYOND / width, 1 + 2 * BEYOND / height, 1.0])
+    alpha = torch.from_numpy(rgba[None, None, ..., 3]).float() / 255
+    warped = warp(alpha, wide, (height + 2 * BEYOND, width + 2 * BEYOND))[0, 0].numpy()
+    return cv2.dilate(((warped > 0) & (warped < 1 - 1e-4)).astype(np.uint8), np.ones((3, 3)))
+
+
+def cut(rim: np.ndarray) -> np.ndarray:
+    """The canvas without what lies beyond it."""
+    return rim[BEYOND:-BEYOND, BEYOND:-BEYOND]
+
+
 def filled(drawn: object, size_px: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(size_px, bool)
     height, width = drawn.mask.shape  # type: ignore[attr-defined]
@@ -72,17 +89,17 @@ def test_raster_and_torch_agree(
     image = canvas.copy()
     drawn = draw(image, Sprite.of(rgba), matrix[0].numpy(), edges=edges)
     region = alpha > 0
-    warped = warp(torch.from_numpy(rgba[None, None, ..., 3]).float() / 255, matrix, size_px)[0, 0].numpy()
-    rim = cv2.dilate(((warped > 0) & (warped < 1 - 1e-4)).astype(np.uint8), np.ones((3, 3)))
+    # A pixel that changes sides is spread by the blur: 3 px at sigma 1.
+    reach = 7 if edges and edges.blur_sigma_px else 1
+    rim = rim_of(rgba, matrix, size_px)
+    blurred_rim = cut(cv2.dilate(rim, np.ones((reach, reach))))
     difference = np.abs(image - expected)
     inside, mask = filled(drawn, size_px), alpha >= 0.5
     if mask.sum() > 32 * 32:
         assert difference[region].mean() <= 1
         assert (inside & mask).sum() / (inside | mask).sum() >= 0.98
-    # A pixel that changes sides is spread by the blur: 3 px at sigma 1.
-    reach = 7 if edges and edges.blur_sigma_px else 1
-    assert difference[cv2.dilate(rim, np.ones((reach, reach))) == 0].max(initial=0) <= 2
-    assert not (inside ^ mask)[rim == 0].any()
+    assert difference[blurred_rim == 0].max(initial=0) <= MOST
+    assert not (inside ^ mask)[cut(rim) == 0].any()
 
 
 def test_outside_the_object_the_canvas_keeps_its_bits() -> None:

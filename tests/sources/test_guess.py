@@ -56,6 +56,8 @@ def test_recipes_are_told_from_data(tmp_path):
     ("name", "message"),
     [
         ("none", "{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"),
+        ("b.txt", "{path}: expected a recipe or data, got nothing there; did you mean 'a.txt'?"),
+        ("none/a.txt", "{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"),
         ("a.txt", "{path}: expected a recipe, COCO JSON, a YOLO data.yaml or a folder, got a .txt file; "
          "give the file that names the images"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 from terse.errors import TerseError
 from terse.folders import write_atomically
 from terse.init.draft import draft
-from terse.init.survey import Survey, choose_classes, measured_scales, survey
+from terse.init.survey import Survey, choose_classes, expect_masks, measured_scales, survey
 from terse.init.target import TargetChoice, choose_classifier, choose_target, others_that_fit
 from terse.progress import Observer
 from terse.recipe import builtin_recipes, load_recipe
@@ -78,17 +78,18 @@ def make_recipe(
     Raises:
         TerseError: data, classes or weights that cannot be used.
     """
-    import torch
-
     pasted, train = sources["foregrounds"], sources["train"]
     real = read_data(train)
     cut_from = real if pasted == train else read_data(pasted)
     val, judges = _val(train, real)
-    left = left_to_paste(cut_from, [judges], cleanup=True, workers=_THREADS, observer=observer)
     seen = {"train": survey(real), "foregrounds": survey(cut_from)}
     seen["backgrounds"] = survey(read_data(sources["backgrounds"]))
     where, command = str(next(iter(pasted.values()))), _masks_command(pasted)
-    classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, where, command)
+    expect_masks(seen["foregrounds"], where, command)
+    left = left_to_paste(cut_from, [judges], cleanup=True, workers=_THREADS, observer=observer)
+    classes = choose_classes(seen["foregrounds"], left, seen["train"], wanted, where)
+    import torch
+
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     ids = category_ids(Path(train["coco"])) if "coco" in train else {}
     whole = "class_folders" in train

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from terse.sources.annotations import Annotations
     from terse.sources.losses import LeftToPaste
 
-__all__ = ["Survey", "choose_classes", "measured_scale", "measured_scales", "survey"]
+__all__ = ["Survey", "choose_classes", "expect_masks", "measured_scale", "measured_scales", "survey"]
 
 _SCALES = (0.03, 1.2)  # no less and no more
 _WIDER = 1.1
@@ -94,8 +94,33 @@ def measured_scales(
     return scales if max(middles) >= _DIFFER * min(middles) else whole
 
 
+def expect_masks(foregrounds: Survey, where: str, command: str) -> None:
+    """Refuse foregrounds of which nothing can be cut out.
+
+    Args:
+        foregrounds: what there is to cut out.
+        where: what the user calls them.
+        command: what makes masks for them.
+
+    Raises:
+        DataError: no masks.
+    """
+    if any(foregrounds.masks.values()):
+        return
+    if foregrounds.set_aside:
+        raise DataError(
+            f"{where}: expected single objects with masks to cut out, got {foregrounds.set_aside:,} masks of crowds or "
+            "of objects to ignore; annotate single objects, or give cut-outs by --cutouts D"
+        )
+    raise DataError(
+        f"{where}: expected objects with masks to cut out, got {sum(foregrounds.objects.values()):,} objects without any; "
+        f"make masks of the boxes by `{command}` and give these by --coco, use annotations with polygons, run lengths or "
+        "mask files, or give cut-outs by --cutouts D"
+    )
+
+
 def choose_classes(
-    foregrounds: Survey, left: LeftToPaste, train: Survey, wanted: Sequence[str], where: str, command: str
+    foregrounds: Survey, left: LeftToPaste, train: Survey, wanted: Sequence[str], where: str
 ) -> tuple[str, ...]:
     """The classes to paste: those asked for, else all of which something is left and that stand in the real images.
 
@@ -105,23 +130,10 @@ def choose_classes(
         train: the real images.
         wanted: classes that the user asks for.
         where: what the user calls the foregrounds.
-        command: what makes masks for them.
 
     Raises:
-        DataError: no masks, a class of which nothing is left, or one that the real images do not have.
+        DataError: a class of which nothing is left, or one that the real images do not have.
     """
-    objects, masked = sum(foregrounds.objects.values()), sum(foregrounds.masks.values())
-    if not masked:
-        if foregrounds.set_aside:
-            raise DataError(
-                f"{where}: expected single objects with masks to cut out, got {foregrounds.set_aside:,} masks of crowds or "
-                "of objects to ignore; annotate single objects, or give cut-outs by --cutouts D"
-            )
-        raise DataError(
-            f"{where}: expected objects with masks to cut out, got {objects:,} objects without any; "
-            f"make masks of the boxes by `{command}` and give these by --coco, use annotations with polygons, run lengths or "
-            "mask files, or give cut-outs by --cutouts D"
-        )
     for name in wanted:
         if name not in foregrounds.masks:
             known = ", ".join(list(foregrounds.masks)[:20])
@@ -142,7 +154,7 @@ def choose_classes(
         step = left.clash or "look at them with `terse check`"
         why = left.losses.why(*foregrounds.masks)
         raise DataError(
-            f"{where}: expected masks that a run can paste, got {masked:,} of which none is left ({why}); {step}"
+            f"{where}: expected masks that a run can paste, got {sum(foregrounds.masks.values()):,} of which none is left ({why}); {step}"
         )
     chosen = tuple(wanted or (name for name in stay if train.objects.get(name)))
     missing = [name for name in chosen if not train.objects.get(name)]

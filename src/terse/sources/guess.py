@@ -15,7 +15,7 @@ from PIL import Image
 from terse.config import kind_of, validate
 from terse.errors import DataError
 from terse.recipe import builtin_recipes
-from terse.registry import lookup
+from terse.registry import lookup, nearest
 from terse.sources.annotations import Annotations
 from terse.sources.cvat import is_cvat
 from terse.sources.decode import IMAGE_SUFFIXES
@@ -30,6 +30,7 @@ __all__ = ["is_recipe", "read_data", "source_settings"]
 
 _LOOKED_AT = 5
 _LISTED = 50
+_BESIDE = 1000
 _PEEKED = 1 << 20
 
 
@@ -67,10 +68,15 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
     if path.is_file():
         return _file(path, images)
     if not path.is_dir():
-        raise DataError(
-            f"{path}: expected a recipe or data, got nothing there; see `terse recipes` for the built-in ones"
-        )
+        hint = _beside(path) or "; see `terse recipes` for the built-in ones"
+        raise DataError(f"{path}: expected a recipe or data, got nothing there{hint}")
     return _folder(path)
+
+
+def _beside(path: Path) -> str:
+    """The hint at a file or folder of nearly this name that stands beside the path; else the empty string."""
+    folder = path.parent
+    return nearest(path.name, [one.name for one in islice(folder.iterdir(), _BESIDE)]) if folder.is_dir() else ""
 
 
 def _file(path: Path, images: Path | None) -> dict[str, Any]:
