@@ -65,7 +65,7 @@ def install(env: Path, python: str, way: str, folder: Path) -> None:
     else:
         (folder / "pins.txt").write_text(pins(), "utf-8")
         call += ["--constraints", str(folder / "pins.txt")]
-    extras = "mesh,onnx,smp,timm,tracking,transformers"
+    extras = "mesh,onnx,s3,smp,timm,tracking,transformers"
     subprocess.run([*call, "-e", f"{ROOT}[{extras}]", *groups()], check=True, cwd=folder)
 
 
