@@ -13,6 +13,7 @@ findings, executions a second. The exit status is 1 where there were findings.
 from __future__ import annotations
 
 import argparse
+import copy
 import contextlib
 import hashlib
 import json
@@ -192,7 +193,7 @@ def _exchanged(value: Any, draw: random.Random) -> Any:
     for _ in range(draw.choice((1, 1, 2, 3))):
         places = list(_places(value))
         if not places:
-            return draw.choice(VALUES)
+            return copy.deepcopy(draw.choice(VALUES))
         holder, key = draw.choice(places)
         kind = draw.randrange(6)
         if kind == 0:
@@ -205,7 +206,7 @@ def _exchanged(value: Any, draw: random.Random) -> Any:
         elif kind == 3 and isinstance(holder, dict):
             holder[draw.choice(("id", "x", "", "\ud800", str(key) + "s"))] = holder.pop(key)
         else:
-            holder[key] = draw.choice(VALUES)
+            holder[key] = copy.deepcopy(draw.choice(VALUES))  # else a later change would be one of VALUES
     return value
 
 

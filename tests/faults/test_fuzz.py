@@ -1,6 +1,7 @@
 """Damaged files are read or refused in a sentence: `tools/fuzz.py`, and what it found once."""
 
 import json
+import random
 import subprocess
 import sys
 import warnings
@@ -35,6 +36,18 @@ def test_a_sample_of_damaged_files():
 def test_many_damaged_files(reader):
     (counts,) = fuzzed(reader, 20_000, "--seconds", 240, "--seed", 7)
     assert counts["executions"] == counts["read"] + counts["refused"]
+
+
+def test_an_input_depends_on_its_number_alone(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import fuzz
+
+    def made():
+        return [fuzz.damaged([b'{"a": [1, {"b": [[2], {}]}]}'], random.Random(f"0 {number}")) for number in range(3000)]
+
+    first = made()
+    assert made() == first
+    assert max(map(len, first)) < 100_000
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}-{file.name}")
