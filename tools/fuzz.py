@@ -13,8 +13,8 @@ findings, executions a second. The exit status is 1 where there were findings.
 from __future__ import annotations
 
 import argparse
-import copy
 import contextlib
+import copy
 import hashlib
 import json
 import multiprocessing
