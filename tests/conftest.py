@@ -25,6 +25,7 @@ install_import_hook([f"terse.{name}" for name in (*_SHAPED, "poses.maps", "types
 import jaxtyping
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 
 from drawn_photographs import Drawn
 from terse.trust import trusting
@@ -60,6 +61,15 @@ def trusts():
     """Code that a recipe names may be imported."""
     with trusting():
         yield
+
+
+@pytest.fixture
+def own_storage(tmp_path, monkeypatch):
+    """An empty `memory://`, a cache of the test's own, and no URL that the user typed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("terse.urls._TYPED", set())
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 import builtins
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import fsspec
 import pytest
@@ -18,11 +20,8 @@ URL = "memory://bucket/cuts"
 
 
 @pytest.fixture(autouse=True)
-def memory(tmp_path, monkeypatch):
-    """Two files in folders, and a cache of the test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+def memory(own_storage):
+    """Two files in folders."""
     files = fsspec.filesystem("memory")
     files.pipe_file("/bucket/cuts/cup/a.png", b"one")
     files.pipe_file("/bucket/cuts/plate/b.png", b"three")
@@ -211,3 +210,33 @@ def test_a_published_name_never_changes_its_bytes(tmp_path):
         "memory://bucket/pool/cycle-0001.parquet: expected no file, or the same, got another's bytes; give another URL"
     )
     assert storage.read("cycle-0001.parquet") == b"one"
+
+
+def test_https_names_one_file_whose_links_are_not_followed(tmp_path):
+    pytest.importorskip("aiohttp")
+    asked = []
+
+    class Serves(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            data = b'{"images": [{"coco_url": "http://127.0.0.1/a.jpg"}]}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data if self.command == "GET" else b"")
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server asks for
+
+        def log_message(self, *what):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Serves) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            copy = local_copy(f"http://127.0.0.1:{server.server_port}/set/all.json?key=1")
+        finally:
+            server.shutdown()
+    assert copy.name == "all.json"
+    assert b"coco_url" in copy.read_bytes()
+    assert set(asked) == {"/set/all.json?key=1"}
+    fsspec.get_filesystem_class("http").clear_instance_cache()

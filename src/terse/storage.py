@@ -159,9 +159,9 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
             missing = [one for one in wanted if not _same(wanted[one], files[one])]
             _require_room(url, files, missing, home)
             _fetch(storage, {one: wanted[one] for one in missing}, files, observer)
-            for path in [path for path in home.rglob("*") if path.is_file()]:
-                if path not in set(wanted.values()):
-                    path.unlink()
+            kept = set(wanted.values())
+            for path in [path for path in home.rglob("*") if path.is_file() and path not in kept]:
+                path.unlink()
         except OSError as error:
             raise DataError(f"{url}: expected to keep a copy in {home}, got: {error.strerror or error}") from None
     return root

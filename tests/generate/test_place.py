@@ -25,11 +25,7 @@ SMALL = GenerateSettings(count=10, shard_images=3, objects=(1, 2))
 URL = "memory://bucket/set"
 
 
-@pytest.fixture(autouse=True)
-def _own_storage(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+pytestmark = pytest.mark.usefixtures("own_storage")
 
 
 class Stops(Observer):

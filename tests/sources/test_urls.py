@@ -21,12 +21,7 @@ TYPED = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_storage(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("terse.urls._TYPED", set())
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+pytestmark = pytest.mark.usefixtures("own_storage")
 
 
 @pytest.fixture

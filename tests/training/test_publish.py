@@ -1,7 +1,6 @@
 """A run's pool at a URL: the shards of its folder, drawn again from there."""
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from at_urls import files_at
 from drawn_sets import files_of
@@ -13,12 +12,7 @@ from terse.run import train
 URL = "memory://bucket/pool"
 
 
-@pytest.fixture(autouse=True)
-def _own_storage(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("terse.urls._TYPED", set())
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+pytestmark = pytest.mark.usefixtures("own_storage")
 
 
 @pytest.fixture
