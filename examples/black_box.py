@@ -43,7 +43,7 @@ def own_images(folder: Path) -> stranger.CocoFolder:
     return stranger.CocoFolder(folder)
 
 
-def main(work: Path | None = None, steps: int = 400, cycles: int = 2, seed: int = 0) -> list[float]:
+def main(work: Path | None = None, steps: int = 320, cycles: int = 2, seed: int = 0) -> list[float]:
     work = Path(tempfile.mkdtemp()) if work is None else work
     torch.manual_seed(seed)
     model, own, run = stranger.CentreNet(len(CLASSES)), own_images(work / "own"), work / "run"

@@ -80,8 +80,9 @@ SETTINGS = (
         "pretrain={epochs: 16, batch_size: 16, augment: true, "
         "optimizer: {name: adam, lr: 2e-3, weight_decay: 0, schedule: one_cycle}}"
     ),
-    "fine_tune={epochs: 8, batch_size: 16, augment: true, optimizer: {name: adam, lr: 1e-3, weight_decay: 0}}",
-    "pool={per_cycle: 200, candidates: 800}",
+    "fine_tune={epochs: 6, batch_size: 16, augment: true, optimizer: {name: adam, lr: 1e-3, weight_decay: 0}}",
+    "pool={per_cycle: 150, candidates: 600}",
+    "synthesis.discriminator=false",
     "hardness={kind: quantile}",
 )
 

@@ -19,7 +19,7 @@ STRIDE = 4
 class CentreNet(nn.Module):
     """For each cell of a coarse map: is a centre of each class here, and how far reaches its box to the four sides."""
 
-    def __init__(self, classes: int, width: int = 32) -> None:
+    def __init__(self, classes: int, width: int = 24) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after, stride in (
@@ -62,7 +62,8 @@ def loss(maps: dict[str, torch.Tensor], boxes: list[torch.Tensor], labels: list[
     for image, (own, classes) in enumerate(zip(boxes, labels, strict=True)):
         for (x0, y0, x1, y1), label in zip(own.tolist(), classes.tolist(), strict=True):
             x, y = (x0 + x1) / 2, (y0 + y1) / 2
-            spread = (((columns - x) / (x1 - x0)) ** 2 + (((rows - y) / (y1 - y0)) ** 2)[:, None]) / (2 * 0.15**2)
+            wide, high = max(x1 - x0, STRIDE), max(y1 - y0, STRIDE)  # a narrower bump misses every cell
+            spread = (((columns - x) / wide) ** 2 + (((rows - y) / high) ** 2)[:, None]) / (2 * 0.15**2)
             bump = torch.exp(-spread)
             wanted[image, label] = torch.maximum(wanted[image, label], bump / bump.max())
             near = bump > 0.5 * bump.max()

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FEW = (
@@ -27,6 +28,13 @@ def example(monkeypatch):
 def test_a_detector_of_ones_own_goes_through_the_loop(example):
     result = example("own_detector").main(*FEW)
     assert [row["samples"] > 0 for row in result["cycles"]] == [True]
+
+
+def test_the_strangers_loss_of_a_sliver_between_its_cells_is_a_number(example):
+    stranger = example("stranger")
+    maps = {"heat": torch.zeros(1, 3, 8, 8), "side": torch.ones(1, 4, 8, 8)}
+    sliver = torch.tensor([[3.9, 3.9, 4.0, 20.0]])  # 2 px from the nearest centre of a cell
+    assert stranger.loss(maps, [sliver], [torch.tensor([1])]).isfinite()
 
 
 @pytest.mark.slow

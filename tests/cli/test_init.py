@@ -53,7 +53,7 @@ def test_the_recipe_trains(data, capsys):
         "classes      ball, dog",
         "machine      no GPU: the small settings",
         "target       ssdlite_mobilenet_v2 without weights: it is trained from nothing first, which takes long; give "
-        "--weights",
+        "--weights, or --target ssd_small, which learns quickly",
         "also fits    lraspp_mobilenet_v3_large (every object of train has a mask: a class for each pixel)",
         "also fits    maskrcnn_mobilenet_v3_large_fpn (every object of train has a mask: boxes and masks)",
         "recipe       recipe.yaml",

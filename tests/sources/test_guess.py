@@ -1,5 +1,7 @@
 """What a path leads to."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -131,6 +133,19 @@ def test_annotations_of_a_kind_that_is_not_known_are_said(drawn, suffix):
         source_settings(folder)
     assert str(raised.value).startswith(
         f"{folder}: expected data of a kind that is known, got {len(images)} images and {len(images) + 1} {suffix} files ("
+    )
+
+
+def test_yolo_labels_without_their_yaml_are_told_what_to_write(tmp_path, drawn):
+    folder = drawn.backgrounds()
+    for image in sorted(folder.iterdir()):
+        image.with_suffix(".txt").write_text("0 0.5 0.5 0.25 0.125\n")
+    with pytest.raises(DataError) as raised:
+        source_settings(folder)
+    said = re.sub(r"\(.*\.txt\)", "(LABEL)", str(raised.value))
+    assert said == (
+        f"{folder}: expected YOLO data with a data.yaml, got labels of YOLO's form (LABEL) without one; write "
+        f"{folder / 'data.yaml'}, which holds `train: images` and `names: [FIRST, SECOND, ...]`"
     )
 
 

@@ -53,9 +53,10 @@ class TargetChoice:
         name = self.model or self.kind
         if self.from_nothing:
             return f"{name} without weights: a small detector that is trained from nothing first"
+        small = f", or --target {_FROM_NOTHING}, which learns quickly" if self.task == "detection" else ""
         whole = f"{name}, whose weights file holds a whole {self.found}: it is improved as it is"
         return {
-            "nothing": f"{name} without weights: it is trained from nothing first, which takes long; give --weights",
+            "nothing": f"{name} without weights: it is trained from nothing first, which takes long; give --weights{small}",
             "backbone": f"{name}, whose weights file holds a backbone: the {self.noun} is trained on train first",
         }.get(self.found, whole)
 

@@ -32,6 +32,7 @@ _LOOKED_AT = 5
 _LISTED = 50
 _BESIDE = 1000
 _PEEKED = 1 << 20
+_YOLO_LINE = re.compile(rb"\s*\d+(\s+\d*\.\d+){4}")
 
 
 def is_recipe(name: str) -> bool:
@@ -231,12 +232,24 @@ def _refuse_what_is_not_read(path: Path) -> None:
     images = {file.stem for file in _pictures(path, deep=True)}
     for suffix in (".xml", ".json", ".txt", ".csv"):
         files = [file for file in path.rglob(f"*{suffix}") if not file.name.startswith(".")]
-        if files and 2 * sum(file.stem in images for file in files) >= len(images):
+        beside = [file for file in files if file.stem in images]
+        if files and 2 * len(beside) >= len(images):
+            first = (beside or files)[0].relative_to(path).as_posix()
+            if beside and _is_yolo_label(beside[0]):
+                raise DataError(
+                    f"{path}: expected YOLO data with a data.yaml, got labels of YOLO's form ({first}) without one; write "
+                    f"{path / 'data.yaml'}, which holds `train: images` and `names: [FIRST, SECOND, ...]`"
+                )
             raise DataError(
                 f"{path}: expected data of a kind that is known, got {len(images):,} images and {len(files):,} {suffix} "
-                f"files ({files[0].relative_to(path).as_posix()}) of another; known are COCO, VOC, YOLO (with data.yaml, "
+                f"files ({first}) of another; known are COCO, VOC, YOLO (with data.yaml, "
                 "obj.data or classes.txt), labelme, VIA and CVAT for images; for images alone, give a folder without them"
             )
+
+
+def _is_yolo_label(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return _YOLO_LINE.match(stream.read(_PEEKED)) is not None
 
 
 def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:
