@@ -8,6 +8,7 @@ from terse.errors import RecipeError
 from terse.recipe import load_recipe
 from terse.run import train
 from terse.targets.classifier.target import ClassificationTarget
+from terse.types import Evidence
 
 TEN = tuple("0123456789")
 
@@ -94,6 +95,19 @@ def test_a_loss_that_is_no_number_is_named_with_the_way_out(small):
         train(load_recipe("quickstart", small), target=target)
     assert str(told.value) == (
         "target.evidence: expected Mine to give finite numbers, got [nan, nan]; "
+        "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
+    )
+
+
+def test_a_gradient_to_the_weights_alone_is_named_with_the_way_out(small):
+    target = Mine()
+    target.evidence = lambda images, truth: Evidence.of_logits(
+        target.module(images.detach()), truth.labels, truth, torch.arange(len(images))
+    )
+    with pytest.raises(RecipeError) as told:
+        train(load_recipe("quickstart", small), target=target)
+    assert str(told.value) == (
+        "target.evidence: expected Mine to give numbers with a gradient to the pixels, got ones without; is one detached? "
         "synthesis.kind=mined and synthesis.feedback=critic need no gradient"
     )
 

@@ -74,8 +74,13 @@ def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
         _see(target, method, f"a loss of each of {len(images)} images, got {_told(loss)}")
     if not bool(torch.isfinite(loss).all()):
         _see(target, method, f"finite numbers, got {loss.tolist()}; {_WITHOUT}")
-    (gradient,) = torch.autograd.grad(target_loss_of(target, ObjectiveConfig())(pixels, truth).sum(), pixels)
-    if bool((truth.pasted & ~truth.ignore).any()) and not bool(gradient.any()):
+    if not bool((truth.pasted & ~truth.ignore).any()):
+        return
+    total = target_loss_of(target, ObjectiveConfig())(pixels, truth).sum()
+    (gradient,) = torch.autograd.grad(total, pixels, allow_unused=True)
+    if gradient is None:
+        _see(target, method, f"numbers with a gradient to the pixels, got ones without; is one detached? {_WITHOUT}")
+    elif not bool(gradient.any()):
         session.alarm(
             0,
             f"the gradient of target.{method} is 0 in all pixels of two composites: is something rounded, or the network "
