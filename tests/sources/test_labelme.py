@@ -58,7 +58,7 @@ def test_shapes_of_one_group_are_one_object(labelme):
     assert area(notes, 0) == 300
 
 
-@pytest.mark.parametrize("image", ["a.png", "old name.jpg", "..\\pictures\\a.png", "/home/me/a.png"])
+@pytest.mark.parametrize("image", ["a.png", "old name.jpg", "..\\pictures\\a.png", "/home/me/a.png", "a" * 600])
 def test_the_photograph_is_found(labelme, image):
     assert read_labelme(labelme(shape(), image=image)).paths == ("a.png",)
 

@@ -103,6 +103,16 @@ def test_the_ways_people_write_data_yaml(tmp_path, save, yaml):
     assert notes.boxes_px.tolist() == [[0, 0, 40, 30]]
 
 
+def test_names_that_no_file_can_have_are_not_there(yolo):
+    long = "a" * 600
+    root = yolo({"a": None}, f"train: list.txt\nval: {long}\nnames: [person]\n")
+    (root / "list.txt").write_text(f"images/{long}.png\nimages/a.png\n")
+    images = read_yolo(root)
+    assert images.paths == ("images/a.png",)
+    assert len(images.skipped) == 1
+    assert error_of(root, "val").startswith("data.yaml: val: expected a folder of images or a list of them, got nothing")
+
+
 def test_a_split_may_be_a_list_of_files_or_several_places(yolo, save):
     root = yolo({"a": None, "b": None}, "train: [list.txt, more]\nval: images\nnames: [person]\n")
     save(root / "more/z.png")

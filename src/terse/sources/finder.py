@@ -23,6 +23,9 @@ __all__ = [
     "image_files",
     "inside",
     "is_absolute",
+    "is_file",
+    "is_folder",
+    "is_there",
     "leads_out",
     "slashed",
 ]
@@ -199,14 +202,29 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none, where `Path.is_file` raises `OSError`."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, likewise."""
+    return os.path.isdir(path)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything is there, likewise."""
+    return os.path.exists(path)
+
+
 def existing_folder(field: str, folder: Path) -> Path:
     """The folder, resolved.
 
     Raises:
         DataError: no such folder.
     """
-    if not folder.is_dir():
-        got = "a file" if folder.exists() else "nothing"
+    if not is_folder(folder):
+        got = "a file" if is_there(folder) else "nothing"
         raise DataError(f"{field}: expected a folder, got {got} at {folder}; relative paths start at the recipe's file")
     return folder.resolve()
 
@@ -217,8 +235,8 @@ def existing_file(field: str, file: Path) -> Path:
     Raises:
         DataError: no such file.
     """
-    if not file.is_file():
-        got = "a folder" if file.exists() else "nothing"
+    if not is_file(file):
+        got = "a folder" if is_there(file) else "nothing"
         raise DataError(f"{field}: expected a file, got {got} at {file}; relative paths start at the recipe's file")
     return file.resolve()
 

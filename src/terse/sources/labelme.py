@@ -20,7 +20,7 @@ from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause
 from terse.sources.documents import load_json
-from terse.sources.finder import Finder, existing_folder, slashed
+from terse.sources.finder import Finder, existing_folder, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index, is_number
 from terse.sources.masks import Mask, Polygons, ellipse, pack
 from terse.sources.selection import SourceConfig
@@ -101,7 +101,7 @@ def _entry(finder: Finder, page: _LabelmeFile) -> ImageEntry:
     given = page.data.get("imagePath")
     name = PurePosixPath(slashed(given)).name if isinstance(given, str) else ""
     found = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
-    if name and (finder.root / folder / name).is_file():
+    if name and is_file(finder.root / folder / name):
         found = (folder / name).as_posix()
     found = found or finder.find((folder / slashed(str(given))).as_posix(), where)
     return ImageEntry(found, where, _size(page.data))

@@ -26,7 +26,7 @@ from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.decode import read_values
 from terse.sources.documents import lines_of, load_xml
-from terse.sources.finder import Finder, existing_folder, inside, is_absolute, slashed
+from terse.sources.finder import Finder, existing_folder, inside, is_absolute, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import FileMask
 from terse.sources.selection import SourceConfig
@@ -173,7 +173,7 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tu
     seen: set[str] = set()
     for name in split:
         file = root / folder / "ImageSets" / "Main" / f"{name}.txt"
-        if not file.is_file():
+        if not is_file(file):
             lists = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt") if "_" not in path.stem)) or "none"
             raise DataError(f"split: expected a list in {file.parent}, got {name!r}; there are {lists}")
         for i, line in enumerate(lines_of(file), 1):
@@ -194,7 +194,7 @@ def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:
     given = PurePosixPath(slashed(page.filename))
     for folder in dict.fromkeys((page.layout.images, PurePosixPath(page.xml).parent.as_posix())):
         own = PurePosixPath(folder) / stem.parent
-        if given.stem == stem.name and given.suffix and (finder.root / own / given.name).is_file():
+        if given.stem == stem.name and given.suffix and is_file(finder.root / own / given.name):
             return (own / given.name).as_posix(), len(given.parts) > 1
         for place in dict.fromkeys((own.as_posix(), folder)):
             found = finder.image_of_stem(place, stem.name, where)
@@ -209,7 +209,7 @@ def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:
 def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str]:
     """What an XML file says, or where and why it is skipped."""
     file = root / name
-    if not file.is_file():
+    if not is_file(file):
         return name, "expected the XML file of a listed image, got nothing; its image is left out"
     try:
         top = load_xml(file, name)

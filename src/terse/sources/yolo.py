@@ -17,7 +17,18 @@ from terse.errors import DataError, RecipeError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.documents import lines_of
-from terse.sources.finder import Finder, existing_file, existing_folder, image_files, inside, is_absolute, slashed
+from terse.sources.finder import (
+    Finder,
+    existing_file,
+    existing_folder,
+    image_files,
+    inside,
+    is_absolute,
+    is_file,
+    is_folder,
+    is_there,
+    slashed,
+)
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.selection import SourceConfig
 from terse.sources.yolo_labels import read_labels
@@ -79,7 +90,7 @@ def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Ann
         owners[label] = image
         entries.append(ImageEntry(image, where))
     numbered = zip(index.add_images(entries), owners, strict=True)
-    files = [(number, label) for number, label in numbered if number is not None and (base / label).is_file()]
+    files = [(number, label) for number, label in numbered if number is not None and is_file(base / label)]
     read_labels(index, files, base, made.names, made.points)
     if entries and not files:
         index.remark(RemarkKind.UNLABELLED, _where_labels_are(base, list(owners.items())))
@@ -178,7 +189,7 @@ def _start(index: Index, made: _Set) -> str:
         if os.path.lexists(index.root / path):
             raise DataError(f"{str(error).rsplit('; ', 1)[0]}; name the data set's folder by root") from None
     else:
-        if (index.root / start).is_dir():
+        if is_folder(index.root / start):
             return start
     text = f"{made.file}: path leads to {made.path!r}, which is not there; the set beside {made.file} is read"
     index.remark(RemarkKind.READ_AS, text)
@@ -195,9 +206,9 @@ def _images(index: Index, start: str, made: _Set, split: str) -> Iterator[tuple[
     seen: set[str] = set()
     for place in _listed(places[split]):
         name = _place(base, start, place, f"{made.file}: {split}")
-        if (base / name).is_dir():
+        if is_folder(base / name):
             found: Iterator[tuple[str, str]] = ((image, f"{made.file}: {split}") for image in image_files(base, name))
-        elif (base / name).is_file():
+        elif is_file(base / name):
             found = _of_list(index, start, name)
         else:
             raise DataError(
@@ -226,15 +237,15 @@ def _place(base: Path, start: str, place: str, where: str) -> str:
         return Finder(base).find(place, where)
     place = slashed(place)
     stripped = place.removeprefix("../")
-    if stripped != place and not (base / start / place).exists() and (base / start / stripped).exists():
+    if stripped != place and not is_there(base / start / place) and is_there(base / start / stripped):
         place = stripped
     name = inside(base, f"{start}/{place}", where)
-    return name if (base / name).exists() else Finder(base, [name]).find(name, where)
+    return name if is_there(base / name) else Finder(base, [name]).find(name, where)
 
 
 def _is_there(base: Path, start: str, place: str) -> bool:
     try:
-        return (base / _place(base, start, place, "")).exists()
+        return is_there(base / _place(base, start, place, ""))
     except DataError:
         return False
 
@@ -251,7 +262,7 @@ def _of_list(index: Index, start: str, name: str) -> Iterator[tuple[str, str]]:
         try:
             places = [] if is_absolute(line) else [inside(index.root, f"{at}/{slashed(line)}", where) for at in starts]
             yield (
-                next((place for place in places if (index.root / place).is_file()), None) or finder.find(line, where),
+                next((place for place in places if is_file(index.root / place)), None) or finder.find(line, where),
                 where,
             )
         except DataError as error:
@@ -263,7 +274,7 @@ def _label_of(base: Path, image: str) -> str:
     head, found, tail = f"/{image}".rpartition("/images/")
     beside = Path(image).with_suffix(".txt").as_posix()
     label = Path(f"{head}/labels/{tail}"[1:]).with_suffix(".txt").as_posix() if found else beside
-    return beside if label != beside and not (base / label).is_file() and (base / beside).is_file() else label
+    return beside if label != beside and not is_file(base / label) and is_file(base / beside) else label
 
 
 def _where_labels_are(base: Path, owners: Sequence[tuple[str, str]]) -> str:
