@@ -110,7 +110,9 @@ def test_names_that_no_file_can_have_are_not_there(yolo):
     images = read_yolo(root)
     assert images.paths == ("images/a.png",)
     assert len(images.skipped) == 1
-    assert error_of(root, "val").startswith("data.yaml: val: expected a folder of images or a list of them, got nothing")
+    assert error_of(root, "val").startswith(
+        "data.yaml: val: expected a folder of images or a list of them, got nothing"
+    )
 
 
 def test_a_split_may_be_a_list_of_files_or_several_places(yolo, save):
