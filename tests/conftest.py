@@ -22,6 +22,7 @@ _SHAPED = (
 )
 install_import_hook([f"terse.{name}" for name in (*_SHAPED, "poses.maps", "types")], "shape_checks.check")
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
@@ -29,6 +30,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from drawn_photographs import Drawn
 from terse.trust import trusting
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SMALL = (
     "data.train=300",
