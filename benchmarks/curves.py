@@ -33,8 +33,10 @@ def main() -> None:
     curves = {name: _curve(results, metric) for name, results in arms.items()}
     _row(["samples", *(f"{name} ({len(results)})" for name, results in arms.items())])
     _row(["---"] * (1 + len(arms)))
-    for count in sorted({count for curve in curves.values() for count in curve}):
-        _row([f"{count:,}", *(_spread(curve.get(count)) for curve in curves.values())])
+    for cycle in range(max(map(len, curves.values()))):
+        points = [curve[cycle] if cycle < len(curve) else None for curve in curves.values()]
+        most = max(count for point in points if point for count, _ in point)
+        _row([f"{most:,}", *("" if point is None else _spread([value for _, value in point]) for point in points)])
     for cost in COSTS:
         sums = [[sum(row.get(cost, 0) for row in one["cycles"]) for one in results] for results in arms.values()]
         _row([cost.replace("_", " "), *(f"{sum(values) / len(values):,.0f}" for values in sums)])
@@ -46,31 +48,29 @@ def _read(file: Path) -> Any:
     return json.loads(file.read_text("utf-8"))
 
 
-def _curve(results: Sequence[Mapping[str, Any]], metric: str) -> dict[int, list[float]]:
-    """The metric of each seed by the number of samples, where all seeds have it."""
-    curve: dict[int, list[float]] = {0: [one["metrics"]["start"][metric] for one in results]}
-    for one in results:
-        for row in one["cycles"]:
-            curve.setdefault(row["samples"], []).append(row[metric])
-    return {count: values for count, values in curve.items() if len(values) == len(results)}
+def _curve(results: Sequence[Mapping[str, Any]], metric: str) -> list[list[tuple[int, float]]]:
+    """For the start and each cycle that all seeds have, the samples so far and the metric of each seed."""
+    begun = [[(0, one["metrics"]["start"][metric])] for one in results]
+    runs = [
+        at + [(row["samples"], row[metric]) for row in one["cycles"]] for at, one in zip(begun, results, strict=True)
+    ]
+    return [list(point) for point in zip(*runs, strict=False)]
 
 
-def _spread(values: Sequence[float] | None) -> str:
+def _spread(values: Sequence[float]) -> str:
     """The mean, and the lowest and highest of several."""
-    if values is None:
-        return ""
     mean = f"{sum(values) / len(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _reached(curve: Mapping[int, Sequence[float]], level: float) -> str:
-    """The first count from which on the mean is never below the level."""
-    found = None
-    for count, values in sorted(curve.items(), reverse=True):
-        if sum(values) / len(values) < level:
+def _reached(curve: Sequence[Sequence[tuple[int, float]]], level: float) -> str:
+    """The samples, the most of any seed, from which on the mean is never below the level."""
+    found, last = None, max(count for count, _ in curve[-1])
+    for point in reversed(curve):
+        if sum(value for _, value in point) / len(point) < level:
             break
-        found = count
-    return f"over {max(curve):,}" if found is None else f"{found:,}"
+        found = max(count for count, _ in point)
+    return f"over {last:,}" if found is None else f"{found:,}"
 
 
 def _row(cells: Sequence[str]) -> None:
