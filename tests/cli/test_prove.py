@@ -125,3 +125,18 @@ def test_compare_what_is_no_run(capsys, tmp_path):
     code, _, err = run(capsys, "compare", tmp_path)
     assert code == 2
     assert err.startswith(f"terse: {tmp_path}: expected a finished run, got one that cannot be read (")
+
+
+def test_arms_under_a_bound_of_passes_count_in_what_is_left(tmp_path, small, capsys, monkeypatch):
+    from terse.progress import Interrupted
+
+    counts = []
+
+    def asked(*_, observer, **__):
+        counts.append(observer.count)
+        raise Interrupted
+
+    monkeypatch.setattr("terse.proof.prove.prove", asked)
+    arguments = ["quickstart", *small, "--arms", "none,mined", "--passes", "2,8", "--seeds", "2"]
+    run(capsys, "prove", *arguments, "--out", tmp_path / "out")
+    assert counts == [2 * (1 + 4 * 2)]  # two starts; none, mined, mined twice more, two cycles each

@@ -65,13 +65,14 @@ def prove(
     bounds = [_number(item) for item in passes.split(",")] if passes else []
     from terse.progress import Interrupted
     from terse.proof.arms import parse_arms
+    from terse.proof.prove import arms_to_run
     from terse.proof.prove import prove as run
     from terse.tasks.task import task_of
 
     names = parse_arms(arms) if arms is not None else None
     choices: dict[str, Any] = {"treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
     judge = task_of(loaded)
-    watcher = _ProofLines(seeds, len(names or judge.default_arms), loaded.cycles, judge.primary.name)
+    watcher = _ProofLines(seeds, len(arms_to_run(loaded, names, bounds)), loaded.cycles, judge.primary.name)
     with stoppable(watcher):
         watcher.say(f"{loaded.name} -> {folder}")
         try:

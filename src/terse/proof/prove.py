@@ -28,7 +28,7 @@ from terse.trust import trusting
 from terse.workers import usable_cores
 from terse.yaml_text import read_yaml_file
 
-__all__ = ["compute_page", "prove"]
+__all__ = ["arms_to_run", "compute_page", "prove"]
 
 _FREE_BYTES = 64 << 20
 
@@ -85,7 +85,7 @@ def prove(
     """
     began = time.monotonic()
     recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
-    chosen = with_bounds(recipe, _arms(recipe, arms), passes)
+    chosen = arms_to_run(recipe, arms, passes)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     folder = Path(out)
@@ -148,7 +148,12 @@ def _settled(recipe: Recipe, data: Any) -> Recipe:
     return recipe
 
 
-def _arms(recipe: Recipe, arms: Sequence[str | Arm] | None) -> list[Arm]:
+def arms_to_run(recipe: Recipe, arms: Sequence[str | Arm] | None, passes: Sequence[float] = ()) -> list[Arm]:
+    """The arms of a proof: those asked for, the columns of a named table apart, and again under each bound of passes.
+
+    Raises:
+        RecipeError: fewer than two, a name taken twice, or an arm that the recipe does not allow.
+    """
     asked = arms if arms is not None else task_of(recipe).default_arms
     texts = [item for arm in asked for item in ((arm,) if isinstance(arm, Arm) else arms_of(arm) or (arm,))]
     chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in texts))
@@ -162,7 +167,7 @@ def _arms(recipe: Recipe, arms: Sequence[str | Arm] | None) -> list[Arm]:
         raise RecipeError(
             f"arms: expected two or more, got {', '.join(names) or 'none'}; for example none,random,learned"
         )
-    return chosen
+    return with_bounds(recipe, chosen, passes)
 
 
 def _keep_arms(folder: Path, chosen: Sequence[Arm]) -> None:
