@@ -97,6 +97,7 @@ def power(effect: float, spread: float, seeds: int, confidence: float = 0.95, im
 
     Source: Fisher 1931 (noncentral t); Satterthwaite 1946 for the freedom where images count.
     """
+    import numpy as np
     from scipy.stats import ncf, t
 
     of_seeds = spread**2 / seeds
@@ -109,7 +110,8 @@ def power(effect: float, spread: float, seeds: int, confidence: float = 0.95, im
     if abs(shift) < 1e-6:
         return 1 - confidence
     # The square of a noncentral t is a noncentral F: both tails at once, where scipy's nct gives nan far out.
-    return float(ncf.sf(edge**2, 1, freedom, shift**2))
+    with np.errstate(divide="ignore"):  # older versions of SciPy divide by 0 on its way to the same figure
+        return float(ncf.sf(edge**2, 1, freedom, shift**2))
 
 
 def seeds_needed(
