@@ -114,8 +114,8 @@ def bank(count, folder):
     """A million small cut-outs on a few sheets, as a COCO file lists them: opened, and read at random."""
     import cv2
 
-    from terse.sources.banks import PhotoForegrounds
     from terse.sources.coco import read_coco
+    from terse.sources.photo_foregrounds import PhotoForegrounds
 
     side, cell = 256, 16
     per_sheet = (side // cell) ** 2

@@ -17,8 +17,8 @@ import stranger
 import torch
 
 import terse
+from terse.black_box import go_on
 from terse.generate import render
-from terse.run import go_on
 from terse.sources.shapes.scenes import CLASSES, EASY, SceneImages, Scenes
 
 SIDE_PX, IMAGES = 96, 300

@@ -1,9 +1,11 @@
 import pytest
 
-from terse.config import help_of, parse_overrides, validate
+from terse.config import help_of
 from terse.errors import RecipeError
-from terse.recipe import PoolConfig, Recipe, builtin_recipes, dump_recipe, load_recipe
+from terse.recipe import PoolConfig, Recipe, dump_recipe, load_recipe
+from terse.recipe_files import builtin_recipes
 from terse.registry import kinds
+from terse.validation import parse_overrides, validate
 from terse.yaml_text import read_yaml, write_yaml
 
 

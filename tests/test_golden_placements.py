@@ -21,7 +21,8 @@ from terse.generate import render
 from terse.pool import Pool
 from terse.poses import build_poses
 from terse.recipe import load_recipe
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.banks import PhotoBackgrounds
+from terse.sources.photo_foregrounds import PhotoForegrounds
 
 GOLDENS = Path(__file__).parent / "goldens" / "placements"
 HASHES = GOLDENS / "sha256.json"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from terse import registry
-from terse.config import validate
 from terse.recipe import load_recipe
+from terse.validation import validate
 from terse.yaml_text import read_yaml
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"

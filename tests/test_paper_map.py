@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from terse.recipe import builtin_recipes
+from terse.recipe_files import builtin_recipes
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = ("3.1", "3.2", "3.3", "3.4", "4.1", "4.2", "4.2.1", "4.2.2", "4.3", "5", "A.1", "A.2", "A.3")

@@ -10,7 +10,8 @@ import pytest
 from terse import registry
 from terse.cli.main import _COMMANDS
 from terse.paper_numbers import PaperName, paper_numbers
-from terse.recipe import OptimizerConfig, PoolConfig, Recipe, builtin_recipes
+from terse.recipe import OptimizerConfig, PoolConfig, Recipe
+from terse.recipe_files import builtin_recipes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -22,7 +22,8 @@ from terse.cli import main as command_line
 from terse.config import Component, Config, Family, Paper, help_of
 from terse.errors import install_line
 from terse.paper_numbers import PaperName, PaperNumbers, paper_numbers
-from terse.recipe import Recipe, builtin_recipes
+from terse.recipe import Recipe
+from terse.recipe_files import builtin_recipes
 from terse.yaml_text import read_yaml
 
 HELP_COLUMNS = 84  # what the site's column holds

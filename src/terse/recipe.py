@@ -3,33 +3,20 @@
 Settings of the paper are named beside ours; the built-in recipes under `recipes/` say which one they take.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from terse import registry
-from terse.config import (
-    Component,
-    Config,
-    Count,
-    Family,
-    Fraction,
-    NonNegative,
-    Paper,
-    Positive,
-    SourcePath,
-    extras_of,
-    join,
-    parse_overrides,
-    validate,
-)
+from terse.config import Component, Config, Count, Family, Fraction, NonNegative, Paper, Positive, SourcePath, extras_of
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
+from terse.recipe_files import read_settings
 from terse.urls import url_of
-from terse.yaml_text import read_yaml, read_yaml_file, write_yaml
+from terse.validation import join, parse_overrides, validate
+from terse.yaml_text import write_yaml
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness import HardnessRule
@@ -54,7 +41,6 @@ __all__ = [
     "PretrainConfig",
     "Recipe",
     "RuntimeConfig",
-    "builtin_recipes",
     "dump_recipe",
     "extras_needed",
     "load_recipe",
@@ -64,8 +50,6 @@ _NAME_BYTES = 200
 
 NOT_COMPARED = ("runtime", "checkpoint", "description", "paper")
 """Keys that may change when a run goes on: they do not change what it finds."""
-_OWN = ("name", "description", "paper")
-"""Keys that a recipe does not take over from its base."""
 
 
 class OptimizerConfig(Config):
@@ -382,16 +366,9 @@ class Recipe(Config):
         return self
 
 
-def builtin_recipes() -> dict[str, str]:
-    """The text of each built-in recipe by name."""
-    folder = resources.files("terse") / "recipes"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
-    return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
-
-
 def extras_needed(name: str) -> tuple[str, ...]:
     """The extras that a recipe's components need, by name."""
-    return extras_of(Recipe, _read(name)[0])
+    return extras_of(Recipe, read_settings(Recipe, name)[0])
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -400,7 +377,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: no such recipe, not YAML, or a setting that is refused; the setting is named.
     """
-    settings, folder = _read(str(name))
+    settings, folder = read_settings(Recipe, str(name))
     settings = join(Recipe, settings, parse_overrides(overrides))
     settings.setdefault("name", Path(name).stem)
     return validate(Recipe, settings, folder)
@@ -409,27 +386,3 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """The YAML text of a resolved recipe; loading it gives an equal object."""
     return write_yaml(recipe.model_dump(mode="json"))
-
-
-def _read(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path | None]:
-    """The settings of a recipe joined with its bases, and the folder its relative paths start at."""
-    builtin = builtin_recipes()
-    path = Path(name)
-    if name in builtin:
-        settings, folder = read_yaml(builtin[name], name), None
-    elif path.is_file():
-        settings, folder = read_yaml_file(path, name), path.resolve().parent
-    else:
-        near = registry.nearest(name, builtin)
-        raise RecipeError(
-            f"{name}: expected a recipe file or one of {', '.join(builtin)}, got neither{near or '; see `terse recipes`'}"
-        )
-    if name in seen:
-        raise RecipeError(f"{name}: expected a base that ends, got the circle {' > '.join((*seen, name))}")
-    base: Any = settings.pop("base", None)
-    if base is None:
-        return settings, folder
-    beside = str(folder / str(base)) if folder and (folder / str(base)).is_file() else str(base)
-    below: Mapping[str, Any] = _read(beside, (*seen, name))[0]
-    below = {key: value for key, value in below.items() if key not in _OWN}
-    return join(Recipe, below, settings), folder

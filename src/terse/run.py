@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from terse import recipe as recipes
-from terse.config import join, parse_overrides, validate
 from terse.discriminator import Discriminator
-from terse.errors import RecipeError, RunError, TerseError
+from terse.errors import RecipeError, RunError
 from terse.evaluation.learnable import ReferenceRule
 from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
@@ -32,8 +31,8 @@ from terse.training.ranks import Ranks
 from terse.training.references import make_references
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
-from terse.training.state import PHASES
 from terse.trust import trusting
+from terse.validation import join, parse_overrides, validate
 from terse.yaml_text import read_yaml_file
 
 __all__ = [
@@ -41,10 +40,13 @@ __all__ = [
     "compute_page",
     "evaluate",
     "finish",
-    "go_on",
+    "finished_folder",
+    "join_session",
     "open_run",
     "open_session",
     "train",
+    "with_target",
+    "written",
 ]
 
 
@@ -110,72 +112,10 @@ def finish(session: Session) -> RunResult:
     """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
     _check_target(session.players, session.recipe)
     trains = isinstance(session.players.target, Trainable)
-    return _written(session, run_cycles(session) if trains else judge_cycle(session, 1))
+    return written(session, run_cycles(session) if trains else judge_cycle(session, 1))
 
 
-def go_on(
-    folder: Path,
-    cycle: int,
-    target: str,
-    *,
-    per_cycle: int | None = None,
-    observer: Observer | None = None,
-    trust: bool = False,
-) -> RunResult:
-    """The next cycle of a run whose target only judges: the retrained model is measured, then harvested against.
-
-    Called again with the same model, it goes on with a harvest that was cut short, or changes nothing.
-
-    Args:
-        folder: of the run.
-        cycle: its number; cycle 1 was the run's own.
-        target: the retrained model: what stands in `target.weights`, or `KEY=VALUE` for another of the target's settings.
-        per_cycle: how many composites to find; None is the recipe's.
-        observer: is told of phases and steps.
-        trust: import the code that the recipe names.
-
-    Raises:
-        TerseError: another cycle's turn, a run that trains its target itself, or a model that cannot be used.
-    """
-    first = recipes.load_recipe(_finished(folder) / "recipe.yaml")
-    recipe = _with_target(first, target)
-    if per_cycle is not None:
-        recipe = recipe.model_copy(
-            update={"pool": recipe.pool.model_copy(update={"per_cycle": per_cycle, "per_class": None})}
-        )
-    with trusting(trust), locked(folder):
-        engine = Engine(recipe.runtime)
-        players = build_players(recipe, engine, data=run_data(recipe, observer))
-        session = _joined(recipe, folder, players, engine, observer)
-        if isinstance(session.players.target, Trainable):
-            raise RecipeError(
-                f"--cycle: expected a run whose target only judges, got {folder}, which trains its own; "
-                "`terse train` with more cycles goes on"
-            )
-        session.restore()
-        _its_turn(session, cycle, target)
-        result = _written(session, judge_cycle(session, cycle))
-        before = _target_of(first, session.players)
-        write_page(folder, run_pictures(recipe, session.players, session.pool, folder, before))
-    return result
-
-
-def _its_turn(session: Session, cycle: int, target: str) -> None:
-    """See that the run has come to this cycle, and note the model that it is judged by."""
-    at, judged_by = session.position, session.facts.setdefault("judged_by", {})
-    following = at.cycle + (at.number > PHASES.index("harvest"))
-    known = judged_by.get(str(cycle))
-    if known == target and cycle in (at.cycle, following):
-        return
-    if known is not None or cycle != following:
-        judged = (
-            f", which was judged by {known}; `terse render {session.folder}/pool` draws its set again" if known else ""
-        )
-        raise RecipeError(f"--cycle: expected {following}, the run's next cycle, got {cycle}{judged}")
-    judged_by[str(cycle)] = target
-
-
-def _with_target(recipe: Recipe, target: str) -> Recipe:
+def with_target(recipe: Recipe, target: str) -> Recipe:
     """The recipe with the retrained model instead of its target's."""
     key, equals, _ = target.partition("=")
     named = equals and key.split(".")[0] in type(recipe.target).model_fields
@@ -183,15 +123,8 @@ def _with_target(recipe: Recipe, target: str) -> Recipe:
     return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), settings), None)
 
 
-def _target_of(recipe: Recipe, players: Players) -> Any:
-    """The target that a run began with; None where its file is gone."""
-    try:
-        return recipe.target.build(classes=players.materials.classes, canvas_px=recipe.canvas_px)
-    except TerseError:
-        return None
-
-
-def _written(session: Session, result: RunResult) -> RunResult:
+def written(session: Session, result: RunResult) -> RunResult:
+    """Write `result.json` and `labels.json` of a session that ended; the result with the digests of what it left."""
     folder = session.folder
     if folder is not None and not session.engine.rank:
         digests = {name: sha256_of(folder / name) for name in _checked(folder)}
@@ -250,16 +183,17 @@ def open_session(
         held = "a backbone; the rest starts from nothing" if found == "backbone" else f"a whole {found}"
         weights = getattr(recipe.target, "weights", None)
         (observer or Observer()).say(f"target.weights: {weights} holds {held}")
-    session = _joined(recipe, folder, players, engine, observer)
+    session = join_session(recipe, folder, players, engine, observer)
     if resume:
         session.restore()
     engine.ranks.wait()  # until all have read what the first one will write anew
     return session
 
 
-def _joined(
+def join_session(
     recipe: Recipe, folder: Path | None, players: Players, engine: Engine, observer: Observer | None
 ) -> Session:
+    """A session at its beginning, with the run's pool."""
     pool_folder = folder / "pool" if folder is not None else None
     # A shard is drawn again with the run's classes: its backgrounds may know others.
     whole = recipe.model_copy(update={"classes": tuple(players.materials.classes)})
@@ -279,13 +213,13 @@ def open_run(folder: Path, observer: Observer | None = None, target: str | None 
     Args:
         folder: of the run.
         observer: hears how far cleanup is.
-        target: another model instead of the kept one, as `go_on` takes it.
+        target: another model instead of the kept one, as `black_box.go_on` takes it.
 
     Raises:
         RunError: the folder holds no finished run.
     """
-    recipe = recipes.load_recipe(_finished(folder) / "recipe.yaml")
-    recipe = recipe if target is None else _with_target(recipe, target)
+    recipe = recipes.load_recipe(finished_folder(folder) / "recipe.yaml")
+    recipe = recipe if target is None else with_target(recipe, target)
     for name, digest in (read_run(folder).sha256 or {}).items():
         check_digest(folder / name, digest)
     players = build_players(recipe, data=run_data(recipe, observer))
@@ -297,7 +231,7 @@ def open_run(folder: Path, observer: Observer | None = None, target: str | None 
     return recipe, players, pool
 
 
-def _finished(folder: Path) -> Path:
+def finished_folder(folder: Path) -> Path:
     """The folder, seen to hold a finished run.
 
     Raises:

@@ -171,7 +171,7 @@ def test_our_own_bug_is_exit_1_with_its_traceback(capsys, monkeypatch):
     def bug(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("terse.recipe.builtin_recipes", bug)
+    monkeypatch.setattr("terse.recipe_files.builtin_recipes", bug)
     code, out, err = run(capsys, "recipes")
     assert (code, out) == (1, "")
     assert "ZeroDivisionError" in err

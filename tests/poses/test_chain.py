@@ -13,7 +13,6 @@ from drawn import PHOTO_POSES, noise
 from posed import Scenes, apart, cut_out, renderer
 from terse.compositing import compose
 from terse.compositing.raster import Sprite
-from terse.config import validate
 from terse.errors import RecipeError
 from terse.generate.draw import Drawing, draw_images
 from terse.generate.settings import GenerateSettings
@@ -23,6 +22,7 @@ from terse.poses.maps import AffineMap, SamplingMap
 from terse.recipe import EdgeConfig, Recipe, dump_recipe, load_recipe
 from terse.registry import kinds
 from terse.types import Foregrounds
+from terse.validation import validate
 from terse.yaml_text import read_yaml
 
 PHOTOGRAPHS = AffinePoses((-45.0, 45.0), (-1.0, 1.0), (-0.2, 0.2), (0.3, 0.9), stretch=(0.8, 1.25), min_visible=0.7)

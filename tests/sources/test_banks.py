@@ -6,8 +6,9 @@ import torch
 
 from terse.errors import DataError
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.banks import PhotoBackgrounds, PhotoImages
 from terse.sources.coco import read_coco
+from terse.sources.photo_foregrounds import PhotoForegrounds
 
 
 def test_a_foreground_fills_its_patch_by_its_longer_side(coco):

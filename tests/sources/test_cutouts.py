@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from terse.errors import DataError
-from terse.sources.banks import PhotoForegrounds
 from terse.sources.cutouts import CutoutsConfig, read_cutouts
 from terse.sources.guess import source_settings
 from terse.sources.masks import draw_mask
+from terse.sources.photo_foregrounds import PhotoForegrounds
 
 
 def rgba(path, alpha):

@@ -9,10 +9,11 @@ import pytest
 from terse.compositing.raster import Sprite
 from terse.errors import DataError
 from terse.recipe import load_recipe
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.banks import PhotoBackgrounds
 from terse.sources.cache import Cache
 from terse.sources.coco import read_coco
 from terse.sources.material import Material
+from terse.sources.photo_foregrounds import PhotoForegrounds
 from terse.sources.run_data import run_data
 
 

@@ -14,8 +14,8 @@ from terse.errors import DataError, MissingExtra
 from terse.generate.make import generate
 from terse.generate.settings import GenerateSettings
 from terse.recipe import load_recipe
-from terse.sources.banks import PhotoForegrounds
 from terse.sources.meshes import MeshesConfig, MeshForegrounds, with_views
+from terse.sources.photo_foregrounds import PhotoForegrounds
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from terse.config import join, kind_of
+from terse.config import kind_of
 from terse.errors import DataError
 from terse.recipe import Recipe, load_recipe
 from terse.sources.run_data import run_data
+from terse.validation import join
 
 COCO = {"coco": "a.json", "images": "a", "classes": ["person"]}
 

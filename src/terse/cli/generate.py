@@ -76,7 +76,7 @@ def _of_source(
 ) -> dict[str, Any]:
     """A set of new composites."""
     from terse.cli.progress import counting
-    from terse.config import validate
+    from terse.validation import validate
 
     settings = validate(GenerateSettings, given, None)
     from terse.generate import generate as make
@@ -105,8 +105,8 @@ def _of_cycle(
     known = ("count", "format", "side_px", "image", "quality", "masks", "min_visible", "with_real")
     if other := next((name for name in given if name not in known), None):
         raise RecipeError(f"{other}: expected none beside --cycle, whose set is the run's pool, got {given[other]!r}")
+    from terse.black_box import go_on
     from terse.generate import render
-    from terse.run import go_on
 
     per_cycle = given.pop("count", None)
     with counting() as observer:

@@ -16,7 +16,8 @@ def recipes(name: str | None = None, *, as_json: Json = False) -> None:
     """
     from terse import registry
     from terse.errors import RecipeError, install_line
-    from terse.recipe import builtin_recipes, extras_needed
+    from terse.recipe import extras_needed
+    from terse.recipe_files import builtin_recipes
     from terse.yaml_text import read_yaml
 
     texts = builtin_recipes()

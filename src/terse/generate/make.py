@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from terse import registry
-from terse.config import validate
 from terse.errors import DataError, RecipeError
 from terse.export.sample import Exporter
 from terse.folders import locked
@@ -34,6 +33,7 @@ from terse.sources.material import Material
 from terse.sources.run_data import open_sources, paste_data
 from terse.storage import local_copy
 from terse.urls import local_path, url_of
+from terse.validation import validate
 from terse.workers import Executor, usable_cores
 
 __all__ = ["drawing_of", "generate", "render"]

@@ -100,7 +100,7 @@ def of_recipe(
 def of_run(folder: Path, observer: Observer | None = None, *, target: str | None = None, trust: bool = False) -> Origin:
     """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
 
-    The observer hears how far cleanup is. `target` is another model to say what is hard, as `run.go_on` takes it. With
+    The observer hears how far cleanup is. `target` is another model to say what is hard, as `black_box.go_on` takes it. With
     `trust`, code that the recipe names is imported, here and in workers.
 
     Raises:

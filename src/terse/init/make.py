@@ -15,7 +15,8 @@ from terse.init.draft import draft
 from terse.init.survey import Survey, choose_classes, expect_masks, measured_scales, survey
 from terse.init.target import TargetChoice, choose_classifier, choose_target, others_that_fit
 from terse.progress import Observer
-from terse.recipe import builtin_recipes, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_files import builtin_recipes
 from terse.sources.annotations import Annotations
 from terse.sources.coco import category_ids
 from terse.sources.guess import read_data

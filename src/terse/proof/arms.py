@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from terse.config import join, parse_overrides, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import write_json
 from terse.progress import Observer
@@ -25,6 +24,7 @@ from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
+from terse.validation import join, parse_overrides, validate
 
 __all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "parse_arms", "run_arm", "run_start"]
 

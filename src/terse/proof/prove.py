@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terse.config import join, validate
 from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, taken_back, write_atomically, write_json
 from terse.paper_numbers import arms_of
@@ -25,6 +24,7 @@ from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.tasks.task import task_of
 from terse.trust import trusting
+from terse.validation import join, validate
 from terse.workers import usable_cores
 from terse.yaml_text import read_yaml_file
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from terse.config import validate
 from terse.errors import RunError
 from terse.progress import Observer
 from terse.proof.arms import ProofJob, run_arm, run_start
 from terse.recipe import Recipe
 from terse.trust import trusted, trusting
 from terse.urls import type_urls, typed_urls
+from terse.validation import validate
 from terse.workers import Executor, InProcess, LocalProcesses, WorkersDied
 
 __all__ = ["run_jobs"]

@@ -24,11 +24,12 @@ from terse.errors import DataError
 from terse.poses.hull import hull_of
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.annotations import Annotations
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+from terse.sources.banks import PhotoBackgrounds
 from terse.sources.cropping import crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
 from terse.sources.masks import Mask, draw_mask, extent
 from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, window_of
+from terse.sources.photo_foregrounds import PhotoForegrounds
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from terse.config import kind_of, validate
+from terse.config import kind_of
 from terse.errors import DataError
-from terse.recipe import builtin_recipes
+from terse.recipe_files import builtin_recipes
 from terse.registry import lookup, nearest
 from terse.sources.annotations import Annotations
 from terse.sources.cvat import is_cvat
@@ -25,6 +25,7 @@ from terse.sources.labelme import is_labelme
 from terse.sources.via import is_via
 from terse.sources.voc import voc_layout
 from terse.sources.yolo import is_yolo_yaml, yolo_file
+from terse.validation import validate
 
 __all__ = ["is_recipe", "read_data", "source_settings"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
 
     from terse.sources.annotations import Annotations
-    from terse.sources.banks import PhotoForegrounds
+    from terse.sources.photo_foregrounds import PhotoForegrounds
     from terse.types import Foregrounds, ViewSphere
 
 __all__ = ["MeshForegrounds", "MeshesConfig", "with_views"]

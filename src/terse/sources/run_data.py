@@ -18,9 +18,10 @@ from terse.progress import Observer
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
-from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds, PhotoImages
+from terse.sources.banks import PhotoBackgrounds, PhotoImages
 from terse.sources.losses import left_to_paste
 from terse.sources.meshes import with_views
+from terse.sources.photo_foregrounds import PhotoForegrounds
 from terse.sources.selection import SourceConfig
 
 if TYPE_CHECKING:

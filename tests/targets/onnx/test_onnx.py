@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from onnx_files import constant_answers, mean_colours
-from terse.config import validate
 from terse.errors import DataError, MissingExtra, RecipeError
 from terse.protocols import Attackable, Judges, Trainable
 from terse.targets.onnx.config import OnnxConfig
 from terse.types import Truth
+from terse.validation import validate
 
 CLASSES = ("square", "ring")
 BOXES = np.array([[[1, 1, 5, 7], [2, 0, 8, 4], [1, 1, 5, 6]]], dtype=np.float32)  # in pixels of 8

@@ -63,8 +63,9 @@ class PastedConfig(Component["RunData"]):
         from terse.errors import DataError
         from terse.poses import AffinePoses
         from terse.recipe import EdgeConfig
-        from terse.sources.banks import PhotoBackgrounds, PhotoForegrounds
+        from terse.sources.banks import PhotoBackgrounds
         from terse.sources.pasted.images import PastedImages
+        from terse.sources.photo_foregrounds import PhotoForegrounds
         from terse.sources.run_data import RunData, hold_out
         from terse.synthesis.materials import Materials
 
