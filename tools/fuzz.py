@@ -242,7 +242,8 @@ def _used(annotations: Any, *, masks: bool = True) -> None:
     """What a run asks of a source: cut-outs with their masks, and images with their truth."""
     import numpy as np
 
-    from terse.sources.banks import PhotoForegrounds, PhotoImages
+    from terse.sources.banks import PhotoImages
+    from terse.sources.photo_foregrounds import PhotoForegrounds
 
     if masks:
         foregrounds = PhotoForegrounds(annotations, patch_px=24, every_class=False)
