@@ -1,11 +1,15 @@
 """The state that a network is put in for one call or one phase, and taken out of again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 
+import torch
 from torch import nn
 
-__all__ = ["eval_mode", "frozen", "in_mode"]
+__all__ = ["eval_mode", "frozen", "in_mode", "through_weights", "weights_differentiate"]
+
+_THROUGH_WEIGHTS = ContextVar("through_weights", default=False)
 
 
 @contextmanager
@@ -32,8 +36,12 @@ def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def frozen(*modules: nn.Module | None) -> Iterator[None]:
-    """No parameter of the modules gets a gradient inside; those that learned before learn again afterwards."""
-    learned = [p for module in modules if module is not None for p in module.parameters() if p.requires_grad]
+    """No parameter of the modules gets a gradient inside; those that learned before learn again afterwards.
+
+    Inside `through_weights` it freezes nothing.
+    """
+    found = [] if weights_differentiate() else [module for module in modules if module is not None]
+    learned = [p for module in found for p in module.parameters() if p.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)
     try:
@@ -41,3 +49,27 @@ def frozen(*modules: nn.Module | None) -> Iterator[None]:
     finally:
         for parameter in learned:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def through_weights(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """What a target computes inside differentiates in these weights too, though its evidence is made for the pixels.
+
+    A phase may have frozen them around this.
+    """
+    learned = [weight.requires_grad for weight in weights]
+    inside = _THROUGH_WEIGHTS.set(True)
+    try:
+        for weight in weights:
+            weight.requires_grad_(True)
+        with torch.enable_grad():
+            yield
+    finally:
+        _THROUGH_WEIGHTS.reset(inside)
+        for weight, before in zip(weights, learned, strict=True):
+            weight.requires_grad_(before)
+
+
+def weights_differentiate() -> bool:
+    """Whether this is inside `through_weights`: nothing may stand between the weights and what is computed."""
+    return _THROUGH_WEIGHTS.get()

@@ -8,6 +8,7 @@ from typing import Any
 from terse import recipe as recipes
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
+from terse.evaluation.helpful import Helpful
 from terse.evaluation.learnable import ReferenceRule
 from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
 from terse.objectives import target_loss_of
@@ -26,6 +27,7 @@ from terse.tasks.task import task_of
 from terse.tracking import tracked
 from terse.training.cycle import judge_cycle, run_cycles
 from terse.training.engine import Engine
+from terse.training.guides import take_guide
 from terse.training.probe import check_answers
 from terse.training.ranks import Ranks
 from terse.training.references import make_references
@@ -285,6 +287,8 @@ def build_players(
     rule = recipe.hardness.build()
     if isinstance(rule, ReferenceRule):
         make_references(rule, recipe, target, materials, engine)
+    if isinstance(rule, Helpful):
+        take_guide(rule, recipe, target, data)
     return Players(target, proposer, rule, materials, data.train, data.val, data.test, discriminator)
 
 

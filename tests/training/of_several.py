@@ -17,6 +17,7 @@ from terse.recipe import OptimizerConfig, load_recipe
 from terse.run import finish, open_session
 from terse.targets.detector.target import DetectorTarget
 from terse.training.engine import Engine
+from terse.training.guides import look_at_guide
 from terse.training.optimizers import optimizer_maker
 from terse.training.ranks import Ranks
 from terse.types import Truth
@@ -96,6 +97,17 @@ def of_detector(ranks, family):
     return {"loss": float(whole.detach()), "own": float(loss.detach()), "gradient": first.grad.flatten().tolist()}
 
 
+def of_guide(ranks):
+    """What a rule with a guide finds before a harvest, from images that the processes share."""
+    rule = "hardness={kind: helpful, of: {kind: margin, above: 0}, guide: {fraction: 1, images: 41}, probe: 39}"
+    settings = [one for one in SETTINGS if not one.startswith("hardness")]
+    session = open_session(load_recipe("quickstart", [*settings, rule]), None, ranks=ranks)
+    look_at_guide(session, 1, 0)
+    rule = session.players.rule
+    gradient = torch.cat([one.flatten() for one in rule._gradient]).tolist()
+    return {"gradient": gradient, "cut": rule.cut, "passes": session.costs.judging_passes}
+
+
 def start(count, arguments, **options):
     """So many processes of one job on this machine, as `torchrun` starts them."""
     with socket.socket() as free:
@@ -117,5 +129,6 @@ def start(count, arguments, **options):
 if __name__ == "__main__":
     ranks = Ranks.join("cpu")
     found = {"run": trained(ranks, None), **{family: of_detector(ranks, family) for family in ("ssd", "fcos")}}
+    found["guide"] = of_guide(ranks)
     Path(sys.argv[1], f"{ranks.number}.json").write_text(json.dumps(found))
     ranks.leave()

@@ -59,6 +59,15 @@ def test_a_loss_that_is_divided_by_matched_anchors_is_that_of_the_whole_batch(tw
     )  # which is what a wrapper around the network would train on
 
 
+def test_a_guide_steers_all_processes_alike(two):
+    one = of_several.of_guide(Ranks())
+    assert two[0]["guide"] == two[1]["guide"]  # to the last bit
+    assert two[0]["guide"]["passes"] == one["passes"] == 3 * 41 + 3 * 39
+    largest = np.abs(one["gradient"]).max()
+    np.testing.assert_allclose(two[0]["guide"]["gradient"], one["gradient"], rtol=0, atol=1e-5 * largest)
+    assert two[0]["guide"]["cut"] == pytest.approx(one["cut"], rel=1e-2)
+
+
 def test_a_lost_process_ends_the_others_with_a_sentence_and_one_goes_on_alone(small, tmp_path):
     folder = tmp_path / "run"
     settings = [*small, "cycles=1", "synthesis.steps=40", "synthesis.max_steps=40"]

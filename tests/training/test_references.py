@@ -60,7 +60,7 @@ def test_learnable_keeps_what_is_hard_and_right_for_the_reference_that_has_not_s
     verdict = rule.judge_composites(Says(None), composites, placements)
     assert verdict.hard.tolist() == [True, False, False, True]
     assert verdict.hardness.tolist() == pytest.approx([0.9, 0.8, 0.1, 0.7])
-    assert verdict.reference_passes == 3  # only the hard ones go through a reference
+    assert verdict.further.judging == 3  # only the hard ones go through a reference
     assert rule.asked == [3, 2]
     assert rule.judge(Says(None), composites.images, composites.truth).hard.tolist() == [True, True, False, True]
 
@@ -96,7 +96,7 @@ def test_reducible_keeps_what_the_reference_knows_much_better():
     verdict = rule.judge_composites(Says(None), composites, placements)
     assert isinstance(verdict, Verdict)
     assert verdict.hard.tolist() == [False, False, True, True]
-    assert verdict.reference_passes == 4
+    assert verdict.further.judging == 4
 
 
 def test_halves_hold_whole_photographs_and_every_class():

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from terse.placements import Placements
     from terse.protocols import Judges, RealImages, Renders
-    from terse.types import Composites, Truth
+    from terse.types import Composites, Costs, Truth
 
 __all__ = [
     "HardnessRule",
     "Margin",
     "MarginConfig",
+    "Passes",
     "Probability",
     "ProbabilityConfig",
     "ProbabilityWindow",
@@ -44,12 +45,43 @@ _CALIBRATION_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Passes:
+    """Images that went through a network for a verdict, beside the one pass of the target for each.
+
+    Source: ours.
+    """
+
+    reference: int = 0
+    target: int = 0
+    target_backwards: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        """Those of both."""
+        return Passes(
+            self.reference + other.reference,
+            self.target + other.target,
+            self.target_backwards + other.target_backwards,
+        )
+
+    @property
+    def judging(self) -> int:
+        """All of them; a backward pass counts as two."""
+        return self.reference + self.target + 2 * self.target_backwards
+
+    def charge(self, costs: Costs) -> None:
+        """Add them to what a cycle has cost."""
+        costs.judging_passes += self.judging
+        costs.target_forwards += self.target
+        costs.target_backwards += self.target_backwards
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One row an image; of several pasted objects the hardest counts."""
 
     hard: Bool[Tensor, " b"]
     hardness: Float[Tensor, " b"]  # 1 - p
-    reference_passes: int = 0  # images that went through a reference, beside one pass of the target for each
+    further: Passes = Passes()
 
 
 class HardnessRule(ABC):

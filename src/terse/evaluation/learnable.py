@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.errors import RecipeError
-from terse.evaluation.hardness import HardnessRule, Verdict
+from terse.evaluation.hardness import HardnessRule, Passes, Verdict
 from terse.evaluation.reference import ReferenceConfig
 from terse.placements import Placements
 from terse.protocols import Judges, RealImages
@@ -131,7 +131,7 @@ class Learnable(ReferenceRule):
         self.asked = [self.asked[0] + len(rows), self.asked[1] + int((~wrong).sum())]
         kept = torch.zeros(len(placements), dtype=torch.bool)
         kept[rows[~wrong]] = True
-        return Verdict(kept.to(verdict.hard.device), verdict.hardness, len(rows))
+        return Verdict(kept.to(verdict.hard.device), verdict.hardness, Passes(reference=len(rows)))
 
 
 class Reducible(ReferenceRule):
@@ -151,7 +151,7 @@ class Reducible(ReferenceRule):
         if self.fallen_back or self.references is None or self.above is None:
             return verdict
         gap = self._reducible(verdict, composites, placements)
-        return Verdict((gap > self.above).to(verdict.hard.device), verdict.hardness, len(placements))
+        return Verdict((gap > self.above).to(verdict.hard.device), verdict.hardness, Passes(reference=len(placements)))
 
     def compare(self, target: Judges, parts: Sequence[tuple[Composites, Placements]]) -> int:
         """Also the cut: the quantile over these base composites."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # what the components build; nothing here imports torch
     from terse.evaluation.hardness import HardnessRule
     from terse.protocols import Judges
 
-__all__ = ["LearnableConfig", "ReducibleConfig", "ReferenceConfig"]
+__all__ = ["LearnableConfig", "ReducibleConfig", "ReferenceConfig", "RuleOver"]
 
 
 class ReferenceConfig(Config):
@@ -35,16 +35,24 @@ class ReferenceConfig(Config):
     """Base composites on which references and target are compared; where the target is better, the rule falls back."""
 
 
-class _WithReference(Component["HardnessRule"]):
+class RuleOver(Component["HardnessRule"]):
+    """What a rule that knows more than hardness is built over.
+
+    Source: ours.
+    """
+
     of: Annotated[Component["HardnessRule"], Family("hardness")]
     """The rule that says what is hard: margin, probability or quantile."""
-    reference: ReferenceConfig = ReferenceConfig()
 
-    def _rules(self) -> list["HardnessRule"]:
-        """For the target, and for each reference with a threshold of its own."""
-        if isinstance(self.of, _WithReference):
+    def _rules(self, count: int) -> list["HardnessRule"]:
+        """So many of `of`, each with a threshold of its own."""
+        if isinstance(self.of, RuleOver):
             raise RecipeError(f"hardness.of: expected margin, probability or quantile, got {self.of.kind}")
-        return [self.of.build() for _ in range(3)]
+        return [self.of.build() for _ in range(count)]
+
+
+class _WithReference(RuleOver):
+    reference: ReferenceConfig = ReferenceConfig()
 
 
 @register("hardness", "learnable")
@@ -57,7 +65,7 @@ class LearnableConfig(_WithReference):
         """The rule; a run makes and trains its references."""
         from terse.evaluation.learnable import Learnable
 
-        return Learnable(self._rules(), self.reference)
+        return Learnable(self._rules(3), self.reference)
 
 
 @register("hardness", "reducible")
@@ -72,4 +80,4 @@ class ReducibleConfig(_WithReference):
         """The rule; a run makes and trains its references."""
         from terse.evaluation.learnable import Reducible
 
-        return Reducible(self._rules(), self.reference, self.quantile)
+        return Reducible(self._rules(3), self.reference, self.quantile)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from terse.types import Backgrounds, Truth
 
 __all__ = [
+    "JoinedImages",
     "PhotoBackgrounds",
     "PhotoImages",
     "floats_of",
@@ -251,6 +252,45 @@ class PhotoImages(_Photographs):
         if self._needs_masks:
             truth = replace(truth, masks=self._masks(truth, objects))
         return self._images(indices), truth
+
+
+class JoinedImages:
+    """The real images of one set, then those of another."""
+
+    def __init__(self, first: PhotoImages, second: PhotoImages) -> None:
+        self._parts = (first, second)
+        self.keys: Sequence[str] = (*first.keys, *second.keys)
+        self.files: Sequence[str] = (*first.files, *second.files)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def prefetch(self, indices: Int64[np.ndarray, " b"]) -> None:
+        """Start decoding these in the background."""
+        for part, _, own in self._shares(indices):
+            part.prefetch(own)
+
+    def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
+        """Images and truth of these numbers, in this order.
+
+        Raises:
+            DataError: a file was changed or broken since it was indexed.
+        """
+        import torch
+
+        from terse.types import Truth
+
+        shares = [share for share in self._shares(indices) if len(share[1])] or self._shares(indices)[:1]
+        found = [part.fetch(own) for part, _, own in shares]
+        order = torch.from_numpy(np.argsort(np.concatenate([of_batch for _, of_batch, _ in shares])))
+        return torch.cat([images for images, _ in found])[order], Truth.join([truth for _, truth in found]).take(order)
+
+    def _shares(self, indices: Int64[np.ndarray, " b"]) -> list[tuple[PhotoImages, np.ndarray, np.ndarray]]:
+        """Each set, where its images stand in the batch, and their numbers in the set."""
+        first, second = self._parts
+        is_second = indices >= len(first)
+        places = np.flatnonzero(~is_second), np.flatnonzero(is_second)
+        return [(first, places[0], indices[~is_second]), (second, places[1], indices[is_second] - len(first))]
 
 
 def _size_of_pixels(pixels: np.ndarray) -> int:

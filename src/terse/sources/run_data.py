@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
+from terse.config import Component
 from terse.errors import DataError, RecipeError, TerseError
 from terse.progress import Observer
 from terse.protocols import BackgroundBank, ForegroundBank, RealImages
 from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
-from terse.sources.banks import PhotoBackgrounds, PhotoImages
+from terse.sources.banks import JoinedImages, PhotoBackgrounds, PhotoImages
 from terse.sources.losses import left_to_paste
 from terse.sources.meshes import with_views
 from terse.sources.photo_foregrounds import PhotoForegrounds
@@ -68,6 +69,7 @@ class RunData(PasteData):
     train: RealImages
     val: RealImages
     test: RealImages
+    guide: RealImages | None = None  # of a set of their own, which train holds too; None takes a part of train
 
 
 def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
@@ -75,33 +77,45 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
 
     Raises:
         RecipeError: a source is missing.
-        DataError: a source cannot be read, or nothing is left to paste or to paste on.
+        DataError: a source cannot be read, nothing is left to paste or to paste on, or the guide has images that judge.
     """
+    guide = getattr(getattr(recipe.hardness, "guide", None), "source", None)
     if recipe.data is not None:
+        if guide is not None:
+            raise RecipeError(
+                f"hardness.guide.source: expected null beside data: {recipe.data.kind}, got {guide.kind}; "
+                "hardness.guide.fraction takes a part of its real images"
+            )
         return recipe.data.build()
     for name in PARTS:
         if getattr(recipe, name) is None:
             raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
     splits = _splits(recipe, observer)
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer)
+    if guide is not None:
+        splits["guide"] = _guide(guide, splits, observer)
+        splits["added"] = splits["guide"].without_images_of(splits["train"])
     classes = tuple(recipe.classes or foregrounds.classes)
     side, workers = recipe.canvas_px, recipe.runtime.workers
     if recipe.judged is not None:
-        counted = {name: split.with_classes(_judged(recipe.judged, classes)) for name, split in splits.items()}
-        splits = {**counted, "train": splits["train"]}
+        judged = _judged(recipe.judged, classes)
+        splits |= {name: splits[name].with_classes(judged) for name in ("val", "test") if name in splits}
     masks = "masks" in recipe.needs
     images = {
         name: PhotoImages(split, classes, canvas_px=side, workers=workers, masks=masks)
         for name, split in splits.items()
+        if name != "added" or len(split)
     }
+    skipped = [*splits["train"].skipped, *(splits["guide"].skipped if guide is not None else ())]
     return RunData(
         foregrounds=with_views(PhotoForegrounds(foregrounds, classes, patch_px=side, workers=workers)),
         backgrounds=PhotoBackgrounds(backgrounds, classes, canvas_px=side, workers=workers, masks=masks),
-        train=images["train"],
+        train=JoinedImages(images["train"], images["added"]) if "added" in images else images["train"],
         val=images["val"],
         test=images.get("test", images["val"]),
+        guide=images.get("guide"),
         classes=classes,
-        messages=(*(str(item) for item in splits["train"].skipped), *messages),
+        messages=(*map(str, skipped), *messages),
     )
 
 
@@ -225,6 +239,22 @@ def _splits(recipe: Recipe, observer: Observer | None = None) -> dict[str, Annot
     if "train" in parts:
         parts["train"] = parts["train"].without_images_of(*_judges(parts))
     return parts
+
+
+def _guide(source: Component[Annotations], splits: Mapping[str, Annotations], observer: Observer | None) -> Annotations:
+    """The real images that steer `hardness: helpful`.
+
+    Raises:
+        DataError: they cannot be read, or val or test holds some of them.
+    """
+    guide = (source.local(observer) if isinstance(source, SourceConfig) else source).build()
+    shared = len(guide) - len(guide.without_images_of(*_judges(splits)))
+    if shared:
+        raise DataError(
+            f"hardness.guide.source: expected real images that val and test do not hold, got {shared} of theirs; "
+            "nothing that judges may steer: leave them out, or take hardness.guide.fraction of train"
+        )
+    return guide
 
 
 def _judged(names: Sequence[str], classes: Sequence[str]) -> Sequence[str]:

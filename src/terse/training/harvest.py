@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
+from terse.evaluation.hardness import Passes
 from terse.evaluation.learnable import ReferenceRule
 from terse.placements import Placements
 from terse.pool import Quota
@@ -17,6 +18,7 @@ from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.candidates import drawn, first_labels, hidden, proposed
+from terse.training.guides import look_at_guide
 from terse.training.ranks import Share
 from terse.training.references import compare_reference
 from terse.training.seeding import reseed
@@ -41,7 +43,7 @@ class _Judged:
     hard: np.ndarray
     hardness: np.ndarray
     features: np.ndarray | None
-    reference_passes: int
+    further: Passes
     asked: tuple[int, int]  # of a reference, and how often it was right
 
     @classmethod
@@ -55,7 +57,7 @@ class _Judged:
             features=share.whole_array(rows)
             if (rows := [f for part in kept if (f := part.features) is not None])
             else None,
-            reference_passes=sum(part.reference_passes for part in kept),
+            further=sum((part.further for part in kept), Passes()),
             asked=(sum(part.asked[0] for part in kept), sum(part.asked[1] for part in kept)),
         )
 
@@ -83,6 +85,7 @@ class Harvest:
         self.judged = 0
         self.hard = 0
         self._placements: list[Placements] = []
+        look_at_guide(session, cycle, draw)
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
 
@@ -127,7 +130,8 @@ class Harvest:
             self._features.append(projected(judged.features[rows]))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
-            self.session.costs.judging_passes += len(placements) + judged.reference_passes
+            self.session.costs.judging_passes += len(placements)
+            judged.further.charge(self.session.costs)
         self.seen += len(placements)
         self.judged += int(worth.sum())
         self.hard += int(hard.sum())
@@ -147,7 +151,7 @@ class Harvest:
             verdict.hard.cpu().numpy() & worth,
             verdict.hardness.double().cpu().numpy(),
             None if seen is None else seen.of(len(placements)),
-            verdict.reference_passes,
+            verdict.further,
             (rule.asked[0] - before[0], rule.asked[1] - before[1]) if isinstance(rule, ReferenceRule) else (0, 0),
         )
 

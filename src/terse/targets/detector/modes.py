@@ -20,7 +20,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from terse.errors import DataError
-from terse.modes import eval_mode, frozen, in_mode
+from terse.modes import eval_mode, frozen, in_mode, weights_differentiate
 
 __all__ = ["folded", "inference", "matched_anchors", "several_images", "training"]
 
@@ -30,7 +30,10 @@ _IN_ORDER = (nn.Sequential, IntermediateLayerGetter, BasicBlock, Bottleneck)
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """Eval mode, frozen parameters, BatchNorm folded: what is computed inside differentiates in the pixels alone."""
+    """Eval mode, frozen parameters, BatchNorm folded: what is computed inside differentiates in the pixels alone.
+
+    Inside `terse.modes.through_weights` nothing is frozen or folded.
+    """
     with eval_mode(module), _float32_outputs(module), frozen(module), folded(module):
         yield
 
@@ -115,7 +118,7 @@ def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
 @contextmanager
 def folded(module: nn.Module) -> Iterator[None]:
     """Inside, convolutions do the work of the BatchNorms behind them; the module must be in eval mode."""
-    places = list(_foldable(module))
+    places = [] if weights_differentiate() else list(_foldable(module))
     try:
         for parent, first, second, convolution, norm in places:
             parent._modules[first] = _fold(convolution, norm)
