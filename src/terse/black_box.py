@@ -8,7 +8,7 @@ from terse.folders import locked
 from terse.pictures.page_folder import write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.progress import Observer
-from terse.protocols import Trainable
+from terse.protocols import is_trainable
 from terse.recipe import Recipe, load_recipe
 from terse.results import RunResult
 from terse.run import build_players, finished_folder, join_session, with_target, written
@@ -56,7 +56,7 @@ def go_on(
         engine = Engine(recipe.runtime)
         players = build_players(recipe, engine, data=run_data(recipe, observer))
         session = join_session(recipe, folder, players, engine, observer)
-        if isinstance(session.players.target, Trainable):
+        if is_trainable(session.players.target):
             raise RecipeError(
                 f"--cycle: expected a run whose target only judges, got {folder}, which trains its own; "
                 "`terse train` with more cycles goes on"

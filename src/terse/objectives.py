@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from terse.errors import RecipeError
-from terse.protocols import Attackable
+from terse.protocols import is_attackable
 from terse.recipe import ObjectiveConfig
 from terse.types import Evidence, Truth
 
@@ -62,7 +62,7 @@ def target_loss_of(
     Source: paper Eq. 1; the other forms are ours.
     """
     name = type(target).__name__
-    if isinstance(target, Attackable):
+    if is_attackable(target):
         evidence = target.evidence
         return lambda images, truth: _with_gradient(fooling_loss(evidence(images, truth), settings), images, "evidence")
     attack_loss = getattr(target, "attack_loss", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt64
@@ -33,6 +33,9 @@ __all__ = [
     "Target",
     "Trainable",
     "counted_loss",
+    "is_attackable",
+    "is_judge",
+    "is_trainable",
     "network_of",
     "trainable",
 ]
@@ -96,7 +99,7 @@ class Counts(Protocol):
 
 def counted_loss(target: Trainable, images: Float[Tensor, "b c h w"], truth: Truth) -> tuple[Float[Tensor, ""], float]:
     """A target's training loss, and what it is a mean over: the images, where the target does not say otherwise."""
-    if isinstance(target, Counts):
+    if _is_counted(target):
         return target.counted_loss(images, truth)
     return target.train_loss(images, truth), float(len(images))
 
@@ -108,6 +111,34 @@ class Target(Judges, Trainable, Protocol):
     `attack_loss(images, truth)` returns one value of the model's own an image, differentiable in the pixels, in eval
     mode: the paper's form of the objective only.
     """
+
+
+def is_judge(model: object) -> TypeGuard[Judges]:
+    """Whether it has what `Judges` has.
+
+    The four of these ask for attributes, since from Python 3.12 on `isinstance` no longer sees what `__getattr__` gives:
+    a wrapper's methods, or the `module` of a target that is itself an `nn.Module`.
+    """
+    return _has(model, "confidence", "predict")
+
+
+def is_attackable(model: object) -> TypeGuard[Attackable]:
+    """Whether it has what `Attackable` has."""
+    return _has(model, "evidence")
+
+
+def is_trainable(model: object) -> TypeGuard[Trainable]:
+    """Whether it has what `Trainable` has."""
+    return _has(model, "module", "train_loss")
+
+
+def _is_counted(model: object) -> TypeGuard[Counts]:
+    """Whether it has what `Counts` has."""
+    return _has(model, "counted_loss")
+
+
+def _has(model: object, *names: str) -> bool:
+    return all(hasattr(model, name) for name in names)
 
 
 def trainable(target: object) -> Target:

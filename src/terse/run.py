@@ -16,7 +16,7 @@ from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool, published
 from terse.progress import Observer
-from terse.protocols import Trainable, network_of, trainable
+from terse.protocols import is_trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.results import RunResult, read_run
 from terse.sources.run_data import RunData, run_data
@@ -113,7 +113,7 @@ def train(
 def finish(session: Session) -> RunResult:
     """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
     _check_target(session.players, session.recipe)
-    trains = isinstance(session.players.target, Trainable)
+    trains = is_trainable(session.players.target)
     return written(session, run_cycles(session) if trains else judge_cycle(session, 1))
 
 
@@ -148,7 +148,7 @@ def compute_page(folder: Path) -> None:
 
 def _check_target(players: Players, recipe: Recipe) -> None:
     """See that the target can do what this run asks of it, before hours of training."""
-    if not isinstance(players.target, Trainable) and recipe.pretrain is not None:
+    if not is_trainable(players.target) and recipe.pretrain is not None:
         raise RecipeError(
             f"pretrain: expected null for a target that only judges, got settings for {type(players.target).__name__}; "
             "train it before the run begins"
@@ -228,7 +228,7 @@ def open_run(folder: Path, observer: Observer | None = None, target: str | None 
     if target is None and (folder / "target.pth").is_file():
         load_weights(trainable(players.target).module, folder / "target.pth")
     pool = _pool(folder / "pool", players)
-    cycles = recipe.cycles if isinstance(players.target, Trainable) else pool.cycles_written
+    cycles = recipe.cycles if is_trainable(players.target) else pool.cycles_written
     pool.load(cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, players, pool
 

@@ -39,7 +39,7 @@ def annotations(out: Path) -> dict:
 @pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "webdataset"])
 def test_the_set_is_the_same_for_any_number_of_workers(kind: str, labelled: Recipe, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"format": kind})
-    counts = (0, 1, 2, 4) if kind == "coco" else (0, 2)  # each worker starts an interpreter
+    counts = (0, 1, 3) if kind == "coco" else (0, 2)  # each worker starts an interpreter
     results = [generate(labelled, settings, tmp_path / str(n), workers=n) for n in counts]
     files = [files_of(tmp_path / str(n)) for n in counts]
     assert all(other == files[0] for other in files[1:])
@@ -322,6 +322,7 @@ def test_the_arms_poses_are_taken(plain: Recipe, tmp_path: Path) -> None:
     assert all(row["0.affine.rotation_deg"] == keys.index(row["foreground"]) for row in rows)
 
 
+@pytest.mark.usefixtures("unchecked")  # two thousand pastes
 def test_seeds_are_of_each_set_scene_and_attempt(plain: Recipe, tmp_path: Path) -> None:
     def seeds_of_set(seed: int) -> list[int]:
         origin, arm = marked(plain)

@@ -1,7 +1,8 @@
 import pytest
+from torch import nn
 
 from terse.errors import RecipeError
-from terse.protocols import Judges, Trainable
+from terse.protocols import Judges, Trainable, is_attackable, is_judge, is_trainable
 from terse.recipe import load_recipe
 from terse.targets.user import UserConfig
 
@@ -87,3 +88,38 @@ def test_a_black_box_of_the_users_own(tmp_path):
     assert str(caught.value) == (
         f"target.weights: expected null, because my_models:BlackBox returns a model without a module, got {weights}"
     )
+
+
+class ModuleAroundModule(nn.Module):
+    """A target that is itself a module: torch gives its `module` by `__getattr__`."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(1, 1)
+
+    def train_loss(self, images, truth): ...
+
+    def confidence(self, images, truth): ...
+
+    def predict(self, images): ...
+
+    def evidence(self, images, truth): ...
+
+
+class Delegates:
+    """A wrapper around another's target."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize("made", [ModuleAroundModule(), Delegates(ModuleAroundModule())], ids=["module", "wrapper"])
+def test_what_getattr_gives_counts(made):
+    """From Python 3.12 on `isinstance` with a protocol does not see it."""
+    assert is_judge(made)
+    assert is_trainable(made)
+    assert is_attackable(made)
+    assert not is_trainable(nn.Linear(1, 1))

@@ -16,6 +16,9 @@ class Recording:
     def __init__(self, bank):
         self.bank = bank
         self.ahead, self.fetched = [], []
+        for name in ("keys", "labels", "classes"):
+            if hasattr(bank, name):
+                setattr(self, name, getattr(bank, name))
 
     def __getattr__(self, name):
         return getattr(self.bank, name)

@@ -17,6 +17,7 @@ from terse.run import open_run, open_session, train
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.state import PHASES
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 

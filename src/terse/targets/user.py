@@ -46,13 +46,11 @@ class UserConfig(Component["Judges"]):
         made: object = self._call()
         from torch import nn
 
-        from terse.protocols import Judges, network_of
+        from terse.protocols import is_judge, network_of
         from terse.targets.classifier.target import ClassificationTarget
         from terse.targets.weights import load_weights
 
-        target = (
-            made if isinstance(made, Judges) and (hasattr(made, "module") or not isinstance(made, nn.Module)) else None
-        )
+        target = made if is_judge(made) and (hasattr(made, "module") or not isinstance(made, nn.Module)) else None
         module = made if target is None else network_of(target)
         if target is None and not isinstance(module, nn.Module):
             raise RecipeError(

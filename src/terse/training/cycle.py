@@ -7,7 +7,7 @@ import numpy as np
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
 from terse.folders import write_atomically
-from terse.protocols import Trainable, network_of
+from terse.protocols import is_trainable, network_of
 from terse.results import FORMAT, Cycle, Ends, RunResult
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.proposer import propose
@@ -83,11 +83,7 @@ def _result(session: Session) -> RunResult:
         alarm_cycles=session.facts["alarm_cycles"],
         seconds=round(sum(row["seconds"] for row in rows), 3),
     )
-    return (
-        result
-        if isinstance(session.players.target, Trainable)
-        else result.model_copy(update={"trained_elsewhere": True})
-    )
+    return result if is_trainable(session.players.target) else result.model_copy(update={"trained_elsewhere": True})
 
 
 def train_start(session: Session) -> None:

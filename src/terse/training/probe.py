@@ -11,7 +11,7 @@ from torch import Tensor
 from terse.errors import RecipeError, TerseError
 from terse.modes import in_mode
 from terse.objectives import target_loss_of
-from terse.protocols import Trainable, network_of
+from terse.protocols import is_attackable, is_trainable, network_of
 from terse.recipe import ObjectiveConfig
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
@@ -56,7 +56,7 @@ def check_answers(session: Session) -> None:
         if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
             with session.engine.autocast():
                 _check_attack(session, images, truth)
-        if isinstance(target, Trainable) and len(players.train) >= _IMAGES:
+        if is_trainable(target) and len(players.train) >= _IMAGES:
             real, known = players.train.fetch(np.arange(_IMAGES))
             with session.engine.autocast(), in_mode(target.module, training=True):
                 loss = _asked(target, "train_loss", lambda: target.train_loss(real.to(device), known.to(device)))
@@ -67,7 +67,7 @@ def check_answers(session: Session) -> None:
 
 def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
     target: Any = session.players.target
-    method = "evidence" if hasattr(target, "evidence") else "attack_loss"
+    method = "evidence" if is_attackable(target) else "attack_loss"
     pixels = images.clone().requires_grad_()
     loss = _asked(target, method, lambda: target_loss_of(target, session.recipe.objective)(pixels, truth))
     if not isinstance(loss, Tensor) or loss.shape != (len(images),):

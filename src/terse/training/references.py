@@ -9,7 +9,7 @@ import torch
 
 from terse.errors import RecipeError
 from terse.evaluation.learnable import ReferenceRule, halves_of
-from terse.protocols import counted_loss, network_of, trainable
+from terse.protocols import counted_loss, is_trainable, trainable
 from terse.recipe import Recipe
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import ByClass, Materials
@@ -43,7 +43,7 @@ def make_references(rule: ReferenceRule, recipe: Recipe, target: Any, materials:
         engine.prepare(trainable(model).module)
     else:
         model = target
-        if network_of(target) is None or not hasattr(target, "train_loss"):
+        if not is_trainable(target):
             raise RecipeError(
                 "hardness.reference.target: expected a model that can be trained, since the target only judges, got none; "
                 "for example hardness.reference.target={kind: ssdlite_mobilenet_v2}"
