@@ -2,11 +2,13 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 import terse.cli.main as command_line
 from commands import run
+from terse.cli import prove
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,12 @@ def test_the_summary_names_arms_and_verdict(proof, small, capsys):
     assert [line.split()[0] for line in lines if line.startswith("  ")] == ["none", "random"]
     assert any(line.startswith("verdict: ") for line in lines)
     assert lines[-1] == f"page: {proof / 'report.html'}"
+
+
+def test_one_seed_has_no_mean():
+    arms = {"none": {"mean": 0.5, "low": None, "high": None}}
+    result = {"primary": "accuracy", "seeds": [0], "arms": arms, "verdict": "undecided", "reason": "one.", "alarms": []}
+    assert prove._summary(result, Path("report.html")).startswith("accuracy, one seed\n")
 
 
 def test_stopping_says_how_to_go_on(small, capsys, tmp_path, monkeypatch):

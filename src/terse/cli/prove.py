@@ -119,7 +119,8 @@ def _summary(result: Mapping[str, Any], page: Path) -> str:
     words = {"go": "go", "no_go": "no-go", "undecided": "not enough evidence"}
     width = max(map(len, result["arms"]))
     table = [f"  {name:<{width}}  {one['mean']:>7.4f}  {_between(one)}" for name, one in result["arms"].items()]
-    head = f"{result['primary']}, mean over {len(result['seeds'])} seeds and its 95% interval"
+    seeds = len(result["seeds"])
+    head = f"{result['primary']}, " + ("one seed" if seeds == 1 else f"mean over {seeds} seeds and its 95% interval")
     verdict = f"verdict: {words[result['verdict']]}. {result['reason']}"
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), head, *table, verdict, f"page: {page}"])
 
