@@ -235,6 +235,8 @@ class CheckpointConfig(Config):
     """Steps inside a phase; a kill loses at most so many."""
     every_seconds: Positive = 120.0
     """Nor does it lose more than so much time, and one step."""
+    each_cycle: bool = False
+    """Keep the target after every cycle, `cycles/target-N.pth`; the page then shows what each one missed (Fig. 4, 11)."""
 
 
 def _a_url(path: Path) -> Path:

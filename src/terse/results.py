@@ -26,12 +26,10 @@ __all__ = [
     "HardnessCounts",
     "Metrics",
     "PoseSpread",
-    "Realism",
     "Record",
     "RunResult",
     "SetResult",
     "Shortcut",
-    "ShownFigures",
     "hardness_counts",
     "read_record",
     "read_run",
@@ -249,23 +247,6 @@ class SetResult(Record):
     skipped: list[str] = Field(default_factory=list)
     seconds: float | None = None
     images_per_second: float | None = None
-
-
-class Realism(Record):
-    """How well the run's last discriminator tells composites, and untouched backgrounds, from real images."""
-
-    composites_auc: float
-    backgrounds_auc: float
-
-
-class ShownFigures(Record):
-    """What was measured of the pool for the page, each by the name that the page gives it."""
-
-    hardness: dict[str, HardnessCounts] = Field(default_factory=dict)
-    coverage: dict[str, Coverage] = Field(default_factory=dict)
-    realism: Realism | None = None
-    seed: int | None = None
-    """Of a proof: whose runs the pictures are of."""
 
 
 def read_run(folder: Path) -> RunResult:

@@ -323,6 +323,7 @@ _WRITTEN = (
     "page",
     "metrics.jsonl",
     "tensorboard",
+    "cycles",
     "start.pth",
     "target.pth",
     "labels.json",

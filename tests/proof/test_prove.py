@@ -432,3 +432,18 @@ def test_alarms_of_the_arm_in_question_are_told():
     ]
     runs = {"learned": {seed: ArmRun(result, Measured(units=[], hardness=[])) for seed, result in enumerate(found)}}
     assert _of_treatment(runs, "learned") == ["learned, seed 0: cycle 1: a (and 1 more)"]
+
+
+def test_what_an_arm_proposes_is_judged_by_the_start_as_what_it_keeps(proof):
+    """Random keeps what it proposes; the shares are counted again from the measurements."""
+    folder, result = proof
+    shares = result["hard_shares"]
+    assert set(shares) == {"random", "learned"}
+    for arm, one in shares.items():
+        assert [len(one["proposes"]), len(one["keeps"])] == [6, 6]  # three sets of two seeds
+        first = json.loads((folder / "arms" / arm / "seed-0" / "measured.json").read_text())
+        assert [len(of) for of in first["proposed"]] == [128] * 3
+        assert one["proposes"][0] == sum(value > 0.5 for value in first["proposed"][0]) / 128
+    assert np.mean(shares["random"]["proposes"]) == pytest.approx(np.mean(shares["random"]["keeps"]), abs=0.15)
+    again = Measured.model_validate_json((folder / "arms" / "random" / "seed-0" / "measured.json").read_text())
+    assert len({tuple(of) for of in again.proposed}) == 3

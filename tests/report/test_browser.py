@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from terse.page_figures import ShownFigures
 from terse.pictures.page_folder import Shown
 from terse.report.coverage import coverage_charts
 from terse.report.page import build_page
 from terse.report.proof_page import prove_page
 from terse.report.run_page import train_page
-from terse.results import ShownFigures, hardness_counts
+from terse.results import hardness_counts
 
 COUNT = 240
 

@@ -1,8 +1,8 @@
 """The paper's numbers beside ours on the pages."""
 
+from terse.proof.results import HardShares
 from terse.report.paper import paper_curves, paper_tables
 from terse.report.proof_page import prove_page
-from terse.results import HardnessCounts
 
 
 def test_ours_stand_below_what_the_paper_prints():
@@ -34,13 +34,21 @@ def test_classes_are_columns_in_table_3():
 
 
 def test_hard_shares_are_told_over_the_rivals():
-    hardness = {
-        "cut_paste_learn": HardnessCounts(counts=[*[4] * 10, *[1] * 10], mean=0.3),
-        "learned": HardnessCounts(counts=[*[1] * 10, *[1] * 10], mean=0.5),
+    shares = {
+        "cut_paste_learn": HardShares(proposes=[0.25, 0.15], keeps=[0.2]),
+        "learned": HardShares(proposes=[0.5], keeps=[0.8, 0.8]),
     }
-    (table,) = paper_tables({"paper": ["figure_8"]}, {}, hardness)
-    assert table.columns == ("Arm", "p below 0.5", "over cut-paste-learn's")
-    assert table.rows[1:] == [("learned", "50.0%", "2.50"), ("Ours, in the paper", "", "above 2")]
+    (table,) = paper_tables({"paper": ["figure_8"]}, {}, shares)
+    over = "over cut-paste-learn's"
+    assert table.columns == ["Arm", "Proposes, p below 0.5", over, "Keeps, p below 0.5", over]
+    assert table.rows == [
+        ["cut-paste-learn", "20.0% (15.0% to 25.0%)", "", "20.0% (20.0% to 20.0%)", ""],
+        ["learned", "50.0% (50.0% to 50.0%)", "2.50", "80.0% (80.0% to 80.0%)", "4.00"],
+        ["Ours, in the paper", "", "above 2", "", "above 2"],
+    ]
+    older = {arm: HardShares(proposes=[], keeps=one.keeps) for arm, one in shares.items()}
+    (table,) = paper_tables({"paper": ["figure_8"]}, {}, older)
+    assert table.columns == ["Arm", "Keeps, p below 0.5", over]
 
 
 def test_curves_are_of_accuracy_alone():

@@ -1,9 +1,10 @@
 import pytest
 
 from terse.errors import RunError
+from terse.page_figures import Realism, ShownFigures
 from terse.pictures.page_folder import Shown
 from terse.report.run_page import _realism_table, train_page
-from terse.results import HardnessCounts, Realism, ShownFigures
+from terse.results import HardnessCounts
 
 
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):

@@ -1,15 +1,22 @@
 """Which object each detection finds, by COCO's rules and by VOC's."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from terse.boxes import areas, iou, shared_areas
 from terse.types import Truth
 
-__all__ = ["IGNORED", "MATCH_IOU", "WRONG", "mask_overlaps", "match"]
+__all__ = ["IGNORED", "LEAST_SCORE", "MATCH_IOU", "NOTHING", "WRONG", "false_alarms", "mask_overlaps", "match", "said"]
 
 MATCH_IOU = 0.5
+LEAST_SCORE = 0.5
+"""Of a detection that counts as an answer, where one answer is looked at instead of AP."""
+NOTHING = -1
+"""What a model says of an object to which it gives no class."""
 WRONG, IGNORED = -1, -2  # of a detection that found no object
 
 
@@ -71,3 +78,41 @@ def mask_overlaps(masks: Bool[Tensor, "d h w"], truth: Truth) -> Float64[np.ndar
     whole = np.where(truth.ignore.cpu().numpy()[None], own, own + its - shared)
     overlap: Float64[np.ndarray, "d n"] = shared / whole.clip(min=1)
     return overlap
+
+
+def said(predicted: Mapping[str, Tensor], truth: Truth) -> Int64[np.ndarray, " n"]:
+    """The class that one image's sure detections give to each of its objects, or NOTHING.
+
+    An object that is found has its own class (`match`). One that is missed has that of the surest detection of another
+    class that overlaps it by MATCH_IOU. Sure is a score of LEAST_SCORE.
+
+    Source: ours; the threshold is that of paper A.2.
+    """
+    boxes, labels = _sure(predicted)
+    partner = match(boxes, labels, truth)
+    own = truth.labels.cpu().numpy()
+    answers = np.full(len(own), NOTHING, dtype=np.int64)
+    if len(boxes):
+        others = iou(boxes.double().numpy(), truth.boxes_px.double().cpu().numpy()) >= MATCH_IOU - 1e-10
+        others &= labels.numpy()[:, None] != own[None]
+        answers = np.where(others.any(axis=0), labels.numpy()[others.argmax(axis=0)], NOTHING)
+    found = partner[partner >= 0]
+    answers[found] = own[found]
+    return answers
+
+
+def false_alarms(predicted: Mapping[str, Tensor], truth: Truth) -> Float[Tensor, "k 4"]:
+    """The boxes of one image's sure detections that find no object; ignored objects excuse theirs.
+
+    Source: ours; matched as COCO does (Lin et al. 2014).
+    """
+    boxes, labels = _sure(predicted)
+    return boxes[torch.from_numpy(match(boxes, labels, truth) == WRONG)]
+
+
+def _sure(predicted: Mapping[str, Tensor]) -> tuple[Float[Tensor, "d 4"], Int64[Tensor, " d"]]:
+    """Boxes and labels of the sure detections, by score."""
+    scores = predicted["scores"].cpu()
+    order = torch.argsort(scores, descending=True, stable=True)
+    order = order[scores[order] >= LEAST_SCORE]
+    return predicted["boxes"].cpu()[order], predicted["labels"].cpu()[order]

@@ -15,10 +15,11 @@ from typing import Any
 
 from terse.errors import RunError
 from terse.folders import sync_folder, sync_written
+from terse.page_figures import ShownFigures
 from terse.pictures.crops import Thumbnail, made
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
 from terse.pictures.sheets import Sheet, packed_sheets
-from terse.results import FORMAT, Record, ShownFigures, read_record
+from terse.results import FORMAT, Record, read_record
 from terse.tasks.answers import Answer, Box
 
 __all__ = ["FOLDER", "Shown", "has_page", "read_page", "write_page"]

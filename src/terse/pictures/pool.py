@@ -18,7 +18,16 @@ from terse.tasks.answers import Box
 from terse.training.seeding import array_generator
 from terse.types import Truth
 
-__all__ = ["POOL_STRIP", "boxes_of", "cycle_sheets", "pool_gallery", "pool_strip", "real_and_synthetic", "to_uint8"]
+__all__ = [
+    "POOL_STRIP",
+    "boxes_of",
+    "cycle_sheets",
+    "layout",
+    "pool_gallery",
+    "pool_strip",
+    "real_and_synthetic",
+    "to_uint8",
+]
 
 POOL_STRIP = ("Real and synthetic", "Synthetic")
 """Group and heading of the strip that is drawn from the whole pool of a run."""
@@ -48,7 +57,7 @@ def cycle_sheets(materials: Materials, pool: Pool, most_cycles: int = 8) -> list
     if len(pool) == 0:
         return []
     found = pool.placements
-    _, count = _layout(materials)
+    _, count = layout(materials)
     cycles = np.unique(found.cycle)
     sheets = []
     for cycle in cycles[spread(len(cycles), most_cycles)]:
@@ -64,7 +73,7 @@ def real_and_synthetic(materials: Materials, pool: Pool, real: RealImages, seed:
     """A strip of real training images and a strip of composites."""
     if len(pool) == 0 or len(real) == 0:
         return []
-    columns, count = _layout(materials)
+    columns, count = layout(materials)
     rows = _drawn_rows(seed, "page: real", len(real), count)
     group, heading = POOL_STRIP
     images = contact_sheet(to_uint8(real.fetch(rows)[0]), columns, transparent=True)
@@ -76,7 +85,7 @@ def real_and_synthetic(materials: Materials, pool: Pool, real: RealImages, seed:
 
 def pool_strip(materials: Materials, pool: Pool, group: str, heading: str, seed: int) -> Sheet:
     """A strip of composites drawn from a whole pool, whatever their cycle and hardness."""
-    rows = _drawn_rows(seed, "page: pool", len(pool), _layout(materials)[1])
+    rows = _drawn_rows(seed, "page: pool", len(pool), layout(materials)[1])
     caption = f"{_mean_hardness(pool.placements.hardness)} when found"
     return Sheet(group, heading, _strip(materials, pool, rows), f"{len(rows)} composites: {heading}", caption)
 
@@ -111,10 +120,10 @@ def _strip(materials: Materials, pool: Pool, rows: Int64[np.ndarray, " k"]) -> n
     """The contact sheet of some composites of the pool."""
     with torch.no_grad():
         images = materials.render(pool.placements.take(rows)).images
-    return contact_sheet(to_uint8(images), _layout(materials)[0], transparent=True)
+    return contact_sheet(to_uint8(images), layout(materials)[0], transparent=True)
 
 
-def _layout(materials: Materials) -> tuple[int, int]:
+def layout(materials: Materials) -> tuple[int, int]:
     """Columns and images of a strip."""
     return (12, 24) if materials.canvas_px <= _SMALL_PX else (6, 12)
 

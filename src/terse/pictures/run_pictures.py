@@ -1,6 +1,5 @@
 """What the page of a run shows beside its figures: computed once, when the run ends, from its players and its pool."""
 
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,20 +10,22 @@ from torch import Tensor
 from terse.discriminator import auc_of_scores
 from terse.evaluation.coverage import coverage
 from terse.evaluation.realism import even_scores
+from terse.page_figures import Realism, ShownFigures
+from terse.pictures.failures import failures
 from terse.pictures.gallery import BeforeAfter
+from terse.pictures.kept_players import kept_discriminator, target_with
 from terse.pictures.page_folder import Shown
+from terse.pictures.patches import patched
 from terse.pictures.pool import cycle_sheets, pool_gallery, real_and_synthetic, to_uint8
 from terse.pool import Pool
-from terse.protocols import Judges, RealImages, trainable
+from terse.protocols import Judges, RealImages
 from terse.recipe import Recipe
-from terse.results import Coverage, HardnessCounts, Realism, ShownFigures, hardness_counts
+from terse.results import Coverage, HardnessCounts, hardness_counts
 from terse.synthesis.materials import Materials
-from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
-from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Players
 
-__all__ = ["before_after", "realism", "run_pictures", "target_with"]
+__all__ = ["before_after", "realism", "run_pictures"]
 
 _MOST_SCORED = 96
 
@@ -43,24 +44,24 @@ def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path, bef
         pairs, note = before_after(recipe, start, kept, players.test, materials.classes)
     elif before is not None:
         pairs, note = before_after(recipe, before, players.target, players.test, materials.classes)
+    failed, strips = failures(recipe, players, pool, folder)
     return Shown(
         ShownFigures(
-            hardness=_hardness(pool), coverage=_coverage(materials, pool), realism=realism(players, pool, folder)
+            hardness=_hardness(pool),
+            coverage=_coverage(materials, pool),
+            realism=realism(players, pool, folder),
+            failures=failed,
+            patched=patched(recipe, players, folder),
         ),
         pool_gallery(materials, {recipe.synthesis.kind: pool}),
-        [*cycle_sheets(materials, pool), *real_and_synthetic(materials, pool, players.train, recipe.seed)],
+        [
+            *cycle_sheets(materials, pool),
+            *strips,
+            *real_and_synthetic(materials, pool, players.train, recipe.seed),
+        ],
         pairs,
         note,
     )
-
-
-def target_with(target: Judges, weights: Path) -> Judges:
-    """A copy of the target on the CPU, with these weights."""
-    one = copy.deepcopy(target)
-    network = trainable(one).module
-    load_weights(network, weights)
-    network.to(torch.device("cpu"))
-    return one
 
 
 def before_after(
@@ -83,12 +84,9 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
     None where the run had no discriminator. Backgrounds without a paste are as real as images get: an AUC far
     from 0.5 on them means that the discriminator knows the data set, not the paste.
     """
-    discriminator = players.discriminator
-    state = read_checkpoint(folder / "state") if discriminator is not None else None
-    if discriminator is None or state is None or len(pool) == 0:
+    discriminator = kept_discriminator(players.discriminator, folder)
+    if discriminator is None or len(pool) == 0:
         return None
-    discriminator.load_state_dict(state[0]["discriminator"])
-    discriminator.eval()
 
     def scores(total: int, fetch: Callable[[np.ndarray], Tensor]) -> Tensor:
         return even_scores(discriminator, total, fetch, _MOST_SCORED)
@@ -97,7 +95,7 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
     real = scores(len(players.train), lambda rows: players.train.fetch(rows)[0])
     plain = scores(len(materials.backgrounds), lambda rows: materials.backgrounds.fetch(rows).images)
     with torch.no_grad():
-        drawn = scores(len(pool), lambda rows: materials.render(pool.placements.take(rows)).images)
+        drawn = scores(len(pool), lambda rows: materials.render(pool.placements.take(rows)).images.cpu())
     return Realism(composites_auc=auc_of_scores(real, drawn), backgrounds_auc=auc_of_scores(real, plain))
 
 

@@ -219,6 +219,7 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
     from terse.evaluation.coverage import coverage
     from terse.evaluation.diversity import feature_diversity, pooled_features
     from terse.evaluation.hardness import baseline_hardness
+    from terse.proof.proposed import proposed_hardness
     from terse.targets.weights import load_weights
 
     session = open_session(recipe, job.folder, resume=True, data=data)
@@ -244,7 +245,9 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
             most=_MOST_COMPOSITES,
             device=device,
         )
-    rows = features.of(len(hardness))
+        rows = features.of(len(hardness))
+    with session.engine.autocast():
+        proposes = proposed_hardness(session, judge.image_confidence)
     diversity = None if rows is None else feature_diversity(rows)
     covered = coverage(placements, players.materials.poses).model_copy(update={"diversity": diversity})
-    return Measured(**details, hardness=hardness, coverage=covered)
+    return Measured(**details, hardness=hardness, coverage=covered, proposed=proposes)

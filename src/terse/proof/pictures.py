@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from terse.page_figures import ShownFigures
 from terse.pictures.gallery import BeforeAfter
+from terse.pictures.kept_players import target_with
 from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
-from terse.pictures.run_pictures import before_after, target_with
+from terse.pictures.run_pictures import before_after
 from terse.pool import Pool
 from terse.proof.arms import NO_ARM, arm_recipe
 from terse.proof.results import ProofResult
 from terse.recipe import Recipe
-from terse.results import ShownFigures
 from terse.run import build_players
 from terse.synthesis.materials import Materials
 

@@ -18,6 +18,7 @@ __all__ = [
     "BudgetTable",
     "CoverageMeans",
     "GainFigures",
+    "HardShares",
     "Interval",
     "Judgement",
     "KeptRun",
@@ -37,6 +38,8 @@ class Measured(Record):
     hardness: list[float]
     """1 - p of its composites under the frozen start."""
     coverage: Coverage | None = None
+    proposed: list[list[float]] = Field(default_factory=list)
+    """The same of what it proposes at its end, before anything is kept: one list a set. Older proofs have none."""
     halves: list[float] = Field(default_factory=list)
     """The primary metric on half-samples of the test's clusters, the same ones in every arm and seed; lower is not worse
     by itself. Empty where the recipe names no clusters."""
@@ -113,6 +116,15 @@ class CoverageMeans(Record):
     feature_distance: float | None = None
 
 
+class HardShares(Record):
+    """Share of an arm's composites with p below 0.5 under the frozen start, one number a set, three sets a seed."""
+
+    proposes: list[float]
+    """Of what it proposes at its end; empty in older proofs."""
+    keeps: list[float]
+    """Of its pool, every third composite in a set."""
+
+
 class ArmCosts(Record):
     """What an arm spent over all cycles, means over the seeds."""
 
@@ -172,6 +184,7 @@ class ProofResult(Judgement):
     by_class: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     """The primary metric of each arm and class at the end, means over the seeds."""
     hardness: dict[str, HardnessCounts]
+    hard_shares: dict[str, HardShares] = Field(default_factory=dict)
     coverage: dict[str, CoverageMeans]
     costs: dict[str, ArmCosts]
     tables: list[BudgetTable] = Field(default_factory=list)
@@ -183,6 +196,14 @@ class ProofResult(Judgement):
     seconds: float
     """Of all runs together."""
     elapsed_seconds: float | None = None
+
+    @property
+    def shares_of_hard(self) -> dict[str, HardShares]:
+        """`hard_shares`; of an older proof those of what was kept, as one set."""
+        if self.hard_shares:
+            return self.hard_shares
+        counts = {arm: of.counts for arm, of in self.hardness.items() if any(of.counts)}
+        return {arm: HardShares(proposes=[], keeps=[sum(of[len(of) // 2 :]) / sum(of)]) for arm, of in counts.items()}
 
 
 def read_proof(folder: Path) -> ProofResult:

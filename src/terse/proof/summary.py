@@ -10,7 +10,8 @@ from pathlib import Path
 
 from terse.errors import RunError
 from terse.proof.budgets import budget_tables
-from terse.proof.results import ArmCosts, CoverageMeans, Measured, Point, ProofResult, read_measured
+from terse.proof.proposed import SETS
+from terse.proof.results import ArmCosts, CoverageMeans, HardShares, Measured, Point, ProofResult, read_measured
 from terse.proof.verdict import arm_order, judge
 from terse.recipe import load_recipe
 from terse.results import (
@@ -105,6 +106,7 @@ def summary_of(
         metrics={arm: _metrics(of) for arm, of in by_arm.items()},
         by_class={arm: _by_class(of, primary) for arm, of in by_arm.items()},
         hardness={arm: _hardness(of) for arm, of in pasting.items()},
+        hard_shares={arm: _hard_shares(of) for arm, of in pasting.items()},
         coverage={arm: _covered(of) for arm, of in pasting.items()},
         costs={arm: _costs(of) for arm, of in by_arm.items()},
         tables=budget_tables(runs, per_seed, units, halves, larger_is_better=metric.larger_is_better),
@@ -199,6 +201,15 @@ def _by_class(runs: Sequence[ArmRun], primary: str) -> dict[str, float | None]:
 def _hardness(runs: Sequence[ArmRun]) -> HardnessCounts:
     """1 - p under the frozen start (Fig. 8)."""
     return hardness_counts([value for run in runs for value in run.measured.hardness])
+
+
+def _hard_shares(runs: Sequence[ArmRun]) -> HardShares:
+    """How much of what an arm proposes and keeps has p below 0.5, set by set (Fig. 8)."""
+    kept = [run.measured.hardness[first::SETS] for run in runs for first in range(SETS)]
+    sets = {"proposes": [one for run in runs for one in run.measured.proposed], "keeps": kept}
+    return HardShares(
+        **{name: [sum(value > 0.5 for value in one) / len(one) for one in of if one] for name, of in sets.items()}
+    )
 
 
 def _covered(runs: Sequence[ArmRun]) -> CoverageMeans:

@@ -17,7 +17,7 @@ from terse.report.parts import Table, number, words
 from terse.results import read_run
 from terse.yaml_text import read_yaml_file
 
-__all__ = ["beside_sheets", "beside_table", "differences"]
+__all__ = ["beside_sheets", "beside_table", "differences", "named_runs"]
 
 _NOT_SHOWN = ("name", *NOT_COMPARED)
 _GROUP = "Beside other runs"
@@ -32,11 +32,23 @@ def beside_sheets(folders: Sequence[Path]) -> list[Sheet]:
         RunError: a folder without a finished run.
     """
     sheets = []
-    for folder, heading in zip(folders, differences([_recipe(folder) for folder in folders]), strict=True):
-        name = f"{folder.name}: {heading}" if heading else folder.name
+    for name, folder in named_runs(folders):
         strips = [sheet for sheet in read_page(folder).sheets if (sheet.group, sheet.heading) == POOL_STRIP]
         sheets += [replace(strip, group=_GROUP, heading=name, alt=f"{name}: {strip.alt}") for strip in strips]
     return sheets
+
+
+def named_runs(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Each run's folder after its name and the settings in which the runs differ.
+
+    Raises:
+        RunError: a folder without a finished run.
+    """
+    headings = differences([_recipe(folder) for folder in folders])
+    return [
+        (f"{folder.name}: {heading}" if heading else folder.name, folder)
+        for folder, heading in zip(folders, headings, strict=True)
+    ]
 
 
 def beside_table(folders: Sequence[Path]) -> Table:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
+from terse.proof.results import HardShares
 from terse.registry import kinds
 from terse.report.figures import Curve
 from terse.report.parts import Table, words
-from terse.results import HardnessCounts
 
 __all__ = ["note_of", "paper_curves", "paper_tables"]
 
@@ -18,18 +18,18 @@ Ours = Mapping[str, Mapping[str, float | None]]
 
 
 def paper_tables(
-    settings: Mapping[str, Any], ours: Ours, hardness: Mapping[str, HardnessCounts] | None = None
+    settings: Mapping[str, Any], ours: Ours, shares: Mapping[str, HardShares] | None = None
 ) -> list[Table]:
     """The tables that a recipe names, a row of ours below each method that has an arm here.
 
     Args:
         settings: of the recipe.
         ours: figures of each arm.
-        hardness: of the arms' composites under the frozen start, for Fig. 8.
+        shares: of the arms' composites that are hard for the frozen start, for Fig. 8.
     """
     named = [paper_numbers(name) for name in settings.get("paper") or ()]
     tables = [_table(printed, ours) for printed in named if printed.rows]
-    return [*tables, *(_ratios(printed, hardness) for printed in named if printed.ratio and hardness)]
+    return [*tables, *(_ratios(printed, shares) for printed in named if printed.ratio and shares)]
 
 
 def paper_curves(settings: Mapping[str, Any], primary: str) -> list[Curve]:
@@ -88,14 +88,25 @@ def _in_per_cent(value: float | None, *, is_error: bool) -> float | None:
     return None if value is None else 100 * (1 - value if is_error else value)
 
 
-def _ratios(printed: PaperNumbers, hardness: Mapping[str, HardnessCounts]) -> Table:
-    """How much of each arm's composites is hard, over the rivals'."""
-    shares = {arm: sum(of.counts[len(of.counts) // 2 :]) / max(1, sum(of.counts)) for arm, of in hardness.items()}
-    rivals = [arm for arm in printed.rivals if shares.get(arm)]
-    rows: list[Sequence[str]] = [
-        (words(arm), f"{share:.1%}", *("" if arm == rival else f"{share / shares[rival]:.2f}" for rival in rivals))
-        for arm, share in shares.items()
-    ]
-    rows.append(("Ours, in the paper", "", *(f"above {printed.ratio:g}" for _ in rivals)))
-    columns = ("Arm", "p below 0.5", *(f"over {words(rival)}'s" for rival in rivals))
-    return Table(f"The paper's {printed.title} and ours", columns, rows, printed.about)
+def _ratios(printed: PaperNumbers, shares: Mapping[str, HardShares]) -> Table:
+    """How much of what each arm proposes, and keeps, is hard, over the rivals' shares: means over the sets."""
+    parts = {
+        part: {arm: of for arm, one in shares.items() if (of := getattr(one, part))} for part in ("proposes", "keeps")
+    }
+    parts = {part: of for part, of in parts.items() if of}
+    columns, rows = ["Arm"], {arm: [words(arm)] for arm in shares}
+    last = ["Ours, in the paper"]
+    for part, sets in parts.items():
+        means = {arm: sum(of) / len(of) for arm, of in sets.items()}
+        rivals = [arm for arm in printed.rivals if means.get(arm)]
+        columns += [f"{part.capitalize()}, p below 0.5", *(f"over {words(rival)}'s" for rival in rivals)]
+        last += ["", *(f"above {printed.ratio:g}" for _ in rivals)]
+        for arm, cells in rows.items():
+            mean = means.get(arm)
+            over = ["" if mean is None or arm == rival else f"{mean / means[rival]:.2f}" for rival in rivals]
+            cells += ["" if mean is None else f"{mean:.1%} ({min(sets[arm]):.1%} to {max(sets[arm]):.1%})", *over]
+    caption = (
+        f"{printed.about} Means over the sets, lowest and highest in brackets: three a seed, of 128 composites that the arm "
+        "proposes at its end and of a third of up to 256 that it kept over all cycles."
+    )
+    return Table(f"The paper's {printed.title} and ours", columns, [*rows.values(), last], caption)

@@ -111,7 +111,7 @@ def prove_page(
         ],
         tables=[
             _arm_table(proof, primary),
-            *paper_tables(settings, ours, proof.hardness),
+            *paper_tables(settings, ours, proof.shares_of_hard),
             *([_class_table(proof, primary)] if max(map(len, proof.by_class.values()), default=0) > 1 else []),
             *([_metric_table(proof)] if len(_metrics(proof)) > 1 else []),
             *_budget_tables(proof, primary),

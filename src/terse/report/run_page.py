@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from terse.errors import RunError
+from terse.page_figures import Realism
 from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
-from terse.report.beside import beside_sheets, beside_table
+from terse.report.beside import beside_sheets, beside_table, named_runs
 from terse.report.coverage import coverage_charts, coverage_table
+from terse.report.failures import failure_tables, patch_tables
 from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
 from terse.report.paper import note_of, paper_curves, paper_tables
@@ -31,7 +33,7 @@ from terse.report.parts import (
     score,
     words,
 )
-from terse.results import Coverage, Cycle, HardnessCounts, Realism, RunResult, read_run, read_text
+from terse.results import Coverage, Cycle, HardnessCounts, RunResult, read_run, read_text
 from terse.tasks.task import known_metrics, metric_of
 from terse.yaml_text import read_yaml
 
@@ -66,6 +68,7 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
     recipe_yaml, shown = read_text(written), read_page(folder)
     realism = shown.figures.realism
+    runs = named_runs([folder, *beside]) if beside else []
     if beside:
         shown = replace(shown, sheets=[*shown.sheets, *beside_sheets([folder, *beside])])
     result, settings = read_run(folder), read_yaml(recipe_yaml, str(written))
@@ -83,6 +86,8 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
         beside=paper_curves(settings, result.primary),
         tables=[
             *paper_tables(settings, ours),
+            *failure_tables(shown.figures.failures, result.cycles),
+            *patch_tables(shown.figures.patched, runs),
             *([_realism_table(realism)] if realism else []),
             *([beside_table([folder, *beside])] if beside else []),
         ],

@@ -10,11 +10,13 @@ from terse.tasks.answers import Answer, Answers, Change
 from terse.tasks.task import Metric, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from jaxtyping import Int64
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.types import Truth
 
 __all__ = ["Classification"]
 
@@ -63,6 +65,11 @@ class Classification(Task):
         """The probability of the true class."""
         rows = predicted.double().cpu()
         return [float(row[of].max()) if len(of) else 0.0 for row, of in zip(rows, labels, strict=True)]
+
+    def said(self, predicted: Any, truth: Truth) -> Int64[np.ndarray, " n"]:
+        """The most probable class."""
+        found: Int64[np.ndarray, " n"] = predicted.argmax(dim=1).cpu().numpy()
+        return found
 
     def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:
         """Images whose answer changed, gains and losses in the proportion in which they occur.

@@ -12,6 +12,7 @@ from terse.tasks.answers import Answer, Answers, Box, Change, outline_of
 from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from jaxtyping import Int64
     from torch import Tensor
@@ -25,7 +26,6 @@ __all__ = ["Detection", "judged_boxes", "predict_all"]
 _AP50 = Metric("ap50", "AP at IoU 0.5", "AP50")
 _BATCH = 16
 _MOST_LOOKED_AT, _MOST_SHOWN = 24, 8  # a detector takes a tenth of a second for each image
-_LEAST_SCORE = 0.5
 _TOUCHES_PX = 1.0
 
 
@@ -131,6 +131,15 @@ class Detection(Task):
             best.append(float(scores.max()) if len(scores) else 0.0)
         return best
 
+    def said(self, predicted: Any, truth: Truth) -> Int64[np.ndarray, " n"]:
+        """That of the object's own sure detection; of a missed object, that of a sure detection in its place."""
+        import numpy as np
+
+        from terse.evaluation.matching import said
+
+        each = [said(one, truth.take([number])) for number, one in enumerate(predicted)]
+        return np.concatenate([*each, np.zeros(0, dtype=np.int64)])
+
     def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:
         """The images on which most changed, for better or worse.
 
@@ -139,7 +148,7 @@ class Detection(Task):
         import numpy as np
         import torch
 
-        from terse.evaluation.matching import MATCH_IOU
+        from terse.evaluation.matching import LEAST_SCORE, MATCH_IOU
         from terse.evaluation.predictions import spread
 
         rows = spread(len(images), _MOST_LOOKED_AT)
@@ -159,7 +168,7 @@ class Detection(Task):
         return Answers(
             [change for _, change in shown],
             f"Of {total[2]:,} objects in {len(rows)} test images, {total[0]:,} were found at the start and {total[1]:,} "
-            f"at the end (score at least {_LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
+            f"at the end (score at least {LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
             "changed most, for better or worse.",
         )
 
@@ -205,9 +214,9 @@ def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str,
     Matched as COCO's AP does; a detection of an ignored object is left out. Of detections with masks, the masks are
     matched and outlined.
     """
-    from terse.evaluation.matching import IGNORED, mask_overlaps, match
+    from terse.evaluation.matching import IGNORED, LEAST_SCORE, mask_overlaps, match
 
-    keep = predicted["scores"] >= _LEAST_SCORE
+    keep = predicted["scores"] >= LEAST_SCORE
     order = predicted["scores"][keep].argsort(descending=True)
     boxes, scores, labels = (predicted[key][keep][order].cpu() for key in ("boxes", "scores", "labels"))
     masks = predicted["masks"][keep][order].cpu() if "masks" in predicted and truth.masks is not None else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from terse import registry
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from jaxtyping import Int64
     from torch import Tensor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from terse.protocols import Judges, RealImages
     from terse.recipe import GroupsConfig, Recipe
     from terse.tasks.answers import Answers
+    from terse.types import Truth
 
 __all__ = ["Details", "Metric", "Task", "known_metrics", "metric_of", "task", "task_of"]
 
@@ -109,6 +111,13 @@ class Task(ABC):
     @abstractmethod
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """For each image the highest probability that `predicted`, from `predict`, gives to one of its labels."""
+
+    def said(self, predicted: Any, truth: Truth) -> Int64[np.ndarray, " n"] | None:
+        """The class that `predicted`, from `predict`, gives to each object of the truth, NOTHING (-1) where it gives none.
+
+        None where the task has no such answer; the page then shows no failures by cycle.
+        """
+        return None
 
     @abstractmethod
     def answers(self, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]) -> Answers:

@@ -120,7 +120,9 @@ def _evaluate(session: Session, cycle: int) -> None:
     rows = session.facts["rows"]
     if recipe.keep == "last" or all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
         session.keep_target()
-    if cycle == 0:
+    if cycle:
+        session.keep_cycle(cycle)
+    else:
         _keep_start(session)
     harvest = {**session.facts.pop("synthesizer", {}), **session.facts.pop("harvest", {})}
     session.facts.pop("redraws", None)

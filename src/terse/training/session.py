@@ -247,6 +247,12 @@ class Session:
         if proposer is not None and proposer.module is not None:
             self._keep("state/synthesizer.pth", proposer.module)
 
+    def keep_cycle(self, cycle: int) -> None:
+        """Write `cycles/target-N.pth`, the target after a cycle, where the recipe asks for it."""
+        network = network_of(self.players.target)
+        if network is not None and self.recipe.checkpoint.each_cycle:
+            self._keep(f"cycles/target-{cycle}.pth", network)
+
     def _keep(self, file: str, module: torch.nn.Module) -> None:
         if self.folder is None or self.engine.rank:
             return
