@@ -6,6 +6,7 @@ that is decided depends on the number of processes, and no network is wrapped: g
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class Ranks:
             if device == "mps":
                 raise RecipeError("runtime.device: expected cpu or cuda for several processes, got mps")
             cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-            with _lost():
+            with _lost(), _stdout_is_ours():
                 distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         return ranks
 
@@ -278,6 +279,18 @@ def _lost() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RankLost from error
+
+
+@contextmanager
+def _stdout_is_ours() -> Iterator[None]:
+    """What gloo prints when it connects (torch 2.9) goes to stderr: stdout holds the run's answer."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def speaks_of(error: TerseError) -> bool:
