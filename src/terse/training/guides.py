@@ -13,7 +13,7 @@ from terse.evaluation.hardness import Passes
 from terse.evaluation.helpful import Helpful
 from terse.modes import through_weights
 from terse.objectives import target_loss_of
-from terse.protocols import Attackable, trainable
+from terse.protocols import is_attackable, trainable
 from terse.recipe import ObjectiveConfig, Recipe
 from terse.sources.run_data import RunData
 from terse.synthesis.blind import BlindProposer
@@ -38,7 +38,7 @@ def take_guide(rule: Helpful, recipe: Recipe, target: Any, data: RunData) -> Non
     """
     name = type(target).__name__
     lacking = [part for part in ("module", "train_loss") if not hasattr(target, part)]
-    if not isinstance(target, Attackable) and not hasattr(target, "attack_loss"):
+    if not is_attackable(target) and not hasattr(target, "attack_loss"):
         lacking.append("evidence or attack_loss")
     if lacking:
         raise RecipeError(
@@ -143,7 +143,7 @@ def _check_reached(target: Any, objects: int, reached: bool, images: int) -> Non
             f"hardness.guide: expected real images with objects of the task, got {images} without; give it others"
         )
     if not reached:
-        method = "evidence" if isinstance(target, Attackable) else "attack_loss"
+        method = "evidence" if is_attackable(target) else "attack_loss"
         raise RecipeError(
             f"target: expected {method} that differentiates in the weights for hardness.kind: helpful, got no gradient from "
             f"{type(target).__name__}; freeze them by terse.modes.frozen alone, or take another hardness.kind"
