@@ -21,7 +21,7 @@ def test_every_kind_of_model_has_a_recipe() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("name", ["regression", "timm", "transformers"])  # docs/results/any-model.md: segmentation
+@pytest.mark.parametrize("name", ["regression", "segmentation", "timm", "transformers"])
 def test_it_starts_at_three_tenths_and_ends_better(name: str, seed: int) -> None:
     result = train(load_recipe(RECIPES / f"{name}.yaml", [f"seed={seed}", "runtime.threads=1"]))
     start, end = (result["metrics"][when][result["primary"]] for when in ("start", "end"))
