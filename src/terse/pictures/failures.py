@@ -184,7 +184,7 @@ class _Looks:
         for number in np.unique(index[marked]).tolist():
             rows = np.flatnonzero(marked & (index == number))
             names = [
-                classes[own] if own == says or says < 0 else f"{classes[own]}: {classes[says]}"
+                classes[own] if own == says or says < 0 else f"{classes[own]}, said {classes[says]}"
                 for own, says in zip(truth.labels.numpy()[rows].tolist(), said[rows].tolist(), strict=True)
             ]
             found.append((pictures[number], boxes[rows], names))
