@@ -90,7 +90,7 @@ def _chain(name: str) -> tuple[nn.Sequential, int]:
     with torch.device("meta"):
         try:
             model = models.get_model(name, weights=None).eval()
-        except NotImplementedError:  # RegNet reads numbers back from its tensors while it is built
+        except RuntimeError:  # RegNet reads numbers from its tensors while it is built, and these hold none
             model = nn.Identity()
         x = torch.zeros(1, 3, _PROBE_PX, _PROBE_PX)
     for key, layer in getattr(model, "features", model).named_children():
