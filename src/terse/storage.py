@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +18,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from terse.errors import DataError, MissingExtra, RunError, TerseError
-from terse.folders import cache_folder, locked
+from terse.folders import cache_folder, locked, sha256_of, write_atomically
 from terse.progress import Observer
 
-__all__ = ["Remote", "Storage", "local_copy"]
+__all__ = ["Copied", "Remote", "Storage", "copied_from", "copy_digest", "local_copy", "same_copy"]
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _MODIFIED = ("LastModified", "last_modified", "mtime", "updated", "created")
 _BATCH = 64
 _LIMIT_GB = 100.0
+_COPIES: dict[Path, str] = {}  # made by this process, with their URLs
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
     if not files:
         raise DataError(f"{url}: expected a file, or a folder with files, got none")
     name = PurePosixPath(urlsplit(url).path if url.startswith("http") else url.partition("://")[2]).name
-    home = cache_folder() / "copies" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    home = _home(url)
     with locked(home, waits=True):
         root = home / (name or "files")
         wanted = {one: root / one if one else root for one in files}
@@ -164,7 +166,72 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
                 path.unlink()
         except OSError as error:
             raise DataError(f"{url}: expected to keep a copy in {home}, got: {error.strerror or error}") from None
+    _COPIES[root.resolve()] = url
     return root
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A path in a copy that this process made: the URL, and the path's name below it."""
+
+    url: str
+    name: str
+
+
+def copied_from(path: Path) -> Copied | None:
+    """Where a path was copied from; None of one in no copy that this process made."""
+    if not path.is_absolute():
+        return None
+    path = path.resolve()
+    for root, url in _COPIES.items():
+        if path.is_relative_to(root):
+            return Copied(url, path.relative_to(root).as_posix())
+    return None
+
+
+def copy_digest(url: str) -> str:
+    """The SHA-256 of the names and bytes of the files in this machine's copy of a URL.
+
+    It is kept beside the copy until a name, a size or a time of change differs: many processes of a machine ask.
+
+    Raises:
+        DataError: there is no copy, or a file of it cannot be read.
+    """
+    home = _home(url)
+    note = home.with_name(f"{home.name}.sha256")
+    try:
+        with locked(home, waits=True):
+            files = {path.relative_to(home).as_posix(): path for path in sorted(home.rglob("*")) if path.is_file()}
+            seen = [[name, (state := path.stat()).st_size, state.st_mtime_ns] for name, path in files.items()]
+            stamp = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+            kept = note.read_text("ascii").split() if note.is_file() else []
+            if len(kept) == 2 and kept[0] == stamp:
+                return kept[1]
+            lines = "".join(f"{sha256_of(path)}  {name}\n" for name, path in files.items())
+            digest = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+            write_atomically(note, f"{stamp} {digest}\n".encode())
+    except OSError as error:
+        raise DataError(f"{url}: expected to read its copy in {home}, got: {error.strerror or error}") from None
+    return digest
+
+
+def same_copy(url: str, digest: str) -> Path:
+    """A copy on this machine that holds what another machine's does, by the other's `copy_digest`.
+
+    Raises:
+        DataError: the URL holds other files by now; or as `local_copy`.
+    """
+    root = local_copy(url)
+    if (found := copy_digest(url)) != digest:
+        raise DataError(
+            f"{url}: expected the files that the work was planned with (SHA-256 {digest[:12]}...), got others "
+            f"({found[:12]}...); leave them as they are until the work ends, then --resume"
+        )
+    return root
+
+
+def _home(url: str) -> Path:
+    return cache_folder() / "copies" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _fetch(

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import fsspec
@@ -17,9 +19,11 @@ from at_urls import files_at, names_at, put_at, s3_server
 from drawn_sets import files_of
 from terse.cli.main import main
 from terse.errors import DataError, RecipeError, RunError
-from terse.folders import cache_folder
+from terse.folders import cache_folder, locked
 from terse.generate import GenerateSettings, generate, render
+from terse.generate.sender import _own_folder
 from terse.progress import Observer
+from terse.workers import InProcess
 
 SMALL = GenerateSettings(count=10, shard_images=3, objects=(1, 2))
 URL = "memory://bucket/set"
@@ -39,12 +43,18 @@ class Stops(Observer):
             raise KeyboardInterrupt
 
 
+@pytest.fixture(params=["here", "apart"])
+def workers_are(request, monkeypatch):
+    """Workers that leave files in the planning process's folder, or that share no folder with it."""
+    monkeypatch.setattr(InProcess, "apart", request.param == "apart", raising=False)
+
+
 def left_here():
     return [path for path in cache_folder().rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("kind", ["coco", "yolo", "voc", "webdataset", "imagefolder"])
-def test_a_set_at_a_url_has_the_bytes_of_one_in_a_folder(kind, labelled, tmp_path):
+def test_a_set_at_a_url_has_the_bytes_of_one_in_a_folder(kind, labelled, tmp_path, workers_are):
     settings = SMALL.model_copy(update={"format": kind})
     here = generate(labelled, settings, tmp_path / "set", workers=0)
     there = generate(labelled, settings, URL, workers=0)
@@ -56,7 +66,7 @@ def test_a_set_at_a_url_has_the_bytes_of_one_in_a_folder(kind, labelled, tmp_pat
     assert left_here() == []
 
 
-def test_files_leave_as_their_shards_are_whole_and_the_manifest_last(plain, monkeypatch):
+def test_files_leave_as_their_shards_are_whole_and_the_manifest_last(plain, monkeypatch, workers_are):
     sent = []
     put = MemoryFileSystem.put_file
 
@@ -72,7 +82,7 @@ def test_files_leave_as_their_shards_are_whole_and_the_manifest_last(plain, monk
 
 
 @pytest.mark.parametrize("spool_is_lost", [False, True])
-def test_a_set_that_was_stopped_goes_on(spool_is_lost, plain, tmp_path):
+def test_a_set_that_was_stopped_goes_on(spool_is_lost, plain, tmp_path, workers_are):
     generate(plain, SMALL, tmp_path / "set", workers=0)
     with pytest.raises(KeyboardInterrupt):
         generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
@@ -101,7 +111,7 @@ def test_a_set_that_was_stopped_goes_on(spool_is_lost, plain, tmp_path):
     assert left_here() == []
 
 
-def test_an_image_that_is_gone_from_the_url_is_made_again(plain, tmp_path):
+def test_an_image_that_is_gone_from_the_url_is_made_again(plain, tmp_path, workers_are):
     generate(plain, SMALL, tmp_path / "set", workers=0)
     with pytest.raises(KeyboardInterrupt):
         generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
@@ -138,6 +148,54 @@ def test_a_url_that_was_emptied_is_begun_anew(plain, tmp_path):
     }  # fmt: skip
 
 
+def test_a_shard_that_could_not_be_sent_leaves_nothing_here(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(InProcess, "apart", True, raising=False)
+    put = MemoryFileSystem.put_file
+
+    def fails(self, local, remote, *more, **settings):
+        if remote.endswith("00000004.jpg"):
+            raise ConnectionResetError("the line was cut")
+        return put(self, local, remote, *more, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "put_file", fails)
+        with pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
+            generate(plain, SMALL, URL, workers=0)
+    assert [path for path in (cache_folder() / "shards").rglob("*") if path.is_file()] == []
+    generate(plain, SMALL, URL, workers=0, resume=True)
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    assert files_at(URL) == files_of(tmp_path / "set")
+
+
+def test_what_a_killed_worker_left_is_removed_by_the_next_and_what_lives_is_not(tmp_path):
+    home = cache_folder() / "shards"
+    (home / "killed" / "images").mkdir(parents=True)
+    (home / "lives").mkdir()
+    with locked(home / "lives"), ExitStack() as held:
+        own = _own_folder(held)
+        assert {path.name for path in home.iterdir()} == {"lives", own.name}
+
+
+def test_a_machine_without_the_folders_is_named(plain, tmp_path):
+    made = []
+
+    class Elsewhere(InProcess):
+        def map(self, start, shards, observer=None):
+            made.append(start)
+            return super().map(start, shards, observer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("terse.generate.make.executor_of", lambda *asked: Elsewhere())
+        generate(plain, SMALL, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set")
+    with pytest.raises(DataError) as caught:
+        made[0](Observer())
+    assert str(caught.value) == (
+        f"{tmp_path / 'set'}: expected the set's folder on every machine that works, got none on {socket.gethostname()}; "
+        "share it between the machines under this path, or give a URL"
+    )
+
+
 def test_a_url_that_holds_something_else_is_refused(plain):
     fsspec.filesystem("memory").pipe_file("/bucket/set/mine.txt", b"mine")
     with pytest.raises(RunError, match=rf"^{URL}: expected a new or empty folder, got one with files in it"):
@@ -145,7 +203,7 @@ def test_a_url_that_holds_something_else_is_refused(plain):
     assert names_at(URL) == {"mine.txt"}
 
 
-def test_a_request_that_cannot_be_met_leaves_nothing_there(plain):
+def test_a_request_that_cannot_be_met_leaves_nothing_there(plain, workers_are):
     limits = SMALL.model_copy(update={"max_truncation": 0.0, "max_overlap": 0.0, "objects": (60, 60), "tries": 1})
     with pytest.raises(DataError, match=r"^limits: expected placements that meet them"):
         generate(plain, limits, URL, workers=0)

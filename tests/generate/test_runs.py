@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from at_urls import put_at
 from drawn_sets import files_of
+from terse.cli.main import main
 from terse.generate import GenerateSettings, generate, of_run, render
 from terse.placements import Placements
 from terse.recipe import load_recipe
@@ -87,3 +89,14 @@ def test_a_learned_run_lends_the_synthesizer_of_the_targets_own_cycle(small: lis
     (tmp_path / "run" / "state" / "synthesizer.pth").unlink()  # as an older run left it
     older = of_run(tmp_path / "run").load().proposer.module
     assert all(torch.equal(value, older.state_dict()[name]) for name, value in synthesizer.state_dict().items())
+
+
+def test_a_run_is_named_by_its_url(small: list[str], tmp_path: Path, own_storage: None) -> None:
+    train(load_recipe("quickstart", [*small, "cycles=1"]), out=tmp_path / "run")
+    put_at("memory://bucket/runs/mine", tmp_path / "run")
+    asked = ["--count", "4", "--image", "png", "--workers", "0", "--no-page"]
+    for source, name in ((str(tmp_path / "run"), "here"), ("memory://bucket/runs/mine", "there")):
+        with pytest.raises(SystemExit) as ended:
+            main(["generate", source, *asked, "--out", str(tmp_path / name)])
+        assert ended.value.code == 0
+    assert files_of(tmp_path / "there") == files_of(tmp_path / "here")

@@ -42,7 +42,7 @@ def generate(
     --out DIR; or foregrounds.cutouts=D, a folder with a sub-folder of cut-outs for each class.
 
     Args:
-        source: A finished run's folder, a recipe file or a built-in recipe; paste needs no training.
+        source: A finished run's folder or its URL, a recipe file or a built-in recipe; paste needs no training.
         overrides: Settings of the recipe as key=value.
         out: A new or empty folder, or its URL: s3://BUCKET/FOLDER (extra s3), or another that fsspec knows.
         workers: Processes; all cores, or all of the cluster, by default. The set does not depend on it.
@@ -172,9 +172,9 @@ def _pace(result: dict[str, Any]) -> str:
 def _origin(source: str, overrides: tuple[str, ...], target: str | None, observer: Observer) -> Origin | Recipe:
     from terse.errors import RecipeError
     from terse.recipe import load_recipe
+    from terse.urls import url_of
 
-    folder = Path(source)
-    if not folder.is_dir():
+    if url_of(source) is None and not Path(source).is_dir():
         if target is not None:
             raise RecipeError("--target: expected it beside a run, got it beside a recipe; set target.weights=F there")
         return load_recipe(source, overrides)
@@ -182,4 +182,4 @@ def _origin(source: str, overrides: tuple[str, ...], target: str | None, observe
         raise RecipeError(f"{overrides[0]}: expected no overrides beside a run, got some; its recipe is in recipe.yaml")
     from terse.generate import of_run
 
-    return of_run(folder, observer, target=target)
+    return of_run(source, observer, target=target)

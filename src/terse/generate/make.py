@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
 from terse.generate.real import VAL, real_drawings, shards_of_real
 from terse.generate.settings import GenerateSettings
 from terse.generate.settling import Settling
-from terse.generate.shard import Job, made_folder, part_folder, start_worker
+from terse.generate.shard import Job, made_folder, part_folder
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
@@ -245,16 +244,18 @@ def _make(
     barren: list[int] = []
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
     left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
-    making = contextlib.closing(executor.map(partial(start_worker, job), left))
+    work = place.work(job, apart=getattr(executor, "apart", False))
+    making = contextlib.closing(executor.map(work, left))
     with Settling(place) as settling, making as results:
-        for shard, tally in results:
+        for shard, made in results:
+            tally = place.take(shard.number, made)
             settling.add(made_folder(job.out, shard.number), part_folder(job.out, shard.number))
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []
             (observer or Observer()).advance("images", images, total)
     kept = [shard for shard in shards if shard.split or not barren or shard.number <= min(barren)]
-    tallies = [made for shard in kept if not shard.split and (made := done[shard.number])]
+    tallies = [known for shard in kept if not shard.split and (known := done[shard.number])]
     summary = _summary(job, tallies)
     if not summary["images"]:
         place.clear()  # it was empty when it became this set's

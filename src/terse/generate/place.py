@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from terse.errors import RunError
 from terse.folders import cache_folder
 from terse.generate.manifest import MANIFEST, REQUEST, claim_set
-from terse.generate.shard import PARTS
+from terse.generate.plan import Shard
+from terse.generate.sender import Sent, start_sender
+from terse.generate.shard import PARTS, Job, made_folder, start_worker
+from terse.progress import Observer
 from terse.storage import Storage
 from terse.urls import local_path, url_of
 
@@ -41,6 +46,14 @@ class Place:
     def has(self, name: str) -> bool:
         """Whether a file of the set is there."""
         return (self.folder / name).is_file()
+
+    def work(self, job: Job, *, apart: bool) -> Callable[[Observer], Callable[[Shard], Any]]:
+        """What every worker calls once; `apart` says that workers may share no folder with this process."""
+        return partial(start_worker, replace(job, out=job.out.absolute()) if apart else job)
+
+    def take(self, number: int, made: Any) -> dict[str, Any]:
+        """The tally of a shard from what its worker gave; its part is in the folder then."""
+        return dict(made)
 
     def send(self, parts: Sequence[Path]) -> None:
         """Files of these whole shards are where they belong."""
@@ -73,7 +86,7 @@ class Place:
 class AtURL(Place):
     """A URL, by way of a folder of the cache here, where claim and lock, parts and files under way are.
 
-    Files go to the URL when their shard is whole, under names that never change their bytes; the manifest goes last. A set that was cut short has `.parts/request.json` at the URL. It goes on here from its parts, or on another machine from
+    Workers that share this folder leave their files in it; others send them by themselves. Files go to the URL when their shard is whole, under names that never change their bytes; the manifest goes last. A set that was cut short has `.parts/request.json` at the URL. It goes on here from its parts, or on another machine from
     its beginning, with equal bytes.
     """
 
@@ -109,6 +122,26 @@ class AtURL(Place):
     def has(self, name: str) -> bool:
         """Whether a file of the set is there, or here and to be sent."""
         return name in self._there or super().has(name)
+
+    def work(self, job: Job, *, apart: bool) -> Callable[[Observer], Callable[[Shard], Any]]:
+        """Workers that are apart send their files by themselves."""
+        return partial(start_sender, job, self.name) if apart else super().work(job, apart=apart)
+
+    def take(self, number: int, made: Any) -> dict[str, Any]:
+        """Write the part of a shard whose files were sent."""
+        if not isinstance(made, Sent):
+            return super().take(number, made)
+        folder = made_folder(self.folder, number)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for name, data in made.part.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunError(f"{folder}: expected room to write shard {number}, got: {reason}; then `resume`") from None
+        self._there.update(made.names)
+        return made.tally
 
     def send(self, parts: Sequence[Path]) -> None:
         """Send the files of these whole shards, and remove them here."""

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from terse.errors import RunError
+from terse.errors import DataError, RunError
 from terse.export.sample import Exporter, Sample, SetInfo
 from terse.generate.draw import Drawing, draw_samples
 from terse.generate.plan import Shard
@@ -52,6 +53,14 @@ class Job:
         settings, val = self.drawing.settings, VAL in self.real
         name = VAL if split == VAL else "train"
         return SetInfo(self.drawing.material.classes, settings.suffix, settings.masks, name, val, self.skeleton()[0])
+
+    def folders(self) -> Iterator[tuple[str, Path]]:
+        """What every machine must have, each with the name of what it holds."""
+        yield "set", self.out
+        for drawing in (self.drawing, *self.real.values()):
+            for bank in (drawing.material.foregrounds, drawing.material.backgrounds):
+                if bank.folder is not None:
+                    yield "source", bank.folder
 
     def skeleton(self) -> tuple[Skeleton | None, str]:
         """The keypoints of the set's objects, and a sentence where the sources have different ones."""
@@ -95,6 +104,12 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        for what, folder in job.folders():
+            if not folder.exists():
+                raise DataError(
+                    f"{folder}: expected the {what}'s folder on every machine that works, got none on "
+                    f"{socket.gethostname()}; share it between the machines under this path, or give a URL"
+                )
         self._players = job.players() if job.players is not None else None
         if self._players is not None:
             self._players.proposer.limits = job.limits

@@ -16,9 +16,11 @@ from terse.recipe import Recipe
 from terse.requests import Limits
 from terse.sources.material import Material
 from terse.sources.run_data import PasteData, RunData, paste_data
+from terse.storage import local_copy
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import materials_of
 from terse.trust import trusted, trusting
+from terse.urls import local_path, url_of
 
 if TYPE_CHECKING:
     from terse.evaluation.hardness import Verdict
@@ -97,10 +99,13 @@ def of_recipe(
     return Origin(recipe, material, load().proposer.limits, load, message=message)
 
 
-def of_run(folder: Path, observer: Observer | None = None, *, target: str | None = None, trust: bool = False) -> Origin:
+def of_run(
+    folder: Path | str, observer: Observer | None = None, *, target: str | None = None, trust: bool = False
+) -> Origin:
     """A finished run's recipe with its classes, its material under the run's own numbers, and its players.
 
-    The observer hears how far cleanup is. `target` is another model to say what is hard, as `black_box.go_on` takes it. With
+    The folder may be a URL, of which a copy is made: machines that share no folder then make their own. The observer hears
+    how far copies and cleanup are. `target` is another model to say what is hard, as `black_box.go_on` takes it. With
     `trust`, code that the recipe names is imported, here and in workers.
 
     Raises:
@@ -109,6 +114,8 @@ def of_run(folder: Path, observer: Observer | None = None, *, target: str | None
     """
     from terse.run import open_run
 
+    url = url_of(folder)
+    folder = local_path(folder).absolute() if url is None else local_copy(url, observer)
     with trusting(trust):
         recipe, players, _ = open_run(folder, observer, target)
         load = partial(_players_of_run, folder, target, trusted())

@@ -80,6 +80,11 @@ class _Numbered(ABC):
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def folder(self) -> Path | None:
+        """Of its files; None where there are none."""
+        return None if self._annotations is None else self._annotations.root
+
     @abstractmethod
     def _pixels(self, index: int) -> UInt8[np.ndarray, "h w c"]:
         """What is hashed where there is no file."""

@@ -43,7 +43,10 @@ _POLL_SECONDS = 0.2
 
 
 class Executor(Protocol):
-    """Maps idempotent shards to results."""
+    """Maps idempotent shards to results.
+
+    One whose workers may share no folder with the caller says so by an attribute `apart` that is true.
+    """
 
     def map(
         self, start: Start[Shard, Result], shards: Iterable[Shard | None], observer: Observer | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -11,13 +13,15 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Literal
 
 from terse.config import Config
 from terse.errors import MissingExtra, RunError, TerseError
 from terse.process import prepare_process
 from terse.progress import Interrupted, Observer
 from terse.registry import register
+from terse.storage import copied_from, copy_digest, same_copy
 from terse.workers.local import Executor, Result, Shard, Start
 
 __all__ = ["RayConfig", "RayTasks"]
@@ -30,7 +34,7 @@ _STARTED: dict[str, Callable[[Any], Any]] = {}  # in a process of Ray's: what it
 
 @register("executor", "ray")
 class RayConfig(Config):
-    """Machines of a Ray cluster, each with terse installed and the sources and the set's folder under the same paths."""
+    """Machines of a Ray cluster, each with terse installed; folders lie under the same paths on all of them, URLs anywhere."""
 
     kind: Literal["ray"] = "ray"
     address: str = "auto"
@@ -54,8 +58,13 @@ class RayConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class RayTasks:
-    """A task with one CPU for each shard. Ray makes it again where its node or its process dies."""
+    """A task with one CPU for each shard. Ray makes it again where its node or its process dies.
 
+    The work may hold paths in this machine's copies of URLs: another machine finds them in copies of its own, made when it is
+    given its first shard, and seen to hold the same bytes.
+    """
+
+    apart: ClassVar[bool] = True
     address: str
     workers: int
 
@@ -85,7 +94,7 @@ class RayTasks:
     def _results(
         self, ray: Any, start: Start[Shard, Result], shards: Any, observer: Observer
     ) -> Generator[tuple[Shard, Result], None, None]:
-        work = ray.put(start)
+        work = ray.put(_packed(ray, start))
         make = ray.remote(num_cpus=1, max_retries=_TRIES - 1, scheduling_strategy="SPREAD")(_make)
         under_way: dict[Any, Shard] = {}
         try:
@@ -163,7 +172,39 @@ def _answer(ray: Any, task: Any, shard: object, observer: Observer) -> Any:
     return value
 
 
-def _make(start: Start[Any, Any], key: str, shard: Any) -> tuple[str, Any, list[Any]]:
+def _packed(ray: Any, start: Start[Any, Any]) -> bytes:
+    """The work as bytes, in which a path in a copy of a URL stands as the URL, the name below it and the copy's digest."""
+    digests: dict[str, str] = {}
+
+    class Packer(ray.cloudpickle.CloudPickler):  # type: ignore[misc]
+        def persistent_id(self, item: Any) -> tuple[str, str, str] | None:
+            found = copied_from(Path(item)) if isinstance(item, PurePath) else None
+            if found is None:
+                return None
+            if found.url not in digests:
+                digests[found.url] = copy_digest(found.url)
+            return found.url, found.name, digests[found.url]
+
+    stream = io.BytesIO()
+    Packer(stream).dump(start)
+    return stream.getvalue()
+
+
+class _Unpacker(pickle.Unpickler):
+    """The work with its paths in this machine's copies."""
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__(io.BytesIO(packed))
+        self._copies: dict[str, Path] = {}
+
+    def persistent_load(self, told: tuple[str, str, str]) -> Path:
+        url, name, digest = told
+        if url not in self._copies:
+            self._copies[url] = same_copy(url, digest)
+        return self._copies[url] / name
+
+
+def _make(packed: bytes, key: str, shard: Any) -> tuple[str, Any, list[Any]]:
     """In a process of the cluster: make the shard; what was started once is kept for the next."""
     import cv2
 
@@ -175,7 +216,7 @@ def _make(start: Start[Any, Any], key: str, shard: Any) -> tuple[str, Any, list[
     try:
         if key not in _STARTED:
             _STARTED.clear()  # of an earlier job
-            _STARTED[key] = start(_Noting(events))
+            _STARTED[key] = _Unpacker(packed).load()(_Noting(events))
         return "done", _STARTED[key](shard), events
     except (TerseError, Interrupted) as error:
         return "error", error, events
