@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from terse.sources.columns import MaskColumn, TextColumn, is_distinct, taken
 from terse.sources.masks import Mask
 
 __all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skeleton", "Skipped", "common_skeleton", "unique"]
@@ -68,22 +69,23 @@ class Annotations:
     one that counts neither as right nor as wrong (difficult, or outside the source's area limits); `truncated` and
     `occluded` are what the source says of it, None where it marks nothing. `cut_outs`
     says that the images are pictures of one object each, not photographs of a scene. Keypoints are x and y in pixels
-    and how visible (0 not annotated, 1 hidden, 2 seen); of objects without any, all are 0.
+    and how visible (0 not annotated, 1 hidden, 2 seen); of objects without any, all are 0. Of a large source, texts and
+    masks are columns (see `columns.py`).
     """
 
     name: str
     root: Path
-    paths: tuple[str, ...]  # relative to root
+    paths: Sequence[str]  # relative to root
     sizes_px: Int64[np.ndarray, "images 2"]  # width and height
-    licences: tuple[str, ...]  # empty where the source names none
+    licences: Sequence[str]  # empty where the source names none
     classes: tuple[str, ...]
     image_index: Int64[np.ndarray, " objects"]
     labels: Int64[np.ndarray, " objects"]  # index in classes
     boxes_px: Float64[np.ndarray, "objects 4"]
     crowd: Bool[np.ndarray, " objects"]
     ignore: Bool[np.ndarray, " objects"]
-    masks: tuple[Mask | None, ...]
-    object_names: tuple[str, ...]  # the source's own name of each object, unique in its image
+    masks: Sequence[Mask | None]
+    object_names: Sequence[str]  # the source's own name of each object, unique in its image
     skipped: tuple[Skipped, ...] = ()
     cut_outs: bool = False
     remarks: tuple[Remark, ...] = ()
@@ -92,8 +94,8 @@ class Annotations:
     keypoints: Float32[np.ndarray, "objects k 3"] | None = None  # None where the source has none
     keypoint_names: tuple[str, ...] = ()  # empty where the source names none
     keypoint_lines: tuple[tuple[int, int], ...] = ()  # pairs of points that are joined, counted from 1
-    image_fields: tuple[
-        Mapping[str, str], ...
+    image_fields: Sequence[
+        Mapping[str, str]
     ] = ()  # what else the source says of each image; empty where it says nothing
 
     def __len__(self) -> int:
@@ -101,13 +103,17 @@ class Annotations:
         return len(self.paths)
 
     @property
-    def image_keys(self) -> tuple[str, ...]:
+    def image_keys(self) -> Sequence[str]:
         """A stable name of each image: `<source>:<image>`; of a file that is listed again, `#2` and so on follow."""
+        if isinstance(self.paths, TextColumn) and is_distinct(self.paths):
+            return TextColumn.joined(f"{self.name}:", self.paths)
         return tuple(f"{self.name}:{path}" for path in unique(self.paths))
 
     @property
-    def object_keys(self) -> tuple[str, ...]:
+    def object_keys(self) -> Sequence[str]:
         """A stable name of each object: `<source>:<image>:<annotation>`."""
+        if isinstance(self.paths, TextColumn) and isinstance(self.object_names, TextColumn):
+            return TextColumn.joined(f"{self.name}:", self.paths.take(self.image_index), ":", self.object_names)
         return tuple(
             f"{self.name}:{self.paths[i]}:{name}" for i, name in zip(self.image_index, self.object_names, strict=True)
         )
@@ -122,13 +128,17 @@ class Annotations:
         return Skeleton(count, self.keypoint_names, self.keypoint_lines) if named else Skeleton(count)
 
     @property
-    def files(self) -> tuple[str, ...]:
+    def files(self) -> Sequence[str]:
         """Each image's full path: equal for two sources that read the same file."""
+        if isinstance(self.paths, TextColumn):
+            return TextColumn.joined(f"{self.root}".rstrip("/") + "/", self.paths)
         return tuple(str(self.root / path) for path in self.paths)
 
     @property
     def masked(self) -> Bool[np.ndarray, " objects"]:
         """Which objects have a mask."""
+        if isinstance(self.masks, MaskColumn):
+            return self.masks.present
         return np.array([mask is not None for mask in self.masks], dtype=np.bool_)
 
     @property
@@ -153,6 +163,8 @@ class Annotations:
 
     def keep_objects(self, keep: Bool[np.ndarray, " objects"]) -> Annotations:
         """All images, and only the objects marked."""
+        if bool(keep.all()):
+            return self
         rows = np.flatnonzero(keep)
         return replace(
             self,
@@ -161,8 +173,8 @@ class Annotations:
             boxes_px=self.boxes_px[rows],
             crowd=self.crowd[rows],
             ignore=self.ignore[rows],
-            masks=tuple(self.masks[i] for i in rows),
-            object_names=tuple(self.object_names[i] for i in rows),
+            masks=taken(self.masks, rows),
+            object_names=taken(self.object_names, rows),
             truncated=None if self.truncated is None else self.truncated[rows],
             occluded=None if self.occluded is None else self.occluded[rows],
             keypoints=None if self.keypoints is None else self.keypoints[rows],
@@ -170,15 +182,17 @@ class Annotations:
 
     def keep_images(self, keep: Bool[np.ndarray, " images"]) -> Annotations:
         """Only the images marked, with their objects."""
+        if bool(keep.all()):
+            return self
         images = np.flatnonzero(keep)
         place = np.cumsum(keep) - 1
         kept = self.keep_objects(keep[self.image_index])
         return replace(
             kept,
-            paths=tuple(self.paths[i] for i in images),
+            paths=taken(self.paths, images),
             sizes_px=self.sizes_px[images],
-            licences=tuple(self.licences[i] for i in images),
-            image_fields=tuple(self.image_fields[i] for i in images) if self.image_fields else (),
+            licences=taken(self.licences, images),
+            image_fields=taken(self.image_fields, images) if len(self.image_fields) else (),
             image_index=place[kept.image_index],
         )
 
@@ -263,7 +277,7 @@ def common_skeleton(skeletons: Iterable[Skeleton | None]) -> tuple[Skeleton | No
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
     """The names, of which the second of a kind ends in `#2`, the third in `#3`: no key means two things."""
-    if len(set(names)) == len(names):
+    if is_distinct(names):
         return tuple(names)
     seen: dict[str, int] = {}
     taken, found = set(names), []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ _VIEW = re.compile(r"NP(\d)_(\d{1,3})")
 class BigBirdConfig(SourceConfig):
     """BigBIRD's views of objects, a class each; what has no mask or is no view is left out."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["bigbird"] = "bigbird"
     bigbird: SourcePath
     """The folder that holds the objects' folders, or folders of these."""

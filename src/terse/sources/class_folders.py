@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from terse.config import SourcePath
 from terse.errors import DataError
@@ -19,6 +19,7 @@ __all__ = ["ClassFoldersConfig"]
 class ClassFoldersConfig(SourceConfig):
     """A folder with a folder of photographs for each class; the class is the whole image's."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["class_folders"] = "class_folders"
     class_folders: SourcePath
     """The folder that holds the classes' folders."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -36,6 +36,7 @@ _IMAGES, _MASKS = ("image", "images"), ("mask", "masks")  # folders in a class's
 class CutoutsConfig(SourceConfig):
     """A folder with a folder of cut-outs for each class."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["cutouts"] = "cutouts"
     cutouts: SourcePath
     """The folder that holds the classes' folders."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -29,6 +29,7 @@ _SHAPES = ("box", "polygon", "ellipse", "mask", "polyline", "points", "cuboid", 
 class CvatConfig(SourceConfig):
     """CVAT's annotations.xml and the folder of its images."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["cvat"] = "cvat"
     cvat: SourcePath
     """The XML file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from terse.config import SourcePath
 from terse.registry import register
@@ -25,6 +25,7 @@ _MASKS = frozenset({"masks", "mask", "labels", "annotations"})
 class ImagesConfig(SourceConfig):
     """All images below a folder."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["images"] = "images"
     images: SourcePath
     """The folder; the folders in it are read too."""

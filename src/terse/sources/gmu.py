@@ -5,7 +5,7 @@ Each scene, `gmu_scene_001` to `gmu_scene_009`, holds `Images` and VOC's XML in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ _Scene = Annotated[int, Field(ge=1, le=9)]
 class GmuConfig(SourceConfig):
     """The scenes that a fold of GMU Kitchens trains on, or those it is tested on."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["gmu"] = "gmu"
     gmu: SourcePath
     """The folder that holds gmu_scene_001 to gmu_scene_009."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -35,6 +35,7 @@ _PEEKED = 1 << 16
 class LabelmeConfig(SourceConfig):
     """A folder of photographs with labelme's JSON files."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["labelme"] = "labelme"
     labelme: SourcePath
     """The folder; the folders in it are read too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -40,6 +40,7 @@ _Elevation = Annotated[float, Field(ge=-90, le=90)]
 class MeshesConfig(SourceConfig):
     """A folder with a folder of models (OBJ, GLB, PLY) for each class; extra `mesh`."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["meshes"] = "meshes"
     meshes: SourcePath
     """The folder that holds the classes' folders."""

@@ -17,6 +17,7 @@ from terse.poses.hull import hull_of
 from terse.sources.annotations import Annotations
 from terse.sources.banks import floats_of
 from terse.sources.cache import Cache
+from terse.sources.columns import taken
 from terse.sources.cropping import crop, stretch_of, tight_box
 from terse.sources.patches import box_of, cut_patch, points_in_patch
 
@@ -82,8 +83,8 @@ class PhotoForegrounds:
         _check_foregrounds(annotations, usable, [self.classes.index(name) for name in wanted])
         self.image_of: Int64[np.ndarray, " n"] = annotations.image_index[self.objects]
         keys, files = annotations.object_keys, annotations.files
-        self.keys: Sequence[str] = tuple(keys[i] for i in self.objects)
-        self.files: Sequence[str] = tuple(files[i] for i in self.image_of)
+        self.keys: Sequence[str] = taken(keys, self.objects)
+        self.files: Sequence[str] = taken(files, self.image_of)
         self.patch_px = patch_px
         self.squash = squash
         self._cache = Cache(self._load, _size_of_cut_out, keep_bytes, workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,7 @@ from terse.progress import Observer
 from terse.sources.annotations import Annotations
 from terse.sources.documents import lines_of
 from terse.sources.finder import existing_file
+from terse.sources.kept import kept_index
 from terse.storage import local_copy
 from terse.urls import require_trusted_url, url_of
 
@@ -23,7 +24,14 @@ __all__ = ["SourceConfig"]
 
 
 class SourceConfig(Component["Annotations"]):
-    """The settings that all kinds share. `build()` gives `Annotations`."""
+    """The settings that all kinds share. `build()` gives `Annotations`.
+
+    Attributes:
+        keeps: what `_read` gives of a large source may be kept in the cache (see `kept.py`): it depends on nothing but the
+            settings and the files and folders that they name.
+    """
+
+    keeps: ClassVar[bool] = False
 
     rename: dict[str, str] = Field(default_factory=dict)
     """Other names for the source's classes, before anything else: `{airplane: aeroplane}`; two of one name are one class."""
@@ -45,7 +53,12 @@ class SourceConfig(Component["Annotations"]):
             DataError: the data cannot be read, or lacks what was asked for.
         """
         local = self.local()
-        return local._select(local._read())
+        return local._select(kept_index(local._own_settings(), local._read) if local.keeps else local._read())
+
+    def _own_settings(self) -> dict[str, object]:
+        """What `_read` depends on."""
+        own = [name for name in type(self).model_fields if name == "kind" or name not in SourceConfig.model_fields]
+        return {name: getattr(self, name) for name in own}
 
     def local(self, observer: Observer | None = None) -> SourceConfig:
         """The source with copies on this machine of what it names by URL; the observer hears how far they are.

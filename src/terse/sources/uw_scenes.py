@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from terse.config import Count, SourcePath
 from terse.errors import DataError
@@ -25,6 +25,7 @@ _DEPTH = ("_depth", "-depth")
 class UwScenesConfig(SourceConfig):
     """Colour frames without annotations: backgrounds."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["uw_scenes"] = "uw_scenes"
     uw_scenes: SourcePath
     """The folder of a set; the folders in it are read too."""

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -31,6 +31,7 @@ _UNNAMED = "object"
 class ViaConfig(SourceConfig):
     """A VIA project or its exported JSON, and the folder of its images."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["via"] = "via"
     via: SourcePath
     """The JSON file."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -49,6 +49,7 @@ _VOID = 255
 class VocConfig(SourceConfig):
     """A VOC folder, or several years of a VOCdevkit."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["voc"] = "voc"
     voc: SourcePath
     """The folder that holds Annotations and JPEGImages, or XML beside photographs, or the one that holds the `folders`."""

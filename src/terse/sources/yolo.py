@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from terse.config import SourcePath
 from terse.errors import DataError, RecipeError
@@ -41,6 +41,7 @@ __all__ = ["YoloConfig", "is_yolo_yaml", "read_yolo", "yolo_file"]
 class YoloConfig(SourceConfig):
     """A YOLO data set: its data.yaml, CVAT's obj.data, Label Studio's classes.txt, or the folder that holds it."""
 
+    keeps: ClassVar[bool] = True
     kind: Literal["yolo"] = "yolo"
     yolo: SourcePath
     """The data.yaml, or its folder."""
