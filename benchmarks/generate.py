@@ -166,7 +166,6 @@ def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
     from terse.export.coco import CocoExporter
     from terse.generate import GenerateSettings
     from terse.generate.draw import Drawing
-    from terse.generate.plan import Shard
     from terse.generate.shard import Job, Worker
     from terse.generate.trained import of_recipe
     from terse.poses import build_poses
@@ -183,11 +182,19 @@ def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
     worker = Worker(Job(drawing, CocoExporter(), folder, 10_000, {}, origin.load, origin.limits))
 
     def run(round_: int) -> None:
-        worker.make(Shard(round_, round_ * PER_ROUND, round_ * PER_ROUND, ((0,),) * PER_ROUND))
+        worker.make(shard_of(round_, 1))
 
     run(900)  # loads the cut-outs
     run(901)  # and the backgrounds
     return run
+
+
+def shard_of(round_: int, number: int) -> Any:
+    """The images of a round, with so many objects each."""
+    from terse.generate.plan import SceneClasses, Shard
+
+    classes = SceneClasses(np.arange(PER_ROUND + 1) * number, np.zeros(PER_ROUND * number, np.int32))
+    return Shard(round_, round_ * PER_ROUND, round_ * PER_ROUND, classes)
 
 
 def label_line(mask: np.ndarray, image: int) -> str:

@@ -27,11 +27,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generate import PER_ROUND, QUALITY, ceiling, draw_world, recipe_of
+from generate import PER_ROUND, QUALITY, ceiling, draw_world, recipe_of, shard_of
 from terse.export.coco import CocoExporter
 from terse.generate import GenerateSettings, generate
 from terse.generate.draw import Drawing
-from terse.generate.plan import Shard
 from terse.generate.shard import Job, Worker
 from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
@@ -124,8 +123,7 @@ def shards(recipe: Recipe, out: Path, number: int, *, learned: bool = False, war
     worker = Worker(Job(drawing, CocoExporter(), out, 100_000, {}, players, limits))
 
     def run(round_: int) -> None:
-        scenes = ((0,) * number,) * PER_ROUND
-        worker.make(Shard(round_, round_ * PER_ROUND, round_ * PER_ROUND, scenes))
+        worker.make(shard_of(round_, number))
 
     for round_ in range(warm_up):
         run(900 + round_)

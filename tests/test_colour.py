@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import torch
+from torch.nn import functional
 
 from terse.colour import Light, blurred, relit
 
@@ -66,6 +67,31 @@ def test_blur_keeps_even_areas_and_spreads_a_point_by_its_own_width():
     out = blurred(point, torch.tensor([1.2, 0.6]))
     torch.testing.assert_close(out.sum((1, 2, 3)), torch.ones(2))
     assert out[0, 0, 7, 7] < out[1, 0, 7, 7] < 1
+
+
+def test_blur_is_a_normalised_gaussian_over_three_sigmas():
+    some, sigma = images(3), torch.tensor([0.4, 1.7, 3.9])
+    out = blurred(some, sigma)
+    for k, wide in enumerate(sigma.tolist()):
+        radius = max(1, round(3 * wide))
+        bell = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / wide) ** 2)
+        bell = bell / bell.sum()
+        padded = functional.pad(some[k : k + 1], [radius] * 4, mode="replicate").transpose(0, 1)
+        expected = functional.conv2d(functional.conv2d(padded, bell[None, None, None]), bell[None, None, :, None])
+        torch.testing.assert_close(out[k : k + 1], expected.transpose(0, 1), atol=2e-6, rtol=0)
+
+
+def test_blur_has_the_same_bits_alone_and_in_a_batch():
+    some, sigma = images(3), torch.tensor([0.4, 0.0, 2.1])
+    out = blurred(some, sigma)
+    for k in range(3):
+        assert torch.equal(blurred(some[k : k + 1], sigma[k : k + 1])[0], out[k])
+
+
+def test_blur_is_differentiable_in_pixels_and_sigma():
+    some = images(2).double().requires_grad_()
+    sigma = torch.tensor([0.6, 1.9], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(blurred, (some, sigma))
 
 
 def test_light_is_differentiable_in_pixels_and_parameters():

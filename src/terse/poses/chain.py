@@ -120,18 +120,19 @@ class Chain(PoseFamily):
 
     def steps(
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], half: Float[Tensor, "b 2"]
-    ) -> list[SamplingMap]:
+    ) -> tuple[list[SamplingMap], Float[Tensor, "b outline 2"]]:
         """The members' maps; each member gets the hull as those before it leave it."""
         from terse.poses.maps import rim_of
 
         steps: list[SamplingMap] = []
-        moving = [(member, part) for member, part in self._parts(pose) if member.has("sampling")]
-        for number, (member, part) in enumerate(moving, start=1):
-            made = member.steps(part, hull, half)
-            steps += made
-            for step in made if number < len(moving) else ():
-                hull = step.inverse(rim_of(hull, straight=step.straight))
-        return steps
+        made: list[SamplingMap] = []
+        for member, part in self._parts(pose):
+            if member.has("sampling"):
+                for step in made[-1:]:
+                    hull = step.inverse(rim_of(hull, straight=step.straight))
+                made, hull = member.steps(part, hull, half)
+                steps += made
+        return steps, hull
 
     def shade(
         self, below: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"], pose: Float[Tensor, "b k"]

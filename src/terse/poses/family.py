@@ -283,10 +283,10 @@ class PoseFamily(ABC):
         """The xyxy box in pixels of each foreground under its pose; what is outside the canvas counts."""
         import torch
 
-        from terse.poses.maps import rim_of
+        from terse.poses.maps import AffineMap
 
-        where = self.place(pose, hull, *_half(size_px)).double()
-        points = where.inverse(rim_of(hull.double(), straight=where.straight))
+        where = self.place(pose, hull, *_half(size_px))
+        points = where.double().inverse(hull.double()) if isinstance(where, AffineMap) else where.outline().double()
         x, y = (points[..., 0] + 1) / 2 * size_px[1], (points[..., 1] + 1) / 2 * size_px[0]
         return torch.stack([x.amin(dim=1), y.amin(dim=1), x.amax(dim=1), y.amax(dim=1)], dim=1)
 
@@ -329,12 +329,12 @@ class PoseFamily(ABC):
             raise ShapeError(f"pose: expected the shape ({len(hull)}, {self.size}), got {tuple(pose.shape)}")
         sides = [torch.as_tensor(side, dtype=pose.dtype, device=pose.device) for side in (half_x, half_y)]
         half = torch.stack([side.expand(len(pose)) for side in sides], dim=1)
-        steps = self.steps(pose, hull, half)
+        steps, outline = self.steps(pose, hull, half)
         if not steps:
             raise RecipeError(f"poses: expected a family that places foregrounds, got {self.kind}; add kind: affine")
         affine = [step for step in steps if isinstance(step, AffineMap)]
         if len(affine) < len(steps):
-            return CanvasMap(steps, half, hull)
+            return CanvasMap(steps, half, hull, outline)
         whole = affine.pop()
         while affine:
             whole = affine.pop().after(whole)
@@ -342,10 +342,10 @@ class PoseFamily(ABC):
 
     def steps(
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], half: Float[Tensor, "b 2"]
-    ) -> list[SamplingMap]:
-        """The maps of the family, in the order in which they act on the foreground."""
+    ) -> tuple[list[SamplingMap], Float[Tensor, "b outline 2"]]:
+        """The maps of the family, in the order in which they act on the foreground, and the hull before the last acts."""
         step = self.sampling(pose, hull, half)
-        return [] if step is None else [step]
+        return [] if step is None else [step], hull
 
     # What other parts ask, who know no names ------------------------------------------------------------------------
 

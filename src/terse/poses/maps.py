@@ -23,6 +23,8 @@ _BETWEEN = 2
 _FRESH_SLOPES = 3
 # Not Self: beartype, which checks shapes in tests, reads it in decorated classes alone.
 _Map = TypeVar("_Map", bound="SamplingMap")
+_Pair = tuple[Tensor, Tensor]
+_Slopes = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class SamplingMap(ABC):
@@ -63,12 +65,14 @@ class SamplingMap(ABC):
         """
         place, wanted = points.detach(), points.detach()
         with torch.no_grad():
-            slopes = self._slopes(place)
             for step in range(self.newton_steps):
-                if 0 < step < _FRESH_SLOPES:
-                    slopes = self._slopes(place)
-                place = self._newton(place, wanted, slopes)
-        return self._newton(place, points, self._slopes(place))
+                if step < _FRESH_SLOPES:
+                    here, slopes = self._tangent(place)
+                else:
+                    here = self.at(*place.unbind(-1))
+                place = _newton(place, here, wanted, slopes)
+            _, slopes = self._tangent(place)
+        return _newton(place, self.at(*place.unbind(-1)), points, slopes)
 
     def take(self: _Map, rows: slice | Tensor) -> _Map:  # noqa: PYI019
         """The maps of some rows of the batch."""
@@ -82,23 +86,22 @@ class SamplingMap(ABC):
         """The same maps in double precision."""
         return type(self)(*(parameter.double() for parameter in self.parameters))
 
-    @torch.no_grad()
-    def _slopes(self, place: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The inverse of the Jacobian at each point."""
+    def _tangent(self, place: Tensor) -> tuple[_Pair, _Slopes]:
+        """Where each point samples the patch, and the inverse of the Jacobian there: all from one call."""
         x, y = place.unbind(-1)
-        right, left = self.at(x + _STEP, y), self.at(x - _STEP, y)
-        below, above = self.at(x, y + _STEP), self.at(x, y - _STEP)
-        a, b = (right[0] - left[0]) / (2 * _STEP), (below[0] - above[0]) / (2 * _STEP)
-        c, d = (right[1] - left[1]) / (2 * _STEP), (below[1] - above[1]) / (2 * _STEP)
+        places = torch.cat([x, x + _STEP, x - _STEP, x, x], dim=1), torch.cat([y, y, y, y + _STEP, y - _STEP], dim=1)
+        (here_u, *u), (here_v, *v) = (torch.split(part, x.shape[1], dim=1) for part in self.at(*places))
+        a, b, c, d = ((part[k] - part[k + 1]) / (2 * _STEP) for part in (u, v) for k in (0, 2))
         determinant = a * d - b * c
-        return d / determinant, -b / determinant, -c / determinant, a / determinant
+        return (here_u, here_v), (d / determinant, -b / determinant, -c / determinant, a / determinant)
 
-    def _newton(self, place: Tensor, wanted: Tensor, slopes: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
-        x, y = place.unbind(-1)
-        u, v = self.at(x, y)
-        off_u, off_v = u - wanted[..., 0], v - wanted[..., 1]
-        a, b, c, d = slopes
-        return torch.stack([x - (a * off_u + b * off_v), y - (c * off_u + d * off_v)], dim=-1)
+
+def _newton(place: Tensor, here: _Pair, wanted: Tensor, slopes: _Slopes) -> Tensor:
+    """One step towards where the points come to lie on the wanted ones."""
+    x, y = place.unbind(-1)
+    off_u, off_v = here[0] - wanted[..., 0], here[1] - wanted[..., 1]
+    a, b, c, d = slopes
+    return torch.stack([x - (a * off_u + b * off_v), y - (c * off_u + d * off_v)], dim=-1)
 
 
 class AffineMap(SamplingMap):
@@ -164,6 +167,7 @@ class CanvasMap(SamplingMap):
         steps: in the order in which they act on the foreground; sampling goes through them from the last to the first.
         half: half the canvas's width and height over half its shorter side, for each row.
         hull: outermost points of each mask, in order around it: they tell how much a map shrinks.
+        before_last: the hull, with points between, as all steps but the last leave it.
         window: scale and then move of the patch's coordinates along x and y.
 
     Source: ours.
@@ -174,11 +178,14 @@ class CanvasMap(SamplingMap):
         steps: Sequence[SamplingMap],
         half: Float[Tensor, "b 2"],
         hull: Float[Tensor, "b points 2"],
+        before_last: Float[Tensor, "b outline 2"],
         window: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0),
     ) -> None:
         super().__init__(half, hull)
         self.straight = all(step.straight for step in steps)
-        self.steps, self.half, self.hull, self.window = tuple(steps), half, hull, window
+        self.steps, self.half, self.hull, self.before_last = tuple(steps), half, hull, before_last
+        self.window = window
+        self._shrink: Tensor | None = None
 
     def at(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Where the points (x, y) sample the patch."""
@@ -200,11 +207,18 @@ class CanvasMap(SamplingMap):
             points = step.inverse(points)
         return points / self.half[:, None]
 
+    def outline(self) -> Float[Tensor, "b m 2"]:
+        """Points on the canvas that hold the mask: most of their way was gone when the map was made."""
+        last = self.steps[-1]
+        return last.inverse(rim_of(self.before_last, straight=last.straight)) / self.half[:, None]
+
     def shrink(self) -> Float[Tensor, " b"]:
         """Area of patch for one of canvas, the mean over the mask's hull."""
-        with torch.no_grad():
-            seen, own = _area(self._inverse(self.hull)), _area(self.hull)
-        return torch.where(own > _SMALLEST, own / seen.clamp(min=_SMALLEST), torch.ones_like(own))
+        if self._shrink is None:  # compositing asks three times
+            with torch.no_grad():
+                seen, own = _area(self._inverse(self.hull)), _area(self.hull)
+                self._shrink = torch.where(own > _SMALLEST, own / seen.clamp(min=_SMALLEST), torch.ones_like(own))
+        return self._shrink
 
     def into(self, scale: tuple[float, float], move: tuple[float, float]) -> "CanvasMap":
         """The same maps into patch coordinates scaled and then moved along x and y; `shrink` stays the whole's."""
@@ -215,19 +229,24 @@ class CanvasMap(SamplingMap):
             move_x * scale[0] + move[0],
             move_y * scale[1] + move[1],
         )
-        return CanvasMap(self.steps, self.half, self.hull, window)
+        moved = CanvasMap(self.steps, self.half, self.hull, self.before_last, window)
+        moved._shrink = self._shrink
+        return moved
 
     def take(self, rows: slice | Tensor) -> "CanvasMap":
         """The maps of some rows of the batch."""
-        return CanvasMap([step.take(rows) for step in self.steps], self.half[rows], self.hull[rows], self.window)
+        steps, outline = [step.take(rows) for step in self.steps], self.before_last[rows]
+        return CanvasMap(steps, self.half[rows], self.hull[rows], outline, self.window)
 
     def detach(self) -> "CanvasMap":
         """The same maps without gradient."""
-        return CanvasMap([step.detach() for step in self.steps], self.half, self.hull.detach(), self.window)
+        steps, outline = [step.detach() for step in self.steps], self.before_last.detach()
+        return CanvasMap(steps, self.half, self.hull.detach(), outline, self.window)
 
     def double(self) -> "CanvasMap":
         """The same maps in double precision."""
-        return CanvasMap([step.double() for step in self.steps], self.half.double(), self.hull.double(), self.window)
+        steps, outline = [step.double() for step in self.steps], self.before_last.double()
+        return CanvasMap(steps, self.half.double(), self.hull.double(), outline, self.window)
 
     def rows(self) -> list["CanvasMap"]:
         """What the raster path takes: a map for each foreground."""

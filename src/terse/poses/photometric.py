@@ -142,17 +142,9 @@ def _blurred(images: Tensor, sigma: Tensor, alpha: Tensor | None) -> Tensor:
 
     sigma_px = sigma * min(images.shape[-2:])
     if alpha is None:
-        # One by one: a convolution may round otherwise in another batch.
-        return torch.cat([blurred(images[k : k + 1], sigma_px[k : k + 1]) for k in range(len(images))])
-    parts = []
-    for row in range(len(images)):
-        image, mask = images[row : row + 1], alpha[row : row + 1]
-        if not bool(sigma_px[row] > 0):
-            parts.append(image)
-            continue
-        soft = blurred(torch.cat([image * mask, mask], dim=1), sigma_px[row : row + 1])
-        parts.append(soft[:, :-1] / soft[:, -1:].clamp(min=_LEAST_ALPHA))
-    return torch.cat(parts)
+        return blurred(images, sigma_px)
+    soft = blurred(torch.cat([images * alpha, alpha], dim=1), sigma_px)
+    return torch.where((sigma > 0)[:, None, None, None], soft[:, :-1] / soft[:, -1:].clamp(min=_LEAST_ALPHA), images)
 
 
 def _corners(images: Tensor) -> Tensor:

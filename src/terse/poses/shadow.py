@@ -63,10 +63,12 @@ class ShadowPoses(PoseFamily):
         self, below: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"], pose: Float[Tensor, "b k"]
     ) -> Float[Tensor, "b c h w"]:
         """The pictures with the shadow of these masks."""
+        from terse.colour import blurred
+
         direction, length, strength, softness = pose.t().contiguous().unbind(0)
         angle = direction * (math.pi / 180)
         cast = _cast(alpha, length * angle.sin(), length * angle.cos())
-        soft = _softened(cast, softness * min(alpha.shape[-2:]))
+        soft = blurred(cast, softness * min(alpha.shape[-2:]))
         return below * (1 - strength.view(-1, 1, 1, 1) * soft)
 
 
@@ -85,12 +87,3 @@ def _cast(alpha: Tensor, across: Tensor, up: Tensor) -> Tensor:
     from_y = (foot[:, None] - high)[..., None].expand_as(from_x)
     grid = torch.stack([2 * from_x / width - 1, 2 * from_y / height - 1], dim=-1)
     return functional.grid_sample(alpha, grid, align_corners=False)
-
-
-def _softened(masks: Tensor, sigma_px: Tensor) -> Tensor:
-    import torch
-
-    from terse.colour import blurred
-
-    # One by one: a convolution may round otherwise in another batch.
-    return torch.cat([blurred(masks[k : k + 1], sigma_px[k : k + 1]) for k in range(len(masks))])
