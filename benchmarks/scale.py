@@ -148,6 +148,7 @@ def bank(count, folder):
 
 def open_bank(count, folder):
     """The bank as a start of terse opens it, and some of its foregrounds."""
+    from terse.sources.cleanup import examine
     from terse.sources.coco import CocoConfig
     from terse.sources.photo_foregrounds import PhotoForegrounds
 
@@ -156,7 +157,11 @@ def open_bank(count, folder):
     clock.lap("read")
     made = PhotoForegrounds(annotations, patch_px=32)
     clock.lap("bank")
-    return clock.found | _access(made, count)
+    found = clock.found | _access(made, count)
+    looked_at = range(min(count, 10_000))
+    busy = time.process_time()
+    examine(annotations, objects=looked_at)
+    return found | {"cleanup_ms": round((time.process_time() - busy) / len(looked_at) * 1000, 2)}
 
 
 def _access(made, count):
