@@ -1,8 +1,10 @@
 """Shapes in signatures are checked in every test: the hook must be in place before terse is imported."""
 
+import gc
 import os
 from collections.abc import Iterator
 
+gc.disable()  # until all is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores; what they start inherits it
 
@@ -57,6 +59,19 @@ SMALL = (
 )
 
 
+def pytest_collection_finish():
+    """All that is imported stays: looking at it again and again, for garbage, took 7 % of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
+def pytest_sessionfinish():
+    """Libraries in C++ take what the collector never frees for a leak, and say so."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def small():
     """Overrides that make quickstart run in about a second."""
@@ -77,6 +92,15 @@ def own_storage(tmp_path, monkeypatch):
     monkeypatch.setattr("terse.urls._TYPED", set())
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Power does not fail while tests run; what is synced, and when, is recorded by the tests of power cuts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr("terse.folders._sync_file_system", lambda handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ RECIPES = {
     "utf16": "base: quickstart\n".encode("utf-16"),
     "tagged_integer": b"base: quickstart\nseed: !!int x\n",
     "digits": b"base: quickstart\nseed: " + MANY,
-    "deep": b"base: quickstart\nname: " + b"[" * 3000 + b"]" * 3000,
+    "deep": b"base: quickstart\nname: " + b"[" * 800 + b"]" * 800,
     "date": b"base: quickstart\nseed: 2024-99-99\n",
     "surrogate": b'base: quickstart\nname: "\\ud800"\n',
     "aliases": BOMB + b"base: quickstart\nname: *g\n",
@@ -32,7 +32,7 @@ RECIPES = {
 YOLO = {
     "latin": (b"path: .\ntrain: images\nnames: {0: caf\xe9}\n", 2),
     "tagged_integer": (b"path: .\ntrain: images\nnames: {0: !!int x}\n", 2),
-    "deep": (b"path: .\ntrain: images\nnames: " + b"[" * 3000, 2),
+    "deep": (b"path: .\ntrain: images\nnames: " + b"[" * 800, 2),
     "digits": (b"path: .\ntrain: images\nnc: " + MANY + b"\nnames: [a]\n", 2),
     "list": (b"path: .\ntrain: list.txt\nnames: [a]\n", 2),
 }

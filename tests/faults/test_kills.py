@@ -15,6 +15,7 @@ from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import train
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
 ARMS = {
     "learned": (),
     "harvests_after": ("synthesis.harvest=after",),

@@ -25,6 +25,7 @@ from terse.sources.run_data import run_data
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Session
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
 ARMS = ["none", "random", "learned"]
 TINY = [
     "data.train=300",
