@@ -121,9 +121,10 @@ def test_a_killed_run_goes_on_near_the_unbroken_one(way: str, small: list[str], 
         near(value, other, atol=0.05)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 @pytest.mark.parametrize("way", ["digits", "photographs"])
-def test_bfloat16_trains(way: str, small: list[str]) -> None:
+def test_narrow_numbers_train(way: str, precision: str, small: list[str]) -> None:
     recipe = recipe_of(way, small, DEVICE)
-    recipe = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"precision": "bfloat16"})})
+    recipe = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"precision": precision})})
     result = train(recipe)
     assert all(np.isfinite(row[result["primary"]]) for row in result["cycles"])

@@ -171,17 +171,17 @@ def crowding_loss(
     return settings.overlap * overlap + settings.visibility * visibility
 
 
-def clip_rows(raw: Float[Tensor, "n k"], most: float | None, composites: int | None = None) -> None:
+def clip_rows(raw: Float[Tensor, "n k"], most: float | None, composites: int | None = None, scale: float = 1.0) -> None:
     """Have the gradient of each paste at its raw pose, where all components have one unit, clipped to a length.
 
     The length is of its composite's own loss; the mean over the composites, of which each row is one by default,
-    divides it.
+    divides it. `scale` is what the loss is multiplied by.
 
     Source: ours; measured on digits: median 0.54, mean 3.8, maximum 135, so that a few composites decide a step.
     """
     if most is None or not raw.requires_grad:
         return
-    longest = most / (composites or len(raw))
+    longest = scale * most / (composites or len(raw))
 
     def clip(gradient: Tensor) -> Tensor:
         length: Tensor = gradient.norm(dim=1, keepdim=True)
@@ -207,7 +207,7 @@ class RealismWeight:
     def of(self, fooling: Float[Tensor, "b k"], realism: Float[Tensor, "b k"]) -> float:
         """The weight, after this step's gradients."""
         lengths = [gradient.detach().double().norm(dim=1).cpu() for gradient in (fooling, realism)]
-        if all(bool((length > 0).any()) for length in lengths):
+        if all(bool((length > 0).any() & length.isfinite().all()) for length in lengths):
             found = torch.stack([length[length > 0].median().log() for length in lengths])
             self._steps += 1
             self._medians += (found - self._medians) * max(_MEDIAN_RATE, 1 / self._steps)
@@ -219,13 +219,16 @@ class RealismWeight:
         loss: SynthesizerLoss,
         raw: Float[Tensor, "b k"],
         gathered: Callable[[Tensor], Tensor] = lambda rows: rows,
+        scale: float = 1.0,
     ) -> Float[Tensor, ""]:
         """A scalar whose gradient is that of the weighted parts; one backward pass through each player.
 
-        `gathered` gives the rows of the whole batch, where `raw` is a part of it.
+        `gathered` gives the rows of the whole batch, where `raw` is a part of it; the gradients are found at a `scale`, so
+        that float16 holds them, and a step that it does not hold leaves the medians alone.
         """
         fooling, realism = (
-            torch.autograd.grad(part, raw, retain_graph=True)[0] for part in (loss.fooling, loss.realism)
+            torch.autograd.grad(part * scale, raw, retain_graph=True)[0] / scale
+            for part in (loss.fooling, loss.realism)
         )
         fooling = -loss.fooling_weight * fooling
         wanted = fooling + self.of(gathered(fooling), gathered(realism)) * realism

@@ -252,8 +252,9 @@ class RuntimeConfig(Config):
     """cpu, cuda, cuda:1, mps; auto takes CUDA where there is one."""
     threads: NonNegative = 0
     """CPU threads of one process; 0 lets terse choose."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the networks; auto is bfloat16 where the CPU or GPU has units for it. Compositing is always float32."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the networks; auto is bfloat16 where the CPU or GPU has units for it. float16, for GPUs without, scales gradients.
+    Compositing is always float32."""
     workers: NonNegative = 0
     """Threads that decode images ahead of the step; 0 decodes in the step."""
     track: tuple[Literal["tensorboard", "mlflow"], ...] = ()

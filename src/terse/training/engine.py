@@ -5,6 +5,7 @@ The phases know nothing of these; what several processes share is `ranks`.
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from terse.process import launched
 from terse.recipe import OptimizerConfig, RuntimeConfig
 from terse.training.optimizers import clip_gradient
 from terse.training.ranks import Ranks
+from terse.training.scaling import Scales, require_float32
 from terse.workers import usable_cores
 
 __all__ = ["Engine"]
@@ -39,8 +41,9 @@ class Engine:
         self._runtime = runtime or RuntimeConfig(device="cpu")
         self.ranks = ranks or Ranks()
         self.device = torch.device(_device(self._runtime.device, self.ranks))
+        self.scales = Scales(self.device, on=self._runtime.precision == "float16")
         self._networks: list[nn.Module] = []
-        self._bfloat16: bool | None = None
+        self._narrow: tuple[torch.dtype | None] | None = None
 
     def prepare(self, module: Network) -> Network:
         """Move a player's network to the device and to channels-last layout, in place; the same object is returned.
@@ -49,6 +52,8 @@ class Engine:
         layout depended on the phases it went through would train to other weights after a resume. Loading a
         `state_dict` copies values only and keeps the layout. Channels-last is the faster one for convolutions.
         """
+        if self._runtime.precision == "float16":
+            require_float32(module)
         module.to(self.device)
         module.to(memory_format=torch.channels_last)
         self.ranks.align(module)
@@ -66,12 +71,11 @@ class Engine:
             self.ranks.align(module)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Networks in bfloat16 where the machine has units for it; compositing stays outside."""
-        if self._bfloat16 is None:
-            self._bfloat16 = _bfloat16(self._runtime.precision, self.device, self._networks)
-        if self._bfloat16:
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
+        """Networks in bfloat16 where the machine has units for it, or as the recipe says; compositing stays outside."""
+        if self._narrow is None:
+            self._narrow = (_narrow(self._runtime.precision, self.device, self._networks),)
+        (dtype,) = self._narrow
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
     def use_threads(self, pixels: int) -> None:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
@@ -81,18 +85,17 @@ class Engine:
             torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else cores))
 
     def update(
-        self, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig
+        self, player: str, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig
     ) -> None:
-        """One step of the optimiser down the gradient of the loss, clipped as the recipe says.
+        """One step of a player's optimiser down the gradient of the loss, clipped as the recipe says.
 
         The gradients of all processes are added: each gives a loss of the whole batch, whose gradient is that of its own
         images (`Ranks.mean`, `Ranks.rows`).
         """
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.scales.backward(player, loss)
         self.ranks.sum_gradients(module)
-        clip_gradient(module, settings)
-        optimizer.step()
+        self.scales.step(player, optimizer, partial(clip_gradient, module, settings))
 
 
 def _device(name: str, ranks: Ranks) -> str:
@@ -109,17 +112,16 @@ def _device(name: str, ranks: Ranks) -> str:
     return name
 
 
-def _bfloat16(precision: str, device: torch.device, networks: list[nn.Module]) -> bool:
-    """Whether networks run in bfloat16.
+def _narrow(precision: str, device: torch.device, networks: list[nn.Module]) -> torch.dtype | None:
+    """What networks run in; None is float32.
 
     Not on a CPU with grouped convolutions: the gradient of a strided depthwise one, channels last, now and then
     holds uninitialised memory there (seen with torch 2.15), and bfloat16 makes them no faster.
     """
-    if precision == "float32":
-        return False
-    if precision == "bfloat16":
-        return True
+    if precision != "auto":
+        return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     grouped = any(isinstance(part, nn.Conv2d) and part.groups > 1 for net in networks for part in net.modules())
-    return device.type == "cpu" and not grouped and bool(torch.cpu._is_avx512_bf16_supported())
+    units = device.type == "cpu" and not grouped and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if units else None

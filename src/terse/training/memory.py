@@ -24,12 +24,13 @@ class Memory:
 
     Args:
         say: tells the user.
+        scale: what a player's loss is multiplied by before its gradient is found here; the gradient is divided by it.
 
     Source: ours.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], scale: Callable[[str], float] = lambda _: 1.0) -> None:
+        self._say, self._scale = say, scale
         self._sizes: dict[str, int] = {}
 
     def mean(
@@ -60,7 +61,7 @@ class Memory:
             for start in range(0, len(images), size):
                 part, count = loss(*_piece(images, truth, start, size))
                 weight = 1.0 if one_piece else max(count, 1.0)  # a mean over nothing is a sum divided by one
-                found = _gradients(part * weight, parameters)
+                found = _gradients(part * weight, parameters, self._scale(player), weight)
                 total, every = total + part.detach() * weight, every + count
                 sums = [kept if more is None else kept + more for kept, more in zip(sums, found, strict=True)]
             share = 1.0 if one_piece else 1 / max(every, 1.0)
@@ -87,7 +88,8 @@ class Memory:
             for start in range(0, len(images), size):
                 some, of_some = _piece(images.detach(), truth, start, size)
                 value = loss(some.requires_grad_(), of_some)
-                gradients += _gradients(value.sum(), [some])
+                (found,) = _gradients(value.sum(), [some], self._scale(player))
+                gradients.append(torch.zeros_like(some) if found is None else found)
                 values.append(value.detach())
             return _known(torch.cat(values), [torch.cat(gradients)], [images])
 
@@ -147,9 +149,12 @@ def _piece(images: Tensor, truth: Truth, start: int, size: int) -> tuple[Tensor,
     return some, truth.take(range(start, start + len(some)))
 
 
-def _gradients(loss: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
+def _gradients(loss: Tensor, inputs: list[Tensor], scale: float, weight: float = 1.0) -> tuple[Tensor | None, ...]:
+    """Of a loss with a weight, by way of the scaled loss without it: a sum over many anchors would leave float16."""
+    factor = 1.0 if scale == 1.0 else scale / weight
     with torch.autocast(loss.device.type, enabled=False):
-        return torch.autograd.grad(loss, inputs, allow_unused=True)
+        found = torch.autograd.grad(loss if factor == 1.0 else loss.float() * factor, inputs, allow_unused=True)
+    return tuple(one if one is None or factor == 1.0 else one / factor for one in found)
 
 
 def _random_state() -> tuple[Tensor, list[Tensor]]:

@@ -151,7 +151,7 @@ def synthesizer_step(
     objective = session.recipe.objective
     with session.engine.autocast():
         raw = proposer.raw_poses(cut, below, pastes, requests)
-    session.check_finite("synthesizer", raw.detach().sum())
+    session.check_finite("synthesizer", raw.detach().float().sum())
     pose = proposer.mapped(raw, pastes.label)
     placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
     images, layers = materials.render.layers(below, placements, pose, cut)
@@ -180,10 +180,12 @@ def synthesizer_step(
         )
     session.check_finite("synthesizer", loss.total)
     gathered = partial(ranks.mixed_rows, share=share)
-    scalar = session.realism_weight.scalar(loss, raw, gathered) if session.realism_weight else loss.total
+    scale = session.engine.scales.of("synthesizer")
+    weight = session.realism_weight
+    scalar = weight.scalar(loss, raw, gathered, scale) if weight else loss.total
     # Now, so that the lengths that weigh realism are whole.
-    clip_rows(raw, objective.max_pose_gradient, share.total)
-    session.engine.update(scalar, proposer.module, optimizer, proposer.settings.optimizer)
+    clip_rows(raw, objective.max_pose_gradient, share.total, scale)
+    session.update("synthesizer", scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += share.total
     session.costs.target_forwards += share.total
     session.costs.target_backwards += share.total
@@ -249,7 +251,7 @@ def target_step(
         loss, count = session.memory.mean("target", own_loss, target.module, images.to(device), truth.to(device))
     loss = ranks.mean(loss, count, share)
     session.check_finite("target", loss)
-    session.engine.update(loss, target.module, optimizer, settings.optimizer)
+    session.update("target", loss, target.module, optimizer, settings.optimizer)
     return float(loss.detach())
 
 

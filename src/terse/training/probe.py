@@ -76,7 +76,9 @@ def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
         _see(target, method, f"finite numbers, got {loss.tolist()}; {_WITHOUT}")
     if not bool((truth.pasted & ~truth.ignore).any()):
         return
-    total = target_loss_of(target, ObjectiveConfig())(pixels, truth).sum()
+    total = target_loss_of(target, ObjectiveConfig())(pixels, truth).float().sum() * session.engine.scales.of(
+        "synthesizer"
+    )
     (gradient,) = torch.autograd.grad(total, pixels, allow_unused=True)
     if gradient is None:
         _see(target, method, f"numbers with a gradient to the pixels, got ones without; is one detached? {_WITHOUT}")

@@ -138,5 +138,5 @@ def _update(
     logits, fake = ranks.rows(logits, share), ranks.rows(fake, share)
     loss = discriminator_loss(logits[~fake], logits[fake])
     session.check_finite("discriminator", loss)
-    session.engine.update(loss, discriminator, optimizer, adam)
+    session.update("discriminator", loss, discriminator, optimizer, adam)
     return float(loss.detach())

@@ -80,7 +80,7 @@ def reference_phase(session: Session) -> None:
             loss, count = session.memory.mean("reference", own_loss, reference.module, images, truth)
         loss = session.engine.ranks.mean(loss, count, share)
         session.check_finite("reference", loss)
-        session.engine.update(loss, reference.module, optimizer, settings.optimizer)
+        session.update("reference", loss, reference.module, optimizer, settings.optimizer)
         session.tick(loss=float(loss.detach()))
     for judges in (0, 1):
         session.optimizers.forget(f"reference {judges}")

@@ -18,12 +18,13 @@ from terse.pool import Pool
 from terse.pose_entropy import PoseEntropy
 from terse.progress import Interrupted, Observer
 from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of
-from terse.recipe import Recipe
+from terse.recipe import OptimizerConfig, Recipe
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.engine import Engine
 from terse.training.memory import Memory
 from terse.training.metrics_log import FILE_NAME, MetricsLog
+from terse.training.scaling import LEAST_SCALE
 from terse.training.state import PHASES, Carried, Optimizers, Position, SourceKeys, Spending, Stateful, Weights
 from terse.types import Costs
 
@@ -63,7 +64,7 @@ class Session:
         self.position, self.spending = Position(), Spending()
         self.log = MetricsLog(None if engine.rank else folder)
         self.optimizers, self.carried = Optimizers(), Carried()
-        self.memory = Memory(observer.say)
+        self.memory = Memory(observer.say, engine.scales.of)
         self.facts: dict[str, Any] = {"rows": [], "alarms": [], "alarm_cycles": []}
         self.small_parts: dict[str, Stateful] = {
             "position": self.position,
@@ -72,6 +73,7 @@ class Session:
             "metrics_bytes": self.log,
             "shards": pool,
             "memory": self.memory,
+            "scales": engine.scales,
             "sources": SourceKeys(
                 {
                     "foregrounds": players.materials.foregrounds,
@@ -153,6 +155,23 @@ class Session:
         """
         if not bool(torch.isfinite(loss)):
             raise self._diverged(self._broken() or player, f"{float(loss.detach())}")
+
+    def update(
+        self,
+        player: str,
+        loss: torch.Tensor,
+        module: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: OptimizerConfig,
+    ) -> None:
+        """As the engine's.
+
+        Raises:
+            Diverged: scaled gradients are no numbers, however small their scale.
+        """
+        self.engine.update(player, loss, module, optimizer, settings)
+        if self.engine.scales.of(player) < LEAST_SCALE:
+            raise self._diverged(player, "a gradient that is no number at any scale")
 
     def _broken(self) -> str | None:
         """The first player whose weights are no numbers any more."""
