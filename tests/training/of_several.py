@@ -13,7 +13,7 @@ from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
-from terse.recipe import OptimizerConfig, load_recipe
+from terse.recipe import OptimizerConfig, RuntimeConfig, load_recipe
 from terse.run import finish, open_session
 from terse.targets.detector.target import DetectorTarget
 from terse.training.engine import Engine
@@ -92,7 +92,7 @@ def of_detector(ranks, family):
     loss, count = target.counted_loss(images[torch.from_numpy(share.rows)], truth.take(share.rows.tolist()))
     whole = ranks.mean(loss, count, share)
     settings = OptimizerConfig(name="sgd", lr=0.1, momentum=0.0, weight_decay=0.0)
-    Engine(ranks=ranks).update(whole, target.module, optimizer_maker(settings)(target.module), settings)
+    Engine(ranks=ranks).update("target", whole, target.module, optimizer_maker(settings)(target.module), settings)
     first = next(target.module.parameters())
     return {"loss": float(whole.detach()), "own": float(loss.detach()), "gradient": first.grad.flatten().tolist()}
 
@@ -106,6 +106,19 @@ def of_guide(ranks):
     rule = session.players.rule
     gradient = torch.cat([one.flatten() for one in rule._gradient]).tolist()
     return {"gradient": gradient, "cut": rule.cut, "passes": session.costs.judging_passes}
+
+
+def of_scale(ranks):
+    """Scale and weights after two steps in float16, of which the first overflows in one image's process."""
+    torch.manual_seed(0)
+    module, settings = nn.Linear(4, 2), OptimizerConfig(name="sgd", lr=0.1, momentum=0.9, weight_decay=0.0)
+    engine = Engine(RuntimeConfig(device="cpu", precision="float16"), ranks)
+    optimizer, share = optimizer_maker(settings)(module), ranks.share(2)
+    for largest in (1e38, 1.0):
+        times = torch.tensor([largest, 1.0])[torch.from_numpy(share.rows)]
+        loss = (module(torch.eye(2, 4)[torch.from_numpy(share.rows)]).square().mean(dim=1) * times).mean()
+        engine.update("target", ranks.mean(loss, len(share.rows), share), module, optimizer, settings)
+    return {"scale": engine.scales.of("target"), "weights": module.weight.tolist()}
 
 
 def start(count, arguments, **options):
@@ -129,6 +142,6 @@ def start(count, arguments, **options):
 if __name__ == "__main__":
     ranks = Ranks.join("cpu")
     found = {"run": trained(ranks, None), **{family: of_detector(ranks, family) for family in ("ssd", "fcos")}}
-    found["guide"] = of_guide(ranks)
+    found |= {"guide": of_guide(ranks), "scale": of_scale(ranks)}
     Path(sys.argv[1], f"{ranks.number}.json").write_text(json.dumps(found))
     ranks.leave()

@@ -59,6 +59,13 @@ def test_a_loss_that_is_divided_by_matched_anchors_is_that_of_the_whole_batch(tw
     )  # which is what a wrapper around the network would train on
 
 
+def test_a_gradient_that_overflows_in_one_process_costs_all_of_them_the_step(two):
+    one = of_several.of_scale(Ranks())
+    assert two[0]["scale"] == two[1]["scale"]
+    assert two[0]["scale"]["scale"] == one["scale"] == 2.0**15
+    np.testing.assert_allclose(two[0]["scale"]["weights"], one["weights"], rtol=1e-6)
+
+
 def test_a_guide_steers_all_processes_alike(two):
     one = of_several.of_guide(Ranks())
     assert two[0]["guide"] == two[1]["guide"]  # to the last bit
