@@ -78,6 +78,8 @@ def require_float32(module: nn.Module) -> None:
 
     Raises:
         RecipeError: the module has some.
+
+    Source: ours.
     """
     if any(weight.dtype == torch.float16 for weight in module.parameters() if weight.requires_grad):
         raise RecipeError(
