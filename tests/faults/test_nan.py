@@ -29,9 +29,9 @@ def poisoned(monkeypatch, player, at):
         return
     update, left = Engine.update, [at]
 
-    def updated(self, loss, module, *rest):
-        update(self, loss, module, *rest)
-        if player == ("target" if module is self._networks[0] else "synthesizer"):
+    def updated(self, whose, loss, module, *rest):
+        update(self, whose, loss, module, *rest)
+        if whose == player:
             left[0] -= 1
             if left[0] == 0:
                 with torch.no_grad():
