@@ -123,3 +123,18 @@ def test_a_set_without_keypoints_says_nothing_of_them(tmp_path: Path) -> None:
     assert str(error.value) == (
         "format: expected sources whose objects have keypoints, the same number each, for yolo_pose, got none; choose yolo"
     )
+
+
+def test_keypoints_of_scenes_drawn_at_run_time_are_written(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        "shapes", ["data={kind: shapes, canvas_px: 64, classes: [arrow], objects: 1, train: 6, val: 2, test: 2}"]
+    )
+    generate(recipe, GenerateSettings(count=4, image="png"), tmp_path / "set", workers=0)
+    data = json.loads((tmp_path / "set" / "annotations.json").read_text("utf-8"))
+    assert data["categories"] == [{"id": 1, "name": "arrow", "keypoints": ["0", "1"], "skeleton": []}]
+    for item in data["annotations"]:
+        x, y, width, height = item["bbox"]
+        points = np.array(item["keypoints"]).reshape(2, 3)
+        seen = points[points[:, 2] == 2, :2]
+        assert (np.abs(seen - (x + width / 2, y + height / 2)) <= (width / 2 + 2, height / 2 + 2)).all()
+    assert any(item["num_keypoints"] for item in data["annotations"])

@@ -23,7 +23,7 @@ from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.poses.hull import hull_of
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.sources.annotations import Annotations
+from terse.sources.annotations import Annotations, Skeleton
 from terse.sources.banks import PhotoBackgrounds
 from terse.sources.cropping import crop, size_of, stretch_of, tight_box
 from terse.sources.decode import read_rgb
@@ -154,6 +154,8 @@ class ByteForegrounds(_Numbered):
         super().__init__(bank.keys, *((photographs.annotations, photographs.image_of) if photographs else (None,)))
         self.classes, self.labels = bank.classes, bank.labels
         self._bank = bank
+        if not hasattr(bank, "annotations") and len(bank):
+            self.skeleton = _skeleton_of(bank.fetch(np.array([0])).keypoints)
 
     def class_of(self, index: int) -> str:
         """The class's name."""
@@ -193,6 +195,8 @@ class ByteBackgrounds(_Numbered):
     def __init__(self, bank: BackgroundBank) -> None:
         super().__init__(bank.keys, bank.annotations if isinstance(bank, PhotoBackgrounds) else None)
         self._bank = bank
+        if not hasattr(bank, "annotations") and len(bank):
+            self.skeleton = _skeleton_of(bank.fetch(np.array([0])).truth.keypoints)
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def size_px(self, index: int) -> tuple[int, int]:
@@ -324,6 +328,11 @@ class _PhotoBackgrounds(ByteBackgrounds):
 
     def holds_objects(self, index: int) -> bool:
         return bool(len(self._photographs.labels)) and bool(len(self._photographs.objects_of(index)))
+
+
+def _skeleton_of(keypoints: Tensor | None) -> Skeleton | None:
+    """Of a bank that knows no files: how many there are, without names."""
+    return None if keypoints is None else Skeleton(keypoints.shape[1])
 
 
 def _scaled(points: Float32[np.ndarray, "k 3"], scale: tuple[float, float]) -> Float32[np.ndarray, "k 3"]:
