@@ -20,11 +20,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from terse.process import prepare_process
+
+prepare_process()  # as every worker does
+
 import cv2
 import numpy as np
 
 WIDTH, HEIGHT, CUT_PX, QUALITY = 640, 480, 200, 90
-ROUNDS, PER_ROUND = 9, 64
+ROUNDS, PER_ROUND = 9, 128  # a shard, as a worker makes it
 Row = tuple[str, list[float], list[float]]
 
 
@@ -158,7 +162,7 @@ def ceiling(files: list[Path], out: Path) -> Callable[[int], None]:
 
 
 def by_terse(root: Path, out: Path, **kept: int) -> Callable[[int], None]:
-    """One shard of 64 images a round, as a worker makes it: placements, pixels, labels, hashes.
+    """One shard of 128 images a round, as a worker makes it: placements, pixels, labels, hashes.
 
     A set has many more images than backgrounds, so a worker keeps the decoded ones, 256 MB of them: here all 100.
     The second row is the work where they do not fit, and what the peers do.

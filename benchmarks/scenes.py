@@ -109,7 +109,7 @@ def people(root: Path) -> None:
 
 
 def shards(recipe: Recipe, out: Path, number: int, *, learned: bool = False, warm_up: int = 2) -> Callable[[int], None]:
-    """One shard of 64 images a round, as a worker makes it."""
+    """One shard of 128 images a round, as a worker makes it."""
     data = paste_data(recipe)
     material = Material(data.foregrounds, data.backgrounds, data.classes)
     origin, settings = of_recipe(recipe, data), GenerateSettings(count=100_000, quality=QUALITY)

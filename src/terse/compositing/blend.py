@@ -77,8 +77,8 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, blend: str, s
         return
     colour, weight, alpha = _weighted(layer, blend, seed)
     region = _region(canvas, layer)
-    # Rounded once, at the end: the products of bytes fit 16 bits.
-    mixed = np.multiply(region, _three(np.asarray(cv2.bitwise_not(alpha))), dtype=np.uint16)
+    # Rounded once, at the end: the products of bytes fit 16 bits. Rows apart in memory multiply slower than a copy.
+    mixed = np.multiply(region.copy(), _three(np.asarray(cv2.bitwise_not(alpha))), dtype=np.uint16)
     mixed += np.multiply(colour, _three(weight), dtype=np.uint16)
     region[:] = cv2.convertScaleAbs(mixed, alpha=1 / 255)
 
@@ -114,11 +114,7 @@ def _sharp_inside(layer: Warped, inside: _Alpha, spread: _Colour, alpha: _Alpha)
     """Outside the blur is premultiplied already; inside, the sharp colour goes under the soft alpha."""
     assert layer.colour is not None
     colour = cv2.copyTo(layer.colour, inside, np.ascontiguousarray(spread))
-    return (
-        np.asarray(colour),
-        np.asarray(cv2.copyTo(alpha, inside, np.full_like(alpha, 255))),
-        alpha,
-    )
+    return np.asarray(colour), np.asarray(cv2.max(alpha, cv2.bitwise_not(inside))), alpha
 
 
 def blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:

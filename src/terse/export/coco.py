@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoExporter", "annotation_of"]
 
+_TOGETHER = 16
 _json = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes a new encoder at every call
 
 
@@ -77,29 +78,38 @@ class _CocoWriter:
         self._object_lines = (part / "annotations.jsonl").open("w", encoding="utf-8", newline="\n")
         self._licences: set[str] = set()
         self._part = part
+        self._unlabelled: list[Sample] = []
 
     def add(self, sample: Sample) -> None:
-        """Write the image and its two kinds of lines."""
-        name = self._info.name(sample.number)
-        write_bytes(f"{self._images}/{name}", sample.data)
-        width, height = sample.size_px
-        line: dict[str, Any] = {
-            "id": sample.number,
-            "file_name": name,
-            "width": width,
-            "height": height,
-        }
-        if sample.licence:
-            line["license"] = sample.licence
-            self._licences.add(sample.licence)
-        line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
-        self._image_lines.write(_json(line) + "\n")
-        for item in sample.objects:
-            annotation = annotation_of(item, sample.number, sample.size_px, self._info)
-            self._object_lines.write(_json(annotation) + "\n")
+        """Write the image; its two kinds of lines are written with those of others, one kind of work after the other."""
+        write_bytes(f"{self._images}/{self._info.name(sample.number)}", sample.data)
+        self._unlabelled.append(sample)
+        if len(self._unlabelled) >= _TOGETHER:
+            self._write_lines()
+
+    def _write_lines(self) -> None:
+        for sample in self._unlabelled:
+            width, height = sample.size_px
+            line: dict[str, Any] = {
+                "id": sample.number,
+                "file_name": self._info.name(sample.number),
+                "width": width,
+                "height": height,
+            }
+            if sample.licence:
+                line["license"] = sample.licence
+                self._licences.add(sample.licence)
+            line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
+            self._image_lines.write(_json(line) + "\n")
+            for item in sample.objects:
+                annotation = annotation_of(item, sample.number, sample.size_px, self._info)
+                self._object_lines.write(_json(annotation) + "\n")
+        self._unlabelled.clear()
 
     def close(self, *, whole: bool = True) -> None:
         """Everything is added."""
+        if whole:
+            self._write_lines()
         self._image_lines.close()
         self._object_lines.close()
         (self._part / "licences.txt").write_text("".join(f"{name}\n" for name in sorted(self._licences)), "utf-8")

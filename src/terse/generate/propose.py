@@ -122,13 +122,14 @@ def _within_limits(
     candidates = replace(proposed, number=scenes, size_px=_sizes_px(drawing, requests.background))
     refused: dict[int, str] = {}
     trials = []
-    objects = np.bincount(candidates.image_index[candidates.role == Role.OBJECT], minlength=len(scenes))
+    objects = np.bincount(candidates.image_index[candidates.role == Role.OBJECT], minlength=len(scenes)).tolist()
+    pastes = np.diff(candidates.offsets).tolist()
     for image, labels in enumerate(requests.labels):
         if objects[image] < len(labels):
             refused[int(scenes[image])] = f"no place for {len(labels)} objects"
-        elif _limited(drawing, proposer.limits, candidates, image):
+        elif _limited(drawing, proposer.limits, int(candidates.background[image]), pastes[image]):
             trials.append(_Trial(drawing, proposer.limits, candidates, image))
-    posed = drawing.posed(candidates)
+    posed = drawing.posed(candidates) if trials else []
     foreground, pose, texture = candidates.foreground.copy(), candidates.pose.copy(), candidates.texture.copy()
     while trials:
         broken = [trial for trial in trials if trial.breaks(foreground, posed)]
@@ -144,10 +145,9 @@ def _within_limits(
     return settled.take(np.flatnonzero(~np.isin(scenes, list(refused)))), refused
 
 
-def _limited(drawing: Drawing, limits: Limits, candidates: Placements, image: int) -> bool:
-    """Whether anything in this image can break a limit."""
-    alone = candidates.offsets[image + 1] - candidates.offsets[image] == 1
-    free = alone and not drawing.material.backgrounds.holds_objects(int(candidates.background[image]))
+def _limited(drawing: Drawing, limits: Limits, background: int, pastes: int) -> bool:
+    """Whether anything in an image of so many pastes can break a limit."""
+    free = pastes == 1 and not drawing.material.backgrounds.holds_objects(background)
     return limits.max_truncation < 1 or (limits.max_overlap < 1 and not free)
 
 
