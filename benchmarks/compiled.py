@@ -72,10 +72,11 @@ def main():
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--player", choices=("synthesizer", "target"), action="append")
     given = parser.parse_args()
     own = ["runtime.device=cpu", "runtime.threads=1", "runtime.precision=float32"]
     recipe = load_recipe(given.recipe, [*given.overrides, *own])
-    for player in ("synthesizer", "target"):
+    for player in given.player or ("synthesizer", "target"):
         (eager, plain), (compiled, other) = (
             steps_of(recipe, player, compiled=compiled, steps=given.steps) for compiled in (False, True)
         )
