@@ -11,7 +11,7 @@ from terse.errors import RecipeError
 __all__ = ["LEAST_SCALE", "Scales", "require_float32"]
 
 LEAST_SCALE = 2.0**-10
-"""Below this no gradient was a number at scale 1 either, ten times in a row: not the scale is at fault."""
+"""Below it, eleven steps at scale 1 and smaller were left out: the gradients are no numbers at any scale."""
 
 
 class Scales:
