@@ -6,6 +6,7 @@ Photographs come from TERSE_DATA (coco80), resized to 640x480; without it they a
 alone: albumentations. Times of one core are CPU time, so that a busy machine does not decide; wall time stands beside.
 """
 
+import importlib.util
 import json
 import os
 import statistics
@@ -121,7 +122,8 @@ def speed(root: Path) -> None:
     rows["OpenCV, full canvas"] = by_opencv(files, cuts, out)
     rows["torch, full canvas"] = by_torch(files, cuts, out, kornia=False)
     rows["kornia, full canvas"] = by_torch(files, cuts, out, kornia=True)
-    rows["albumentations overlay"] = by_albumentations(files, cuts, out)
+    if importlib.util.find_spec("albumentations"):
+        rows["albumentations overlay"] = by_albumentations(files, cuts, out)
     measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in rows}
     for round_ in range(-1, ROUNDS):
         for name, run in rows.items():
