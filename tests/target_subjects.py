@@ -94,8 +94,9 @@ SUBJECTS: tuple[Subject, ...] = (
     _detector("fasterrcnn_resnet50_fpn", large=True),
     _detector("fcos_resnet50_fpn", large=True),
     _detector("retinanet_resnet50_fpn", large=True),
-    # SSD's heads each learn objects of one size. VGG takes no image below 272 px: seconds for each gradient.
-    _detector("ssd300_vgg16", 272, heavy=True, silent=("head.",)),
+    # SSD's heads each learn objects of one size, and scale_weight feeds the first alone. VGG takes no image below 272 px:
+    # seconds for each gradient.
+    _detector("ssd300_vgg16", 272, heavy=True, silent=("head.", "backbone.scale_weight")),
     _detector("ssd_small", silent=("head.",)),
     _detector("ssdlite320_mobilenet_v3_large", silent=("head.",)),
     _detector("ssdlite_mobilenet_v2", silent=("head.",)),
