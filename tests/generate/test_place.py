@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import fsspec
@@ -120,19 +120,25 @@ def test_an_image_that_is_gone_from_the_url_is_made_again(plain, tmp_path, worke
     assert files_at(URL) == files_of(tmp_path / "set")
 
 
-def test_a_kill_between_the_two_manifests_is_no_whole_set(plain, tmp_path, monkeypatch):
-    generate(plain, SMALL, tmp_path / "set", workers=0)
+@contextmanager
+def cut_at(ending):
+    """The connection is cut when a file whose name ends so is sent."""
     put = MemoryFileSystem.put_file
 
     def fails(self, local, remote, *more, **settings):
-        if remote.endswith("SHA256SUMS"):
+        if remote.endswith(ending):
             raise ConnectionResetError("the line was cut")
         return put(self, local, remote, *more, **settings)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryFileSystem, "put_file", fails)
-        with pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
-            generate(plain, SMALL, URL, workers=0)
+        yield
+
+
+def test_a_kill_between_the_two_manifests_is_no_whole_set(plain, tmp_path):
+    generate(plain, SMALL, tmp_path / "set", workers=0)
+    with cut_at("SHA256SUMS"), pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
+        generate(plain, SMALL, URL, workers=0)
     assert "manifest.json" not in names_at(URL)
     generate(plain, SMALL, URL, workers=0, resume=True)
     assert files_at(URL) == files_of(tmp_path / "set")
@@ -150,17 +156,8 @@ def test_a_url_that_was_emptied_is_begun_anew(plain, tmp_path):
 
 def test_a_shard_that_could_not_be_sent_leaves_nothing_here(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(InProcess, "apart", True, raising=False)
-    put = MemoryFileSystem.put_file
-
-    def fails(self, local, remote, *more, **settings):
-        if remote.endswith("00000004.jpg"):
-            raise ConnectionResetError("the line was cut")
-        return put(self, local, remote, *more, **settings)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "put_file", fails)
-        with pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
-            generate(plain, SMALL, URL, workers=0)
+    with cut_at("00000004.jpg"), pytest.raises(RunError, match=f"^{URL}: expected to write it, got: the line was cut$"):
+        generate(plain, SMALL, URL, workers=0)
     assert [path for path in (cache_folder() / "shards").rglob("*") if path.is_file()] == []
     generate(plain, SMALL, URL, workers=0, resume=True)
     generate(plain, SMALL, tmp_path / "set", workers=0)

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     paths = {name: value for name, value in settings.items() if isinstance(value, Path)}
     others = {name: value for name, value in settings.items() if name not in paths}
     named = {name: os.path.abspath(path) for name, path in paths.items()}
-    key = json.dumps([_FORMAT, _version(), named, others], sort_keys=True, default=str)
+    key = json.dumps([_FORMAT, version("terse-synth"), named, others], sort_keys=True, default=str)
     searched = None in others.values()
     file = cache_folder() / "indexes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
     if file.is_file():
@@ -74,12 +75,6 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     except (OSError, RunError):  # no room, or a cache that cannot be written: the source is read again next time
         return made
     return _load(file, list(paths.values()), searched=searched) or made
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("terse-synth")
 
 
 def _state(paths: list[Path], *, searched: bool) -> tuple[str, float]:
