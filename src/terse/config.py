@@ -64,13 +64,13 @@ class Config(BaseModel):
 
 
 def help_of(model: type[BaseModel]) -> dict[str, str]:
-    """The string below each field of a config, where there is one.
+    """The string below each field of a config or record, where there is one.
 
     Read from the source when somebody asks for help: reading it with every config is a seventh of what a command needs
     to start.
     """
     found: dict[str, str] = {}
-    for owner in reversed([one for one in model.__mro__ if issubclass(one, Config) and one is not Config]):
+    for owner in reversed([one for one in model.__mro__ if issubclass(one, BaseModel) and one is not BaseModel]):
         written = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
         assert isinstance(written, ast.ClassDef)
         for field, below in itertools.pairwise(written.body):

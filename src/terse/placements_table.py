@@ -129,7 +129,8 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     if not path.is_file():
         raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:
-        table = pq.read_table(path).combine_chunks()
+        with pq.ParquetFile(path) as file:  # `read_table` would load Arrow's data sets and file systems first
+            table = file.read().combine_chunks()
         table.validate(full=True)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         message = " ".join(str(error).split())

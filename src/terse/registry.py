@@ -12,6 +12,7 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,7 +90,7 @@ def _load(family: str) -> None:
         return
     for module in _own_modules(_HOMES[family]):
         importlib.import_module(module)
-    for point in sorted(entry_points(group=f"terse.{family}"), key=lambda point: (point.name, point.value)):
+    for point in sorted(_entry_points().select(group=f"terse.{family}"), key=lambda point: (point.name, point.value)):
         try:
             point.load()
         except TerseError:  # a kind with two owners: the sentence names both
@@ -100,6 +101,12 @@ def _load(family: str) -> None:
                 f"got {error!r} from {_file(point.module)}"
             ) from error
     _loaded.add(family)
+
+
+@cache
+def _entry_points() -> Any:  # `EntryPoints`, which Python 3.11 wraps
+    """Of all installed packages, whose files are read once: 10 ms for a hundred of them."""
+    return entry_points()
 
 
 def _own_modules(home: str) -> Iterator[str]:

@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from terse.config import help_of
 from terse.errors import RunError
 
 __all__ = [
@@ -49,7 +52,17 @@ _Model = TypeVar("_Model", bound="Record")
 class Record(BaseModel):
     """One JSON object: frozen; keys that this version does not know are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema with the string below each field, which pydantic would read with every import."""
+        found = handler(schema)
+        properties = handler.resolve_ref_schema(found).get("properties", {})
+        for name, text in help_of(cls).items():
+            if text and name in properties:
+                properties[name]["description"] = text
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and mappings; what was never given is left out."""

@@ -43,6 +43,23 @@ def test_one_command_on_two_folders(folders: list[str], tmp_path: Path, capsys: 
     assert len(list((out / "images").iterdir())) == 5
 
 
+def test_the_page_of_a_new_set_does_not_read_the_sources_again(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("the sources were read again")
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patched:
+        patched.setattr("terse.report.set_page.drawing_of", again)
+        assert run(capsys, "generate", *folders, "--count", "4", "--out", str(out), "--workers", "0")[0] == 0
+    page = (out / "report.html").read_text("utf-8")
+    assert run(capsys, "report", str(out))[0] == 0
+    of_sources = (out / "report.html").read_text("utf-8")
+    gallery = page[page.index('id="gallery-data"') :]
+    assert gallery[: gallery.index("</script>")] in of_sources
+
+
 def test_placements_are_drawn_again_edited_and_larger(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""An arm without a network makes a set and its page without torch, in this process and in workers."""
+"""An arm without a network makes a set and its page without torch and pandas, in this process and in workers."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ WITHOUT = """
 import sys
 class Refuses:
     def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            raise AssertionError("torch was imported")
+        if name in ("torch", "pandas"):
+            raise AssertionError(f"{name} was imported")
 sys.meta_path.insert(0, Refuses())
 """
 GENERATE = "from terse.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -41,11 +41,23 @@ def test_a_set_of_an_arm_without_a_network_needs_no_torch(
 
 
 def test_workers_begin_without_torch(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of this name that refuses stands in the workers' way: their interpreter is another one."""
-    (tmp_path / "broken" / "torch").mkdir(parents=True)
-    (tmp_path / "broken" / "torch" / "__init__.py").write_text("raise AssertionError('torch was imported')", "utf-8")
+    """Modules of these names that refuse stand in the workers' way: their interpreter is another one."""
+    for name in ("torch", "pandas"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "__init__.py").write_text(f"raise AssertionError('{name} was imported')", "utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'broken'}:{':'.join(sys.path)}")
     assert generate(world, tmp_path / "set", "--workers", "1", "--no-page").startswith("4 images")
+
+
+def test_arrow_without_pandas_still_makes_data_frames() -> None:
+    pytest.importorskip("pandas")
+    code = (
+        "import sys; from terse.process import arrow_without_pandas; arrow_without_pandas(); import pyarrow as pa;"
+        "table = pa.table({'a': pa.array(['x'])}); assert 'pandas' not in sys.modules;"
+        "print(table.to_pandas().to_dict('list'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("{'a': ['x']}\n", "")
 
 
 def test_a_set_says_how_its_angles_are_drawn_and_older_ones_keep_their_pixels(world: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from terse.pictures.gallery import Gallery, GalleryItem
 from terse.pictures.page_folder import Shown
 from terse.pictures.sheets import Sheet
 from terse.report import figures
-from terse.report.page import build_page, page_html
+from terse.report.page import _packed, build_page, page_html
 from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table
 from terse.report.run_page import train_page
 
@@ -139,3 +139,24 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         build_page(PageData(title="new", kind="check"), path)
     assert str(error.value) == f"{path}: expected room to write it, got: No space left on device"
     assert names(tmp_path) == []
+
+
+def test_plotly_is_packed_once_and_anew_where_the_cache_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library = b"a library " * 1000
+    packed = _packed(library)
+    (kept,) = (tmp_path / "terse" / "page").iterdir()
+    assert gzip.decompress(packed) == library
+    assert kept.read_bytes() == packed
+    for damaged in (packed[:-9], b"", gzip.compress(b"another")):
+        kept.write_bytes(damaged)
+        assert _packed(library) == packed
+        assert kept.read_bytes() == packed
+    monkeypatch.setattr(gzip, "compress", None)
+    assert _packed(library) == packed
+
+
+def test_plotly_is_packed_where_nothing_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "terse").write_text("a file", "utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert gzip.decompress(_packed(b"a library")) == b"a library"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
+from terse.process import arrow_without_pandas
 
 if TYPE_CHECKING:
     from terse.generate import Origin
+    from terse.generate.draw import Drawing
     from terse.progress import Observer
     from terse.recipe import Recipe
 
@@ -56,15 +58,15 @@ def generate(
         as_json: Print the result as one JSON object.
         flags: A flag for each field of `GenerateSettings`.
     """
+    arrow_without_pandas()
     with named_by_flags(GenerateSettings, "workers", "resume", "address"):
         given = settings_given(GenerateSettings, flags)
         how = {"workers": workers, "executor": executor, "address": address, "resume": resume}
-        result = (
-            _of_source(source, overrides, target, given, out, how)
-            if cycle is None
-            else _of_cycle(source, overrides, target, cycle, given, out, how)
-        )
-    drawn = _page(result) if page else None
+        if cycle is None:
+            result, drawing = _of_source(source, overrides, target, given, out, how)
+        else:
+            result, drawing = _of_cycle(source, overrides, target, cycle, given, out, how), None
+    drawn = _page(result, drawing) if page else None
     answer(result, summary(result), as_json=as_json)
     if drawn is not None and not as_json:
         print(f"page     {drawn}")
@@ -73,17 +75,19 @@ def generate(
 
 def _of_source(
     source: str, overrides: tuple[str, ...], target: str | None, given: dict[str, Any], out: Path, how: dict[str, Any]
-) -> dict[str, Any]:
-    """A set of new composites."""
+) -> tuple[dict[str, Any], Drawing | None]:
+    """A set of new composites, and what they were drawn with."""
     from terse.cli.progress import counting
     from terse.validation import validate
 
     settings = validate(GenerateSettings, given, None)
-    from terse.generate import generate as make
+    from terse.generate.make import executor_of, make_set
 
     with counting() as observer:
         origin = _origin(source, overrides, target, observer)
-        return make(origin, settings, out, **how, observer=observer)
+        mapped_by = executor_of(how["executor"], how["workers"], how["address"])
+        made = make_set(origin, settings, out, mapped_by, resume=how["resume"], observer=observer)
+        return made.result, made.drawing
 
 
 def _of_cycle(
@@ -117,7 +121,7 @@ def _of_cycle(
     return {**result, "cycle": cycle, measured.primary: figures}
 
 
-def _page(result: dict[str, Any]) -> str | None:
+def _page(result: dict[str, Any], drawing: Drawing | None) -> str | None:
     """Where the set's page is; a set is whole without it."""
     from terse.errors import TerseError
     from terse.report.set_page import build_set_page
@@ -125,13 +129,15 @@ def _page(result: dict[str, Any]) -> str | None:
 
     try:
         url = url_of(result["out"])
-        return str(build_set_page(Path(result["out"]), result)) if url is None else _page_at(url, result)
+        return (
+            str(build_set_page(Path(result["out"]), result, drawing)) if url is None else _page_at(url, result, drawing)
+        )
     except TerseError as error:
         print(f"no page: {error}", file=sys.stderr)
         return None
 
 
-def _page_at(url: str, result: dict[str, Any]) -> str:
+def _page_at(url: str, result: dict[str, Any], drawing: Drawing | None) -> str:
     """The page of a set at a URL, sent there."""
     from tempfile import TemporaryDirectory
 
@@ -141,7 +147,7 @@ def _page_at(url: str, result: dict[str, Any]) -> str:
     storage = Storage(url)
     with TemporaryDirectory() as folder:
         storage.fetch({name: Path(folder) / name for name in ("manifest.json", "placements.parquet")})
-        storage.send({"report.html": build_set_page(Path(folder), result)})
+        storage.send({"report.html": build_set_page(Path(folder), result, drawing)})
     return f"{url}/report.html"
 
 

@@ -9,6 +9,7 @@ from terse.cli.answers import Json, answer
 from terse.cli.jobs import Engine, with_trust
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
+from terse.process import arrow_without_pandas
 
 __all__ = ["render"]
 
@@ -43,6 +44,7 @@ def render(
     from terse.cli.progress import counting
     from terse.generate import render as draw
 
+    arrow_without_pandas()
     with named_by_flags(GenerateSettings, "workers", "resume", "address"), counting() as observer:
         changes = settings_given(GenerateSettings, flags)
         result = draw(

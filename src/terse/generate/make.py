@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,19 @@ from terse.urls import local_path, url_of
 from terse.validation import validate
 from terse.workers import Executor, usable_cores
 
-__all__ = ["drawing_of", "generate", "render"]
+__all__ = ["MadeSet", "drawing_of", "generate", "make_set", "render"]
 
 _ANGLES = (
     "float64"  # how a set's placements are drawn; older ones, which do not say, keep the pixels that torch gave them
 )
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSet:
+    """A set that was made, and what its images were drawn with; None where it was whole already."""
+
+    result: dict[str, Any]
+    drawing: Drawing | None = None
 
 
 def generate(
@@ -69,6 +77,19 @@ def generate(
         TerseError: a recipe, source, folder or limit that cannot be used; the message says which and why.
     """
     mapped_by = executor_of(executor, workers, address)
+    return make_set(origin, settings, out, mapped_by, resume=resume, observer=observer).result
+
+
+def make_set(
+    origin: Origin | Recipe,
+    settings: GenerateSettings,
+    out: Path | str,
+    executor: Executor,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+) -> MadeSet:
+    """As `generate`, with what a page needs to draw the set's images again without reading the sources again."""
     trained, recipe = (False, origin) if isinstance(origin, Recipe) else (origin.trained, origin.recipe)
     if settings.hardness is not None and not trained:
         raise RecipeError("hardness: expected a trained run, whose target says what is hard, got a recipe; give a run")
@@ -84,7 +105,7 @@ def generate(
     with locked(place.folder):
         whole = place.claim(about, resume=resume)
         if whole is not None:
-            return _untouched(place, whole)
+            return MadeSet(_untouched(place, whole))
         with _cleared_on_mistake(place, resume=resume):
             source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
             limits = settings.limits(source.limits, source.material.foregrounds.classes)
@@ -97,7 +118,7 @@ def generate(
         if source.message and observer is not None:
             observer.say(source.message)
         job = Job(drawing, exporter, place.folder, settings.count, about, source.load, limits, real)
-        return _make(job, place, shards, mapped_by, observer)
+        return MadeSet(_make(job, place, shards, executor, observer), drawing)
 
 
 def render(

@@ -39,28 +39,29 @@ _COUNTED = 5000
 _SIDE_PX = 320
 
 
-def build_set_page(folder: Path, result: Mapping[str, Any] | None = None) -> Path:
+def build_set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Drawing | None = None) -> Path:
     """Write `report.html` into a whole set's folder.
 
     Args:
         folder: of the set.
         result: the object of `terse generate --json`; without it the page says no time.
+        drawing: what the set was drawn with; None reads its sources again.
 
     Raises:
         DataError: no set, or sources that are gone.
         RunError: it cannot be written.
     """
-    return build_page(set_page(folder, result), folder / "report.html")
+    return build_page(set_page(folder, result, drawing), folder / "report.html")
 
 
-def set_page(folder: Path, result: Mapping[str, Any] | None = None) -> PageData:
-    """The page of a whole set."""
+def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Drawing | None = None) -> PageData:
+    """The page of a whole set; the arguments are those of `build_set_page`."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise DataError(f"{folder}: expected a whole set with manifest.json, got none; make it with `terse generate`")
     table, about = read_table(folder / "placements.parquet")
     settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
-    drawing = drawing_of(recipe, settings, square=about["square"])
+    drawing = drawing or drawing_of(recipe, settings, square=about["square"])
     numbers = np.unique(table.column("image").to_numpy())
     items = _items(drawing, _images(drawing, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _images(drawing, table, numbers[spread(len(numbers), _COUNTED)])
