@@ -106,14 +106,14 @@ class Annotations:
     def image_keys(self) -> Sequence[str]:
         """A stable name of each image: `<source>:<image>`; of a file that is listed again, `#2` and so on follow."""
         if isinstance(self.paths, TextColumn) and is_distinct(self.paths):
-            return TextColumn.joined(f"{self.name}:", self.paths)
+            return TextColumn.row_by_row(f"{self.name}:", self.paths)
         return tuple(f"{self.name}:{path}" for path in unique(self.paths))
 
     @property
     def object_keys(self) -> Sequence[str]:
         """A stable name of each object: `<source>:<image>:<annotation>`."""
         if isinstance(self.paths, TextColumn) and isinstance(self.object_names, TextColumn):
-            return TextColumn.joined(f"{self.name}:", self.paths.take(self.image_index), ":", self.object_names)
+            return TextColumn.row_by_row(f"{self.name}:", self.paths.take(self.image_index), ":", self.object_names)
         return tuple(
             f"{self.name}:{self.paths[i]}:{name}" for i, name in zip(self.image_index, self.object_names, strict=True)
         )
@@ -131,7 +131,7 @@ class Annotations:
     def files(self) -> Sequence[str]:
         """Each image's full path: equal for two sources that read the same file."""
         if isinstance(self.paths, TextColumn):
-            return TextColumn.joined(f"{self.root}".rstrip("/") + "/", self.paths)
+            return TextColumn.row_by_row(f"{self.root}".rstrip("/") + "/", self.paths)
         return tuple(str(self.root / path) for path in self.paths)
 
     @property

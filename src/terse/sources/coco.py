@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,15 +15,17 @@ from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
-from terse.sources.documents import load_json
+from terse.sources.coco_columns import PlainAnnotations
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
 from terse.sources.indexing import ImageEntry, Index, is_number
+from terse.sources.json_lists import ListOfFile, load_json_with, without_collector
 from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
 
 __all__ = ["CocoConfig", "category_ids", "read_coco"]
 
 _USUAL = {"id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured"}
+_FEW = 1 << 6  # annotations of a large file that are looked at together at least
 
 
 @register("source", "coco")
@@ -50,9 +51,8 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
     Raises:
         DataError: not COCO JSON, no folder of images, two images of one id, or categories without names.
     """
-    data = load_json(existing_file("coco", file))
+    data = load_json_with(existing_file("coco", file), "annotations", before=("images", "categories"))
     categories = _by_id(file, data, "categories", "name")
-    licences = _licences(data)
     listed = _by_id(file, data, "images", "file_name")
     wanted = {
         number: (i, item)
@@ -64,24 +64,50 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
     root = existing_folder("images", images)
     names = {number: str(item.get("name", number)) for number, (_, item) in categories.items()}
     index = Index(file.stem, root, tuple(dict.fromkeys(names.values())))
-    entries = [
-        ImageEntry(
-            _file_name(item, f"{file.name}: images[{i}]"),
-            f"{file.name}: images[{i}].file_name",
-            _declared(item),
-            licences.get(_id(item, "license"), ""),
-            {
-                key: str(value)
-                for key, value in item.items()
-                if key not in _USUAL and isinstance(value, str | int | float)
-            },
-        )
-        for i, item in wanted.values()
-    ]
+    entries = [_entry(item, f"{file.name}: images[{i}]") for i, item in wanted.values()]
     numbers = dict(zip(wanted, index.add_images(entries), strict=True))
-    annotations = _list(file, data, "annotations")
+    with without_collector():
+        _add_annotations(file, index, _list(file, data, "annotations"), listed.keys(), numbers, names)
+    points, lines = _skeleton(item for _, item in categories.values())
+    known = _licences(data)  # which may stand behind the annotations
+    licences = [known.get(_id(wanted[number][1], "license"), "") for number, i in numbers.items() if i is not None]
+    return replace(index.finish(), keypoint_names=points, keypoint_lines=lines, licences=tuple(licences))
+
+
+def _entry(item: Mapping[str, Any], here: str) -> ImageEntry:
+    name = item.get("file_name")
+    if not isinstance(name, str):
+        raise DataError(f"{here}.file_name: expected a file name, got {name!r}; correct it")
+    others = {
+        key: str(value) for key, value in item.items() if key not in _USUAL and isinstance(value, str | int | float)
+    }
+    return ImageEntry(name, f"{here}.file_name", _declared(item), fields=others)
+
+
+def _add_annotations(
+    file: Path,
+    index: Index,
+    annotations: Iterable[Any],
+    listed: Collection[int | str],
+    numbers: Mapping[int | str, int | None],
+    names: Mapping[int | str, str],
+) -> None:
+    """Add all that can be used; of a large file, many at once.
+
+    Args:
+        file: for the sentences.
+        index: the images are there already.
+        annotations: as the file has them.
+        listed: the ids of all images.
+        numbers: of the images wanted, None for those that cannot be had, by their ids.
+        names: of categories, by their ids.
+    """
     every_run_is_crowd = _every_run_is_crowd(index, annotations)
-    for i, item in enumerate(annotations):
+    labels = {number: index.classes.index(name) for number, name in names.items()}
+    images = {number: numbers.get(number) for number in listed}
+    plain = PlainAnnotations(images, labels, index.sizes_px, crowd=not every_run_is_crowd)
+
+    def add(i: int, item: Any) -> None:
         here = f"{file.name}: annotations[{i}]"
         if not isinstance(item, dict):
             index.skip(here, f"expected a mapping, got {type(item).__name__}; it is left out")
@@ -91,21 +117,39 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
         elif (category := _known(item, "category_id", names)) is None:
             got = repr(item.get("category_id"))
             index.skip(f"{here}.category_id", f"expected the id of a category, got {got}; it is left out", Cause.CLASS)
-        else:
-            image = numbers.get(owner)
-            if image is not None:
-                _add(index, image, names[category], item, i, here, crowd=not every_run_is_crowd)
-    _say_of_turned(index, annotations)
-    points, lines = _skeleton(item for _, item in categories.values())
-    return replace(index.finish(), keypoint_names=points, keypoint_lines=lines)
+        elif (image := numbers.get(owner)) is not None:
+            _add(index, image, names[category], item, i, here, crowd=not every_run_is_crowd)
+
+    turned = first = 0
+    for block in annotations.parts() if isinstance(annotations, ListOfFile) else ([item] for item in annotations):
+        turned += sum(_is_turned(item) for item in block if isinstance(item, dict) and "attributes" in item)
+        _add_block(index, plain, first, block, add)
+        first += len(block)
+    _say_of_turned(index, turned)
+
+
+def _add_block(
+    index: Index, plain: PlainAnnotations, first: int, block: Sequence[Any], add: Callable[[int, Any], None]
+) -> None:
+    """Add annotations as columns where they are plain, halves of a block where not all of it is; few one by one."""
+    columns = plain.columns(block, first) if len(block) >= _FEW else None
+    if columns is not None:
+        index.add_columns(columns)
+    elif len(block) < 2 * _FEW:
+        for i, item in enumerate(block, first):
+            add(i, item)
+    else:
+        middle = len(block) // 2
+        _add_block(index, plain, first, block[:middle], add)
+        _add_block(index, plain, first + middle, block[middle:], add)
 
 
 def category_ids(file: Path) -> dict[str, int]:
     """The ids of a COCO file's categories; empty where it is no COCO file."""
     try:
-        listed = json.loads(file.read_bytes()).get("categories", [])
+        listed = load_json_with(file, "annotations", before=("categories",)).get("categories", [])
         return {str(item.get("name")): item["id"] for item in listed if isinstance(item.get("id"), int)}
-    except (ValueError, AttributeError, TypeError, OSError):
+    except (DataError, AttributeError, TypeError, OSError):
         return {}
 
 
@@ -145,7 +189,7 @@ def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:
     return np.array(values, dtype=np.float32).reshape(-1, 3)
 
 
-def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
+def _every_run_is_crowd(index: Index, annotations: Iterable[Any]) -> bool:
     """Whether the file marks all it has as crowds of run lengths, as some exporters do: objects are meant then."""
     every = bool(annotations) and all(
         isinstance(item, dict) and isinstance(item.get("segmentation"), dict) and item.get("iscrowd")
@@ -158,13 +202,14 @@ def _every_run_is_crowd(index: Index, annotations: Sequence[Any]) -> bool:
     return every
 
 
-def _say_of_turned(index: Index, annotations: Sequence[Any]) -> None:
-    """CVAT's turned rectangles are written as the upright box of before the turn."""
-    turned = 0
-    for item in annotations:
-        attributes = item.get("attributes") if isinstance(item, dict) and not item.get("segmentation") else None
-        angle = attributes.get("rotation") if isinstance(attributes, dict) else None
-        turned += is_number(angle) and bool(angle % 360)
+def _is_turned(item: Mapping[str, Any]) -> bool:
+    """Whether a box is one of CVAT's turned rectangles, written as the upright box of before the turn."""
+    attributes = None if item.get("segmentation") else item["attributes"]
+    angle = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return is_number(angle) and bool(angle % 360)
+
+
+def _say_of_turned(index: Index, turned: int) -> None:
     if turned:
         text = (
             f"{turned:,} boxes are turned (attributes.rotation), and bbox is the box before the turn: "
@@ -222,9 +267,9 @@ def _rle(index: Index, runs: Mapping[str, Any], size_px: tuple[int, int], where:
     return Rle(packed)
 
 
-def _list(file: Path, data: Mapping[str, Any], field: str) -> list[Any]:
+def _list(file: Path, data: Mapping[str, Any], field: str) -> list[Any] | ListOfFile:
     items = data.get(field)
-    if not isinstance(items, list):
+    if not isinstance(items, list | ListOfFile):
         got = "nothing" if items is None else type(items).__name__
         raise DataError(f"{file.name}: {field}: expected a list, got {got}; use COCO's instances format")
     return items
@@ -254,7 +299,7 @@ def _by_id(
     return found
 
 
-def _known(item: Mapping[str, Any], field: str, known: Mapping[int | str, object]) -> int | str | None:
+def _known(item: Mapping[str, Any], field: str, known: Collection[int | str]) -> int | str | None:
     number = _id(item, field)
     return number if number in known else None
 
@@ -273,13 +318,6 @@ def _licences(data: Mapping[str, Any]) -> dict[int | str | None, str]:
     items = data.get("licenses")
     known = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     return {_id(item, "id"): str(item.get("name", "")) for item in known if _id(item, "id") is not None}
-
-
-def _file_name(item: Mapping[str, Any], here: str) -> str:
-    name = item.get("file_name")
-    if not isinstance(name, str):
-        raise DataError(f"{here}.file_name: expected a file name, got {name!r}; correct it")
-    return name
 
 
 def _declared(item: Mapping[str, Any]) -> tuple[int, int] | None:

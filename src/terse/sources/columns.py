@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from terse.sources.masks import FileMask, Mask, Polygons, Rle
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Column", "FieldsColumn", "MaskColumn", "TextColumn", "is_distinct", "taken"]
 
 _Item = TypeVar("_Item")
+_Made = TypeVar("_Made", bound="Column[Any]")  # not Self: see poses/maps.py
 _TOGETHER = 1 << 16  # items that are made Python objects at once
 _POLYGONS, _RLE, _FILE = b"P", b"R", b"F"
 _LENGTH = struct.Struct("<I")
@@ -57,6 +58,23 @@ class Column(Sequence[_Item], Generic[_Item]):
         """The items of these numbers, in this order."""
         return type(self)(self.array.take(rows))
 
+    @classmethod
+    def of(cls: type[_Made], items: Iterable[Any]) -> _Made:  # noqa: PYI019
+        """These items as a column; a column of this kind as it is."""
+        return items if isinstance(items, cls) else cls(cls._array(items))
+
+    @classmethod
+    def joined(cls: type[_Made], parts: Iterable[Iterable[Any]]) -> _Made:  # noqa: PYI019
+        """The items of all parts, one part after another."""
+        import pyarrow as pa
+
+        return cls(pa.concat_arrays([cls.of(part).array for part in parts]))
+
+    @classmethod
+    @abstractmethod
+    def _array(cls, items: Iterable[_Item]) -> pa.Array:
+        """What a column of these items is made of."""
+
     @abstractmethod
     def _item(self, value: Any) -> _Item:
         """The object that a value of the array stands for."""
@@ -66,17 +84,16 @@ class TextColumn(Column[str]):
     """Texts."""
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> TextColumn:
-        """These texts as a column."""
+    def _array(cls, items: Iterable[str]) -> pa.Array:
         import pyarrow as pa
 
-        return cls(pa.array(texts, pa.large_string()))
+        return pa.array(items, pa.large_string())
 
     def _item(self, value: Any) -> str:
         return cast("str", value)
 
     @classmethod
-    def joined(cls, *parts: str | Column[str]) -> TextColumn:
+    def row_by_row(cls, *parts: str | Column[str]) -> TextColumn:
         """The parts one after another, row by row; a text alone stands in each row."""
         import pyarrow as pa
         from pyarrow import compute
@@ -89,11 +106,10 @@ class FieldsColumn(Column["Mapping[str, str]"]):
     """What a source says of each image beside the usual, as JSON."""
 
     @classmethod
-    def of(cls, fields: Iterable[Mapping[str, str]]) -> FieldsColumn:
-        """These mappings as a column."""
+    def _array(cls, items: Iterable[Mapping[str, str]]) -> pa.Array:
         import pyarrow as pa
 
-        return cls(pa.array([json.dumps(dict(item)) for item in fields], pa.large_string()))
+        return pa.array([json.dumps(dict(item)) for item in items], pa.large_string())
 
     def _item(self, value: Any) -> Mapping[str, str]:
         return cast("Mapping[str, str]", json.loads(value))
@@ -103,11 +119,44 @@ class MaskColumn(Column["Mask | None"]):
     """Masks, None where an object has none."""
 
     @classmethod
-    def of(cls, masks: Iterable[Mask | None]) -> MaskColumn:
-        """These masks as a column."""
+    def _array(cls, items: Iterable[Mask | None]) -> pa.Array:
         import pyarrow as pa
 
-        return cls(pa.array([None if mask is None else _packed(mask) for mask in masks], pa.large_binary()))
+        return pa.array([None if mask is None else _packed(mask) for mask in items], pa.large_binary())
+
+    @classmethod
+    def of_outlines(
+        cls,
+        points: Float32[np.ndarray, "points 2"],
+        lengths: Int64[np.ndarray, " outlines"],
+        counts: Int64[np.ndarray, " masks"],
+    ) -> MaskColumn:
+        """Masks of outlines without a Python object for each.
+
+        Args:
+            points: of all outlines, one outline after another.
+            lengths: points of each outline.
+            counts: outlines of each mask; of 0, there is no mask.
+        """
+        import pyarrow as pa
+
+        there = counts > 0
+        counts = counts[there]
+        of_mask = np.repeat(np.arange(len(counts)), counts)
+        sizes = 1 + counts + np.bincount(of_mask, weights=2 * lengths, minlength=len(counts)).astype(np.int64)
+        starts = np.cumsum(sizes) - sizes
+        numbers = np.arange(len(lengths)) - np.repeat(np.cumsum(counts) - counts, counts)  # of each in its mask
+        words, is_point = np.empty(int(sizes.sum()), dtype="<u4"), np.ones(int(sizes.sum()), dtype=np.bool_)
+        for at, values in ((starts, counts), (starts[of_mask] + 1 + numbers, lengths)):
+            words[at], is_point[at] = values, False
+        words[is_point] = points.astype("<f4").reshape(-1).view("<u4")
+        packed = np.full(4 * len(words) + len(counts), _POLYGONS[0], dtype=np.uint8)
+        packed[np.arange(4 * len(words)) + np.repeat(np.arange(len(counts)) + 1, 4 * sizes)] = words.view(np.uint8)
+        ends = np.zeros(len(there) + 1, dtype=np.int64)
+        ends[1:][there] = 4 * sizes + 1
+        valid = pa.array(there).buffers()[1]
+        buffers = [valid, pa.py_buffer(np.cumsum(ends)), pa.py_buffer(packed)]
+        return cls(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(there), buffers))
 
     @property
     def present(self) -> Bool[np.ndarray, " n"]:
@@ -126,11 +175,8 @@ def taken(items: Sequence[_Item], rows: Int64[np.ndarray, " n"]) -> Sequence[_It
 
 def is_distinct(texts: Sequence[str]) -> bool:
     """Whether no two texts are alike."""
-    if isinstance(texts, TextColumn):
-        from pyarrow import compute
-
-        return bool(compute.count_distinct(texts.array).as_py() == len(texts))
-    return len(set(texts)) == len(texts)
+    hashes = np.sort(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)))  # a set of a million takes 100 MB
+    return bool((np.diff(hashes) != 0).all()) or len(set(texts)) == len(texts)
 
 
 def _packed(mask: Mask) -> bytes:

@@ -14,11 +14,11 @@ from xml.etree.ElementTree import (
 
 from terse.errors import DataError
 
-__all__ = ["lines_of", "load_json", "load_xml", "some_names"]
+__all__ = ["ESCAPED_SURROGATE", "lines_of", "load_json", "load_xml", "some_names", "speakable"]
 
 _CHUNK = 1 << 20
 _ENOUGH = 64
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
     except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
         raise DataError(f"{file.name}: expected {kind} JSON in UTF-8, got something else; copy it again") from None
     if isinstance(data, dict):
-        return dict(_speakable(data)) if _ESCAPED_SURROGATE.search(content) else data
+        return dict(speakable(data)) if ESCAPED_SURROGATE.search(content) else data
     got = type(data).__name__
     if kind == "COCO":
         raise DataError(
@@ -51,12 +51,12 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
     raise DataError(f"{file.name}: expected a mapping, got {got}; give the file that {kind} wrote")
 
 
-def _speakable(value: Any) -> Any:
+def speakable(value: Any) -> Any:
     """With U+FFFD instead of lone surrogates, which no page, table or terminal can hold."""
     if isinstance(value, dict):
-        return {_speakable(key): _speakable(item) for key, item in value.items()}
+        return {speakable(key): speakable(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_speakable(item) for item in value]
+        return [speakable(item) for item in value]
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 

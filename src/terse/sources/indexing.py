@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 
 from terse.errors import DataError
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped, unique
+from terse.sources.columns import is_distinct
 from terse.sources.decode import SizeError, probe_with_turn
 from terse.sources.finder import Finder, leads_out, slashed
 from terse.sources.masks import Mask, Polygons, mask_box
+from terse.sources.objects import ObjectColumns, ObjectRow
 
 __all__ = ["ImageEntry", "Index", "is_number"]
 
 _HUGE = 1 << 62
+_ROWS = 50_000  # objects that are kept as Python objects; more are packed into columns
 _PROBERS, _PROBED = 4, 64  # threads, and the images that each takes at once
 _Page = TypeVar("_Page")
 
@@ -51,7 +54,8 @@ class Index:
         self.turned: set[int] = set()
         self._images: list[tuple[str, tuple[int, int], ImageEntry]] = []
         self._labels = {word: i for i, word in enumerate(self.classes)}
-        self._objects: list[_Object] = []
+        self._rows: list[ObjectRow] = []  # since the last part
+        self._parts: list[ObjectColumns] = []
         self._remarks: dict[Remark, None] = {}
 
     def skip(self, where: str, reason: str, cause: Cause = Cause.LABELS) -> None:
@@ -70,6 +74,11 @@ class Index:
     def size_px(self, image: int) -> tuple[int, int]:
         """Width and height of an image that was added."""
         return self._images[image][1]
+
+    @property
+    def sizes_px(self) -> Int64[np.ndarray, "images 2"]:
+        """Width and height of each image."""
+        return np.array([size for _, size, _ in self._images], dtype=np.int64).reshape(-1, 2)
 
     def path(self, image: int) -> str:
         """An image's path, relative to the root."""
@@ -157,39 +166,55 @@ class Index:
             limits = np.array([width, height], dtype=np.float32)
             mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
         marks = (crowd, ignore, truncated, occluded)
-        self._objects.append(_Object(image, self._labels[category], cut, *marks, mask, name, keypoints))
+        self._rows.append(ObjectRow(image, self._labels[category], cut, *marks, mask, name, keypoints))
+        if len(self._rows) >= _ROWS:
+            self._pack()
         return True
+
+    def add_columns(self, columns: ObjectColumns) -> None:
+        """Add packed objects that need no more looking at: boxes and outlines lie inside their images."""
+        self._pack()
+        self._parts.append(columns)
+
+    def _pack(self) -> None:
+        if self._rows:
+            self._parts.append(ObjectColumns.of(self._rows).packed())
+            self._rows = []
 
     def finish(self, *, cut_outs: bool = False) -> Annotations:
         """The index, its objects in the order of their images."""
-        rows = sorted(self._objects, key=lambda row: row.image)
-        sizes = [size for _, size, _ in self._images]
-        names = _names_in_their_file([(self.path(row.image), row.name) for row in rows])
-        again = sum(name != row.name for name, row in zip(names, rows, strict=True))
+        if self._parts:
+            self._pack()
+            objects = ObjectColumns.joined(self._parts).in_order()
+        else:
+            objects = ObjectColumns.of(self._rows).in_order()
+        paths = tuple(name for name, _, _ in self._images)
+        names, again = _names_in_their_file(paths, objects.images, objects.names)
+        crowd, ignore, truncated, occluded = objects.marks.T.copy()
         if again:
             text = f"{again:,} annotations have the id of another of their image; they are told apart by their order"
             self.remark(RemarkKind.DOUBT, text)
         return Annotations(
             name=self.name,
             root=self.root,
-            paths=tuple(name for name, _, _ in self._images),
-            sizes_px=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+            paths=paths,
+            sizes_px=self.sizes_px,
             licences=tuple(entry.licence for _, _, entry in self._images),
             image_fields=tuple(entry.fields for _, _, entry in self._images),
             classes=self.classes,
-            image_index=np.array([row.image for row in rows], dtype=np.int64),
-            labels=np.array([row.label for row in rows], dtype=np.int64),
-            boxes_px=np.array([row.box_px for row in rows], dtype=np.float64).reshape(-1, 4),
-            crowd=np.array([row.crowd for row in rows], dtype=np.bool_),
-            ignore=np.array([row.ignore for row in rows], dtype=np.bool_),
-            masks=tuple(row.mask for row in rows),
+            image_index=objects.images,
+            labels=objects.labels,
+            boxes_px=objects.boxes_px,
+            crowd=crowd,
+            ignore=ignore,
+            masks=objects.masks,
             object_names=names,
-            truncated=_marked([row.truncated for row in rows]),
-            occluded=_marked([row.occluded for row in rows]),
+            truncated=_marked(truncated),
+            occluded=_marked(occluded),
             skipped=tuple(self.skipped),
             cut_outs=cut_outs,
             remarks=tuple(self._remarks),
-            keypoints=_stack([row.keypoints for row in rows]),
+            keypoints=objects.keypoints,
         )
 
     def _locate(self, entries: Sequence[ImageEntry]) -> list[str | None]:
@@ -238,39 +263,19 @@ class Index:
         return sizes
 
 
-def _names_in_their_file(named: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The names of objects, no two alike in one file, which may be listed twice."""
-    return tuple(key.partition("\0")[2] for key in unique([f"{path}\0{name}" for path, name in named]))
+def _names_in_their_file(
+    paths: Sequence[str], images: Int64[np.ndarray, " n"], names: Sequence[str]
+) -> tuple[Sequence[str], int]:
+    """The names of objects, no two alike in one file, which may be listed twice; and how many had to be changed."""
+    if is_distinct(names):
+        return names, 0
+    own = unique([f"{paths[image]}\0{name}" for image, name in zip(images.tolist(), names, strict=True)])
+    told_apart = tuple(key.partition("\0")[2] for key in own)
+    return told_apart, sum(name != given for name, given in zip(told_apart, names, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
-    image: int
-    label: int
-    box_px: tuple[float, float, float, float]
-    crowd: bool
-    ignore: bool
-    truncated: bool
-    occluded: bool
-    mask: Mask | None
-    name: str
-    keypoints: Float32[np.ndarray, "k 3"] | None
-
-
-def _marked(marks: Sequence[bool]) -> Bool[np.ndarray, " n"] | None:
-    return np.array(marks, dtype=np.bool_) if any(marks) else None
-
-
-def _stack(points: Sequence[Float32[np.ndarray, "k 3"] | None]) -> Float32[np.ndarray, "n k 3"] | None:
-    """The keypoints of all objects in one array; skeletons of fewer points are filled up with points not annotated."""
-    most = max((len(item) for item in points if item is not None), default=0)
-    if not most:
-        return None
-    filled = np.zeros((len(points), most, 3), dtype=np.float32)
-    for row, item in zip(filled, points, strict=True):
-        if item is not None:
-            row[: len(item)] = item
-    return filled
+def _marked(marks: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"] | None:
+    return marks if bool(marks.any()) else None
 
 
 def _is_empty(box_px: Sequence[Any]) -> bool:

@@ -74,7 +74,12 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
         _save(file, made, state)
     except (OSError, RunError):  # no room, or a cache that cannot be written: the source is read again next time
         return made
-    return _load(file, list(paths.values()), searched=searched) or made
+    found = _load(file, list(paths.values()), searched=searched)
+    if found is None:
+        return made
+    del made
+    _give_back()
+    return found
 
 
 def _state(paths: list[Path], *, searched: bool) -> tuple[str, float]:
@@ -143,7 +148,7 @@ def _save(file: Path, made: Annotations, state: str) -> None:
     for name, column in _COLUMNS.items():
         given = getattr(made, name)
         if name != "image_fields" or any(given):
-            values[name] = column.of(given).array  # type: ignore[attr-defined]
+            values[name] = column.of(given).array
     shapes = {}
     for name in _ARRAYS:
         array = getattr(made, name)
@@ -161,6 +166,13 @@ def _save(file: Path, made: Annotations, state: str) -> None:
         with pa.ipc.new_file(pa.PythonFile(_Hashed(stream, digest), mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
         stream.write(digest.digest())
+
+
+def _give_back() -> None:
+    """Have Arrow give the memory of columns that were written, and are mapped now, back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 class _Hashed:
