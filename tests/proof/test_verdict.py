@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from terse.errors import RunError
 from terse.proof.intervals import overall_interval, student
 from terse.proof.results import Judgement
-from terse.proof.verdict import judge, power, seeds_needed
+from terse.proof.verdict import _places, judge, power, seeds_needed
 
 
 def runs(*gains: float) -> dict[str, dict[int, float]]:
@@ -23,7 +23,7 @@ def test_go() -> None:
     assert verdict.verdict == "go"
     assert verdict.more_seeds == 0
     assert verdict.reason == (
-        "learned over none: accuracy +0.11, 95% interval +0.09037 to +0.1296 over 5 seeds, which is above zero."
+        "learned over none: accuracy +0.110, 95% interval +0.090 to +0.130 over 5 seeds, which is above zero."
     )
 
 
@@ -56,7 +56,7 @@ def test_noise_is_undecided_and_says_how_many_more() -> None:
     assert verdict.verdict == "undecided"
     assert verdict.more_seeds == needed - 6
     assert verdict.reason == (
-        "learned over none: the metric +0.03, 95% interval -0.02862 to +0.08862 over 6 seeds, which holds zero; "
+        "learned over none: the metric +0.030, 95% interval -0.029 to +0.089 over 6 seeds, which holds zero; "
         f"{needed - 6} more seeds would settle it with a chance of 80 %."
     )
 
@@ -94,7 +94,7 @@ def test_equal_gains_are_judged_by_the_images_where_they_are_known() -> None:
     assert verdict.verdict == "go"
     assert (verdict.gain.low, verdict.gain.high) == (None, None)
     assert verdict.reason == (
-        "learned over none: the metric +0.22, 95% interval +0.1621 to +0.2779 over 5 seeds and the test images "
+        "learned over none: the metric +0.220, 95% interval +0.162 to +0.278 over 5 seeds and the test images "
         "(all seeds gave the same, only the images vary), which is above zero."
     )
 
@@ -229,3 +229,11 @@ def test_seeds_needed_is_the_fewest() -> None:
         assert power(effect, 1.0, count - 1, image_error=image_error) < 0.8
     assert seeds_needed(0.01, 1.0) is None
     assert seeds_needed(0.1, 1.0, image_error=0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "places"),
+    [((0.01718, 0.1728), 3), ((0.0004, 0.06), 4), ((-21.0, 40.0), 0), ((-1.2, 1.4), 1), ((0.1, 0.1), 4), ((0.0, 0.02), 3)],
+)
+def test_the_bounds_of_an_interval_have_as_many_places(bounds, places):
+    assert _places(bounds) == places

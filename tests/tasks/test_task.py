@@ -82,7 +82,7 @@ def test_a_verdict_on_an_error_counts_what_it_lost():
     assert verdict.gain.images.mean == pytest.approx(0.11)
     assert verdict.arms["learned"].mean == pytest.approx(0.39)
     assert judge(runs, metric="error", larger_is_better=False).reason == (
-        "learned over none: error +0.11, 95% interval +0.09037 to +0.1296 over 5 seeds, which is above zero."
+        "learned over none: error +0.110, 95% interval +0.090 to +0.130 over 5 seeds, which is above zero."
     )
 
 

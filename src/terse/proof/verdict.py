@@ -153,7 +153,8 @@ def _decide(
 ) -> tuple[Literal["go", "no_go", "undecided"], str, int | None]:
     seeds, bounds, mean = len(gain.per_seed), gain.bounds, gain.mean
     against = f"{names[0]} over {names[1]}"
-    said = f"{metric} {mean:+.4g}"
+    places = _places(bounds) if bounds else 4
+    said = f"{metric} {mean:+.{places}f}"
     if seeds == 1:
         reason = f"one seed gives no verdict: {against}, {said}; how much another seed would change it is unknown"
         return "undecided", f"{reason}. Run {MIN_SEEDS} seeds.", MIN_SEEDS - 1
@@ -164,7 +165,7 @@ def _decide(
         )
         return "undecided", f"{reason}.", None
     low, high = bounds
-    interval = f"{against}: {said}, {confidence:.0%} interval {low:+.4g} to {high:+.4g} over {seeds} seeds"
+    interval = f"{against}: {said}, {confidence:.0%} interval {low:+.{places}f} to {high:+.{places}f} over {seeds} seeds"
     if gain.overall is not None:
         interval += " and the test images"
     if gain.spread == 0:
@@ -176,6 +177,13 @@ def _decide(
         return "no_go", f"{interval}, which is below {below}.", 0
     more = MIN_SEEDS - seeds if below else _more(gain, worth, confidence)
     return "undecided", f"{interval}, {_why(gain, below, more)}.", more
+
+
+def _places(bounds: tuple[float, float]) -> int:
+    """Decimal places that show two digits of half an interval, and on which side of zero its bounds lie."""
+    half = (bounds[1] - bounds[0]) / 2
+    places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 4
+    return next((n for n in range(places, 9) if all(round(bound, n) or not bound for bound in bounds)), 9)
 
 
 def _why(gain: Gain, below: str, more: int | None) -> str:
