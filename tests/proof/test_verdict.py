@@ -35,7 +35,7 @@ def test_four_seeds_below_zero_are_undecided() -> None:
     verdict = judge(runs(-0.10, -0.12, -0.11, -0.09))
     assert verdict.verdict == "undecided"
     assert verdict.reason == (
-        "learned over none: the metric -0.105, 95% interval -0.1255 to -0.08446 over 4 seeds, which is below zero, "
+        "learned over none: the metric -0.105, 95% interval -0.126 to -0.084 over 4 seeds, which is below zero, "
         "but fewer than 5 seeds give no no-go; 1 more seed may settle it."
     )
 
@@ -44,7 +44,7 @@ def test_five_seeds_below_zero_are_a_no_go() -> None:
     verdict = judge(runs(-0.10, -0.12, -0.11, -0.09, -0.1))
     assert verdict.verdict == "no_go"
     assert verdict.reason == (
-        "learned over none: the metric -0.104, 95% interval -0.1182 to -0.08984 over 5 seeds, which is below zero."
+        "learned over none: the metric -0.104, 95% interval -0.118 to -0.090 over 5 seeds, which is below zero."
     )
 
 

@@ -153,8 +153,8 @@ def _decide(
 ) -> tuple[Literal["go", "no_go", "undecided"], str, int | None]:
     seeds, bounds, mean = len(gain.per_seed), gain.bounds, gain.mean
     against = f"{names[0]} over {names[1]}"
-    places = _places(bounds) if bounds else 4
-    said = f"{metric} {mean:+.{places}f}"
+    places = _places(bounds) if bounds else 0
+    said = f"{metric} {mean:+.{places}f}" if bounds else f"{metric} {mean:+.4g}"
     if seeds == 1:
         reason = f"one seed gives no verdict: {against}, {said}; how much another seed would change it is unknown"
         return "undecided", f"{reason}. Run {MIN_SEEDS} seeds.", MIN_SEEDS - 1
