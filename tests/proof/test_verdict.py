@@ -233,7 +233,14 @@ def test_seeds_needed_is_the_fewest() -> None:
 
 @pytest.mark.parametrize(
     ("bounds", "places"),
-    [((0.01718, 0.1728), 3), ((0.0004, 0.06), 4), ((-21.0, 40.0), 0), ((-1.2, 1.4), 1), ((0.1, 0.1), 4), ((0.0, 0.02), 3)],
+    [
+        ((0.01718, 0.1728), 3),
+        ((0.0004, 0.06), 4),
+        ((-21.0, 40.0), 0),
+        ((-1.2, 1.4), 1),
+        ((0.1, 0.1), 4),
+        ((0.0, 0.02), 3),
+    ],
 )
 def test_the_bounds_of_an_interval_have_as_many_places(bounds, places):
     assert _places(bounds) == places

@@ -165,7 +165,9 @@ def _decide(
         )
         return "undecided", f"{reason}.", None
     low, high = bounds
-    interval = f"{against}: {said}, {confidence:.0%} interval {low:+.{places}f} to {high:+.{places}f} over {seeds} seeds"
+    interval = (
+        f"{against}: {said}, {confidence:.0%} interval {low:+.{places}f} to {high:+.{places}f} over {seeds} seeds"
+    )
     if gain.overall is not None:
         interval += " and the test images"
     if gain.spread == 0:
