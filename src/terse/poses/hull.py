@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float32
 __all__ = ["hull_of"]
 
 _DIRECTIONS = 32
+_BLOCK = 64  # masks at once: what is computed of thousands of small ones would not fit into a cache
 
 
 def hull_of(ink: Bool[np.ndarray, "n h w"]) -> Float32[np.ndarray, "n points 2"]:
@@ -18,6 +19,11 @@ def hull_of(ink: Bool[np.ndarray, "n h w"]) -> Float32[np.ndarray, "n points 2"]
 
     Source: ours.
     """
+    blocks = [_hull_of(ink[start : start + _BLOCK]) for start in range(0, max(1, len(ink)), _BLOCK)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _hull_of(ink: Bool[np.ndarray, "n h w"]) -> Float32[np.ndarray, "n points 2"]:
     height, width = ink.shape[1:]
     some = np.asarray(ink.any(axis=2))
     left = ink.argmax(axis=2)

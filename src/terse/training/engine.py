@@ -23,7 +23,7 @@ __all__ = ["Engine"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_SMALL_BATCH_PX = 1 << 18
+_SMALL_BATCH_PX, _SMALL_IMAGE_PX = 1 << 18, 64
 
 
 class Engine:
@@ -72,17 +72,30 @@ class Engine:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Networks in bfloat16 where the machine has units for it, or as the recipe says; compositing stays outside."""
-        if self._narrow is None:
-            self._narrow = (_narrow(self._runtime.precision, self.device, self._networks),)
-        (dtype,) = self._narrow
+        dtype = self._dtype()
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
-    def use_threads(self, pixels: int) -> None:
-        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
+    def _dtype(self) -> torch.dtype | None:
+        """What networks run in; None is float32."""
+        if self._narrow is None:
+            self._narrow = (_narrow(self._runtime.precision, self.device, self._networks),)
+        return self._narrow[0]
+
+    def use_threads(self, pixels: int, learns_px: int | None = None) -> None:
+        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md).
+
+        Threads that share a gradient of weights in bfloat16 wait for each other by spinning, twice an image where
+        feature maps are small: 30 times slower where one of them has no core for itself.
+
+        Args:
+            pixels: of the batch.
+            learns_px: the side of its images, where weights learn from them.
+        """
         if self.device.type == "cpu":
             asked = self._runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
             cores = max(1, usable_cores() // launched().count_here)
-            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else cores))
+            spins = learns_px is not None and learns_px < _SMALL_IMAGE_PX and self._dtype() is torch.bfloat16
+            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX or spins else cores))
 
     def update(
         self, player: str, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig
