@@ -96,28 +96,20 @@ def people(root: Path) -> None:
     }
     found = {name: statistics.median(times) for name, times in interleaved(rows, PER_ROUND).items()}
     print(f"CPU ms an image: {found}; terse has {found['ceiling'] / found['terse']:.2f} of the ceiling (bar: 0.75)")
-    before, seconds = by_clock(root, "before"), {}
+    before, seconds = by_clock(rows["ceiling"], 100), {}
     for count in (1024, 4096):
         seconds[count] = generate(recipe, GenerateSettings(count=count), root / f"set{count}", workers=1)["seconds"]
-    steady, least = 3072 / (seconds[4096] - seconds[1024]), (before + by_clock(root, "after")) / 2
+    steady, least = 3072 / (seconds[4096] - seconds[1024]), (before + by_clock(rows["ceiling"], 200)) / 2
     print(f"one worker by the clock, steady: {steady:.0f} images/s of {least:.0f}: {steady / least:.2f} (bar: 0.75)")
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def by_clock(root: Path, name: str) -> float:
-    """Images a second of reading, decoding, encoding and writing to new files, as a set does.
-
-    ext4 sends a file to the disk that is cut to nothing and written again: overwriting takes twice as long by the clock.
-    """
-    files, seconds = sorted((root / "back").iterdir()), 0.0
-    for round_ in range(ROUNDS):
-        out = root / f"{name}{round_}"
-        out.mkdir()
-        run = ceiling(files, out)
-        began = time.perf_counter()
+def by_clock(run: Callable[[int], None], first: int) -> float:
+    """Images a second of these rounds."""
+    began = time.perf_counter()
+    for round_ in range(first, first + ROUNDS):
         run(round_)
-        seconds += time.perf_counter() - began
-    return ROUNDS * PER_ROUND / seconds
+    return ROUNDS * PER_ROUND / (time.perf_counter() - began)
 
 
 def shards(recipe: Recipe, out: Path, number: int, *, learned: bool = False, warm_up: int = 2) -> Callable[[int], None]:
