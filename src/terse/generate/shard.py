@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from terse.generate.real import VAL, real_placements
 from terse.generate.trained import LoadPlayers
 from terse.placements import Placements, Role
 from terse.placements_table import from_table, to_table
+from terse.process import arrow_without_pandas
 from terse.progress import Observer
 from terse.requests import Limits
 from terse.sources.annotations import Skeleton, common_skeleton
@@ -96,6 +98,8 @@ def made_folder(out: Path, number: int) -> Path:
 
 def start_worker(job: Job, observer: Observer) -> Callable[[Shard], dict[str, Any]]:
     """What every worker of the executor calls once."""
+    if multiprocessing.parent_process() is not None:  # a process of ours
+        arrow_without_pandas()
     return Worker(job).make
 
 

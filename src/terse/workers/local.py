@@ -25,7 +25,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from terse.config import Config
 from terse.errors import RunError, TerseError
-from terse.process import arrow_without_pandas, prepare_process
+from terse.process import prepare_process
 from terse.progress import Interrupted, Observer
 from terse.registry import register
 
@@ -288,8 +288,6 @@ def _serve(pipe: Connection, stopping: Any, start: Start[Any, Any]) -> None:
     import cv2
 
     prepare_process()
-    if "pyarrow" in sys.modules:
-        arrow_without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
