@@ -8,7 +8,7 @@ gc.disable()  # until all is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores; what they start inherits it
 
-from jaxtyping import install_import_hook
+import shape_checks
 
 _SHAPED = (
     "compositing",
@@ -22,7 +22,7 @@ _SHAPED = (
     "targets",
     "training",
 )
-install_import_hook([f"terse.{name}" for name in (*_SHAPED, "poses.maps", "types")], "shape_checks.check")
+shape_checks.install([f"terse.{name}" for name in (*_SHAPED, "poses.maps", "types")])
 
 import hypothesis
 import jaxtyping
@@ -31,7 +31,10 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 
 from drawn_photographs import Drawn
+from terse.process import prepare_process
 from terse.trust import trusting
+
+prepare_process()  # as the command line does
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile(
