@@ -44,14 +44,14 @@ hypothesis.settings.load_profile("any machine")
 
 SMALL = (
     "data.train=300",
-    "data.val=60",
-    "data.test=60",
+    "data.val=20",
+    "data.test=20",
     "cycles=2",
     "pretrain.epochs=1",
     "hardness.above=0",  # a start this young is sure of nothing: any mistake counts
     "pool.per_cycle=40",
     "pool.candidates=400",
-    "synthesis.batch_size=64",
+    "synthesis.batch_size=32",
     "synthesis.steps=4",
     "synthesis.statistics_pairs=64",
     "synthesis.harvest=during",

@@ -14,7 +14,9 @@ from jaxtyping import AbstractArray, AbstractDtype
 
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
 jaxtyped = jaxtyping.jaxtyped
-_DTYPES = {name: one for name, one in vars(jaxtyping).items() if isinstance(one, type) and issubclass(one, AbstractDtype)}
+_DTYPES = {
+    name: one for name, one in vars(jaxtyping).items() if isinstance(one, type) and issubclass(one, AbstractDtype)
+}
 _WORDS = re.compile(r"\b[A-Za-z_]\w*")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -91,7 +92,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _hugging_face("rt_detr", ("model.decoder.bbox_embed.", "model.decoder.class_embed."), smooth=False, **_PYRAMID),
     _hugging_face("d_fine", ("model.decoder.bbox_embed.", "model.decoder.lqe_layers."), smooth=False, **_PYRAMID),
     _detector("fasterrcnn_mobilenet_v3_large_320_fpn", large=True),
-    _detector("fasterrcnn_resnet50_fpn", large=True),
+    _detector("fasterrcnn_resnet50_fpn", heavy=True, large=True),  # the one above differs in its body alone
     _detector("fcos_resnet50_fpn", large=True),
     _detector("retinanet_resnet50_fpn", large=True),
     # SSD's heads each learn objects of one size, and scale_weight feeds the first alone. VGG takes no image below 272 px:
@@ -112,7 +113,7 @@ SUBJECTS: tuple[Subject, ...] = (
         for quantity in ("centre", "keypoints", "angle")
     ),
     _segmenter("deeplabv3_mobilenet_v3_large", large=True),
-    _segmenter("deeplabv3_resnet50", large=True),
+    _segmenter("deeplabv3_resnet50", heavy=True, large=True),  # as above
     _segmenter("fcn_resnet50", large=True),
     _segmenter("lraspp_mobilenet_v3_large"),
     _segmenter("smp", settings={"encoder": "resnet18", "settings": {"decoder_channels": [32, 16, 16, 8, 8]}}),
@@ -176,8 +177,7 @@ def prepared(subject: Subject) -> Any:
 
 def doubled(subject: Subject) -> Any:
     """A copy of the prepared target in float64."""
-    target = built(subject)
-    target.module.load_state_dict(prepared(subject).module.state_dict())
+    target = copy.deepcopy(prepared(subject))
     target.module.double()
     return target
 

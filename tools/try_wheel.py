@@ -9,6 +9,7 @@ model gets no better.
 """
 
 import argparse
+import ensurepip
 import json
 import os
 import re
@@ -41,13 +42,13 @@ def build(out: Path) -> tuple[Path, Path]:
 
 
 class Environment:
-    """A virtual environment without anything in it, and commands in an empty directory beside it."""
+    """A virtual environment without anything but pip in it, and commands in an empty directory beside it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, with_pip: bool = True) -> None:
         self.work = root / "empty"
         self.work.mkdir()
         self._bin = root / "env" / "bin"
-        venv.create(root / "env", with_pip=True)
+        venv.create(root / "env", with_pip=with_pip)
         self.site = Path(self.output("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
 
     def run(self, *words: str) -> None:
@@ -70,8 +71,10 @@ class Environment:
 def quick(root: Path) -> None:
     """Install the wheel alone; the other packages are this environment's, less its own terse."""
     wheel, _ = build(root / "dist")
-    env = Environment(root)
-    env.run("python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    bundled = [str(path / "pip") for path in Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")]
+    env = Environment(root, with_pip=not bundled)  # Python's own pip runs from its wheel; to install it takes seconds
+    pip = bundled[:1] or ["-m", "pip"]
+    env.run("python", *pip, "install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel))
     (env.site / "beside.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
     found = env.output("python", "-c", "import terse; print(terse.__file__)").strip()
     if not found.startswith(str(env.site)):

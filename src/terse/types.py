@@ -64,7 +64,7 @@ class Truth:
         joined: dict[str, Any] = {name: _joined(name, parts) for name in _per_object()}
         return Truth(**joined, image_index=torch.cat(shifted), batch_size=int(starts[-1]))
 
-    def take(self, images: Sequence[int] | Int64[Tensor, " m"]) -> "Truth":
+    def take(self, images: Sequence[int] | Int64[np.ndarray, " m"] | Int64[Tensor, " m"]) -> "Truth":
         """The truth of some of the images, in the order given."""
         device = self.image_index.device
         chosen = torch.as_tensor(images, dtype=torch.int64, device=device)

@@ -135,6 +135,7 @@ def label_studio(root):
 
 BOXES_ALONE = (raccoon, kangaroo, bccd, label_studio)
 OUTLINED = (labelme, cvat, roboflow, roboflow_coco)
+PREVIEWED = (bccd, roboflow)  # boxes and several classes, outlines and a val; the sheet knows no more of a set
 ALL = pytest.mark.parametrize("draw", [*BOXES_ALONE, *OUTLINED], ids=lambda draw: draw.__name__)
 
 
@@ -173,7 +174,8 @@ def recipe_of(capsys, work, draw):
 def test_a_set_becomes_composites(work, capsys, draw):
     recipe = recipe_of(capsys, work, draw)
     assert json.loads(done(capsys, "check", recipe, "--json"))["ready"]
-    done(capsys, "preview", recipe, *SMALL, "--count", "4", "--out", "sheet.png")
+    if draw in PREVIEWED:
+        done(capsys, "preview", recipe, *SMALL, "--count", "4", "--out", "sheet.png")
     for kind in FORMATS if draw in (raccoon, roboflow) else FORMATS[:1]:
         given = ("--format", kind, "--count", "4", "--workers", "0", "--out", f"as-{kind}")
         made = json.loads(done(capsys, "generate", recipe, *SMALL, *given, "--json"))

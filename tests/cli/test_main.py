@@ -13,6 +13,7 @@ import pytest
 
 import terse.cli.main as command_line
 from commands import run
+from forked import command
 
 
 def test_version_and_help_import_no_torch():
@@ -137,15 +138,13 @@ def test_windows_is_refused_in_a_sentence(capsys, monkeypatch):
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path, small):
     arguments = ["train", "quickstart", *small, "fine_tune.epochs=4000", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "terse", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
     state = tmp_path / "run" / "state" / "checkpoint.pth"
-    deadline = time.monotonic() + 600
-    while not state.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=600)
+    with command(tmp_path, *arguments) as process:
+        deadline = time.monotonic() + 600
+        while not state.exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from forked import command
+
 
 def begun(*arguments):
     command = [sys.executable, "-m", "terse", *map(str, arguments)]
@@ -25,10 +27,10 @@ def wait_until(true, process, seconds=120):
 
 def test_sigterm_saves_a_run(tmp_path, small):
     out = tmp_path / "run"
-    process = begun("train", "quickstart", *small, "fine_tune.epochs=4000", "--out", out)
-    wait_until((out / "state" / "checkpoint.pth").exists, process)
-    process.terminate()
-    _, err = process.communicate(timeout=120)
+    with command(tmp_path, "train", "quickstart", *small, "fine_tune.epochs=4000", "--out", out) as process:
+        wait_until((out / "state" / "checkpoint.pth").exists, process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 143
     assert err.splitlines()[-1].endswith(f"--out {out} --resume")
 

@@ -16,6 +16,8 @@ from terse.generate.settings import GenerateSettings
 from terse.recipe import load_recipe
 from terse.run import train
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 FORMATS = ("coco", "voc", "yolo", "webdataset")
 NUMBERS = (errno.ENOSPC, errno.EROFS)
 

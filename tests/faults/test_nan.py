@@ -11,6 +11,8 @@ from terse.synthesis.learned import critic as critic_module
 from terse.training.checkpoint import read_checkpoint
 from terse.training.engine import Engine
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 MORE = {
     "target": (),
     "synthesizer": (),

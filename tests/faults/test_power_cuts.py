@@ -15,6 +15,8 @@ from terse.recipe import load_recipe
 from terse.results import read_run
 from terse.run import open_run, train
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 FORMATS = ("coco", "voc", "yolo", "webdataset")
 
 

@@ -15,6 +15,8 @@ from terse.progress import Interrupted, Observer
 from terse.recipe import load_recipe
 from terse.run import train
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 CHECKED = (
     "state/checkpoint.pth",
     "state/previous.pth",

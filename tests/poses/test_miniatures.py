@@ -17,6 +17,7 @@ from terse.training.phases import synthesizer_step
 TINY = (
     *("data.train=8", "data.val=2", "data.test=2", "data.backgrounds=8", "pool.per_cycle=3", "pool.candidates=16"),
     *("pretrain.epochs=1", "cycles=2", "synthesis.statistics_pairs=8", "synthesis.discriminator=false"),
+    "target={kind: ssd_small, image_size_px: 96}",
 )
 SCENES = ("shapes", TINY, "{kind: affine, scale: [0.3, 0.8], stretch: [0.8, 1.25]}")
 DIGITS = ("quickstart", SMALL, "{kind: affine}")
@@ -29,7 +30,7 @@ def recipe_of(where, families, *others):
     return load_recipe(name, [*small, f"poses=[{families.replace('AFFINE', affine)}]", *others])
 
 
-@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssdlite", "mnist_classifier"])
+@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssd_small", "mnist_classifier"])
 def test_a_chain_of_all_families_runs_two_cycles_and_its_pool_replays(where, tmp_path):
     recipe = recipe_of(where, ALL)
     found = train(recipe, out=tmp_path / "run")
@@ -56,7 +57,7 @@ def test_a_chain_of_all_families_runs_two_cycles_and_its_pool_replays(where, tmp
             assert torch.equal(context.render(placements.take(np.array([k]))).images[0], together[k])
 
 
-@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssdlite", "mnist_classifier"])
+@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssd_small", "mnist_classifier"])
 def test_a_step_of_the_synthesizer_draws_what_its_placements_render_to(where):
     session = open_session(recipe_of(where, ALL), None)
     proposer, render = session.players.proposer, session.players.materials.render
@@ -74,7 +75,7 @@ def test_a_step_of_the_synthesizer_draws_what_its_placements_render_to(where):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssdlite", "mnist_classifier"])
+@pytest.mark.parametrize("where", [SCENES, DIGITS], ids=["ssd_small", "mnist_classifier"])
 @pytest.mark.parametrize("arm", ["random", "mined", "learned", "critic", "cut_paste_learn", "context"])
 @pytest.mark.parametrize("kind", OWN)
 def test_every_family_runs_in_every_arm(kind, arm, where, tmp_path):

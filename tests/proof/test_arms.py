@@ -12,7 +12,7 @@ from terse.recipe import load_recipe
 SMALL = (
     "cycles=1", "data.train=200", "data.val=30", "data.test=40", "pretrain.epochs=1", "fine_tune.epochs=1",
     "pool.per_cycle=10", "pool.candidates=100", "hardness.above=0", "synthesis.steps=2", "synthesis.max_steps=2",
-    "synthesis.harvest_from=1", "runtime.precision=float32",
+    "synthesis.statistics_pairs=64", "synthesis.harvest_from=1", "runtime.precision=float32",
 )  # fmt: skip
 NO_DROPOUT = "learned-no-dropout:synthesis.dropout=0"
 

@@ -19,6 +19,8 @@ from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
 from terse.sources.run_data import run_data
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 
 @pytest.fixture(scope="module")
 def recipe():

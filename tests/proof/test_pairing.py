@@ -11,9 +11,11 @@ from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.sources.run_data import run_data
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 SETTINGS = (
     "data.train=300", "data.val=40", "data.test=40", "cycles=2", "pretrain.epochs=1", "hardness.above=-2",
-    "pool.per_cycle=60", "pool.candidates=400", "synthesis.batch_size=64", "synthesis.steps=2", "fine_tune.epochs=2",
+    "pool.per_cycle=60", "pool.candidates=400", "synthesis.batch_size=64", "synthesis.steps=2", "synthesis.statistics_pairs=64", "fine_tune.epochs=2",
     "fine_tune.batch_size=16",
 )  # fmt: skip
 ARMS = ("none", "random", "mined", "learned")

@@ -22,7 +22,7 @@ from terse.run import open_run, train
 SMALL = (
     "cycles=2", "data.train=600", "data.val=60", "data.test=100", "pretrain.epochs=2", "hardness.above=0", "fine_tune.epochs=1",
     "pool.per_cycle=30", "pool.candidates=400", "synthesis.batch_size=64", "synthesis.steps=4",
-    "synthesis.harvest_from=1", "synthesis.max_steps=8", "runtime.precision=float32",
+    "synthesis.harvest_from=1", "synthesis.max_steps=8", "synthesis.statistics_pairs=64", "runtime.precision=float32",
 )  # fmt: skip
 
 

@@ -39,11 +39,11 @@ RECIPES = {  # of each task: a recipe, and what makes it small
 every_kind = targets(  # of a kind with several subjects one; all of them in the slow tests
     runs=True,
     by_default=(
-        *("mnist_classifier", "mnist_classifier_deep", "user", "timm", "detr", "ssdlite_mobilenet_v2", "ssd_small"),
+        *("mnist_classifier", "mnist_classifier_deep", "user", "timm", "detr", "ssd_small"),
         *("regressor-angle", "lraspp_mobilenet_v3_large"),
     ),
 )
-KILLED = ("mnist_classifier", "ssdlite_mobilenet_v2")
+KILLED = ("mnist_classifier", "ssd_small")
 
 
 def recipe_of(subject: Subject) -> Any:

@@ -1,10 +1,7 @@
 """What one of several processes of a run computes; `test_ranks.py` starts them and compares."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -13,6 +10,7 @@ from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
+from forked import Forked
 from terse.recipe import OptimizerConfig, RuntimeConfig, load_recipe
 from terse.run import finish, open_session
 from terse.targets.detector.target import DetectorTarget
@@ -121,27 +119,21 @@ def of_scale(ranks):
     return {"scale": engine.scales.of("target"), "weights": module.weight.tolist()}
 
 
-def start(count, arguments, **options):
+def start(count, folder, work, *arguments):
     """So many processes of one job on this machine, as `torchrun` starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {**os.environ, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-    common |= {"MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            text=True,
-            **options,
-        )
-        for rank in range(count)
-    ]
+    common = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
+    common |= {"MASTER_PORT": str(port)}
+    ranks = ({**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count))
+    return [Forked(folder / rank["RANK"], work, *arguments, **rank) for rank in ranks]
 
 
-if __name__ == "__main__":
+def all_found(folder):
+    """What one of several processes finds, written below the folder."""
     ranks = Ranks.join("cpu")
     found = {"run": trained(ranks, None), **{family: of_detector(ranks, family) for family in ("ssd", "fcos")}}
     found |= {"guide": of_guide(ranks), "scale": of_scale(ranks)}
-    Path(sys.argv[1], f"{ranks.number}.json").write_text(json.dumps(found))
+    Path(folder, f"{ranks.number}.json").write_text(json.dumps(found))
     ranks.leave()

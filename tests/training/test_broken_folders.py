@@ -11,6 +11,8 @@ from terse.recipe import load_recipe
 from terse.run import open_run, train
 from terse.tensors import read_tensors
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
+
 
 class Listens(Observer):
     def __init__(self):
@@ -125,10 +127,10 @@ def test_a_changed_shard_is_refused(recipe, run):
 def test_data_that_changed_are_noticed(recipe, run):
     fewer = load_recipe("quickstart", [])  # only to name the field in the message
     assert fewer.data is not None
-    changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"val": 61})})
-    text = (run / "recipe.yaml").read_text().replace("val: 60", "val: 61")
+    changed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"val": 21})})
+    text = (run / "recipe.yaml").read_text().replace("val: 20", "val: 21")
     (run / "recipe.yaml").write_text(text)
-    with pytest.raises(RunError, match=r"val: expected the images that the run began with, got 61 instead of 60"):
+    with pytest.raises(RunError, match=r"val: expected the images that the run began with, got 21 instead of 20"):
         train(changed, out=run, resume=True)
 
 

@@ -51,7 +51,7 @@ def test_an_arm_that_keeps_everything_judges_for_free(small):
 
 def test_a_gradient_counts_as_two_judging_passes(small):
     rows = train(load_recipe("quickstart", [*small, "cycles=1", "synthesis.harvest=after"]))["cycles"]
-    assert rows[0]["judging_passes"] == 4 * 64 * 3 + rows[0]["candidates"]
+    assert rows[0]["judging_passes"] == 4 * 32 * 3 + rows[0]["candidates"]
 
 
 def test_a_black_box_is_harvested_with_a_critic_and_is_not_trained(small):

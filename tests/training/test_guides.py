@@ -36,7 +36,7 @@ def test_arms_share_the_rule_and_pay_for_every_pass(small, arm, steps):
     session = open_session(of_arm(arm, small, "cycles=1", HELPFUL), None)
     row = run_cycles(session).to_json()["cycles"][0]
     # A candidate's verdict and its two losses; forward and backward of the guide's images; the probe; learning by gradient.
-    assert row["judging_passes"] == 3 * row["candidates"] + 3 * 20 + 3 * 40 + 3 * 64 * steps
+    assert row["judging_passes"] == 3 * row["candidates"] + 3 * 20 + 3 * 40 + 3 * 32 * steps
     assert row["samples"] > 0
     assert 0 < row["hard_rate"] < 1
     assert session.players.rule.harvest == [1, 0]

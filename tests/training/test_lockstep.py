@@ -84,12 +84,12 @@ def test_a_steps_composites_are_bit_for_bit_what_their_placements_render_to(sess
 
 def test_the_synthesizer_learns_to_make_the_target_fail(small):
     """Against a frozen target, composites get harder: the gradient has the right sign all the way through."""
-    settings = [*small, "data.train=1500", "pretrain.epochs=4", "synthesis.dropout=0"]
+    settings = [*small, "data.train=1000", "pretrain.epochs=4", "synthesis.dropout=0"]
     session = open_session(load_recipe("quickstart", settings), None)
     target_phase(session, 0, session.recipe.pretrain, "pretrain")
     players = session.players
     optimizer = torch.optim.Adam(players.proposer.module.parameters(), lr=0.02)
-    losses = [update(session, optimizer, 128, step)[2] for step in range(40)]
+    losses = [update(session, optimizer, 64, step)[2] for step in range(40)]
     assert np.mean(losses[-5:]) > 1.2 * np.mean(losses[:5])
 
 

@@ -137,7 +137,7 @@ def _limited(method, most):
 
 
 def test_a_run_on_a_small_device_goes_on_and_resumes(small, tmp_path, small_device):
-    recipe = load_recipe("quickstart", small)
+    recipe = load_recipe("quickstart", [*small, "synthesis.batch_size=64"])
     listens = Listens()
     whole = lasting(train(recipe, out=tmp_path / "whole", observer=listens))
     told = [line for line in listens.said if "out of memory" in line]

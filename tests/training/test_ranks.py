@@ -2,14 +2,14 @@
 
 import json
 import signal
-import subprocess
 import time
 
 import numpy as np
 import of_several
 import pytest
-from of_several import start, trained
+from of_several import all_found, start, trained
 
+import terse.cli.main as command_line
 from terse.process import Launched, launched
 from terse.recipe import load_recipe
 from terse.run import train
@@ -31,7 +31,7 @@ def finished(processes, seconds=100):
 def two(tmp_path_factory):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    finished(start(2, [of_several.__file__, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    finished(start(2, folder, all_found, folder))
     return [json.loads((folder / f"{rank}.json").read_text("utf-8")) for rank in (0, 1)]
 
 
@@ -78,8 +78,8 @@ def test_a_guide_steers_all_processes_alike(two):
 def test_a_lost_process_ends_the_others_with_a_sentence_and_one_goes_on_alone(small, tmp_path):
     folder = tmp_path / "run"
     settings = [*small, "cycles=1", "synthesis.steps=40", "synthesis.max_steps=40"]
-    begun = ["-m", "terse", "train", "quickstart", *settings, "--out", str(folder)]
-    processes = start(2, begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    begun = ["train", "quickstart", *settings, "--out", str(folder)]
+    processes = start(2, tmp_path, command_line.main, begun)
     wait_for(folder / "state" / "previous.pth", processes)
     processes[1].send_signal(signal.SIGKILL)
     out, err = processes[0].communicate(timeout=60)
@@ -99,8 +99,8 @@ def test_two_processes_with_batchnorm_and_dropout_end_near_one(small, tmp_path):
     settings = [*small, "data.train=1500", "data.test=1000", "pretrain.epochs=4", "pool.per_cycle=400"]
     settings += ["pool.candidates=4000", "synthesis.batch_size=128", "fine_tune.epochs=8"]
     one = train(load_recipe("quickstart", [*settings, "runtime.threads=1"]), out=tmp_path / "one")
-    begun = ["-m", "terse", "train", "quickstart", *settings, "--out", str(tmp_path / "two")]
-    finished(start(2, begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    begun = ["train", "quickstart", *settings, "--out", str(tmp_path / "two")]
+    finished(start(2, tmp_path, command_line.main, begun))
     two = json.loads((tmp_path / "two" / "result.json").read_text("utf-8"))
     ends = [result["metrics"]["end"]["accuracy"] for result in (one, two)]
     assert min(ends) > one["metrics"]["start"]["accuracy"] + 0.15

@@ -1,15 +1,15 @@
 """A run that was killed and taken up again ends where an unbroken one does."""
 
 import functools
-import json
 import os
-import subprocess
-import sys
+import signal
+import time
 
 import pytest
 import torch
 
-from killing import Killed, KillIn, StopAt, assert_channels_last, lasting
+from forked import Forked
+from killing import KillAt, Killed, KillIn, StopAt, assert_channels_last, lasting
 from terse.errors import RunError
 from terse.progress import Interrupted
 from terse.recipe import load_recipe
@@ -59,16 +59,40 @@ def unbroken(tmp_path_factory, small):
     return run
 
 
+def goes_on(unbroken, tmp_path, arm, *kills):
+    """A run that was killed at each of these places in turn ends as one that nobody stopped."""
+    recipe, folder, whole = unbroken(arm)
+    for number, place in enumerate(kills):
+        with pytest.raises(Killed):
+            train(recipe, out=tmp_path / "run", observer=KillIn(*place), resume=number > 0)
+        assert_channels_last(open_session(recipe, tmp_path / "run", resume=True).players)
+    again = train(recipe, out=tmp_path / "run", resume=True)
+    assert lasting(again) == whole
+    assert lines(tmp_path / "run") == lines(folder / "run")
+    before, after = weights(folder / "run"), weights(tmp_path / "run")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(before[name].stride() == after[name].stride() for name in before)
+
+
+FIRST_CYCLE = (
+    (0, "pretrain", 2),
+    (0, "evaluate", 0),
+    (1, "synthesizer", 2),
+    (1, "target", 2),
+    (1, "evaluate", 0),
+)
+
+
+def test_a_run_killed_in_every_phase_of_its_first_cycle_goes_on_to_the_same_figures(unbroken, tmp_path):
+    goes_on(unbroken, tmp_path, "learned", *FIRST_CYCLE)
+
+
 @pytest.mark.parametrize(
     ("arm", "cycle", "phase", "step"),
     [
-        ("learned", 0, "pretrain", 2),
-        ("learned", 0, "evaluate", 0),
-        ("learned", 1, "synthesizer", 2),
+        *(slow("learned", *place) for place in FIRST_CYCLE),
         slow("learned", 1, "synthesizer", 4),
         slow("learned", 1, "target", 0),
-        ("learned", 1, "target", 2),
-        ("learned", 1, "evaluate", 0),
         slow("learned", 2, "synthesizer", 1),
         slow("harvests_after", 1, "harvest", 0),
         ("harvests_after", 1, "harvest", 1),
@@ -84,16 +108,7 @@ def unbroken(tmp_path_factory, small):
     ],
 )
 def test_a_killed_run_goes_on_to_the_same_figures(unbroken, tmp_path, arm, cycle, phase, step):
-    recipe, folder, whole = unbroken(arm)
-    with pytest.raises(Killed):
-        train(recipe, out=tmp_path / "run", observer=KillIn(cycle, phase, step))
-    assert_channels_last(open_session(recipe, tmp_path / "run", resume=True).players)
-    again = train(recipe, out=tmp_path / "run", resume=True)
-    assert lasting(again) == whole
-    assert lines(tmp_path / "run") == lines(folder / "run")
-    before, after = weights(folder / "run"), weights(tmp_path / "run")
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert all(before[name].stride() == after[name].stride() for name in before)
+    goes_on(unbroken, tmp_path, arm, (cycle, phase, step))
 
 
 def test_networks_are_channels_last_before_a_phase_and_in_a_finished_run(unbroken):
@@ -132,31 +147,28 @@ def test_a_finished_run_can_be_resumed_for_its_result(unbroken):
     assert lasting(train(recipe, out=folder / "run", resume=True)) == whole
 
 
-HANGS = """
-import json, sys, time
-from terse.progress import Observer
-from terse.recipe import load_recipe
-from terse.run import train
+class Hangs(KillAt):
+    """Waits after so many steps, and says so by a file."""
 
-class Hangs(Observer):
-    left = 8
+    def __init__(self, steps, said):
+        super().__init__(steps)
+        self.said = said
 
     def step(self, **numbers):
         self.left -= 1
         if not self.left:
-            print("hangs", flush=True)
+            self.said.touch()
             time.sleep(3600)
 
-train(load_recipe("quickstart", json.loads(sys.argv[1])), out=sys.argv[2], observer=Hangs())
-"""
 
-
-def test_kill_9_from_outside(unbroken, tmp_path, small):
+def test_kill_9_from_outside(unbroken, tmp_path):
     recipe, folder, whole = unbroken("learned")
-    command = [sys.executable, "-c", HANGS, json.dumps(small), str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"hangs\n"
-        process.kill()
+    observer = Hangs(8, tmp_path / "hangs")
+    with Forked(tmp_path, lambda: train(recipe, out=tmp_path / "run", observer=observer)) as process:
+        while not observer.said.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
     assert (tmp_path / "run" / "state" / "checkpoint.pth").exists()
     assert not (tmp_path / "run" / "result.json").exists()
     assert lasting(train(recipe, out=tmp_path / "run", resume=True)) == whole

@@ -21,6 +21,7 @@ from terse.training.phases import target_phase
 from terse.training.realism import discriminator_step, warm_up_phase
 
 FEW = ("data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1")
+FEW += ("pool.candidates=24", "synthesis.statistics_pairs=8")
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def composites_of(truth: Truth) -> Bool[Tensor, " b"]:
 
 def mixed_batch(
     session: Session, pool: PoolImages | None, numbers: Int64[np.ndarray, " b"]
-) -> tuple[tuple[Tensor, Truth, Int64[np.ndarray, " b"]], Share]:
+) -> tuple[tuple[Tensor, Truth, Int64[np.ndarray, " own"]], Share]:
     """Real images and composites of the pool, whose numbers come after those of all real ones: this process's share.
 
     A pool smaller than its numbers begins anew at its end.

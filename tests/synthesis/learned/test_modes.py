@@ -51,10 +51,10 @@ def in_training(proposer, requests):
 def test_poses_spread_when_drawn_as_they_do_in_training(trained, settings):
     session = trained(*settings)
     proposer, family = session.players.proposer, session.players.materials.poses
-    settle_statistics(proposer, seeds_of(0, 1, "statistics", 0, count=1000))
-    requests = proposer.requests(seeds_of(0, 1, "test", count=2048))
+    settle_statistics(proposer, seeds_of(0, 1, "statistics", 0, count=500))
+    requests = proposer.requests(seeds_of(0, 1, "test", count=1024))
     drawn = family.to_unit(torch.from_numpy(proposer.propose(requests).pose))
-    training = torch.cat([in_training(proposer, requests.take(range(k, k + 64))) for k in range(0, 2048, 64)])
+    training = torch.cat([in_training(proposer, requests.take(range(k, k + 64))) for k in range(0, 1024, 64)])
     assert drawn.std(0).numpy() == pytest.approx(training.std(0).numpy(), rel=0.1)
 
 
