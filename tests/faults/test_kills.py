@@ -94,7 +94,7 @@ def run_survives(unbroken, tmp_path, arm, kills):
 
 
 def test_a_run_survives_a_kill(unbroken, tmp_path):
-    assert run_survives(unbroken, tmp_path, "learned", 3) == 3
+    assert run_survives(unbroken, tmp_path, "learned", 2) == 2  # at an event, at a write
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ SMALL = (
 )  # fmt: skip
 SHAPES = (
     "data.train=16", "data.val=4", "data.test=8", "data.backgrounds=12", "pool.per_cycle=4", "pretrain.epochs=1",
-    "cycles=0", "synthesis.kind=mined",
+    "cycles=0", "synthesis.kind=mined", "target={kind: ssd_small, image_size_px: 96}",
 )  # fmt: skip
 
 
