@@ -31,8 +31,10 @@ def s3_server() -> Iterator[dict[str, str]]:
     os.environ.update(given)
     try:
         fsspec.filesystem("s3").mkdir("bucket")
-        yield given
-        fsspec.filesystem("s3").rm("bucket", recursive=True)  # another server of this process has the same memory
+        try:
+            yield given
+        finally:
+            fsspec.filesystem("s3").rm("bucket", recursive=True)  # another server of this process has the same memory
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
