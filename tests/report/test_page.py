@@ -12,7 +12,7 @@ from terse.pictures.page_folder import Shown
 from terse.pictures.sheets import Sheet
 from terse.report import figures
 from terse.report.page import _packed, build_page, page_html
-from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table
+from terse.report.parts import Chart, Command, Fact, Headline, PageData, Table, duration
 from terse.report.run_page import train_page
 
 
@@ -160,3 +160,19 @@ def test_plotly_is_packed_where_nothing_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "terse").write_text("a file", "utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert gzip.decompress(_packed(b"a library")) == b"a library"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.02, "0.1 s"),
+        (0.34, "0.3 s"),
+        (9.4, "9.4 s"),
+        (9.6, "10 s"),
+        (89, "89 s"),
+        (600, "10 min"),
+        (7260, "2 h 01 min"),
+    ],
+)
+def test_a_time_is_never_none(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

@@ -31,7 +31,10 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_threads_of_a_batch(precision: str, images: int, side_px: int, learns: bool, threads: int) -> None:
     engine = Engine(RuntimeConfig(device="cpu", precision=precision))
-    engine.use_threads(images * side_px**2, side_px if learns else None)
+    if learns:
+        engine.use_threads_to_learn(images, side_px)
+    else:
+        engine.use_threads(images * side_px**2)
     assert torch.get_num_threads() == threads
 
 

@@ -164,7 +164,7 @@ def count(amount: int, word: str) -> str:
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 0.95 else f"{max(seconds, 0.1):.1f} s"
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
     return f"{minutes} min" if minutes < 90 else f"{hours} h {rest:02d} min" if rest else f"{hours} h"

@@ -18,7 +18,7 @@ __all__ = ["ListOfFile", "load_json_with", "without_collector"]
 
 _LARGE = 8 << 20  # bytes; smaller files are read whole
 _CHUNK = 1 << 20
-_ESCAPE = 5
+_ESCAPE = 3  # bytes at the end of a part in which the four of an escaped surrogate may begin
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
 _PARSE: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def load_json_with(file: Path, name: str, before: Collection[str]) -> Mapping[st
             text.expect("{")
             data: dict[str, Any] = {}
             apart = ListOfFile(file, name, data)
-            apart.is_last_read = _read_members(text, data, apart, before)
+            apart.is_whole = _read_members(text, data, apart, before)
     except (ValueError, RecursionError):
         return load_json(file)  # says what is wrong and where
     return data
@@ -74,7 +74,7 @@ class ListOfFile:
         self.name = name
         self.start = 0
         self._file, self._data = file, data
-        self.is_last_read = False  # whether what follows has joined the mapping
+        self.is_whole = False  # what follows the list has joined the mapping
 
     def __bool__(self) -> bool:
         return next(iter(self), self) is not self
@@ -88,7 +88,7 @@ class ListOfFile:
         try:
             with _Text(self._file, self.start) as text:
                 yield from text.items()
-                if not self.is_last_read:
+                if not self.is_whole:
                     self._follow(text)
         except (ValueError, RecursionError):
             load_json(self._file)
@@ -100,7 +100,7 @@ class ListOfFile:
         if twice := sorted(found.keys() & self._data.keys()):
             raise DataError(f"{self._file.name}: {twice[0]}: expected it once, got it twice; keep one")
         self._data.update(found)
-        self.is_last_read = True
+        self.is_whole = True
 
 
 def _read_members(

@@ -66,8 +66,7 @@ def alternating_phase(session: Session, cycle: int) -> None:
     if isinstance(proposer, LearnedProposer) and proposer.settings.restart and cycle > 1 and first == 0:
         restart_synthesizer(session, proposer, cycle)
     target = session.optimizers.get("target", trainable(players.target).module, optimizer_maker(settings.optimizer))
-    side_px = players.materials.canvas_px
-    session.engine.use_threads(settings.batch_size * side_px**2, side_px)
+    session.engine.use_threads_to_learn(settings.batch_size, players.materials.canvas_px)
     for step in range(first, steps):
         told = _harvest(session, harvest, cycle, step, steps)
         session.spending.charge("synthesizer")

@@ -81,21 +81,21 @@ class Engine:
             self._narrow = (_narrow(self._runtime.precision, self.device, self._networks),)
         return self._narrow[0]
 
-    def use_threads(self, pixels: int, learns_px: int | None = None) -> None:
-        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md).
-
-        Threads that share a gradient of weights in bfloat16 wait for each other by spinning, twice an image where
-        feature maps are small: 30 times slower where one of them has no core for itself.
-
-        Args:
-            pixels: of the batch.
-            learns_px: the side of its images, where weights learn from them.
-        """
+    def use_threads(self, pixels: int) -> None:
+        """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
         if self.device.type == "cpu":
             asked = self._runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
             cores = max(1, usable_cores() // launched().count_here)
-            spins = learns_px is not None and learns_px < _SMALL_IMAGE_PX and self._dtype() is torch.bfloat16
-            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX or spins else cores))
+            torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else cores))
+
+    def use_threads_to_learn(self, images: int, side_px: int) -> None:
+        """As `use_threads`, for a batch that weights learn from; small images in bfloat16 take one thread.
+
+        Threads that share a gradient of weights in bfloat16 wait for each other by spinning, twice an image where
+        feature maps are small: 30 times slower where one of them has no core for itself.
+        """
+        spins = side_px < _SMALL_IMAGE_PX and self._dtype() is torch.bfloat16
+        self.use_threads(0 if spins else images * side_px**2)
 
     def update(
         self, player: str, loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, settings: OptimizerConfig

@@ -68,8 +68,7 @@ def look_at_guide(session: Session, cycle: int, draw: int) -> None:
     rule, proposer = session.players.rule, session.players.proposer
     if not isinstance(rule, Helpful) or proposer is None or (draw and not proposer.keeps_hard):
         return
-    side_px = session.players.materials.canvas_px
-    session.engine.use_threads(_BATCH * side_px**2, side_px)
+    session.engine.use_threads_to_learn(_BATCH, session.players.materials.canvas_px)
     rows, resumed = _rows(session, rule, cycle, draw), rule.harvest == [cycle, draw]
     length = rule.steer(*_gradient(session, rule, rows))
     session.check_finite("target", torch.tensor(length))

@@ -63,8 +63,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
         restart_synthesizer(session, proposer, cycle)
     harvest = Harvest(session, cycle) if settings.harvest == "during" else None
     optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
-    side_px = session.players.materials.canvas_px
-    session.engine.use_threads(settings.batch_size * side_px**2, side_px)
+    session.engine.use_threads_to_learn(settings.batch_size, session.players.materials.canvas_px)
     step = first
     with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
@@ -206,8 +205,7 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
         return
     module = trainable(session.players.target).module
     optimizer = session.optimizers.get("target", module, optimizer_maker(settings.optimizer))
-    side_px = session.players.materials.canvas_px
-    session.engine.use_threads(settings.batch_size * side_px**2, side_px)
+    session.engine.use_threads_to_learn(settings.batch_size, session.players.materials.canvas_px)
     for step in range(first, plan.steps):
         pool = supply.at(step // plan.steps_an_epoch)
         generator = reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)

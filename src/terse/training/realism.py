@@ -42,8 +42,7 @@ def warm_up_phase(session: Session, cycle: int) -> None:
     if first is None:
         return
     materials, seed = session.players.materials, session.recipe.seed
-    side_px = materials.canvas_px
-    session.engine.use_threads(settings.batch_size * side_px**2, side_px)
+    session.engine.use_threads_to_learn(settings.batch_size, materials.canvas_px)
     count = settings.batch_size
     for step in range(first, settings.warm_up_steps):
         generator = reseed(seed, cycle, "warm_up", step, rank=session.engine.rank)

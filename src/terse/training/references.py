@@ -65,8 +65,7 @@ def reference_phase(session: Session) -> None:
     first = session.enter(0, _PHASE, 2 * settings.steps)
     if first is None:
         return
-    side_px = session.players.materials.canvas_px
-    session.engine.use_threads(settings.batch_size * side_px**2, side_px)
+    session.engine.use_threads_to_learn(settings.batch_size, session.players.materials.canvas_px)
     for step in range(first, 2 * settings.steps):
         judges, own = divmod(step, settings.steps)
         generator = reseed(session.recipe.seed, 0, "reference", step, rank=session.engine.rank)
