@@ -1,6 +1,7 @@
 """SIGTERM ends a command in order, and workers end with the process that began them."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -56,10 +57,13 @@ def test_workers_end_with_a_killed_parent(labelled_source, tmp_path):
     assert mine
     process.kill()
     process.wait()
+    before = worked = {pid: seconds_of(pid) for pid in mine}
     deadline = time.monotonic() + 20
     while any(alive(pid) for pid in mine) and time.monotonic() < deadline:
         time.sleep(0.02)
+        worked = {pid: max(seconds, seconds_of(pid)) for pid, seconds in worked.items()}
     assert not [pid for pid in mine if alive(pid)]
+    assert max(worked[pid] - before[pid] for pid in mine) < 1.0  # of work, which a busy machine does not stretch
     process.stdout.close()
     process.stderr.close()
 
@@ -73,6 +77,15 @@ def children(pid):
     for one in below:
         below += [child for child, parent in parents.items() if parent == one]
     return below[1:]
+
+
+def seconds_of(pid):
+    """CPU time of a process so far; 0 where it is gone."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    except OSError:
+        return 0.0
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def alive(pid):

@@ -167,7 +167,7 @@ def test_plotly_is_packed_where_nothing_can_be_kept(tmp_path, monkeypatch):
     [
         (0.02, "0.1 s"),
         (0.34, "0.3 s"),
-        (9.4, "9.4 s"),
+        (1.2, "1 s"),
         (9.6, "10 s"),
         (89, "89 s"),
         (600, "10 min"),
