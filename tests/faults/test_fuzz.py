@@ -27,12 +27,14 @@ def fuzzed(reader, executions, *more):
 
 def test_a_sample_of_damaged_files():
     counts = fuzzed("all", 12)
-    assert len(counts) == 9
+    assert len(counts) == 10
     assert all(one["executions"] == one["read"] + one["refused"] == 12 for one in counts)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reader", ["coco", "voc", "yolo", "idx", "mat", "recipe", "placements", "result", "image"])
+@pytest.mark.parametrize(
+    "reader", ["coco", "coco_parts", "voc", "yolo", "idx", "mat", "recipe", "placements", "result", "image"]
+)
 def test_many_damaged_files(reader):
     (counts,) = fuzzed(reader, 20_000, "--seconds", 240, "--seed", 7)
     assert counts["executions"] == counts["read"] + counts["refused"]
