@@ -51,6 +51,26 @@ def test_names_and_keys_in_a_list_are_left_out(build, tmp_path):
     )
 
 
+def test_fewer_images_are_a_part_of_more_and_other_images_change_nothing(tmp_path, save):
+    def drawn(count, folder="a"):
+        return set(ImagesConfig(images=tmp_path / folder, at_most_images=count).build().paths)
+
+    for name in (f"{i}.png" for i in range(12)):
+        save(tmp_path / "a" / name, 16, 16)
+    assert [len(drawn(count)) for count in (1, 4, 12, 99)] == [1, 4, 12, 12]
+    assert drawn(1) < drawn(4) < drawn(8) < drawn(12)
+    assert drawn(4) != {"0.png", "1.png", "10.png", "11.png"}  # not the first ones
+    for name in drawn(4):
+        save(tmp_path / "b" / name, 16, 16)
+    assert drawn(3, "b") == drawn(3)
+
+
+def test_at_most_so_many_images_are_counted_after_those_that_are_left_out(build):
+    assert build(without=("person",), at_most_images=1).paths == ("b.png",)
+    made = build(classes=("dog",), at_most_images=1)
+    assert len(made) == 1
+
+
 def test_unknown_classes_are_refused(build):
     assert error_of(build, classes=("persn",)) == (
         "classes: expected classes of set, got 'persn'; did you mean 'person'?"

@@ -1,7 +1,8 @@
-"""What every source of photographs can be asked for: classes, areas, images to leave out."""
+"""What every source of photographs can be asked for: classes, areas, images to leave out, how many."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -45,6 +46,8 @@ class SourceConfig(Component["Annotations"]):
     """Leave out images that hold an object of one of these classes."""
     leave_out: InputPath | None = None
     """A text file with the name of an image, or the key of an object, on each line: `terse check` writes one."""
+    at_most_images: Annotated[int, Field(ge=1)] | None = None
+    """Only so many of these images, drawn by their names: fewer are a part of more, and two sources draw alike."""
 
     def build(self) -> Annotations:
         """The index of what the settings ask for.
@@ -92,6 +95,8 @@ class SourceConfig(Component["Annotations"]):
             annotations = _leave_out(annotations, self.leave_out)
         if self.without:
             annotations = annotations.without_images_with(self.without)
+        if self.at_most_images is not None:
+            annotations = _at_most(annotations, self.at_most_images)
         if self.classes is not None:
             annotations = annotations.with_classes(self.classes)
         if self.min_area_px or self.max_area_px is not None:
@@ -128,3 +133,12 @@ def _leave_out(annotations: Annotations, file: Path) -> Annotations:
     kept = annotations.keep_objects(keep_objects)
     names = zip(annotations.paths, annotations.image_keys, strict=True)
     return kept.keep_images(np.array([not lines & {path, key} for path, key in names], dtype=np.bool_))
+
+
+def _at_most(annotations: Annotations, count: int) -> Annotations:
+    """Images by the order of their names' hashes, which neither other images nor the order of the files change."""
+    hashes = [hashlib.sha256(path.encode(errors="surrogateescape")).digest() for path in annotations.paths]
+    drawn = sorted(range(len(hashes)), key=lambda image: (hashes[image], image))[:count]
+    keep = np.zeros(len(hashes), dtype=np.bool_)
+    keep[drawn] = True
+    return annotations.keep_images(keep)
