@@ -14,20 +14,26 @@ CALLS = ("fsync", "replace", "rename", "mkdir")
 class FileFaults:
     """Counts what is written below a folder, and calls `happens` at the call `at`; counts only where that is None.
 
-    Counted are files opened to be written, each write to them, syncs, renames and new folders. What a library writes by itself,
-    without Python's files, is not seen.
+    Counted are files opened to be written, by `open` and by `os.open`, each write to them, syncs, renames and new folders. What
+    a library writes by itself is not seen.
     """
 
     def __init__(self, root, at=None, happens=None):
         self.root, self.at, self.happens = str(root), at, happens
         self.count, self.over = 0, False
+        self._handles = set()  # of files opened by `os.open`
 
     @contextlib.contextmanager
     def watching(self):
-        kept = {name: getattr(os, name) for name in CALLS}
+        kept = {name: getattr(os, name) for name in (*CALLS, "open", "write", "close")}
         opened = io.open
-        for name, call in kept.items():
-            setattr(os, name, self._noted(call))
+        for name in CALLS:
+            setattr(os, name, self._noted(kept[name]))
+        os.open, os.write, os.close = (
+            self._handing(kept["open"]),
+            self._writing(kept["write"]),
+            self._closing(kept["close"]),
+        )
         builtins.open = io.open = self._opening(opened)
         try:
             yield self
@@ -36,13 +42,12 @@ class FileFaults:
                 setattr(os, name, call)
             builtins.open = io.open = opened
 
-    def note(self, stream=None, data=b""):
+    def note(self, cut=None):
         self.count += 1
         if self.at is not None and not self.over and self.count >= self.at:
             self.over = self.happens is not None
-            if stream is not None:
-                stream.write(data[: len(data) // 2])  # a write is cut where the disk ends
-                stream.flush()
+            if cut is not None:
+                cut()  # a write is cut where the disk ends
             self.happens()
 
     def _noted(self, call):
@@ -52,6 +57,33 @@ class FileFaults:
             return call(path, *rest, **options)
 
         return noted
+
+    def _handing(self, call):
+        def opened(path, flags, *rest, **options):
+            is_written = flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(self.root)
+            if is_written:
+                self.note()
+            handle = call(path, flags, *rest, **options)
+            if is_written:
+                self._handles.add(handle)
+            return handle
+
+        return opened
+
+    def _writing(self, call):
+        def write(handle, data):
+            if handle in self._handles:
+                self.note(lambda: call(handle, data[: len(data) // 2]))
+            return call(handle, data)
+
+        return write
+
+    def _closing(self, call):
+        def close(handle):
+            self._handles.discard(handle)
+            return call(handle)
+
+        return close
 
     def _opening(self, call):
         def opened(file, mode="r", *rest, **options):
@@ -70,8 +102,12 @@ class _Written:
         self._stream, self._faults = stream, faults
 
     def write(self, data):
-        self._faults.note(self._stream, data)
+        self._faults.note(lambda: self._cut(data))
         return self._stream.write(data)
+
+    def _cut(self, data):
+        self._stream.write(data[: len(data) // 2])
+        self._stream.flush()
 
     def writelines(self, lines):
         for line in lines:

@@ -1,5 +1,9 @@
 """What is special to each format: names that YAML 1.1 would change, folders that stand alone, index masks."""
 
+import errno
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,10 +11,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from commands import run
+from file_faults import FileFaults
 from terse.compositing.raster import Drawn
 from terse.errors import DataError
 from terse.export.sample import Labelled, Sample, SetInfo
-from terse.registry import lookup
+from terse.registry import kinds, lookup
+from terse.sources.annotations import Skeleton
 
 ODD = ("no", "yes", "On", "null", "~", "12", "1_0", "1e3", "0x1f", "12:30", "2001-01-01", "a: b", 'say "x"', "süß", "-")
 
@@ -34,11 +40,45 @@ def written(kind, out, info, samples):
     part.mkdir()
     out.mkdir()
     writer = exporter.shard(out, part, info, 0)
-    for item in samples:
-        writer.add(item)
+    try:
+        for item in samples:
+            writer.add(item)
+    except BaseException:
+        writer.close(whole=False)
+        raise
     writer.close()
     exporter.assemble(out, [part], info)
     return out
+
+
+def open_files():
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+@pytest.mark.parametrize("kind", sorted(kinds("exporter")))
+def test_no_file_of_a_shard_stays_open_where_the_disk_is_full(kind, tmp_path):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail_at(place):
+        """Whether anything failed there, and what did."""
+        root = tmp_path / str(place)
+        root.mkdir()
+        with FileFaults(root, place, full).watching():
+            try:
+                info = SetInfo(("ball", "dog"), ".png", skeleton=Skeleton(1))
+                written(kind, root / "set", info, [sample(0, labelled(0, 2, 3, 10, 8)), sample(1)])
+            except OSError as error:
+                return error
+        return None
+
+    fail_at(None)  # imports what it needs
+    before, errors = open_files(), []  # an error holds what it was raised in, so that nothing is closed by chance
+    while not errors or errors[-1] is not None:
+        errors.append(fail_at(1 + len(errors)))
+        assert open_files() == before, len(errors)
+    assert len(errors) > 4
+    assert all(error.errno == errno.ENOSPC for error in errors[:-1])
 
 
 def read_yaml_11(file):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -74,8 +75,12 @@ class _CocoWriter:
         self._info = info
         self._images = out / "images"
         self._images.mkdir(exist_ok=True)
-        self._image_lines = (part / "images.jsonl").open("w", encoding="utf-8", newline="\n")
-        self._object_lines = (part / "annotations.jsonl").open("w", encoding="utf-8", newline="\n")
+        with ExitStack() as files:  # closes the first where the second cannot be opened
+            self._image_lines, self._object_lines = (
+                files.enter_context((part / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n"))
+                for name in ("images", "annotations")
+            )
+            self._files = files.pop_all()
         self._licences: set[str] = set()
         self._part = part
         self._unlabelled: list[Sample] = []
@@ -108,10 +113,9 @@ class _CocoWriter:
 
     def close(self, *, whole: bool = True) -> None:
         """Everything is added."""
-        if whole:
-            self._write_lines()
-        self._image_lines.close()
-        self._object_lines.close()
+        with self._files:
+            if whole:
+                self._write_lines()
         (self._part / "licences.txt").write_text("".join(f"{name}\n" for name in sorted(self._licences)), "utf-8")
 
 
