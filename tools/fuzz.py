@@ -2,12 +2,13 @@
 
     python tools/fuzz.py READER --executions N [--seed S] [--seconds S] [--keep FOLDER]
 
-READER is coco, coco_parts (each file read as a small one and as a large one: both say the same), voc, yolo, idx, mat, recipe, placements, result, image, or all. A file of `tests/faults/corpus/READER` (or one
-that the reader's writer makes) is damaged by a seeded draw: bits, bytes, numbers at the edges of their types, pieces cut,
-repeated and exchanged; JSON values are replaced by others. What ends in anything but a `TerseError` is printed and, with
-`--keep`, written into the folder. Each reader runs in a process of its own with 4 GB of memory, so that a crash of a
-library or a memory bomb is a finding too. Prints one line of JSON a reader: executions, those read, those refused,
-findings, executions a second. The exit status is 1 where there were findings.
+READER is coco, coco_parts (each file read as a small one and as a large one: both say the same), voc, yolo, idx, mat,
+recipe, placements, result, image, or all. A file of `tests/faults/corpus/READER` (or one that the reader's writer makes) is
+damaged by a seeded draw: bits, bytes, numbers at the edges of their types, pieces cut, repeated and exchanged; JSON values
+are replaced by others. What ends in anything but a `TerseError` is printed and, with `--keep`, written into the folder.
+Each reader runs in a process of its own with 4 GB of memory, so that a crash of a library or a memory bomb is a finding
+too. Prints one line of JSON a reader: executions, those read, those refused, findings, executions a second. The exit status
+is 1 where there were findings.
 """
 
 from __future__ import annotations

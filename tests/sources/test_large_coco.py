@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -60,7 +61,9 @@ DOCUMENTS = {
     "mapping": "{}",
     "unicode": '{"images": ["ä"], "categories": ["日本"], "annotations": ["é", "\\u00e9", "😀", "\\ud83d\\ude00"]}',
     "surrogate": '{"images": ["\\ud800"], "categories": [], "annotations": ["a", {"\\udc00": "\\ud800"}]}',
+    "surrogate_as_it_stands": '{"images": ["\ud800"], "categories": [], "annotations": ["\ud83d\ude00", "\udc00"]}',
     "mark": '\ufeff{"images": [], "categories": [], "annotations": [1, 2]}',
+    "numbers_behind": '{"images": [], "categories": [], "annotations": [1.5], "a": 1.25, "b": -2E-25, "c": 3e+7}',
     "not_finite": '{"images": [], "categories": [], "annotations": [NaN, Infinity, -Infinity, -0, 1e400]}',
 }
 
@@ -68,7 +71,7 @@ DOCUMENTS = {
 @pytest.mark.parametrize("text", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_a_large_document_says_what_a_small_one_says(text, tmp_path, large):
     file = tmp_path / "a.json"
-    file.write_text(text, encoding="utf-8")
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
     data = load_json_with(file, "annotations", NEEDED)
     items = data.get("annotations")
     if isinstance(items, ListOfFile):
@@ -76,6 +79,24 @@ def test_a_large_document_says_what_a_small_one_says(text, tmp_path, large):
         assert repr(list(items)) == repr(list(items))  # again
     whole = {key: list(value) if isinstance(value, ListOfFile) else value for key, value in data.items()}
     assert repr(sorted(whole.items())) == repr(sorted(load_json(file).items()))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("text", ['["\\ud800"]', '["\ud800"]'], ids=["escaped", "as_it_stands"])
+def test_no_surrogate_is_left_of_any_encoding(text, encoding, tmp_path, large):
+    file = tmp_path / "a.json"
+    text = f'{{"images": {text}, "categories": [], "annotations": {text}}}'
+    file.write_bytes(text.encode(encoding, "surrogatepass"))
+    for data in (load_json(file), load_json_with(file, "annotations", NEEDED)):
+        assert [*data["images"], *data["annotations"]] == ["\ufffd", "\ufffd"]
+
+
+def test_lists_deep_in_lists_are_refused_where_there_is_a_surrogate(tmp_path):
+    file = tmp_path / "a.json"
+    for depth in (600, 3000):  # the lesser one is read by Python 3.12 and later
+        file.write_text('{"a": "\\ud800", "b": %s%s}' % ("[" * depth, "]" * depth))
+        with pytest.raises(DataError, match="in UTF-8, got something else") if depth > 1000 else suppress(DataError):
+            load_json(file)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -204,7 +204,8 @@ class Annotations:
         """With other names of classes; those of one name are one class."""
         renamed = [names.get(name, name) for name in self.classes]
         classes = tuple(dict.fromkeys(renamed))
-        place = np.array([classes.index(name) for name in renamed], dtype=np.int64)
+        number = {name: i for i, name in enumerate(classes)}
+        place = np.array([number[name] for name in renamed], dtype=np.int64)
         return replace(self, classes=classes, labels=place[self.labels] if len(place) else self.labels)
 
     def split(self, fraction: float, seed: int) -> tuple[Annotations, Annotations]:

@@ -103,7 +103,8 @@ def _add_annotations(
         names: of categories, by their ids.
     """
     every_run_is_crowd = _every_run_is_crowd(index, annotations)
-    labels = {number: index.classes.index(name) for number, name in names.items()}
+    places = {name: i for i, name in enumerate(index.classes)}
+    labels = {number: places[name] for number, name in names.items()}
     images = {number: numbers.get(number) for number in listed}
     plain = PlainAnnotations(images, labels, index.sizes_px, crowd=not every_run_is_crowd)
 

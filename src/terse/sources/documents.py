@@ -14,11 +14,12 @@ from xml.etree.ElementTree import (
 
 from terse.errors import DataError
 
-__all__ = ["ESCAPED_SURROGATE", "lines_of", "load_json", "load_xml", "some_names", "speakable"]
+__all__ = ["has_surrogates", "lines_of", "load_json", "load_xml", "some_names", "speakable"]
 
 _CHUNK = 1 << 20
 _ENOUGH = 64
-ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
@@ -33,22 +34,30 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
     """
     try:
         content = file.read_bytes()
-        data = json.loads(content)
+        text = content.decode(json.detect_encoding(content), "surrogatepass")  # as `json.loads` does
+        data = json.loads(text)
+        if has_surrogates(text):
+            data = speakable(data)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.name}, line {error.lineno} column {error.colno}: expected whole JSON, got: {error.msg}; "
             "the file may end early: copy it again"
         ) from None
-    except (ValueError, RecursionError):  # not UTF-8, or a number of thousands of digits
+    except (ValueError, RecursionError):  # not UTF-8, a number of thousands of digits, or lists in lists in lists
         raise DataError(f"{file.name}: expected {kind} JSON in UTF-8, got something else; copy it again") from None
     if isinstance(data, dict):
-        return dict(speakable(data)) if ESCAPED_SURROGATE.search(content) else data
+        return data
     got = type(data).__name__
     if kind == "COCO":
         raise DataError(
             f"{file.name}: expected a mapping with images and annotations, got {got}; use COCO's instances format"
         )
     raise DataError(f"{file.name}: expected a mapping, got {got}; give the file that {kind} wrote")
+
+
+def has_surrogates(text: str) -> bool:
+    """Whether a JSON text may hold surrogates, escaped or as they stand."""
+    return _ESCAPED_SURROGATE.search(text) is not None or (not text.isascii() and _SURROGATE.search(text) is not None)
 
 
 def speakable(value: Any) -> Any:

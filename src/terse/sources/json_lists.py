@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from terse.errors import DataError
-from terse.sources.documents import ESCAPED_SURROGATE, load_json, speakable
+from terse.sources.documents import has_surrogates, load_json, speakable
 
 __all__ = ["ListOfFile", "load_json_with", "without_collector"]
 
 _LARGE = 8 << 20  # bytes; smaller files are read whole
 _CHUNK = 1 << 20
-_ESCAPE = 3  # bytes at the end of a part in which the four of an escaped surrogate may begin
+_ESCAPE = 3  # characters at the end of a part in which the four of an escaped surrogate may begin
+_CUT = 2  # characters of a number cut in two that may stand behind what is a number too: 1e+
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
 _PARSE: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -146,7 +147,6 @@ class _Text:
         self._start = start  # of what is in memory, in the file
         self._text, self._at = "", 0
         self._ended = self._surrogates = False
-        self._tail = b""  # in which an escape sequence may begin
         if not start and self._stream.peek(3)[:3] == codecs.BOM_UTF8:
             self._start = self._stream.seek(3)
 
@@ -185,7 +185,7 @@ class _Text:
                 if not self._more():
                     raise ValueError("no value") from None
                 continue
-            if end < len(self._text) or not self._more():  # a number may go on in the next part
+            if end + _CUT < len(self._text) or not self._more():  # a number may go on in the next part
                 self._at = end
                 return speakable(value) if self._surrogates else value
 
@@ -227,7 +227,6 @@ class _Text:
         self._start = self.place
         content = self._stream.read(max(_CHUNK, len(left)))
         self._ended = not content
-        self._surrogates = self._surrogates or ESCAPED_SURROGATE.search(self._tail + content) is not None
-        self._tail = content[-_ESCAPE:]
         self._text, self._at = left + self._decoder.decode(content, final=self._ended), 0
+        self._surrogates = self._surrogates or has_surrogates(self._text[max(0, len(left) - _ESCAPE) :])
         return True
