@@ -1,8 +1,11 @@
 """The index of a large source is kept: the same as what was read, and never taken where something has changed."""
 
+import errno
 import json
+import os
 import pickle
 import shutil
+import time
 from dataclasses import fields
 
 import numpy as np
@@ -13,6 +16,7 @@ from terse.errors import TerseError
 from terse.sources import kept
 from terse.sources.coco import CocoConfig
 from terse.sources.columns import Column
+from terse.sources.folder import ImagesConfig
 from terse.sources.guess import read_data, source_settings
 from terse.sources.masks import Polygons, draw_mask
 from terse.sources.photo_foregrounds import PhotoForegrounds
@@ -178,6 +182,45 @@ def test_files_of_this_moment_are_not_kept(drawn, every, readings, monkeypatch):
     monkeypatch.setattr(kept, "_SETTLED_S", 1e6)
     config = CocoConfig(coco=drawn.coco())
     config.build(), config.build()
+    assert len(readings) == 2
+
+
+def replace_the_folder(photographs):
+    photographs.rename(photographs.with_name("old"))
+    photographs.with_name("other").rename(photographs)
+
+
+@pytest.mark.parametrize("change", [lambda photographs: (photographs / "3.png").unlink(), replace_the_folder])
+def test_an_index_is_not_kept_of_files_that_vanish_while_they_are_read(change, every, tmp_path, save, monkeypatch):
+    for name in ("photographs/1.png", "photographs/2.png", "photographs/3.png", "other/1.png", "other/2.png"):
+        save(tmp_path / name)
+    monkeypatch.setattr(kept, "_SETTLED_S", 0)
+    time.sleep(0.02)  # more than a tick of the files' clock
+    config, read = ImagesConfig(images=tmp_path / "photographs"), ImagesConfig._read
+
+    def read_in_time(self):
+        found = read(self)
+        time.sleep(0.02)
+        change(tmp_path / "photographs")
+        return found
+
+    with monkeypatch.context() as once:
+        once.setattr(ImagesConfig, "_read", read_in_time)
+        assert len(config.build()) == 3
+    assert len(config.build()) == 2
+
+
+def test_a_cache_that_may_not_be_looked_into_is_done_without(drawn, every, readings, monkeypatch):
+    config, stat = CocoConfig(coco=drawn.coco()), os.stat
+
+    def denied(path, **given):
+        if str(path).startswith(str(every)):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **given)
+
+    config.build()
+    monkeypatch.setattr(os, "stat", denied)
+    assert len(config.build()) == 6
     assert len(readings) == 2
 
 

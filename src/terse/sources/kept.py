@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from terse.errors import RunError
 from terse.folders import cache_folder, replacing
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Skipped
 from terse.sources.columns import Column, FieldsColumn, MaskColumn, TextColumn
+from terse.sources.finder import is_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +33,7 @@ __all__ = ["kept_index"]
 
 _FORMAT = 1
 _FEWEST = 50_000  # images and objects; fewer are read in seconds
-_SETTLED_S = 2.0  # a file changed later than that before it was read could change again within one tick of the clock
+_SETTLED_S = 2.0  # what changed later than that before it was read could change again within one tick of the clock
 _SHA256_BYTES = 32
 _COLUMNS: dict[str, type[Column[Any]]] = {
     "paths": TextColumn,
@@ -59,7 +61,7 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     key = json.dumps([_FORMAT, version("terse-synth"), named, others], sort_keys=True, default=str)
     searched = None in others.values()
     file = cache_folder() / "indexes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
-    if file.is_file():
+    if is_file(file):
         found = _load(file, list(paths.values()), searched=searched)
         if found is not None:
             return found
@@ -91,9 +93,10 @@ def _state(paths: list[Path], *, searched: bool) -> tuple[str, float]:
     """
     total, latest = 0, 0.0
     for path in dict.fromkeys(Path(os.path.abspath(path)) for path in paths):
-        beside = path.parent if searched and path.is_file() else None
+        beside = path.parent if searched and is_file(path) else None
         for name, stat in (*_below(str(path)), *_folders_at(beside), *_folders_at(beside and beside.parent)):
-            facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) if stat else ()
+            content = stat if stat and not S_ISDIR(stat.st_mode) else None  # of a folder, that is the names below it
+            facts = (content.st_size, content.st_mtime_ns, content.st_ctime_ns, content.st_ino) if content else ()
             digest = hashlib.blake2b(repr((name, facts)).encode("utf-8", "surrogateescape"), digest_size=16).digest()
             total = (total + int.from_bytes(digest, "little")) % (1 << 128)  # in any order
             latest = max(latest, stat.st_ctime if stat else 0.0)
@@ -101,7 +104,7 @@ def _state(paths: list[Path], *, searched: bool) -> tuple[str, float]:
 
 
 def _below(path: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    """A file, or all files below a folder, links followed; of what cannot be looked at, the name alone."""
+    """A file, or a folder and all below it, links followed; of what cannot be looked at, the name alone."""
     if not os.path.isdir(path):
         yield path, _stat(path)
         return
@@ -112,6 +115,7 @@ def _below(path: str) -> Iterator[tuple[str, os.stat_result | None]]:
         if about is None or (about.st_dev, about.st_ino) in seen:
             continue
         seen.add((about.st_dev, about.st_ino))
+        yield here, about
         try:
             with os.scandir(here) as entries:
                 for entry in entries:
