@@ -94,7 +94,7 @@ def test_no_surrogate_is_left_of_any_encoding(text, encoding, tmp_path, large):
 def test_lists_deep_in_lists_are_refused_where_there_is_a_surrogate(tmp_path):
     file = tmp_path / "a.json"
     for depth in (600, 3000):  # the lesser one is read by Python 3.12 and later
-        file.write_text('{"a": "\\ud800", "b": %s%s}' % ("[" * depth, "]" * depth))
+        file.write_text('{"a": "\\ud800", "b": ' + "[" * depth + "]" * depth + "}")
         with pytest.raises(DataError, match="in UTF-8, got something else") if depth > 1000 else suppress(DataError):
             load_json(file)
 
