@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 gc.disable()  # until all is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -86,6 +87,17 @@ def trusts():
     """Code that a recipe names may be imported."""
     with trusting():
         yield
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """The user has no home folder, as in a container under a number that it does not know."""
+
+    def unknown(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(unknown))
 
 
 @pytest.fixture

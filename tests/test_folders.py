@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from terse.errors import DataError, RunError
-from terse.folders import claim, locked, replacing, taken_back, write_atomically, write_json
+from terse.folders import cache_folder, claim, locked, replacing, taken_back, write_atomically, write_json
 
 
 class Stopped(Exception):
@@ -111,3 +111,9 @@ def test_a_folder_that_holds_work_by_now_is_not_taken_back(tmp_path):
     with pytest.raises(DataError):
         fails_late()
     assert checkpoint.exists()
+
+
+def test_a_process_without_a_home_is_asked_for_a_cache(no_home):
+    with pytest.raises(RunError) as error:
+        cache_folder()
+    assert str(error.value) == ("XDG_CACHE_HOME: expected a folder for the cache, got none, and no home folder; set it")

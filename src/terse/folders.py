@@ -291,9 +291,18 @@ def taken_back(folder: Path | None, *, keep: Callable[[], bool] = lambda: False)
 
 
 def cache_folder() -> Path:
-    """Where terse keeps what it can make or fetch again: `terse` in `XDG_CACHE_HOME`, or in `~/.cache`."""
+    """Where terse keeps what it can make or fetch again: `terse` in `XDG_CACHE_HOME`, or in `~/.cache`.
+
+    Raises:
+        RunError: neither is known, as in a container whose user has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "terse"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "terse"
+    except RuntimeError:
+        raise RunError(
+            "XDG_CACHE_HOME: expected a folder for the cache, got none, and no home folder; set it"
+        ) from None
 
 
 @contextlib.contextmanager

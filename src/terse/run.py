@@ -26,7 +26,7 @@ from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
 from terse.tracking import tracked
 from terse.training.cycle import judge_cycle, run_cycles
-from terse.training.engine import Engine
+from terse.training.engine import Engine, threads_kept
 from terse.training.guides import take_guide
 from terse.training.probe import check_answers
 from terse.training.ranks import Ranks
@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 
+@threads_kept()
 def train(
     recipe: Recipe | str | Path,
     overrides: Sequence[str] = (),

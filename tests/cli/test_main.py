@@ -175,3 +175,15 @@ def test_our_own_bug_is_exit_1_with_its_traceback(capsys, monkeypatch):
     assert (code, out) == (1, "")
     assert "ZeroDivisionError" in err
     assert err.splitlines()[-1] == "terse: this is a bug of ours; please report it with the lines above"
+
+
+def test_too_little_memory_is_no_bug_of_ours(capsys, monkeypatch):
+    def large():
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    monkeypatch.setattr("terse.recipe_files.builtin_recipes", large)
+    code, out, err = run(capsys, "recipes")
+    assert (code, out) == (2, "")
+    assert err == (
+        "terse: memory: expected enough, got: Unable to allocate 7.28 TiB; ask for less at once, or use a larger machine\n"
+    )

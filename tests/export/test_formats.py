@@ -1,7 +1,9 @@
 """What is special to each format: names that YAML 1.1 would change, folders that stand alone, index masks."""
 
 import errno
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -86,6 +88,14 @@ def read_yaml_11(file):
     reader = YAML(typ="safe", pure=True)
     reader.version = (1, 1)
     return reader.load(file.read_text("utf-8"))
+
+
+def test_a_licence_of_two_lines_is_one_in_coco(tmp_path):
+    info, licences = SetInfo(("ball",), ".png"), ("CC BY\nby me", "CC0", "")
+    samples = [replace(sample(k), licence=licence) for k, licence in enumerate(licences)]
+    found = json.loads((written("coco", tmp_path / "set", info, samples) / "annotations.json").read_text("utf-8"))
+    assert [(one["id"], one["name"]) for one in found["licenses"]] == [(1, "CC BY by me"), (2, "CC0")]
+    assert [image.get("license") for image in found["images"]] == [1, 2, None]
 
 
 def test_yolo_names_are_words_to_a_reader_of_yaml_1_1(tmp_path):

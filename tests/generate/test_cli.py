@@ -1,7 +1,9 @@
 """`terse generate` and `terse render` as they are typed."""
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pyarrow as pa
@@ -174,6 +176,53 @@ def test_a_summary_never_says_0_a_second(
     slow = {"images": 4, "objects": 4, "per_class": {}, "skipped": [], "out": "set", "seconds": 10.0}
     first = summary({**slow, "images_per_second": 0.4, "real": {"train": 5, "val": 1}}).splitlines()
     assert first == ["4 images, 4 objects in 10.0 s (0.4 a second) -> set", "objects  none", "real     train 5, val 1"]
+
+
+@pytest.mark.parametrize(("speed", "said"), [(0.0312, "0.03"), (0.9, "0.9"), (5.3, "5"), (9.7, "10"), (31.4, "31")])
+def test_the_speed_in_a_summary(speed: float, said: str) -> None:
+    slow = {"images": 4, "objects": 4, "per_class": {}, "skipped": [], "out": "set", "seconds": 10.0}
+    assert f"({said} a second)" in summary({**slow, "images_per_second": speed})
+
+
+def test_a_set_of_an_image_a_minute_was_not_made_before(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 60)
+    monkeypatch.setattr("terse.generate.make.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    out = tmp_path / "set"
+    code, printed, _ = run(capsys, "generate", *folders, "--count", "1", "--out", str(out), "--workers", "0")
+    assert (code, printed.splitlines()[0]) == (0, f"1 images, 1 objects in 60.0 s (0.02 a second) -> {out}")
+    assert "0.02" in (out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("wrong", [["--format", "yolo_pose"], ["--quota", "ball=100", "--resume"]])
+def test_a_mistake_leaves_the_folder_to_the_corrected_command(
+    wrong: list[str], folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    words = ("generate", *folders, "--count", "2", "--out", str(out), "--workers", "0", "--no-page")
+    assert run(capsys, *words, *wrong)[0] == 2
+    assert list(out.iterdir()) == []
+    assert run(capsys, *words)[0] == 0
+
+
+def test_a_set_that_nothing_can_be_put_into_leaves_temporary_files_alone(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / "manifest.json.tmp").write_text("of a killed process", "utf-8")
+    impossible = ("--objects", "40", "--max-overlap", "0", "--tries", "1")
+    code, _, err = run(capsys, "generate", *folders, "--count", "1", "--out", str(out), "--workers", "0", *impossible)
+    assert (code, err.partition(", got ")[0]) == (2, "terse: limits: expected placements that meet them")
+    assert [path.name for path in out.iterdir()] == ["manifest.json.tmp"]
+
+
+def test_a_count_beyond_the_names_of_images_is_refused(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "generate", *folders, "--count", "1000000000000", "--out", str(tmp_path / "set"))
+    assert (code, err) == (2, "terse: --count: expected an integer <= 100000000, got 1000000000000\n")
 
 
 def test_no_page_is_drawn_that_nobody_wants(

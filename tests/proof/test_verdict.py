@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -244,3 +245,17 @@ def test_seeds_needed_is_the_fewest() -> None:
 )
 def test_the_bounds_of_an_interval_have_as_many_places(bounds, places):
     assert _places(bounds) == places
+
+
+@pytest.mark.parametrize(
+    ("bounds", "worth", "places"),
+    [
+        ((-0.5, 0.0099), 0.01, 4),
+        ((-0.5, 0.01), 0.01, 2),
+        ((0.0124, 0.5), 0.0125, 3),
+        ((1e-12, 3e-12), 0.0, 13),
+        ((-math.inf, math.inf), 0.0, 4),
+    ],
+)
+def test_the_places_tell_a_bound_from_what_is_worth_having(bounds, worth, places):
+    assert _places(bounds, worth) == places

@@ -162,6 +162,10 @@ def test_plotly_is_packed_where_nothing_can_be_kept(tmp_path, monkeypatch):
     assert gzip.decompress(_packed(b"a library")) == b"a library"
 
 
+def test_plotly_is_packed_where_there_is_no_home(no_home):
+    assert gzip.decompress(_packed(b"a library")) == b"a library"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [

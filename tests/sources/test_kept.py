@@ -238,3 +238,7 @@ def test_foregrounds_of_a_kept_index_are_the_same(drawn, every):
     assert found.fetch(rows).alpha.equal(read.fetch(rows).alpha)
     mask = found.annotations.masks[-1]
     assert draw_mask(mask, found.annotations.root, (160, 120)).any()
+
+
+def test_a_source_is_read_where_there_is_no_home(no_home):
+    assert kept.kept_index({}, lambda: "what was read") == "what was read"

@@ -1,11 +1,15 @@
 """How many threads a batch is computed with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
 
+from terse.progress import Observer
 from terse.recipe import RuntimeConfig
+from terse.run import train
 from terse.training import engine as module
 from terse.training.engine import Engine
 
@@ -44,3 +48,25 @@ def test_the_recipe_and_the_environment_overrule_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     Engine(RuntimeConfig(device="cpu")).use_threads(1)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("said", "threads"), [("3,2", 3), (" 2 ", 2), ("", 1), ("many", 1)])
+def test_the_environment_is_read_as_openmp_reads_it(said: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    Engine(RuntimeConfig(device="cpu")).use_threads(1)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_gives_its_process_the_threads_back(fails: bool, small: list[str]) -> None:
+    class Looks(Observer):
+        def cycle(self, row: Mapping[str, Any]) -> None:
+            seen.append(torch.get_num_threads())
+            if fails:
+                raise ZeroDivisionError
+
+    seen: list[int] = []
+    torch.set_num_threads(1)
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        train("quickstart", [*small, "cycles=1", "runtime.threads=2"], observer=Looks())
+    assert (seen[0], torch.get_num_threads()) == (2, 1)

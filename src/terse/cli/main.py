@@ -160,9 +160,11 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
 
 
 def _of_the_machine(error: Exception) -> str | None:
-    """What to say of a full disk, a file that may not be read or a device without memory; None of a bug of ours."""
+    """What to say of a full disk, a file that may not be read or too little memory; None of a bug of ours."""
     if isinstance(error, OSError) and error.errno in _NOT_OURS:
         return f"{error.filename or 'a file'}: expected to read or write it, got: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"memory: expected enough, got: {error or 'none left'}; ask for less at once, or use a larger machine"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         got = str(error).partition(".")[0]
         return f"runtime.device: expected enough memory, got: {got}; smaller batches or a smaller canvas_px need less"

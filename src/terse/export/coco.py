@@ -101,9 +101,9 @@ class _CocoWriter:
                 "width": width,
                 "height": height,
             }
-            if sample.licence:
-                line["license"] = sample.licence
-                self._licences.add(sample.licence)
+            if licence := sample.licence.replace("\n", " "):  # a line of the part's each
+                line["license"] = licence
+                self._licences.add(licence)
             line |= {"background": sample.background, "blend": sample.blend, **sample.extra}
             self._image_lines.write(_json(line) + "\n")
             for item in sample.objects:

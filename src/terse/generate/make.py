@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from terse.generate.plan import Shard, shards_of_rows, shards_of_scenes
 from terse.generate.real import VAL, real_drawings, shards_of_real
 from terse.generate.settings import GenerateSettings
 from terse.generate.settling import Settling
-from terse.generate.shard import Job, made_folder, part_folder
+from terse.generate.shard import PARTS, Job, made_folder, part_folder
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
@@ -106,7 +107,7 @@ def make_set(
         whole = place.claim(about, resume=resume)
         if whole is not None:
             return MadeSet(_untouched(place, whole))
-        with _cleared_on_mistake(place, resume=resume):
+        with _cleared_on_mistake(place):
             source = of_recipe(origin, observer=observer) if isinstance(origin, Recipe) else origin
             limits = settings.limits(source.limits, source.material.foregrounds.classes)
             drawing = Drawing(source.material, build_poses(recipe.poses), recipe.edges, settings)
@@ -115,9 +116,10 @@ def make_set(
             shards = shards_of_scenes(settings, limits, source.material, size)
             real = real_drawings(recipe, drawing)
             shards += shards_of_real(real, len(shards), settings.count, size)
+            job = Job(drawing, exporter, place.folder, settings.count, about, source.load, limits, real)
+            _check_format(job)
         if source.message and observer is not None:
             observer.say(source.message)
-        job = Job(drawing, exporter, place.folder, settings.count, about, source.load, limits, real)
         return MadeSet(_make(job, place, shards, executor, observer), drawing)
 
 
@@ -173,7 +175,7 @@ def render(
         whole = place.claim(about, resume=resume)
         if whole is not None:
             return _untouched(place, whole)
-        with _cleared_on_mistake(place, resume=resume):
+        with _cleared_on_mistake(place):
             drawing = replace(
                 drawing_of(recipe, settings, square=square, observer=observer), in_torch=made.get("angles") != _ANGLES
             )
@@ -181,12 +183,13 @@ def render(
             if missing:
                 raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
             real = real_drawings(recipe, drawing)
-        exporter = _exporter(settings)
+            exporter = _exporter(settings)
+            job = Job(drawing, exporter, place.folder, count, about, real=real, where=placements.name)
+            _check_format(job)
         size = settings.shard_images or exporter.shard_images
         shards = shards_of_rows(table, size)
         last = max(table.column("image").to_pylist())
         shards += shards_of_real(real, len(shards), max(settings.count, last + 1), size)
-        job = Job(drawing, exporter, place.folder, count, about, real=real, where=placements.name)
         return _make(job, place, shards, mapped_by, observer)
 
 
@@ -244,14 +247,19 @@ def _untouched(place: Place, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _cleared_on_mistake(place: Place, *, resume: bool) -> Iterator[None]:
+def _cleared_on_mistake(place: Place) -> Iterator[None]:
     """A request that cannot be met leaves the place as empty as it was."""
     try:
         yield
     except Exception:
-        if not resume:
-            place.take_back()
+        place.take_back()
         raise
+
+
+def _check_format(job: Job) -> None:
+    """Let the exporter refuse the set before anything is made, as `yolo_pose` does where there are no keypoints."""
+    with TemporaryDirectory(dir=job.out / PARTS) as folder:
+        job.exporter.shard(Path(folder), Path(folder), job.info("train"), 0).close(whole=False)
 
 
 def _make(
@@ -298,7 +306,7 @@ def _make(
         "out": place.name,
         **summary,
         "seconds": round(seconds, 3),
-        "images_per_second": round(rate, 1),
+        "images_per_second": round(rate, 1) or round(rate, 4),  # 0 says that nothing was made
     }
 
 

@@ -32,16 +32,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """Make the folder this set's, or see that it is already; the manifest where the set is whole.
+def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> tuple[dict[str, Any] | None, bool]:
+    """Make the folder this set's, or see that it is already; the manifest where the set is whole, and whether it is begun now.
 
     Raises:
         RunError: not a folder that can be written, another set's, or one that nobody asked to go on with.
     """
     request, manifest = out / REQUEST, out / MANIFEST
     read = _read_json(manifest)
-
-    claim(
+    held = claim(
         out,
         "set",
         about,
@@ -51,7 +50,7 @@ def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> dict[str,
         begin=lambda: write_json(request, dict(about), indent=None),
         resume_begins=True,
     )
-    return read
+    return read, not held
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

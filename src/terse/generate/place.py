@@ -34,6 +34,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = str(folder)
+        self._begun = False
 
     def claim(self, about: Mapping[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """Make it this set's, or see that it is already; the manifest where the set is whole.
@@ -41,7 +42,8 @@ class Place:
         Raises:
             RunError: it cannot be written, or holds something else.
         """
-        return claim_set(self.folder, about, resume=resume)
+        manifest, self._begun = claim_set(self.folder, about, resume=resume)
+        return manifest
 
     def has(self, name: str) -> bool:
         """Whether a file of the set is there."""
@@ -64,13 +66,15 @@ class Place:
             path.unlink()
 
     def clear(self) -> None:
-        """Remove all of a set that cannot be made."""
+        """Remove all of a set that cannot be made; files that stood in the folder before are none of it."""
         for path in self.folder.iterdir():
-            shutil.rmtree(path)
+            if path.is_dir():
+                shutil.rmtree(path)
 
     def take_back(self) -> None:
-        """Nothing was made: leave the place as empty as it was."""
-        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+        """Nothing was made: leave a place where the set was begun only now as empty as it was."""
+        if self._begun:
+            shutil.rmtree(self.folder / PARTS, ignore_errors=True)
 
     def finish(self) -> None:
         """The manifest is in the folder: the set is whole."""
@@ -162,8 +166,9 @@ class AtURL(Place):
         self._remove(sorted(self._there))
 
     def take_back(self) -> None:
-        """As `clear`: nothing was made."""
-        self.clear()
+        """As the folder's."""
+        if self._begun:
+            self.clear()
 
     def finish(self) -> None:
         """Send what is left, the manifest last; then nothing stays here."""

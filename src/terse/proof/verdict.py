@@ -153,7 +153,7 @@ def _decide(
 ) -> tuple[Literal["go", "no_go", "undecided"], str, int | None]:
     seeds, bounds, mean = len(gain.per_seed), gain.bounds, gain.mean
     against = f"{names[0]} over {names[1]}"
-    places = _places(bounds) if bounds else 0
+    places = _places(bounds, worth) if bounds else 0
     said = f"{metric} {mean:+.{places}f}" if bounds else f"{metric} {mean:+.4g}"
     if seeds == 1:
         reason = f"one seed gives no verdict: {against}, {said}; how much another seed would change it is unknown"
@@ -181,11 +181,13 @@ def _decide(
     return "undecided", f"{interval}, {_why(gain, below, more)}.", more
 
 
-def _places(bounds: tuple[float, float]) -> int:
-    """Decimal places that show two digits of half an interval, and on which side of zero its bounds lie."""
+def _places(bounds: tuple[float, float], worth: float = 0.0) -> int:
+    """Decimal places that show two digits of half an interval, and on which sides of zero and `worth` its bounds lie."""
     half = (bounds[1] - bounds[0]) / 2
-    places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 4
-    return next((n for n in range(places, 9) if all(round(bound, n) or not bound for bound in bounds)), 9)
+    places = max(0, 1 - math.floor(math.log10(half))) if 0 < half < math.inf else 4
+    pairs = [(bound, edge) for bound in bounds for edge in (0.0, worth) if bound != edge]
+    most = max(places, 9)
+    return next((n for n in range(places, most) if all(round(b, n) != round(e, n) for b, e in pairs)), most)
 
 
 def _why(gain: Gain, below: str, more: int | None) -> str:

@@ -86,13 +86,13 @@ def _plotly() -> tuple[str, str]:
 
 def _packed(library: bytes) -> bytes:
     """By gzip; packing takes 0.1 s, so the next command finds it in the cache."""
-    file = cache_folder() / "page" / f"{hashlib.sha256(library).hexdigest()[:24]}.gz"
-    with contextlib.suppress(OSError, EOFError, zlib.error):
-        if gzip.decompress(kept := file.read_bytes()) == library:
+    name = f"{hashlib.sha256(library).hexdigest()[:24]}.gz"
+    with contextlib.suppress(OSError, EOFError, zlib.error, RunError):
+        if gzip.decompress(kept := (cache_folder() / "page" / name).read_bytes()) == library:
             return kept
     packed = gzip.compress(library, 5, mtime=0)
-    with contextlib.suppress(OSError, RunError):  # a cache that cannot be written
-        write_atomically(file, packed)
+    with contextlib.suppress(OSError, RunError):  # no cache, or one that cannot be written
+        write_atomically(cache_folder() / "page" / name, packed)
     return packed
 
 

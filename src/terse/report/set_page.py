@@ -207,7 +207,7 @@ def _time(result: SetResult) -> str:
 
 def _speed(result: SetResult) -> list[Fact]:
     speed = result.images_per_second or 0.0
-    return [Fact("Images a second", f"{speed:,.1f}")] if speed else []
+    return [Fact("Images a second", f"{speed:,.1f}" if speed >= 0.1 else f"{speed:.1g}")] if speed else []
 
 
 def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:

@@ -60,20 +60,21 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     named = {name: os.path.abspath(path) for name, path in paths.items()}
     key = json.dumps([_FORMAT, version("terse-synth"), named, others], sort_keys=True, default=str)
     searched = None in others.values()
-    file = cache_folder() / "indexes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
+    try:
+        file = cache_folder() / "indexes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
+    except RunError:
+        return read()
     if is_file(file):
         found = _load(file, list(paths.values()), searched=searched)
         if found is not None:
             return found
     began = time.time()
     made = read()
-    if len(made) + len(made.labels) < _FEWEST:
-        return made
-    state, changed = _state([*paths.values(), made.root], searched=searched)
-    if changed > began - _SETTLED_S:
+    small = len(made) + len(made.labels) < _FEWEST
+    if small or (state := _state([*paths.values(), made.root], searched=searched))[1] > began - _SETTLED_S:
         return made
     try:
-        _save(file, made, state)
+        _save(file, made, state[0])
     except (OSError, RunError):  # no room, or a cache that cannot be written: the source is read again next time
         return made
     found = _load(file, list(paths.values()), searched=searched)

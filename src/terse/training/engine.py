@@ -4,7 +4,8 @@ The phases know nothing of these; what several processes share is `ranks`.
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from terse.training.ranks import Ranks
 from terse.training.scaling import Scales, require_float32
 from terse.workers import usable_cores
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "threads_kept"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -84,7 +85,7 @@ class Engine:
     def use_threads(self, pixels: int) -> None:
         """One thread for a small batch, all cores for a large one (measured: docs/decisions/002-threads.md)."""
         if self.device.type == "cpu":
-            asked = self._runtime.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+            asked = self._runtime.threads or _threads_of_environment()
             cores = max(1, usable_cores() // launched().count_here)
             torch.set_num_threads(asked or (1 if pixels < _SMALL_BATCH_PX else cores))
 
@@ -109,6 +110,25 @@ class Engine:
         self.scales.backward(player, loss)
         self.ranks.sum_gradients(module)
         self.scales.step(player, optimizer, partial(clip_gradient, module, settings))
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Give the process back the number of threads that it had: what calls a run may go on computing.
+
+    Source: ours.
+    """
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _threads_of_environment() -> int:
+    """What `OMP_NUM_THREADS` asks for at the outermost level (`4,2` is 4); 0 where it asks for nothing that is known."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def _device(name: str, ranks: Ranks) -> str:
