@@ -140,6 +140,17 @@ def test_a_folder_of_photographs_that_comes_is_noticed(drawn, every, readings):
     assert config.build().root.name == "images"
 
 
+def test_what_other_code_read_is_read_again(drawn, every, readings, tmp_path, monkeypatch):
+    """Between two commits the version stays."""
+    monkeypatch.setattr(kept, "__file__", str(tmp_path / "code" / "kept.py"))
+    (tmp_path / "code").mkdir()
+    config = CocoConfig(coco=drawn.coco())
+    for code in ("x = 1", "x = 1", "x = 2"):
+        (tmp_path / "code" / "coco.py").write_text(code)
+        config.build()
+    assert len(readings) == 2
+
+
 def test_other_settings_are_another_index(drawn, every, readings):
     file = drawn.coco(change=lambda data: [image.update(split=image["id"] % 2) for image in data["images"]])
     counts = [len(CocoConfig(coco=file, where=where).build()) for where in ({}, {"split": 0}, {}, {"split": 0})]

@@ -1,8 +1,8 @@
 """The index of a large source, kept in the cache: read once, and mapped into memory by every start after that.
 
 A kept index is taken only where nothing has changed that its reader could have seen: the settings, and of each file
-and folder that they name, and of everything in the images' folder, the name, the size and the times of change. What a
-reader gives is kept as it is; what a recipe selects from it is selected anew.
+and folder that they name, and of everything in the images' folder, the name, the size and the times of change; nor the
+readers themselves. What a reader gives is kept as it is; what a recipe selects from it is selected anew.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["kept_index"]
 
-_FORMAT = 1
 _FEWEST = 50_000  # images and objects; fewer are read in seconds
 _SETTLED_S = 2.0  # what changed later than that before it was read could change again within one tick of the clock
 _SHA256_BYTES = 32
@@ -58,7 +57,7 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     paths = {name: value for name, value in settings.items() if isinstance(value, Path)}
     others = {name: value for name, value in settings.items() if name not in paths}
     named = {name: os.path.abspath(path) for name, path in paths.items()}
-    key = json.dumps([_FORMAT, version("terse-synth"), named, others], sort_keys=True, default=str)
+    key = json.dumps([version("terse-synth"), _readers(), named, others], sort_keys=True, default=str)
     searched = None in others.values()
     try:
         file = cache_folder() / "indexes" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.arrow"
@@ -83,6 +82,14 @@ def kept_index(settings: Mapping[str, object], read: Callable[[], Annotations]) 
     del made
     _give_back()
     return found
+
+
+def _readers() -> str:
+    """A digest of the readers' code, which changes between two versions too."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _state(paths: list[Path], *, searched: bool) -> tuple[str, float]:
