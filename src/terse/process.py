@@ -1,10 +1,16 @@
 """What has to be set before torch starts its threads and the allocator its arenas; the processes of a launcher."""
 
 import ctypes
+import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Literal
 
 __all__ = ["Launched", "arrow_without_pandas", "launched", "prepare_process"]
 
@@ -30,28 +36,46 @@ def prepare_process() -> None:
 def arrow_without_pandas() -> None:
     """Let pyarrow do without pandas, which it imports with its first array wherever it is installed: 0.2 to 0.4 s.
 
-    For processes of ours alone, which hand it lists and arrays: in one that has done this, pyarrow takes a Series of
-    pandas for any sequence. Tables still become data frames.
+    Where code of a user's imports pandas later, pyarrow learns of it then, and takes a Series for one again.
     """
-    if "pandas" in sys.modules:
+    if "pandas" in sys.modules or any(isinstance(finder, _PandasLater) for finder in sys.meta_path):
         return
     import pyarrow as pa
 
-    refusing = _WithoutPandas()
-    sys.meta_path.insert(0, refusing)
+    later = _PandasLater()
+    sys.meta_path.insert(0, later)
     try:
-        pa.array([])  # looks for pandas, and never again
+        pa.array([])  # looks for pandas, and never again by itself
     finally:
-        sys.meta_path.remove(refusing)
+        later.answer = "next"
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Finds no pandas."""
+class _PandasLater(MetaPathFinder):
+    """Finds no pandas at first; later the installed one, and tells pyarrow of it when it is imported."""
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas, and leave every other module to the next finder."""
-        if fullname == "pandas":
+    answer: Literal["none", "next", "pass"] = "none"
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Leave every other module to the next finder."""
+        if fullname != "pandas" or self.answer == "pass":
+            return None
+        if self.answer == "none":
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        self.answer = "pass"  # `importlib` asks this finder once more
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self.answer = "next"
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+    def _execute(self, execute: Callable[[ModuleType], None], pandas: ModuleType) -> None:
+        import pyarrow as pa
+
+        execute(pandas)
+        self.answer = "pass"
+        pa.Table.from_pandas(pandas.DataFrame())  # looks for pandas once more
 
 
 @dataclass(frozen=True, slots=True)

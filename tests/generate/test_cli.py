@@ -218,6 +218,19 @@ def test_a_set_that_nothing_can_be_put_into_leaves_temporary_files_alone(
     assert [path.name for path in out.iterdir()] == ["manifest.json.tmp"]
 
 
+def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("terse.report.set_page.build_set_page", full)
+    words = ("generate", *folders, "--count", "2", "--out", str(tmp_path / "set"), "--workers", "0", "--json")
+    code, printed, err = run(capsys, *words)
+    assert (code, json.loads(printed)["images"]) == (0, 2)
+    assert err == "no page: [Errno 28] No space left on device\n"
+
+
 def test_a_count_beyond_the_names_of_images_is_refused(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,17 @@ def test_arrow_without_pandas_still_makes_data_frames() -> None:
     assert (done.stdout, done.stderr) == ("{'a': ['x']}\n", "")
 
 
+def test_pandas_that_is_imported_later_is_known_to_arrow() -> None:
+    pytest.importorskip("pandas")
+    code = (
+        "import sys; from terse.process import arrow_without_pandas; arrow_without_pandas(); arrow_without_pandas();"
+        "from importlib.util import find_spec; assert find_spec('pandas'); import pandas as pd; import pyarrow as pa;"
+        "print(pa.array(pd.Series([1.0, float('nan')])).null_count)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_a_set_says_how_its_angles_are_drawn_and_older_ones_keep_their_pixels(world: Path, tmp_path: Path) -> None:
     generate(world, tmp_path / "set", "--workers", "0", "--no-page")
     assert read_table(tmp_path / "set" / "placements.parquet")[1]["angles"] == "float64"

@@ -132,7 +132,7 @@ def _page(result: dict[str, Any], drawing: Drawing | None) -> str | None:
         return (
             str(build_set_page(Path(result["out"]), result, drawing)) if url is None else _page_at(url, result, drawing)
         )
-    except TerseError as error:
+    except (TerseError, OSError) as error:
         print(f"no page: {error}", file=sys.stderr)
         return None
 

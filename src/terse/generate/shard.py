@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -98,8 +97,7 @@ def made_folder(out: Path, number: int) -> Path:
 
 def start_worker(job: Job, observer: Observer) -> Callable[[Shard], dict[str, Any]]:
     """What every worker of the executor calls once."""
-    if multiprocessing.parent_process() is not None:  # a process of ours
-        arrow_without_pandas()
+    arrow_without_pandas()
     return Worker(job).make
 
 
