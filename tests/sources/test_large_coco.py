@@ -135,11 +135,24 @@ def test_a_list_that_comes_twice_is_refused(again, tmp_path, large):
         list(load_json_with(file, "annotations", NEEDED)["annotations"])
 
 
-def test_a_file_that_changes_between_two_passes_is_refused(tmp_path, large):
+@pytest.mark.parametrize(
+    "other",
+    [
+        '{"images": [], "categories": [], "annotat": {"ions": [1, 2]}}',
+        '{"images": [], "categories": [], "annotations": [3, 4, 5]}',
+        None,
+    ],
+    ids=["other_keys", "other_items", "gone"],
+)
+def test_a_file_that_changes_between_two_passes_is_refused(other, tmp_path, large):
+    """Between them the headers of all images are read."""
     file = tmp_path / "a.json"
     file.write_text('{"images": [], "categories": [], "annotations": [1, 2]}')
     items = load_json_with(file, "annotations", NEEDED)["annotations"]
-    file.write_text('{"images": [], "categories": [], "annotat": {"ions": [1, 2]}}')
+    if other is None:
+        file.unlink()
+    else:
+        file.write_text(other)
     with pytest.raises(DataError, match="it changed while it was read"):
         list(items)
 

@@ -74,7 +74,7 @@ class ListOfFile:
     def __init__(self, file: Path, name: str, data: dict[str, Any]) -> None:
         self.name = name
         self.start = 0
-        self._file, self._data = file, data
+        self._file, self._data, self._was = file, data, _stamp(file)
         self.is_whole = False  # what follows the list has joined the mapping
 
     def __bool__(self) -> bool:
@@ -86,14 +86,18 @@ class ListOfFile:
 
     def parts(self) -> Iterator[list[Any]]:
         """All items, some thousands at a time."""
+        changed = DataError(f"{self._file.name}: it changed while it was read; start again")
+        if _stamp(self._file) != self._was:
+            raise changed
         try:
             with _Text(self._file, self.start) as text:
                 yield from text.items()
                 if not self.is_whole:
                     self._follow(text)
         except (ValueError, RecursionError):
-            load_json(self._file)
-            raise DataError(f"{self._file.name}: it changed while it was read; start again") from None
+            if _stamp(self._file) == self._was:
+                load_json(self._file)  # says what is wrong and where
+            raise changed from None
 
     def _follow(self, text: _Text) -> None:
         found: dict[str, Any] = {}
@@ -102,6 +106,15 @@ class ListOfFile:
             raise DataError(f"{self._file.name}: {twice[0]}: expected it once, got it twice; keep one")
         self._data.update(found)
         self.is_whole = True
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What is another where a file was replaced or written again; empty where it is gone."""
+    try:
+        about = file.stat()
+    except FileNotFoundError:
+        return ()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _read_members(
