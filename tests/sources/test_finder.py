@@ -156,3 +156,17 @@ def test_missing_files_and_folders_are_named(tmp_path):
     assert error_of(existing_folder, "images", tmp_path / "x") == (
         f"images: expected a folder, got nothing at {tmp_path / 'x'}{end}"
     )
+
+
+def test_a_path_that_is_no_text_is_refused_at_once(tmp_path):
+    """Pages, recipes and kept indexes hold texts."""
+    folder = tmp_path / "b\udcfccher"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("names are texts on this file system")
+    (folder / "set.json").write_text("{}")
+    (tmp_path / "link").symlink_to(folder)
+    for find, path in ((existing_folder, folder), (existing_folder, tmp_path / "link"), (existing_file, folder / "set.json")):
+        with pytest.raises(DataError, match=r"images: expected a path in UTF-8, got '.*b\\udcfccher.*'; rename it"):
+            find("images", path)

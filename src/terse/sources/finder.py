@@ -221,24 +221,31 @@ def existing_folder(field: str, folder: Path) -> Path:
     """The folder, resolved.
 
     Raises:
-        DataError: no such folder.
+        DataError: no such folder, or a path that is no text.
     """
     if not is_folder(folder):
         got = "a file" if is_there(folder) else "nothing"
         raise DataError(f"{field}: expected a folder, got {got} at {folder}; relative paths start at the recipe's file")
-    return folder.resolve()
+    return _resolved(field, folder)
 
 
 def existing_file(field: str, file: Path) -> Path:
     """The file, resolved.
 
     Raises:
-        DataError: no such file.
+        DataError: no such file, or a path that is no text.
     """
     if not is_file(file):
         got = "a folder" if is_there(file) else "nothing"
         raise DataError(f"{field}: expected a file, got {got} at {file}; relative paths start at the recipe's file")
-    return file.resolve()
+    return _resolved(field, file)
+
+
+def _resolved(field: str, path: Path) -> Path:
+    found = path.resolve()
+    if not _writable(str(found)):
+        raise DataError(f"{field}: expected a path in UTF-8, got {str(found)!r}; rename it")
+    return found
 
 
 def folders_near(file: Path) -> Iterator[Path]:
