@@ -167,6 +167,10 @@ def test_a_path_that_is_no_text_is_refused_at_once(tmp_path):
         pytest.skip("names are texts on this file system")
     (folder / "set.json").write_text("{}")
     (tmp_path / "link").symlink_to(folder)
-    for find, path in ((existing_folder, folder), (existing_folder, tmp_path / "link"), (existing_file, folder / "set.json")):
+    for find, path in (
+        (existing_folder, folder),
+        (existing_folder, tmp_path / "link"),
+        (existing_file, folder / "set.json"),
+    ):
         with pytest.raises(DataError, match=r"images: expected a path in UTF-8, got '.*b\\udcfccher.*'; rename it"):
             find("images", path)
