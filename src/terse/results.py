@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ __all__ = [
     "SetResult",
     "Shortcut",
     "hardness_counts",
+    "read_object",
     "read_record",
     "read_run",
     "read_text",
@@ -277,17 +278,7 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
     Raises:
         RunError: none, one that cannot be read, or one of another format.
     """
-    try:
-        text = path.read_text("utf-8")
-        written = json.loads(text, parse_int=_whole)
-        if _ESCAPED_SURROGATE.search(text):
-            json.dumps(written, ensure_ascii=False).encode()  # a half of a pair is no text: a ValueError
-    except OSError as error:
-        raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
-    if not isinstance(written, dict):
-        raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
+    written = read_object(path, what, _strictly)
     _check_format(path, written)
     try:
         return model.model_validate(written)
@@ -296,6 +287,30 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
         where = ".".join(map(str, first["loc"]))
         got = "missing" if first["type"] == "missing" else repr(first["input"])
         raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None
+
+
+def read_object(path: Path, what: str, parse: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+    """The JSON object of a file as plain data; `what` names it in errors, `parse` may raise a ValueError.
+
+    Raises:
+        RunError: none, or one that cannot be read.
+    """
+    try:
+        written = parse(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: expected {what}, got: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise RunError(f"{path}: expected {what}, got a file that is not JSON") from None
+    if not isinstance(written, dict):
+        raise RunError(f"{path}: expected {what}, got a file that is not one JSON object")
+    return written
+
+
+def _strictly(text: str) -> Any:
+    written = json.loads(text, parse_int=_whole)
+    if _ESCAPED_SURROGATE.search(text):
+        json.dumps(written, ensure_ascii=False).encode()  # a half of a pair is no text: a ValueError
+    return written
 
 
 def _whole(digits: str) -> int | float:

@@ -231,6 +231,49 @@ def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
     assert err == "no page: [Errno 28] No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ('{"about": {', "a file that is not JSON"),
+        ("[]", "a file that is not one JSON object"),
+        ('{"about": {}}', "one without summary; restore it"),
+        ('{"about": [], "summary": {}}', "one without about; restore it"),
+    ],
+)
+def test_a_damaged_manifest_is_named(
+    content: str, got: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    words = ("generate", *folders, "--count", "1", "--out", str(out), "--workers", "0", "--no-page")
+    assert run(capsys, *words)[0] == 0
+    (out / "manifest.json").write_text(content, "utf-8")
+    for again in ((*words, "--resume"), ("report", str(out))):
+        assert run(capsys, *again) == (2, "", f"terse: {out / 'manifest.json'}: expected a set's manifest, got {got}\n")
+
+
+def test_a_damaged_request_is_named(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = tmp_path / "set" / ".parts" / "request.json"
+    request.parent.mkdir(parents=True)
+    request.write_text("{", "utf-8")
+    words = ("generate", *folders, "--count", "1", "--out", str(tmp_path / "set"), "--workers", "0", "--resume")
+    said = f"terse: {request}: expected what a set was begun with, got a file that is not JSON\n"
+    assert run(capsys, *words) == (2, "", said)
+
+
+def test_the_page_of_a_set_of_a_newer_version_is_refused_in_a_sentence(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    assert run(capsys, "generate", *folders, "--count", "1", "--out", str(out), "--workers", "0", "--no-page")[0] == 0
+    table = pq.read_table(out / "placements.parquet")
+    about = json.loads(table.schema.metadata[b"terse"])
+    about["settings"]["sharpness"] = 1
+    pq.write_table(table.replace_schema_metadata({b"terse": json.dumps(about)}), out / "placements.parquet")
+    code, printed, err = run(capsys, "report", str(out))
+    assert (code, printed) == (2, "")
+    assert err.startswith("terse: sharpness: expected a known setting, got 'sharpness'; ")
+
+
 def test_a_count_beyond_the_names_of_images_is_refused(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

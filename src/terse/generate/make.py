@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from terse.urls import local_path, url_of
 from terse.validation import validate
 from terse.workers import Executor, usable_cores
 
-__all__ = ["MadeSet", "drawing_of", "generate", "make_set", "render"]
+__all__ = ["MadeSet", "drawing_of", "generate", "made_with", "make_set", "render"]
 
 _ANGLES = (
     "float64"  # how a set's placements are drawn; older ones, which do not say, keep the pixels that torch gave them
@@ -156,9 +156,7 @@ def render(
     if not len(table):
         raise DataError(f"{placements}: expected a row for each paste, got none; keep the rows that are to be drawn")
     count = len(np.unique(table.column("image").to_numpy()))
-    settings = validate(GenerateSettings, {**made.get("settings", {"count": count}), **changes}, None)
-    recipe = validate(Recipe, made["recipe"], None) if "recipe" in made else _recipe_of_run(Path(made["run"]))
-    square = made.get("square", True)
+    settings, recipe, square = made_with(made, count, **changes)
     if "run" in made:
         table = sized(table, recipe.canvas_px)
     about = {
@@ -208,6 +206,17 @@ def drawing_of(
     classes = tuple(recipe.classes or data.classes)
     material = Material(data.foregrounds, data.backgrounds, classes, square=square)
     return Drawing(material, build_poses(recipe.poses), recipe.edges, settings)
+
+
+def made_with(about: Mapping[str, Any], count: int, **changes: Any) -> tuple[GenerateSettings, Recipe, bool]:
+    """Settings, with these changes, and recipe of placements by what their file says; whether canvases are squashed.
+
+    Raises:
+        RecipeError: a key or a value that this version does not know.
+    """
+    settings = validate(GenerateSettings, {**about.get("settings", {"count": count}), **changes}, None)
+    recipe = validate(Recipe, about["recipe"], None) if "recipe" in about else _recipe_of_run(Path(about["run"]))
+    return settings, recipe, about.get("square", True)
 
 
 def _recipe_of_run(folder: Path) -> Recipe:

@@ -1,6 +1,5 @@
 """What a set was made from, and what it holds: enough to make it again and to give credit."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -10,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from terse.errors import RunError
 from terse.folders import claim, replacing, sha256_of, sync_written, write_json
 from terse.generate.real import VAL
 from terse.generate.shard import PARTS
+from terse.results import read_object
 
-__all__ = ["MANIFEST", "REQUEST", "assemble_common", "claim_set", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "REQUEST", "assemble_common", "claim_set", "read_manifest", "versions", "write_manifest"]
 
 MANIFEST = "manifest.json"
 REQUEST = f"{PARTS}/request.json"
@@ -39,22 +40,34 @@ def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> tuple[dic
         RunError: not a folder that can be written, another set's, or one that nobody asked to go on with.
     """
     request, manifest = out / REQUEST, out / MANIFEST
-    read = _read_json(manifest)
+    read = read_manifest(manifest) if manifest.is_file() else None
     held = claim(
         out,
         "set",
         about,
         called="request",
         resume=resume,
-        written=lambda: read["about"] if read is not None else _read_json(request),
+        written=lambda: read["about"] if read is not None else _begun_with(request),
         begin=lambda: write_json(request, dict(about), indent=None),
         resume_begins=True,
     )
     return read, not held
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What a whole set's `manifest.json` says; `about` and `summary` are mappings.
+
+    Raises:
+        RunError: none, or one that cannot be read.
+    """
+    found = read_object(path, "a set's manifest")
+    if lost := next((name for name in ("about", "summary") if not isinstance(found.get(name), dict)), None):
+        raise RunError(f"{path}: expected a set's manifest, got one without {lost}; restore it")
+    return found
+
+
+def _begun_with(request: Path) -> dict[str, Any] | None:
+    return read_object(request, "what a set was begun with") if request.is_file() else None
 
 
 def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str]) -> None:

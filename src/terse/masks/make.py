@@ -21,6 +21,7 @@ from terse.folders import claim, locked, write_json
 from terse.masks.score import Box, Scores, expected_iou, measure, shifted
 from terse.masks.segmentation import class_numbers, instance, read_segmentation
 from terse.progress import Observer
+from terse.results import read_object
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
 from terse.sources.patches import box_of
@@ -138,7 +139,7 @@ def make_masks(
             request,
             called="data and engine",
             resume=resume,
-            written=lambda: json.loads(about.read_text("utf-8")) if about.is_file() else None,
+            written=lambda: read_object(about, "what masks were begun with") if about.is_file() else None,
             begin=partial(write_json, about, request),
             resume_begins=True,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
+from terse.results import Shortcut, read_record
 from terse.tasks.task import task_of
 from terse.training.engine import threads_kept
 from terse.trust import trusting
@@ -229,7 +229,7 @@ def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: Any) -> None
     pasting = {arm_recipe(recipe, arm, recipe.seed).synthesis.kind for arm in arms}
     blends = BLENDS if pasting & {"cut_paste_learn", "context"} else ("alpha",)
     written = folder / "shortcut.json"
-    if written.is_file() and set(blends) <= set(json.loads(written.read_text("utf-8"))["auc"]):
+    if written.is_file() and set(blends) <= set(read_record(written, Shortcut, "what a probe found").auc):
         return
     players = build_players(arm_recipe(recipe, NO_ARM, recipe.seed), data=data)
     torch.set_num_threads(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from terse.results import (
     RunResult,
     Shortcut,
     hardness_counts,
+    read_object,
+    read_record,
     read_run,
     read_text,
 )
@@ -54,7 +55,7 @@ def summarise(
     """
     metric = task_of(load_recipe(folder / "recipe.yaml")).primary
     written = folder / "shortcut.json"
-    shortcut = Shortcut.model_validate(json.loads(written.read_text("utf-8"))) if written.is_file() else None
+    shortcut = read_record(written, Shortcut, "what a probe found") if written.is_file() else None
     found = summary_of(read_runs(folder), metric, shortcut, treatment=treatment, reference=reference, worth=worth)
     return found.model_copy(update={"arm_overrides": read_arms(folder)})
 
@@ -138,7 +139,7 @@ def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
 def read_arms(folder: Path) -> dict[str, list[str]]:
     """The overrides of each arm of a proof by name, as key=value; nothing before the proof has begun."""
     path = folder / "arms.json"
-    return dict(json.loads(read_text(path))) if path.is_file() else {}
+    return read_object(path, "the arms of a proof") if path.is_file() else {}
 
 
 def _arm_run(folder: Path) -> ArmRun:

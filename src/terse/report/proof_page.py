@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from terse.report.parts import (
     score,
     words,
 )
-from terse.results import Coverage, Shortcut, read_text
+from terse.results import Coverage, Shortcut, read_object, read_text
 from terse.tasks.task import metric_of
 from terse.yaml_text import read_yaml
 
@@ -62,7 +61,7 @@ def proof_page(folder: Path) -> PageData:
         RunError: a file is missing, of another format, or cannot be read.
     """
     recipe_yaml, proof, shown = read_text(folder / "recipe.yaml"), read_proof(folder), read_page(folder)
-    covered = json.loads(read_text(folder / "coverage.json"))
+    covered = read_object(folder / "coverage.json", "the coverage of a proof's arms")
     seed = str(shown.figures.seed)
     return prove_page(
         recipe_yaml,

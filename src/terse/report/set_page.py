@@ -1,6 +1,5 @@
 """The page of a generated data set from its folder: some of its images drawn again from their placements."""
 
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,14 +14,15 @@ from terse.evaluation.coverage import coverage
 from terse.evaluation.predictions import spread
 from terse.export.sample import Labelled
 from terse.generate.draw import Drawing, draw_images
-from terse.generate.make import drawing_of
+from terse.generate.make import drawing_of, made_with
+from terse.generate.manifest import read_manifest
 from terse.generate.settings import GenerateSettings
 from terse.pictures.crops import Crop
 from terse.pictures.gallery import Gallery, GalleryItem
 from terse.pictures.page_folder import Shown
 from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, rows_of
-from terse.recipe import Recipe, dump_recipe
+from terse.recipe import dump_recipe
 from terse.report import figures
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.figures import class_charts, size_charts
@@ -59,14 +59,14 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Dra
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise DataError(f"{folder}: expected a whole set with manifest.json, got none; make it with `terse generate`")
+    summary = read_manifest(manifest)["summary"]
     table, about = read_table(folder / "placements.parquet")
-    settings, recipe = GenerateSettings.model_validate(about["settings"]), Recipe.model_validate(about["recipe"])
-    drawing = drawing or drawing_of(recipe, settings, square=about["square"])
     numbers = np.unique(table.column("image").to_numpy())
+    settings, recipe, square = made_with(about, len(numbers))
+    drawing = drawing or drawing_of(recipe, settings, square=square)
     items = _items(drawing, _images(drawing, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _images(drawing, table, numbers[spread(len(numbers), _COUNTED)])
     seen = coverage(counted, drawing.poses)
-    summary = json.loads(manifest.read_text("utf-8"))["summary"]
     return dataset_page(
         SetResult.model_validate({"out": str(folder), **summary, **(result or {})}),
         name=recipe.name,
