@@ -449,3 +449,13 @@ def test_what_an_arm_proposes_is_judged_by_the_start_as_what_it_keeps(proof):
     assert np.mean(shares["random"]["proposes"]) == pytest.approx(np.mean(shares["random"]["keeps"]), abs=0.15)
     again = Measured.model_validate_json((folder / "arms" / "random" / "seed-0" / "measured.json").read_text())
     assert len({tuple(of) for of in again.proposed}) == 3
+
+
+def test_what_a_critic_proposes_is_judged_in_bfloat16_too(recipe, data, tmp_path):
+    critic = "synthesis.critic={feature_steps: 3, first_fit: 24, batch_size: 16}"
+    changes = ["runtime.precision=bfloat16", "synthesis.feedback=critic", critic, "cycles=1", "fine_tune.epochs=1"]
+    own = load_recipe("quickstart", [*TINY[:5], *changes, "pool.per_cycle=40", "hardness.above=-2"])
+    prove(own, out=tmp_path / "out", arms=["mined", "learned"], seeds=1, data=data, audit=False)
+    learned = read_runs(tmp_path / "out")["learned"][0]
+    assert len(learned.measured.proposed) == 3
+    assert learned.result.cycles[-1].rank_correlation is not None  # there was a critic

@@ -246,8 +246,7 @@ def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
             device=device,
         )
         rows = features.of(len(hardness))
-    with session.engine.autocast():
-        proposes = proposed_hardness(session, judge.image_confidence)
+    proposes = proposed_hardness(session, judge.image_confidence)
     diversity = None if rows is None else feature_diversity(rows)
     covered = coverage(placements, players.materials.poses).model_copy(update={"diversity": diversity})
     return Measured(**details, hardness=hardness, coverage=covered, proposed=proposes)

@@ -45,13 +45,14 @@ def proposed_hardness(
                 continue
             with torch.no_grad():
                 seen = np.flatnonzero(~hidden(players.materials.render(placements)))
-            found += baseline_hardness(
-                players.target,
-                placements.take(seen),
-                players.materials.render,
-                image_confidence,
-                most=_BLOCK,
-                device=session.engine.device,
-            )
+            with session.engine.autocast():
+                found += baseline_hardness(
+                    players.target,
+                    placements.take(seen),
+                    players.materials.render,
+                    image_confidence,
+                    most=_BLOCK,
+                    device=session.engine.device,
+                )
         sets.append(found)
     return sets
