@@ -129,6 +129,20 @@ def test_closing_early_leaves_no_process(tmp_path):
     results.close()
 
 
+def test_a_worker_that_begins_as_its_parent_ends_says_nothing():
+    code = (
+        "import multiprocessing.popen_forkserver as begun, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_workers import start_squares\n"
+        "from terse.workers import LocalProcesses\n"
+        "def interrupted(_): raise KeyboardInterrupt  # Ctrl-C as the worker's number is awaited\n"
+        "begun.forkserver.read_signed = interrupted\n"
+        "try: list(LocalProcesses(1).map(start_squares, [7]))\n"
+        "except KeyboardInterrupt: pass"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stderr == ""
+
+
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"

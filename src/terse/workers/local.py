@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -166,7 +166,7 @@ class _Run(Generic[Shard, Result]):
         # Where the work needs torch, its pages are shared; a worker that does without starts in a fifth of the time.
         torch = ["torch"] if "torch" in sys.modules else []
         self._context.set_forkserver_preload([*torch, "cv2", "terse.workers", _module_of(start)])
-        self._stopping = self._context.Event()
+        self._stopping = False
         self._workers: list[_Worker[Shard]] = []
         self._again: deque[Shard] = deque()
         self._deaths: Counter[str] = Counter()
@@ -178,20 +178,20 @@ class _Run(Generic[Shard, Result]):
                 self._send()
                 busy = {worker.pipe: worker for worker in self._workers if worker.shard is not None}
                 if not busy:
-                    if self._stopping.is_set() and self._next() is not None:
+                    if self._stopping and self._next() is not None:
                         raise Interrupted
                     return
                 for pipe in wait(list(busy), _POLL_SECONDS):
                     assert isinstance(pipe, Connection)
                     yield from self._receive(busy[pipe])
                 if self._observer.stop():
-                    self._stopping.set()
+                    self._ask_to_stop()
         finally:
             self._close()
 
     def _send(self) -> None:
         """Give every idle worker a shard; start workers only for shards that there are."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             idle = next((worker for worker in self._workers if worker.shard is None), None)
             if idle is None and len(self._workers) >= self._settings.workers:
                 return
@@ -248,9 +248,18 @@ class _Run(Generic[Shard, Result]):
             raise WorkersDied(shard, self._settings.deaths, worker.process.exitcode or 0)
         self._again.append(shard)
 
+    def _ask_to_stop(self) -> None:
+        """Give no more shards away, and tell those at work, which find it in their pipe when they look."""
+        if not self._stopping:
+            self._stopping = True
+            for worker in self._workers:
+                if worker.shard is not None:
+                    with suppress(OSError):  # it died
+                        worker.pipe.send(None)
+
     def _started(self) -> _Worker[Shard]:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._stopping, self._start), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, self._start), daemon=True)
         process.start()
         theirs.close()
         worker: _Worker[Shard] = _Worker(process, ours)
@@ -259,7 +268,7 @@ class _Run(Generic[Shard, Result]):
 
     def _close(self) -> None:
         """End all workers: idle ones at once, those with a shard after the grace time at the latest."""
-        self._stopping.set()
+        self._ask_to_stop()
         deadline = time.monotonic() + self._settings.grace_seconds
         for worker in self._workers:
             while worker.shard is not None and (left := deadline - time.monotonic()) > 0:
@@ -283,7 +292,7 @@ def _module_of(start: Any) -> str:
     return str(getattr(start, "__module__", "terse.workers"))
 
 
-def _serve(pipe: Connection, stopping: Any, start: Start[Any, Any]) -> None:
+def _serve(pipe: Connection, start: Start[Any, Any]) -> None:
     """A worker process: one thread of computing, so that results do not depend on the machine's cores."""
     import cv2
 
@@ -300,8 +309,10 @@ def _serve(pipe: Connection, stopping: Any, start: Start[Any, Any]) -> None:
             shard = pipe.recv()
         except (EOFError, OSError):
             return
+        if shard is None:
+            return
         try:
-            work = work or start(_Forwarding(pipe, stopping))
+            work = work or start(_Forwarding(pipe))
             answer: tuple[str, Any] = "done", work(shard)
         except (TerseError, Interrupted) as error:
             answer = "error", error
@@ -324,10 +335,10 @@ def _end_with_parent() -> None:
 
 
 class _Forwarding(Observer):
-    """The observer inside a worker: events go through the pipe, the wish to stop comes as an event."""
+    """The observer inside a worker: events and the wish to stop go through the pipe."""
 
-    def __init__(self, pipe: Connection, stopping: Any, path: tuple[str, ...] = ()) -> None:
-        self._pipe, self._stopping, self._path = pipe, stopping, path
+    def __init__(self, pipe: Connection, path: tuple[str, ...] = ()) -> None:
+        self._pipe, self._path = pipe, path
 
     def cycle(self, row: Mapping[str, Any]) -> None:
         """Sent to the parent."""
@@ -343,11 +354,11 @@ class _Forwarding(Observer):
 
     def stop(self) -> bool:
         """Whether the parent's observer asked to stop."""
-        return bool(self._stopping.is_set())
+        return self._pipe.poll()  # nothing else comes before this shard's result
 
     def of(self, job: str) -> Observer:
         """One whose events reach the parent's observer of this job."""
-        return _Forwarding(self._pipe, self._stopping, (*self._path, job))
+        return _Forwarding(self._pipe, (*self._path, job))
 
     def _send(self, name: str, *arguments: Any) -> None:
         self._pipe.send(("event", (self._path, name, arguments)))
