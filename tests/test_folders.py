@@ -1,5 +1,6 @@
 """Claims of folders, locks that end with their process, and files that are whole or not there."""
 
+import os
 import subprocess
 import sys
 
@@ -117,3 +118,11 @@ def test_a_process_without_a_home_is_asked_for_a_cache(no_home):
     with pytest.raises(RunError) as error:
         cache_folder()
     assert str(error.value) == ("XDG_CACHE_HOME: expected a folder for the cache, got none, and no home folder; set it")
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_it_is_made(tmp_path):
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    with pytest.raises(RunError) as error, locked(folder):
+        pass
+    assert str(error.value) == f"{folder}: expected a name in UTF-8, got other bytes; give --out another"
+    assert list(tmp_path.iterdir()) == []

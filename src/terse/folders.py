@@ -249,7 +249,10 @@ def claim(
 
 def _make(folder: Path) -> None:
     try:
+        str(folder).encode()  # as a result and its page say where they are
         _make_lasting(folder)
+    except UnicodeEncodeError:
+        raise RunError(f"{folder}: expected a name in UTF-8, got other bytes; give --out another") from None
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
 

@@ -129,7 +129,8 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     if not path.is_file():
         raise DataError(f"{path}: expected a placements file, got none; `terse generate` writes placements.parquet")
     try:
-        with pq.ParquetFile(path) as file:  # `read_table` would load Arrow's data sets and file systems first
+        # `read_table` would load Arrow's data sets and file systems first, and some paths are URLs to it.
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             table = file.read().combine_chunks()
         table.validate(full=True)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

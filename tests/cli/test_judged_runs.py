@@ -78,6 +78,20 @@ def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_r
         assert (code, err.strip().removeprefix("terse: ")) == (2, message)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--count", "0"), "--count: expected an integer >= 1, got 0"),
+        (("--quality", "101"), "--quality: expected an integer <= 100, got 101; 90 is the default"),
+    ],
+)
+def test_settings_of_a_cycle_are_looked_at_before_it_is_found(words, message, onnx_run, capsys, tmp_path):
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--workers", "0", "--out", "set")
+    assert run(capsys, *given, *words) == (2, "", f"terse: {message}\n")
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+
+
 def test_another_model_says_what_is_hard_without_a_cycle(onnx_run, capsys):
     given = ("generate", "run", "--target", "two.onnx", "--count", "3", "--workers", "0", "--out", "set", "--json")
     code, out, _ = run(capsys, *given)

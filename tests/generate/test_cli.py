@@ -274,6 +274,17 @@ def test_the_page_of_a_set_of_a_newer_version_is_refused_in_a_sentence(
     assert err.startswith("terse: sharpness: expected a known setting, got 'sharpness'; ")
 
 
+@pytest.mark.parametrize("name", ["s3:set", "seed=3", "süß #1"])
+def test_a_folder_may_have_any_name(
+    name: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "generate", *folders, "--count", "2", "--out", name, "--workers", "0", "--no-page")[0] == 0
+    assert run(capsys, "render", f"{name}/placements.parquet", "--out", f"{name}-2", "--workers", "0")[0] == 0
+    assert files_of(tmp_path / name).keys() == files_of(tmp_path / f"{name}-2").keys()
+    assert run(capsys, "report", name)[0] == 0
+
+
 def test_a_count_beyond_the_names_of_images_is_refused(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

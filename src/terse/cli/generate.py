@@ -111,7 +111,9 @@ def _of_cycle(
         raise RecipeError(f"{other}: expected none beside --cycle, whose set is the run's pool, got {given[other]!r}")
     from terse.black_box import go_on
     from terse.generate import render
+    from terse.validation import validate
 
+    validate(GenerateSettings, {"count": 1, **given}, None)  # before minutes of harvest
     per_cycle = given.pop("count", None)
     with counting() as observer:
         measured = go_on(Path(source), cycle, target, per_cycle=per_cycle, observer=observer)

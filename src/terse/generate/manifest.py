@@ -73,14 +73,14 @@ def _begun_with(request: Path) -> dict[str, Any] | None:
 def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str]) -> None:
     """Join placements and hashes of the shards, as streams; each part's images are in its subfolder."""
     if parts:
-        schema = pq.read_schema(parts[0] / "placements.parquet")
+        schema = _table(parts[0]).schema
         with (
             replacing(out / "placements.parquet") as stream,
             pq.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
             waiting: list[pa.Table] = []
             for part in parts:  # a row group a shard would be as large as what it holds
-                waiting.append(pq.ParquetFile(part / "placements.parquet").read())
+                waiting.append(_table(part))
                 if sum(map(len, waiting)) >= _ROW_GROUP:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting.clear()
@@ -91,6 +91,11 @@ def assemble_common(out: Path, parts: Sequence[Path], subfolders: Sequence[str])
             for line in (part / "SHA256SUMS").read_text("utf-8").splitlines():
                 digest, name = line.split("  ", 1)
                 stream.write(f"{digest}  {subfolder}{name}\n".encode())
+
+
+def _table(part: Path) -> pa.Table:
+    with (part / "placements.parquet").open("rb") as stream, pq.ParquetFile(stream) as file:
+        return file.read()
 
 
 def write_manifest(

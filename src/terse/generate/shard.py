@@ -131,7 +131,8 @@ class Worker:
             drawing = job.drawing_of(shard)
             placed = images.take(np.zeros(0, dtype=np.int64)) if shard.split else images  # real ones have no placement
             table = to_table(placed, drawing.poses, drawing.material, job.about)
-            pq.write_table(table, part / "placements.parquet", compression="zstd")
+            with (part / "placements.parquet").open("wb") as stream:  # pyarrow takes some paths for URLs
+                pq.write_table(table, stream, compression="zstd")
             tally = self._draw(shard, part, images)
             tally.hidden = int((images.role == Role.OBJECT).sum()) - tally.seen
             tally.refused = dict(sorted(proposals.refused.items()))

@@ -167,7 +167,8 @@ def _write_gallery(path: Path, gallery: Gallery) -> None:
             "record": pa.string(),
         }
     )
-    pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+    with path.open("wb") as stream:
+        pq.write_table(pa.Table.from_pylist(rows, schema), stream, compression="zstd")
 
 
 def _row(item: GalleryItem) -> dict[str, Any]:
@@ -192,7 +193,8 @@ def _read_gallery(path: Path) -> Gallery:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+            rows = file.read().to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path}: expected a gallery in Parquet, got a file that cannot be read ({error})") from None
     return Gallery([_item(row) for row in rows])
