@@ -79,6 +79,7 @@ def test_no_file_of_a_shard_stays_open_where_the_disk_is_full(kind, tmp_path):
     while not errors or errors[-1] is not None:
         errors.append(fail_at(1 + len(errors)))
         assert open_files() == before, len(errors)
+        assert not list(tmp_path.rglob("*.tmp")), len(errors)
     assert len(errors) > 4
     assert all(error.errno == errno.ENOSPC for error in errors[:-1])
 

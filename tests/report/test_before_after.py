@@ -74,3 +74,16 @@ def test_report_draws_it_again(tmp_path, drawn):
     write_page(run, Shown(pairs=drawn.pairs(2)))
     assert build_report(run) == run / "report.html"
     assert (run / "page" / "before-after.png").is_file()
+
+
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_page_that_is_not_finished_leaves_its_room(stop, tmp_path, drawn, monkeypatch):
+    def stopped(*_):
+        raise stop
+
+    write_page(tmp_path, Shown(pairs=drawn.pairs(1)))
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    monkeypatch.setattr("terse.pictures.page_folder._write_gallery", stopped)
+    with pytest.raises((RunError, KeyboardInterrupt)):
+        write_page(tmp_path, Shown(pairs=drawn.pairs(2)))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before

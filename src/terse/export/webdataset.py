@@ -74,9 +74,13 @@ class _TarWriter:
 
     def close(self, *, whole: bool = True) -> None:
         """A whole tar gets its name."""
-        self._file.close()
-        if whole:
-            self._path.with_suffix(".tmp").replace(self._path)
+        temporary = self._path.with_suffix(".tmp")
+        try:
+            self._file.close()
+            if whole:
+                temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)  # of a shard that is not whole
 
     def _member(self, name: str, data: bytes) -> None:
         header = tarfile.TarInfo(name)

@@ -121,8 +121,11 @@ def write_page(folder: Path, shown: Shown) -> None:
         shutil.rmtree(page, ignore_errors=True)
         temporary.replace(page)
         sync_folder(folder)
-    except OSError as error:
-        raise RunError(f"{page}: expected room to write it, got: {error.strerror or error}") from None
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)  # a full disk has its room back
+        if isinstance(error, OSError):
+            raise RunError(f"{page}: expected room to write it, got: {error.strerror or error}") from None
+        raise
 
 
 def read_page(folder: Path) -> Shown:
