@@ -104,6 +104,23 @@ def test_workers_that_always_die_end_the_map(tmp_path):
     assert caught.value.shard == 1
 
 
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_workers import start_squares\n"
+        "from terse.workers import LocalProcesses\n"
+        "print(list(LocalProcesses(1).map(start_squares, [7])))\n",
+        "utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "terse.workers.local.WorkersDied: workers: expected workers to live, got 3 that died of exit status 1 at 7; "
+        'what they printed says why; often a script lacks `if __name__ == "__main__":` before what begins them'
+    )
+
+
 @pytest.mark.parametrize("executor", EXECUTORS.values(), ids=EXECUTORS)
 def test_a_mistake_is_told_in_its_own_words(executor, tmp_path):
     with pytest.raises(DataError) as caught:

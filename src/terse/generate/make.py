@@ -68,7 +68,8 @@ def generate(
         origin: a recipe, or a finished run (`of_run`): its arm proposes, its target says what is hard.
         settings: what the set is to hold.
         out: a new or empty folder, or a URL of one.
-        workers: processes; the set does not depend on it. 0 works in this process, None takes what the executor has.
+        workers: processes; the set does not depend on it. 0 works in this process, None takes what the executor has. A
+            script that begins some calls this below `if __name__ == "__main__":`, for they import it.
         executor: the kind of executor that maps the shards.
         address: of its cluster, where it has one.
         resume: go on with a set that was cut short.

@@ -65,15 +65,19 @@ class Executor(Protocol):
 
 
 class WorkersDied(RunError):
-    """Workers were killed from outside at one shard, as the system does where memory runs out."""
+    """Workers ended at one shard: killed from outside, as the system does where memory runs out, or before they began."""
 
     def __init__(self, shard: object, deaths: int, exitcode: int) -> None:
-        how = f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit status {exitcode}"
+        if exitcode < 0:
+            how = f"signal {signal.Signals(-exitcode).name}"
+            why = "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
+        else:  # before their work began, whose errors are answers: each imports the script first
+            how = f"exit status {exitcode}"
+            why = (
+                'what they printed says why; often a script lacks `if __name__ == "__main__":` before what begins them'
+            )
         self.shard = shard
-        super().__init__(
-            f"workers: expected workers to live, got {deaths} that died of {how} at {shard}; "
-            "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
-        )
+        super().__init__(f"workers: expected workers to live, got {deaths} that died of {how} at {shard}; {why}")
 
 
 def usable_cores() -> int:
