@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def constant_answers(file: Path, answers: Mapping[str, np.ndarray], side_px: int = 8) -> Path:
-    """One image of this side in, the same answers out, whatever it shows."""
+def constant_answers(file: Path, answers: Mapping[str, np.ndarray], side_px: int = 8, images: int | str = 1) -> Path:
+    """So many images of this side in, the same answers out, whatever they show."""
     nodes = [
         helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
         for name, value in answers.items()
@@ -19,7 +19,7 @@ def constant_answers(file: Path, answers: Mapping[str, np.ndarray], side_px: int
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
         for name, value in answers.items()
     ]
-    return _saved(file, nodes, [1, 3, side_px, side_px], outputs)
+    return _saved(file, nodes, [images, 3, side_px, side_px], outputs)
 
 
 def mean_colours(file: Path, weight: np.ndarray, channels: int = 3, side_px: Any = "side") -> Path:

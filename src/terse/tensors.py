@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def read_tensors(path: Path, *, bounded: bool = False) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: expected a file of weights, got none")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -39,12 +40,19 @@ def read_tensors(path: Path, *, bounded: bool = False) -> Any:
     except DataError:
         raise
     except Exception as error:  # torch.load raises a dozen types, by how the file is broken
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "weights_only" in first:  # torch's own advice there is to run the file's code
-            first = "it holds what only code could make"
         raise DataError(
-            f"{path}: expected weights as tensors only, got a file that cannot be read so ({first})"
+            f"{path}: expected weights as tensors only, got a file that cannot be read so ({_why(error)})"
         ) from None
+
+
+def _why(error: Exception) -> str:
+    """Why a file was not read; torch's own advice is to run its code."""
+    told = str(error)
+    if "weights_only" not in told:
+        return told.splitlines()[0] if told else type(error).__name__
+    named = re.search(r"GLOBAL (\S+)", told)
+    made = f", {named[1]}; save the state_dict alone, as torch.save(model.state_dict(), FILE)" if named else ""
+    return f"it holds what only code could make{made}"
 
 
 def _check_archive(path: Path, *, bounded: bool) -> None:

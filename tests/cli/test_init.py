@@ -269,6 +269,10 @@ class Code:
          "its names begin with 'x'"),
         ([*COCO[1:5], "--out", "no/such/recipe.yaml"],
          "--out: expected a file in a folder that exists, got no/such/recipe.yaml; make the folder first"),
+        ([*COCO[1:5], "--out", "recipe.txt"],
+         "--out: expected a .yaml file, got recipe.txt; other commands know a recipe by it"),
+        (["--data", "https://a.b/c.json"],
+         "https://a.b/c.json: expected data on this machine, got a URL; copy them here, or name it in a recipe"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(data, capsys, arguments, message):
@@ -276,6 +280,12 @@ def test_a_mistake_is_one_sentence(data, capsys, arguments, message):
     code, out, err = run(capsys, "init", "--backgrounds", "backgrounds", *arguments)
     assert (code, out, err) == (2, "", f"terse: {message.format(root=data)}\n")
     assert not (data / "recipe.yaml").exists()
+
+
+def test_a_class_that_is_typed_twice_is_one(data, capsys):
+    code, _, err = run(capsys, *COCO, "--classes", "ball", "ball")
+    assert code == 0, err
+    assert load_recipe("recipe.yaml").foregrounds.classes == ("ball",)
 
 
 def test_a_weights_file_runs_no_code(data, capsys):

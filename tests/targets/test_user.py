@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from terse.errors import RecipeError
+from terse.errors import RecipeError, TerseError
 from terse.protocols import Judges, Trainable, is_attackable, is_judge, is_trainable
 from terse.recipe import load_recipe
 from terse.targets.user import UserConfig
@@ -34,6 +34,15 @@ class Half:
 
 def broken():
     raise ValueError("no weights today")
+
+def double():
+    return good().double()
+
+def three():
+    return nn.Sequential(nn.Flatten(), nn.Linear(1600, 3))
+
+def coloured():
+    return nn.Sequential(nn.Conv2d(3, 10, 40), nn.Flatten())
 
 number = 3
 """
@@ -123,3 +132,30 @@ def test_what_getattr_gives_counts(made):
     assert is_trainable(made)
     assert is_attackable(made)
     assert not is_trainable(nn.Linear(1, 1))
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (
+            "double",
+            "target.factory: expected my_models:double to return a model that takes float32 images of 40 x 40 px, "
+            "got Sequential, which raised RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Double; "
+            "try it on one image",
+        ),
+        (
+            "three",
+            f"target: expected logits of the shape (1, 10), got (1, 3); the classes are {', '.join(TEN)}",
+        ),
+    ],
+)
+def test_a_classifier_that_cannot_answer_is_told_before_a_run(factory, message):
+    with pytest.raises(TerseError) as caught:
+        UserConfig(factory=f"my_models:{factory}").build(classes=TEN, canvas_px=40)
+    assert str(caught.value) == message
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_classifier_of_colour_images_is_taken():
+    assert UserConfig(factory="my_models:coloured").build(classes=TEN, canvas_px=40).classes == TEN

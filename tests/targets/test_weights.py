@@ -1,9 +1,13 @@
+import argparse
+
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from terse.errors import DataError
 from terse.targets.classifier.target import MNISTClassifier, MNISTClassifierDeep
-from terse.targets.weights import load_weights
+from terse.targets.weights import load_weights, read_weights
 
 
 def test_weights_of_another_model_are_named(tmp_path):
@@ -28,3 +32,52 @@ def test_weights_with_code_in_them_do_not_run(tmp_path):
     with pytest.raises(DataError, match=r"expected weights as tensors only, got a file that cannot be read so"):
         load_weights(MNISTClassifier(), path)
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "got"),
+    [
+        ({}, "an empty one"),
+        ({"model": {}}, "an empty one"),
+        (None, "NoneType"),
+        ({"epoch": 3, "ema": {}}, "other things as well, such as 'epoch', 'ema'; save the state_dict alone"),
+    ],
+)
+def test_a_file_without_weights_says_what_it_holds(tmp_path, held, got):
+    path = tmp_path / "w.pth"
+    torch.save(held, path)
+    with pytest.raises(DataError) as caught:
+        read_weights(path)
+    assert str(caught.value) == f"{path}: expected a state_dict of tensors by name, got {got}"
+
+
+def test_a_checkpoint_with_its_arguments_names_them(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model": {"a": torch.zeros(1)}, "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(DataError) as caught:
+        read_weights(path)
+    assert str(caught.value) == (
+        f"{path}: expected weights as tensors only, got a file that cannot be read so (it holds what only code could make, "
+        "argparse.Namespace; save the state_dict alone, as torch.save(model.state_dict(), FILE))"
+    )
+
+
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_names_of_wrapped_modules_are_read(tmp_path, wrapper):
+    path, one = tmp_path / "w.pth", nn.Linear(2, 1)
+    torch.save({"model_state_dict": {f"{wrapper}{name}": value for name, value in one.state_dict().items()}}, path)
+    other = nn.Linear(2, 1)
+    load_weights(other, path)
+    assert torch.equal(other.weight, one.weight)
+
+
+def test_a_module_whose_own_names_look_wrapped_is_loaded(tmp_path):
+    path, one = tmp_path / "w.pth", nn.DataParallel(nn.Linear(2, 1))
+    torch.save(one.state_dict(), path)
+    load_weights(one, path)
+
+
+def test_safetensors_are_known_in_capitals_too(tmp_path):
+    path = tmp_path / "W.SAFETENSORS"
+    save_file({"a": torch.ones(2)}, path)
+    assert read_weights(path)["a"].tolist() == [1, 1]

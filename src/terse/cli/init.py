@@ -53,6 +53,8 @@ def init(
     """
     from terse.errors import RecipeError, RunError
 
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise RunError(f"--out: expected a .yaml file, got {out}; other commands know a recipe by it")
     if out.exists():
         raise RunError(f"--out: expected a new file, got {out}, which exists; name another or remove it")
     if not out.resolve().parent.is_dir():
@@ -75,7 +77,7 @@ def init(
     from terse.sources.guess import source_settings
 
     pasted = {"cutouts": str(cutouts)} if cutouts is not None else real
-    behind = source_settings(backgrounds) if backgrounds.suffix == ".json" else {"images": str(backgrounds)}
+    behind = source_settings(backgrounds) if backgrounds.suffix.lower() == ".json" else {"images": str(backgrounds)}
     from terse.init.make import make_recipe
 
     sources = {"foregrounds": pasted, "backgrounds": behind, "train": real}
@@ -93,7 +95,7 @@ def _real(option: str, path: Path, images: Path | None) -> dict[str, Any]:
         raise RecipeError(
             "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
         )
-    is_json = path.suffix == ".json" and path.is_file()
+    is_json = path.suffix.lower() == ".json" and path.is_file()
     if option == "--coco" and not is_json and (images is not None or not path.is_dir()):
         return {"coco": str(path), "images": str(images or path.parent)}
     if option == "--yolo" or (option == "--voc" and not path.is_dir()):

@@ -159,12 +159,11 @@ def flow(value: Any) -> str:
 
 
 def _word(text: str) -> str:
-    """Quoted where YAML would read something else."""
+    """Quoted where YAML would read something else; what cannot be seen, and YAML may refuse, is written as its number."""
     import json
 
     plain = text and all(letter.isalnum() or letter in "_-./" for letter in text) and text.isascii()
-    return (
-        text
-        if plain and text[0].isalpha() and text.lower() not in ("true", "false", "null")
-        else json.dumps(text, ensure_ascii=False)
-    )
+    if plain and text[0].isalpha() and text.lower() not in ("true", "false", "null"):
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)

@@ -156,7 +156,7 @@ def choose_classes(
         raise DataError(
             f"{where}: expected masks that a run can paste, got {sum(foregrounds.masks.values()):,} of which none is left ({why}); {step}"
         )
-    chosen = tuple(wanted or (name for name in stay if train.objects.get(name)))
+    chosen = tuple(dict.fromkeys(wanted or (name for name in stay if train.objects.get(name))))
     missing = [name for name in chosen if not train.objects.get(name)]
     if missing or not chosen:
         has = ", ".join([name for name, count in train.objects.items() if count][:20]) or "none"

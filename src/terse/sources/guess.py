@@ -25,6 +25,7 @@ from terse.sources.labelme import is_labelme
 from terse.sources.via import is_via
 from terse.sources.voc import voc_layout
 from terse.sources.yolo import is_yolo_yaml, yolo_file
+from terse.urls import url_of
 from terse.validation import validate
 
 __all__ = ["is_recipe", "read_data", "source_settings"]
@@ -70,6 +71,8 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
     if path.is_file():
         return _file(path, images)
     if not path.is_dir():
+        if (url := url_of(path)) is not None:
+            raise DataError(f"{url}: expected data on this machine, got a URL; copy them here, or name it in a recipe")
         hint = _beside(path) or "; see `terse recipes` for the built-in ones"
         raise DataError(f"{path}: expected a recipe or data, got nothing there{hint}")
     return _folder(path)

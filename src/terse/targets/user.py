@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from terse.config import Component, InputPath
-from terse.errors import RecipeError
+from terse.errors import RecipeError, TerseError
 from terse.registry import register
 from terse.trust import require_trust
 
 if TYPE_CHECKING:
     from terse.protocols import Judges
+    from terse.targets.classifier.target import ClassificationTarget
 
 __all__ = ["UserConfig"]
 
@@ -42,6 +43,7 @@ class UserConfig(Component["Judges"]):
 
         Raises:
             RecipeError: the factory is not trusted, cannot be found, raises, or returns something else.
+            ShapeError: a classifier whose output is not one row of logits an image.
         """
         made: object = self._call()
         from torch import nn
@@ -71,7 +73,9 @@ class UserConfig(Component["Judges"]):
             from terse.targets.detector.target import wrap_detector
 
             return wrap_detector(module, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
-        return ClassificationTarget(module, classes)
+        classifier = ClassificationTarget(module, classes)
+        _see(classifier, self.factory, canvas_px)
+        return classifier
 
     def _call(self) -> Any:
         function = self._function()
@@ -98,6 +102,29 @@ class UserConfig(Component["Judges"]):
         if not callable(function):
             raise RecipeError(f"target.factory: expected a function, got {self.factory} = {function!r}")
         return function  # type: ignore[no-any-return]
+
+
+def _see(target: ClassificationTarget, factory: str, canvas_px: int) -> None:
+    """Show a classifier one image, in colour or else grey: what it raises is told before a run begins."""
+    import torch
+
+    parameter = next(target.module.parameters(), None)
+    device = None if parameter is None else parameter.device
+    raised: Exception | None = None
+    for channels in (3, 1):
+        try:
+            target.predict(torch.zeros(1, channels, canvas_px, canvas_px, device=device))
+        except TerseError:
+            raise
+        except Exception as error:  # whatever the user's own code raises
+            raised = raised or error
+        else:
+            return
+    why = " ".join(str(raised).split())
+    raise RecipeError(
+        f"target.factory: expected {factory} to return a model that takes float32 images of {canvas_px} x {canvas_px} px, "
+        f"got {type(target.module).__name__}, which raised {type(raised).__name__}: {why}; try it on one image"
+    ) from raised
 
 
 def _lacking(made: object) -> str:

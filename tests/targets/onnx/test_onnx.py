@@ -146,3 +146,19 @@ def test_without_onnxruntime_the_line_that_installs_it_is_told(tmp_path, monkeyp
         "target.kind=onnx: expected the extra 'onnx' to be installed, got no such package; "
         'run: pip install "terse-synth[onnx]"'
     )
+
+
+def test_outputs_that_do_not_follow_the_images_are_told_before_a_run(tmp_path):
+    many = constant_answers(tmp_path / "a.onnx", {"scores": np.zeros((1, 2), np.float32)}, images="images")
+    assert refused(many, {"logits": "scores"}) == (
+        "target.outputs.logits: expected numbers, and a first axis of 2 for as many images, got float32 (1, 2) of 'scores'; "
+        "export the file anew"
+    )
+    flat = {"boxes": BOXES[0], "scores": SCORES[0], "labels": np.zeros(3, np.int64)}
+    two = constant_answers(tmp_path / "b.onnx", flat, images=2)
+    assert refused(two, {name: name for name in flat}) == (
+        "target.outputs.boxes: expected numbers, and a first axis of 2 for as many images, got float32 (3, 4) of 'boxes'; "
+        "export the file anew"
+    )
+    words = constant_answers(tmp_path / "c.onnx", {"scores": np.array([["a", "b"]], dtype=object)})
+    assert "got object (1, 2)" in refused(words, {"logits": "scores"})

@@ -86,7 +86,7 @@ class OnnxConfig(Component["Judges"]):
     """Lower scores are left out of `predict`."""
 
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Judges:
-        """The target; one image is run through the file to see that its outputs are what was declared.
+        """The target; a few images are run through the file to see that its outputs are what was declared.
 
         Raises:
             RecipeError: outputs, labels or a side that the file does not have.

@@ -41,7 +41,7 @@ class OnnxSession:
             shapes = ", ".join(f"{one.name} {tuple(one.shape)}" for one in (image, *others))
             raise RecipeError(f"target.weights: expected a network of one batch of images, got the inputs {shapes}")
         self._input, self._type = image.name, _FLOATS.get(image.type, np.float32)
-        self.batch = image.shape[0] if isinstance(image.shape[0], int) else None
+        self.batch = (image.shape[0] or None) if isinstance(image.shape[0], int) else None
         height, width = image.shape[1:3] if settings.channels_last else image.shape[2:]
         fixed = width if isinstance(width, int) and isinstance(height, int) else None
         if fixed is not None and (height != width or settings.image_size_px not in (None, fixed)):
@@ -54,6 +54,11 @@ class OnnxSession:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxSession, (self._settings, self._canvas_px)
+
+    def examples(self) -> Float[Tensor, "b c h w"]:
+        """Grey images to try the file on: with one alone, outputs that do not follow the images would look right."""
+        side = self._canvas_px
+        return torch.full((self.batch or 2, len(self._settings.mean), side, side), 0.5)
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> dict[str, np.ndarray]:
         """The declared outputs of the images, by what they hold, the images first.
@@ -75,7 +80,7 @@ class OnnxSession:
             part = array[start : start + self.batch]
             filled = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), part.dtype)])
             parts.append({name: value[: len(part)] for name, value in self._run(filled, self.batch).items()})
-        most = {name: max(part[name].shape[1] for part in parts if part[name].ndim > 1) for name in parts[0]}
+        most = {name: max(sum(part[name].shape[1:2]) for part in parts) for name in parts[0]}
         return {name: np.concatenate([_filled(part[name], most[name]) for part in parts]) for name in parts[0]}
 
     def _run(self, array: np.ndarray, count: int) -> dict[str, np.ndarray]:
@@ -87,7 +92,14 @@ class OnnxSession:
             raise RecipeError(
                 f"target.weights: expected {self._settings.weights.name} to take images of {array.shape[1:]}, got: {why}"
             ) from None
-        return {name: _with_images(np.asarray(value), name, count) for name, value in zip(names, found, strict=True)}
+        outputs = {name: _with_images(np.asarray(value), name, count) for name, value in zip(names, found, strict=True)}
+        for name, value in outputs.items():
+            if value.shape[:1] != (count,) or value.dtype.kind not in "fiub":
+                raise RecipeError(
+                    f"target.outputs.{name}: expected numbers, and a first axis of {count} for as many images, got "
+                    f"{value.dtype} {value.shape} of {names[name]!r}; export the file anew"
+                )
+        return outputs
 
 
 _WIDTHS = {"boxes": 4, "rows": 6}

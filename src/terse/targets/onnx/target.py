@@ -29,8 +29,8 @@ class OnnxClassifier:
         self.classes = tuple(classes)
         self._session = OnnxSession(settings, canvas_px)
         ((self._name, output),) = settings.outputs.names.items()
-        found = self._values(torch.full((1, len(settings.mean), canvas_px, canvas_px), 0.5))
-        if found.ndim != 2 or len(found) != 1:
+        found = self._values(self._session.examples())
+        if found.ndim != 2:
             raise _other(f"target.outputs.{self._name}", "(images, classes)", output, found.shape)
         self.columns = columns_of_classes(self.classes, found.shape[1], settings.labels, softmax=False)
 
@@ -64,7 +64,7 @@ class OnnxDetector:
         missing = [name for name, column in zip(self.classes, self.columns, strict=True) if column < 0]
         if missing:
             raise RecipeError(f"target.labels: expected a label for each class, got none for {', '.join(missing)}")
-        next(self._predictions(torch.full((1, len(settings.mean), canvas_px, canvas_px), 0.5)))
+        next(self._predictions(self._session.examples()))
 
     def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
         """Of each pasted object, the highest score of its class among the boxes that overlap it."""
