@@ -135,3 +135,41 @@ def test_dropped_masks_leave_their_boxes_and_come_back(boxes, masks, tmp_path):
     assert len(left.labels) == 10
     assert np.flatnonzero(~left.masked).tolist() == [3, 7]
     assert read_masks(tmp_path / "m.json", annotations, request, None).made == masks.made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines.pop(),
+        lambda lines: lines.reverse(),
+        lambda lines: lines.append(3),
+        lambda lines: lines[0].pop("segmentation"),
+        lambda lines: lines[0].update(score="x"),
+        lambda lines: lines[0].update(scores={"a": 1}),
+        lambda lines: lines[0]["segmentation"].update(counts="zzz"),
+    ],
+)
+def test_masks_that_were_changed_since_are_refused(boxes, masks, tmp_path, change):
+    annotations, _ = boxes
+    request, file = request_of(annotations, GrabCut(), "grabcut", None), tmp_path / "m.json"
+    write_masks(masks, (), file, request)
+    written = json.loads(file.read_text())
+    change(written["annotations"])
+    file.write_text(json.dumps(written))
+    with pytest.raises(RunError) as caught:
+        read_masks(file, annotations, request, None)
+    assert str(caught.value) == (
+        f"--out: expected the masks as they were written, got {file}, whose annotations were changed since; "
+        "name another or remove it"
+    )
+
+
+def test_a_damaged_shard_is_named(boxes, tmp_path):
+    annotations, _ = boxes
+    with pytest.raises(Killed):
+        made(annotations, tmp_path / "p", observer=KillAfter(1))
+    part = tmp_path / "p" / "000000.json"
+    part.write_text("[{")
+    with pytest.raises(RunError) as caught:
+        made(annotations, tmp_path / "p", resume=True)
+    assert str(caught.value) == f"{part}: expected masks, got a damaged file; remove it and go on with --resume"

@@ -89,25 +89,34 @@ def read_masks(file: Path, annotations: Annotations, request: Mapping[str, Any],
     """The masks in a file that `write_masks` wrote for the same request, the dropped ones among them.
 
     Raises:
-        RunError: another file.
+        RunError: another file, or one that was changed since.
     """
     try:
         value = json.loads(file.read_bytes())
         written = value["info"]["request"]
-        lines = value["annotations"]
     except (ValueError, KeyError, TypeError, OSError):
-        written, lines = None, []
+        written = None
     if written != request:
         got = "one of other data or another engine" if written else "one that terse masks did not write"
         raise RunError(f"--out: expected a new file, got {file}, {got}; name another or remove it")
     made, failed = {}, {}
-    for row, line in enumerate(lines):
-        if "dropped" in line:
-            made[row] = Made.from_json(line["dropped"])
-        elif "source" in line:
-            made[row] = Made.from_json(line)
-        elif "failed" in line:
-            failed[row] = line["failed"]
+    try:
+        lines = value["annotations"]
+        same = [line["key"] for line in lines] == list(annotations.object_keys)
+        for row, line in enumerate(lines):
+            if "dropped" in line:
+                made[row] = Made.from_json(line["dropped"])
+            elif "source" in line:
+                made[row] = Made.from_json(line)
+            elif "failed" in line:
+                failed[row] = str(line["failed"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        same = False
+    if not same:
+        raise RunError(
+            f"--out: expected the masks as they were written, got {file}, whose annotations were changed since; name another "
+            "or remove it"
+        )
     return Masks(annotations, made, failed, segmentation)
 
 

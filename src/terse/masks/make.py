@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from terse.compositing.raster import Drawn
-from terse.errors import DataError
+from terse.errors import DataError, RunError
 from terse.export.mask_formats import runs_of_region
 from terse.folders import claim, locked, write_json
 from terse.masks.score import Box, Scores, expected_iou, measure, shifted
@@ -53,9 +53,19 @@ class Made:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Made:
-        """As `to_json` wrote it."""
-        scores = Scores(**line["scores"]) if "scores" in line else None
-        return cls(line["segmentation"], line["area"], line["source"], line.get("score"), scores)
+        """As `to_json` wrote it.
+
+        Raises:
+            ValueError, KeyError, TypeError or AttributeError: it did not.
+        """
+        from faster_coco_eval.core import mask as rle
+
+        runs, area, source = line["segmentation"], int(line["area"]), str(line["source"])
+        rle.decode({"size": runs["size"], "counts": runs["counts"].encode("ascii")})  # runs that do not fill it raise
+        if "scores" not in line:
+            return cls(runs, area, source)
+        scores = Scores(**{name: float(value) for name, value in line["scores"].items()})
+        return cls(runs, area, source, float(line["score"]), scores)
 
     def to_json(self) -> dict[str, Any]:
         """Fields of a COCO annotation."""
@@ -253,9 +263,13 @@ def _collected(annotations: Annotations, parts: Path, shards: Sequence[_Shard]) 
     made: dict[int, Made] = {}
     failed: dict[int, str] = {}
     for shard in shards:
-        for line in json.loads(_part(parts, shard.number).read_text("utf-8")):
-            if "error" in line:
-                failed[line["object"]] = line["error"]
-            else:
-                made[line["object"]] = Made.from_json(line)
+        part = _part(parts, shard.number)
+        try:
+            for line in json.loads(part.read_text("utf-8")):
+                if "error" in line:
+                    failed[line["object"]] = line["error"]
+                else:
+                    made[line["object"]] = Made.from_json(line)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise RunError(f"{part}: expected masks, got a damaged file; remove it and go on with --resume") from None
     return Masks(annotations, dict(sorted(made.items())), failed)
