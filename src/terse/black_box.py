@@ -14,7 +14,7 @@ from terse.results import RunResult
 from terse.run import build_players, finished_folder, join_session, with_target, written
 from terse.sources.run_data import run_data
 from terse.training.cycle import judge_cycle
-from terse.training.engine import Engine, threads_kept
+from terse.training.engine import Engine, process_kept
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
 from terse.trust import trusting
@@ -22,7 +22,7 @@ from terse.trust import trusting
 __all__ = ["go_on"]
 
 
-@threads_kept()
+@process_kept()
 def go_on(
     folder: Path,
     cycle: int,

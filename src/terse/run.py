@@ -26,7 +26,7 @@ from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
 from terse.tracking import tracked
 from terse.training.cycle import judge_cycle, run_cycles
-from terse.training.engine import Engine, threads_kept
+from terse.training.engine import Engine, process_kept
 from terse.training.guides import take_guide
 from terse.training.probe import check_answers
 from terse.training.ranks import Ranks
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 
-@threads_kept()
+@process_kept()
 def train(
     recipe: Recipe | str | Path,
     overrides: Sequence[str] = (),
@@ -250,6 +250,7 @@ def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None
     return Pool(folder, materials.foregrounds, materials.backgrounds, materials.poses, about, **how)
 
 
+@process_kept()
 def build_players(
     recipe: Recipe, engine: Engine | None = None, *, data: RunData | None = None, target: Any = None
 ) -> Players:
@@ -353,6 +354,7 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@process_kept()
 def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[str, Any]:
     """A model's figures on the recipe's test images; with `trust`, code that the recipe names is imported.
 
@@ -363,4 +365,6 @@ def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[s
     with trusting(trust):
         players = build_players(recipe, engine)
     load_weights(trainable(players.target).module, checkpoint)
-    return task_of(recipe).measure(players.target, players.test, engine.device)
+    engine.use_threads(1 << 20)
+    with engine.autocast():  # as the run measured it
+        return task_of(recipe).measure(players.target, players.test, engine.device)

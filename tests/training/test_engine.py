@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from terse.progress import Observer
-from terse.recipe import RuntimeConfig
-from terse.run import train
+from terse.recipe import RuntimeConfig, load_recipe
+from terse.run import evaluate, train
 from terse.training import engine as module
 from terse.training.engine import Engine
 
@@ -58,7 +59,7 @@ def test_the_environment_is_read_as_openmp_reads_it(said: str, threads: int, mon
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_run_gives_its_process_the_threads_back(fails: bool, small: list[str]) -> None:
+def test_a_run_gives_its_process_threads_and_random_numbers_back(fails: bool, small: list[str]) -> None:
     class Looks(Observer):
         def cycle(self, row: Mapping[str, Any]) -> None:
             seen.append(torch.get_num_threads())
@@ -67,6 +68,28 @@ def test_a_run_gives_its_process_the_threads_back(fails: bool, small: list[str])
 
     seen: list[int] = []
     torch.set_num_threads(1)
+    before = torch.get_rng_state()
     with pytest.raises(ZeroDivisionError) if fails else nullcontext():
         train("quickstart", [*small, "cycles=1", "runtime.threads=2"], observer=Looks())
     assert (seen[0], torch.get_num_threads()) == (2, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_is_measured_again_as_its_run_measured_it(small: list[str], tmp_path: Path) -> None:
+    settings = [*small, "cycles=0", "runtime.precision=bfloat16", "runtime.threads=2"]
+    result = train("quickstart", settings, out=tmp_path / "run")
+    torch.set_num_threads(1)
+    before, dtypes, threads = torch.get_rng_state(), set(), set()
+
+    def look(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            dtypes.add(output.dtype)
+            threads.add(torch.get_num_threads())
+
+    with torch.nn.modules.module.register_module_forward_hook(look):
+        found = evaluate(load_recipe("quickstart", settings), tmp_path / "run" / "target.pth")
+    assert found == result["metrics"]["end"]
+    assert torch.bfloat16 in dtypes
+    assert threads == {2}
+    assert torch.get_num_threads() == 1
+    assert torch.equal(torch.get_rng_state(), before)

@@ -23,7 +23,7 @@ from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
 from terse.tasks.task import task_of
-from terse.training.engine import threads_kept
+from terse.training.engine import process_kept
 from terse.trust import trusting
 from terse.validation import join, validate
 from terse.workers import usable_cores
@@ -34,7 +34,7 @@ __all__ = ["arms_to_run", "compute_page", "prove"]
 _FREE_BYTES = 64 << 20
 
 
-@threads_kept()
+@process_kept()
 def prove(
     recipe: Recipe | str | Path,
     overrides: Sequence[str] = (),

@@ -20,7 +20,7 @@ from terse.training.ranks import Ranks
 from terse.training.scaling import Scales, require_float32
 from terse.workers import usable_cores
 
-__all__ = ["Engine", "threads_kept"]
+__all__ = ["Engine", "process_kept"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -113,14 +113,15 @@ class Engine:
 
 
 @contextmanager
-def threads_kept() -> Iterator[None]:
-    """Give the process back the number of threads that it had: what calls a run may go on computing.
+def process_kept() -> Iterator[None]:
+    """Give the process back torch's threads and random numbers as they were: what calls a run may go on computing.
 
     Source: ours.
     """
     before = torch.get_num_threads()
     try:
-        yield
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
     finally:
         torch.set_num_threads(before)
 
