@@ -362,9 +362,18 @@ class Recipe(Config):
             raise ValueError(
                 "alternation: expected phase where pool.mix or pool.choose is set, got batch, which trains on what it finds"
             )
-        if self.pool.mix is not None and getattr(self.synthesis, "harvest", "after") == "during":
+        if self.alternation == "batch" and self.pool.passes_per_wanted is not None:
+            raise ValueError(
+                "alternation: expected phase where pool.passes_per_wanted is set, got batch, which judges in every step"
+            )
+        during = getattr(self.synthesis, "harvest", "after") == "during"
+        if during and self.pool.mix is not None:
             raise ValueError(
                 "pool.mix: expected synthesis.harvest: after, got during; the batches of training hold no base draws"
+            )
+        if during and self.pool.passes_per_wanted is not None and getattr(self.synthesis, "feedback", "") != "critic":
+            raise ValueError(
+                "pool.passes_per_wanted: expected synthesis.harvest: after, got during, which judges all batches of training"
             )
         return self
 

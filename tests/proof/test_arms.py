@@ -6,7 +6,7 @@ import pytest
 
 from terse.errors import RecipeError, RunError
 from terse.proof.arms import Arm, arm_recipe, parse_arms
-from terse.proof.prove import prove
+from terse.proof.prove import arms_to_run, prove
 from terse.recipe import load_recipe
 
 SMALL = (
@@ -78,6 +78,26 @@ def test_a_name_stands_for_one_arm(tmp_path):
     with pytest.raises(RecipeError) as error:
         prove("quickstart", SMALL, out=tmp_path / "p", arms=["own:synthesis.dropout=0", "own:synthesis.dropout=1"])
     assert str(error.value) == "arms: expected a name for each arm, got own twice; for example own-2:key=value"
+
+
+def test_a_bound_that_is_given_twice_is_one_arm():
+    recipe = load_recipe("quickstart", SMALL)
+    names = [arm.name for arm in arms_to_run(recipe, ["none", "mined"], [2, 2.0, 4])]
+    assert names == ["none", "mined", "mined-2-passes", "mined-4-passes"]
+    with pytest.raises(RecipeError) as error:
+        arms_to_run(recipe, ["none", "mined", "mined-2-passes:synthesis.steps=1"], [2])
+    assert str(error.value) == (
+        "arms: expected a name for each arm, got mined-2-passes twice; for example mined-2-passes-2:key=value"
+    )
+
+
+def test_a_bound_that_an_arm_cannot_keep_is_refused_before_the_runs():
+    recipe = load_recipe("quickstart", [*SMALL, "synthesis.harvest=during"])
+    with pytest.raises(RecipeError) as error:
+        arms_to_run(recipe, ["none", "learned"], [2])
+    assert str(error.value) == (
+        "recipe: pool.passes_per_wanted: expected synthesis.harvest: after, got during, which judges all batches of training"
+    )
 
 
 def test_an_arm_of_ones_own_is_proved_beside_the_others(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from killing import Killed
-from terse.errors import DataError, RecipeError, RunError
+from terse.errors import DataError, RecipeError, RunError, TerseError
 from terse.progress import Interrupted, Observer
 from terse.proof.arms import Arm, ProofJob, arm_recipe, run_start
 from terse.proof.audit import audit_pastes
@@ -109,6 +109,31 @@ def test_arms_of_a_seed_begin_alike_and_spend_alike(proof):
         assert trained[0] == trained[1]
     assert runs["none"][0].result.metrics.start != runs["none"][1].result.metrics.start
     assert result["alarms"] == []
+
+
+def test_a_users_copy_of_a_run_is_no_run(proof, recipe, data, tmp_path):
+    folder, result = proof
+    shutil.copytree(folder, tmp_path / "out")
+    shutil.copytree(folder / "arms/none/seed-0", tmp_path / "out/arms/none/seed-0.old")
+    again = prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
+    assert lasting(again) == lasting(result)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"treatment": "lernd"}, "treatment: expected one of the arms none, random, learned, got 'lernd'"),
+        ({"reference": "learned"}, "treatment: expected another arm than the reference, got 'learned' for both"),
+        ({"worth": float("nan")}, "worth: expected a number >= 0, got nan; 0 is any gain"),
+        ({"worth": -0.01}, "worth: expected a number >= 0, got -0.01; 0 is any gain"),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_refused_before_the_runs(recipe, data, tmp_path, given, message):
+    given = {"treatment": "learned", **given}
+    with pytest.raises(TerseError) as error:
+        prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, observer=StopAfter(0), **given)
+    assert str(error.value) == message
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_arm_is_the_run_that_it_would_be_alone(proof, recipe, data, tmp_path):

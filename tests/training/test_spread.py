@@ -156,9 +156,19 @@ def test_a_killed_harvest_goes_on_to_the_same_pool(small, tmp_path):
             ["pool.mix=[0.3, 0.7]", "synthesis.harvest=during"],
             "recipe: pool.mix: expected synthesis.harvest: after, got during; the batches of training hold no base draws",
         ),
+        (
+            ["pool.passes_per_wanted=2", "synthesis.harvest=during"],
+            "recipe: pool.passes_per_wanted: expected synthesis.harvest: after, got during, "
+            "which judges all batches of training",
+        ),
+        (
+            ["pool.passes_per_wanted=2", "synthesis={kind: mined}", "alternation=batch"],
+            "recipe: alternation: expected phase where pool.passes_per_wanted is set, got batch, "
+            "which judges in every step",
+        ),
     ],
 )
-def test_shares_that_cannot_be_are_refused(overrides, message):
+def test_shares_and_bounds_that_cannot_be_are_refused(overrides, message):
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", overrides)
     assert str(error.value) == message

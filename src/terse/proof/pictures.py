@@ -15,6 +15,7 @@ from terse.pictures.run_pictures import before_after
 from terse.pool import Pool
 from terse.proof.arms import NO_ARM, arm_recipe
 from terse.proof.results import ProofResult
+from terse.proof.summary import finished
 from terse.recipe import Recipe
 from terse.run import build_players
 from terse.synthesis.materials import Materials
@@ -49,11 +50,8 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any =
 
 def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:
     """The first seed that every arm has run."""
-    seeds = [
-        {int(path.parent.name.removeprefix("seed-")) for path in (folder / "arms" / arm).glob("seed-*/measured.json")}
-        for arm in proof.arms
-    ]
-    return min(set.intersection(*seeds), default=default)
+    runs = finished(folder)
+    return min(set.intersection(*(set(runs.get(arm, ())) for arm in proof.arms)), default=default)
 
 
 def _pool(folder: Path, recipe: Recipe, materials: Materials) -> Pool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from terse.proof.kept import is_kept, take_kept
 from terse.proof.pictures import proof_pictures
 from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
+from terse.proof.verdict import arm_order, comparison
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
@@ -90,11 +92,14 @@ def prove(
     chosen = arms_to_run(recipe, arms, passes)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
+    if not 0 <= worth < math.inf:
+        raise RecipeError(f"worth: expected a number >= 0, got {worth:g}; 0 is any gain")
     folder = Path(out)
     with trusting(trust), locked(folder):
         with taken_back(folder, keep=lambda: any(folder.rglob("checkpoint.pth"))):
             _claim(folder, recipe, resume=resume)
             _keep_arms(folder, chosen)
+            comparison(sorted(read_arms(folder), key=arm_order), treatment, reference)  # before hours of runs
             numbers = range(recipe.seed, recipe.seed + seeds)
             starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
             jobs = [
@@ -159,6 +164,7 @@ def arms_to_run(recipe: Recipe, arms: Sequence[str | Arm] | None, passes: Sequen
     asked = arms if arms is not None else task_of(recipe).default_arms
     texts = [item for arm in asked for item in ((arm,) if isinstance(arm, Arm) else arms_of(arm) or (arm,))]
     chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in texts))
+    chosen = list(dict.fromkeys(with_bounds(recipe, chosen, passes)))
     for arm in chosen:
         arm_recipe(recipe, arm, recipe.seed)
     names = [arm.name for arm in chosen]
@@ -169,7 +175,7 @@ def arms_to_run(recipe: Recipe, arms: Sequence[str | Arm] | None, passes: Sequen
         raise RecipeError(
             f"arms: expected two or more, got {', '.join(names) or 'none'}; for example none,random,learned"
         )
-    return with_bounds(recipe, chosen, passes)
+    return chosen
 
 
 def _keep_arms(folder: Path, chosen: Sequence[Arm]) -> None:

@@ -29,7 +29,7 @@ from terse.results import (
 from terse.tasks.task import Metric, task_of
 from terse.yaml_text import read_yaml
 
-__all__ = ["ArmRun", "coverage_of", "read_arms", "read_runs", "summarise"]
+__all__ = ["ArmRun", "coverage_of", "finished", "read_arms", "read_runs", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,17 @@ def read_runs(folder: Path) -> dict[str, dict[int, ArmRun]]:
     Raises:
         RunError: a file that cannot be read, or one of another format.
     """
-    runs: dict[str, dict[int, ArmRun]] = {}
-    for path in sorted(folder.glob("arms/*/seed-*/measured.json")):
-        arm, seed = path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))
-        runs.setdefault(arm, {})[seed] = _arm_run(path.parent)
-    order = sorted(runs, key=arm_order)
-    return {arm: dict(sorted(runs[arm].items())) for arm in order}
+    return {arm: {seed: _arm_run(path) for seed, path in of.items()} for arm, of in finished(folder).items()}
+
+
+def finished(folder: Path) -> dict[str, dict[int, Path]]:
+    """The folders of a proof's finished runs by arm and seed; `seed-0.old`, a user's copy, is none."""
+    runs: dict[str, dict[int, Path]] = {}
+    for path in folder.glob("arms/*/seed-*/measured.json"):
+        arm, seed = path.parent.parent.name, path.parent.name.removeprefix("seed-")
+        if seed.isdecimal():
+            runs.setdefault(arm, {})[int(seed)] = path.parent
+    return {arm: dict(sorted(runs[arm].items())) for arm in sorted(runs, key=arm_order)}
 
 
 def read_arms(folder: Path) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from terse.errors import RunError
 from terse.proof.intervals import Gain, paired_gain, student
 from terse.proof.results import ArmFigures, Judgement
 
-__all__ = ["ARMS", "MIN_SEEDS", "arm_order", "judge", "power", "seeds_needed"]
+__all__ = ["ARMS", "MIN_SEEDS", "arm_order", "comparison", "judge", "power", "seeds_needed"]
 
 ARMS = ("none", "random", "mined", "cut_paste_learn", "context", "learned")
 MIN_SEEDS = 5
@@ -51,7 +51,7 @@ def judge(
     Source: Student 1908; the rules of the verdict are ours.
     """
     names = sorted(per_seed, key=arm_order)
-    treatment, reference = _comparison(names, treatment, reference)
+    treatment, reference = comparison(names, treatment, reference)
     runs = {name: dict(sorted(per_seed[name].items())) for name in names}
     arms = {name: _arm(list(values.values()), confidence) for name, values in runs.items()}
     if not larger_is_better:
@@ -134,7 +134,12 @@ def _arm(values: list[float], confidence: float) -> ArmFigures:
     return ArmFigures(**dict(student(values, confidence)), per_seed=values)
 
 
-def _comparison(names: Sequence[str], treatment: str | None, reference: str | None) -> tuple[str, str]:
+def comparison(names: Sequence[str], treatment: str | None, reference: str | None) -> tuple[str, str]:
+    """The arm in question and what it is compared with, of arms in the order of `arm_order`.
+
+    Raises:
+        RunError: fewer than two arms, an arm that is not among them, or one compared with itself.
+    """
     if len(names) < 2:
         raise RunError(f"arms: expected two or more, got {', '.join(names) or 'none'}; a verdict compares two arms")
     reference = reference or names[0]
