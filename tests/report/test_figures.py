@@ -1,9 +1,13 @@
+import html
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from terse.report import figures
+from terse.report.page import page_html
+from terse.report.parts import PageData
 
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=60))
@@ -62,3 +66,12 @@ def test_an_unknown_name_is_written_without_underscores():
 def test_numpy_numbers_do_not_stay_in_a_histogram():
     bar = figures.histogram({"a": np.array([0.1, 0.2])}, "x", (0.0, 1.0)).data[0]
     assert all(type(x) is float for x in (*bar.x, *bar.y))
+
+
+def test_classes_keep_their_names_in_chart_and_table():
+    names = ["traffic_light", "traffic light", "drift", "<b>x</b>", "a &amp; b"]
+    (chart,) = figures.class_charts({name: {"train": 2.0} for name in names}, "Where.")
+    assert [html.unescape(name) for name in chart.figure.data[0].y] == names
+    page = page_html(PageData(title="t", kind="check", charts=[chart]))
+    for name in names:
+        assert f"<tr><td>{html.escape(name)}</td><td>2</td></tr>" in page

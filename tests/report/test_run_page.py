@@ -104,6 +104,14 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert str(error.value) == f"{tmp_path}: expected a finished run with recipe.yaml and result.json, got none"
 
 
+def test_an_empty_recipe_of_a_run_is_refused(tmp_path):
+    (tmp_path / "recipe.yaml").touch()
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(RunError) as error:
+        build_run_page(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'recipe.yaml'}: expected the recipe of a run, got one without synthesis"
+
+
 def test_only_a_run_has_others_beside_it(folder, tmp_path):
     (tmp_path / "start").mkdir()
     with pytest.raises(RunError) as error:

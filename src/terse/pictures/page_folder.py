@@ -49,12 +49,18 @@ class _Picture(Record):
         """Read the picture.
 
         Raises:
-            RunError: it is gone or cannot be read.
+            RunError: it is gone, cannot be read or is no whole WebP.
         """
         try:
-            return Thumbnail((page / self.file).read_bytes(), self.size_px)
+            encoded = (page / self.file).read_bytes()
         except OSError as error:
             raise RunError(f"{page / self.file}: expected a picture of the page, got: {error.strerror}") from None
+        if encoded[:4] + encoded[8:12] != b"RIFFWEBP" or int.from_bytes(encoded[4:8], "little") != len(encoded) - 8:
+            raise RunError(
+                f"{page / self.file}: expected a picture of the page, got a damaged file; make it with: "
+                f"terse report {page.parent} --compute"
+            )
+        return Thumbnail(encoded, self.size_px)
 
 
 class _Sheet(_Picture):

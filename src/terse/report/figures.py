@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,14 +118,16 @@ def _share_points(name: str, counts: Sequence[int], span: tuple[float, float]) -
     return {"x": centres, "y": [value / max(1, sum(counts)) for value in counts], "name": words(name)}
 
 
-def bars(values: Mapping[str, Mapping[str, float]], title: str, unit: str = "") -> go.Figure:
-    """Stacked horizontal bars: one bar for each outer name, one part for each inner name."""
+def bars(
+    values: Mapping[str, Mapping[str, float]], title: str, unit: str = "", named: Callable[[str], str] = words
+) -> go.Figure:
+    """Stacked horizontal bars: one bar for each outer name, as `named` writes it, one part for each inner name."""
     figure = _figure(title, "")
     names = list(values)
     parts = list(dict.fromkeys(part for row in values.values() for part in row))
     for part in parts:
         figure.add_bar(
-            y=[words(name) for name in names],
+            y=[named(name) for name in names],
             x=[float(values[name].get(part, 0.0)) for name in names],
             name=words(part),
             orientation="h",
@@ -257,7 +259,12 @@ def class_charts(amounts: Mapping[str, Mapping[str, float]], caption: str) -> li
         return []
     largest = dict(sorted(amounts.items(), key=lambda item: -sum(item[1].values()))[:_MOST_CLASSES])
     which = "each class" if len(largest) == len(amounts) else f"the {len(largest)} largest classes"
-    return [Chart("classes", f"Objects of {which}", caption, bars(largest, "Objects"))]
+    return [Chart("classes", f"Objects of {which}", caption, bars(largest, "Objects", named=_as_is))]
+
+
+def _as_is(name: str) -> str:
+    """A name that is the user's, in which plotly would take `<b>` for its own."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def size_charts(sizes: Mapping[str, Sequence[float]], more: str = "") -> list[Chart]:

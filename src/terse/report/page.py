@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import hashlib
+import html
 import zlib
 from functools import cache
 from importlib import resources
@@ -130,4 +131,4 @@ def _numbers(chart: Chart) -> list[dict[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else html.unescape(str(value))  # escaped for plotly

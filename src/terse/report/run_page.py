@@ -66,13 +66,17 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     written = folder / "recipe.yaml"
     if not written.is_file() or not (folder / "result.json").is_file():
         raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
-    recipe_yaml, shown = read_text(written), read_page(folder)
+    recipe_yaml = read_text(written)
+    settings = read_yaml(recipe_yaml, str(written))
+    if not isinstance(settings.get("synthesis"), dict):
+        raise RunError(f"{written}: expected the recipe of a run, got one without synthesis")
+    shown = read_page(folder)
     realism = shown.figures.realism
     runs = named_runs([folder, *beside]) if beside else []
     if beside:
         shown = replace(shown, sheets=[*shown.sheets, *beside_sheets([folder, *beside])])
-    result, settings = read_run(folder), read_yaml(recipe_yaml, str(written))
-    ends = {"none": result.metrics.start, str(settings["synthesis"]["kind"]): result.metrics.end}
+    result = read_run(folder)
+    ends = {"none": result.metrics.start, str(settings["synthesis"].get("kind")): result.metrics.end}
     ours = {
         arm: {**{name: one.get(result.primary) for name, one in end.by_class.items()}, **end.figures}
         for arm, end in ends.items()
