@@ -19,6 +19,7 @@ __all__ = [
     "cache_folder",
     "check_digest",
     "claim",
+    "holds_nothing",
     "inflated_limit",
     "locked",
     "replacing",
@@ -229,7 +230,7 @@ def claim(
     try:
         old = written()
         names = any(folder.iterdir())
-        empty = all(path.name.endswith(_TEMPORARY) or path.is_dir() for path in folder.rglob("*"))
+        empty = holds_nothing(folder)
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
     if old is not None:
@@ -245,6 +246,11 @@ def claim(
         raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
     begin()
     return False
+
+
+def holds_nothing(path: Path) -> bool:
+    """Is this a temporary file of a killed process, or a folder with nothing but such files and folders for more of them?"""
+    return all(one.name.endswith(_TEMPORARY) or one.is_dir() for one in (path, *path.rglob("*")))
 
 
 def _make(folder: Path) -> None:

@@ -10,7 +10,16 @@ from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
 from terse.evaluation.helpful import Helpful
 from terse.evaluation.learnable import ReferenceRule
-from terse.folders import check_digest, claim, locked, sha256_of, taken_back, write_atomically, write_json
+from terse.folders import (
+    check_digest,
+    claim,
+    holds_nothing,
+    locked,
+    sha256_of,
+    taken_back,
+    write_atomically,
+    write_json,
+)
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
@@ -320,6 +329,7 @@ def _checked(folder: Path) -> list[str]:
 
 
 _WRITTEN = (
+    "recipe.yaml",
     "state",
     "pool",
     "page",
@@ -331,23 +341,30 @@ _WRITTEN = (
     "labels.json",
     "result.json",
     "report.html",
+    "set-1",  # of a target that only judges
 )
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run wrote; other files are left alone, and refused by `claim`.
+    """Remove what a run wrote, where there is nothing else.
 
     Raises:
-        RunError: the folder holds no run, so that nothing in it is known to be a run's.
+        RunError: the folder holds no run, so that nothing in it is known to be a run's; or other files as well.
     """
-    written = folder / "recipe.yaml"
     if not any(folder.iterdir()):
         return
-    if not written.is_file():
+    if not (folder / "recipe.yaml").is_file():
         raise RunError(
             f"{folder}: expected a folder with a run to begin anew, got one without recipe.yaml; give another"
         )
-    for path in (*(folder / name for name in _WRITTEN), written):
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _WRITTEN and not holds_nothing(path))
+    if others:
+        raise RunError(
+            f"{folder}: expected a new or empty folder, got one with files in it that no run wrote, such as {others[0]}; "
+            "move them, or give --out another"
+        )
+    for name in reversed(_WRITTEN):  # the recipe last
+        path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -11,6 +11,12 @@ def test_a_classifiers_figure():
     assert _table({"accuracy": 0.98765}, "accuracy") == "accuracy  0.9877"
 
 
+def test_a_figure_that_classes_do_not_have():
+    figures = {"miou": 0.25, "pixel_accuracy": 0.5, "by_class": {"cat": {"miou": 0.25}}}
+    assert _table(figures, "miou").splitlines()[-1] == "miou cat        0.2500"
+    assert _table(figures, "pixel_accuracy").splitlines()[-1] == "pixel_accuracy  0.5000"
+
+
 def test_a_detectors_figures():
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [10.0, 10.0, 60.0, 60.0]])
     no = torch.zeros(2, dtype=torch.bool)

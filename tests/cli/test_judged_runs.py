@@ -41,6 +41,14 @@ def test_train_says_so_and_writes_the_set(onnx_run, tmp_path):
     ]
 
 
+def test_a_run_that_wrote_a_set_begins_anew(onnx_run, capsys, tmp_path):
+    recipe = tmp_path / "again.yaml"
+    shutil.copy(tmp_path / "run" / "recipe.yaml", recipe)
+    code, _, err = run(capsys, "train", recipe, "seed=1", "--out", "run", "--restart")
+    assert code == 0, err
+    assert "seed: 1" in (tmp_path / "run" / "recipe.yaml").read_text("utf-8")
+
+
 def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_run, capsys, tmp_path):
     first = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
     given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--workers", "0", "--count", "4")

@@ -125,6 +125,15 @@ def test_classes_have_a_table_where_there_are_several(drawn):
     assert table.rows == [("cat", "3", "0.4000", "0.4000", "+0.0000"), ("dog", "0", "", "", "")]
 
 
+def test_classes_whose_objects_nobody_counts_have_a_table(drawn):
+    result = drawn.result(1)
+    both = {"accuracy": 0.5, "by_class": {"cat": {"accuracy": 0.4}, "dog": {"accuracy": None}}}
+    result["metrics"] = {"start": both, "end": both}
+    table = train_page("", drawn.run(result)).tables[1]
+    assert table.columns == ("Class", "Start", "End", "Change")
+    assert table.rows == [("cat", "0.4000", "0.4000", "+0.0000"), ("dog", "", "", "")]
+
+
 def test_a_metric_without_a_value_is_an_error_in_words(drawn):
     result = drawn.result(1)
     result["metrics"]["start"]["accuracy"] = None

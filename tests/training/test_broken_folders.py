@@ -86,8 +86,10 @@ def test_restart_begins_anew_and_leaves_other_files_alone(recipe, whole, run):
     with pytest.raises(RunError, match=r"expected it or resume, got both"):
         train(recipe, out=run, resume=True, restart=True)
     (run / "notes.txt").write_text("mine")
+    before = (run / "metrics.jsonl").read_bytes()
     with pytest.raises(RunError, match=r"expected a new or empty folder, got one with files in it"):
         train(recipe, out=run, restart=True)
+    assert (run / "metrics.jsonl").read_bytes() == before  # nothing was removed before it was refused
     (run / "notes.txt").unlink()
     assert lasting(train(recipe, out=run, restart=True)) == whole[0]
 

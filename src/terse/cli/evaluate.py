@@ -44,7 +44,7 @@ def _table(figures: Mapping[str, Any], primary: str) -> str:
     """A line a figure; those by group (size, class) stand below, each group's with the metric that counts."""
     lines = [(name, value) for name, value in figures.items() if not isinstance(value, Mapping)]
     for group in (value for value in figures.values() if isinstance(value, Mapping)):
-        lines += [(f"{primary} {name}", one[primary]) for name, one in group.items()]
+        lines += [(f"{primary} {name}", one[primary]) for name, one in group.items() if primary in one]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {_cell(value)}" for name, value in lines)
 

@@ -266,11 +266,17 @@ def _start_end(result: RunResult) -> Table:
 
 def _by_class(result: RunResult, primary: str) -> Table:
     start, end = result.metrics.start.by_class, result.metrics.end.by_class
+    counted = all("objects" in one for one in end.values())  # of pixels nobody counts objects
     rows = [
-        (name, number(one["objects"] or 0), *_change(start.get(name, {}).get(primary), one.get(primary)))
+        (
+            name,
+            *([number(one["objects"] or 0)] if counted else []),
+            *_change(start.get(name, {}).get(primary), one.get(primary)),
+        )
         for name, one in end.items()
     ]
-    return Table(f"{words(primary)} by class", ("Class", "Objects", "Start", "End", "Change"), rows)
+    heads = ("Class", *(["Objects"] if counted else []), "Start", "End", "Change")
+    return Table(f"{words(primary)} by class", heads, rows)
 
 
 def _figure(result: RunResult, when: Literal["start", "end"], primary: str) -> float:
