@@ -50,6 +50,19 @@ def test_refusals_name_rule_value_and_the_papers_value():
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ("classes=[]", "classes: expected at least one name, got none; null takes all"),
+        ("classes=[cat, dog, cat]", "classes: expected each name once, got 'cat' twice; take one away"),
+    ],
+)
+def test_classes_are_named_once(given, refusal):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", [given])
+    assert str(caught.value) == refusal
+
+
 def test_refusals_inside_a_component_name_the_whole_path():
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", ["synthesis.optimizer.lr=-1", "poses.kind=affin"])

@@ -116,6 +116,29 @@ def test_a_row_that_cannot_be_drawn_is_named():
     assert str(error.value) == "here: expected the pose's columns, got none named 0.affine.shear"
 
 
+@pytest.mark.parametrize(("name", "value"), [("height", None), ("height", -1), ("width", 0)])
+def test_a_picture_without_one_of_its_sides_is_named(name, value):
+    table = table_of(replace(plain(), size_px=np.full((3, 2), 40)))
+    table = table.set_column(table.column_names.index(name), name, pa.array([value] * len(table), pa.int64()))
+    size = [40 if side != name else -1 if value is None else value for side in ("width", "height")]
+    with pytest.raises(DataError) as error:
+        from_table(table, AFFINE, Names(), "here")
+    assert str(error.value) == (
+        f"here: image 10: expected a width and a height of 1 px or more, or neither, got {size}; correct the row"
+    )
+
+
+@pytest.mark.parametrize("values", [[None] * 5, [float("nan")] * 5, ["a"] * 5])
+def test_rows_without_the_number_of_their_image_are_refused(tmp_path, values):
+    table = table_of(plain())
+    pq.write_table(table.set_column(0, "image", pa.array(values)), tmp_path / "p.parquet")
+    with pytest.raises(DataError) as error:
+        read_table(tmp_path / "p.parquet")
+    assert str(error.value) == (
+        f"{tmp_path / 'p.parquet'}: image: expected a number in each row, got others; correct the rows"
+    )
+
+
 @pytest.mark.parametrize("beside", [False, True])
 def test_another_version_s_file_is_refused_also_where_pandas_dropped_the_metadata(beside, tmp_path):
     table, about = table_of(plain()), {"format": 3, "settings": {}}

@@ -40,6 +40,7 @@ __all__ = [
     "Family",
     "Fraction",
     "InputPath",
+    "Names",
     "NonNegative",
     "Paper",
     "Positive",
@@ -47,6 +48,7 @@ __all__ = [
     "Span",
     "Typed",
     "ascending",
+    "each_once",
     "extras_of",
     "family_of",
     "help_of",
@@ -167,6 +169,23 @@ def ascending(limits: tuple[float, float]) -> tuple[float, float]:
         raise ValueError(f"expected the smaller number first, got {list(limits)}; swap them")
     return limits
 
+
+def each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of which there is at least one, and none twice.
+
+    Raises:
+        ValueError: it is otherwise; pydantic names the setting.
+    """
+    if not names:
+        raise ValueError("expected at least one name, got none; null takes all")
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise ValueError(f"expected each name once, got {twice!r} twice; take one away")
+    return names
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(each_once)]
+"""Names, each once."""
 
 Span = Annotated[tuple[float, float], AfterValidator(ascending)]
 """A range, its smaller number first."""

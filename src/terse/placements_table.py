@@ -149,6 +149,9 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     missing = [name for name in _FIXED if name not in table.column_names]
     if missing:
         raise DataError(f"{path}: expected the columns {', '.join(_FIXED)}, got none named {', '.join(missing)}")
+    numbers = table.column("image").to_numpy()
+    if not np.issubdtype(numbers.dtype, np.number) or not np.isfinite(numbers).all():
+        raise DataError(f"{path}: image: expected a number in each row, got others; correct the rows")
     return table, about
 
 
@@ -179,6 +182,14 @@ def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str)
             f"{where}: image {numbers[group[rows[k]]]}: expected a finite pose and a role of {', '.join(of_role)}, "
             f"got {pose[k].tolist()} and {roles[k]!r}; correct the row"
         )
+    size_px = np.stack([_integers(head, "width"), _integers(head, "height")], axis=1)
+    bad = np.flatnonzero((size_px < 1).any(axis=1) & (size_px != -1).any(axis=1))
+    if len(bad):
+        k = int(bad[0])
+        raise DataError(
+            f"{where}: image {numbers[k]}: expected a width and a height of 1 px or more, or neither, got "
+            f"{size_px[k].tolist()}; correct the row"
+        )
     keys = pasted.column("foreground").to_pylist()
     shas = _texts(pasted, "foreground_sha256")
     foregrounds = [sources.foregrounds.index(key, sha, where) for key, sha in zip(keys, shas, strict=True)]
@@ -200,7 +211,7 @@ def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str)
         blend=tuple(str(name) for name in head.column("blend").to_pylist()),
         seed=_integers(head, "seed"),
         number=numbers.astype(np.int64),
-        size_px=np.stack([_integers(head, "width"), _integers(head, "height")], axis=1),
+        size_px=size_px,
         image_pose=image_pose,
         cycle=_integers(head, "cycle"),
         label=_integers(head, "label"),

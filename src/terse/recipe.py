@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from terse import registry
-from terse.config import Component, Config, Count, Family, Fraction, NonNegative, Paper, Positive, SourcePath, extras_of
+from terse.config import (
+    Component,
+    Config,
+    Count,
+    Family,
+    Fraction,
+    Names,
+    NonNegative,
+    Paper,
+    Positive,
+    SourcePath,
+    extras_of,
+)
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
 from terse.recipe_files import read_settings
@@ -307,9 +319,9 @@ class Recipe(Config):
     """A source, or the fraction of train that is held out."""
     test: SourceOrFraction | None = None
     """What proves the model; val only chooses it."""
-    classes: tuple[str, ...] | None = None
+    classes: Names | None = None
     """The task's classes, in the order of the labels; None takes the foregrounds'."""
-    judged: tuple[str, ...] | None = None
+    judged: Names | None = None
     """Classes that count in val and test; None counts all. The target may know more than composites are made of."""
     canvas_px: Count = 300
     """Side of the square canvas that composites are drawn on."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from terse import registry
-from terse.config import Component, InputPath
+from terse.config import Component, InputPath, Names
 from terse.errors import DataError
 from terse.progress import Observer
 from terse.sources.annotations import Annotations
@@ -36,7 +36,7 @@ class SourceConfig(Component["Annotations"]):
 
     rename: dict[str, str] = Field(default_factory=dict)
     """Other names for the source's classes, before anything else: `{airplane: aeroplane}`; two of one name are one class."""
-    classes: tuple[str, ...] | None = None
+    classes: Names | None = None
     """Only objects of these classes; null takes all."""
     min_area_px: Annotated[float, Field(ge=0)] = 0.0
     """Objects with a smaller box are ignored: neither pasted nor counted right or wrong."""
