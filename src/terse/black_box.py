@@ -1,5 +1,6 @@
 """The cycles of a run whose target only judges: its own trainer made a new model, and the run goes on with that."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,8 @@ def _its_turn(session: Session, cycle: int, target: str) -> None:
     if known == target and cycle in (at.cycle, following):
         return
     if known is not None or cycle != following:
-        judged = (
-            f", which was judged by {known}; `terse render {session.folder}/pool` draws its set again" if known else ""
-        )
+        pool = shlex.quote(f"{session.folder}/pool")
+        judged = f", which was judged by {known}; `terse render {pool}` draws its set again" if known else ""
         raise RecipeError(f"--cycle: expected {following}, the run's next cycle, got {cycle}{judged}")
     judged_by[str(cycle)] = target
 

@@ -1,5 +1,6 @@
 """`terse masks` as a user runs it: from boxes alone to a recipe, and what is refused."""
 
+import html
 import json
 import shlex
 from pathlib import Path
@@ -44,6 +45,13 @@ def test_boxes_alone_become_a_recipe_that_pastes_by_the_commands_that_the_refusa
     assert (code, err) == (0, "")
     code, _, err = run(capsys, "preview", "recipe.yaml", "--count", "4", "--out", "sheet.png", "canvas_px=64")
     assert (code, err) == (0, "")
+
+
+def test_what_is_to_be_typed_next_is_quoted(boxes, capsys):
+    code, out, err = run(capsys, "masks", "boxes.json", "--out", "my masks, 1.json", "--workers", "0")
+    assert code == 0, err
+    assert f'  foregrounds: {{coco: "my masks, 1.json", images: {boxes / "images"}}}' in out.splitlines()
+    assert "--drop 'my masks, 1-drop.json'" in html.unescape((boxes / "my masks, 1.html").read_text())
 
 
 def test_the_commands_of_the_readme_lead_from_boxes_alone_to_composites(boxes, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import shutil
 from collections import Counter
@@ -197,8 +199,13 @@ def _summary(result: dict[str, Any]) -> str:
             f"written      {result['out']}",
             f"page         {result['page']}: tick off the bad ones, save the list, and give it to --drop",
             "in a recipe",
-            f"  foregrounds: {{coco: {result['out']}, images: {result['images']}}}",
+            f"  foregrounds: {{coco: {_in_yaml(result['out'])}, images: {_in_yaml(result['images'])}}}",
             "or now type",
             f"  terse init --coco {shlex.quote(result['out'])} --images {shlex.quote(result['images'])} --backgrounds D",
         ]
     )
+
+
+def _in_yaml(path: str) -> str:
+    """The path, quoted where YAML would read something else."""
+    return path if re.fullmatch(r"[\w./-]+", path, re.ASCII) else json.dumps(path, ensure_ascii=False)

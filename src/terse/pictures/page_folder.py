@@ -7,6 +7,7 @@ answers. The folder is written under another name and renamed, so that it is who
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -58,7 +59,7 @@ class _Picture(Record):
         if encoded[:4] + encoded[8:12] != b"RIFFWEBP" or int.from_bytes(encoded[4:8], "little") != len(encoded) - 8:
             raise RunError(
                 f"{page / self.file}: expected a picture of the page, got a damaged file; make it with: "
-                f"terse report {page.parent} --compute"
+                f"terse report {shlex.quote(str(page.parent))} --compute"
             )
         return Thumbnail(encoded, self.size_px)
 
@@ -144,7 +145,7 @@ def read_page(folder: Path) -> Shown:
     if not has_page(folder):
         raise RunError(
             f"{folder}: expected {FOLDER}/, which holds the pictures, got none; make it with: "
-            f"terse report {folder} --compute"
+            f"terse report {shlex.quote(str(folder))} --compute"
         )
     record = read_record(page / _RECORD, _PageRecord, "what a page shows")
     return Shown(

@@ -94,7 +94,10 @@ def build_masks_page(masks: Masks, dropped: Collection[int], out: Path, subject:
         failed=[(keys[row], why) for row, why in masks.failed.items()],
         own=int(annotations.masked.sum()),
         commands=[
-            Command(f"{again} --drop {saved}", "Drop the ticked ones; give the path under which the list was saved."),
+            Command(
+                f"{again} --drop {shlex.quote(saved)}",
+                "Drop the ticked ones; give the path under which the list was saved.",
+            ),
             Command(
                 f"terse init --coco {shlex.quote(str(out))} --images {images} --backgrounds BACKGROUNDS",
                 "Write a recipe that pastes what is left.",
