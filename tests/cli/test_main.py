@@ -78,6 +78,8 @@ def test_every_commands_help_answers(command, capsys):
         (["train", "quickstart", "--resume"], "--resume: expected --out with the run's folder, got none"),
         (["train", "quickstart", "--device", "cuda:9", "--out", "x"],
          "runtime.device: expected a CUDA device to be there, got 'cuda:9'; use cpu or auto"),
+        (["train", "quickstart", "--device", "meta", "--out", "x"],
+         "runtime.device: expected cpu, cuda, cuda:N or mps, got 'meta'"),
         (["report", "nowhere"], "nowhere: expected a finished run with recipe.yaml and result.json, got none"),
         (["evaluate", "quickstart", "--checkpoint", "none.pth"], "none.pth: expected a file of weights, got none"),
         (["preview", "quickstart", "--count", "0"], "--count: expected an integer >= 1, got 0"),

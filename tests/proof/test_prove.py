@@ -16,12 +16,13 @@ from terse.proof.arms import Arm, ProofJob, arm_recipe, run_start
 from terse.proof.audit import audit_pastes
 from terse.proof.prove import _audit, prove
 from terse.proof.results import Measured
-from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise
+from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise, summary_of
 from terse.recipe import BLENDS, load_recipe
 from terse.report.proof_page import proof_page
 from terse.results import RunResult
 from terse.run import train
 from terse.sources.run_data import run_data
+from terse.tasks.task import task
 from terse.training.checkpoint import read_checkpoint
 from terse.training.session import Session
 
@@ -459,6 +460,19 @@ def test_alarms_of_the_arm_in_question_are_told():
     ]
     runs = {"learned": {seed: ArmRun(result, Measured(units=[], hardness=[])) for seed, result in enumerate(found)}}
     assert _of_treatment(runs, "learned") == ["learned, seed 0: cycle 1: a (and 1 more)"]
+
+
+def test_a_metric_that_is_no_number_is_told_with_its_arm_and_seed(proof):
+    folder, _ = proof
+    runs = read_runs(folder)
+    broken = json.loads(runs["learned"][1].result.model_dump_json())
+    broken["metrics"]["end"]["accuracy"] = float("inf")
+    runs["learned"][1] = ArmRun(RunResult.model_validate(broken), runs["learned"][1].measured)
+    with pytest.raises(RunError) as told:
+        summary_of(runs, task("classification").primary)
+    assert str(told.value) == (
+        "learned, seed 1: expected a finite accuracy, got inf; look at the target's answers, or run the proof without this arm"
+    )
 
 
 def test_what_an_arm_proposes_is_judged_by_the_start_as_what_it_keeps(proof):

@@ -13,7 +13,7 @@ from terse.evaluation.realism import background_auc
 from terse.recipe import load_recipe
 from terse.run import build_players, open_session, train
 from terse.tasks.classification import Classification
-from terse.training.cycle import _check_measured
+from terse.tasks.task import task_of
 
 
 def weights(path):
@@ -95,12 +95,23 @@ def test_rows_of_other_runs_do_not(small):
     assert all("discriminator_auc" not in row for row in result["cycles"])
 
 
-def test_nothing_can_be_chosen_without_objects_to_find():
+@pytest.mark.parametrize(("part", "images"), [("val", "validation"), ("test", "test")])
+def test_nothing_can_be_measured_without_objects_to_find(part, images, small, monkeypatch):
+    session = open_session(load_recipe("quickstart", small), None)
+
+    class Blind:
+        progress = ()
+        primary = task_of(session.recipe).primary
+
+        def measure(self, target, real, device):
+            return {"accuracy": None if real is getattr(session.players, part) else 0.5}
+
+    monkeypatch.setattr(terse.training.cycle, "task_of", lambda recipe: Blind())
     with pytest.raises(RecipeError) as caught:
-        _check_measured({"ap50": None}, "ap50")
+        terse.training.cycle._evaluate(session, 0)
     assert str(caught.value) == (
-        "val: expected images with objects to find, got none, so that ap50 has no value; "
-        "give the recipe other validation images"
+        f"{part}: expected images with objects to find, got none, so that accuracy has no value; "
+        f"give the recipe other {images} images"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from terse.errors import RecipeError
 from terse.progress import Observer
 from terse.recipe import RuntimeConfig, load_recipe
 from terse.run import evaluate, train
@@ -56,6 +57,13 @@ def test_the_environment_is_read_as_openmp_reads_it(said: str, threads: int, mon
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     Engine(RuntimeConfig(device="cpu")).use_threads(1)
     assert torch.get_num_threads() == threads
+
+
+def test_a_machine_without_a_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(RecipeError) as told:
+        Engine(RuntimeConfig(device="mps"))
+    assert str(told.value) == "runtime.device: expected an MPS device to be there, got 'mps'; use cpu or auto"
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -141,3 +141,12 @@ def test_looking_leaves_weights_and_statistics_as_they_were(small):
     before = {name: value.clone() for name, value in target.module.state_dict().items()}
     train(load_recipe("quickstart", [*small, "cycles=0", "pretrain=null"]), target=target)
     assert all(torch.equal(before[name], value) for name, value in target.module.state_dict().items())
+
+
+def test_a_discriminator_that_cannot_see_the_images_is_refused_before_anything_is_trained(small):
+    with pytest.raises(RecipeError) as told:
+        train(load_recipe("quickstart", [*small, "synthesis.discriminator=true"]))
+    assert str(told.value) == (
+        "synthesis.discriminator: expected RGB of shape (batch, 3, height, width), at least 24 px a side, "
+        "got (2, 1, 40, 40); synthesis.discriminator=false needs neither"
+    )

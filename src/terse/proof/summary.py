@@ -167,6 +167,11 @@ def _figure(run: ArmRun, primary: str, arm: str, seed: int) -> float:
     value = run.result.metrics.end.figure(primary)
     if value is None:
         raise RunError(f"{arm}, seed {seed}: expected test images with objects to find, got none; look at `test:`")
+    if not math.isfinite(value):
+        raise RunError(
+            f"{arm}, seed {seed}: expected a finite {primary}, got {value}; look at the target's answers, or run the proof "
+            "without this arm"
+        )
     return value
 
 

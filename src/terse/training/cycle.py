@@ -116,7 +116,8 @@ def _evaluate(session: Session, cycle: int) -> None:
         realism = _realism(session) if cycle else {}
     compare_reference(session, cycle)
     primary = judge.primary
-    _check_measured(val, primary.name)
+    _check_measured(val, primary.name, "val")
+    _check_measured(test, primary.name, "test")
     rows = session.facts["rows"]
     if recipe.keep == "last" or all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
         session.keep_target()
@@ -167,12 +168,12 @@ def _realism(session: Session) -> dict[str, float]:
     return {"discriminator_auc": auc}
 
 
-def _check_measured(val: dict[str, Any], primary: str) -> None:
-    """A choice by validation needs a figure."""
-    if val[primary] is None:
+def _check_measured(found: dict[str, Any], primary: str, part: str) -> None:
+    """A choice by validation needs a figure, and so does what is said of a run."""
+    if found[primary] is None:
         raise RecipeError(
-            f"val: expected images with objects to find, got none, so that {primary} has no value; "
-            "give the recipe other validation images"
+            f"{part}: expected images with objects to find, got none, so that {primary} has no value; "
+            f"give the recipe other {'validation' if part == 'val' else part} images"
         )
 
 

@@ -137,12 +137,13 @@ def _device(name: str, ranks: Ranks) -> str:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not ranks.alone:
         name = f"cuda:{ranks.number_here}"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not number.isdecimal()):
+        raise RecipeError(f"runtime.device: expected cpu, cuda, cuda:N or mps, got {name!r}")
+    if kind == "cuda" and not torch.cuda.device_count() > int(number or 0):
         raise RecipeError(f"runtime.device: expected a CUDA device to be there, got {name!r}; use cpu or auto")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError(f"runtime.device: expected an MPS device to be there, got {name!r}; use cpu or auto")
     return name
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from terse.errors import RecipeError, TerseError
+from terse.errors import RecipeError, ShapeError, TerseError
 from terse.modes import in_mode
 from terse.objectives import target_loss_of
 from terse.protocols import is_attackable, is_trainable, network_of
@@ -56,6 +56,7 @@ def check_answers(session: Session) -> None:
         if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
             with session.engine.autocast():
                 _check_attack(session, images, truth)
+                _check_discriminator(session, images)
         if is_trainable(target) and len(players.train) >= _IMAGES:
             real, known = players.train.fetch(np.arange(_IMAGES))
             with session.engine.autocast(), in_mode(target.module, training=True):
@@ -88,6 +89,17 @@ def _check_attack(session: Session, images: Tensor, truth: Any) -> None:
             f"the gradient of target.{method} is 0 in all pixels of two composites: is something rounded, or the network "
             f"not trained yet? {_WITHOUT}",
         )
+
+
+def _check_discriminator(session: Session, images: Tensor) -> None:
+    if session.players.discriminator is not None:
+        try:
+            session.players.discriminator(images)
+        except ShapeError as error:
+            reason = str(error).removeprefix("images: ")
+            raise RecipeError(
+                f"synthesis.discriminator: {reason}; synthesis.discriminator=false needs neither"
+            ) from None
 
 
 def _asked(target: Any, method: str, call: Callable[[], Any]) -> Any:
