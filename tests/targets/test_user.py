@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 from terse.errors import RecipeError, TerseError
@@ -10,6 +11,8 @@ pytestmark = pytest.mark.usefixtures("trusts")
 TEN = tuple("0123456789")
 
 FACTORIES = """
+import types
+
 import torch
 from torch import nn
 
@@ -40,6 +43,14 @@ def double():
 
 def three():
     return nn.Sequential(nn.Flatten(), nn.Linear(1600, 3))
+
+class Named(nn.Module):  # answers as torchvision's Inception in train mode, and models of transformers
+    def __init__(self):
+        super().__init__()
+        self.inner = good()
+
+    def forward(self, images):
+        return types.SimpleNamespace(logits=self.inner(images), aux_logits=None)
 
 def coloured():
     return nn.Sequential(nn.Conv2d(3, 10, 40), nn.Flatten())
@@ -159,3 +170,9 @@ def test_a_classifier_that_cannot_answer_is_told_before_a_run(factory, message):
 @pytest.mark.usefixtures("factories")
 def test_a_classifier_of_colour_images_is_taken():
     assert UserConfig(factory="my_models:coloured").build(classes=TEN, canvas_px=40).classes == TEN
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_classifier_may_answer_with_an_object_that_has_logits():
+    target = UserConfig(factory="my_models:Named").build(classes=TEN, canvas_px=40)
+    assert target.predict(torch.zeros(2, 1, 40, 40)).shape == (2, 10)

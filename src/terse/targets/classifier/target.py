@@ -76,7 +76,8 @@ class ClassificationTarget:
             return self._logits(images).softmax(dim=1)
 
     def _logits(self, images: Tensor) -> Tensor:
-        logits = self.module(self._pixels(images).contiguous(memory_format=torch.channels_last))
+        found = self.module(self._pixels(images).contiguous(memory_format=torch.channels_last))
+        logits = getattr(found, "logits", found)  # beside others, as of Inception in train mode or of transformers
         if self.columns is not None and isinstance(logits, Tensor) and logits.ndim == 2:
             logits = logits[:, list(self.columns)]
         if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self.classes)):
