@@ -163,6 +163,11 @@ def _check_target(players: Players, recipe: Recipe) -> None:
             f"pretrain: expected null for a target that only judges, got settings for {type(players.target).__name__}; "
             "train it before the run begins"
         )
+    if not is_trainable(players.target) and players.proposer is None:
+        raise RecipeError(
+            f"synthesis.kind: expected an arm that finds what {type(players.target).__name__} fails, which only judges, got none; "
+            "for example mined"
+        )
     if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
         target_loss_of(players.target, recipe.objective)
 

@@ -41,6 +41,15 @@ def test_train_says_so_and_writes_the_set(onnx_run, tmp_path):
     ]
 
 
+def test_a_run_that_would_find_nothing_is_refused(onnx_run, capsys, tmp_path):
+    code, _, err = run(capsys, "train", "run/recipe.yaml", "synthesis.kind=none", "--out", "other")
+    assert code == 2
+    assert err.splitlines()[-1].startswith(
+        "terse: synthesis.kind: expected an arm that finds what OnnxClassifier fails"
+    )
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_run_that_wrote_a_set_begins_anew(onnx_run, capsys, tmp_path):
     recipe = tmp_path / "again.yaml"
     shutil.copy(tmp_path / "run" / "recipe.yaml", recipe)

@@ -12,6 +12,7 @@ RESULT = {
     "seconds": 9.0,
     "out": "run",
     "alarms": [],
+    "cycles": [{}],
 }
 
 
@@ -24,6 +25,11 @@ RESULT = {
 )
 def test_a_start_that_was_kept_is_no_better_model(best: int, line: str) -> None:
     assert _summary({**RESULT, "best_cycle": best}, Path("run/report.html")).splitlines()[1] == line
+
+
+def test_a_run_without_cycles_compares_none() -> None:
+    said = _summary({**RESULT, "best_cycle": 0, "cycles": []}, Path("run/report.html"))
+    assert said.splitlines()[0] == "ap 0.500 -> 0.500 in 9 s (kept: the start)"
 
 
 def test_a_run_ends_with_the_paths_of_its_picture_and_its_page() -> None:

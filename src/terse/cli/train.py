@@ -123,7 +123,8 @@ def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path
 def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) -> str:
     name = result["primary"]
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
-    kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else "the start: no cycle was better on validation"
+    none_better = ": no cycle was better on validation" if result["cycles"] else ""
+    kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else f"the start{none_better}"
     model = Path(result["out"]) / "target.pth"
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
