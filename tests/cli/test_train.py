@@ -17,14 +17,17 @@ RESULT = {
 
 
 @pytest.mark.parametrize(
-    ("best", "line"),
+    ("best", "end", "line"),
     [
-        (2, f"better model  {Path('run/target.pth')}"),
-        (0, f"model         {Path('run/target.pth')}, the start unchanged"),
+        (2, 0.6, f"better model  {Path('run/target.pth')}"),
+        (2, 0.4, f"model         {Path('run/target.pth')}"),  # better on validation alone, or the last by `keep: last`
+        (0, 0.5, f"model         {Path('run/target.pth')}, the start unchanged"),
     ],
 )
-def test_a_start_that_was_kept_is_no_better_model(best: int, line: str) -> None:
-    assert _summary({**RESULT, "best_cycle": best}, Path("run/report.html")).splitlines()[1] == line
+def test_a_model_that_is_not_better_is_not_called_so(best: int, end: float, line: str) -> None:
+    metrics = {"start": {"ap": 0.5}, "end": {"ap": end}}
+    said = _summary({**RESULT, "best_cycle": best, "metrics": metrics}, Path("run/report.html"))
+    assert said.splitlines()[1] == line
 
 
 def test_a_run_without_cycles_compares_none() -> None:

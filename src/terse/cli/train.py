@@ -121,14 +121,17 @@ def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path
 
 
 def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) -> str:
+    from terse.tasks.task import metric_of
+
     name = result["primary"]
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
     none_better = ": no cycle was better on validation" if result["cycles"] else ""
     kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else f"the start{none_better}"
-    model = Path(result["out"]) / "target.pth"
+    is_better = result["best_cycle"] and metric_of(name).gain(start, end) > 0
+    unchanged = "" if result["best_cycle"] else ", the start unchanged"
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
-        f"better model  {model}" if result["best_cycle"] else f"model         {model}, the start unchanged",
+        f"{'better model' if is_better else 'model':14}{Path(result['out']) / 'target.pth'}{unchanged}",
         *([] if picture is None else [f"picture       {picture}: answers before and after"]),
         f"page          {page}: open it in a browser",
     ]
