@@ -26,6 +26,7 @@ from terse.config import (
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
 from terse.recipe_files import read_settings
+from terse.recipe_rules import check_together
 from terse.urls import url_of
 from terse.validation import join, parse_overrides, validate
 from terse.yaml_text import write_yaml
@@ -357,36 +358,8 @@ class Recipe(Config):
         return found
 
     @model_validator(mode="after")
-    def _sources(self) -> Self:
-        if self.pool.per_class is None and self.pool.per_cycle is None:
-            raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
-        if self.pool.per_class is not None and self.pool.per_cycle is not None:
-            raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
-        if self.alternation == "batch" and self.pool.refresh is not None:
-            raise ValueError(
-                "alternation: expected phase where pool.refresh is set, got batch, which draws composites in every step"
-            )
-        known = [metric.name for metric in registry.lookup("task", self.task).metrics]
-        if self.primary is not None and self.primary not in known:
-            near = registry.nearest(self.primary, known)
-            raise ValueError(f"primary: expected one of {', '.join(known)}, got {self.primary!r}{near}")
-        if self.alternation == "batch" and (self.pool.mix is not None or self.pool.choose != "first"):
-            raise ValueError(
-                "alternation: expected phase where pool.mix or pool.choose is set, got batch, which trains on what it finds"
-            )
-        if self.alternation == "batch" and self.pool.passes_per_wanted is not None:
-            raise ValueError(
-                "alternation: expected phase where pool.passes_per_wanted is set, got batch, which judges in every step"
-            )
-        during = getattr(self.synthesis, "harvest", "after") == "during"
-        if during and self.pool.mix is not None:
-            raise ValueError(
-                "pool.mix: expected synthesis.harvest: after, got during; the batches of training hold no base draws"
-            )
-        if during and self.pool.passes_per_wanted is not None and getattr(self.synthesis, "feedback", "") != "critic":
-            raise ValueError(
-                "pool.passes_per_wanted: expected synthesis.harvest: after, got during, which judges all batches of training"
-            )
+    def _together(self) -> Self:
+        check_together(self)
         return self
 
 

@@ -49,6 +49,12 @@ def test_workers_begin_without_torch(world: Path, tmp_path: Path, monkeypatch: p
     assert generate(world, tmp_path / "set", "--workers", "1", "--no-page").startswith("4 images")
 
 
+def said(code: str) -> tuple[str, str]:
+    """What an interpreter of its own prints, and its errors."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout, done.stderr
+
+
 def test_arrow_without_pandas_still_makes_data_frames() -> None:
     pytest.importorskip("pandas")
     code = (
@@ -56,8 +62,7 @@ def test_arrow_without_pandas_still_makes_data_frames() -> None:
         "table = pa.table({'a': pa.array(['x'])}); assert 'pandas' not in sys.modules;"
         "print(table.to_pandas().to_dict('list'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("{'a': ['x']}\n", "")
+    assert said(code) == ("{'a': ['x']}\n", "")
 
 
 def test_pandas_that_is_imported_later_is_known_to_arrow() -> None:
@@ -67,8 +72,7 @@ def test_pandas_that_is_imported_later_is_known_to_arrow() -> None:
         "from importlib.util import find_spec; assert find_spec('pandas'); import pandas as pd; import pyarrow as pa;"
         "print(pa.array(pd.Series([1.0, float('nan')])).null_count)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("1\n", "")
+    assert said(code) == ("1\n", "")
 
 
 def test_a_set_says_how_its_angles_are_drawn_and_older_ones_keep_their_pixels(world: Path, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Settings of a recipe that do not go together, each with the sentence that says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from terse import registry
+
+if TYPE_CHECKING:
+    from terse.recipe import Recipe
+
+__all__ = ["check_together"]
+
+
+def check_together(recipe: Recipe) -> None:
+    """Look at the settings of several parts at once.
+
+    Raises:
+        ValueError: two that exclude each other, one that another needs, or a metric that the task does not have.
+    """
+    pool, synthesis = recipe.pool, recipe.synthesis
+    if pool.per_class is None and pool.per_cycle is None:
+        raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
+    if pool.per_class is not None and pool.per_cycle is not None:
+        raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
+    known = [metric.name for metric in registry.lookup("task", recipe.task).metrics]
+    if recipe.primary is not None and recipe.primary not in known:
+        near = registry.nearest(recipe.primary, known)
+        raise ValueError(f"primary: expected one of {', '.join(known)}, got {recipe.primary!r}{near}")
+    if recipe.alternation == "batch":
+        _check_batch(recipe)
+    if getattr(synthesis, "harvest", "after") == "during":
+        if pool.mix is not None:
+            raise ValueError(
+                "pool.mix: expected synthesis.harvest: after, got during; the batches of training hold no base draws"
+            )
+        if pool.passes_per_wanted is not None and getattr(synthesis, "feedback", "") != "critic":
+            raise ValueError(
+                "pool.passes_per_wanted: expected synthesis.harvest: after, got during, which judges all batches of training"
+            )
+
+
+def _check_batch(recipe: Recipe) -> None:
+    """What `alternation: batch` leaves no room for."""
+    pool, where = recipe.pool, "alternation: expected phase where"
+    if pool.refresh is not None:
+        raise ValueError(f"{where} pool.refresh is set, got batch, which draws composites in every step")
+    if pool.mix is not None or pool.choose != "first":
+        raise ValueError(f"{where} pool.mix or pool.choose is set, got batch, which trains on what it finds")
+    if pool.passes_per_wanted is not None:
+        raise ValueError(f"{where} pool.passes_per_wanted is set, got batch, which judges in every step")
