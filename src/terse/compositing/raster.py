@@ -345,7 +345,7 @@ def _soft(
         return np.asarray(cv2.convertScaleAbs(np.ascontiguousarray(plane), alpha=1 / 257))
     if not sigma_px:
         return binary
-    return np.asarray(cv2.convertScaleAbs(blurred(binary.astype(np.float32), sigma_px)))
+    return np.asarray(cv2.convertScaleAbs(blurred(binary, sigma_px, cv2.CV_32F)))
 
 
 def _tight(layer: Warped) -> Drawn:
