@@ -48,6 +48,7 @@ from terse.yaml_text import read_yaml_file
 
 __all__ = [
     "build_players",
+    "check_target",
     "compute_page",
     "evaluate",
     "finish",
@@ -110,7 +111,7 @@ def train(
                 session = open_session(
                     recipe, folder, resume=resume, data=data, target=target, observer=watcher, ranks=ranks
                 )
-                _check_target(session.players, recipe)
+                check_target(session.players, recipe)
                 if not resume:
                     check_answers(session)
             result = finish(session)
@@ -122,7 +123,7 @@ def train(
 
 def finish(session: Session) -> RunResult:
     """Run a session to its end and write `result.json` and `labels.json`; what the page shows is not computed."""
-    _check_target(session.players, session.recipe)
+    check_target(session.players, session.recipe)
     trains = is_trainable(session.players.target)
     return written(session, run_cycles(session) if trains else judge_cycle(session, 1))
 
@@ -156,7 +157,7 @@ def compute_page(folder: Path) -> None:
     write_page(folder, run_pictures(recipe, players, pool, folder))
 
 
-def _check_target(players: Players, recipe: Recipe) -> None:
+def check_target(players: Players, recipe: Recipe) -> None:
     """See that the target can do what this run asks of it, before hours of training."""
     if not is_trainable(players.target) and recipe.pretrain is not None:
         raise RecipeError(

@@ -11,8 +11,10 @@ from terse.check.check import check_data, check_recipe
 from terse.check.findings import MASK_CODES, Code, sampled
 from terse.check.page import write
 from terse.check.parts import open_parts
+from terse.errors import RecipeError
 from terse.progress import Observer
 from terse.recipe import load_recipe
+from terse.run import build_players
 from terse.sources.cleanup import Flaw
 
 
@@ -203,8 +205,8 @@ def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
 
 
 def test_sources_that_cannot_be_read_do_not_hide_each_other(drawn):
-    path = drawn.recipe("val: {coco: none.json, images: val-images}\ntrain: {coco: train.json, images: nowhere}\n")
-    checked = look(path, "synthesis.backbone_weights=gone.pth")
+    sources = "val: {coco: none.json, images: val-images}\ntrain: {coco: train.json, images: nowhere}\n"
+    checked = look(drawn.recipe(f"{sources}synthesis: {{backbone_weights: gone.pth}}\n"))
     assert [one.where for one in checked.found if one.name == "Source that cannot be read"] == ["train", "val"]
     assert found(checked, "Files missing").examples[0].startswith("synthesis.backbone_weights: ")
     assert "foregrounds" in checked.parts
@@ -306,6 +308,42 @@ def test_a_drawn_recipe_has_nothing_to_look_at_but_its_target():
     checked = look("shapes")
     assert checked.found == []
     assert [fact.value for fact in checked.facts] == ["180", "90", "180", "60", "120"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "refusal"),
+    [
+        (
+            ["synthesis={kind: learned, network: photographs}", "canvas_px=96"],
+            "input_px: expected an integer >= 128, got 96; "
+            "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's",
+        ),
+        (
+            ["synthesis={kind: learned, feedback: critic, discriminator: true}"],
+            "synthesis.discriminator: expected false beside synthesis.feedback: critic, got one; "
+            "a critic moves no pose, so realism has nobody to teach",
+        ),
+        (
+            ["poses.scale={cube: [0.2, 0.3], default: [0.1, 1.0]}"],
+            "poses.scale: expected classes of the foregrounds, got 'cube'; known are ball",
+        ),
+    ],
+)
+def test_what_building_a_run_refuses_is_an_error_in_the_same_words(drawn, overrides, refusal):
+    recipe = load_recipe(drawn.recipe(), overrides)
+    with pytest.raises(RecipeError) as refused:
+        build_players(recipe)
+    assert str(refused.value) == refusal
+    checked = check_recipe(recipe, "drawn")
+    assert [(one.name, one.advice) for one in checked.found if one.weight == "error"] == [
+        ("Settings that a run refuses", f"{refusal}.")
+    ]
+    assert not checked.ready
+
+
+def test_a_drawn_recipe_is_built_too():
+    checked = look("quickstart", "synthesis.network=photographs", "canvas_px=96")
+    assert names(checked, "error") == ["Settings that a run refuses"]
 
 
 def test_samples_are_evenly_spread_and_said(drawn):

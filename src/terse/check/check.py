@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terse.check.findings import Code, Found, Part
+from terse.errors import TerseError
 from terse.progress import Observer
 from terse.report.parts import Fact
 from terse.tasks.task import task_of
@@ -102,8 +103,9 @@ def check_recipe(
         from terse.sources.run_data import run_data
 
         data = run_data(recipe)
-        _, found = build_target(recipe, data.classes)
-        return Checked(subject, {}, [*_missing_files(recipe), *found], recipe, _drawn_facts(data))
+        target, found = build_target(recipe, data.classes)
+        found = [*_missing_files(recipe), *found]
+        return Checked(subject, {}, [*found, *_refused(recipe, target, found, data)], recipe, _drawn_facts(data))
     parts, found = open_parts(recipe, observer)
     classes = classes_of(recipe, parts)
     found += [*_missing_files(recipe), *skipped(parts), *remarked(parts), *compare_classes(classes, parts)]
@@ -123,7 +125,21 @@ def check_recipe(
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
         found += searched
         facts = [fact]
-    return Checked(subject, parts, found, recipe, facts)
+    return Checked(subject, parts, [*found, *_refused(recipe, target, found)], recipe, facts)
+
+
+def _refused(recipe: Recipe, target: Any, found: Sequence[Found], data: RunData | None = None) -> Iterator[Found]:
+    """What a run refuses when it is built, though each of its parts is sound; nothing where an error is known already."""
+    from terse.run import build_players, check_target
+    from terse.sources.run_data import run_data
+
+    if any(one.weight == "error" for one in found):
+        return
+    try:
+        data = data or run_data(recipe.model_copy(update={"cleanup": False}))  # what it takes was looked at
+        check_target(build_players(recipe, data=data, target=target), recipe)
+    except TerseError as error:
+        yield Found(code=Code.RUN_REFUSED, where="recipe", fields={"error": str(error)})
 
 
 def _search(

@@ -43,6 +43,7 @@ class Code(Enum):
     SOURCE_UNREADABLE = ("error", "Source that cannot be read", "{error}.")
     FILES_MISSING = ("error", "Files missing", "A run stops; give their paths.")
     TARGET_UNFIT = ("error", "Target that does not fit", "{error}.")
+    RUN_REFUSED = ("error", "Settings that a run refuses", "{error}.")
     IMAGES_BROKEN = (
         "error",
         "Images that cannot be decoded",
