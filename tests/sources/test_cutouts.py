@@ -148,3 +148,65 @@ def test_a_palette_may_cut_out(tmp_path):
     image.save(tmp_path / "cup/a.png", transparency=0)
     assert source_settings(tmp_path) == {"cutouts": str(tmp_path)}
     assert read_cutouts(tmp_path).boxes_px.tolist() == [[10, 5, 20, 25]]
+
+
+@pytest.mark.parametrize("name", ["cup/A_MASK.png", "cup/a_mask.PNG", "cup/Masks/a.png", "cup/A_mask.pbm"])
+def test_a_mask_is_found_whatever_the_case_of_its_name(tmp_path, save, name):
+    save(tmp_path / "cup/a.JPG")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    drawn = blob() > 0
+    Image.fromarray(~drawn if name.endswith("pbm") else drawn).save(tmp_path / name)
+    notes = read_cutouts(tmp_path)
+    assert (notes.paths, notes.boxes_px.tolist()) == (("cup/a.JPG",), [[10, 5, 20, 25]])
+
+
+def test_cut_outs_whose_names_differ_in_case_alone_are_two(tmp_path):
+    rgba(tmp_path / "cup/a.png", blob())
+    rgba(tmp_path / "cup/A.png", blob())
+    assert read_cutouts(tmp_path).paths == ("cup/A.png", "cup/a.png")
+
+
+def test_what_is_named_a_mask_is_the_mask_of_three_files(tmp_path, save):
+    save(tmp_path / "cup/a.jpg")
+    Image.fromarray(np.full((30, 40), 255, dtype=np.uint8)).save(tmp_path / "cup/a.png")
+    Image.fromarray(blob()).save(tmp_path / "cup/a_mask.png")
+    assert [mask.path for mask in read_cutouts(tmp_path).masks] == ["cup/a_mask.png"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_mask_of_grey_levels_is_cut_at_half(tmp_path, save, dark):
+    """What a segmenter's soft answer or a JPEG leaves around the object is not the object's."""
+    save(tmp_path / "cup/a.jpg")
+    soft = blob(250)
+    soft[soft == 0] = 4
+    soft[5:25, 20] = 100
+    Image.fromarray(255 - soft if dark else soft).save(tmp_path / "cup/a_mask.png")
+    notes = read_cutouts(tmp_path, "dark" if dark else "auto")
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25]]
+    assert draw_mask(notes.masks[0], notes.root, (40, 30)).sum() == 200 * 255
+
+
+def test_a_mask_of_small_numbers_is_all_but_0(tmp_path, save):
+    save(tmp_path / "cup/a.jpg")
+    parts = blob(1)
+    parts[5:10, 10:20] = 2
+    Image.fromarray(parts).save(tmp_path / "cup/a_mask.png")
+    assert read_cutouts(tmp_path).boxes_px.tolist() == [[10, 5, 20, 25]]
+
+
+def test_photographs_and_masks_without_a_class_are_refused(tmp_path, save):
+    (tmp_path / "images").mkdir()
+    save(tmp_path / "images/a.jpg")
+    rgba(tmp_path / "Masks/a.png", blob())
+    with pytest.raises(DataError) as error:
+        read_cutouts(tmp_path)
+    assert str(error.value) == (
+        f"cutouts: expected a folder for each class, got Masks and images in {tmp_path}; move both into a folder with the "
+        "class's name"
+    )
+
+
+def test_a_class_may_be_called_images(tmp_path):
+    rgba(tmp_path / "images/a.png", blob())
+    rgba(tmp_path / "cup/images/a.png", blob())
+    assert read_cutouts(tmp_path).count_classes() == {"cup": 1, "images": 1}

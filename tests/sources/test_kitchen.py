@@ -49,6 +49,13 @@ def test_each_fold_tests_what_it_does_not_train_on(gmu):
     assert scenes(own) == [3, 9]
 
 
+def test_scenes_whose_folders_are_written_otherwise_are_found(gmu):
+    (gmu / "gmu_scene_002").rename(gmu / "GMU_Scene_002")
+    found = GmuConfig(gmu=gmu, part="test").build()
+    assert {path.split("/")[0] for path in found.paths} == {"GMU_Scene_002", "gmu_scene_004", "gmu_scene_005"}
+    assert not found.remarks
+
+
 def test_boxes_below_the_evaluated_size_are_ignored(gmu):
     assert GmuConfig(gmu=gmu, part="test", min_area_px=1500).build().ignore.all()
 
@@ -111,6 +118,32 @@ def test_views_are_chosen_by_camera_and_angle(bigbird):
         f"bigbird: expected views named NP<camera>_<degrees>.jpg with masks in {bigbird}, got none of the cameras "
         "and angles asked for"
     )
+
+
+def test_views_are_known_whatever_the_case_of_their_names(bigbird):
+    red_bull = bigbird / "red_bull"
+    for file in [*red_bull.glob("NP*"), *red_bull.glob("masks/NP*")]:
+        file.rename(file.with_name(file.name.lower()))
+    for file in red_bull.glob("*.jpg"):
+        file.rename(file.with_suffix(".JPG"))
+    assert BigBirdConfig(bigbird=bigbird).build().count_classes() == {"hunts_sauce": 2, "red_bull": 3}
+
+
+def test_the_folder_that_holds_the_views_is_the_object(bigbird):
+    """Also where a single object lies in a folder of its own, or objects at several depths."""
+    (bigbird / "snacks").mkdir()
+    (bigbird / "red_bull").rename(bigbird / "snacks/red_bull")
+    assert BigBirdConfig(bigbird=bigbird).build().count_classes() == {"hunts_sauce": 2, "red_bull": 3}
+    assert BigBirdConfig(bigbird=bigbird).build().classes == ("hunts_sauce", "red_bull")
+
+
+def test_uw_scenes_that_are_not_there_are_said(tmp_path, save):
+    (tmp_path / "Desk").mkdir()
+    for name in ("desk_1.png", "desk_1_Depth.PNG"):
+        save(tmp_path / "Desk" / name)
+    found = UwScenesConfig(uw_scenes=tmp_path, scenes=("desk", "kitchen")).build()
+    assert found.paths == ("Desk/desk_1.png",)
+    assert [remark.text for remark in found.remarks] == ["scenes that are not there: kitchen"]
 
 
 def test_uw_scenes_of_both_editions_without_their_depth(tmp_path, save):

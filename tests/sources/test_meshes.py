@@ -104,6 +104,115 @@ def test_what_is_no_model_gets_one_sentence(tmp_path):
     assert "expected a model in OBJ, GLB or PLY, got a file that cannot be read" in refusal(tmp_path / "c")
 
 
+CORNERS = "".join(f"v {x} {y} {z}\n" for z in (-1, 1) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)))
+FRONT, RIGHT = "f 5/1 6/2 7/3 8/4\n", "f 6/1 2/2 3/3 7/4\n"
+MAPPED = "mtllib a.mtl\n" + CORNERS + "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def paint(path, colour):
+    Image.new("RGB", (4, 4), colour).save(path)
+
+
+def middles(root):
+    """The colours of front and right side, as shares of their brightest channel."""
+    tiles = bank(root).fetch(np.arange(1)).views[0].tiles[1, :2, 16, 16, :3].astype(float)
+    return (tiles / tiles.max(axis=1, keepdims=True)).round(2).tolist()
+
+
+@pytest.mark.parametrize("blue", ["Kd 0 0 1", "map_Kd blue.png"])
+@pytest.mark.parametrize("red", ["Kd 1 0 0", "Kd 0 0 0\nmap_Kd red.png"])
+def test_materials_colour_their_faces(tmp_path, red, blue):
+    write(tmp_path / "m/c/a.obj", f"{MAPPED}usemtl one\n{FRONT}usemtl two\n{RIGHT}")
+    write(tmp_path / "m/c/a.mtl", f"newmtl one\n{red}\nnewmtl two\n{blue}\n")
+    paint(tmp_path / "m/c/red.png", "red")
+    paint(tmp_path / "m/c/blue.png", "blue")
+    assert middles(tmp_path / "m") == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_one_plain_material_colours_all(tmp_path):
+    write(tmp_path / "m/c/a.obj", f"{MAPPED}usemtl one\n{FRONT}{RIGHT}")
+    write(tmp_path / "m/c/a.mtl", "newmtl one\nKd 0 1 0\n")
+    assert middles(tmp_path / "m") == [[0, 1, 0], [0, 1, 0]]
+
+
+def gltf(root, *materials):
+    """Boxes one behind the other to the left, each of its material; the last one is seen from the right."""
+    scene = trimesh.Scene()
+    for number, material in enumerate(materials):
+        made = trimesh.creation.box((1, 1, 1))
+        made.apply_translation((number, 0, 0))
+        corners = np.random.default_rng(0).random((len(made.vertices), 2))
+        made.visual = trimesh.visual.TextureVisuals(corners, trimesh.visual.material.PBRMaterial(**material))
+        scene.add_geometry(made)
+    (root / "c").mkdir(parents=True)
+    (root / "c/a.glb").write_bytes(scene.export(file_type="glb"))
+    return root
+
+
+def test_materials_of_glb_multiply_their_textures(tmp_path):
+    white = Image.new("RGB", (4, 4), "white")
+    green = {"baseColorFactor": (0, 255, 0, 255)}
+    for number, material in enumerate((green, {**green, "baseColorTexture": white})):
+        assert middles(gltf(tmp_path / f"one-{number}", material)) == [[0, 1, 0]] * 2
+        several = gltf(tmp_path / f"two-{number}", {"name": "red", "baseColorFactor": (255, 0, 0, 255)}, material)
+        assert middles(several)[1] == [0, 1, 0]
+
+
+def test_a_model_is_rendered_again_when_its_texture_changes(tmp_path):
+    write(tmp_path / "m/c/a.obj", f"{MAPPED}usemtl one\n{FRONT}{RIGHT}")
+    write(tmp_path / "m/c/a.mtl", "newmtl one\nmap_Kd one.png\n")
+    paint(tmp_path / "m/c/one.png", "red")
+    assert middles(tmp_path / "m")[0] == [1, 0, 0]
+    paint(tmp_path / "m/c/one.png", "blue")
+    assert middles(tmp_path / "m")[0] == [0, 0, 1]
+
+
+def test_materials_and_textures_that_a_model_names_must_be_there(tmp_path):
+    file = tmp_path / "m/c/a.obj"
+    write(file, f"{MAPPED}usemtl one\n{FRONT}{RIGHT}")
+    gone = "that it names, got no such file; put it there, or export the model again"
+    assert refusal(tmp_path / "m") == f"{file}: expected the materials a.mtl {gone}"
+    write(tmp_path / "m/c/a.mtl", "newmtl one\nmap_Kd one.png\n")
+    assert refusal(tmp_path / "m") == f"{file}: expected the texture one.png {gone}"
+    write(tmp_path / "m/c/one.png", "no image")
+    assert refusal(tmp_path / "m") == f"{file}: expected an image in the texture one.png, got another thing; restore it"
+
+
+def test_every_model_is_a_cut_out_of_its_outermost_folder(tmp_path):
+    for name in ("cup/a.b.obj", "cup/a_b.obj", "cup/blue/model.obj", "cup/red/model.obj", "images/a.obj"):
+        write(tmp_path / "m" / name, f"{CORNERS}f 5 6 7 8\n")
+    for name in ("cup/._a.obj", ".trash/a.obj"):
+        write(tmp_path / "m" / name, "")
+    found = config(tmp_path / "m").build()
+    assert found.count_classes() == {"cup": 4, "images": 1}
+    assert len(bank(tmp_path / "m").fetch(np.arange(5)).views) == 5
+
+
+def test_a_rendering_that_was_cut_short_goes_on(tmp_path, monkeypatch):
+    from terse.sources import mesh_views
+
+    root = models(tmp_path / "m", one_ply=box(), other_ply=box(2))
+    real, rendered = mesh_views.render_views, []
+
+    def stopped(path, settings):
+        if rendered:
+            raise RuntimeError("killed")
+        rendered.append(path.parent.name)
+        return real(path, settings)
+
+    monkeypatch.setattr(mesh_views, "render_views", stopped)
+    with pytest.raises(RuntimeError):
+        config(root).build()
+    rendered.clear()
+    assert config(root).build().count_classes() == {"one": 1, "other": 1}
+    assert rendered == ["other"]
+
+
 def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
     root = models(tmp_path / "m", thing_ply=box())
     monkeypatch.setitem(sys.modules, "embreex", None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BigBirdConfig", "view_of"]
 
-_VIEW = re.compile(r"NP(\d)_(\d{1,3})")
+_VIEW = re.compile(r"NP(\d)_(\d{1,3})", re.IGNORECASE)
 
 
 @register("source", "bigbird")
@@ -39,9 +39,9 @@ class BigBirdConfig(SourceConfig):
     """Only views at turntable angles that this divides; the set has one every 3 degrees."""
 
     def _read(self) -> Annotations:
-        from terse.sources.cutouts import read_cutouts
+        from terse.sources.cutouts import innermost, read_cutouts
 
-        found = read_cutouts(self.bigbird, keep=self._wants)
+        found = read_cutouts(self.bigbird, keep=self._wants, class_of=innermost)
         if not len(found):
             raise DataError(
                 f"bigbird: expected views named NP<camera>_<degrees>.jpg with masks in {self.bigbird}, got none"

@@ -24,11 +24,12 @@ from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import FileMask, draw_mask
 from terse.sources.selection import SourceConfig
 
-__all__ = ["CutoutsConfig", "read_cutouts"]
+__all__ = ["CutoutsConfig", "innermost", "outermost", "read_cutouts"]
 
 _READERS = 4
 _MASK_ONLY = (".pbm",)
 _HALF = 127
+_MARK = "_mask"  # at the end of a mask's name
 _IMAGES, _MASKS = ("image", "images"), ("mask", "masks")  # folders in a class's folder
 
 
@@ -51,8 +52,12 @@ def read_cutouts(
     folder: Path,
     object_is: Literal["auto", "dark", "light"] = "auto",
     keep: Callable[[str], bool] | None = None,
+    class_of: Callable[[str], str] | None = None,
 ) -> Annotations:
     """The index of a folder of cut-outs, of those whose path `keep` wants. Masks are looked at once, for their boxes.
+
+    `class_of` gives the class by the path; by default it is the outer folder, or the inner one where all outer ones hold
+    folders alone.
 
     Raises:
         DataError: no such folder, no class folder in it, or a link that leads out of it.
@@ -61,8 +66,15 @@ def read_cutouts(
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise DataError(f"cutouts: expected a folder for each class, got none in {root}; move the images into one")
+    apart = [name for name in folders if name.lower() in (*_IMAGES, *_MASKS)]
+    if {name.lower() in _MASKS for name in apart} == {True, False}:
+        raise DataError(
+            f"cutouts: expected a folder for each class, got {' and '.join(apart)} in {root}; move both into a folder with the "
+            "class's name"
+        )
     pairs = [pair for pair in _pairs(root, folders) if keep is None or keep(pair[0])]
-    owners = _classes_of([image for image, _ in pairs])
+    images = [image for image, _ in pairs]
+    owners = _classes_of(images) if class_of is None else {image: class_of(image) for image in images}
     index = Index(root.name, root, sorted({*owners.values()}))
     numbers = index.add_images(ImageEntry(image, image) for image, _ in pairs)
     known = [(number, mask) for number, (_, mask) in zip(numbers, pairs, strict=True) if number is not None]
@@ -99,18 +111,41 @@ def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
         for path in sorted((root / name).rglob("*")):
             if path.suffix.lower() in {*IMAGE_SUFFIXES, *_MASK_ONLY} and not path.name.startswith("."):
                 relative = inside(root, path.relative_to(root).as_posix(), str(root))
-                stem = _without_kind(Path(relative).with_suffix("")).as_posix().removesuffix("_mask")
-                stems.setdefault(stem, []).append(relative)
-        for files in stems.values():
+                stems.setdefault(_stem(relative), []).append(relative)
+        for files in _joined(stems):
             images = sorted(files, key=_likely_mask)
             if Path(images[0]).suffix.lower() not in _MASK_ONLY:
-                yield images[0], images[1] if len(images) > 1 else None
+                yield images[0], images[-1] if len(images) > 1 else None
+
+
+def _stem(file: str) -> str:
+    """What a photograph and its mask have in common."""
+    stem = _without_kind(Path(file).with_suffix("")).as_posix()
+    return stem[: -len(_MARK)] if stem.lower().endswith(_MARK) else stem
+
+
+def _joined(stems: dict[str, list[str]]) -> Iterator[list[str]]:
+    """The files of each stem, with a lone photograph the lone mask whose stem differs from its own in case alone."""
+    alike: dict[str, list[list[str]]] = {}
+    for stem, files in stems.items():
+        alike.setdefault(stem.casefold(), []).append(files)
+    for groups in alike.values():
+        files = [file for group in groups for file in group]
+        if len(groups) == len(files) == 2 and sum(map(_is_mask, files)) == 1:
+            yield files
+        else:
+            yield from groups
 
 
 def _without_kind(path: Path) -> Path:
     """The path without a last folder that tells photographs from masks: `cup/images/a` and `cup/masks/a` belong together."""
     parent = path.parent
-    return parent.parent / path.name if parent.name.lower() in (*_IMAGES, *_MASKS) else path
+    return parent.parent / path.name if _kind(path) in (*_IMAGES, *_MASKS) else path
+
+
+def _kind(path: Path) -> str:
+    """The folder that a file lies in, in a class's folder; none is a class's own."""
+    return path.parent.name.lower() if len(path.parts) > 2 else ""
 
 
 def _classes_of(images: Sequence[str]) -> dict[str, str]:
@@ -118,18 +153,30 @@ def _classes_of(images: Sequence[str]) -> dict[str, str]:
 
     `cup/a.png` and `cup/day/a.png` are cups. Where `food/cup` and `food/plate` lie in each `food`, these are the classes.
     """
-    folders = {image: _without_kind(Path(image)).parent.parts for image in images}
-    inner = {parts[:2] for parts in folders.values()}
+    inner = {_without_kind(Path(image)).parent.parts[:2] for image in images}
     deep = all(len(parts) > 1 for parts in inner) and len(inner) > len({parts[0] for parts in inner})
-    return {image: parts[1] if deep else parts[0] for image, parts in folders.items()}
+    return {image: _without_kind(Path(image)).parts[1] if deep else outermost(image) for image in images}
+
+
+def outermost(image: str) -> str:
+    """The class's folder where all lie side by side, however deep the images lie in them."""
+    return Path(image).parts[0]
+
+
+def innermost(image: str) -> str:
+    """The folder that holds the image, or its folders of photographs and masks."""
+    return _without_kind(Path(image)).parent.name
+
+
+def _is_mask(file: str) -> bool:
+    path = Path(file)
+    return path.suffix.lower() in _MASK_ONLY or path.stem.lower().endswith(_MARK) or _kind(path) in _MASKS
 
 
 def _likely_mask(file: str) -> tuple[bool, bool, bool]:
-    """Orders the files of one stem: the photograph first."""
-    path = Path(file)
-    suffix = path.suffix.lower()
-    mask = path.stem.endswith("_mask") or path.parent.name.lower() in _MASKS
-    return suffix in _MASK_ONLY, mask, suffix not in (".jpg", ".jpeg")
+    """Orders the files of one stem: the photograph first, what can be nothing but a mask last."""
+    suffix = Path(file).suffix.lower()
+    return suffix in _MASK_ONLY, _is_mask(file), suffix not in (".jpg", ".jpeg")
 
 
 def _look(

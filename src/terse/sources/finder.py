@@ -313,7 +313,14 @@ def leads_out(root: Path, name: str) -> bool:
 
 
 def image_files(root: Path, folder: str = ".", without: Collection[str] = ()) -> Iterator[str]:
-    """Every image file below a folder inside root, relative to root, sorted; hidden ones are passed over.
+    """Every image file of `files_below`."""
+    for name in files_below(root, folder, without):
+        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+            yield name
+
+
+def files_below(root: Path, folder: str = ".", without: Collection[str] = ()) -> Iterator[str]:
+    """Every file below a folder inside root, relative to root, sorted; hidden ones are passed over.
 
     Links are followed, to folders as well; a folder that holds itself by a link is read once.
 
@@ -332,7 +339,7 @@ def image_files(root: Path, folder: str = ".", without: Collection[str] = ()) ->
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and relative + name not in without)
         for name in sorted(files):
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            if not name.startswith("."):
                 yield inside(root, relative + name, str(root))
 
 

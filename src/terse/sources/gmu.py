@@ -45,11 +45,12 @@ class GmuConfig(SourceConfig):
         root = existing_folder("gmu", self.gmu)
         held = self.test_scenes[self.fold - 1]
         scenes = [f"gmu_scene_{i:03d}" for i in _SCENES if (i in held) == (self.part == "test")]
-        there = [name for name in scenes if (root / name).is_dir()]
+        folders = {path.name.casefold(): path.name for path in sorted(root.iterdir()) if path.is_dir()}
+        there = [name for name in scenes if name in folders]
         if not there:
             raise DataError(f"gmu: expected {', '.join(scenes)} in {root}, got none of them; unpack the scenes there")
         missing = [name for name in scenes if name not in there]
-        found = read_voc(root, there)
+        found = read_voc(root, [folders[name] for name in there])
         if not missing:
             return found
         from dataclasses import replace

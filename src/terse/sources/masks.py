@@ -13,6 +13,7 @@ from terse.sources.decode import read_alpha, read_values
 __all__ = ["FileMask", "Mask", "PixelBox", "Polygons", "Rle", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
 
 _ELLIPSE_POINTS = 64
+_HALF = 127  # of a byte
 PixelBox = tuple[int, int, int, int]
 """Half-open x0, y0, x1, y1 in pixels of the image."""
 
@@ -36,7 +37,7 @@ class FileMask:
     """A mask that stands in an image file, read when it is needed.
 
     `rule` says which pixels are the object's: those equal to `value` (an instance number), the dark or the
-    light ones of a black-and-white mask, or the file's own alpha channel.
+    light ones of a black-and-white mask (grey levels by the nearer of the two), or the file's own alpha channel.
     """
 
     path: str  # relative to the annotations' root
@@ -141,6 +142,9 @@ def _read_file(mask: FileMask, root: Path, size_px: tuple[int, int]) -> UInt8[np
             f"{mask.path}: expected a mask of its image's size {size_px[0]}x{size_px[1]}, "
             f"got {values.shape[1]}x{values.shape[0]}; export it again"
         )
-    inside = values == mask.value if mask.rule == "value" else (values > 0) == (mask.rule == "light")
+    if mask.rule == "value":
+        inside = values == mask.value
+    else:  # 0 and 1, numbers of parts, or grey levels, which may be soft or a JPEG's
+        inside = (values > (_HALF if values.max(initial=0) > _HALF else 0)) == (mask.rule == "light")
     drawn: UInt8[np.ndarray, "h w"] = inside.astype(np.uint8) * np.uint8(255)
     return drawn

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshForegrounds", "MeshesConfig", "with_views"]
 
-_FORMAT = 1
+_FORMAT = 2
 _SUFFIXES = (".obj", ".glb", ".ply")
 _KEEP_BYTES = 1 << 28
 _CUT_OUTS, _VIEWS = "cut-outs", "views"
@@ -58,12 +58,12 @@ class MeshesConfig(SourceConfig):
     def _read(self) -> Annotations:
         from dataclasses import replace
 
-        from terse.sources.cutouts import read_cutouts
+        from terse.sources.cutouts import outermost, read_cutouts
 
-        files = _files(self.meshes)
+        models, held = _files(self.meshes)
         settings = (_FORMAT, self.azimuths, self.elevations, self.elevation_deg, self.side_px, self.up)
-        root = _rendered(self.meshes, files, self, json.dumps(settings))
-        found = read_cutouts(root / _CUT_OUTS)
+        root = _rendered(models, held, self, json.dumps(settings))
+        found = read_cutouts(root / _CUT_OUTS, class_of=outermost)
         return replace(found, name=self.meshes.name)
 
 
@@ -146,21 +146,26 @@ def _size_of_sphere(made: tuple[ViewSphere, np.ndarray]) -> int:
     return made[0].tiles.nbytes
 
 
-def _files(folder: Path) -> list[Path]:
-    from terse.sources.finder import existing_folder
+def _files(folder: Path) -> tuple[Path, list[str]]:
+    """The folder, and all files in it, models and what they name."""
+    from terse.sources.finder import existing_folder, files_below
 
     root = existing_folder("meshes", folder)
-    found = sorted(path for path in root.glob("*/*") if path.suffix.lower() in _SUFFIXES)
-    if not found:
+    held = list(files_below(root))
+    if not any(map(_is_model, held)):
         raise DataError(
             f"meshes: expected a folder for each class with .obj, .glb or .ply files in it, got none in {root}; "
             "move the models into one"
         )
-    return found
+    return root, held
 
 
-def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described: str) -> Path:
-    """The cache's folder of these models, rendered now where it is not there yet."""
+def _is_model(name: str) -> bool:
+    return "/" in name and name.lower().endswith(_SUFFIXES)
+
+
+def _rendered(models: Path, held: list[str], settings: MeshesConfig, described: str) -> Path:
+    """The cache's folder of these models, rendered now where it is not there yet: of each state of their folder another."""
     import cv2
     import numpy as np
 
@@ -168,19 +173,21 @@ def _rendered(folder: Path, files: list[Path], settings: MeshesConfig, described
 
     root = cache_folder() / "views"
     digest = hashlib.sha256(described.encode())
-    for path in files:
-        digest.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    for name in held:
+        digest.update(name.encode() + hashlib.sha256((models / name).read_bytes()).digest())
     whole = root / digest.hexdigest()[:24]
     if (whole / "done").is_file():
         return whole
     from terse.sources.mesh_views import render_views
 
-    for path in files:
-        sphere = render_views(path, settings)
-        name = Path(path.parent.name) / path.name.replace(".", "_")
-        for part, suffix in ((_CUT_OUTS, ".png"), (_VIEWS, ".npz")):
-            (whole / part / name).parent.mkdir(parents=True, exist_ok=True)
-            with replacing((whole / part / name).with_suffix(suffix)) as stream:
+    for name in filter(_is_model, held):
+        places = {part: whole / part / f"{name}{suffix}" for part, suffix in ((_CUT_OUTS, ".png"), (_VIEWS, ".npz"))}
+        if all(place.is_file() for place in places.values()):  # by a rendering that was cut short
+            continue
+        sphere = render_views(models / name, settings)
+        for part, place in places.items():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as stream:
                 if part == _VIEWS:
                     np.savez_compressed(stream, tiles=sphere.tiles, elevations_deg=sphere.elevations_deg)
                 else:

@@ -38,21 +38,24 @@ class UwScenesConfig(SourceConfig):
         from itertools import groupby
         from pathlib import PurePosixPath
 
+        from terse.sources.annotations import RemarkKind
         from terse.sources.finder import existing_folder, image_files
         from terse.sources.indexing import ImageEntry, Index
 
         root = existing_folder("uw_scenes", self.uw_scenes)
         paths = [PurePosixPath(name) for name in image_files(root)]
-        wanted = [
-            path
-            for path in paths
-            if not path.stem.endswith(_DEPTH)
-            and (self.scenes is None or not {*path.parts[:-1]}.isdisjoint(self.scenes))
-        ]
+        colour = [path for path in paths if not path.stem.lower().endswith(_DEPTH)]
+        asked = {name.casefold() for name in self.scenes or ()}
+        folders = {path: {part.casefold() for part in path.parts[:-1]} for path in colour}
+        wanted = [path for path in colour if self.scenes is None or not asked.isdisjoint(folders[path])]
         frames = [path for _, of in groupby(wanted, lambda path: path.parent) for path in list(of)[:: self.every]]
         if not frames:
-            asked = f" in {', '.join(self.scenes)}" if self.scenes else ""
-            raise DataError(f"uw_scenes: expected colour frames{asked} in {root}, got none among {len(paths)} images")
+            among = f" in {', '.join(self.scenes)}" if self.scenes else ""
+            raise DataError(f"uw_scenes: expected colour frames{among} in {root}, got none among {len(paths)} images")
         index = Index(root.name, root, ())
+        held = set().union(*folders.values())
+        missing = [name for name in self.scenes or () if name.casefold() not in held]
+        if missing:
+            index.remark(RemarkKind.DOUBT, f"scenes that are not there: {', '.join(missing)}")
         index.add_images(ImageEntry(path.as_posix(), path.as_posix()) for path in frames)
         return index.finish()
