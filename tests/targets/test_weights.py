@@ -71,6 +71,57 @@ def test_names_of_wrapped_modules_are_read(tmp_path, wrapper):
     assert torch.equal(other.weight, one.weight)
 
 
+@pytest.mark.parametrize("prefix", ["model.", "net.encoder."])
+def test_a_prefix_that_all_names_share_is_left_out_where_they_fit_without_it(tmp_path, caplog, prefix):
+    path, one = tmp_path / "lightning.ckpt", nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
+    weights = {f"{prefix}{name}": value for name, value in one.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": weights, "optimizer_states": []}, path)
+    other = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
+    with caplog.at_level("INFO"):
+        load_weights(other, path)
+    assert torch.equal(other[1].weight, one[1].weight)
+    assert caplog.messages == [f"lightning.ckpt: the names are read without {prefix!r}, which all of them begin with"]
+
+
+def test_names_that_fit_with_their_prefix_keep_it(tmp_path, caplog):
+    path, one = tmp_path / "w.pth", nn.ModuleDict({"model": nn.Linear(2, 1)})
+    torch.save(one.state_dict(), path)
+    with caplog.at_level("INFO"):
+        load_weights(one, path)
+    assert not caplog.messages
+
+
+def test_names_that_fit_neither_way_are_told_as_they_stand(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model.weight": torch.zeros(1, 2), "model.gone": torch.zeros(1)}, path)
+    with pytest.raises(DataError) as caught:
+        load_weights(nn.Linear(2, 1, bias=False), path)
+    assert str(caught.value) == (
+        f"{path}: expected the weights of Linear, got another model's "
+        "(1 missing, such as weight; 2 unknown, such as model.weight, model.gone)"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.eye(2).to_sparse(), "sparse_coo"),
+        (torch.eye(2, dtype=torch.complex64), "complex64"),
+        (torch.eye(2, device="meta"), "without values"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(tmp_path, tensor, kind):
+    path = tmp_path / "w.pth"
+    torch.save({"weight": tensor}, path)
+    with pytest.raises(DataError) as caught:
+        load_weights(nn.Linear(2, 2, bias=False), path)
+    assert str(caught.value) == (
+        f"{path}: expected dense tensors of real numbers, got others as well, such as 'weight' ({kind}); "
+        "save them as dense ones"
+    )
+
+
 def test_a_module_whose_own_names_look_wrapped_is_loaded(tmp_path):
     path, one = tmp_path / "w.pth", nn.DataParallel(nn.Linear(2, 1))
     torch.save(one.state_dict(), path)

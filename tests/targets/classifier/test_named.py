@@ -36,6 +36,25 @@ def test_weights_of_the_same_classes_are_the_whole_model(five):
     assert torch.equal(before.predict(images), after.predict(images))
 
 
+def test_a_prefix_that_all_names_share_is_left_out(five, tmp_path):
+    before, file = five
+    names = torch.load(file)
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in names.items()}}, tmp_path / "lightning.ckpt")
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(
+        build(weights=tmp_path / "lightning.ckpt", classes="abcde").predict(images), before.predict(images)
+    )
+    assert build(weights=tmp_path / "lightning.ckpt").found == "backbone"
+
+
+def test_a_last_layer_without_a_dimension_is_another_models(five, tmp_path):
+    names = torch.load(five[1])
+    torch.save({**names, "fc.bias": torch.tensor(1.0)}, tmp_path / "flat.pth")
+    assert refused(DataError, weights=tmp_path / "flat.pth", labels={"a": 0, "b": 1, "c": 2}) == (
+        f"{tmp_path}/flat.pth: expected a last layer of one size, got [1, 5]; is it another model's?"
+    )
+
+
 def test_weights_of_other_classes_leave_the_last_layer_new(five):
     before, file = five
     after = build("ab", weights=file)

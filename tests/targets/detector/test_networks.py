@@ -119,6 +119,30 @@ def test_a_whole_detector_is_found(suffix: str, tmp_path: Path, caplog: pytest.L
     assert all(torch.equal(state[name], tensor) for name, tensor in target.module.state_dict().items())
 
 
+def test_a_prefix_that_all_names_share_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    state, plain = built(None).module.state_dict(), mobilenet_v2(weights=None).state_dict()
+    features = {name: tensor for name, tensor in plain.items() if name.startswith("features.")}
+    for held, found in ((state, "detector"), (plain, "backbone"), (features, "backbone")):
+        file = saved(tmp_path / "lightning.ckpt", {f"model.{name}": tensor for name, tensor in held.items()})
+        with caplog.at_level(logging.INFO):
+            target = built(file)
+        assert target.found == found
+        own = target.module.state_dict()
+        first = "backbone.features.0.0.0.weight" if held is state else "features.0.0.weight"
+        assert torch.equal(own["backbone.features.0.0.0.weight"], held[first])
+    assert caplog.messages[0] == "lightning.ckpt: the names are read without 'model.', which all of them begin with"
+
+
+def test_a_tensor_without_a_dimension_is_another_models(tmp_path: Path) -> None:
+    name = "head.classification_head.module_list.0.1.weight"
+    file = saved(tmp_path / "flat.pth", {**built(None).module.state_dict(), name: torch.tensor(1.0)})
+    with pytest.raises(DataError) as told:
+        built(file)
+    assert "of shape" in str(told.value)
+    assert str(told.value).startswith(f"target.weights: expected {name!r} of shape ")
+
+
 def test_a_detector_of_other_classes_needs_labels(tmp_path: Path) -> None:
     torch.manual_seed(0)
     five = built(None, classes=tuple("abcde"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from terse.errors import DataError, RecipeError
 from terse.modes import eval_mode
@@ -14,7 +14,7 @@ from terse.registry import nearest
 from terse.targets.classifier.target import ClassificationTarget
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.pixels import Pixels
-from terse.targets.weights import load_tensors, read_weights
+from terse.targets.weights import load_tensors, outputs_of, read_weights
 
 __all__ = ["Library", "build_classifier"]
 
@@ -61,7 +61,7 @@ def build_classifier(
 
     outputs, module, found = len(classes), None, "nothing"
     if weights is not None:
-        outputs, module, found = _with_weights(made, read_weights(weights), outputs, weights, asked=labels is not None)
+        outputs, module, found = _with_weights(made, outputs, weights, asked=labels is not None)
     module = module or made(outputs)
     columns = None if labels is None else columns_of_classes(classes, outputs, labels, softmax=False)
     own: Any = getattr(module, "pretrained_cfg", {})
@@ -72,14 +72,15 @@ def build_classifier(
 
 
 def _with_weights(
-    made: Callable[[int], nn.Module], state: Mapping[str, Tensor], outputs: int, path: Path, *, asked: bool
+    made: Callable[[int], nn.Module], outputs: int, path: Path, *, asked: bool
 ) -> tuple[int, nn.Module, str]:
     """The number of outputs, the network with the file's tensors, and whether its last layer is among them."""
     with torch.device("meta"):
         one, more = (made(number).state_dict() for number in (outputs, outputs + 1))
+    state = read_weights(path, one)
     head = [name for name in one if one[name].shape != more[name].shape]
     given = {name: state[name] for name in head if name in state}
-    told = {len(tensor) for tensor in given.values()}
+    told = {outputs_of(tensor) for tensor in given.values()}
     if given and (asked or told == {outputs}):
         if len(told) > 1:
             raise DataError(f"{path}: expected a last layer of one size, got {sorted(told)}; is it another model's?")

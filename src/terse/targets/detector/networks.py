@@ -24,7 +24,7 @@ from torchvision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d
 from terse.errors import DataError
 from terse.targets.detector.small import small_ssd
 from terse.targets.detector.ssd_names import in_torchvision_names
-from terse.targets.weights import read_weights
+from terse.targets.weights import outputs_of, read_weights, shared_prefixes, without_prefix
 
 __all__ = ["NETWORKS", "SSD300_OF_VOC", "Network", "build_with_weights"]
 
@@ -105,7 +105,7 @@ def _ssdlite320_mobilenet_v3_large(outputs: int, size_px: int, state: _State) ->
     # torchvision halves the last blocks where it starts from nothing; ImageNet's weights, and detectors that
     # started from them, have them whole: 960 channels.
     last = ("16.0.weight", "backbone.features.1.3.0.weight")
-    whole = any(name.endswith(last) and len(tensor) == 960 for name, tensor in state.items())
+    whole = any(name.endswith(last) and tensor.shape[:1] == (960,) for name, tensor in state.items())
     network = mobilenet_v3_large(weights=None, norm_layer=_norm_layer, reduced_tail=not whole)
     _small_normal(network)
     half = [0.5, 0.5, 0.5]
@@ -265,12 +265,14 @@ def build_with_weights(network: Network, path: Path | None, outputs: int, size_p
     """
     if path is None:
         return network.build(outputs, size_px, {}), outputs, "nothing"
-    state = network.named(read_weights(path))
+    state = network.named(
+        without_prefix(read_weights(path), lambda held: any(name in network.named(held) for name in _CLASSIFIERS), path)
+    )
     module = network.build(outputs, size_px, state)
     own = module.state_dict()
     name = next(name for name in _CLASSIFIERS if name in own)
     if name in state:
-        told = outputs * len(state[name]) / len(own[name])
+        told = outputs * outputs_of(state[name]) / len(own[name])
         if told != outputs:
             if told != int(told) or told < 1:
                 raise _misfit(path, name, state[name], own[name], network.what)
@@ -289,8 +291,9 @@ def _body(network: Network, module: nn.Module, state: Mapping[str, Tensor], path
     """The detector's own tensors with those of its body replaced by the file's."""
     own = module.state_dict()
     body = {name: inner for name in own if (inner := network.body(name)) is not None}
-    # Files name the layers as the whole classifier does, or as its list of features alone.
-    prefix = max(("", "features.", "backbone."), key=lambda p: sum(p + inner in state for inner in body.values()))
+    # Files name the layers as the whole classifier does, or as its list of features alone, below a tool's own prefix.
+    prefixes = [shared + part for shared in shared_prefixes(state) for part in ("", "features.", "backbone.")]
+    prefix = max(prefixes, key=lambda p: sum(p + inner in state for inner in body.values()))
     joined = dict(own)
     for name, inner in body.items():
         given = state.get(prefix + inner)
