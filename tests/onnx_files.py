@@ -22,20 +22,30 @@ def constant_answers(file: Path, answers: Mapping[str, np.ndarray], side_px: int
     return _saved(file, nodes, [images, 3, side_px, side_px], outputs)
 
 
-def mean_colours(file: Path, weight: np.ndarray, channels: int = 3, side_px: Any = "side") -> Path:
+def mean_colours(
+    file: Path, weight: np.ndarray, channels: int = 3, side_px: Any = "side", kind: int = TensorProto.FLOAT
+) -> Path:
     """Logits `scores` by a linear map (channels to classes) of each image's mean colour; any number of images."""
     nodes = [
-        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("GlobalAveragePool", ["floats"], ["means"]),
         helper.make_node("Flatten", ["means"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
     ]
     outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["images", weight.shape[1]])]
     given = [numpy_helper.from_array(weight.astype(np.float32), "weight")]
-    return _saved(file, nodes, ["images", channels, side_px, side_px], outputs, given)
+    return _saved(file, nodes, ["images", channels, side_px, side_px], outputs, given, kind)
 
 
-def _saved(file: Path, nodes: list[Any], shape: list[Any], outputs: list[Any], given: Any = ()) -> Path:
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
+def _saved(
+    file: Path,
+    nodes: list[Any],
+    shape: list[Any],
+    outputs: list[Any],
+    given: Any = (),
+    kind: int = TensorProto.FLOAT,
+) -> Path:
+    images = helper.make_tensor_value_info("images", kind, shape)
     graph = helper.make_graph(nodes, "g", [images], outputs, list(given))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, str(file))

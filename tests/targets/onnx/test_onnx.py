@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 
 from onnx_files import constant_answers, mean_colours
 from terse.errors import DataError, MissingExtra, RecipeError
@@ -44,6 +45,31 @@ def test_a_classifier_answers_with_the_softmax_of_its_logits(tmp_path):
     truth = Truth.of_images(torch.tensor([1, 0, 1]))
     pasted = Truth(truth.labels, truth.boxes_px, truth.image_index, torch.ones(3, dtype=torch.bool), truth.ignore, 3)
     torch.testing.assert_close(box.confidence(images, pasted), box.predict(images)[[0, 1, 2], [1, 0, 1]])
+
+
+@pytest.mark.parametrize(("kind", "std"), [("UINT8", 1.0), ("FLOAT16", 1 / 255), ("DOUBLE", 1 / 255)])
+def test_images_are_shown_in_the_files_own_numbers(tmp_path, kind, std):
+    weight = np.array([[1, 0], [0, 1], [0, 0]]) / 255
+    file = mean_colours(tmp_path / "a.onnx", weight, kind=getattr(TensorProto, kind))
+    box = target(file, {"logits": "scores"}, std=(std,) * 3)
+    images = torch.rand(3, 3, 16, 16)
+    torch.testing.assert_close(box.predict(images), images.mean(dim=(2, 3))[:, :2].softmax(1), atol=1e-3, rtol=0)
+
+
+def test_bytes_are_not_normalised(tmp_path):
+    file = mean_colours(tmp_path / "a.onnx", np.eye(3, 2), kind=TensorProto.UINT8)
+    assert refused(file, {"logits": "scores"}, std=(0.25, 0.25, 0.25)) == (
+        "target.mean and target.std: expected 0 and 1, because a.onnx takes uint8 images of 0 to 255, "
+        "got [0.0, 0.0, 0.0] and [0.25, 0.25, 0.25]; leave them out"
+    )
+
+
+def test_a_file_of_other_numbers_is_refused(tmp_path):
+    file = mean_colours(tmp_path / "a.onnx", np.eye(3, 2), kind=TensorProto.INT64)
+    assert refused(file, {"logits": "scores"}) == (
+        "target.weights: expected a network of images in floating point or uint8, "
+        "got the input images of tensor(int64); export the file anew"
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class OnnxConfig(Component["Judges"]):
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     """Taken from images in [0, 1] before `std` divides them; a network of grey images has one number."""
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    """0.00392 where the network wants 0 to 255."""
+    """0.00392 where the network wants 0 to 255 in floating point; a network of uint8 gets them so, without mean and std."""
     channels_last: bool = False
     """Whether the input is (images, height, width, channels)."""
     labels: dict[str, int] | None = None

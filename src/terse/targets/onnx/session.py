@@ -14,7 +14,12 @@ from terse.targets.pixels import Pixels
 
 __all__ = ["OnnxSession"]
 
-_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
 
 
 class OnnxSession:
@@ -40,7 +45,7 @@ class OnnxSession:
         if others or len(image.shape) != 4:
             shapes = ", ".join(f"{one.name} {tuple(one.shape)}" for one in (image, *others))
             raise RecipeError(f"target.weights: expected a network of one batch of images, got the inputs {shapes}")
-        self._input, self._type = image.name, _FLOATS.get(image.type, np.float32)
+        self._input, self._type = image.name, _type_of(image, settings)
         self.batch = (image.shape[0] or None) if isinstance(image.shape[0], int) else None
         height, width = image.shape[1:3] if settings.channels_last else image.shape[2:]
         fixed = width if isinstance(width, int) and isinstance(height, int) else None
@@ -72,6 +77,8 @@ class OnnxSession:
         shown = self._pixels(images.cpu())
         if self._settings.channels_last:
             shown = shown.permute(0, 2, 3, 1)
+        if self._type is np.uint8:
+            shown = (shown * 255).round()
         array = np.ascontiguousarray(shown.numpy().astype(self._type))
         if self.batch is None:
             return self._run(array, len(array))
@@ -100,6 +107,22 @@ class OnnxSession:
                     f"{value.dtype} {value.shape} of {names[name]!r}; export the file anew"
                 )
         return outputs
+
+
+def _type_of(image: Any, settings: OnnxConfig) -> type[np.generic]:
+    """The numbers that images are shown as: bytes hold 0 to 255, so nothing is left to normalise."""
+    kind = _TYPES.get(image.type)
+    if kind is None:
+        raise RecipeError(
+            f"target.weights: expected a network of images in floating point or uint8, got the input {image.name} of "
+            f"{image.type}; export the file anew"
+        )
+    if kind is np.uint8 and (any(settings.mean) or any(one != 1 for one in settings.std)):
+        raise RecipeError(
+            f"target.mean and target.std: expected 0 and 1, because {settings.weights.name} takes uint8 images of 0 to 255, "
+            f"got {list(settings.mean)} and {list(settings.std)}; leave them out"
+        )
+    return kind
 
 
 _WIDTHS = {"boxes": 4, "rows": 6}
