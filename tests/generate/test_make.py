@@ -92,6 +92,24 @@ def test_an_interrupted_set_resumes_to_the_same_bytes(plain: Recipe, tmp_path: P
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("kind", ["coco", "webdataset"])
+def test_images_that_are_gone_since_an_interruption_are_made_again(kind: str, plain: Recipe, tmp_path: Path) -> None:
+    settings = SMALL.model_copy(update={"format": kind})
+    generate(plain, settings, tmp_path / "whole", workers=0)
+
+    class Stops(Observer):
+        def advance(self, what: str, done: int, total: int) -> None:
+            if done >= 12:
+                raise _Interrupted
+
+    with pytest.raises(_Interrupted):
+        generate(plain, settings, tmp_path / "cut", workers=0, observer=Stops())
+    gone = {"coco": "images/00000003.jpg", "webdataset": "shards/000001.tar"}[kind]
+    (tmp_path / "cut" / gone).unlink()
+    generate(plain, settings, tmp_path / "cut", workers=0, resume=True)
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
 def test_resuming_a_whole_set_does_nothing(plain: Recipe, tmp_path: Path) -> None:
     first = generate(plain, SMALL, tmp_path / "out", workers=0)
     before = files_of(tmp_path / "out")

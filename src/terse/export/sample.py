@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from terse.config import Component
 
@@ -118,6 +118,10 @@ class Exporter(Protocol):
     val_folder: str  # where val stands in the set, with its slash; "" where both splits share a folder
     image_folder: str  # where the images are, with its slash; "" where files are named by the shard's number
 
+    def holding(self, number: int, names: Sequence[str]) -> Sequence[str]:
+        """The files that hold the images of shard `number`, which have these names."""
+        ...
+
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> ShardWriter:
         """A writer of shard `number`; `part` is its own empty folder."""
         ...
@@ -129,6 +133,12 @@ class Exporter(Protocol):
 
 class ExportConfig(Component["Exporter"]):
     """An exporter and its settings; a subclass has what `Exporter` asks for, or its `build` gives an object that has."""
+
+    image_folder: ClassVar[str]
+
+    def holding(self, number: int, names: Sequence[str]) -> Sequence[str]:
+        """Each image is a file of its own."""
+        return [self.image_folder + name for name in names]
 
     def build(self) -> Exporter:
         """The exporter."""

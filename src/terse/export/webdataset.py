@@ -15,6 +15,8 @@ from terse.registry import register
 
 __all__ = ["WebDatasetExporter"]
 
+_FOLDER = "shards"
+
 
 @register("exporter", "webdataset")
 class WebDatasetExporter(ExportConfig):
@@ -34,6 +36,10 @@ class WebDatasetExporter(ExportConfig):
         """A writer of one tar."""
         return _TarWriter(out, info, number)
 
+    def holding(self, number: int, names: Sequence[str]) -> Sequence[str]:
+        """The shard's tar."""
+        return [f"{_FOLDER}/{number:06d}.tar"]
+
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
         """Write the class names."""
         text = json.dumps(list(info.classes), ensure_ascii=False)
@@ -43,7 +49,7 @@ class WebDatasetExporter(ExportConfig):
 class _TarWriter:
     def __init__(self, out: Path, info: SetInfo, number: int) -> None:
         self._info = info
-        folder = out / "shards"
+        folder = out / _FOLDER
         folder.mkdir(exist_ok=True)
         self._path = folder / f"{number:06d}.tar"
         temporary = self._path.with_suffix(".tmp")

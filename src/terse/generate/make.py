@@ -338,8 +338,8 @@ def _done(job: Job, place: Place, shard: Shard) -> dict[str, Any] | None:
         names = [line.split("  ", 1)[1] for line in (part / "SHA256SUMS").read_text("utf-8").splitlines()]
     except (OSError, ValueError, IndexError):
         return None
-    folder = job.folder(shard.split) + job.exporter.image_folder
-    return tally if not job.exporter.image_folder or all(place.has(folder + name) for name in names) else None
+    files = job.exporter.holding(shard.number, names)
+    return tally if all(place.has(job.folder(shard.split) + file) for file in files) else None
 
 
 def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:
