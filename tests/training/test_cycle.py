@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,8 @@ from terse.recipe import load_recipe
 from terse.run import build_players, open_session, train
 from terse.tasks.classification import Classification
 from terse.tasks.task import task_of
+from terse.training.cycle import run_cycles
+from terse.training.session import Session
 
 
 def weights(path):
@@ -32,6 +36,19 @@ def test_the_start_is_kept_as_it_was_pretrained(tmp_path, small, monkeypatch):
     )
     assert all(torch.equal(start[name], pretrained[name]) for name in pretrained)
     assert not all(torch.equal(start[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize(("figures", "best"), [([math.nan, 0.3, 0.2], 1), ([0.1, math.nan, 0.3], 2)])
+def test_every_number_is_better_than_nan(tmp_path, small, monkeypatch, figures, best):
+    measured = iter(np.repeat(figures, 2))  # on val and on test
+    monkeypatch.setattr(Classification, "measure", lambda *_: {"accuracy": float(next(measured))})
+    kept = []
+    monkeypatch.setattr(Session, "keep_target", lambda session: kept.append(len(session.facts["rows"])))
+    monkeypatch.setattr(terse.training.cycle, "_keep_start", lambda _: None)
+    settings = [o for o in small if not o.startswith("synthesis.")]
+    recipe = load_recipe("quickstart", [*settings, "cycles=2", "synthesis.kind=random"])
+    assert run_cycles(open_session(recipe, None)).best_cycle == best
+    assert kept[-1] == best
 
 
 def test_without_pretraining_the_start_is_what_the_target_came_with(tmp_path, small):

@@ -127,7 +127,7 @@ def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) ->
     start, end = (result["metrics"][when][name] for when in ("start", "end"))
     none_better = ": no cycle was better on validation" if result["cycles"] else ""
     kept = f"cycle {result['best_cycle']}" if result["best_cycle"] else f"the start{none_better}"
-    is_better = result["best_cycle"] and metric_of(name).gain(start, end) > 0
+    is_better = result["best_cycle"] and metric_of(name).better(start, end)
     unchanged = "" if result["best_cycle"] else ", the start unchanged"
     lines = [
         f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",

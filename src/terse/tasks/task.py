@@ -6,6 +6,7 @@ its module in the entry-point group `terse.task`. No module outside this folder 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,10 @@ class Metric:
     def gain(self, before: float, after: float) -> float:
         """How much better `after` is; negative where it is worse."""
         return after - before if self.larger_is_better else before - after
+
+    def better(self, before: float, after: float) -> bool:
+        """Whether `after` is better; NaN is worse than every number."""
+        return self.gain(before, after) > 0 or (math.isnan(before) and not math.isnan(after))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The lock-step run: synthesizer, harvest, target, again and again (paper 3.4, Fig. 2)."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def _result(session: Session) -> RunResult:
     primary = task_of(session.recipe).primary
     best = len(rows) - 1
     if session.recipe.keep == "best":
-        best = max(range(len(rows)), key=lambda i: (primary.gain(0.0, rows[i]["val"]), -i))
+        best = reduce(lambda i, k: k if primary.better(rows[i]["val"], rows[k]["val"]) else i, range(len(rows)))
     result = RunResult(
         format=FORMAT,
         out=str(session.folder) if session.folder else None,
@@ -119,7 +120,7 @@ def _evaluate(session: Session, cycle: int) -> None:
     _check_measured(val, primary.name, "val")
     _check_measured(test, primary.name, "test")
     rows = session.facts["rows"]
-    if recipe.keep == "last" or all(primary.gain(row["val"], val[primary.name]) > 0 for row in rows):
+    if recipe.keep == "last" or all(primary.better(row["val"], val[primary.name]) for row in rows):
         session.keep_target()
     if cycle:
         session.keep_cycle(cycle)
