@@ -33,6 +33,7 @@ __all__ = [
     "RunResult",
     "SetResult",
     "Shortcut",
+    "as_record",
     "hardness_counts",
     "read_object",
     "read_record",
@@ -280,11 +281,20 @@ def read_record(path: Path, model: type[_Model], what: str) -> _Model:
     """
     written = read_object(path, what, _strictly)
     _check_format(path, written)
+    return as_record(path, model, written, what)
+
+
+def as_record(path: Path, model: type[_Model], written: Mapping[str, Any], what: str, *within: str) -> _Model:
+    """What a file says, or the object within it of these keys.
+
+    Raises:
+        RunError: a key is missing, or its value is none of its type.
+    """
     try:
         return model.model_validate(written)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join((*within, *map(str, first["loc"])))
         got = "missing" if first["type"] == "missing" else repr(first["input"])
         raise RunError(f"{path}: expected {what}, got one whose {where} is {got}") from None
 

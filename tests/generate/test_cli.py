@@ -238,6 +238,11 @@ def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
         ("[]", "a file that is not one JSON object"),
         ('{"about": {}}', "one without summary; restore it"),
         ('{"about": [], "summary": {}}', "one without about; restore it"),
+        ('{"about": {}, "summary": {"objects": 1, "per_class": {}}}', "one whose summary.images is missing"),
+        (
+            '{"about": {}, "summary": {"images": 1, "objects": 1, "per_class": {"a": "b"}}}',
+            "one whose summary.per_class.a is 'b'",
+        ),
     ],
 )
 def test_a_damaged_manifest_is_named(

@@ -13,7 +13,7 @@ from terse.errors import RunError
 from terse.folders import claim, replacing, sha256_of, sync_written, write_json
 from terse.generate.real import VAL
 from terse.generate.shard import PARTS
-from terse.results import read_object
+from terse.results import SetResult, as_record, read_object
 
 __all__ = ["MANIFEST", "REQUEST", "assemble_common", "claim_set", "read_manifest", "versions", "write_manifest"]
 
@@ -55,7 +55,7 @@ def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> tuple[dic
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """What a whole set's `manifest.json` says; `about` and `summary` are mappings.
+    """What a whole set's `manifest.json` says; `about` is a mapping, `summary` what a page shows.
 
     Raises:
         RunError: none, or one that cannot be read.
@@ -63,6 +63,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     found = read_object(path, "a set's manifest")
     if lost := next((name for name in ("about", "summary") if not isinstance(found.get(name), dict)), None):
         raise RunError(f"{path}: expected a set's manifest, got one without {lost}; restore it")
+    as_record(path, SetResult, {"out": path.parent.name, **found["summary"]}, "a set's manifest", "summary")
     return found
 
 
