@@ -2,6 +2,7 @@ import pytest
 
 from terse.config import help_of
 from terse.errors import RecipeError
+from terse.generate import GenerateSettings
 from terse.recipe import PoolConfig, Recipe, dump_recipe, load_recipe
 from terse.recipe_files import builtin_recipes
 from terse.registry import kinds
@@ -60,6 +61,19 @@ def test_refusals_name_rule_value_and_the_papers_value():
 def test_classes_are_named_once(given, refusal):
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", [given])
+    assert str(caught.value) == refusal
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ([], "blends: expected 1 or more entries, got ()"),
+        ([""], "blends.0: expected one of 'alpha', 'gaussian', 'box', 'motion', 'none' or 'poisson', got ''"),
+    ],
+)
+def test_a_list_whose_entries_are_refused_is_not_called_short(given, refusal):
+    with pytest.raises(RecipeError) as caught:
+        validate(GenerateSettings, {"count": 1, "blends": given}, None)
     assert str(caught.value) == refusal
 
 

@@ -126,11 +126,15 @@ _RULES = {
     "missing": "a value",
     "literal_error": "one of {expected}",
     "finite_number": "a finite number",
+    "too_short": "{min_length} or more entries",
 }
 
 
 def _messages(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
+        if item["type"] == "too_short" and any(item["loc"] == one["loc"][:-1] for one in found):
+            continue  # entries were given, and each is refused by itself
         kind, loc = item["type"], [str(part) for part in item["loc"]]
         typed = loc[-1:] if kind == "extra_forbidden" else []  # by the user, whatever it looks like
         path = [part for part in loc[: len(loc) - len(typed)] if not _internal(part)] + typed
