@@ -58,6 +58,22 @@ def test_bars_fill_in_what_a_row_lacks():
     assert (list(first.x), list(second.x)) == ([1.0, 2.0], [0.0, 3.0])
 
 
+def test_a_long_name_is_cut_on_the_axis_and_whole_at_the_pointer():
+    long, other = (
+        "a very long class name of a taxonomy, <b>Carcharodon</b>",
+        "a very long class name of another taxonomy",
+    )
+    (chart,) = figures.class_charts({long: {"train": 2}, other: {"train": 1}}, "")
+    whole = ["a very long class name of a taxonomy, &lt;b>Carcharodon&lt;/b>", other]
+    (bar,), axis = chart.figure.data, chart.figure.layout.yaxis
+    assert list(bar.y) == list(axis.tickvals) == whole
+    assert list(axis.ticktext) == ["a very long class name…"] * 2
+    assert bar.hovertemplate.startswith("%{y}: ")
+    dots = figures.intervals([figures.Dot("m" * 40, 0.5)], "Accuracy")
+    assert dots.layout.yaxis.ticktext == (f"m{'m' * 22}…",)
+    assert dots.data[0].name == "m" * 40
+
+
 def test_an_unknown_name_is_written_without_underscores():
     assert figures.words("my_metric") == "my metric"
     assert figures.words("ap50") == "AP at IoU 0.5"

@@ -33,6 +33,7 @@ BINS = 20
 _NAMED = "<extra>%{fullData.name}</extra>"  # the name of the trace, beside the text at the pointer
 _DOTTED = {"dash": "dot", "width": 1.5}
 _MOST_CLASSES = 20
+_NAME_CHARS = 24  # on an axis: more would take the room of the bars on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,12 @@ def bars(
             x=[float(values[name].get(part, 0.0)) for name in names],
             name=words(part),
             orientation="h",
-            hovertemplate=f"%{{x:,.4~g}}{unit}{_NAMED}",
+            hovertemplate=f"%{{y}}: %{{x:,.4~g}}{unit}{_NAMED}",
             showlegend=len(parts) > 1,
         )
     figure.update_layout(barmode="stack", bargap=0.35)
     figure.update_xaxes(tickformat="~s")
-    return _by_name(figure)
+    return _by_name(figure, names, named)
 
 
 def intervals(arms: Sequence[Dot], title: str, reference: float | None = None) -> go.Figure:
@@ -157,7 +158,7 @@ def intervals(arms: Sequence[Dot], title: str, reference: float | None = None) -
         figure.add_scatter(x=[arm.mean], y=[label], name=label, marker={"size": 10}, **_reach(arm), **common)
     if reference is not None:
         figure.add_vline(x=reference, line=_DOTTED)
-    return _by_name(figure)
+    return _by_name(figure, [arm.name for arm in arms], words)
 
 
 def pose_lines(poses: Mapping[str, Sequence[int]]) -> go.Figure:
@@ -219,10 +220,12 @@ def _line(
     )
 
 
-def _by_name(figure: go.Figure) -> go.Figure:
-    """The figure with names on its vertical axis, the first on top."""
+def _by_name(figure: go.Figure, names: Sequence[str], named: Callable[[str], str]) -> go.Figure:
+    """The figure with names on its vertical axis, the first on top; a long one is cut there and whole at the pointer."""
+    short = [name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1].rstrip()}…" for name in names]
+    ticks = {"tickmode": "array", "tickvals": [*map(named, names)], "ticktext": [*map(named, short)]}
     figure.update_layout(hovermode="closest")
-    return figure.update_yaxes(autorange="reversed", automargin=True, type="category")
+    return figure.update_yaxes(ticks, autorange="reversed", automargin=True, type="category")
 
 
 def _band(figure: go.Figure, curve: Curve) -> None:
