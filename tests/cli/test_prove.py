@@ -114,11 +114,13 @@ def test_compare_lists_runs_and_the_arms_of_proofs(proof, capsys):
     assert rows[-1]["gain"] == pytest.approx(
         result["metrics"]["end"]["accuracy"] - result["metrics"]["start"]["accuracy"]
     )
+    assert rows[-1]["kept_cycle"] == result["best_cycle"]  # with `keep: last` it may be the worst
     assert rows[-1]["samples"] == result["cycles"][-1]["samples"]
     code, out, _ = run(capsys, "compare", proof)
     lines = out.splitlines()
     assert code == 0
     assert lines[0].split()[:4] == ["run", "arm", "seed", "metric"]
+    assert "kept cycle" in lines[0]
     assert len(lines) == 5
     assert len({line.index("accuracy") for line in lines[1:]}) == 1  # columns stand below each other
 

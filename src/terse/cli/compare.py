@@ -11,7 +11,7 @@ from terse.cli.answers import Json, answer
 __all__ = ["compare"]
 
 _COLUMNS = {
-    "run": "", "arm": "", "seed": "", "metric": "", "start": ".4f", "end": ".4f", "gain": "+.4f", "best cycle": "",
+    "run": "", "arm": "", "seed": "", "metric": "", "start": ".4f", "end": ".4f", "gain": "+.4f", "kept cycle": "",
     "samples": ",", "hard rate": ".0%", "target passes": ",", "seconds": ".0f",
 }  # fmt: skip
 """How the numbers of each column are written."""
@@ -73,7 +73,7 @@ def _row(folder: Path, arm: str | None) -> dict[str, Any]:
         "start": start,
         "end": end,
         "gain": None if start is None or end is None else metric_of(metric).gain(start, end),
-        "best_cycle": result.best_cycle,
+        "kept_cycle": result.best_cycle,
         "samples": cycles[-1].samples if cycles else 0,
         "hard_rate": cycles[-1].hard_rate if cycles else None,
         "target_passes": sum((row.target_forwards or 0) + (row.target_backwards or 0) for row in cycles),
