@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from terse.recipe import load_recipe
-from terse.run import train
+from terse.run import open_session, train
 
 RECIPES = Path(__file__).parents[2] / "benchmarks" / "any_model"  # docs/results/any-model.md has what they give
 
@@ -17,6 +17,11 @@ def test_every_kind_of_model_has_a_recipe() -> None:
         "timm": "classification",
         "transformers": "detection",
     }
+
+
+@pytest.mark.parametrize("name", ["regression", "segmentation", "timm", "transformers"])
+def test_its_library_builds_it_without_a_warning(name: str) -> None:
+    open_session(load_recipe(RECIPES / f"{name}.yaml", ["data.train=8", "data.val=4", "data.test=4"]), None)
 
 
 @pytest.mark.slow
