@@ -1,7 +1,9 @@
 """What a critic saves on digits: composites that enter the pool for each pass of a frozen classifier.
 
     python benchmarks/critic.py FOLDER_WITH_MNIST --kept 5000 --drift 0.2 0.1 0
-    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.2 --accuracy 0.9 0.95 0.97 --reference 1500
+    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.2 --accuracy 0.9 0.95 --reference 1500
+    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.2 --accuracy 0.97 --reference 1500 \\
+        --target mnist_classifier_deep
 
 A classifier is trained on blind composites until it is right on so many of them (`--accuracy`), and frozen. Mining and a
 critic at each drift then harvest so many composites from it, as a run does; with `--reference` those that are hard and that
@@ -57,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root")
     parser.add_argument("--accuracy", type=float, nargs="+", default=[0.87])
+    parser.add_argument("--target", default="mnist_classifier", help="its kind; the small one stays below 0.97")
     parser.add_argument("--reference", type=int, default=0, help="steps that each reference is trained for")
     parser.add_argument("--kept", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
@@ -65,6 +68,7 @@ def main() -> None:
     given = parser.parse_args()
     common = [
         *(f"data.root={given.root}", "runtime.threads=1", "runtime.precision=float32", f"seed={given.seed}"),
+        f"target.kind={given.target}",
         f"pool={{per_cycle: {given.kept}, uneven: 10, candidates: 10000000}}",
     ]
     torch.set_num_threads(1)
