@@ -73,6 +73,7 @@ class Drawn:
             "val": "{coco: val.json, images: val-images}",
             "target": target,
             "synthesis": "{kind: mined}",
+            "pretrain": "{epochs: 1}",
         }
         given = {line.partition(":")[0] for line in text.splitlines()}
         written = "base: detector\ncanvas_px: 64\n" + "".join(f"{k}: {v}\n" for k, v in lines.items() if k not in given)

@@ -183,6 +183,24 @@ def test_masks_missing_altogether_and_for_one_class(drawn):
     assert (one.weight, one.examples) == ("error", ["box"])
 
 
+def test_a_target_that_knows_nothing_cannot_say_what_it_fails(drawn, tmp_path):
+    path = drawn.recipe("pretrain: null\n")
+    one = found(look(path), "Target that nothing has trained")
+    assert (one.weight, one.where) == ("warning", "target")
+    assert one.advice == (
+        "Its weights are random, or those of a backbone, and the recipe has no pretrain: it fails every paste, so that hard "
+        "ones are blind ones. Add a pretrain, as `terse init` writes it, or name weights of a whole model in target.weights."
+    )
+    assert names(look(path, "synthesis.kind=random")) == []  # that arm does not ask
+    assert names(look(path, "pool.refresh=1")) == []  # and here it is asked again as it learns
+    assert names(look(path, "pretrain.epochs=1")) == []
+    from terse.targets.detector.networks import NETWORKS
+
+    module = NETWORKS["ssdlite_mobilenet_v2"].build(2, 64, {})
+    torch.save(module.state_dict(), tmp_path / "whole.pth")
+    assert "Target that nothing has trained" not in names(look(path, f"target.weights={tmp_path}/whole.pth"))
+
+
 def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
     from terse.targets.detector.networks import NETWORKS
 

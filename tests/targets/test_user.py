@@ -55,6 +55,15 @@ class Named(nn.Module):  # answers as torchvision's Inception in train mode, and
 def coloured():
     return nn.Sequential(nn.Conv2d(3, 10, 40), nn.Flatten())
 
+class Boxes(nn.Module):  # called as torchvision's detectors are, and none of them
+    def forward(self, images, targets=None):
+        found = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
+        return [found for _ in images]
+
+class Stacked(Boxes):
+    def forward(self, images, targets=None):
+        return super().forward(torch.stack(images))
+
 number = 3
 """
 
@@ -154,6 +163,15 @@ def test_what_getattr_gives_counts(made):
             "target.factory: expected my_models:double to return a model that takes float32 images of 40 x 40 px, "
             "got Sequential, which raised RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Double; "
             "try it on one image",
+        ),
+        *(
+            (
+                name,
+                f"target.factory: expected my_models:{name} to return a classifier, a detector of torchvision's own classes "
+                f"or a Target, got {name}, which answers with boxes as those detectors do; wrap it in an object with "
+                "confidence, predict, module and train_loss",
+            )
+            for name in ("Boxes", "Stacked")
         ),
         (
             "three",

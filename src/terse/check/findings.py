@@ -154,6 +154,15 @@ class Code(Enum):
             "otherwise ({given}). Where the detector was trained with the data's numbers, write them in target.labels."
         ),
     )
+    TARGET_UNTRAINED = (
+        "warning",
+        "Target that nothing has trained",
+        (
+            "Its weights are random, or those of a backbone, and the recipe has no pretrain: it fails every paste, so that "
+            "hard ones are blind ones. Add a pretrain, as `terse init` writes it, or name weights of a whole model in "
+            "target.weights."
+        ),
+    )
     PICTURES_ON_BOTH_SIDES = (
         "warning",
         "Pictures on both sides",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,23 +32,37 @@ _MOST = 300  # on one core SSDLite takes 0.1 s an image, Faster R-CNN on ResNet-
 
 
 def build_target(recipe: Recipe, classes: Sequence[str]) -> tuple[Any, list[Found]]:
-    """The target, None where it cannot be built, and what its labels mean."""
+    """The target, None where it cannot be built, whether anything has trained it, and what its labels mean."""
     try:
         target: Any = recipe.target.build(classes=tuple(classes), canvas_px=recipe.canvas_px)
     except TerseError as error:
         return None, [Found(code=Code.TARGET_UNFIT, where="target", fields={"error": str(error)})]
+    return target, [*_untrained(recipe, target), *_shifted(recipe, target, classes)]
+
+
+def _untrained(recipe: Recipe, target: Any) -> Iterator[Found]:
+    """A target that the arm asks what it fails before anything has trained it; your own may come with its weights."""
+    weights = getattr(recipe.target, "weights", ...)
+    knows = recipe.target.kind == "user" or (weights is not None and getattr(target, "found", "") != "backbone")
+    asked = recipe.cycles and getattr(recipe.synthesis, "judges", False) and not recipe.pool.refresh
+    if asked and recipe.pretrain is None and not knows:
+        yield Found(code=Code.TARGET_UNTRAINED, where="target")
+
+
+def _shifted(recipe: Recipe, target: Any, classes: Sequence[str]) -> Iterator[Found]:
+    """Labels that are counted from 1, where the data number them otherwise."""
     columns = getattr(target, "columns", None)
     if columns is None or getattr(recipe.target, "labels", None) or getattr(target, "found", "") != "detector":
-        return target, []
+        return
     taken = dict(zip(classes, columns, strict=True))
     given = {name: number for name, number in _ids(recipe).items() if taken.get(name, number) != number}
     if not given:
-        return target, []
+        return
     fields = {
         key: ", ".join(f"{name} {number}" for name, number in list(numbers.items())[:_SHOWN])
         for key, numbers in (("taken", taken), ("given", given))
     }
-    return target, [Found(code=Code.LABELS_SHIFTED, where="target", examples=list(given), fields=fields)]
+    yield Found(code=Code.LABELS_SHIFTED, where="target", examples=list(given), fields=fields)
 
 
 def _ids(recipe: Recipe) -> dict[str, int]:

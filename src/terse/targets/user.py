@@ -16,6 +16,8 @@ from terse.registry import register
 from terse.trust import require_trust
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from terse.protocols import Judges
     from terse.targets.classifier.target import ClassificationTarget
 
@@ -114,17 +116,39 @@ def _see(target: ClassificationTarget, factory: str, canvas_px: int) -> None:
     for channels in (3, 1):
         try:
             target.predict(torch.zeros(1, channels, canvas_px, canvas_px, device=device))
-        except TerseError:
-            raise
+        except TerseError as error:
+            raised = error
+            break
         except Exception as error:  # whatever the user's own code raises
             raised = raised or error
         else:
             return
+    if _gives_boxes(target.module, torch.zeros(3, canvas_px, canvas_px, device=device)):
+        raise RecipeError(
+            f"target.factory: expected {factory} to return a classifier, a detector of torchvision's own classes or a "
+            f"Target, got {type(target.module).__name__}, which answers with boxes as those detectors do; wrap it in an "
+            "object with confidence, predict, module and train_loss"
+        )
+    if isinstance(raised, TerseError):
+        raise raised
     why = " ".join(str(raised).split())
     raise RecipeError(
         f"target.factory: expected {factory} to return a model that takes float32 images of {canvas_px} x {canvas_px} px, "
         f"got {type(target.module).__name__}, which raised {type(raised).__name__}: {why}; try it on one image"
     ) from raised
+
+
+def _gives_boxes(module: nn.Module, image: Tensor) -> bool:
+    """Whether it takes a list of images and answers with dictionaries of boxes, as torchvision's detectors do."""
+    import torch
+
+    from terse.modes import eval_mode
+
+    try:
+        with torch.no_grad(), eval_mode(module):
+            return "boxes" in module([image])[0]
+    except Exception:  # whatever the user's own code raises: then it is no such detector
+        return False
 
 
 def _lacking(made: object) -> str:
