@@ -259,6 +259,8 @@ class SetResult(Record):
     images: int
     objects: int
     per_class: dict[str, int]
+    real: dict[str, int] = Field(default_factory=dict)
+    """Real images beside the composites, of train and of val; they count in `images_per_second` too."""
     skipped: list[str] = Field(default_factory=list)
     seconds: float | None = None
     images_per_second: float | None = None

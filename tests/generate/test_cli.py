@@ -175,7 +175,11 @@ def test_a_summary_never_says_0_a_second(
     assert (code, printed.splitlines()[0]) == (0, f"2 images, 2 objects were made before -> {out}")
     slow = {"images": 4, "objects": 4, "per_class": {}, "skipped": [], "out": "set", "seconds": 10.0}
     first = summary({**slow, "images_per_second": 0.4, "real": {"train": 5, "val": 1}}).splitlines()
-    assert first == ["4 images, 4 objects in 10.0 s (0.4 a second) -> set", "objects  none", "real     train 5, val 1"]
+    assert first == [
+        "4 images, 4 objects in 10.0 s (0.4 a second, real ones counted) -> set",
+        "objects  none",
+        "real     train 5, val 1",
+    ]
 
 
 @pytest.mark.parametrize(("speed", "said"), [(0.0312, "0.03"), (0.9, "0.9"), (5.3, "5"), (9.7, "10"), (31.4, "31")])

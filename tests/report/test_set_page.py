@@ -33,6 +33,17 @@ def test_the_page_counts_what_was_made(made):
     assert [fact.name for fact in set_page(folder).facts] == ["Images", "Objects", "Classes"]
 
 
+def test_real_images_are_counted_apart(made):
+    folder, result = made
+    page = set_page(folder, {**result, "real": {"train": 1200, "val": 5}})
+    assert page.title == f"{COUNT} composites with {result['objects']} objects"
+    assert [fact.name for fact in page.facts] == ["Composites", "Objects", "Classes", "Real images", "Images a second"]
+    assert (page.facts[3].value, page.facts[3].note) == ("1,205", "train 1,200, val 5")
+    assert page.facts[4].note == "real ones counted"
+    assert page.shown.gallery.note == "Every composite of the set."
+    assert set_page(folder, result).shown.gallery.note == "Every image of the set."
+
+
 def test_the_gallery_shows_the_files_of_the_set(made):
     folder, _ = made
     labels = json.loads((folder / "annotations.json").read_text())

@@ -174,7 +174,8 @@ def _pace(result: dict[str, Any]) -> str:
     speed = result["images_per_second"]
     if not speed:
         return "were made before"
-    return f"in {result['seconds']:.1f} s ({f'{speed:.0f}' if speed >= 1 else f'{speed:.1g}'} a second)"
+    rate = f"{speed:.0f}" if speed >= 1 else f"{speed:.1g}"
+    return f"in {result['seconds']:.1f} s ({rate} a second{', real ones counted' if 'real' in result else ''})"
 
 
 def _origin(source: str, overrides: tuple[str, ...], target: str | None, observer: Observer) -> Origin | Recipe:

@@ -29,7 +29,7 @@ def coverage_charts(seen: Coverage, name: str = "learned") -> list[Chart]:
             caption += f" Of {len(free)} numbers the {_LINES} least covered are shown; the table has all."
         charts.append(Chart("poses", "How the poses are spread", caption, figures.pose_lines(poses)))
     if seen.position:
-        caption = "Stronger colour means more objects. The play is what keeps enough of an object inside the image."
+        caption = "Stronger colour means more objects. The map spans the places that keep enough of an object inside the image."
         charts.append(Chart("positions", "Where objects are put", caption, figures.position_map(seen.position, name)))
     return charts
 

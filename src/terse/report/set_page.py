@@ -67,10 +67,11 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Dra
     items = _items(drawing, _images(drawing, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _images(drawing, table, numbers[spread(len(numbers), _COUNTED)])
     seen = coverage(counted, drawing.poses)
+    told = SetResult.model_validate({"out": str(folder), **summary, **(result or {})})
     return dataset_page(
-        SetResult.model_validate({"out": str(folder), **summary, **(result or {})}),
+        told,
         name=recipe.name,
-        gallery=Gallery(items, _note(len(items), len(numbers)), arm_word="Blend"),
+        gallery=Gallery(items, _note(len(items), len(numbers), real=bool(told.real)), arm_word="Blend"),
         sizes=[_side(box, item) for item in items for box in item.boxes],
         visible=[one["visible"] for item in items for one in item.record["objects"]],
         coverage=seen,
@@ -137,8 +138,9 @@ def _side(box: Box, item: GalleryItem) -> float:
     return math.sqrt((x1 - x0) * (y1 - y0) / (item.image.shape[0] * item.image.shape[1]))
 
 
-def _note(shown: int, total: int) -> str:
-    return "Every image of the set." if shown == total else f"{shown:,} of {total:,} images, evenly spread."
+def _note(shown: int, total: int, *, real: bool) -> str:
+    what = "composite" if real else "image"
+    return f"Every {what} of the set." if shown == total else f"{shown:,} of {total:,} {what}s, evenly spread."
 
 
 def _commands(out: str, settings: GenerateSettings) -> list[Command]:
@@ -177,14 +179,15 @@ def dataset_page(
     images, objects = result.images, result.objects
     skipped = result.skipped
     return PageData(
-        title=f"{count(images, 'image')} with {count(objects, 'object')}",
+        title=f"{count(images, 'composite' if result.real else 'image')} with {count(objects, 'object')}",
         kind="generate",
         name=name,
         summary=[f"The set stands in {result.out}. {_time(result)}".rstrip()],
         facts=[
-            Fact("Images", number(images)),
+            Fact("Composites" if result.real else "Images", number(images)),
             Fact("Objects", number(objects), f"{objects / max(1, images):.2f} an image"),
             Fact("Classes", number(len(result.per_class))),
+            *_real(result),
             *_speed(result),
         ],
         alarms=["Something was left out; a table below says what and why."] if skipped else [],
@@ -205,9 +208,15 @@ def _time(result: SetResult) -> str:
     return f"It took {duration(result.seconds)}." if result.seconds else ""
 
 
+def _real(result: SetResult) -> list[Fact]:
+    parts = ", ".join(f"{name} {number(size)}" for name, size in result.real.items())
+    return [Fact("Real images", number(sum(result.real.values())), parts)] if result.real else []
+
+
 def _speed(result: SetResult) -> list[Fact]:
     speed = result.images_per_second or 0.0
-    return [Fact("Images a second", f"{speed:,.1f}" if speed >= 0.1 else f"{speed:.1g}")] if speed else []
+    note = "real ones counted" if result.real else ""
+    return [Fact("Images a second", f"{speed:,.1f}" if speed >= 0.1 else f"{speed:.1g}", note)] if speed else []
 
 
 def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
