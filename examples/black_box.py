@@ -1,6 +1,6 @@
 """Two rounds with a trainer outside: the loop sees an ONNX file alone, and writes sets of what it fails.
 
-    uv run --extra onnx python examples/black_box.py
+    uv run --extra onnx python examples/black_box.py    # or pip install "terse-synth[onnx]" onnx onnxscript
 
 `stranger.py` holds a detector and its trainer, which know nothing of terse. They learn from their own images; terse
 measures the file, mines composites that it fails, and writes them as COCO; they learn from both, export again, and so on.

@@ -33,7 +33,13 @@ def test_folders_are_known_by_what_is_in_them(drawn, tmp_path):
             (tmp_path / "kit" / year / folder).mkdir(parents=True)
         (tmp_path / "kit" / year / "Annotations/a.xml").write_text("<annotation/>")
     assert source_settings(tmp_path / "kit/VOC2007") == {"voc": str(tmp_path / "kit/VOC2007")}
-    assert source_settings(tmp_path / "kit") == {"voc": str(tmp_path / "kit"), "folders": ["VOC2007", "VOC2012"]}
+    years = ["VOC2007", "VOC2012"]
+    assert source_settings(tmp_path / "kit") == {"voc": str(tmp_path / "kit"), "folders": years}
+    for year in years:  # as VOC's archives unpack, and as `terse generate --format voc` writes
+        for part in ("Annotations", "JPEGImages"):
+            (tmp_path / "set/VOCdevkit" / year / part).mkdir(parents=True)
+    (tmp_path / "set/report.html").touch()
+    assert source_settings(tmp_path / "set") == {"voc": str(tmp_path / "set/VOCdevkit"), "folders": years}
     (tmp_path / "yolo").mkdir()
     (tmp_path / "yolo/data.yaml").write_text("names: [ball]\ntrain: images\n")
     assert source_settings(tmp_path / "yolo") == {"yolo": str(tmp_path / "yolo")}

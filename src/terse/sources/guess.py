@@ -106,9 +106,10 @@ def _folder(path: Path) -> dict[str, Any]:
         return {"yolo": str(path if settings.name == "data.yaml" else settings)}
     if voc_layout(path) is not None:
         return {"voc": str(path)}
-    years = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and _is_voc(folder))
-    if years:
-        return {"voc": str(path), "folders": years}
+    for kit in (path, path / "VOCdevkit"):
+        years = sorted(folder.name for folder in kit.iterdir() if _is_voc(folder)) if kit.is_dir() else []
+        if years:
+            return {"voc": str(kit), "folders": years}
     found = _annotation_file(path)
     if found is not None:
         return found if isinstance(found, dict) else _file(found, None)
