@@ -1,6 +1,8 @@
 """A run's figures in TensorBoard's event files and MLflow's store, read by their own readers."""
 
 import json
+import os
+import shutil
 import warnings
 from collections import Counter
 
@@ -154,6 +156,34 @@ def test_tensorboard_reads_a_run_that_was_stopped_and_resumed(tmp_path, small):
     assert b"track:" in recipe
 
 
+def test_a_folder_that_tensorboard_cannot_write_is_one_sentence(tmp_path):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(RunError) as raised, tracked(["tensorboard"], "x", "", tmp_path, None) as tracker:
+        tracker.phase(1, "target", 1, 0)
+    assert str(raised.value) == (
+        f"runtime.track: expected TensorBoard's files to be written in {tmp_path}/tensorboard, got: [Errno 17] File exists: "
+        f"'{tmp_path}/tensorboard'; make room there, or leave tensorboard out"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_run_goes_on_where_tensorboards_files_can_no_longer_be_written(tmp_path):
+    pytest.importorskip("tensorboard")
+    inner = Kept()
+    with tracked(["tensorboard"], "x", "", tmp_path, inner) as tracker:
+        tracker.phase(1, "target", 2, 0)
+        shutil.rmtree(tmp_path / "tensorboard")
+        (tmp_path / "tensorboard").write_text("")
+        for cycle in (1, 2):
+            tracker.cycle({"cycle": cycle, "accuracy": 0.5})
+    (said,) = [line for line in inner.heard if isinstance(line, str)]
+    assert said.startswith(
+        f"runtime.track: expected TensorBoard's files to be written in {tmp_path}/tensorboard, got: [Errno"
+    )
+    assert said.endswith("; make room there, or leave tensorboard out; the run goes on without")
+
+
 def mlflow_run(tmp_path, monkeypatch, small, where):
     """The MLflow run, and the metrics of `cycle/accuracy`, of a run that was stopped and resumed."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -205,3 +235,31 @@ def test_a_store_that_refuses_is_one_sentence(tmp_path, monkeypatch, small):
         terse.train("quickstart", [*small, "cycles=0", "runtime.track=[mlflow]"], out=tmp_path / "run")
     assert str(raised.value).endswith("; set MLFLOW_TRACKING_URI, or leave mlflow out")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_is_gone_is_not_waited_for_and_named_by_its_reason(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    waits = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    for name in waits:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://gone:1")
+    seen = []
+
+    def client(tracking_uri):
+        seen.extend(os.environ[name] for name in waits)
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError:
+            raise ValueError("API request failed with exception HTTPConnectionPool") from None
+
+    monkeypatch.setattr(mlflow, "MlflowClient", client)
+    with pytest.raises(RunError) as raised, tracked(["mlflow"], "x", "", tmp_path, None) as tracker:
+        tracker.phase(1, "target", 1, 0)
+    assert str(raised.value) == (
+        "runtime.track: expected MLflow at http://gone:1 to take the run, got: [Errno 111] Connection refused; "
+        "set MLFLOW_TRACKING_URI, or leave mlflow out"
+    )
+    assert seen == ["1", "3"]
+    assert waits[0] not in os.environ

@@ -7,7 +7,9 @@ Both are told the same: each number of a step as `PHASE/NAME` against the steps 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sqlite3
 import time
 import warnings
 from collections import Counter
@@ -25,6 +27,7 @@ __all__ = ["Tracker", "tracked"]
 _EVERY_SECONDS = 2.0  # figures wait so long: a write for each step would slow the run
 _METRICS = "metrics.jsonl"
 _MOST_A_BATCH = 500  # MLflow takes 1,000
+_AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # its own wait four minutes
 
 
 class Sink(Protocol):
@@ -171,16 +174,24 @@ class _TensorBoard:
             warnings.simplefilter("ignore")  # of its own imports
             from torch.utils import tensorboard
         library: Any = tensorboard
-        self._writer = library.SummaryWriter(str(folder / "tensorboard"))
-        self._writer.add_text("recipe", "".join(f"    {line}\n" for line in recipe.splitlines()))
+        self._told = (
+            f"TensorBoard's files to be written in {folder / 'tensorboard'}",
+            "make room there, or leave tensorboard out",
+        )
+        with _refusals(*self._told):
+            self._writer = library.SummaryWriter(str(folder / "tensorboard"))
+            self._writer.add_text("recipe", "".join(f"    {line}\n" for line in recipe.splitlines()))
+            self._writer.flush()
 
     def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
-        for name, value, step, when in figures:
-            self._writer.add_scalar(name, value, step, walltime=when)
-        self._writer.flush()
+        with _refusals(*self._told):
+            for name, value, step, when in figures:
+                self._writer.add_scalar(name, value, step, walltime=when)
+            self._writer.flush()
 
     def close(self, status: str) -> None:
-        self._writer.close()
+        with _refusals(*self._told):
+            self._writer.close()
 
 
 class _MLflow:
@@ -199,7 +210,8 @@ class _MLflow:
         beside, told = folder.resolve().parent, os.environ.get("MLFLOW_TRACKING_URI")
         where = told or f"sqlite:///{beside / 'mlflow.db'}"
         files = None if told else (beside / "mlflow-files").as_uri()
-        with _store(where):
+        self._told = f"MLflow at {where} to take the run", "set MLFLOW_TRACKING_URI, or leave mlflow out"
+        with _environment(_AT_FIRST), _refusals(*self._told):
             self._client = library.MlflowClient(tracking_uri=where)
             found = self._client.get_experiment_by_name(name)
             experiment = found.experiment_id if found is not None else self._client.create_experiment(name, files)
@@ -215,32 +227,57 @@ class _MLflow:
             else:
                 self._run = self._client.create_run(experiment, tags=tag, run_name=folder.name).info.run_id
                 self._client.log_text(self._run, recipe, "recipe.yaml")
-        self._where = where
 
     def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
         made = [self._metric(name, value, int(1000 * when), step) for name, value, step, when in figures]
-        with _store(self._where):
+        with _refusals(*self._told):
             for first in range(0, len(made), _MOST_A_BATCH):
                 self._client.log_batch(self._run, metrics=made[first : first + _MOST_A_BATCH])
 
     def close(self, status: str) -> None:
-        with _store(self._where):
+        with _refusals(*self._told):
             self._client.set_terminated(self._run, status=status)
 
 
 @contextmanager
-def _store(where: str) -> Iterator[None]:
-    """What MLflow's server or store refuses becomes a sentence."""
+def _refusals(expected: str, instead: str) -> Iterator[None]:
+    """What a sink's store refuses becomes a sentence, of the innermost reason that its system gave."""
+    loud = logging.getLogger("mlflow")  # tells of what it raises as well, by a traceback
+    level = loud.level
+    loud.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
-        said = str(error).strip().splitlines()
-        raise RunError(
-            f"runtime.track: expected MLflow at {where} to take the run, got: {said[0] if said else error!r}; "
-            "set MLFLOW_TRACKING_URI, or leave mlflow out"
-        ) from None
+        reasons = [one for one in _causes(error) if isinstance(one, OSError | sqlite3.Error)]
+        reason = reasons[-1] if reasons else error
+        said = str(reason).strip().splitlines()
+        raise RunError(f"runtime.track: expected {expected}, got: {said[0] if said else type(reason).__name__}; {instead}") from None
+    finally:
+        loud.setLevel(level)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+@contextmanager
+def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
+    """These variables where the user sets no others."""
+    added = [name for name in defaults if name not in os.environ]
+    os.environ.update({name: defaults[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _steps_in(path: Path) -> Counter[str]:
