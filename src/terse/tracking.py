@@ -253,7 +253,9 @@ def _refusals(expected: str, instead: str) -> Iterator[None]:
         reasons = [one for one in _causes(error) if isinstance(one, OSError | sqlite3.Error)]
         reason = reasons[-1] if reasons else error
         said = str(reason).strip().splitlines()
-        raise RunError(f"runtime.track: expected {expected}, got: {said[0] if said else type(reason).__name__}; {instead}") from None
+        raise RunError(
+            f"runtime.track: expected {expected}, got: {said[0] if said else type(reason).__name__}; {instead}"
+        ) from None
     finally:
         loud.setLevel(level)
 

@@ -102,6 +102,7 @@ def test_a_saved_list_drops_masks_and_nothing_is_cut_again(boxes, capsys, monkey
         (["--drop", "no.json"], "--drop: expected the list that the page of the masks saves, got nothing at no.json"),
         (["canvas_px=3"], "canvas_px=3: expected it beside a recipe, got data"),
         (["--segmentation", "no"], "--segmentation: expected a folder of PNGs, got nothing at no"),
+        (["--segmentation", "boxes.json"], "--segmentation: expected a folder of PNGs, got a file at boxes.json"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(boxes, capsys, arguments, message):

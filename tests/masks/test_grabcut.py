@@ -1,5 +1,6 @@
 """Cutting by boxes: what is found, when the ellipse is taken, and that nothing depends on what was cut before."""
 
+import cv2
 import numpy as np
 
 from drawn_boxes import blob, box_of, picture
@@ -39,3 +40,12 @@ def test_a_box_of_the_whole_image_and_one_that_sticks_out_are_cut():
     whole, beyond = GrabCut().cut(picture([mask]), [(0.0, 0.0, 120.0, 90.0), (-20.0, -10.0, 130.0, 95.0)])
     assert iou(whole, mask) > 0.9
     assert beyond.any()
+
+
+def test_a_box_below_a_pixel_is_cut_in_little_memory(monkeypatch):
+    sizes, resize = [], cv2.resize
+    monkeypatch.setattr(cv2, "resize", lambda image, size, **how: sizes.append(size) or resize(image, size, **how))
+    image = picture([blob((60, 45), (22, 30))])
+    tiny = [(10.0, 10.0, 10.001, 10.001), (10.2, 10.2, 10.6, 10.6), (119.5, 10.0, 120.0, 10.5)]
+    assert [mask.shape for mask in GrabCut().cut(image, tiny)] == [(90, 120)] * 3
+    assert max(max(size) for size in sizes) <= 3 * GrabCut().side_px

@@ -164,12 +164,13 @@ def test_masks_that_were_changed_since_are_refused(boxes, masks, tmp_path, chang
     )
 
 
-def test_a_damaged_shard_is_named(boxes, tmp_path):
+@pytest.mark.parametrize("text", ["[{", "[]"])
+def test_a_damaged_shard_is_named(boxes, tmp_path, text):
     annotations, _ = boxes
     with pytest.raises(Killed):
         made(annotations, tmp_path / "p", observer=KillAfter(1))
     part = tmp_path / "p" / "000000.json"
-    part.write_text("[{")
+    part.write_text(text)
     with pytest.raises(RunError) as caught:
         made(annotations, tmp_path / "p", resume=True)
     assert str(caught.value) == f"{part}: expected masks, got a damaged file; remove it and go on with --resume"

@@ -64,7 +64,8 @@ def masks(
     if workers is not None and workers < 0:
         raise RecipeError(f"--workers: expected an integer >= 0, got {workers}")
     if segmentation is not None and not segmentation.is_dir():
-        raise RunError(f"--segmentation: expected a folder of PNGs, got nothing at {segmentation}")
+        got = "a file" if segmentation.exists() else "nothing"
+        raise RunError(f"--segmentation: expected a folder of PNGs, got {got} at {segmentation}")
     cutter = _cutter(engine, model)
     from terse.masks.coco_file import dropped_rows, read_drop_list, write_masks
     from terse.masks.segmentation import find_segmentation

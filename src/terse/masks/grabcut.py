@@ -48,7 +48,8 @@ class GrabCut:
         mask = np.zeros((height, width), dtype=np.bool_)
         if x1 <= x0 or y1 <= y0:
             return mask
-        scale = self.side_px / max(box_px[2] - box_px[0], box_px[3] - box_px[1])
+        # A box below a pixel is looked at as one of a pixel: enlarged to its own size, its surroundings fill the memory.
+        scale = self.side_px / max(box_px[2] - box_px[0], box_px[3] - box_px[1], 1.0)
         size = max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         small = cv2.resize(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, interpolation=how)

@@ -265,7 +265,9 @@ def _collected(annotations: Annotations, parts: Path, shards: Sequence[_Shard]) 
     for shard in shards:
         part = _part(parts, shard.number)
         try:
-            for line in json.loads(part.read_text("utf-8")):
+            lines = json.loads(part.read_text("utf-8"))
+            by_row = {line["object"]: line for line in lines}
+            for line in (by_row[row] for row in shard.rows):  # none may be missing
                 if "error" in line:
                     failed[line["object"]] = line["error"]
                 else:
