@@ -1,3 +1,4 @@
+import json
 import sys
 
 import pytest
@@ -46,6 +47,59 @@ def test_other_classes_get_a_new_head_and_settings_beside_a_folder_are_laid_over
     assert (target.found, target.columns) == ("backbone", (0, 1))
     assert target.module.config.dropout == 0.25
     assert target.calibrated
+
+
+def rewritten(folder, **labels):
+    file = folder / "config.json"
+    told = {**json.loads(file.read_text()), **labels}
+    file.write_text(json.dumps({name: value for name, value in told.items() if value is not None}))
+    return folder
+
+
+def test_names_that_differ_in_case_alone_are_the_models_own(saved):
+    """They are no reason to throw a trained head away."""
+    target = build(("Square", "RING"), weights=saved[1])
+    assert (target.found, target.columns) == ("detector", (2, 1))
+
+
+@pytest.mark.parametrize("numbers", [None, {"cat": "0", "ring": "1", "square": "2"}])
+def test_the_labels_of_the_outputs_are_enough(saved, numbers):
+    target = build(weights=rewritten(saved[1], label2id=numbers))
+    assert (target.found, target.columns) == ("detector", (2, 1))
+
+
+def test_labels_that_do_not_tell_which_output_is_meant(saved):
+    folder = saved[1]
+    told = "target.labels: expected one output for square in config.json, got 0 and 2; write labels: {square: ...}"
+    assert refused(RecipeError, weights=rewritten(folder, label2id={"cat": 2, "ring": 1, "square": 0})) == told
+    twice = {"0": "square", "1": "ring", "2": "square"}
+    assert refused(RecipeError, weights=rewritten(folder, id2label=twice, label2id={"ring": 1, "square": 2})) == told
+    assert build(weights=folder, labels={"square": 2, "ring": 1}).columns == (2, 1)
+
+
+def test_labels_with_a_gap_or_too_few_of_them(saved):
+    folder = saved[1]
+    gap = {"cat": 0, "ring": 1, "square": 3}
+    assert refused(
+        DataError, weights=rewritten(folder, id2label={str(k): v for v, k in gap.items()}, label2id=gap)
+    ) == (
+        "target.weights: expected the 3 labels of config.json to be numbered from 0 to 2, got 3 for square; "
+        "give the numbers between a name too"
+    )
+    few = {"ring": 0, "square": 1}
+    assert refused(DataError, weights=rewritten(folder, id2label={"0": "ring", "1": "square"}, label2id=few)) == (
+        f"target.weights: expected tensors of the sizes that {folder}/config.json describes, with its 2 labels, got others; "
+        "give every output a label there"
+    )
+
+
+@pytest.mark.parametrize("text", ["{", '{"model_type": "unheard"}', '{"model_type": "detr", "id2label": ["cat"]}'])
+def test_a_configuration_that_cannot_be_read(saved, text):
+    file = saved[1] / "config.json"
+    file.write_text(text)
+    assert refused(DataError, weights=saved[1]).startswith(
+        f"target.weights: expected the config.json of a model of transformers, got {file}: "
+    )
 
 
 def test_a_class_that_the_folder_does_not_know_is_named(saved):

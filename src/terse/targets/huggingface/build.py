@@ -65,7 +65,13 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
             raise DataError(
                 f"target.weights: expected a folder that save_pretrained wrote, got {folder} without config.json"
             )
-        known = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        try:
+            known = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        except Exception as error:  # no JSON, an unknown kind, a list for a mapping
+            raise DataError(
+                f"target.weights: expected the config.json of a model of transformers, got {folder / 'config.json'}: "
+                f"{_reason(error)}"
+            ) from None
         given.pop("model_type", None)
     wrong = next((name for name in given if not hasattr(known, name)), None)
     if wrong is not None:
@@ -80,9 +86,7 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
             else AutoConfig.from_pretrained(str(folder), local_files_only=True, **given)
         )
     except Exception as error:  # each model checks its settings in its own way
-        raise RecipeError(
-            f"target.config: expected settings of {type(known).__name__}, got {' '.join(str(error).split())}"
-        ) from None
+        raise RecipeError(f"target.config: expected settings of {type(known).__name__}, got {_reason(error)}") from None
     parts: tuple[Any, ...] = (config, getattr(config, "backbone_config", None))
     for part in parts:
         if getattr(part, "use_pretrained_backbone", None):
@@ -98,11 +102,29 @@ def _labels_of(
         return settings.labels, False
     if not given:
         return None, True
-    own: dict[str, int] = dict(config.label2id)
-    known = {name: own[name] for name in classes if name in own}
+    own: dict[int, str] = config.id2label
+    known: dict[str, int] = {}
+    for name in classes:
+        said = {number for number, label in own.items() if label == name}
+        said |= {number for label, number in (config.label2id or {}).items() if label == name and number in own}
+        # Nobody means two classes by names that differ in case alone.
+        said = said or {number for number, label in own.items() if str(label).casefold() == name.casefold()}
+        if len(said) > 1:
+            numbers = " and ".join(map(str, sorted(said)))
+            raise RecipeError(
+                f"target.labels: expected one output for {name} in config.json, got {numbers}; write labels: {{{name}: ...}}"
+            )
+        if said:
+            known[name] = said.pop()
+    beyond = next((name for name, number in known.items() if not 0 <= number < len(own)), None)
+    if beyond is not None:
+        raise DataError(
+            f"target.weights: expected the {len(own)} labels of config.json to be numbered from 0 to {len(own) - 1}, got "
+            f"{known[beyond]} for {beyond}; give the numbers between a name too"
+        )
     if known:  # `columns_of_classes` names those that are missing
         return known, False
-    generic = all(name.startswith("LABEL_") for name in own)
+    generic = all(str(label).startswith("LABEL_") for label in own.values())
     return None, not (generic and len(own) == len(classes))
 
 
@@ -119,6 +141,11 @@ def _module_of(
                 str(folder), config=config, local_files_only=True, ignore_mismatched_sizes=new_head
             )
     except Exception as error:  # a missing file, another model's tensors, a model that detects nothing
+        if "ignore_mismatched_sizes" in str(error):  # it lists them in the log
+            raise DataError(
+                f"target.weights: expected tensors of the sizes that {folder}/config.json describes, with its "
+                f"{config.num_labels} labels, got others; give every output a label there"
+            ) from None
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"target: expected a detector of transformers that can be made, got {first}") from None
     if weights is None:
@@ -154,6 +181,10 @@ def _one_more_column(module: nn.Module, config: Any, pixels: Pixels, side_px: in
                 f"raised {type(error).__name__}: {why}; try another, or look at target.config"
             ) from error
     return int(logits.shape[-1]) > int(config.num_labels)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
