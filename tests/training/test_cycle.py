@@ -143,6 +143,30 @@ def test_scores_that_are_no_probabilities_bring_a_hint(small):
     )
 
 
+@pytest.mark.parametrize(
+    ("below", "alarm"),
+    [
+        (
+            0.999,
+            "100% of random composites are hard for the start: the threshold of `hardness` tells little; "
+            "choose a stricter one, or train the start longer (pretrain)",
+        ),
+        (
+            1e-9,
+            "0% of random composites are hard for the start: the threshold of `hardness` tells little; "
+            "choose a milder one, or widen poses",
+        ),
+    ],
+)
+def test_a_threshold_that_tells_little_says_what_to_change(below, alarm, small):
+    settings = [item for item in small if not item.startswith("hardness")]
+    session = open_session(
+        load_recipe("quickstart", [*settings, f"hardness={{kind: probability, below: {below}}}"]), None
+    )
+    terse.training.cycle._judge_threshold(session)
+    assert session.facts["alarms"] == [alarm]
+
+
 def test_images_that_are_validation_and_test_at_once_are_measured_once(small, monkeypatch):
     session = open_session(load_recipe("quickstart", small), None)
     session.players.test = session.players.val

@@ -211,9 +211,14 @@ def _judge_threshold(session: Session) -> None:
             "train it first (pretrain), or look at target.labels and at the images it takes",
         )
     elif recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
+        change = (
+            "choose a stricter one, or train the start longer (pretrain)"
+            if rate > _TOO_HARD
+            else "choose a milder one, or widen poses"
+        )
         session.alarm(
             0,
-            f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little",
+            f"{rate:.0%} of random composites are hard for the start: the threshold of `hardness` tells little; {change}",
         )
 
 
