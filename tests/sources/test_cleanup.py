@@ -57,6 +57,11 @@ def test_a_mask_in_pieces_is_dropped(cleaned):
     ]
 
 
+def test_an_object_that_is_annotated_twice_is_kept(cleaned, note):
+    person = {"bbox": [50, 20, 40, 60], "segmentation": [square(50, 20, 90, 80)]}
+    assert cleaned(note(id=2, **person), **person) == []
+
+
 def test_a_mask_of_two_people_is_dropped(cleaned, note):
     behind = note(id=2, bbox=[70, 20, 20, 60], segmentation=None)
     assert cleaned(behind, bbox=[50, 20, 40, 60], segmentation=[square(50, 20, 90, 80)]) == [

@@ -273,13 +273,17 @@ def _is_framed(annotations: Annotations, image: int) -> bool:
 
 
 def _covered(annotations: Annotations, row: int, image: int, drawn: np.ndarray, corner: tuple[int, int]) -> float:
-    """The largest share of another box of the class, in the same image, that this mask covers."""
+    """The largest share of another box of the class, in the same image, that this mask covers.
+
+    A box that is the object's own, pixel for pixel, is the same object annotated twice.
+    """
     objects = annotations.objects_of(image)
     height, width = drawn.shape
     boxes = annotations.boxes_px[objects]
     meets = (boxes[:, :2] < np.add(corner, (width, height))).all(axis=1) & (boxes[:, 2:] > corner).all(axis=1)
     others = objects[meets]  # boxes first: of a crowded image, few meet the mask's
-    rivals = (others != row) & (annotations.labels[others] == annotations.labels[row]) & ~annotations.crowd[others]
+    same = np.abs(annotations.boxes_px[others] - annotations.boxes_px[row]).max(axis=1) < 1
+    rivals = ~same & (annotations.labels[others] == annotations.labels[row]) & ~annotations.crowd[others]
     x0, y0, x1, y1 = annotations.boxes_px[others[rivals]].T
     if not len(x0):
         return 0.0
