@@ -20,7 +20,7 @@ prepare_process()
 
 import torch
 
-from terse.proof.arms import arm_recipe
+from terse.proof.arms import NO_ARM, Arm, arm_recipe, parse_arms
 from terse.proof.prove import prove
 from terse.recipe import load_recipe
 from terse.run import train
@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = load_recipe(options.recipe, [*options.settings, "runtime.threads=1"])
-    arms, data = options.arms.split(","), run_data(recipe)
+    arms, data = [Arm.parse(arm) for arm in parse_arms(options.arms)], run_data(recipe)
     ratios, bare = [], []
     with tempfile.TemporaryDirectory() as folder:  # the first run of a process pays for imports and warm-up
         prove(recipe.model_copy(update={"cycles": 1}), out=Path(folder) / "proof", arms=arms, seeds=1, data=data)
@@ -53,10 +53,10 @@ def main() -> None:
             for seed in range(recipe.seed, recipe.seed + options.seeds):
                 for arm in arms:
                     began = time.process_time()
-                    train(arm_recipe(recipe, arm, seed), out=Path(folder) / f"{arm}-{seed}", data=data)
+                    train(arm_recipe(recipe, arm, seed), out=Path(folder) / f"{arm.name}-{seed}", data=data)
                     alone += time.process_time() - began
                 began = time.process_time()
-                only = arm_recipe(recipe, "none", seed).model_copy(update={"cycles": 0})
+                only = arm_recipe(recipe, NO_ARM, seed).model_copy(update={"cycles": 0})
                 train(only, out=Path(folder) / f"start-{seed}", data=data)
                 start += time.process_time() - began
         shared = start * (len(arms) - 1)
