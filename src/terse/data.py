@@ -18,6 +18,7 @@ from terse.generate.propose import propose
 from terse.generate.settings import GenerateSettings
 from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
+from terse.process import torch_defaults
 from terse.recipe import Recipe, load_recipe
 
 __all__ = ["CompositeDataset"]
@@ -45,6 +46,7 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         TerseError: a recipe, source or setting that cannot be used.
     """
 
+    @torch_defaults()
     def __init__(
         self,
         recipe: Recipe | str | Path,
@@ -74,6 +76,7 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         """Other composites of the same classes, as a distributed sampler's `set_epoch` gives another order."""
         self.epoch = epoch
 
+    @torch_defaults()
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
         """One composite.
 

@@ -4,7 +4,8 @@ import ctypes
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.abc import MetaPathFinder
@@ -12,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Literal
 
-__all__ = ["Launched", "arrow_without_pandas", "launched", "prepare_process"]
+__all__ = ["Launched", "arrow_without_pandas", "launched", "prepare_process", "torch_defaults"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 1 << 28
@@ -31,6 +32,30 @@ def prepare_process() -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Torch as it is when it has just been imported, whatever the caller has set, who has it back in the end.
+
+    That is float32, the CPU, gradients and no autocast: by the caller's a run would be another, or end in a traceback.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:  # nothing has been set
+        yield
+        return
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def arrow_without_pandas() -> None:

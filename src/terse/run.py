@@ -147,6 +147,7 @@ def written(session: Session, result: RunResult) -> RunResult:
     return result
 
 
+@process_kept()
 def compute_page(folder: Path) -> None:
     """Write `page/` for a finished run that has none or an outdated one.
 
@@ -225,6 +226,7 @@ def join_session(
     return Session(recipe, players, pool, folder, observer or Observer(), engine)
 
 
+@process_kept()
 def open_run(folder: Path, observer: Observer | None = None, target: str | None = None) -> tuple[Recipe, Players, Pool]:
     """A finished run's recipe, players with the kept target, and pool; the observer hears how far cleanup is.
 

@@ -19,6 +19,7 @@ from terse.compositing.raster import Drawn, Sprite, draw
 from terse.compositing.raster_stages import finish
 from terse.errors import ShapeError
 from terse.poses import PoseFamily
+from terse.process import torch_defaults
 from terse.recipe import EdgeConfig
 
 __all__ = ["Paste"]
@@ -59,6 +60,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         self.min_visible = min_visible
         self.p = p
 
+    @torch_defaults()
     def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[Target]) -> tuple[Any, list[Target]]:
         """The batch with objects of each image in the next.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from terse.check.findings import Code, Found, Part
 from terse.errors import TerseError
+from terse.process import torch_defaults
 from terse.progress import Observer
 from terse.report.parts import Fact
 from terse.tasks.task import task_of
@@ -48,6 +49,7 @@ class Checked:
         return {part: list(keys) for part, keys in lines.items()}
 
 
+@torch_defaults()
 def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, observer: Observer | None = None) -> Checked:
     """Look at data without a recipe.
 
@@ -77,6 +79,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     return Checked(subject, parts, found)
 
 
+@torch_defaults()
 def check_recipe(
     recipe: Recipe, subject: str, *, checkpoint: Path | None = None, sample: int = 0, observer: Observer | None = None
 ) -> Checked:

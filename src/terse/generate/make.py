@@ -27,6 +27,7 @@ from terse.generate.shard import PARTS, Job, made_folder, part_folder
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
+from terse.process import torch_defaults
 from terse.progress import Observer
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
@@ -51,6 +52,7 @@ class MadeSet:
     drawing: Drawing | None = None
 
 
+@torch_defaults()
 def generate(
     origin: Origin | Recipe,
     settings: GenerateSettings,
@@ -124,6 +126,7 @@ def make_set(
         return MadeSet(_make(job, place, shards, executor, observer), drawing)
 
 
+@torch_defaults()
 def render(
     placements: Path | str,
     out: Path | str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from terse.errors import RecipeError, RunError
 from terse.placements import Placements
+from terse.process import torch_defaults
 from terse.progress import Observer
 from terse.protocols import Proposer
 from terse.recipe import Recipe
@@ -72,6 +73,7 @@ class Origin:
     message: str = ""
 
 
+@torch_defaults()
 def of_recipe(
     recipe: Recipe, data: PasteData | None = None, *, square: bool = False, observer: Observer | None = None
 ) -> Origin:
@@ -99,6 +101,7 @@ def of_recipe(
     return Origin(recipe, material, load().proposer.limits, load, message=message)
 
 
+@torch_defaults()
 def of_run(
     folder: Path | str, observer: Observer | None = None, *, target: str | None = None, trust: bool = False
 ) -> Origin:

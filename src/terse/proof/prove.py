@@ -129,6 +129,7 @@ def prove(
     return found.to_json()
 
 
+@process_kept()
 def compute_page(folder: Path) -> None:
     """Write `page/` for a finished proof that has none or an outdated one.
 

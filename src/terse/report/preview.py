@@ -12,6 +12,7 @@ from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.errors import RecipeError
 from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
+from terse.process import torch_defaults
 from terse.progress import Observer
 from terse.recipe import Recipe
 from terse.sources.run_data import run_data
@@ -26,6 +27,7 @@ __all__ = ["composites_sheet", "png", "preview", "preview_sheets"]
 _COLUMNS = 8
 
 
+@torch_defaults()
 def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = None) -> Path:
     """Draw composites as the recipe's arm proposes them; a learned arm, untrained, proposes random poses.
 

@@ -5,15 +5,15 @@ The phases know nothing of these; what several processes share is `ranks`.
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from terse.errors import RecipeError
-from terse.process import launched
+from terse.process import launched, torch_defaults
 from terse.recipe import OptimizerConfig, RuntimeConfig
 from terse.training.optimizers import clip_gradient
 from terse.training.ranks import Ranks
@@ -71,10 +71,18 @@ class Engine:
         for module in self._networks:
             self.ranks.align(module)
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """Networks in bfloat16 where the machine has units for it, or as the recipe says; compositing stays outside."""
         dtype = self._dtype()
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+        if dtype is None:
+            yield
+            return
+        try:
+            with torch.autocast(self.device.type, dtype):
+                yield
+        finally:  # torch itself keeps weights from before an update while a caller's autocast is open
+            torch.clear_autocast_cache()
 
     def _dtype(self) -> torch.dtype | None:
         """What networks run in; None is float32."""
@@ -116,11 +124,13 @@ class Engine:
 def process_kept() -> Iterator[None]:
     """Give the process back torch's threads and random numbers as they were: what calls a run may go on computing.
 
+    Inside, torch is as it is when it has just been imported (`terse.process.torch_defaults`).
+
     Source: ours.
     """
     before = torch.get_num_threads()
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        with torch_defaults(), torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         torch.set_num_threads(before)
