@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from terse.data import CompositeDataset
-from terse.errors import DataError
+from terse.errors import DataError, RecipeError
 from terse.generate import GenerateSettings, generate
 from terse.recipe import load_recipe
 
@@ -80,6 +80,36 @@ def test_loader_workers_change_nothing_and_epochs_do(overrides: list[str]) -> No
     assert any(not torch.equal(data[k][0], alone[k][0]) for k in range(6))
     data.set_epoch(0)
     assert torch.equal(data[3][0], alone[3][0])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_workers_that_outlive_an_epoch_follow_it(overrides: list[str]) -> None:
+    data = CompositeDataset("paste", overrides, length=3)
+    loader = DataLoader(data, batch_size=None, num_workers=1, persistent_workers=True)
+    for epoch in (0, 1):
+        data.set_epoch(epoch)
+        for (image, _), (other, _) in zip(loader, [data[k] for k in range(3)], strict=True):
+            assert torch.equal(image, other)
+
+
+def test_an_index_may_be_a_tensor(overrides: list[str]) -> None:
+    data = CompositeDataset("paste", overrides, length=3)
+    assert torch.equal(data[torch.tensor(2)][0], data[2][0])
+
+
+def test_settings_that_are_refused_are_named(overrides: list[str]) -> None:
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset(load_recipe("paste", overrides), ["poses.scale=[1, 1]"], length=3)
+    assert str(told.value) == "overrides: expected none beside a Recipe object, got some; use recipe.model_copy"
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset("paste", overrides, length=0)
+    assert str(told.value) == "length: expected an integer >= 1, got 0"
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset("paste", overrides, length=3, count=2)
+    assert str(told.value) == "count: expected the number of items as length, got count=2"
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset("paste", overrides, length=3, max_overlap=2)
+    assert str(told.value) == "max_overlap: expected a number <= 1, got 2"
 
 
 def test_the_end_is_the_end(overrides: list[str]) -> None:

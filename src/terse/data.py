@@ -1,5 +1,6 @@
 """Composites inside a training loop of your own, drawn when they are asked for."""
 
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from terse.errors import DataError
+from terse.errors import DataError, RecipeError
 from terse.export.sample import Labelled
 from terse.generate.draw import Drawing, draw_images
 from terse.generate.plan import plan_classes
@@ -20,6 +21,7 @@ from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
 from terse.process import torch_defaults
 from terse.recipe import Recipe, load_recipe
+from terse.validation import validate
 
 __all__ = ["CompositeDataset"]
 
@@ -57,11 +59,18 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         transforms: Callable[..., Any] | None = None,
         **settings: Any,
     ) -> None:
+        if isinstance(recipe, Recipe) and overrides:
+            raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
         made = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+        if "count" in settings:
+            raise RecipeError(f"count: expected the number of items as length, got count={settings['count']!r}")
+        if length < 1:
+            raise RecipeError(f"length: expected an integer >= 1, got {length}")
+        asked = validate(GenerateSettings, {"count": length, **settings}, None)
         self.first_label = first_label
         self.transforms = transforms
-        self.epoch = 0
-        origin, asked = of_recipe(made), GenerateSettings(count=length, **settings)
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # with workers that outlive an epoch
+        origin = of_recipe(made)
         self._limits = asked.limits(origin.limits, origin.material.foregrounds.classes)
         self._drawing = Drawing(origin.material, build_poses(made.poses), made.edges, asked)
         self._planned = plan_classes(asked, self._limits, length, origin.material)
@@ -72,9 +81,17 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
     def __len__(self) -> int:
         return len(self._planned)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch whose composites are drawn."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
-        """Other composites of the same classes, as a distributed sampler's `set_epoch` gives another order."""
-        self.epoch = epoch
+        """Other composites of the same classes, as a distributed sampler's `set_epoch` gives another order.
+
+        A loader's workers that are kept (`persistent_workers`) follow.
+        """
+        self._epoch.fill_(epoch)
 
     @torch_defaults()
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
@@ -84,6 +101,7 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
             IndexError: past the end.
             DataError: nothing met the limits, or a source cannot be read.
         """
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"index: expected -{len(self)} to {len(self) - 1}, got {index}")
         index %= len(self)
