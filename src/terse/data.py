@@ -69,7 +69,8 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         asked = validate(GenerateSettings, {"count": length, **settings}, None)
         self.first_label = first_label
         self.transforms = transforms
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # with workers that outlive an epoch
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call,unused-ignore]  # with workers that outlive an epoch
         origin = of_recipe(made)
         self._limits = asked.limits(origin.limits, origin.material.foregrounds.classes)
         self._drawing = Drawing(origin.material, build_poses(made.poses), made.edges, asked)

@@ -31,6 +31,7 @@ from terse.results import RunResult, read_run
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
+from terse.targets.user import as_target
 from terse.targets.weights import load_weights
 from terse.tasks.task import task_of
 from terse.tracking import tracked
@@ -86,7 +87,7 @@ def train(
         resume: go on with the run that `out` holds.
         restart: begin anew in a folder that holds a run; what that run wrote is removed.
         data: what the recipe's `data` would build, made by you (`RunData`).
-        target: a Target of your own instead of the recipe's.
+        target: a model of your own instead of the recipe's: a classifier, a detector of torchvision's classes or a Target.
         observer: is told of phases, steps and cycles, and may stop the run.
         trust: import the code that the recipe names (`target: {kind: user}`).
 
@@ -98,6 +99,8 @@ def train(
     elif overrides:
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     folder = Path(out) if out is not None else None
+    if folder is None and (resume or restart):
+        raise RunError(f"{'resume' if resume else 'restart'}: expected the folder of a run as out, got none")
     if resume and restart:
         raise RunError("restart: expected it or resume, got both; resume goes on, restart removes what the run wrote")
     ranks = Ranks.join(recipe.runtime.device)
@@ -279,6 +282,8 @@ def build_players(
     reseed(recipe.seed, 0, "target weights", 0)
     if target is None:
         target = recipe.target.build(classes=classes, canvas_px=recipe.canvas_px)
+    else:
+        target = as_target(target, "target: expected", classes, recipe.canvas_px)
     network = network_of(target)
     if network is not None:
         engine.prepare(network)

@@ -5,6 +5,7 @@ from torch import nn
 from terse.errors import RecipeError, TerseError
 from terse.protocols import Judges, Trainable, is_attackable, is_judge, is_trainable
 from terse.recipe import load_recipe
+from terse.run import build_players, train
 from terse.targets.user import UserConfig
 
 pytestmark = pytest.mark.usefixtures("trusts")
@@ -194,3 +195,41 @@ def test_a_classifier_of_colour_images_is_taken():
 def test_a_classifier_may_answer_with_an_object_that_has_logits():
     target = UserConfig(factory="my_models:Named").build(classes=TEN, canvas_px=40)
     assert target.predict(torch.zeros(2, 1, 40, 40)).shape == (2, 10)
+
+
+def test_a_model_that_is_given_is_what_a_factory_returns(small):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1600, 10))
+    before = model[1].weight.clone()
+    result = train(load_recipe("quickstart", [*small, "cycles=1"]), target=model)
+    assert len(result["cycles"]) == 1
+    assert not torch.equal(model[1].weight, before)
+
+
+class TakesNothing(nn.Module):
+    def forward(self, images):
+        raise ValueError("no")
+
+
+def test_a_detector_that_is_given_is_wrapped():
+    few = "data={kind: shapes, train: 12, val: 6, test: 6, backgrounds: 6}"
+    recipe = load_recipe("shapes", [few, "target.kind=ssd_small"])
+    detector = recipe.target.build(classes=("a", "b", "c"), canvas_px=96).module
+    assert is_attackable(build_players(recipe, target=detector).target)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (3, "target: expected a torch.nn.Module or a Target, got int"),
+        (nn.Linear, "target: expected a torch.nn.Module or a Target, got type"),
+        (
+            TakesNothing(),
+            "target: expected a model that takes float32 images of 40 x 40 px, got TakesNothing, which raised ValueError: "
+            "no; try it on one image",
+        ),
+    ],
+)
+def test_what_is_given_and_no_target_is_named(model, message, small):
+    with pytest.raises(RecipeError) as caught:
+        train(load_recipe("quickstart", small), target=model)
+    assert str(caught.value) == message

@@ -250,3 +250,10 @@ def test_folders_that_cannot_be_used(tmp_path, small):
         f"{tmp_path / 'full'}: expected a new or empty folder, got one with files in it; give --out another"
     )
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("how", ["resume", "restart"])
+def test_there_is_a_folder_to_go_on_with(small, how):
+    with pytest.raises(RunError) as told:
+        train("quickstart", small, **{how: True})
+    assert str(told.value) == f"{how}: expected the folder of a run as out, got none"

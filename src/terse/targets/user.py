@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from terse.protocols import Judges
     from terse.targets.classifier.target import ClassificationTarget
 
-__all__ = ["UserConfig"]
+__all__ = ["UserConfig", "as_target"]
 
 
 @register("target", "user")
@@ -48,36 +48,21 @@ class UserConfig(Component["Judges"]):
             ShapeError: a classifier whose output is not one row of logits an image.
         """
         made: object = self._call()
-        from torch import nn
-
-        from terse.protocols import is_judge, network_of
-        from terse.targets.classifier.target import ClassificationTarget
-        from terse.targets.weights import load_weights
-
-        target = made if is_judge(made) and (hasattr(made, "module") or not isinstance(made, nn.Module)) else None
-        module = made if target is None else network_of(target)
-        if target is None and not isinstance(module, nn.Module):
-            raise RecipeError(
-                f"target.factory: expected {self.factory} to return a torch.nn.Module or a Target, "
-                f"got {type(made).__name__}{_lacking(made)}"
-            )
         if self.weights is not None:
+            from torch import nn
+
+            from terse.protocols import network_of
+            from terse.targets.weights import load_weights
+
+            module = made if isinstance(made, nn.Module) and not _is_target(made) else network_of(made)
             if not isinstance(module, nn.Module):
                 raise RecipeError(
                     f"target.weights: expected null, because {self.factory} returns a model without a module, "
                     f"got {self.weights}"
                 )
             load_weights(module, self.weights)
-        if target is not None:
-            return target
-        assert isinstance(module, nn.Module)
-        if hasattr(module, "roi_heads") or hasattr(module, "anchor_generator"):
-            from terse.targets.detector.target import wrap_detector
-
-            return wrap_detector(module, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
-        classifier = ClassificationTarget(module, classes)
-        _see(classifier, self.factory, canvas_px)
-        return classifier
+        expected = f"target.factory: expected {self.factory} to return"
+        return as_target(made, expected, classes, canvas_px, labels=self.labels, box_weight=self.lambda_box)
 
     def _call(self) -> Any:
         function = self._function()
@@ -106,7 +91,55 @@ class UserConfig(Component["Judges"]):
         return function  # type: ignore[no-any-return]
 
 
-def _see(target: ClassificationTarget, factory: str, canvas_px: int) -> None:
+def as_target(
+    made: object,
+    expected: str,
+    classes: tuple[str, ...],
+    canvas_px: int,
+    *,
+    labels: dict[str, int] | None = None,
+    box_weight: float = 1.0,
+) -> Judges:
+    """A model of the user's own as a target: a target is one already, a classifier or a detector of torchvision's is wrapped.
+
+    Args:
+        made: the model.
+        expected: how a refusal begins.
+        classes: of the task.
+        canvas_px: side of the images that a classifier is shown once.
+        labels: of a detector, its index of each class, where it is not the data's order.
+        box_weight: of a detector, the weight of the box error in Eq. 1.
+
+    Raises:
+        RecipeError: it is something else.
+        ShapeError: a classifier whose output is not one row of logits an image.
+    """
+    from torch import nn
+
+    from terse.targets.classifier.target import ClassificationTarget
+
+    if _is_target(made):
+        return made
+    if not isinstance(made, nn.Module):
+        raise RecipeError(f"{expected} a torch.nn.Module or a Target, got {type(made).__name__}{_lacking(made)}")
+    if hasattr(made, "roi_heads") or hasattr(made, "anchor_generator"):
+        from terse.targets.detector.target import wrap_detector
+
+        return wrap_detector(made, classes, canvas_px, labels=labels, box_weight=box_weight)
+    classifier = ClassificationTarget(made, classes)
+    _see(classifier, expected, canvas_px)
+    return classifier
+
+
+def _is_target(made: object) -> TypeGuard[Judges]:
+    from torch import nn
+
+    from terse.protocols import is_judge
+
+    return is_judge(made) and (hasattr(made, "module") or not isinstance(made, nn.Module))
+
+
+def _see(target: ClassificationTarget, expected: str, canvas_px: int) -> None:
     """Show a classifier one image, in colour or else grey: what it raises is told before a run begins."""
     import torch
 
@@ -125,7 +158,7 @@ def _see(target: ClassificationTarget, factory: str, canvas_px: int) -> None:
             return
     if _gives_boxes(target.module, torch.zeros(3, canvas_px, canvas_px, device=device)):
         raise RecipeError(
-            f"target.factory: expected {factory} to return a classifier, a detector of torchvision's own classes or a "
+            f"{expected} a classifier, a detector of torchvision's own classes or a "
             f"Target, got {type(target.module).__name__}, which answers with boxes as those detectors do; wrap it in an "
             "object with confidence, predict, module and train_loss"
         )
@@ -133,7 +166,7 @@ def _see(target: ClassificationTarget, factory: str, canvas_px: int) -> None:
         raise raised
     why = " ".join(str(raised).split())
     raise RecipeError(
-        f"target.factory: expected {factory} to return a model that takes float32 images of {canvas_px} x {canvas_px} px, "
+        f"{expected} a model that takes float32 images of {canvas_px} x {canvas_px} px, "
         f"got {type(target.module).__name__}, which raised {type(raised).__name__}: {why}; try it on one image"
     ) from raised
 
