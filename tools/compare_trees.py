@@ -5,7 +5,8 @@
 The other commit gets a worktree in a temporary folder. Both trees run the same commands in turn, with one thread and the
 interpreter at hand: `terse train quickstart` with small overrides, `terse generate` from drawn cut-outs, and each of
 `benchmarks/*.py` that both trees hold. For the run the table says whether its metrics are equal, for the set whether its
-files are; for all the medians of CPU time and the ratio, this tree over the other. A benchmark that cannot run here (peers
+files are; for all the medians of CPU time and the ratio, this tree over the other. Ctrl-C ends it with the table of what was
+measured. A benchmark that cannot run here (peers
 or data are missing) says why. The exit status is 1 where a ratio is over the limit, or one tree alone fails.
 """
 
@@ -72,6 +73,7 @@ def main() -> int:
         subprocess.run(
             ["git", "-C", str(ROOT), "worktree", "add", "--quiet", "--detach", base, options.base], check=True
         )
+        jobs: list[Job] = []
         try:
             draw_world(folder / "world")
             trees = {"here": ROOT, "base": base}
@@ -81,6 +83,12 @@ def main() -> int:
                     for tree in ("here", "base") if number % 2 else ("base", "here"):
                         run(job, tree, trees[tree], folder / "out")
                 print(f"round {number + 1} of {options.rounds} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        except KeyboardInterrupt:
+            if not jobs or not all(all(job.cpu.values()) for job in jobs if not job.failed):
+                raise
+            print(
+                f"interrupted in round {number + 1} of {options.rounds}: what was measured until then", file=sys.stderr
+            )
         finally:
             subprocess.run(["git", "-C", str(ROOT), "worktree", "remove", "--force", base], check=True)
     return report(jobs, options.limit)
@@ -150,9 +158,10 @@ def report(jobs: Sequence[Job], limit: float) -> int:
             print(f"| {job.name} | cannot run{alone}: {next(iter(job.failed.values()))} | | | | |")
             bad |= len(job.failed) == 1
             continue
+        # A round that was interrupted may have one tree alone.
         here, base = (statistics.median(job.cpu[tree]) for tree in ("here", "base"))
-        ratio = statistics.median(a / b for a, b in zip(job.cpu["here"], job.cpu["base"], strict=True))
-        wall = statistics.median(a / b for a, b in zip(job.wall["here"], job.wall["base"], strict=True))
+        ratio = statistics.median(a / b for a, b in zip(job.cpu["here"], job.cpu["base"], strict=False))
+        wall = statistics.median(a / b for a, b in zip(job.wall["here"], job.wall["base"], strict=False))
         mark = " over" if ratio > limit else ""
         print(f"| {job.name} | {equality(job)} | {here:.2f} | {base:.2f} | {ratio:.3f}{mark} | {wall:.3f} |")
         bad |= ratio > limit
