@@ -5,7 +5,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from terse.errors import ShapeError
+from terse.errors import RecipeError, ShapeError
 from terse.poses import AffinePoses
 from terse.transforms import Paste
 
@@ -164,3 +164,105 @@ def test_mistakes_are_sentences() -> None:
     assert str(error.value) == (
         "targets[0].masks: expected the shape (1, 20, 20) of its boxes and image, got (1, 10, 20)"
     )
+
+
+def test_what_is_the_images_stays_its_own() -> None:
+    """Though it has as many rows as the image has objects."""
+    batch = [sample(10, [(4, 2, 10, 12), (1, 1, 3, 3)]), sample(200, [(0, 0, 8, 20), (15, 15, 18, 18)])]
+    for _, target in batch:
+        target["orig_size"] = torch.tensor([480, 640])
+        target["scores"] = torch.tensor([0.5, 0.7])
+    one = [sample(10, [(4, 2, 10, 12)]), sample(200, [(0, 0, 4, 4)])]
+    for k, (_, target) in enumerate(one):
+        target["image_id"] = torch.tensor([k])
+    _, targets = Paste(objects=(2, 2))(*zip(*batch, strict=True))
+    assert [target["orig_size"].tolist() for target in targets] == [[480, 640], [480, 640]]
+    assert [len(target["scores"]) for target in targets] == [len(target["labels"]) for target in targets]
+    _, targets = Paste()(*zip(*one, strict=True))
+    assert [target["image_id"].tolist() for target in targets] == [[0], [1]]
+    batch[1][1]["boxes"], batch[1][1]["masks"] = batch[1][1]["boxes"][:1], batch[1][1]["masks"][:1]
+    for key in ("labels", "area", "iscrowd"):
+        batch[1][1][key] = batch[1][1][key][:1]
+    batch[0][1]["ratio"], batch[1][1]["ratio"] = torch.ones(2), torch.ones(2)  # one row an object of the first alone
+    _, targets = Paste()(*zip(*batch, strict=True))
+    assert [len(target["ratio"]) for target in targets] == [2, 2]
+
+
+ANYWHERE = AffinePoses((-45, 45), (-1, 1), (0, 0), (0.2, 0.6))
+
+
+def test_keypoints_stay_right_or_are_refused() -> None:
+    batch = [sample(10, [(4, 2, 10, 12)]), sample(200, [(12, 12, 16, 16)])]
+    for _, target in batch:
+        target["keypoints"] = torch.tensor([[[5.0, 5.0, 1.0]]])
+    _, targets = Paste()(*zip(*batch, strict=True))
+    assert targets[1]["keypoints"].tolist() == [[[5, 5, 1]], [[5, 5, 1]]]
+    message = (
+        "targets[0].keypoints: expected none where objects are moved or scaled, got some; only masks and boxes follow"
+    )
+    with pytest.raises(ShapeError) as told:
+        Paste(ANYWHERE)(*zip(*batch, strict=True))
+    assert str(told.value) == message
+    larger = sample(10, [(4, 2, 10, 12)], size=40)
+    larger[1]["keypoints"] = torch.tensor([[[5.0, 5.0, 1.0]]])
+    with pytest.raises(ShapeError) as told:
+        Paste()(*zip(larger, batch[1], strict=True))
+    assert str(told.value) == message
+
+
+def test_normalised_images_are_pasted_in_place_and_refused_under_poses() -> None:
+    batch = [sample(0, [(4, 2, 10, 12)], dtype=torch.float32), sample(255, [(0, 0, 4, 4)], dtype=torch.float32)]
+    images = [4 * image - 2 for image, _ in batch]
+    targets = [target for _, target in batch]
+    found, _ = Paste(blur_sigma_px=0)(images, targets)
+    assert found[1].unique().tolist() == [-2, 2]
+    with pytest.raises(ShapeError) as told:
+        Paste(ANYWHERE)(images, targets)
+    assert str(told.value) == (
+        "images[0]: expected floats in [0, 1] with poses, got -2 to -2; paste before images are normalised"
+    )
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    images, targets = Paste()(torch.zeros(0, 3, 4, 4), [])
+    assert (tuple(images.shape), targets) == ((0, 3, 4, 4), [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i, t: (i.numpy(), t), "images[1]: expected a tensor, got ndarray"),
+        (lambda i, t: (i.to("meta"), t), "images[1]: expected a tensor on the CPU, got one on meta; paste before it goes there"),
+        (lambda i, t: (i.int(), t), "images[1]: expected uint8 or float, the same in the whole batch, got torch.int32"),
+        (lambda i, t: (i / 255, t), "images[1]: expected uint8 or float, the same in the whole batch, got torch.float32"),
+        (lambda i, t: (i, {**t, "masks": t["masks"].numpy()}), "targets[1].masks: expected a tensor, got ndarray"),
+        (lambda i, t: (i, {**t, "labels": t["labels"].tolist()}), "targets[1].labels: expected a tensor, got list"),
+        (lambda i, t: (i, {**t, "labels": torch.zeros(3)}), "targets[1].labels: expected one a box, 1, got the shape (3,)"),
+        (
+            lambda i, t: (i, {key: t[key] for key in t if key != "area"}),
+            "targets[1]: expected area as targets[0] has it, got none",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_pasted_is_named(change, message: str) -> None:
+    first, second = sample(10, [(4, 2, 10, 12)]), change(*sample(200, [(0, 0, 8, 20)]))
+    with pytest.raises(ShapeError) as told:
+        Paste()(*zip(first, second, strict=True))
+    assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objects": (5, 2)}, "objects: expected the fewest and the most, integers >= 0, got (5, 2)"),
+        ({"objects": 3}, "objects: expected the fewest and the most, integers >= 0, got 3"),
+        ({"blur_sigma_px": -1}, "blur_sigma_px: expected a number >= 0, got -1"),
+        ({"p": 50}, "p: expected a number from 0 to 1, got 50"),
+        ({"min_visible": 1.5}, "min_visible: expected a number from 0 to 1, got 1.5"),
+        ({"poses": "affine"}, "poses: expected a pose family such as AffinePoses(...), or None, got 'affine'"),
+    ],
+)
+def test_numbers_out_of_range_are_named(settings: dict, message: str) -> None:
+    with pytest.raises(RecipeError) as told:
+        Paste(**settings)
+    assert str(told.value) == message

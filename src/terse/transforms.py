@@ -17,7 +17,7 @@ from terse.compositing import support_points
 from terse.compositing.blend import blurred
 from terse.compositing.raster import Drawn, Sprite, draw
 from terse.compositing.raster_stages import finish
-from terse.errors import ShapeError
+from terse.errors import RecipeError, ShapeError
 from terse.poses import PoseFamily
 from terse.process import torch_defaults
 from terse.recipe import EdgeConfig
@@ -30,11 +30,13 @@ Target = dict[str, Any]
 class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
     """Paste objects of one image of a batch into the next (Ghiasi et al. 2021), or anywhere under random poses.
 
-    Called as `paste(images, targets)`: images are a batch tensor or a list of tensors (C, H, W), uint8 or float;
-    each target is a dict with `masks`, `boxes` and `labels`, as torchvision's detection references have it. Other
-    entries with one row an object (area, iscrowd) travel along; `area` is counted anew. What a paste hides is taken
-    off masks and boxes, and objects of which too little is left are dropped. Inputs are not changed. Put it behind
-    the collate function, for example in the training loop; randomness is torch's global generator, as in v2.
+    Called as `paste(images, targets)`: images are a batch tensor or a list of tensors (3, H, W) on the CPU, uint8 or
+    float, with poses in [0, 1]; each target is a dict with `masks`, `boxes` and `labels`, as torchvision's detection
+    references have it. Other tensors with one row an object in every target of the batch (area, iscrowd) travel along;
+    `area` is counted anew. What a paste hides is taken off masks and boxes, and objects of which too little is left are
+    dropped. Keypoints follow no move: with poses, or images of several sizes, they are refused. The donor of the first
+    image is the last one. Inputs are not changed. Put it behind the collate function, for example in the training
+    loop; randomness is the CPU's global generator of torch, as in v2.
 
     Args:
         poses: None pastes objects where they stood; else each is cut out and pasted under a random pose.
@@ -42,6 +44,10 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         blur_sigma_px: of the mask's border; 0 copies it hard.
         min_visible: objects of which less is left are dropped; those that vanish always are.
         p: share of images that are pasted into.
+        per_image: entries of a target that are the image's, though they may have as many rows as it has objects.
+
+    Raises:
+        RecipeError: a number out of its range.
     """
 
     def __init__(
@@ -52,25 +58,35 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         blur_sigma_px: float = 1.0,
         min_visible: float = 0.0,
         p: float = 1.0,
+        per_image: Sequence[str] = ("image_id", "orig_size", "size"),
     ) -> None:
         super().__init__()
+        _check_settings(poses, objects, blur_sigma_px, min_visible, p)
         self.poses = poses
         self.objects = objects
         self.blur_sigma_px = blur_sigma_px
         self.min_visible = min_visible
         self.p = p
+        self.per_image = tuple(per_image)
 
     @torch_defaults()
     def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[Target]) -> tuple[Any, list[Target]]:
         """The batch with objects of each image in the next.
 
         Raises:
-            ShapeError: images and targets disagree, or a target lacks masks, boxes or labels.
+            ShapeError: images and targets disagree, are not such tensors, or a target lacks masks, boxes or labels.
         """
         batch = list(images)
         _check(batch, targets)
+        if not batch:
+            return images, []
+        columns = _columns(targets, self.per_image)
+        if self.poses is not None:
+            _check_range(batch)
+        if self.poses is not None or len({image.shape for image in batch}) > 1:
+            _check_moved(targets, columns)
         done = [
-            self._into(image, target, batch[k - 1], targets[k - 1])
+            self._into(image, target, batch[k - 1], targets[k - 1], columns)
             for k, (image, target) in enumerate(zip(batch, targets, strict=True))
         ]
         drawn = [image for image, _ in done]
@@ -78,7 +94,9 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
             return tv_tensors.wrap(torch.stack(drawn), like=images), [target for _, target in done]
         return [tv_tensors.wrap(new, like=old) for new, old in zip(drawn, batch, strict=True)], [t for _, t in done]
 
-    def _into(self, image: Tensor, target: Target, donor: Tensor, given: Target) -> tuple[Tensor, Target]:
+    def _into(
+        self, image: Tensor, target: Target, donor: Tensor, given: Target, columns: Sequence[str]
+    ) -> tuple[Tensor, Target]:
         chosen = self._choose(len(given["masks"]))
         if not len(chosen):
             return image, dict(target)
@@ -96,7 +114,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         if not seen:
             return image, dict(target)
         rows = chosen[[bool(region.mask.size) for region in pasted]]
-        return new, _joined(target, given, rows, seen, size_px, self.min_visible)
+        return new, _joined(target, given, columns, rows, seen, size_px, self.min_visible)
 
     def _choose(self, available: int) -> Tensor:
         if not available or torch.rand(()) >= self.p:
@@ -160,7 +178,13 @@ def _mix(below: Tensor, above: Tensor, weight: UInt8[np.ndarray, "h w"]) -> None
 
 
 def _joined(
-    target: Target, given: Target, rows: Tensor, pasted: list[Drawn], size_px: tuple[int, int], min_visible: float
+    target: Target,
+    given: Target,
+    columns: Sequence[str],
+    rows: Tensor,
+    pasted: list[Drawn],
+    size_px: tuple[int, int],
+    min_visible: float,
 ) -> Target:
     """The image's own objects, less what is hidden, then the pasted ones, less what later ones hide."""
     own = _mask_bytes(target["masks"])
@@ -177,10 +201,9 @@ def _joined(
     keep = [_hide(*item, min_visible) for item in zip(masks, boxes, above, strict=True)]
     kept = torch.from_numpy(np.flatnonzero(keep))
     joined = dict(target)
-    for key, value in target.items():
-        if key not in ("masks", "boxes") and isinstance(value, Tensor) and value.ndim and len(value) == len(own):
-            joined[key] = torch.cat([value, given[key][rows].to(value.dtype)])[kept]
-    if "area" in joined:
+    for key in columns:
+        joined[key] = torch.cat([target[key], given[key][rows].to(target[key].dtype)])[kept]
+    if "area" in columns:
         counted = [_area(masks[k], boxes[k]) for k in kept.tolist()]
         joined["area"] = torch.tensor(counted).to(target["area"].dtype)
     if len(kept) < len(keep):
@@ -282,16 +305,86 @@ def _is_tv(value: Tensor) -> bool:
     return isinstance(value, tv_tensors.TVTensor)
 
 
+def _columns(targets: Sequence[Target], per_image: Sequence[str]) -> list[str]:
+    """The entries beside masks and boxes that have one row an object, in every target."""
+    names = dict.fromkeys(name for target in targets for name in target if name not in ("masks", "boxes", *per_image))
+    return [name for name in names if _is_column(name, targets)]
+
+
+def _is_column(name: str, targets: Sequence[Target]) -> bool:
+    has = [k for k, target in enumerate(targets) if name in target]
+    values = [(targets[k][name], len(targets[k]["boxes"])) for k in has]
+    if not all(isinstance(value, Tensor) and value.ndim and len(value) == count for value, count in values):
+        return False
+    missing = sorted(set(range(len(targets))) - set(has))
+    if missing:
+        raise ShapeError(f"targets[{missing[0]}]: expected {name} as targets[{has[0]}] has it, got none")
+    return True
+
+
+def _check_moved(targets: Sequence[Target], columns: Sequence[str]) -> None:
+    """Nothing but masks and boxes is moved."""
+    for name in columns:
+        if name == "keypoints" or any(_is_tv(target[name]) for target in targets):
+            raise ShapeError(
+                f"targets[0].{name}: expected none where objects are moved or scaled, got some; only masks and boxes follow"
+            )
+
+
+def _check_range(images: Sequence[Tensor]) -> None:
+    """With poses, colours are drawn in bytes."""
+    for k, image in enumerate(images):
+        if image.is_floating_point() and image.numel():
+            low, high = (float(edge) for edge in image.aminmax())
+            if not 0 <= low <= high <= 1:
+                raise ShapeError(
+                    f"images[{k}]: expected floats in [0, 1] with poses, got {low:g} to {high:g}; "
+                    "paste before images are normalised"
+                )
+
+
+def _check_settings(
+    poses: PoseFamily | None, objects: tuple[int, int], blur_sigma_px: float, min_visible: float, p: float
+) -> None:
+    if poses is not None and not isinstance(poses, PoseFamily):
+        raise RecipeError(f"poses: expected a pose family such as AffinePoses(...), or None, got {poses!r}")
+    pair = isinstance(objects, Sequence) and len(objects) == 2 and all(isinstance(limit, int) for limit in objects)
+    if not pair or not 0 <= objects[0] <= objects[1]:
+        raise RecipeError(f"objects: expected the fewest and the most, integers >= 0, got {objects}")
+    if not 0 <= blur_sigma_px < math.inf:
+        raise RecipeError(f"blur_sigma_px: expected a number >= 0, got {blur_sigma_px}")
+    for name, value in (("min_visible", min_visible), ("p", p)):
+        if not 0 <= value <= 1:
+            raise RecipeError(f"{name}: expected a number from 0 to 1, got {value}")
+
+
 def _check(images: Sequence[Tensor], targets: Sequence[Target]) -> None:
     if len(images) != len(targets):
         raise ShapeError(f"targets: expected one an image, {len(images)}, got {len(targets)}")
     for k, (image, target) in enumerate(zip(images, targets, strict=True)):
+        _check_tensor(f"images[{k}]", image)
+        if image.dtype != images[0].dtype or not (image.dtype == torch.uint8 or image.is_floating_point()):
+            raise ShapeError(f"images[{k}]: expected uint8 or float, the same in the whole batch, got {image.dtype}")
         if image.ndim != 3 or image.shape[0] != 3:
             raise ShapeError(f"images[{k}]: expected RGB of shape (3, height, width), got {tuple(image.shape)}")
         missing = [key for key in ("masks", "boxes", "labels") if key not in target]
         if missing:
             raise ShapeError(f"targets[{k}]: expected masks, boxes and labels, got none named {', '.join(missing)}")
+        for name in ("masks", "boxes", "labels"):
+            _check_tensor(f"targets[{k}].{name}", target[name])
+        if target["labels"].shape[:1] != target["boxes"].shape[:1]:
+            got = tuple(target["labels"].shape)
+            raise ShapeError(f"targets[{k}].labels: expected one a box, {len(target['boxes'])}, got the shape {got}")
         if target["masks"].shape != (len(target["boxes"]), *image.shape[-2:]):
             expected = (len(target["boxes"]), *image.shape[-2:])
             got = tuple(target["masks"].shape)
             raise ShapeError(f"targets[{k}].masks: expected the shape {expected} of its boxes and image, got {got}")
+
+
+def _check_tensor(where: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"{where}: expected a tensor, got {type(value).__name__}")
+    if value.device.type != "cpu":
+        raise ShapeError(
+            f"{where}: expected a tensor on the CPU, got one on {value.device}; paste before it goes there"
+        )
