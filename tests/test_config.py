@@ -41,6 +41,13 @@ def test_an_override_without_key_or_value_is_refused(item):
     assert str(caught.value) == (f"{item}: expected key=value, got no value; for example cycles=3 or data.root=mnist")
 
 
+@pytest.mark.parametrize("overrides", ["seed=1", {"seed": 1}, [("seed", 1)]])
+def test_overrides_are_a_list_of_texts(overrides):
+    with pytest.raises(RecipeError) as caught:
+        parse_overrides(overrides)
+    assert str(caught.value) == f'overrides: expected a list of texts such as ["seed=1"], got {overrides!r}'
+
+
 def test_refusals_name_rule_value_and_the_papers_value():
     with pytest.raises(RecipeError) as caught:
         validate(PoolConfig, {"per_class": 0, "per_clas": 1, "candidates": "many"}, None)

@@ -25,7 +25,7 @@ __all__ = ["go_on"]
 
 @process_kept()
 def go_on(
-    folder: Path,
+    folder: str | Path,
     cycle: int,
     target: str,
     *,
@@ -48,6 +48,7 @@ def go_on(
     Raises:
         TerseError: another cycle's turn, a run that trains its target itself, or a model that cannot be used.
     """
+    folder = Path(folder)
     first = load_recipe(finished_folder(folder) / "recipe.yaml")
     recipe = with_target(first, target)
     if per_cycle is not None:

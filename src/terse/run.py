@@ -385,16 +385,18 @@ def _clear(folder: Path) -> None:
 
 
 @process_kept()
-def evaluate(recipe: Recipe, checkpoint: Path, *, trust: bool = False) -> dict[str, Any]:
-    """A model's figures on the recipe's test images; with `trust`, code that the recipe names is imported.
+def evaluate(recipe: Recipe | str | Path, checkpoint: str | Path, *, trust: bool = False) -> dict[str, Any]:
+    """A model's figures on the test images of a recipe, built-in name or file; with `trust`, code that it names is imported.
 
     Raises:
-        TerseError: the checkpoint is missing or another model's.
+        TerseError: the recipe cannot be used, or the checkpoint is missing or another model's.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.load_recipe(recipe)
     engine = Engine(recipe.runtime)
     with trusting(trust):
         players = build_players(recipe, engine)
-    load_weights(trainable(players.target).module, checkpoint)
+    load_weights(trainable(players.target).module, Path(checkpoint))
     engine.use_threads(1 << 20)
     with engine.autocast():  # as the run measured it
         return task_of(recipe).measure(players.target, players.test, engine.device)

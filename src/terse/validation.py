@@ -21,9 +21,11 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """`a.b=1 c=x` as a nested mapping; values are read as YAML.
 
     Raises:
-        RecipeError: an item without `=`, or with an empty key.
+        RecipeError: no list of texts, an item without `=`, or with an empty key.
     """
     merged: dict[str, Any] = {}
+    if isinstance(overrides, str | Mapping) or not all(isinstance(item, str) for item in overrides):
+        raise RecipeError(f'overrides: expected a list of texts such as ["seed=1"], got {overrides!r}')
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not all(key.split(".")):

@@ -497,3 +497,13 @@ def test_an_artefact_patch_is_drawn_in_another_backgrounds_colours(tmp_path: Pat
     pixels = cv2.imread(str(tmp_path / "again" / "images" / "00000000.png"))
     assert {40, 220} <= set(np.unique(pixels).tolist())
     assert pixels.max() == 220
+
+
+def test_what_a_set_cannot_be_made_from_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as told:
+        generate("shapes", GenerateSettings(count=1), tmp_path / "set")  # type: ignore[arg-type]
+    assert str(told.value) == "origin: expected load_recipe(...) or of_run(...), got 'shapes'"
+    with pytest.raises(RecipeError) as told:
+        render(tmp_path / "placements.parquet", tmp_path / "set", count=5)
+    assert str(told.value) == "count: expected none, got 5; the rows of the placements say what is drawn"
+    assert not (tmp_path / "set").exists()

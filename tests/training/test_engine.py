@@ -97,6 +97,7 @@ def test_a_model_is_measured_again_as_its_run_measured_it(small: list[str], tmp_
     with torch.nn.modules.module.register_module_forward_hook(look):
         found = evaluate(load_recipe("quickstart", settings), tmp_path / "run" / "target.pth")
     assert found == result["metrics"]["end"]
+    assert found == evaluate(tmp_path / "run" / "recipe.yaml", str(tmp_path / "run" / "target.pth"))
     assert torch.bfloat16 in dtypes
     assert threads == {2}
     assert torch.get_num_threads() == 1

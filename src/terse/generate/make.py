@@ -94,6 +94,8 @@ def make_set(
     observer: Observer | None = None,
 ) -> MadeSet:
     """As `generate`, with what a page needs to draw the set's images again without reading the sources again."""
+    if isinstance(origin, str | Path):
+        raise RecipeError(f"origin: expected load_recipe(...) or of_run(...), got {str(origin)!r}")
     trained, recipe = (False, origin) if isinstance(origin, Recipe) else (origin.trained, origin.recipe)
     if settings.hardness is not None and not trained:
         raise RecipeError("hardness: expected a trained run, whose target says what is hard, got a recipe; give a run")
@@ -153,6 +155,8 @@ def render(
     Raises:
         TerseError: placements or sources that cannot be used; the message says which and why.
     """
+    if "count" in changes:
+        raise RecipeError(f"count: expected none, got {changes['count']}; the rows of the placements say what is drawn")
     mapped_by = executor_of(executor, workers, address)
     url = url_of(placements)
     placements = local_path(placements) if url is None else local_copy(url, observer)
