@@ -1,8 +1,7 @@
 """What a critic saves on digits: composites that enter the pool for each pass of a frozen classifier.
 
     python benchmarks/critic.py FOLDER_WITH_MNIST --kept 5000 --drift 0.2 0.1 0
-    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.2 --accuracy 0.9 0.95 --reference 1500
-    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.2 --accuracy 0.97 --reference 1500 \\
+    python benchmarks/critic.py FOLDER_WITH_MNIST --kept 2000 --drift 0.18 --accuracy 0.9 0.95 0.97 --reference 1500 \\
         --target mnist_classifier_deep
 
 A classifier is trained on blind composites until it is right on so many of them (`--accuracy`), and frozen. Mining and a

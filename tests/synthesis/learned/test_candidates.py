@@ -21,9 +21,18 @@ def test_pi_averages_what_is_to_be_judged_and_keeps_its_floor():
     assert pi.mean() == pytest.approx(0.1, rel=1e-6)
     assert pi.min() == pytest.approx(0.05)
     assert choice.least == pytest.approx(0.05)
-    assert Choice(1.0, 0.05, 0.2, 0.5).least == pytest.approx(0.1)  # what a score of 0.01, the floor, has
     between = (pi > choice.least) & (pi < 1)
     assert np.allclose(pi[between], choice.kappa * np.sqrt(scores[between]))
+
+
+def test_where_few_are_likely_to_be_wanted_the_others_have_the_least_probability():
+    settings = CriticConfig()
+    scores = np.full(10_000, 1e-4)
+    scores[:1000] = 0.5
+    pi = Choice.of_scores(scores, settings).probabilities(scores)
+    assert pi.mean() == pytest.approx(settings.judged, rel=1e-6)
+    assert pi.min() == pytest.approx(settings.judged * settings.explore)
+    assert pi[:1000].min() > 0.4
 
 
 def test_before_a_critic_all_candidates_have_the_mean_probability():

@@ -120,6 +120,20 @@ def test_where_nearly_all_are_hard_ranks_are_learnt(shapes):
     assert 0.3 < scores.mean() < 0.7
 
 
+def test_where_few_are_hard_it_learns_which_and_not_how_hard(shapes):
+    materials = shapes()
+    made = proposer(materials, drift=0.2, beta=1.0)
+
+    def few(materials, placements):
+        where = unit(materials, placements)
+        return where[:, 1] > 0.985, where[:, 0]
+
+    harvest(materials, made, 10, few)
+    placements = made.propose(made.requests(np.arange(3000, dtype=np.uint64)))
+    hard, scores = few(materials, placements)[0], made.scores(placements)
+    assert scores[hard].mean() > 4 * scores[~hard].mean()
+
+
 @pytest.mark.slow
 def test_a_restored_critic_goes_on_alike(shapes):
     materials = shapes()

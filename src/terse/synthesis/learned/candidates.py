@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "drift_of", "entering", "rank_correlation", "ranks", "thinning_threshold"]
 
-_FLOOR = 0.01  # of a score: a candidate that cannot be kept still has a slope
 _BISECTIONS = 60
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The rule by which candidates are judged, fixed before a block: pi = clip(kappa max(g, floor)^beta, pi_min, 1).
+    """The rule by which candidates are judged, fixed before a block: pi = clip(kappa g^beta, pi_min, 1).
 
     Source: ours.
     """
@@ -54,7 +53,7 @@ class Choice:
         """Pi of each candidate; a function of its own score alone."""
         if not self.kappa:
             return np.full(len(scores), self.judged)
-        wanted = self.kappa * np.maximum(scores, _FLOOR) ** self.beta
+        wanted = self.kappa * scores**self.beta
         pi: Float64[np.ndarray, " n"] = np.clip(wanted, self.judged * self.explore, 1.0)
         return pi
 

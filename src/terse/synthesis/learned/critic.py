@@ -68,7 +68,7 @@ def fit(
 
     Args:
         rows: `described` of each verdict's candidate.
-        kept: whether it was kept, or its rank where nearly all or none are.
+        kept: whether it was kept, or its rank where nearly all or hardly any are.
         hardness: 1 - p of the verdict.
         weight: newer verdicts weigh more.
 

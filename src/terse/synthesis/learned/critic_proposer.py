@@ -37,7 +37,8 @@ __all__ = ["Candidates", "CriticProposer"]
 _REFERENCE = 4096  # base candidates whose scores fix kappa
 _WINDOWS = (250, 1000)  # newest kept ones that tau is taken from: few follow a new critic at once, many are sure
 _FEWEST_KEPT = 30  # before so many, tau is the least pi
-_NEARLY_NONE, _NEARLY_ALL = 0.02, 0.9
+_NEARLY_ALL = 0.9
+_FEWEST_WANTED = 10  # with fewer among the verdicts, how hard each was says more
 _SEED = "critic"
 
 
@@ -247,11 +248,15 @@ class CriticProposer(BaseProposer):
         self._fitted.choice = Choice.of_scores(scores, self.settings)
 
     def _wanted(self, seen: Candidates, cycle: int) -> Tensor:
-        """What the score is to be: whether a candidate was kept, or its rank where nearly all or none were."""
+        """What the score is to be: whether a candidate was kept, or how hard it was by rank where nearly all or hardly any were.
+
+        A small share is no reason for ranks: they are as many above the half as below, and a tenth of what is hardest is hardly
+        favoured over the rest.
+        """
         hard, weight = seen.placements.hard, 1.0 / seen.pi
         now = seen.placements.cycle == cycle
         rate = (hard * weight)[now].sum() / weight[now].sum()
-        if _NEARLY_NONE <= rate <= _NEARLY_ALL:
+        if rate <= _NEARLY_ALL and hard.sum() >= _FEWEST_WANTED:
             return torch.from_numpy(hard).float()
         wanted = np.zeros(len(hard))
         for one in np.unique(seen.placements.cycle):
