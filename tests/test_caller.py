@@ -1,6 +1,7 @@
 """A run, a set and a paste are the same whatever their caller has set in torch, who has it back."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def test_a_run_is_the_same(run: Path, tmp_path: Path) -> None:
     with settings_of_a_caller():
         train("quickstart", settings(), out=tmp_path / "run")
     assert sha256_of(tmp_path / "run" / "target.pth") == sha256_of(run / "target.pth")
+
+
+def test_runs_of_two_threads_are_the_same(run: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda out: train("quickstart", settings(), out=out), folders))
+    assert {sha256_of(folder / "target.pth") for folder in folders} == {sha256_of(run / "target.pth")}
 
 
 def test_what_is_made_of_a_run_is_the_same(run: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The phases know nothing of these; what several processes share is `ranks`.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ __all__ = ["Engine", "process_kept"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_ONE_RUN = threading.RLock()
 _SMALL_BATCH_PX, _SMALL_IMAGE_PX = 1 << 18, 64
 
 
@@ -124,16 +126,18 @@ class Engine:
 def process_kept() -> Iterator[None]:
     """Give the process back torch's threads and random numbers as they were: what calls a run may go on computing.
 
-    Inside, torch is as it is when it has just been imported (`terse.process.torch_defaults`).
+    Inside, torch is as it is when it has just been imported (`terse.process.torch_defaults`), and no other thread's run
+    computes: all draw from the random numbers of the process, so it waits.
 
     Source: ours.
     """
-    before = torch.get_num_threads()
-    try:
-        with torch_defaults(), torch.random.fork_rng(range(torch.cuda.device_count())):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with _ONE_RUN:
+        before = torch.get_num_threads()
+        try:
+            with torch_defaults(), torch.random.fork_rng(range(torch.cuda.device_count())):
+                yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def _threads_of_environment() -> int:
