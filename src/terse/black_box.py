@@ -12,7 +12,8 @@ from terse.progress import Observer
 from terse.protocols import is_trainable
 from terse.recipe import Recipe, load_recipe
 from terse.results import RunResult
-from terse.run import build_players, finished_folder, join_session, with_target, written
+from terse.run import build_players, join_session, with_target, written
+from terse.run_folder import finished_folder
 from terse.sources.run_data import run_data
 from terse.training.cycle import judge_cycle
 from terse.training.engine import Engine, process_kept

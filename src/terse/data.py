@@ -20,7 +20,7 @@ from terse.generate.settings import GenerateSettings
 from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
 from terse.process import torch_defaults
-from terse.recipe import Recipe, load_recipe
+from terse.recipe import Recipe, as_recipe
 from terse.validation import validate
 
 __all__ = ["CompositeDataset"]
@@ -59,9 +59,7 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         transforms: Callable[..., Any] | None = None,
         **settings: Any,
     ) -> None:
-        if isinstance(recipe, Recipe) and overrides:
-            raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
-        made = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+        made = as_recipe(recipe, overrides)
         if "count" in settings:
             raise RecipeError(f"count: expected the number of items as length, got count={settings['count']!r}")
         if length < 1:

@@ -54,6 +54,7 @@ __all__ = [
     "PretrainConfig",
     "Recipe",
     "RuntimeConfig",
+    "as_recipe",
     "dump_recipe",
     "extras_needed",
     "load_recipe",
@@ -378,6 +379,19 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     settings = join(Recipe, settings, parse_overrides(overrides))
     settings.setdefault("name", Path(name).stem)
     return validate(Recipe, settings, folder)
+
+
+def as_recipe(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe itself, or that of a built-in name or a file, with overrides.
+
+    Raises:
+        RecipeError: as `load_recipe`, or overrides beside a Recipe object.
+    """
+    if not isinstance(recipe, Recipe):
+        return load_recipe(recipe, overrides)
+    if overrides:
+        raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
+    return recipe
 
 
 def dump_recipe(recipe: Recipe) -> str:

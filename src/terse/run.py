@@ -1,33 +1,23 @@
 """The only file that turns a recipe into objects and joins them."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terse import recipe as recipes
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError, RunError
 from terse.evaluation.helpful import Helpful
 from terse.evaluation.learnable import ReferenceRule
-from terse.folders import (
-    check_digest,
-    claim,
-    holds_nothing,
-    locked,
-    sha256_of,
-    taken_back,
-    write_atomically,
-    write_json,
-)
+from terse.folders import check_digest, locked, sha256_of, taken_back, write_json
 from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool, published
 from terse.progress import Observer
 from terse.protocols import is_trainable, network_of, trainable
-from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
+from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import RunResult, read_run
+from terse.run_folder import claim_run, clear, digested, finished_folder
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
@@ -45,7 +35,6 @@ from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.trust import trusting
 from terse.validation import join, parse_overrides, validate
-from terse.yaml_text import read_yaml_file
 
 __all__ = [
     "build_players",
@@ -53,7 +42,6 @@ __all__ = [
     "compute_page",
     "evaluate",
     "finish",
-    "finished_folder",
     "join_session",
     "open_run",
     "open_session",
@@ -94,10 +82,7 @@ def train(
     Raises:
         TerseError: a recipe, source, target or folder that cannot be used; the message says which and why.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = recipes.load_recipe(recipe, overrides)
-    elif overrides:
-        raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
+    recipe = as_recipe(recipe, overrides)
     folder = Path(out) if out is not None else None
     if folder is None and (resume or restart):
         raise RunError(f"{'resume' if resume else 'restart'}: expected the folder of a run as out, got none")
@@ -108,7 +93,7 @@ def train(
     track = () if ranks.number else recipe.runtime.track
     with trusting(trust), locked(written):
         if restart and written is not None:
-            _clear(written)
+            clear(written)
         with tracked(track, recipe.name, dump_recipe(recipe), written, observer) as watcher:
             with taken_back(written):
                 session = open_session(
@@ -143,7 +128,7 @@ def written(session: Session, result: RunResult) -> RunResult:
     """Write `result.json` and `labels.json` of a session that ended; the result with the digests of what it left."""
     folder = session.folder
     if folder is not None and not session.engine.rank:
-        digests = {name: sha256_of(folder / name) for name in _checked(folder)}
+        digests = {name: sha256_of(folder / name) for name in digested(folder)}
         result = result.model_copy(update={"sha256": digests})
         write_json(folder / "result.json", result.to_json())
         write_json(folder / "labels.json", list(session.players.materials.classes), indent=None)
@@ -194,7 +179,7 @@ def open_session(
     """
     engine = Engine(recipe.runtime, ranks)
     if folder is not None and not engine.rank:
-        _claim(folder, recipe, resume=resume)
+        claim_run(folder, recipe, resume=resume)
     engine.ranks.wait()  # until the folder is the run's
     data = run_data(recipe, observer) if data is None else data
     players = build_players(recipe, engine, data=data, target=target)
@@ -241,7 +226,7 @@ def open_run(folder: Path, observer: Observer | None = None, target: str | None 
     Raises:
         RunError: the folder holds no finished run.
     """
-    recipe = recipes.load_recipe(finished_folder(folder) / "recipe.yaml")
+    recipe = load_recipe(finished_folder(folder) / "recipe.yaml")
     recipe = recipe if target is None else with_target(recipe, target)
     for name, digest in (read_run(folder).sha256 or {}).items():
         check_digest(folder / name, digest)
@@ -252,17 +237,6 @@ def open_run(folder: Path, observer: Observer | None = None, target: str | None 
     cycles = recipe.cycles if is_trainable(players.target) else pool.cycles_written
     pool.load(cycles if recipe.synthesis.kind != "none" else 0)
     return recipe, players, pool
-
-
-def finished_folder(folder: Path) -> Path:
-    """The folder, seen to hold a finished run.
-
-    Raises:
-        RunError: it does not.
-    """
-    if not (folder / "recipe.yaml").is_file() or not (folder / "result.json").is_file():
-        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
-    return folder
 
 
 def _pool(folder: Path | None, players: Players, about: Mapping[str, Any] | None = None, **how: Any) -> Pool:
@@ -316,74 +290,6 @@ def build_players(
     return Players(target, proposer, rule, materials, data.train, data.val, data.test, discriminator)
 
 
-def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make the folder this run's, or see that it is already."""
-    written = folder / "recipe.yaml"
-
-    def begin() -> None:
-        (folder / "state").mkdir(exist_ok=True)
-        write_atomically(written, dump_recipe(recipe).encode())
-
-    claim(
-        folder,
-        "run",
-        recipe.model_dump(mode="json"),
-        resume=resume,
-        written=lambda: read_yaml_file(written) if written.is_file() else None,
-        begin=begin,
-        ignored=NOT_COMPARED,
-    )
-
-
-def _checked(folder: Path) -> list[str]:
-    """The files of a finished run whose digests stand in its result."""
-    shards = sorted((folder / "pool").glob("cycle-*.parquet"))
-    return [str(path.relative_to(folder)) for path in (folder / "target.pth", *shards) if path.is_file()]
-
-
-_WRITTEN = (
-    "recipe.yaml",
-    "state",
-    "pool",
-    "page",
-    "metrics.jsonl",
-    "tensorboard",
-    "cycles",
-    "start.pth",
-    "target.pth",
-    "labels.json",
-    "result.json",
-    "report.html",
-    "set-1",  # of a target that only judges
-)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a run wrote, where there is nothing else.
-
-    Raises:
-        RunError: the folder holds no run, so that nothing in it is known to be a run's; or other files as well.
-    """
-    if not any(folder.iterdir()):
-        return
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(
-            f"{folder}: expected a folder with a run to begin anew, got one without recipe.yaml; give another"
-        )
-    others = sorted(path.name for path in folder.iterdir() if path.name not in _WRITTEN and not holds_nothing(path))
-    if others:
-        raise RunError(
-            f"{folder}: expected a new or empty folder, got one with files in it that no run wrote, such as {others[0]}; "
-            "move them, or give --out another"
-        )
-    for name in reversed(_WRITTEN):  # the recipe last
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 @process_kept()
 def evaluate(recipe: Recipe | str | Path, checkpoint: str | Path, *, trust: bool = False) -> dict[str, Any]:
     """A model's figures on the test images of a recipe, built-in name or file; with `trust`, code that it names is imported.
@@ -391,8 +297,7 @@ def evaluate(recipe: Recipe | str | Path, checkpoint: str | Path, *, trust: bool
     Raises:
         TerseError: the recipe cannot be used, or the checkpoint is missing or another model's.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = recipes.load_recipe(recipe)
+    recipe = as_recipe(recipe)
     engine = Engine(recipe.runtime)
     with trusting(trust):
         players = build_players(recipe, engine)

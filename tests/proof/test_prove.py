@@ -343,6 +343,10 @@ def test_photographs_without_test_images_get_some_of_their_own(monkeypatch, tmp_
             "arms: expected two or more, got none; for example none,random,learned",
         ),
         ({"seeds": 0}, "seeds: expected 1 or more, got 0; 5 give a verdict"),
+        (
+            {"overrides": ["cycles=1"]},
+            "overrides: expected none beside a Recipe object, got some; use recipe.model_copy",
+        ),
     ],
 )
 def test_refused_settings_leave_nothing_behind(recipe, tmp_path, choice, message):

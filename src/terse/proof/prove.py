@@ -22,7 +22,7 @@ from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.verdict import arm_order, comparison
 from terse.proof.workers import run_jobs
-from terse.recipe import NOT_COMPARED, Recipe, dump_recipe, load_recipe
+from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
 from terse.tasks.task import task_of
 from terse.training.engine import process_kept
@@ -88,7 +88,7 @@ def prove(
         Interrupted: the observer asked to stop; `resume` goes on.
     """
     began = time.monotonic()
-    recipe = _settled(recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides), data)
+    recipe = _settled(as_recipe(recipe, overrides), data)
     chosen = arms_to_run(recipe, arms, passes)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")

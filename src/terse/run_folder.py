@@ -1,0 +1,89 @@
+"""The folder of a run: whose it is, what a finished one holds, and how it is begun anew."""
+
+import shutil
+from pathlib import Path
+
+from terse.errors import RunError
+from terse.folders import claim, holds_nothing, write_atomically
+from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
+from terse.yaml_text import read_yaml_file
+
+__all__ = ["claim_run", "clear", "digested", "finished_folder"]
+
+_WRITTEN = (
+    "recipe.yaml",
+    "state",
+    "pool",
+    "page",
+    "metrics.jsonl",
+    "tensorboard",
+    "cycles",
+    "start.pth",
+    "target.pth",
+    "labels.json",
+    "result.json",
+    "report.html",
+    "set-1",  # of a target that only judges
+)
+
+
+def finished_folder(folder: Path) -> Path:
+    """The folder, seen to hold a finished run.
+
+    Raises:
+        RunError: it does not.
+    """
+    if not (folder / "recipe.yaml").is_file() or not (folder / "result.json").is_file():
+        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    return folder
+
+
+def claim_run(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make the folder this run's, or see that it is already."""
+    written = folder / "recipe.yaml"
+
+    def begin() -> None:
+        (folder / "state").mkdir(exist_ok=True)
+        write_atomically(written, dump_recipe(recipe).encode())
+
+    claim(
+        folder,
+        "run",
+        recipe.model_dump(mode="json"),
+        resume=resume,
+        written=lambda: read_yaml_file(written) if written.is_file() else None,
+        begin=begin,
+        ignored=NOT_COMPARED,
+    )
+
+
+def digested(folder: Path) -> list[str]:
+    """The files of a finished run whose digests stand in its result."""
+    shards = sorted((folder / "pool").glob("cycle-*.parquet"))
+    return [str(path.relative_to(folder)) for path in (folder / "target.pth", *shards) if path.is_file()]
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run wrote, where there is nothing else.
+
+    Raises:
+        RunError: the folder holds no run, so that nothing in it is known to be a run's; or other files as well.
+    """
+    if not any(folder.iterdir()):
+        return
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(
+            f"{folder}: expected a folder with a run to begin anew, got one without recipe.yaml; give another"
+        )
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _WRITTEN and not holds_nothing(path))
+    if others:
+        raise RunError(
+            f"{folder}: expected a new or empty folder, got one with files in it that no run wrote, such as {others[0]}; "
+            "move them, or give --out another"
+        )
+    for name in reversed(_WRITTEN):  # the recipe last
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
