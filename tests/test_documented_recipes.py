@@ -30,6 +30,7 @@ FEW = (
         "pool={per_cycle: 4, candidates: 8}",
         "hardness={kind: probability, below: 1}",
         "runtime.workers=0",
+        *("synthesis.kind=learned", "synthesis.network=photographs"),  # drawn photographs mine
         "synthesis.steps=1",
     ),
     *(
