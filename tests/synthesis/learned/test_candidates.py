@@ -35,6 +35,11 @@ def test_where_few_are_likely_to_be_wanted_the_others_have_the_least_probability
     assert pi[:1000].min() > 0.4
 
 
+def test_a_least_probability_of_0_is_refused():
+    with pytest.raises(ValueError, match="explore"):
+        CriticConfig(explore=0)
+
+
 def test_before_a_critic_all_candidates_have_the_mean_probability():
     choice = Choice(0.0, 0.05, 0.2, 0.5)
     assert choice.probabilities(np.array([0.0, 0.9])).tolist() == [0.05, 0.05]

@@ -2,6 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from terse.errors import RecipeError
+from terse.recipe import load_recipe
+from terse.run import open_session
+from terse.synthesis.learned.config import LearnedConfig
 from terse.synthesis.learned.digits import DigitSynthesizer
 
 
@@ -72,3 +76,18 @@ def test_noise_joins_in_front_of_the_regressor():
     fore, back = torch.rand(1, 1, 40, 40), torch.zeros(1, 1, 40, 40)
     first, second = (network(fore, back, noise) for noise in torch.randn(2, 1, 4))
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("canvas_px", [40, 64])
+def test_it_is_refused_for_photographs(canvas_px):
+    recipe = load_recipe(
+        "shapes",
+        [f"canvas_px={canvas_px}", f"data.canvas_px={canvas_px}", "data.train=2", "data.val=2", "data.test=2"],
+    )
+    recipe = recipe.model_copy(update={"synthesis": LearnedConfig(discriminator=False)})
+    with pytest.raises(RecipeError) as told:
+        open_session(recipe, None)
+    assert str(told.value) == (
+        f"synthesis.network: expected photographs for images of 3 x {canvas_px} x {canvas_px}, got digits, which takes "
+        "1 x 40 x 40 (channels, height, width)"
+    )

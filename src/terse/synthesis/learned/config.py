@@ -35,7 +35,7 @@ class CriticConfig(Config):
     """Candidates judged in one step of the harvest, on average."""
     judged: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of the base candidates that is judged."""
-    explore: Fraction = 0.2
+    explore: Annotated[float, Field(gt=0, le=1)] = 0.2
     """The least probability of being judged, over the mean one."""
     beta: Positive = 0.5
     """The probability grows with this power of the critic's score."""
@@ -128,7 +128,7 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
         """The proposer with a fresh network.
 
         Raises:
-            RecipeError: a critic beside a discriminator.
+            RecipeError: a critic beside a discriminator, or the network of digits for other images.
         """
         if self.feedback == "critic":
             return self._critic_for(materials)
@@ -189,8 +189,19 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
         """A fresh network."""
         noise_size = materials.poses.joint.size if self.base == "random" else self.noise_size
         if self.network == "digits":
-            from terse.synthesis.learned.digits import DigitSynthesizer
+            import numpy as np
 
+            from terse.synthesis.learned.digits import INPUT_SHAPE, DigitSynthesizer
+
+            first = np.zeros(1, np.int64)
+            cut, background = materials.foregrounds.fetch(first), materials.backgrounds.fetch(first)
+            for images in (cut.images * cut.alpha, background.images):
+                shape = tuple(images.shape[1:])
+                if shape != INPUT_SHAPE:
+                    raise RecipeError(
+                        f"synthesis.network: expected photographs for images of {_shape(shape)}, got digits, which takes "
+                        f"{_shape(INPUT_SHAPE)} (channels, height, width)"
+                    )
             return DigitSynthesizer(materials.poses.joint.size, noise_size, dropout=self.dropout_rate)
         from terse.synthesis.learned.photographs import PhotoSynthesizer
 
@@ -207,3 +218,7 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
             occupancy=self.several,
             train_backbone=self.train_backbone,
         )
+
+
+def _shape(sides: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sides))

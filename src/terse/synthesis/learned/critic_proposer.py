@@ -248,10 +248,9 @@ class CriticProposer(BaseProposer):
         self._fitted.choice = Choice.of_scores(scores, self.settings)
 
     def _wanted(self, seen: Candidates, cycle: int) -> Tensor:
-        """What the score is to be: whether a candidate was kept, or how hard it was by rank where nearly all or hardly any were.
+        """What the score is to be: whether a candidate was kept, or its rank by hardness where nearly all or hardly any were.
 
-        A small share is no reason for ranks: they are as many above the half as below, and a tenth of what is hardest is hardly
-        favoured over the rest.
+        Ranks are spread evenly over [0, 1], so they hardly favour the few that are wanted: a small share alone is no reason for them.
         """
         hard, weight = seen.placements.hard, 1.0 / seen.pi
         now = seen.placements.cycle == cycle

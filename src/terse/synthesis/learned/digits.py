@@ -8,7 +8,10 @@ from torch.nn import functional
 from terse.modes import eval_mode
 from terse.synthesis.learned.modes import without_dropout
 
-__all__ = ["DigitSynthesizer", "xavier"]
+__all__ = ["INPUT_SHAPE", "DigitSynthesizer", "xavier"]
+
+INPUT_SHAPE = (1, 40, 40)
+"""Channels, height and width of the images that it takes."""
 
 
 class DigitSynthesizer(nn.Module):
