@@ -241,8 +241,8 @@ def sized(table: pa.Table, side_px: int) -> pa.Table:
 def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sources) -> dict[str, Any]:
     """One image's placement with names instead of numbers, to be shown."""
     pastes = []
-    offsets = placements.offsets
-    for row in range(int(offsets[image]), int(offsets[image + 1])):
+    first, end = np.searchsorted(placements.image_index, (image, image + 1)).tolist()
+    for row in range(first, end):
         paste: dict[str, Any] = {
             "foreground": sources.foregrounds.keys[int(placements.foreground[row])],
             "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),

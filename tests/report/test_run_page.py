@@ -64,7 +64,7 @@ def test_the_gallery_holds_the_pool(opened):
     last = items[-1]
     assert np.array_equal(last.image, (drawn.images[-1] * 255).round().byte().permute(1, 2, 0).numpy())
     assert np.array_equal(last.masks[0], drawn.modal[-1].numpy())
-    assert last.boxes == boxes_of(drawn.truth, len(items) - 1, players.materials.classes)[0]
+    assert last.boxes == boxes_of(drawn.truth, players.materials.classes)[len(items) - 1][0]
     assert last.record["pastes"][0]["foreground"] == players.materials.foregrounds.keys[pool.placements.foreground[-1]]
     assert last.record["pastes"][0]["pose"]["rotation_deg"] == pool.placements.pose[-1][0]
 

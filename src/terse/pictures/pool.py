@@ -31,7 +31,7 @@ __all__ = [
 
 POOL_STRIP = ("Real and synthetic", "Synthetic")
 """Group and heading of the strip that is drawn from the whole pool of a run."""
-_CHUNK = 64
+_CHUNK, _SMALL_CHUNK = 64, 512  # photographs, digits: images drawn at once
 _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that all of 5,000 are shown
 _MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
@@ -96,13 +96,12 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return bytes_
 
 
-def boxes_of(truth: Truth, image: int, classes: tuple[str, ...]) -> tuple[list[Box], Int64[np.ndarray, " k"]]:
-    """The boxes of one image of a batch, and their rows in the truth."""
-    rows = np.flatnonzero(truth.image_index.cpu().numpy() == image)
-    boxes = truth.boxes_px.cpu().numpy()[rows].astype(np.float64)
-    labels = truth.labels.cpu().numpy()[rows]
-    made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes.tolist(), labels, strict=True)]
-    return made, rows
+def boxes_of(truth: Truth, classes: tuple[str, ...]) -> list[tuple[list[Box], Int64[np.ndarray, " k"]]]:
+    """The boxes of each image of a batch, and their rows in the truth."""
+    boxes, labels = truth.boxes_px.double().tolist(), truth.labels.tolist()
+    made = [Box((box[0], box[1], box[2], box[3]), classes[k]) for box, k in zip(boxes, labels, strict=True)]
+    starts = np.searchsorted(truth.image_index.cpu().numpy(), np.arange(truth.batch_size + 1)).tolist()
+    return [(made[first:end], np.arange(first, end)) for first, end in itertools.pairwise(starts)]
 
 
 def _mean_hardness(hardness: Float64[np.ndarray, " n"]) -> str:
@@ -129,14 +128,14 @@ def layout(materials: Materials) -> tuple[int, int]:
 
 
 def _items(materials: Materials, pool: Pool, chosen: Int64[np.ndarray, " k"], arm: str) -> Iterator[GalleryItem]:
-    for first in range(0, len(chosen), _CHUNK):
-        part = pool.placements.take(chosen[first : first + _CHUNK])
+    count = _SMALL_CHUNK if materials.canvas_px <= _SMALL_PX else _CHUNK
+    for first in range(0, len(chosen), count):
+        part = pool.placements.take(chosen[first : first + count])
         with torch.no_grad():
             drawn = materials.render(part, masks=True)
         images = to_uint8(drawn.images)
         modal = None if drawn.modal is None else drawn.modal.cpu().numpy()
-        for number in range(len(part)):
-            boxes, rows = boxes_of(drawn.truth, number, materials.classes)
+        for number, (boxes, rows) in enumerate(boxes_of(drawn.truth, materials.classes)):
             yield GalleryItem(
                 image=images[number],
                 class_name=materials.classes[int(part.label[number])],
