@@ -36,7 +36,7 @@ def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
         "weight": "error",
         "name": "Source that cannot be read",
         "where": "foregrounds",
-        "advice": f"coco: expected a file, got nothing at {people / 'none.json'}; relative paths start at the recipe's file.",
+        "advice": f"coco: expected a file, got nothing at {people / 'none.json'}; a recipe's relative paths start at its file.",
         "count": 0,
         "examples": [],
     }

@@ -246,7 +246,7 @@ class Code:
          "crowds.json: expected single objects with masks to cut out, got 2 masks of crowds or of objects to ignore; "
          "annotate single objects, or give cut-outs by --cutouts D"),
         (["--coco", "none.json"],
-         "coco: expected a file, got nothing at {root}/none.json; relative paths start at the recipe's file"),
+         "coco: expected a file, got nothing at {root}/none.json; a recipe's relative paths start at its file"),
         ([], "--data: expected annotated photographs by --data, --coco, --voc or --yolo, got none; add one"),
         (["--cutouts", "cut"],
          "--data: expected annotated photographs by --data, --coco, --voc or --yolo beside --cutouts, because cut-outs alone "

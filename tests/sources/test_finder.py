@@ -144,7 +144,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
     (tmp_path / "file").touch()
     assert existing_file("coco", tmp_path / "file") == tmp_path / "file"
     assert existing_folder("images", tmp_path) == tmp_path
-    end = "; relative paths start at the recipe's file"
+    end = "; a recipe's relative paths start at its file"
     assert error_of(existing_file, "coco", tmp_path) == f"coco: expected a file, got a folder at {tmp_path}{end}"
     assert (
         error_of(existing_file, "coco", tmp_path / "x")

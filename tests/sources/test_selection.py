@@ -47,7 +47,7 @@ def test_names_and_keys_in_a_list_are_left_out(build, tmp_path):
     made = build(leave_out=file)
     assert (made.paths, len(made.labels)) == (("a.png",), 0)
     assert error_of(build, leave_out=tmp_path / "none.txt") == (
-        f"leave_out: expected a file, got nothing at {tmp_path / 'none.txt'}; relative paths start at the recipe's file"
+        f"leave_out: expected a file, got nothing at {tmp_path / 'none.txt'}; a recipe's relative paths start at its file"
     )
 
 

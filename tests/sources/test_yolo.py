@@ -321,5 +321,5 @@ def test_a_missing_folder_or_file_is_named(yolo, tmp_path):
         f"data.yaml: train: expected a folder of images or a list of them, got nothing at {root / 'pictures'}; correct it"
     )
     assert error_of(tmp_path) == (
-        f"yolo: expected a file, got nothing at {tmp_path / 'data.yaml'}; relative paths start at the recipe's file"
+        f"yolo: expected a file, got nothing at {tmp_path / 'data.yaml'}; a recipe's relative paths start at its file"
     )

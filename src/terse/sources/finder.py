@@ -225,7 +225,7 @@ def existing_folder(field: str, folder: Path) -> Path:
     """
     if not is_folder(folder):
         got = "a file" if is_there(folder) else "nothing"
-        raise DataError(f"{field}: expected a folder, got {got} at {folder}; relative paths start at the recipe's file")
+        raise DataError(f"{field}: expected a folder, got {got} at {folder}; a recipe's relative paths start at its file")
     return _resolved(field, folder)
 
 
@@ -237,7 +237,7 @@ def existing_file(field: str, file: Path) -> Path:
     """
     if not is_file(file):
         got = "a folder" if is_there(file) else "nothing"
-        raise DataError(f"{field}: expected a file, got {got} at {file}; relative paths start at the recipe's file")
+        raise DataError(f"{field}: expected a file, got {got} at {file}; a recipe's relative paths start at its file")
     return _resolved(field, file)
 
 
