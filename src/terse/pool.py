@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from terse.errors import DataError, RunError
 from terse.folders import check_digest, replacing, sha256_of
@@ -64,6 +64,17 @@ class Quota:
     def missing(self) -> int:
         """How many are still wanted."""
         return min(self.total - self.taken, int(self.room.sum()))
+
+    def has_room(
+        self, labels: Int64[np.ndarray, " b"], cells: Int64[np.ndarray, " b"] | None = None
+    ) -> Bool[np.ndarray, " b"]:
+        """Which rows could be taken, if they were wanted: neither their class nor their cell of it is full."""
+        found: Bool[np.ndarray, " b"] = self.room[labels] > 0
+        if cells is not None:
+            assert self._per_cell is not None, "made without cells"
+            held = [self._in_cell[key] for key in zip(labels.tolist(), cells.tolist(), strict=True)]
+            found &= np.array(held, dtype=np.int64) < self._per_cell[labels]
+        return found
 
     def accept(
         self, labels: Int64[np.ndarray, " b"], wanted: np.ndarray, cells: Int64[np.ndarray, " b"] | None = None

@@ -105,9 +105,9 @@ class Cycle(Metrics):
     samples: int = 0
     """Size of the pool after the cycle."""
     hard_rate: float | None = None
-    """Share of the proposed composites that were hard for the target."""
+    """Share of the proposed composites that were hard for the target; one of a full class counts as its class did."""
     candidates: int | None = None
-    """Composites that the harvest looked at."""
+    """Composites that the harvest proposed, those of a full class, which are neither drawn nor judged, included."""
     topped_up: int | None = None
     """Composites of the pool that nobody judged, where judging passes are bounded."""
     redraws: int | None = None

@@ -20,6 +20,7 @@ from terse.training.guides import look_at_guide
 from terse.training.harvest import Harvest
 from terse.types import Evidence
 
+OPEN = "pool.uneven=10"  # no class is full before the pool is: every candidate is judged
 HELPFUL = "hardness={kind: helpful, of: {kind: margin, above: 0}, guide: {images: 20}, probe: 40}"
 
 
@@ -31,9 +32,9 @@ def of_arm(arm, small, *more):
     return load_recipe("quickstart", [*(o for o in small if not o.startswith(own)), f"synthesis.kind={arm}", *more])
 
 
-@pytest.mark.parametrize(("arm", "steps"), [("mined", 0), ("learned", 8)])
+@pytest.mark.parametrize(("arm", "steps"), [("mined", 0), ("learned", 5)])
 def test_arms_share_the_rule_and_pay_for_every_pass(small, arm, steps):
-    session = open_session(of_arm(arm, small, "cycles=1", HELPFUL), None)
+    session = open_session(of_arm(arm, small, "cycles=1", OPEN, HELPFUL), None)
     row = run_cycles(session).to_json()["cycles"][0]
     # A candidate's verdict and its two losses; forward and backward of the guide's images; the probe; learning by gradient.
     assert row["judging_passes"] == 3 * row["candidates"] + 3 * 20 + 3 * 40 + 3 * 32 * steps
@@ -75,7 +76,7 @@ def test_looking_at_the_guide_changes_no_weight_and_gives_the_gradient_of_the_me
 
 
 def test_a_redraw_looks_at_the_target_again(small):
-    recipe = of_arm("mined", small, "cycles=1", HELPFUL, "pool.refresh=1")
+    recipe = of_arm("mined", small, "cycles=1", OPEN, HELPFUL, "pool.refresh=1")
     session = open_session(recipe, None)
     row = run_cycles(session).to_json()["cycles"][0]
     assert session.players.rule.harvest == [1, row["redraws"]] == [1, 1]

@@ -70,7 +70,10 @@ def test_a_full_cell_takes_no_more():
     quota = Quota(2, None, 8, uneven=1.0, cells=2)  # 4 a class, 2 a cell of it
     labels, cells = np.array([0, 0, 0, 1, 0, 1]), np.array([7, 7, 7, 7, 3, 7])
     assert quota.accept(labels, np.ones(6, dtype=bool), cells).tolist() == [0, 1, 3, 4, 5]
+    assert quota.has_room(labels, cells).tolist() == [False, False, False, False, True, False]
     assert quota.accept(labels, np.ones(6, dtype=bool), cells).tolist() == [4]
+    assert quota.has_room(labels, cells).tolist() == [False] * 6  # the first class is full
+    assert quota.has_room(np.array([1]), np.array([3])).tolist() == [True]
     assert quota.missing == 2
 
 
@@ -79,9 +82,10 @@ def test_base_and_network_have_their_shares_of_candidates_and_of_room():
     for _ in range(16):
         source = mix.next()
         asked.append(source)
-        mix.took(source, 64, 1)
+        mix.asked(source, 64)
+        mix.took(source, 1)
     assert asked.count(0) == 4
-    mix.took(0, 0, 6)
+    mix.took(0, 6)
     assert mix.room.tolist() == [0, 18]
     assert {mix.next() for _ in range(3)} == {1}
 

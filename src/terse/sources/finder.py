@@ -225,7 +225,9 @@ def existing_folder(field: str, folder: Path) -> Path:
     """
     if not is_folder(folder):
         got = "a file" if is_there(folder) else "nothing"
-        raise DataError(f"{field}: expected a folder, got {got} at {folder}; a recipe's relative paths start at its file")
+        raise DataError(
+            f"{field}: expected a folder, got {got} at {folder}; a recipe's relative paths start at its file"
+        )
     return _resolved(field, folder)
 
 

@@ -107,9 +107,9 @@ def _harvest(session: Session, harvest: Harvest, cycle: int, step: int, steps: i
         threshold = RunningThreshold(session.carried, harvest.quota.total / max(1, steps * settings.batch_size))
         share = session.engine.ranks.share(len(requests))
         harvest.take(placements, composites, keeps_hard=True, told=threshold.wanted, share=share)
-        return {"fooling": loss, "hard_rate": harvest.hard / max(1, harvest.judged)}
+        return {"fooling": loss, "hard_rate": harvest.tally.hard_rate}
     _propose(harvest, proposer, step, steps)
-    return {"hard_rate": harvest.hard / max(1, harvest.judged)}
+    return {"hard_rate": harvest.tally.hard_rate}
 
 
 def _propose(harvest: Harvest, proposer: Proposer, step: int, steps: int) -> None:
@@ -118,7 +118,7 @@ def _propose(harvest: Harvest, proposer: Proposer, step: int, steps: int) -> Non
     later = harvest.quota.missing * (steps - step - 1) // (steps - step)
     for attempt in range(1 if proposer.keeps_hard else _ATTEMPTS):
         wanted = harvest.quota.missing - later
-        if wanted <= 0 or harvest.seen >= most:
+        if wanted <= 0 or harvest.tally.seen >= most:
             return
         count = proposer.batch_size if proposer.keeps_hard else wanted
         placements, told = proposed(

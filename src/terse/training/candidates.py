@@ -18,9 +18,19 @@ __all__ = ["drawn", "first_labels", "hidden", "proposed"]
 
 
 def proposed(
-    session: Session, proposer: Proposer, cycle: int, phase: str, step: int, count: int, *, round_: int
+    session: Session,
+    proposer: Proposer,
+    cycle: int,
+    phase: str,
+    step: int,
+    count: int,
+    *,
+    round_: int,
+    with_room: Callable[[Placements], np.ndarray] | None = None,
 ) -> tuple[Placements, Callable[[np.ndarray, np.ndarray], np.ndarray] | None]:
     """A block of candidates, and who is told of the verdicts on them, as those of a round (a harvest of the run).
+
+    `with_room` says which rows could still enter the pool; the others are left out.
 
     Source: ours.
     """
@@ -29,12 +39,15 @@ def proposed(
         session.costs.synthesizer_forwards += count
     if isinstance(proposer, Chooses):
         candidates = session.engine.ranks.first(proposer.choose(count, *path))
+        if with_room is not None:
+            candidates = candidates.take(with_room(candidates.placements))
         if session.recipe.pool.passes_per_wanted is not None:  # about so many may be more than are left to judge
             candidates = candidates.take(np.arange(min(count, len(candidates))))
         return candidates.placements, partial(proposer.told, candidates, cycle=round_)
     spread = None if session.engine.ranks.alone else partial(_spread, session.engine.ranks)
     with session.engine.autocast():
-        return propose(proposer, count, *path, spread=spread), None
+        placements = propose(proposer, count, *path, spread=spread)
+    return placements if with_room is None else placements.take(with_room(placements)), None
 
 
 def _spread(ranks: Ranks, proposer: Proposer, requests: Requests) -> Placements:

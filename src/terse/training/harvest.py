@@ -11,7 +11,7 @@ import torch
 from terse.evaluation.coverage import collapse_alarms, coverage
 from terse.evaluation.hardness import Passes
 from terse.evaluation.learnable import ReferenceRule
-from terse.placements import Placements
+from terse.placements import Placements, Role
 from terse.pool import Quota
 from terse.protocols import Chooses, Proposer, network_of
 from terse.synthesis.blind import BlindProposer
@@ -23,7 +23,17 @@ from terse.training.ranks import Share
 from terse.training.references import compare_reference
 from terse.training.seeding import reseed
 from terse.training.session import Session
-from terse.training.spread import Mix, even_shares, farthest_points, pose_cells, projected, rows_to_compare, seen_by
+from terse.training.spread import (
+    Mix,
+    even_shares,
+    farthest_points,
+    first_objects,
+    pose_cells,
+    projected,
+    rows_to_compare,
+    seen_by,
+)
+from terse.training.tally import Tally
 from terse.types import Composites
 
 __all__ = ["Harvest", "harvest_phase", "redraw"]
@@ -79,15 +89,30 @@ class Harvest:
         self.mix = Mix(pool.mix, self.quota.total) if pool.mix is not None and learned else None
         self._features: list[np.ndarray] = []
         self.round = cycle + session.facts.get("all_redraws", 0) + bool(draw)  # of all harvests of the run
-        self.seen = 0
+        self.tally = Tally(len(session.players.materials.classes))
         self.topped_up = 0
         self.topped_up_blocks = 0
-        self.judged = 0
-        self.hard = 0
         self._placements: list[Placements] = []
         look_at_guide(session, cycle, draw)
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
+
+    def with_room(self, placements: Placements) -> np.ndarray:
+        """The rows with an object of a class, and of a cell of it, that the pool still wants some of.
+
+        The others are counted, and neither drawn nor judged: no verdict could bring them into the pool.
+        """
+        rows, cells = np.flatnonzero(placements.role == Role.OBJECT), self._cells(placements)
+        image = placements.image_index[rows]
+        labels = self.session.players.materials.foregrounds.labels[placements.foreground[rows]]
+        found = np.zeros(len(placements), dtype=bool)
+        found[image[self.quota.has_room(labels, None if cells is None else cells[image])]] = True
+        self.pass_over(placements.take(np.flatnonzero(~found)))
+        return np.flatnonzero(found)
+
+    def pass_over(self, placements: Placements) -> None:
+        """Count candidates that nobody judges."""
+        self.tally.passed_over(self._lowest(placements))
 
     def take(
         self,
@@ -125,16 +150,14 @@ class Harvest:
             wanted = np.isin(np.arange(len(wanted)), np.flatnonzero(wanted)[: self.mix.room[source]])
         rows = self.quota.accept(labels, wanted, self._cells(placements))
         if self.mix is not None:
-            self.mix.took(source, len(placements), len(rows))
+            self.mix.took(source, len(rows))
         if judged.features is not None and len(rows):
             self._features.append(projected(judged.features[rows]))
         if keeps_hard:
             self.session.costs.target_forwards += len(placements)
             self.session.costs.judging_passes += len(placements)
             judged.further.charge(self.session.costs)
-        self.seen += len(placements)
-        self.judged += int(worth.sum())
-        self.hard += int(hard.sum())
+        self.tally.looked_at(self._lowest(placements), worth, hard)
         self._keep(replace(placements, hardness=hardness, hard=hard), size_px, labels, rows)
 
     def _judged(self, placements: Placements, composites: Composites) -> "_Judged":
@@ -189,6 +212,12 @@ class Harvest:
         materials = session.players.materials
         return Quota(len(materials.classes), per_class, per_cycle, pool.uneven, materials.of_task, cells)
 
+    def _lowest(self, placements: Placements) -> np.ndarray:
+        """The class of each image's lowest object."""
+        foreground = placements.foreground[first_objects(placements)]
+        labels: np.ndarray = self.session.players.materials.foregrounds.labels[foreground]
+        return labels
+
     def _cells(self, placements: Placements) -> np.ndarray | None:
         bins = self.session.recipe.pool.cells
         return None if bins is None else pose_cells(placements, self.session.players.materials.poses, bins)
@@ -220,8 +249,8 @@ class Harvest:
         joined = Placements.join(self._placements) if self._placements else None
         joined = self._chosen(joined) if joined is not None else None
         found = 0 if joined is None else len(joined)
-        rate = self.hard / max(1, self.judged)
-        figures: dict[str, Any] = {"found": found, "candidates": self.seen, "hard_rate": rate}
+        rate = self.tally.hard_rate
+        figures: dict[str, Any] = {"found": found, "candidates": self.tally.seen, "hard_rate": rate}
         if isinstance(proposer := self.session.players.proposer, Chooses):
             figures |= proposer.figures(self.round)
         if pool_settings.passes_per_wanted is not None:
@@ -238,14 +267,14 @@ class Harvest:
             pool.append(self.cycle, Placements.empty(self.session.players.materials.poses.size), self.draw)
         if found < self.goal.total:
             self.session.observer.say(
-                f"cycle {self.cycle}: found {found} of {self.goal.total} wanted examples among {self.seen} composites"
+                f"cycle {self.cycle}: found {found} of {self.goal.total} wanted examples among {self.tally.seen} composites"
             )
         if isinstance(rule := self.session.players.rule, ReferenceRule) and rule.asked[0]:
             figures["reference_right"] = share = rule.asked[1] / rule.asked[0]
             if rule.asked[0] >= _FEW and not _TELLS_LITTLE <= share <= 1 - _TELLS_LITTLE:
                 self._alarm([f"the reference is right on {share:.0%} of the hard composites: it tells nothing"])
             rule.asked = [0, 0]
-        if self.judged and rate < _NOTHING_LEFT:
+        if self.tally.worth and rate < _NOTHING_LEFT:
             self._alarm(
                 [f"{rate:.1%} of what was proposed is hard: the target has little left to learn from these poses"]
             )
@@ -259,7 +288,8 @@ class Harvest:
         """Tensors for a checkpoint."""
         state: dict[str, Any] = {
             "room": torch.from_numpy(self.quota.room.copy()),
-            "counts": torch.tensor([self.seen, self.judged, self.hard, self.quota.taken]),
+            "tally": self.tally.state(),
+            "taken": torch.tensor(self.quota.taken),
             "topped_up": torch.tensor([self.topped_up, self.topped_up_blocks]),
         }
         if self.mix is not None:
@@ -270,7 +300,13 @@ class Harvest:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.quota.room = state["room"].numpy().copy()
-        self.seen, self.judged, self.hard, self.quota.taken = (int(n) for n in state["counts"])
+        if "tally" in state:
+            self.tally.restore(state["tally"])
+            self.quota.taken = int(state["taken"])
+        else:  # of a version that did not count by class
+            counts = torch.zeros(4, len(self.session.players.materials.classes), dtype=torch.int64)
+            counts[1:, 0], self.quota.taken = state["counts"][:3], int(state["counts"][3])
+            self.tally.restore(counts)
         self.topped_up, self.topped_up_blocks = (int(n) for n in state["topped_up"])
         self._placements = [Placements.from_state(state["placements"])] if "placements" in state else []
         self._features = [state["features"].numpy().copy()] if "features" in state else []
@@ -294,7 +330,7 @@ def harvest_phase(session: Session, cycle: int) -> None:
     harvest = Harvest(session, cycle)
     for _ in _blocks(harvest, proposer, "harvest", first):
         session.carried["harvest"] = harvest.state()
-        session.tick(found=harvest.quota.total - harvest.quota.missing, hard_rate=harvest.hard / max(1, harvest.judged))
+        session.tick(found=harvest.quota.total - harvest.quota.missing, hard_rate=harvest.tally.hard_rate)
     session.facts["harvest"] = harvest.close()
     session.leave()
 
@@ -334,7 +370,7 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
     judges = proposer.keeps_hard or not harvest.draw  # a first draw is judged for the report, whatever is kept
     before = session.costs.judging_passes if harvest.draw else 0
     step, base = first, BlindProposer(materials, proposer.batch_size, proposer.limits)
-    while harvest.missing and harvest.seen < pool.candidates:
+    while harvest.missing and harvest.tally.seen < pool.candidates:
         count = proposer.batch_size
         if proposer.keeps_hard and pool.passes_per_wanted is not None:
             left = round(pool.passes_per_wanted * harvest.goal.total) - (session.costs.judging_passes - before)
@@ -343,15 +379,18 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
             count = min(count, left)
         reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)  # dropout
         source = 1 if harvest.mix is None else harvest.mix.next()
+        if harvest.mix is not None:
+            harvest.mix.asked(source, count)
+        asked = proposer if source else base
         placements, told = proposed(
-            session, proposer if source else base, cycle, phase, step, count, round_=harvest.round
+            session, asked, cycle, phase, step, count, round_=harvest.round, with_room=harvest.with_room
         )
-        if len(placements):  # of a small block, a critic may think that none is worth judging
+        if len(placements):
             if judges:
                 own, composites, share = drawn(session, placements)
                 harvest.take(own, composites, keeps_hard=proposer.keeps_hard, told=told, source=source, share=share)
             else:
-                harvest.seen += len(placements)
+                harvest.pass_over(placements)
                 harvest.take_unjudged(placements)
         step += 1
         yield

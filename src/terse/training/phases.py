@@ -80,7 +80,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
             if harvest and step > settings.harvest_from:
                 harvest.take(placements, composites, keeps_hard=True, share=share)
                 session.carried["harvest"] = harvest.state()
-            rate = {"hard_rate": harvest.hard / max(1, harvest.judged)} if harvest else {}
+            rate = {"hard_rate": harvest.tally.hard_rate} if harvest else {}
             entropy = session.pose_entropy
             session.tick(fooling=loss, **rate, **({"pose_coverage": entropy.coverage} if entropy else {}))
     if harvest:

@@ -49,9 +49,12 @@ class Mix:
         due = np.where(self.room > 0, self.looked_at / self._shares, np.inf)
         return int(due.argmin())
 
-    def took(self, source: int, candidates: int, rows: int) -> None:
-        """So many candidates of a source were looked at, and so many taken."""
+    def asked(self, source: int, candidates: int) -> None:
+        """A source was asked for so many candidates."""
         self.looked_at[source] += candidates
+
+    def took(self, source: int, rows: int) -> None:
+        """So many of a source's were taken."""
         self.room[source] -= rows
 
 
