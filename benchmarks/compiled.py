@@ -29,8 +29,9 @@ from terse.recipe import load_recipe
 from terse.run import open_session
 from terse.training.batches import mixed_batch
 from terse.training.optimizers import optimizer_maker
-from terse.training.phases import synthesizer_step, target_step
+from terse.training.phases import synthesizer_step
 from terse.training.seeding import reseed
+from terse.training.target_step import target_step
 
 
 def cpu_seconds():

@@ -15,6 +15,7 @@ from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import run_cycles
+from terse.training.references import _batch, compare_reference
 from terse.types import Composites, Truth
 
 SMALL_REFERENCE = "reference: {steps: 3, batch_size: 16, probe: 50}"
@@ -148,6 +149,21 @@ def test_a_run_trains_the_references_once_and_counts_their_passes(small, rule):
     for before, reference in zip(fresh, session.players.rule.references, strict=True):
         after = reference.module.state_dict()
         assert not all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_references_learn_and_are_compared_on_scenes_like_the_arms(monkeypatch):
+    of = f"hardness={{kind: learnable, of: {{kind: probability}}, {SMALL_REFERENCE}}}"
+    scenes = ["synthesis={kind: mined, objects: [2, 2]}", "data={kind: shapes, train: 20, val: 6, test: 6}"]
+    session = open_session(load_recipe("shapes", [*scenes, of, "artefacts.count=0"]), None)
+    rule, compared = session.players.rule, []
+    monkeypatch.setattr(rule, "compare", lambda target, parts: compared.extend(parts) or 0)
+    rule.accuracy = (1.0, 0.0)
+    compare_reference(session, 0)
+    assert sum(len(placements) for _, placements in compared) == 50
+    assert all((np.diff(placements.offsets) == 2).all() for _, placements in compared)
+    (images, truth, _), _ = _batch(session, rule, 0, 0)  # real scenes have masks, which a detector does not learn from
+    assert len(images) == rule.settings.batch_size
+    assert int(truth.pasted.sum()) == 2 * rule.settings.batch_size // 2
 
 
 @pytest.mark.slow

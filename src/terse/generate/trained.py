@@ -18,7 +18,7 @@ from terse.requests import Limits
 from terse.sources.material import Material
 from terse.sources.run_data import PasteData, RunData, paste_data
 from terse.storage import local_copy
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.materials import materials_of
 from terse.trust import trusted, trusting
 from terse.urls import local_path, url_of
@@ -134,7 +134,7 @@ def _players_of_recipe(recipe: Recipe, data: PasteData) -> SetPlayers:
     real = data.train if isinstance(data, RunData) else None
     materials = materials_of(recipe, data, real)
     if _learns(recipe):
-        return SetPlayers(BlindProposer(materials, 1, getattr(recipe.synthesis, "scene_limits", None)))
+        return SetPlayers(base_of(recipe, materials, 1))
     return SetPlayers(_proposer(recipe.synthesis.build(materials)))
 
 

@@ -23,7 +23,7 @@ from terse.placements import Placements
 from terse.pool import Pool
 from terse.protocols import Judges, network_of
 from terse.recipe import Recipe
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.tasks.task import Task, task_of
 from terse.training.session import Players
@@ -98,7 +98,7 @@ class _Looks:
         self.hard = {cycle: rows for cycle, rows in hard.items() if len(rows)}
         self.count = min([_HARD, *map(len, self.hard.values())])
         self.columns, self.strip = layout(players.materials)
-        blind = BlindProposer(players.materials, _BASE, getattr(recipe.synthesis, "scene_limits", None))
+        blind = base_of(recipe, players.materials, _BASE)
         base = propose(blind, _BASE + self.count, recipe.seed, 0, "page: base composites")
         self.base_shapes = Shapes.join([self._shapes(truth, images) for images, truth in self._drawn_batches(base)])
         features = self._features(base)  # of those that are counted, and before them of those that make the clusters

@@ -1,10 +1,12 @@
 """Uniform poses: what `random` and `mined` propose, and what others are compared with."""
 
 from terse.placements import Placements
+from terse.recipe import Recipe
 from terse.requests import Requests
+from terse.synthesis.materials import Materials
 from terse.synthesis.proposer import BaseProposer, pastes_of, uniform_poses
 
-__all__ = ["BlindProposer"]
+__all__ = ["BlindProposer", "base_of"]
 
 
 class BlindProposer(BaseProposer):
@@ -18,3 +20,11 @@ class BlindProposer(BaseProposer):
         pastes = pastes_of(self.materials, requests)
         classes = self.materials.foregrounds.classes
         return self.placed(requests, pastes, uniform_poses(self.materials.poses, pastes.seeds, pastes.label, classes))
+
+
+def base_of(recipe: Recipe, materials: Materials, batch_size: int) -> BlindProposer:
+    """The proposer of base composites: uniform poses, with as many objects and occluders as the recipe's arm pastes.
+
+    Source: ours.
+    """
+    return BlindProposer(materials, batch_size, getattr(recipe.synthesis, "scene_limits", None))

@@ -16,12 +16,13 @@ from terse.training.batches import mixed_batch, prefetch
 from terse.training.candidates import drawn, proposed
 from terse.training.harvest import Harvest
 from terse.training.optimizers import optimizer_maker, set_rate
-from terse.training.phases import restart_synthesizer, settle_synthesizer, synthesizer_step, target_step
+from terse.training.phases import restart_synthesizer, settle_synthesizer, synthesizer_step
 from terse.training.plan import TargetPlan, planned_pool
 from terse.training.pool_images import PoolImages
 from terse.training.realism import discriminator_step
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
+from terse.training.target_step import target_step
 
 __all__ = ["RunningThreshold", "alternating_phase"]
 

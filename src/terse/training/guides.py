@@ -16,7 +16,7 @@ from terse.objectives import target_loss_of
 from terse.protocols import is_attackable, trainable
 from terse.recipe import ObjectiveConfig, Recipe
 from terse.sources.run_data import RunData
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.training.candidates import drawn
 from terse.training.seeding import array_generator
@@ -153,7 +153,7 @@ def _check_reached(target: Any, objects: int, reached: bool, images: int) -> Non
 def _cut(session: Session, rule: Helpful, cycle: int, draw: int) -> Passes:
     """Let the rule find its cut from base composites; what that took."""
     placements = propose(
-        BlindProposer(session.players.materials, _BATCH, getattr(session.recipe.synthesis, "scene_limits", None)),
+        base_of(session.recipe, session.players.materials, _BATCH),
         rule.settings.probe,
         *(session.recipe.seed, cycle, "guide probe", draw),
     )

@@ -2,10 +2,7 @@
 
 from functools import partial
 
-import numpy as np
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
 from terse.compositing.truth import visible_shares
 from terse.discriminator import realism_loss
@@ -15,25 +12,24 @@ from terse.modes import frozen
 from terse.objectives import clip_rows, crowding_loss, synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.pose_entropy import free_unit_poses
-from terse.protocols import counted_loss, network_of, trainable
+from terse.protocols import network_of, trainable
 from terse.recipe import PhaseConfig
 from terse.requests import Requests
 from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import pastes_of
 from terse.tasks.task import task_of
-from terse.training.augment import augmented, relight
 from terse.training.batches import mixed_batch, prefetch, prefetch_mixed, with_artefacts
 from terse.training.candidates import hidden
 from terse.training.harvest import Harvest
 from terse.training.optimizers import optimizer_maker, set_rate
 from terse.training.plan import TargetPlan
-from terse.training.ranks import Share
 from terse.training.realism import discriminator_step
 from terse.training.seeding import reseed
 from terse.training.session import Session
 from terse.training.supply import Supply
-from terse.types import Composites, Truth
+from terse.training.target_step import target_step
+from terse.types import Composites
 
 __all__ = [
     "restart_synthesizer",
@@ -41,7 +37,6 @@ __all__ = [
     "synthesizer_phase",
     "synthesizer_step",
     "target_phase",
-    "target_step",
 ]
 
 
@@ -222,37 +217,6 @@ def target_phase(session: Session, cycle: int, settings: PhaseConfig, phase: str
             _curve_point(session, cycle, step + 1)
         session.tick(loss=loss)
     session.leave()
-
-
-def target_step(
-    session: Session,
-    settings: PhaseConfig,
-    optimizer: torch.optim.Optimizer,
-    batch: tuple[Tensor, Truth, Int64[np.ndarray, " b"]],
-    generator: torch.Generator,
-    share: Share | None = None,
-) -> float:
-    """One update of the target on a mixed batch, of which this is a share, patched and augmented; the batch's loss.
-
-    Raises:
-        Diverged: the loss is not finite.
-
-    Source: paper 3.4.
-    """
-    target, device, ranks = trainable(session.players.target), session.engine.device, session.engine.ranks
-    images, truth, own = batch
-    share = share or Share.of_all(len(images))
-    images = with_artefacts(session, images.to(device), truth, own, generator, share)
-    images, truth = augmented(settings.augment, images, truth, generator, share)
-    if settings.photometric:
-        images = relight(images, generator, share)
-    with session.engine.autocast():
-        own_loss = partial(counted_loss, target)
-        loss, count = session.memory.mean("target", own_loss, target.module, images.to(device), truth.to(device))
-    loss = ranks.mean(loss, count, share)
-    session.check_finite("target", loss)
-    session.update("target", loss, target.module, optimizer, settings.optimizer)
-    return float(loss.detach())
 
 
 def _curve_point(session: Session, cycle: int, step: int) -> None:

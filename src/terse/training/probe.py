@@ -13,7 +13,7 @@ from terse.modes import in_mode
 from terse.objectives import target_loss_of
 from terse.protocols import is_attackable, is_trainable, network_of
 from terse.recipe import ObjectiveConfig
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.tasks.task import task_of
@@ -38,7 +38,7 @@ def check_answers(session: Session) -> None:
     players, recipe, device = session.players, session.recipe, session.engine.device
     network = network_of(players.target)
     kept = None if network is None else copy.deepcopy(network.state_dict())
-    blind = BlindProposer(players.materials, _IMAGES, getattr(recipe.synthesis, "scene_limits", None))
+    blind = base_of(recipe, players.materials, _IMAGES)
     with torch.random.fork_rng(devices=[]), session.engine.autocast():
         composites = players.materials.render(propose(blind, _IMAGES, recipe.seed, 0, "probe"))
         images, truth = composites.images.detach().to(device), composites.truth.to(device)

@@ -1,26 +1,27 @@
 """The references of a hardness rule: made, trained once before the first cycle, and compared with the target."""
 
 import copy
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from terse.errors import RecipeError
 from terse.evaluation.learnable import ReferenceRule, halves_of
-from terse.protocols import counted_loss, is_trainable, trainable
+from terse.protocols import is_trainable, trainable
 from terse.recipe import Recipe
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.materials import ByClass, Materials
 from terse.synthesis.proposer import propose
-from terse.training.augment import flip_and_crop, relight
-from terse.training.batches import with_artefacts
+from terse.training.batches import mixed_batch
 from terse.training.engine import Engine
 from terse.training.optimizers import optimizer_maker, set_rate
+from terse.training.pool_images import PoolImages
 from terse.training.ranks import Share
 from terse.training.seeding import array_generator, reseed
 from terse.training.session import Session
+from terse.training.target_step import target_step
 from terse.types import Composites, Truth
 
 __all__ = ["compare_reference", "make_references", "reference_phase"]
@@ -73,15 +74,9 @@ def reference_phase(session: Session) -> None:
         reference = trainable(rule.references[judges])
         optimizer = session.optimizers.get(f"reference {judges}", reference.module, optimizer_maker(settings.optimizer))
         set_rate(optimizer, settings.optimizer, own, settings.steps, 0)
-        share = session.engine.ranks.share(settings.batch_size)
-        images, truth = _batch(session, rule, 1 - judges, step, generator, share)
-        with session.engine.autocast():
-            own_loss, truth = partial(counted_loss, reference), truth.to(images.device)
-            loss, count = session.memory.mean("reference", own_loss, reference.module, images, truth)
-        loss = session.engine.ranks.mean(loss, count, share)
-        session.check_finite("reference", loss)
-        session.update("reference", loss, reference.module, optimizer, settings.optimizer)
-        session.tick(loss=float(loss.detach()))
+        batch, share = _batch(session, rule, 1 - judges, step)
+        loss = target_step(session, settings, optimizer, batch, generator, share, reference=reference)
+        session.tick(loss=loss)
     for judges in (0, 1):
         session.optimizers.forget(f"reference {judges}")
     count = settings.batch_size - settings.batch_size // 2
@@ -98,7 +93,7 @@ def compare_reference(session: Session, cycle: int) -> None:
     if not isinstance(rule, ReferenceRule) or rule.fallen_back or not session.recipe.cycles:
         return
     placements = propose(
-        BlindProposer(materials, _BLOCK), rule.settings.probe, session.recipe.seed, 0, "reference probe"
+        base_of(session.recipe, materials, _BLOCK), rule.settings.probe, session.recipe.seed, 0, "reference probe"
     )
     parts: list[tuple[Composites, Any]] = []
     for rows in np.array_split(np.arange(len(placements)), -(-len(placements) // _BLOCK)):
@@ -119,31 +114,18 @@ def compare_reference(session: Session, cycle: int) -> None:
 
 
 def _batch(
-    session: Session, rule: ReferenceRule, half: int, step: int, generator: torch.Generator, share: Share
-) -> tuple[torch.Tensor, Truth]:
-    """Real images, and as many fresh base composites of one half's cut-outs: a share of the batch."""
+    session: Session, rule: ReferenceRule, half: int, step: int
+) -> tuple[tuple[torch.Tensor, Truth, Int64[np.ndarray, " own"]], Share]:
+    """Real images, and as many fresh base composites of one half's cut-outs."""
     settings, players, seed = rule.settings, session.players, session.recipe.seed
     random = array_generator(seed, 0, "reference", step)
     numbers = random.integers(len(players.train), size=settings.batch_size // 2)
     assert rule.halves is not None
-    arm = BlindProposer(_of_half(players.materials, np.flatnonzero(rule.halves == half)), _BLOCK)
+    materials = _of_half(players.materials, np.flatnonzero(rule.halves == half))
+    arm = base_of(session.recipe, materials, _BLOCK)
     placements = propose(arm, settings.batch_size - len(numbers), seed, 0, "reference", step)
-    is_real = share.rows < len(numbers)
-    placements = placements.take(share.rows[~is_real] - len(numbers))
-    numbers = numbers[share.rows[is_real]]
-    real, real_truth = players.train.fetch(numbers)
-    with torch.no_grad():
-        made = players.materials.render(placements)
-    device = session.engine.device
-    images = torch.cat([real.to(device), made.images.to(device)])
-    truth = Truth.join([real_truth.to(device), made.truth.to(device)])
-    own = np.concatenate([players.materials.background_of_real[numbers], placements.background])
-    images = with_artefacts(session, images, truth, own, generator, share)
-    if settings.augment:
-        images, truth = flip_and_crop(images, truth, generator, share)
-    if settings.photometric:
-        images = relight(images, generator, share)
-    return images, truth
+    of_pool = len(players.train) + np.arange(len(placements))
+    return mixed_batch(session, PoolImages(placements, materials, keep=False), np.concatenate([numbers, of_pool]))
 
 
 def _of_half(materials: Materials, rows: np.ndarray) -> Materials:

@@ -5,7 +5,7 @@ import torch
 
 from terse.placements import Placements
 from terse.recipe import PhaseConfig, PretrainConfig
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.training.candidates import hidden
 from terse.training.harvest import redraw
@@ -63,7 +63,7 @@ class Supply:
     def _blind_composites(self, epoch: int) -> Placements:
         """So many whose object can be seen."""
         session, found, block = self._session, [Placements.empty(self._session.players.materials.poses.size)], 0
-        arm = BlindProposer(session.players.materials, _BLOCK, getattr(session.recipe.synthesis, "scene_limits", None))
+        arm = base_of(session.recipe, session.players.materials, _BLOCK)
         while (missing := self._blind - sum(map(len, found))) > 0:
             placements = propose(arm, _BLOCK, session.recipe.seed, 0, f"blind composites {epoch}", block)
             seen = np.flatnonzero(~hidden(session.players.materials.render(placements)))
