@@ -132,15 +132,28 @@ def test_nothing_can_be_measured_without_objects_to_find(part, images, small, mo
     )
 
 
-def test_scores_that_are_no_probabilities_bring_a_hint(small):
+@pytest.mark.parametrize(
+    ("rule", "setting"),
+    [
+        ("{kind: probability, below: 0.5}", "hardness"),
+        ("{kind: window, low: 0.1, high: 0.6}", "hardness"),
+        ("{kind: helpful, of: {kind: probability}}", "hardness.of"),
+        ("{kind: learnable, of: {kind: window}}", "hardness.of"),
+        ("{kind: helpful, of: {kind: quantile}}", None),
+        ("{kind: margin}", None),
+    ],
+)
+def test_a_threshold_of_scores_that_are_no_probabilities_brings_a_hint(rule, setting, small):
     settings = [item for item in small if not item.startswith("hardness")]
-    session = open_session(load_recipe("quickstart", [*settings, "hardness={kind: probability, below: 0.5}"]), None)
+    session = open_session(load_recipe("quickstart", [*settings, f"hardness={rule}"]), None)
     session.players.target.calibrated = False
+    session.players.rule.calibrate(session.players.target, session.players.val, session.engine.device)
     terse.training.cycle._judge_threshold(session)
-    assert session.facts["alarms"][0] == (
+    hint = (
         "the target's scores are sigmoids, to which a probability of 0.5 means little; "
-        "hardness={kind: quantile} takes the threshold from its scores on real objects"
+        f"{setting}={{kind: quantile}} takes the threshold from its scores on real objects"
     )
+    assert [alarm for alarm in session.facts["alarms"] if "sigmoids" in alarm] == ([hint] if setting else [])
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,13 @@ class Verdict:
 class HardnessRule(ABC):
     """What the harvest asks. This one's threshold needs no calibration.
 
+    Attributes:
+        of_probabilities: whether its threshold is a fixed probability, which means little to scores that are none.
+
     Source: paper 4.2, A.1 and A.2; rules that are calibrated are ours.
     """
+
+    of_probabilities: bool = False
 
     @abstractmethod
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
@@ -135,6 +140,8 @@ class Probability(HardnessRule):
     Source: paper A.2: below 0.5.
     """
 
+    of_probabilities = True
+
     def __init__(self, below: float) -> None:
         self.below = below
 
@@ -149,6 +156,8 @@ class ProbabilityWindow(HardnessRule):
 
     Source: ours.
     """
+
+    of_probabilities = True
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high

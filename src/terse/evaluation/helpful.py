@@ -49,6 +49,7 @@ class Helpful(HardnessRule):
 
     def __init__(self, of: HardnessRule, settings: HelpfulConfig) -> None:
         self.of, self.settings = of, settings
+        self.of_probabilities = of.of_probabilities
         self.guide: tuple[RealImages, Int64[np.ndarray, " n"]] | None = None
         self.harvest: list[int] | None = None
         self.cut = 0.0

@@ -43,6 +43,7 @@ class ReferenceRule(HardnessRule):
 
     def __init__(self, of: Sequence[HardnessRule], settings: ReferenceConfig) -> None:
         self.of, self._of_references = of[0], of[1:]
+        self.of_probabilities = self.of.of_probabilities
         self.settings = settings
         self.references: tuple[Any, Any] | None = None
         self.halves: Int64[np.ndarray, " n"] | None = None

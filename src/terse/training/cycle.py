@@ -7,10 +7,11 @@ import numpy as np
 
 from terse.errors import RecipeError
 from terse.evaluation.realism import background_auc
+from terse.evaluation.reference import RuleOver
 from terse.folders import write_atomically
 from terse.protocols import is_trainable, network_of
 from terse.results import FORMAT, Cycle, Ends, RunResult
-from terse.synthesis.blind import BlindProposer
+from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.tasks.task import Metric, task_of
 from terse.training.alternate import alternating_phase
@@ -187,13 +188,14 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
 def _judge_threshold(session: Session) -> None:
     """Is the threshold of hardness one that random composites can tell apart?"""
     players, recipe = session.players, session.recipe
-    if recipe.hardness.kind == "probability" and not getattr(players.target, "calibrated", True):
+    if players.rule.of_probabilities and not getattr(players.target, "calibrated", True):
+        setting = "hardness.of" if isinstance(recipe.hardness, RuleOver) else "hardness"
         session.alarm(
             0,
             "the target's scores are sigmoids, to which a probability of 0.5 means little; "
-            "hardness={kind: quantile} takes the threshold from its scores on real objects",
+            f"{setting}={{kind: quantile}} takes the threshold from its scores on real objects",
         )
-    blind = BlindProposer(players.materials, _SAMPLE, getattr(recipe.synthesis, "scene_limits", None))
+    blind = base_of(recipe, players.materials, _SAMPLE)
     placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
     hard, surest = 0, 0.0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
