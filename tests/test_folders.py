@@ -75,7 +75,7 @@ def test_a_folder_has_one_writer_and_its_lock_ends_with_the_process(tmp_path):
         holder.wait()
     assert str(caught.value) == (
         f"{tmp_path / 'run'}: expected a folder that no other process writes in, got one in use; "
-        "wait for the other, or give --out another"
+        "wait for the other, or give `out` another"
     )
     with locked(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
@@ -124,5 +124,5 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_it_is_made(tmp_path):
     folder = tmp_path / os.fsdecode(b"run\xff")
     with pytest.raises(RunError) as error, locked(folder):
         pass
-    assert str(error.value) == f"{folder}: expected a name in UTF-8, got other bytes; give --out another"
+    assert str(error.value) == f"{folder}: expected a name in UTF-8, got other bytes; give `out` another"
     assert list(tmp_path.iterdir()) == []

@@ -99,7 +99,7 @@ def test_workers_that_always_die_end_the_map(tmp_path):
         list(LocalProcesses(1).map(partial(start_troubled, "always", str(tmp_path)), range(3)))
     assert str(caught.value) == (
         "workers: expected workers to live, got 3 that died of signal SIGKILL at 1; "
-        "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
+        "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then `resume`"
     )
     assert caught.value.shard == 1
 

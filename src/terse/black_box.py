@@ -62,7 +62,7 @@ def go_on(
         session = join_session(recipe, folder, players, engine, observer)
         if is_trainable(session.players.target):
             raise RecipeError(
-                f"--cycle: expected a run whose target only judges, got {folder}, which trains its own; "
+                f"cycle: expected a run whose target only judges, got {folder}, which trains its own; "
                 "`terse train` with more cycles goes on"
             )
         session.restore()
@@ -83,7 +83,7 @@ def _its_turn(session: Session, cycle: int, target: str) -> None:
     if known is not None or cycle != following:
         pool = shlex.quote(f"{session.folder}/pool")
         judged = f", which was judged by {known}; `terse render {pool}` draws its set again" if known else ""
-        raise RecipeError(f"--cycle: expected {following}, the run's next cycle, got {cycle}{judged}")
+        raise RecipeError(f"cycle: expected {following}, the run's next cycle, got {cycle}{judged}")
     judged_by[str(cycle)] = target
 
 

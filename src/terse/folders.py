@@ -178,7 +178,7 @@ def require_local(folder: Path) -> None:
     """
     if (url := url_of(folder)) is not None:
         raise RunError(
-            f"{url}: expected a folder on this machine, got a URL, which knows neither locks nor renames; give --out a "
+            f"{url}: expected a folder on this machine, got a URL, which knows neither locks nor renames; give `out` a "
             "folder here and copy it when it is whole (of `terse generate` and `terse render` it may be a URL)"
         )
 
@@ -236,14 +236,14 @@ def claim(
     if old is not None:
         if not resume:
             raise RunError(
-                f"{folder}: expected a new folder, got one that holds a {kind}; add --resume to go on with it"
+                f"{folder}: expected a new folder, got one that holds a {kind}; add `resume` to go on with it"
             )
         _same_request(folder, f"the {called} that the {kind} began with", old, request, ignored)
         return True
     if resume and not (empty and (resume_begins or names)):
-        raise RunError(f"{folder}: expected a {kind} to go on with, got none; leave --resume out to begin one")
+        raise RunError(f"{folder}: expected a {kind} to go on with, got none; leave `resume` out to begin one")
     if not empty:
-        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give --out another")
+        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give `out` another")
     begin()
     return False
 
@@ -258,7 +258,7 @@ def _make(folder: Path) -> None:
         str(folder).encode()  # as a result and its page say where they are
         _make_lasting(folder)
     except UnicodeEncodeError:
-        raise RunError(f"{folder}: expected a name in UTF-8, got other bytes; give --out another") from None
+        raise RunError(f"{folder}: expected a name in UTF-8, got other bytes; give `out` another") from None
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
 
@@ -339,7 +339,7 @@ def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
         except BlockingIOError:
             raise RunError(
                 f"{folder}: expected a folder that no other process writes in, got one in use; "
-                "wait for the other, or give --out another"
+                "wait for the other, or give `out` another"
             ) from None
         except OSError:  # a file system without locks
             pass

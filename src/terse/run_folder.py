@@ -79,7 +79,7 @@ def clear(folder: Path) -> None:
     if others:
         raise RunError(
             f"{folder}: expected a new or empty folder, got one with files in it that no run wrote, such as {others[0]}; "
-            "move them, or give --out another"
+            "move them, or give `out` another"
         )
     for name in reversed(_WRITTEN):  # the recipe last
         path = folder / name

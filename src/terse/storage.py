@@ -225,7 +225,7 @@ def same_copy(url: str, digest: str) -> Path:
     if (found := copy_digest(url)) != digest:
         raise DataError(
             f"{url}: expected the files that the work was planned with (SHA-256 {digest[:12]}...), got others "
-            f"({found[:12]}...); leave them as they are until the work ends, then --resume"
+            f"({found[:12]}...); leave them as they are until the work ends, then `resume`"
         )
     return root
 

@@ -92,6 +92,15 @@ def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, message, capsys, 
     assert err.splitlines()[-1] == f"terse: {message}"
 
 
+def test_an_argument_that_the_library_names_is_a_flag_here(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("")
+    code, _, err = run(capsys, "train", "quickstart", "--out", "full")
+    message = "full: expected a new or empty folder, got one with files in it; give --out another"
+    assert (code, err.splitlines()[-1]) == (2, f"terse: {message}")
+
+
 def test_train_evaluate_report_and_preview(capsys, tmp_path, small, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, "train", "quickstart", *small, "--json")

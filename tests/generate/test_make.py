@@ -154,7 +154,7 @@ def test_workers_that_always_die_stop_the_run(plain: Recipe, tmp_path: Path) -> 
         generate(replace(of_recipe(plain), load=_dies_always), SMALL, tmp_path / "out", workers=1)
     assert str(error.value) == (
         "workers: expected workers to live, got 3 that died of signal SIGKILL at shard 0; "
-        "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
+        "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then `resume`"
     )
 
 
@@ -406,11 +406,11 @@ def test_a_folder_in_use_is_refused(plain: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path, workers=0)
     assert str(error.value) == (
-        f"{tmp_path}: expected a new or empty folder, got one with files in it; give --out another"
+        f"{tmp_path}: expected a new or empty folder, got one with files in it; give `out` another"
     )
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path, workers=0, resume=True)
-    assert str(error.value) == (f"{tmp_path}: expected a set to go on with, got none; leave --resume out to begin one")
+    assert str(error.value) == (f"{tmp_path}: expected a set to go on with, got none; leave `resume` out to begin one")
     with pytest.raises(RunError) as error:
         generate(plain, SMALL, tmp_path / "mine.txt" / "out", workers=0)
     assert str(error.value) == (

@@ -123,7 +123,7 @@ def test_work_finds_its_paths_in_the_copies_of_the_machine_that_it_is_sent_to(tm
     with pytest.raises(
         DataError,
         match=r"^memory://bucket/rooms: expected the files that the work was planned with \(SHA-256 \w{12}\.\.\.\), got "
-        r"others \(\w{12}\.\.\.\); leave them as they are until the work ends, then --resume$",
+        r"others \(\w{12}\.\.\.\); leave them as they are until the work ends, then `resume`$",
     ):
         _Unpacker(packed).load()
 
@@ -132,7 +132,7 @@ def test_where_there_is_no_cluster_the_address_is_named():
     pytest.importorskip("ray")
     with pytest.raises(
         RunError,
-        match=r"^--address: expected a Ray cluster at 127.0.0.1:1, got none \(.*\); start one with `ray start --head`$",
+        match=r"^address: expected a Ray cluster at 127.0.0.1:1, got none \(.*\); start one with `ray start --head`$",
     ):
         list(RayTasks("127.0.0.1:1", 1).map(lambda observer: str, [1]))
 

@@ -173,4 +173,4 @@ def test_a_damaged_shard_is_named(boxes, tmp_path, text):
     part.write_text(text)
     with pytest.raises(RunError) as caught:
         made(annotations, tmp_path / "p", resume=True)
-    assert str(caught.value) == f"{part}: expected masks, got a damaged file; remove it and go on with --resume"
+    assert str(caught.value) == f"{part}: expected masks, got a damaged file; remove it and go on with `resume`"

@@ -369,7 +369,7 @@ def test_refused_folders(proof, recipe, data, tmp_path):
             folder,
             recipe,
             False,
-            "expected a new folder, got one that holds a proof; add --resume to go on with it",
+            "expected a new folder, got one that holds a proof; add `resume` to go on with it",
         ),
         (
             folder,
@@ -381,19 +381,19 @@ def test_refused_folders(proof, recipe, data, tmp_path):
             held,
             recipe,
             False,
-            "expected a new folder, got one that holds another kind of run; give --out another",
+            "expected a new folder, got one that holds another kind of run; give `out` another",
         ),
         (
             plain,
             recipe,
             False,
-            "expected a new or empty folder, got one with files in it; give --out another",
+            "expected a new or empty folder, got one with files in it; give `out` another",
         ),
         (
             new,
             recipe,
             True,
-            "expected a proof to go on with, got none; leave --resume out to begin one",
+            "expected a proof to go on with, got none; leave `resume` out to begin one",
         ),
     ]
     for out, settings, resume, message in cases:

@@ -230,7 +230,7 @@ def test_folders_that_cannot_be_used(tmp_path, small):
     with pytest.raises(RunError) as caught:
         train(recipe, out=run)
     assert str(caught.value) == (
-        f"{run}: expected a new folder, got one that holds a run; add --resume to go on with it"
+        f"{run}: expected a new folder, got one that holds a run; add `resume` to go on with it"
     )
     with pytest.raises(RunError) as caught:
         train(recipe.model_copy(update={"seed": 5}), out=run, resume=True)
@@ -240,14 +240,14 @@ def test_folders_that_cannot_be_used(tmp_path, small):
     with pytest.raises(RunError) as caught:
         train(recipe, out=tmp_path / "none", resume=True)
     assert str(caught.value) == (
-        f"{tmp_path / 'none'}: expected a run to go on with, got none; leave --resume out to begin one"
+        f"{tmp_path / 'none'}: expected a run to go on with, got none; leave `resume` out to begin one"
     )
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(RunError) as caught:
         train(recipe, out=tmp_path / "full")
     assert str(caught.value) == (
-        f"{tmp_path / 'full'}: expected a new or empty folder, got one with files in it; give --out another"
+        f"{tmp_path / 'full'}: expected a new or empty folder, got one with files in it; give `out` another"
     )
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["notes.txt"]
 

@@ -59,7 +59,7 @@ def generate(
         flags: A flag for each field of `GenerateSettings`.
     """
     arrow_without_pandas()
-    with named_by_flags(GenerateSettings, "workers", "resume", "address"):
+    with named_by_flags(GenerateSettings):
         given = settings_given(GenerateSettings, flags)
         how = {"workers": workers, "executor": executor, "address": address, "resume": resume}
         if cycle is None:

@@ -133,7 +133,7 @@ def _stopped(arguments: Sequence[str], number: int) -> int:
 def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     from cyclopts import CycloptsError
 
-    from terse.cli.answers import printable
+    from terse.cli.answers import by_flags, printable
     from terse.errors import TerseError
 
     try:
@@ -141,7 +141,7 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     except CycloptsError:
         return 2
     except TerseError as error:
-        print(f"terse: {printable(str(error))}", file=sys.stderr)
+        print(f"terse: {printable(by_flags(str(error)))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise

@@ -45,7 +45,7 @@ def render(
     from terse.generate import render as draw
 
     arrow_without_pandas()
-    with named_by_flags(GenerateSettings, "workers", "resume", "address"), counting() as observer:
+    with named_by_flags(GenerateSettings), counting() as observer:
         changes = settings_given(GenerateSettings, flags)
         result = draw(
             placements,

@@ -56,12 +56,12 @@ def settings_given(model: type[BaseModel], flags: Mapping[str, Any]) -> dict[str
 
 
 @contextmanager
-def named_by_flags(model: type[BaseModel], *others: str) -> Iterator[None]:
+def named_by_flags(model: type[BaseModel]) -> Iterator[None]:
     """Messages about a field name its flag: `side_px: expected ...` becomes `--side: expected ...`.
 
     So do fields that a message names in backticks.
     """
-    fields = {name: _flag(name, field) for name, field in model.model_fields.items()} | {one: one for one in others}
+    fields = {name: _flag(name, field) for name, field in model.model_fields.items()}
     names = "|".join(map(re.escape, fields))
     known = re.compile(rf"^(?:{names})(?=[.:])|`(?:{names})`", flags=re.MULTILINE)
 

@@ -106,7 +106,7 @@ class AtURL(Place):
         self._there = set(self._storage.listing())
         whole, begun = MANIFEST in self._there, REQUEST in self._there
         if self._there and not whole and not begun:
-            raise RunError(f"{self.name}: expected a new or empty folder, got one with files in it; give --out another")
+            raise RunError(f"{self.name}: expected a new or empty folder, got one with files in it; give `out` another")
         if not begun:
             self._empty()
         if not whole:

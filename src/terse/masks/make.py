@@ -273,5 +273,5 @@ def _collected(annotations: Annotations, parts: Path, shards: Sequence[_Shard]) 
                 else:
                     made[line["object"]] = Made.from_json(line)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise RunError(f"{part}: expected masks, got a damaged file; remove it and go on with --resume") from None
+            raise RunError(f"{part}: expected masks, got a damaged file; remove it and go on with `resume`") from None
     return Masks(annotations, dict(sorted(made.items())), failed)

@@ -190,7 +190,7 @@ def _take_over(session: Session, job: ProofJob) -> None:
     """Put a fresh session where the start was left: target, threshold, figures; its own synthesizer stays new."""
     state = read_checkpoint(job.start / "state") if job.start else None
     if state is None or job.start is None or session.folder is None:
-        raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without --resume")
+        raise RunError(f"{job.start}: expected the start of seed {job.seed}, got none; run without `resume`")
     tensors, facts = state
     trainable(session.players.target).module.load_state_dict(tensors["target"])
     for number, reference in enumerate(getattr(session.players.rule, "references", None) or ()):

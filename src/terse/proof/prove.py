@@ -210,10 +210,12 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     def earlier() -> Mapping[str, Any] | None:
         free = shutil.disk_usage(folder).free
         if free < _FREE_BYTES:
-            raise RunError(f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give --out")
+            raise RunError(
+                f"{folder}: expected 64 MB of room at least, got {free >> 20} MB; make room or give `out` another"
+            )
         if written.is_file() and not (folder / "start").is_dir():
             raise RunError(
-                f"{folder}: expected a new folder, got one that holds another kind of run; give --out another"
+                f"{folder}: expected a new folder, got one that holds another kind of run; give `out` another"
             )
         return read_yaml_file(written) if written.is_file() else None
 

@@ -61,7 +61,7 @@ def run_jobs(
     except WorkersDied as died:
         raise RunError(
             f"{died.shard}: expected its process to end by itself, got it killed, perhaps for memory; "
-            "go on with --resume and fewer --workers"
+            "go on with `resume` and fewer `workers`"
         ) from None
 
 

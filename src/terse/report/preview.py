@@ -38,7 +38,7 @@ def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = N
         RunError: the picture cannot be written.
     """
     if count < 1:
-        raise RecipeError(f"--count: expected an integer >= 1, got {count}")
+        raise RecipeError(f"count: expected an integer >= 1, got {count}")
     data = run_data(recipe, observer)
     materials = materials_of(recipe, data, data.train, torch.device("cpu"))
     write_atomically(out, png(np.concatenate(preview_sheets(recipe, materials, count))))

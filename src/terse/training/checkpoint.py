@@ -78,6 +78,6 @@ def read_checkpoint(folder: Path, observer: Observer | None = None) -> tuple[dic
         return tensors, facts
     if "broken" in torn:
         raise RunError(
-            f"{folder}: expected a state to go on with, got none that is whole: {torn}; --restart begins anew"
+            f"{folder}: expected a state to go on with, got none that is whole: {torn}; `restart` begins anew"
         )
     return None

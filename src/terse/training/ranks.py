@@ -37,7 +37,7 @@ class RankLost(RunError):
     def __init__(self) -> None:
         super().__init__(
             "processes: expected all processes of the run to live, got one that ended; its own message, if it could write "
-            "one, says why; start them again with --resume, which goes on from the last checkpoint with any number of them"
+            "one, says why; start them again with `resume`, which goes on from the last checkpoint with any number of them"
         )
 
 

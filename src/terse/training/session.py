@@ -250,7 +250,7 @@ class Session:
         if written:
             raise RunError(
                 f"{self.folder / 'state'}: expected the state of the run that wrote {written[0].name}, got none; restore it, "
-                "or begin anew by --restart (Python: restart=True)"
+                "or begin anew by `restart`"
             )
         self.log.restore(0)
         self.observer.say(f"{self.folder}: the run was stopped before its first state was written; it begins")

@@ -196,7 +196,7 @@ class SourceKeys:
                 told = f"{now[0]:,} instead of {before[0]:,}" if now[0] != before[0] else f"other names for {now[0]:,}"
                 raise RunError(
                     f"{name}: expected the images that the run began with, got {told}; bring them back, or begin anew by "
-                    "--restart (Python: restart=True)"
+                    "`restart`"
                 )
 
     @staticmethod

@@ -70,7 +70,7 @@ class WorkersDied(RunError):
     def __init__(self, shard: object, deaths: int, exitcode: int) -> None:
         if exitcode < 0:
             how = f"signal {signal.Signals(-exitcode).name}"
-            why = "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then --resume"
+            why = "SIGKILL is the system's, when memory runs out: use fewer workers or smaller images, then `resume`"
         else:  # before their work began, whose errors are answers: each imports the script first
             how = f"exit status {exitcode}"
             why = (
@@ -321,7 +321,7 @@ def _serve(pipe: Connection, start: Start[Any, Any]) -> None:
         except (TerseError, Interrupted) as error:
             answer = "error", error
         except MemoryError:
-            text = f"workers: expected memory for {shard}, got none left; use fewer workers, then --resume"
+            text = f"workers: expected memory for {shard}, got none left; use fewer workers, then `resume`"
             answer = "error", RunError(text)
         except Exception:
             answer = "bug", traceback.format_exc()

@@ -147,7 +147,7 @@ def _reach(address: str) -> None:
 def _unreached(address: str, error: Exception) -> RunError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return RunError(
-        f"--address: expected a Ray cluster at {address}, got none ({reason}); start one with `ray start --head`"
+        f"address: expected a Ray cluster at {address}, got none ({reason}); start one with `ray start --head`"
     )
 
 
@@ -158,7 +158,7 @@ def _answer(ray: Any, task: Any, shard: object, observer: Observer) -> Any:
     except ray.exceptions.RayError as error:
         raise RunError(
             f"workers: expected Ray's nodes to live, got {_TRIES} that died at {shard} ({type(error).__name__}); "
-            "where memory ran out use fewer workers or smaller images, then --resume"
+            "where memory ran out use fewer workers or smaller images, then `resume`"
         ) from None
     for path, name, arguments in events:
         told = observer
