@@ -1,12 +1,17 @@
 """Student's interval against a case by hand, the image lines, and all of them by simulation."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from terse.errors import RunError
+from terse.proof.budgets import budget_tables
 from terse.proof.intervals import bootstrap_interval, overall_interval, paired_gain, student
 from terse.proof.results import Interval
+from terse.proof.verdict import judge
 
 REPETITIONS = 1000
 RATIOS = (0.0, 1.0, 10.0)  # variance of a seed's gain over the variance that the images give the mean
@@ -142,3 +147,15 @@ def test_units_are_centred_on_the_metric() -> None:
     assert second.overall is not None
     assert first.overall.mean == pytest.approx(0.2)
     assert (first.overall.low, first.overall.high) == pytest.approx((second.overall.low, second.overall.high))
+
+
+def test_a_table_of_budgets_tells_the_same_gain_as_a_verdict_where_less_is_better() -> None:
+    generator = np.random.default_rng(3)
+    units = {arm: {seed: generator.exponential(1, 40).tolist() for seed in range(3)} for arm in ("mined", "learned")}
+    halves = {arm: {seed: generator.exponential(1, 8).tolist() for seed in range(3)} for arm in units}
+    per_seed = {arm: {seed: float(np.mean(of[seed])) for seed in of} for arm, of in units.items()}
+    told = judge(per_seed, units=units, halves=halves, treatment="learned", reference="mined", larger_is_better=False)
+    run = SimpleNamespace(passes_per_wanted=None, result=SimpleNamespace(cycles=[]))
+    runs: Any = {arm: dict.fromkeys(range(3), run) for arm in units}
+    (table,) = budget_tables(runs, per_seed, units, halves, larger_is_better=False)
+    assert table.over_mined["learned"].model_dump() == told.gain.model_dump()

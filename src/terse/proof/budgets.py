@@ -44,9 +44,12 @@ def budget_tables(
     spent = {
         arm: sum(c.judging_passes or 0 for run in of.values() for c in run.result.cycles) for arm, of in runs.items()
     }
-    signed = {
-        arm: {s: value if larger_is_better else -value for s, value in of.items()} for arm, of in per_seed.items()
-    }
+    signed = per_seed
+    if not larger_is_better:
+        signed = {arm: {s: -value for s, value in of.items()} for arm, of in per_seed.items()}
+        units, halves = (
+            {arm: {s: [-one for one in of[s]] for s in of} for arm, of in parts.items()} for parts in (units, halves)
+        )
     tables = []
     for bound in sorted({*bound_of.values()}, key=lambda one: (one is not None, one)):
         arms = [arm for arm, own in bound_of.items() if own == bound or (own is None and not spent[arm])]
