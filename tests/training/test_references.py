@@ -1,18 +1,22 @@
 """Rules with a reference: halves, what is kept, what is counted, falling back, and going on after a kill."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from killing import Killed, KillIn, lasting
 from terse.errors import RecipeError
-from terse.evaluation.hardness import Margin, Verdict
+from terse.evaluation.hardness import Margin, Probability, Verdict
 from terse.evaluation.learnable import Learnable, Reducible, halves_of
 from terse.evaluation.reference import ReferenceConfig
 from terse.placements import Placements
 from terse.proof.prove import prove
 from terse.recipe import load_recipe
 from terse.run import open_session, train
+from terse.sources.annotations import Annotations
+from terse.training import references
 from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import run_cycles
 from terse.training.references import _batch, compare_reference
@@ -23,9 +27,13 @@ LEARNABLE = f"hardness={{kind: learnable, of: {{kind: margin, above: 0}}, {SMALL
 REDUCIBLE = f"hardness={{kind: reducible, of: {{kind: margin, above: 0}}, {SMALL_REFERENCE}}}"
 
 
-def mined(small, *more):
+def mined_settings(small):
     own = ("synthesis.s", "synthesis.h", "synthesis.m", "hardness")
-    return load_recipe("quickstart", [*(o for o in small if not o.startswith(own)), "synthesis.kind=mined", *more])
+    return [o for o in small if not o.startswith(own)]
+
+
+def mined(small, *more):
+    return load_recipe("quickstart", [*mined_settings(small), "synthesis.kind=mined", *more])
 
 
 class Says:
@@ -73,6 +81,43 @@ def test_of_several_cut_outs_each_half_is_asked():
     twice = Placements(**{**{n: getattr(twice, n) for n in twice.__slots__}, "foreground": np.array([0, 1])})
     assert not rule_of(Learnable, (0.9, 0.2), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
     assert rule_of(Learnable, (0.9, 0.9), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
+
+
+class SaysEach:
+    """A judge that gives each pasted object its own probability."""
+
+    def __init__(self, p):
+        self.p = torch.tensor(p)
+
+    def confidence(self, images, truth):
+        return self.p[truth.pasted]
+
+
+def test_of_several_pastes_every_hard_one_is_right_and_the_others_do_not_count():
+    def keeps(of_target, of_reference):
+        nothing = torch.zeros(2, dtype=torch.bool)
+        truth = Truth(torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4), nothing.long(), ~nothing, nothing, 1)
+        composites = Composites(torch.zeros(1, 1, 2, 2), truth, torch.ones(2))
+        placements = Placements.single(np.zeros(1, int), np.zeros(1, int), np.zeros((1, 1)))
+        rule = Learnable([Probability(0.5) for _ in range(3)], ReferenceConfig())
+        rule.references, rule.halves = (SaysEach(of_reference), SaysEach(of_reference)), np.zeros(1, int)
+        return rule.judge_composites(SaysEach(of_target), composites, placements).hard.tolist()
+
+    assert keeps([0.2, 0.9], [0.8, 0.1]) == [True]  # what the target knows need not be right
+    assert keeps([0.2, 0.9], [0.1, 0.8]) == [False]
+    assert keeps([0.2, 0.3], [0.8, 0.1]) == [False]
+    assert keeps([0.8, 0.9], [0.8, 0.8]) == [False]  # nothing is hard
+
+
+def test_mining_pays_for_the_references_as_well():
+    composites, placements = composites_of([0.9, 0.8, 0.1])
+    rule = rule_of(Learnable, (0.9, 0.9), [0, 1, 0])
+    rule.compare(Says(None), [(composites, placements)])
+    assert rule.passes_of_base == pytest.approx(4 / 3)  # a third of base composites is hard
+    assert rule.most_passes == 2
+    rule.fallen_back = True
+    assert rule.passes_of_base == rule.most_passes == 1
+    assert rule_of(Reducible, (0.9, 0.9), [0, 1], 0.5).passes_of_base == 2
 
 
 def test_where_the_target_is_better_the_rule_falls_back():
@@ -164,6 +209,56 @@ def test_references_learn_and_are_compared_on_scenes_like_the_arms(monkeypatch):
     (images, truth, _), _ = _batch(session, rule, 0, 0)  # real scenes have masks, which a detector does not learn from
     assert len(images) == rule.settings.batch_size
     assert int(truth.pasted.sum()) == 2 * rule.settings.batch_size // 2
+
+
+def trusted(session):
+    """The rule asks its references, whatever they are worth, and comparing costs nothing."""
+
+    def compare(target, parts):
+        session.players.rule.accuracy, session.players.rule.above = (1.0, 0.25), 0.0
+        return 0
+
+    session.players.rule.compare = compare
+    return session
+
+
+def test_an_arm_that_judges_nothing_pays_for_no_comparison(small):
+    recipe = load_recipe("quickstart", [*mined_settings(small), "synthesis.kind=random", "pool.refresh=1", LEARNABLE])
+    row = run_cycles(open_session(recipe, None)).to_json()["cycles"][0]
+    assert row["redraws"] == 1
+    assert row["judging_passes"] == 0
+    assert 0 <= row["reference_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("rule", [LEARNABLE, REDUCIBLE])
+def test_passes_of_the_references_count_against_the_bound(small, rule):
+    session = open_session(mined(small, "cycles=1", rule, "pool.passes_per_wanted=1"), None)
+    row = run_cycles(trusted(session)).to_json()["cycles"][0]
+    assert 35 < row["judging_passes"] <= 40
+    assert row["samples"] == 40
+
+
+def test_the_yield_is_over_minings_with_the_same_rule(small):
+    critic = ("synthesis.feedback=critic", "synthesis.critic={feature_steps: 3, first_fit: 60, batch_size: 30}")
+    settings = [o for o in small if not o.startswith("hardness")]
+    session = open_session(load_recipe("quickstart", [*settings, *critic, "cycles=1", REDUCIBLE]), None)
+    row = run_cycles(trusted(session)).to_json()["cycles"][0]
+    assert row["yield_over_mining"] == pytest.approx(row["found_per_pass"] / (row["base_hard_rate"] / 2))
+
+
+def test_classes_whose_objects_are_all_in_one_video_are_found():
+    videos = ({"video": "1"}, {"video": "1"}, {"video": "2"}, {})
+    image, labels = np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 2])
+    no = np.zeros(5, bool)
+    annotations = Annotations(
+        *("coco", Path(), ("a", "b", "c", "d"), np.full((4, 2), 8), ("",) * 4, ("cup", "jug", "pen", "nut")),
+        *(image, labels, np.ones((5, 4)), no, no, (None,) * 5, ("0",) * 5),
+        image_fields=videos,
+    )
+    assert references.classes_of_one_cluster(annotations, "video") == ["cup"]
+    assert references.classes_of_one_cluster(annotations, "condition") == []
+    assert references.classes_of_one_cluster(annotations, None) == []
+    assert references.classes_of_one_cluster(None, "video") == []
 
 
 @pytest.mark.slow

@@ -82,6 +82,7 @@ class Verdict:
     hard: Bool[Tensor, " b"]
     hardness: Float[Tensor, " b"]  # 1 - p
     further: Passes = Passes()
+    objects: Bool[Tensor, " n"] | None = None  # which rows of the truth are hard; None: whole images are judged
 
 
 class HardnessRule(ABC):
@@ -94,6 +95,16 @@ class HardnessRule(ABC):
     """
 
     of_probabilities: bool = False
+
+    @property
+    def most_passes(self) -> int:
+        """Judging passes that a verdict on one composite takes at most."""
+        return 1
+
+    @property
+    def passes_of_base(self) -> float:
+        """Judging passes that a verdict on a base composite takes in the mean: what mining pays for a candidate."""
+        return float(self.most_passes)
 
     @abstractmethod
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
@@ -147,8 +158,9 @@ class Probability(HardnessRule):
 
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; an image without a labelled paste is not hard."""
-        lowest = _lowest(target, images, truth)
-        return Verdict(lowest < self.below, 1 - lowest)
+        p, rows = _sureness(target, images, truth)
+        lowest = _lowest(p, rows, truth)
+        return Verdict(lowest < self.below, 1 - lowest, objects=_rows(p < self.below, rows, truth))
 
 
 class ProbabilityWindow(HardnessRule):
@@ -164,10 +176,11 @@ class ProbabilityWindow(HardnessRule):
 
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass; of several objects the one with the lowest probability counts."""
-        lowest = _lowest(target, images, truth)
-        asked = truth.pasted & ~truth.ignore
-        some = lowest.new_zeros(truth.batch_size).index_fill(0, truth.image_index[asked], 1) > 0
-        return Verdict(some & (self.low <= lowest) & (lowest <= self.high), 1 - lowest)
+        p, rows = _sureness(target, images, truth)
+        lowest = _lowest(p, rows, truth)
+        some = lowest.new_zeros(truth.batch_size).index_fill(0, truth.image_index.to(p.device)[rows], 1) > 0
+        inside = _rows((self.low <= p) & (p <= self.high), rows, truth)
+        return Verdict(some & (self.low <= lowest) & (lowest <= self.high), 1 - lowest, objects=inside)
 
 
 class Quantile(HardnessRule):
@@ -273,12 +286,23 @@ class WindowConfig(Component["HardnessRule"]):
         return ProbabilityWindow(self.low, self.high)
 
 
-def _lowest(target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " b"]:
-    """P of each image's hardest pasted object; 1 where there is none. What others hide is hard for everybody."""
+def _sureness(
+    target: Judges, images: Float[Tensor, "b c h w"], truth: Truth
+) -> tuple[Float[Tensor, " k"], Int64[Tensor, " k"]]:
+    """P of each pasted object, and its row in the truth. What others hide is hard for everybody, and is not asked of."""
     truth = replace(truth, pasted=truth.pasted & ~truth.ignore)
-    p = target.confidence(images, truth)
-    rows = truth.image_index[truth.pasted]
-    return p.new_ones(truth.batch_size).float().scatter_reduce(0, rows, p.float(), "amin")
+    p = target.confidence(images, truth).float()
+    return p, truth.pasted.nonzero().flatten().to(p.device)
+
+
+def _lowest(p: Float[Tensor, " k"], rows: Int64[Tensor, " k"], truth: Truth) -> Float[Tensor, " b"]:
+    """P of each image's hardest pasted object; 1 where there is none."""
+    return p.new_ones(truth.batch_size).scatter_reduce(0, truth.image_index.to(p.device)[rows], p, "amin")
+
+
+def _rows(hard: Bool[Tensor, " k"], rows: Int64[Tensor, " k"], truth: Truth) -> Bool[Tensor, " n"]:
+    """Which rows of the truth are hard, from these of them."""
+    return hard.new_zeros(len(truth.labels)).index_put((rows,), hard)
 
 
 def baseline_hardness(

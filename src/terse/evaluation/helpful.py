@@ -53,6 +53,7 @@ class Helpful(HardnessRule):
         self.guide: tuple[RealImages, Int64[np.ndarray, " n"]] | None = None
         self.harvest: list[int] | None = None
         self.cut = 0.0
+        self._passes_of_base: float | None = None
         self._weights: list[nn.Parameter] = []
         self._gradient: list[Tensor] = []
         self._length = 0.0
@@ -63,6 +64,16 @@ class Helpful(HardnessRule):
         squares = [float(one.double().square().sum()) for one in gradient]
         self._length = float(np.sqrt(sum(squares)))
         return self._length
+
+    @property
+    def most_passes(self) -> int:
+        """The verdict of `of`, then two forward passes, or a pass and a backward pass, which counts as two."""
+        return 1 if self._length < _LEAST else 4 if self.settings.cosine else 3
+
+    @property
+    def passes_of_base(self) -> float:
+        """As the base composites took that the cut is of."""
+        return self._passes_of_base if self._passes_of_base is not None else float(self.most_passes)
 
     def judge(self, target: Judges, images: Tensor, truth: Truth) -> Verdict:
         """As `of`: what `terse generate` and a measurement on real images ask."""
@@ -111,19 +122,28 @@ class Helpful(HardnessRule):
         """The threshold of `of`."""
         self.of.calibrate(target, real, device)
 
-    def cut_at(self, values: Float64[np.ndarray, " k"], harvest: tuple[int, int]) -> None:
+    def cut_at(
+        self, values: Float64[np.ndarray, " k"], harvest: tuple[int, int], passes_of_base: float | None = None
+    ) -> None:
         """Find the cut for a harvest, from how much base composites help; without any, everything that helps is kept."""
+        self._passes_of_base = passes_of_base
         self.cut = float(np.quantile(values, self.settings.quantile)) if len(values) else 0.0
         self.harvest = list(harvest)
 
     def state(self) -> Any:
         """Threshold and cut; the gradient is found again from the weights."""
-        return {"of": self.of.state(), "harvest": self.harvest, "cut": self.cut}
+        return {
+            "of": self.of.state(),
+            "harvest": self.harvest,
+            "cut": self.cut,
+            "passes_of_base": self._passes_of_base,
+        }
 
     def restore(self, state: Any) -> None:
         """Go on with these."""
         self.of.restore(state["of"])
         self.harvest, self.cut = state["harvest"], float(state["cut"])
+        self._passes_of_base = state.get("passes_of_base")  # older states do not say
 
     def _kept(self, values: Float64[np.ndarray, " k"], seeds: np.ndarray) -> Bool[np.ndarray, " k"]:
         if self.settings.keep == "above":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class ReferenceRule(HardnessRule):
         self.fallen_back = False
         self.asked = [0, 0]
         self.accuracy: tuple[float, float] | None = None
+
+    @property
+    def most_passes(self) -> int:
+        """Of the target, and of a reference while one is asked."""
+        return 1 if self.fallen_back or self.references is None else 2
 
     @abstractmethod
     def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
@@ -119,8 +125,15 @@ class ReferenceRule(HardnessRule):
 class Learnable(ReferenceRule):
     """Hard for the target, and not for a reference that has seen composites of other cut-outs.
 
+    Of several pastes at least one is hard for the target, and each of these is right for the reference.
+
     Source: ours.
     """
+
+    @property
+    def passes_of_base(self) -> float:
+        """A reference sees what is hard for the target alone: as often as the last comparison found it."""
+        return self.most_passes if self.most_passes == 1 or self.accuracy is None else 2 - self.accuracy[1]
 
     def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
         """One pass of the target for each, and one of a reference for each that is hard."""
@@ -128,7 +141,13 @@ class Learnable(ReferenceRule):
         rows = torch.nonzero(verdict.hard.cpu()).flatten()
         if self.fallen_back or self.references is None or not len(rows):
             return verdict
-        wrong, _ = self._by_references(composites, placements, rows)
+        asked = composites
+        if verdict.objects is not None:
+            truth = composites.truth
+            asked = replace(
+                composites, truth=replace(truth, pasted=truth.pasted & verdict.objects.to(truth.pasted.device))
+            )
+        wrong, _ = self._by_references(asked, placements, rows)
         self.asked = [self.asked[0] + len(rows), self.asked[1] + int((~wrong).sum())]
         kept = torch.zeros(len(placements), dtype=torch.bool)
         kept[rows[~wrong]] = True

@@ -166,5 +166,5 @@ def _cut(session: Session, rule: Helpful, cycle: int, draw: int) -> Passes:
         parts = session.engine.ranks.each((verdict.further, np.zeros(0) if helps is None else helps))[: share.sharing]
         passes = sum((part[0] for part in parts), passes)
         values += [part[1] for part in parts]
-    rule.cut_at(np.concatenate(values), (cycle, draw))
+    rule.cut_at(np.concatenate(values), (cycle, draw), passes.judging / len(placements))
     return passes

@@ -93,7 +93,9 @@ class Harvest:
         self.topped_up = 0
         self.topped_up_blocks = 0
         self._placements: list[Placements] = []
+        before = session.costs.judging_passes
         look_at_guide(session, cycle, draw)
+        self.passes_ahead = session.costs.judging_passes - before  # of what the rule has to know first
         if "harvest" in session.carried:
             self._restore(session.carried["harvest"])
 
@@ -260,7 +262,8 @@ class Harvest:
             seen = coverage(joined, self.session.players.materials.poses)
             duplicates = max(seen.duplicates, seen.near_duplicates)
             figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
-            figures |= _yield_of(self.session.costs.judging_passes, found * (1 - duplicates), figures)
+            passes, distinct = self.session.costs.judging_passes, found * (1 - duplicates)
+            figures |= _yield_of(passes, distinct, figures, self.session.players.rule.passes_of_base)
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
@@ -291,6 +294,7 @@ class Harvest:
             "tally": self.tally.state(),
             "taken": torch.tensor(self.quota.taken),
             "topped_up": torch.tensor([self.topped_up, self.topped_up_blocks]),
+            "passes_ahead": torch.tensor(self.passes_ahead),
         }
         if self.mix is not None:
             state["mix"] = torch.from_numpy(np.stack([self.mix.room, self.mix.looked_at]))
@@ -308,6 +312,7 @@ class Harvest:
             counts[1:, 0], self.quota.taken = state["counts"][:3], int(state["counts"][3])
             self.tally.restore(counts)
         self.topped_up, self.topped_up_blocks = (int(n) for n in state["topped_up"])
+        self.passes_ahead = int(state.get("passes_ahead", 0))  # older states do not say
         self._placements = [Placements.from_state(state["placements"])] if "placements" in state else []
         self._features = [state["features"].numpy().copy()] if "features" in state else []
         if self.mix is not None:
@@ -344,7 +349,8 @@ def redraw(session: Session, cycle: int, draw: int) -> None:
     """
     proposer = session.players.proposer
     assert proposer is not None
-    compare_reference(session, cycle)
+    if proposer.keeps_hard:
+        compare_reference(session, cycle)
     harvest = Harvest(session, cycle, draw)
     for _ in _blocks(harvest, proposer, f"redraw {draw}", 0):
         pass
@@ -368,15 +374,15 @@ def _blocks(harvest: Harvest, proposer: Proposer, phase: str, first: int) -> Ite
     materials, pool = session.players.materials, session.recipe.pool
     session.engine.use_threads(proposer.batch_size * materials.canvas_px**2)
     judges = proposer.keeps_hard or not harvest.draw  # a first draw is judged for the report, whatever is kept
-    before = session.costs.judging_passes if harvest.draw else 0
+    before = session.costs.judging_passes if harvest.draw else harvest.passes_ahead
     step, base = first, BlindProposer(materials, proposer.batch_size, proposer.limits)
     while harvest.missing and harvest.tally.seen < pool.candidates:
         count = proposer.batch_size
         if proposer.keeps_hard and pool.passes_per_wanted is not None:
             left = round(pool.passes_per_wanted * harvest.goal.total) - (session.costs.judging_passes - before)
-            if left <= 0:
+            if left < session.players.rule.most_passes:
                 break
-            count = min(count, left)
+            count = min(count, left // session.players.rule.most_passes)
         reseed(session.recipe.seed, cycle, phase, step, rank=session.engine.rank)  # dropout
         source = 1 if harvest.mix is None else harvest.mix.next()
         if harvest.mix is not None:
@@ -414,10 +420,10 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
         yield
 
 
-def _yield_of(passes: int, distinct: float, figures: dict[str, Any]) -> dict[str, float]:
-    """Distinct composites for each judging pass, and over mining's, whose own rate is the base's."""
+def _yield_of(passes: int, distinct: float, figures: dict[str, Any], passes_of_base: float) -> dict[str, float]:
+    """Distinct composites for each judging pass, and over mining's, whose own rate is the base's with the same rule."""
     if not passes:
         return {}
     rate = distinct / passes
-    of_base = figures.get("base_hard_rate", 0.0)
+    of_base = figures.get("base_hard_rate", 0.0) / passes_of_base
     return {"found_per_pass": rate} | ({"yield_over_mining": rate / of_base} if of_base else {})

@@ -11,6 +11,7 @@ from terse.errors import RecipeError
 from terse.evaluation.learnable import ReferenceRule, halves_of
 from terse.protocols import is_trainable, trainable
 from terse.recipe import Recipe
+from terse.sources.annotations import Annotations
 from terse.synthesis.blind import base_of
 from terse.synthesis.materials import ByClass, Materials
 from terse.synthesis.proposer import propose
@@ -24,7 +25,7 @@ from terse.training.session import Session
 from terse.training.target_step import target_step
 from terse.types import Composites, Truth
 
-__all__ = ["compare_reference", "make_references", "reference_phase"]
+__all__ = ["classes_of_one_cluster", "compare_reference", "make_references", "reference_phase"]
 
 _BLOCK = 50
 _PHASE = "warm_up"  # of cycle 0, where nothing else is warmed up
@@ -81,11 +82,37 @@ def reference_phase(session: Session) -> None:
         session.optimizers.forget(f"reference {judges}")
     count = settings.batch_size - settings.batch_size // 2
     session.facts["reference"] = {"reference_steps": settings.steps, "reference_composites": settings.steps * count}
+    clusters = session.recipe.test_groups.clusters
+    known = classes_of_one_cluster(getattr(session.players.train, "annotations", None), clusters)
+    if known:
+        session.alarm(
+            0,
+            f"the references have seen the objects of {', '.join(known)}: all their photographs in train have one {clusters}, "
+            "so what they get right of the other half tells less",
+        )
     session.leave()
 
 
+def classes_of_one_cluster(annotations: Annotations | None, field: str | None) -> list[str]:
+    """Classes of which every object is in images of one and the same value of a field, such as one video.
+
+    Source: ours.
+    """
+    values = annotations.field(field) if annotations is not None and field is not None else ()
+    if annotations is None or not any(values):
+        return []
+    found = []
+    for label, name in enumerate(annotations.classes):
+        own = {values[image] for image in annotations.image_index[annotations.labels == label].tolist()}
+        if len(own) == 1 and None not in own:
+            found.append(name)
+    return found
+
+
 def compare_reference(session: Session, cycle: int) -> None:
-    """Who knows base composites better, reference or target? Its passes are counted, and a change of rule is said.
+    """Who knows base composites better, reference or target? A change of rule is said.
+
+    Of an arm that keeps only hard ones the passes are counted; for the others it is a measurement.
 
     Source: ours.
     """
@@ -101,7 +128,9 @@ def compare_reference(session: Session, cycle: int) -> None:
         with torch.no_grad():
             parts.append((materials.render(some), some))
     with session.engine.autocast():
-        session.costs.judging_passes += rule.compare(session.players.target, parts)
+        passes = rule.compare(session.players.target, parts)
+    if session.players.proposer is not None and session.players.proposer.keeps_hard:
+        session.costs.judging_passes += passes
     assert rule.accuracy is not None
     reference, target = rule.accuracy
     session.facts.setdefault("reference", {}).update(reference_accuracy=reference, target_on_reference=target)
