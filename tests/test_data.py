@@ -110,6 +110,14 @@ def test_settings_that_are_refused_are_named(overrides: list[str]) -> None:
     with pytest.raises(RecipeError) as told:
         CompositeDataset("paste", overrides, length=3, max_overlap=2)
     assert str(told.value) == "max_overlap: expected a number <= 1, got 2"
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset("paste", overrides, length=3, hardness=(0.5, 1.0))
+    assert str(told.value) == (
+        "hardness: expected a trained run, whose target says what is hard, got a recipe; `terse generate RUN` takes it"
+    )
+    with pytest.raises(RecipeError) as told:
+        CompositeDataset("paste", overrides, length=3, with_real=True)
+    assert str(told.value) == "with_real: expected none, since every item is a composite, got with_real=True"
 
 
 def test_the_end_is_the_end(overrides: list[str]) -> None:

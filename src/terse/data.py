@@ -65,6 +65,13 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         if length < 1:
             raise RecipeError(f"length: expected an integer >= 1, got {length}")
         asked = validate(GenerateSettings, {"count": length, **settings}, None)
+        if asked.hardness is not None:
+            raise RecipeError(
+                "hardness: expected a trained run, whose target says what is hard, got a recipe; "
+                "`terse generate RUN` takes it"
+            )
+        if asked.with_real:
+            raise RecipeError("with_real: expected none, since every item is a composite, got with_real=True")
         self.first_label = first_label
         self.transforms = transforms
         self._epoch = torch.zeros((), dtype=torch.int64)

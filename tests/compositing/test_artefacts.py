@@ -69,7 +69,7 @@ def _truth(boxes: list[tuple[int, int, int, int]], index: list[int], count: int)
 def _draw(truth: Truth, seed: int = 0, settings: ArtefactConfig = _ALWAYS, scenes: _Scenes | None = None) -> Placements:
     generator = torch.Generator().manual_seed(seed)
     return draw_patches(
-        truth, (_SIDE, _SIDE), _Shapes(), scenes or _Scenes(), PHOTO_POSES, settings, generator, blur_sigma_px=1.0
+        truth, (_SIDE, _SIDE), _Shapes(), scenes or _Scenes(), PHOTO_POSES, settings, generator, edges=EdgeConfig()
     )
 
 

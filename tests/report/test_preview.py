@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import terse.report.preview
 from terse.pictures.sheets import GUTTER_PX, contact_sheet
 from terse.recipe import load_recipe
 from terse.report.preview import preview, preview_sheets
@@ -35,6 +36,17 @@ def test_a_preview_shows_composites_plain_and_with_patches(tmp_path):
     path = preview(recipe, tmp_path / "sheet.png", 10)
     whole = np.asarray(Image.open(path))
     assert whole.shape[0] == sum(sheet.shape[0] for sheet in (annotated, plain, patched))
+
+
+def test_no_patch_of_a_preview_comes_from_its_own_image(monkeypatch):
+    recipe = load_recipe("shapes", ["synthesis.kind=random", "data={kind: shapes, backgrounds: 2}"])
+    kept, paste, propose = [], terse.report.preview.paste_patches, terse.report.preview.propose
+    monkeypatch.setattr(terse.report.preview, "propose", lambda *given: kept.append(propose(*given)) or kept[-1])
+    monkeypatch.setattr(terse.report.preview, "paste_patches", lambda *given: kept.append(given[1]) or paste(*given))
+    drawn(recipe, 8)
+    composites, patches = kept
+    assert len(patches.texture) > 2
+    assert (patches.texture != composites.background[patches.image_index]).all()
 
 
 def test_a_recipe_without_patches_shows_none():

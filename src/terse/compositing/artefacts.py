@@ -15,7 +15,7 @@ from torch.nn import functional
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.recipe import ArtefactConfig
+from terse.recipe import ArtefactConfig, EdgeConfig
 from terse.types import Foregrounds, Truth
 
 __all__ = ["draw_patches", "paste_patches", "textured"]
@@ -50,7 +50,7 @@ def draw_patches(
     settings: ArtefactConfig,
     generator: torch.Generator,
     *,
-    blur_sigma_px: float = 0.0,
+    edges: EdgeConfig | None = None,
     own: Int64[np.ndarray, " b"] | None = None,
     fake: Bool[Tensor, " b"] | None = None,
 ) -> Placements:
@@ -67,7 +67,7 @@ def draw_patches(
         poses: the synthesizer's own family, so that patches and objects are cut alike.
         settings: how many, and in which share of the images.
         generator: the only randomness.
-        blur_sigma_px: of the edges: patches keep further away from objects where both are blurred.
+        edges: of patches and objects, which keep further away from each other where both are blurred.
         own: each image's background number, which its patches are not cut from; None where that has no meaning.
         fake: which images are composites; then as large a share of them has patches as of the others, whatever fits.
 
@@ -92,7 +92,7 @@ def draw_patches(
         some = rounded.reshape(n, _POSES, -1)[missing, first : first + _AT_ONCE].reshape(-1, rounded.shape[1])
         shape = hull[torch.from_numpy(missing)].repeat_interleave(_AT_ONCE, dim=0)
         reach = poses.extent(torch.from_numpy(some).float(), shape, canvas_px).float()
-        margin_px = 2 * math.ceil(3 * blur_sigma_px) + _REACH_PX  # both rims are soft
+        margin_px = 2 * math.ceil(3 * (0.0 if edges is None else edges.blur_sigma_px)) + _REACH_PX  # both rims are soft
         reach = reach + torch.tensor([-margin_px, -margin_px, margin_px, margin_px])
         clear = _clear(reach, images[torch.from_numpy(missing)].repeat_interleave(_AT_ONCE), truth)
         fits = clear.view(-1, _AT_ONCE).numpy()

@@ -53,7 +53,6 @@ class PatchedImages:
     @classmethod
     def of(cls, images: RealImages, recipe: Recipe, materials: Materials) -> PatchedImages:
         """So many images, evenly spread."""
-        blur_px = recipe.edges.blur_sigma_px if recipe.edges is not None else 0.0
         banks = (materials.foregrounds, materials.backgrounds, materials.poses)
         generator = reseed(recipe.seed, 0, "page: patches", 0)
         chosen, rows, parts = spread(len(images), _MOST), [], []
@@ -61,7 +60,7 @@ class PatchedImages:
             some = chosen[first : first + _BATCH]
             found, truth = images.fetch(some)
             size_px = (found.shape[-2], found.shape[-1])
-            drawn = draw_patches(truth.to("cpu"), size_px, *banks, _ONE, generator, blur_sigma_px=blur_px)
+            drawn = draw_patches(truth.to("cpu"), size_px, *banks, _ONE, generator, edges=materials.edges)
             fits = np.unique(drawn.image_index)
             rows.append(some[fits])
             parts.append(drawn.take(fits))

@@ -102,7 +102,7 @@ def _part(
         materials.poses,
         ArtefactConfig(count=1, probability=1.0),
         generator,
-        blur_sigma_px=edges.blur_sigma_px if edges else 0.0,
+        edges=edges,
         own=placements.background,
     )
     if patches and len(found.foreground):

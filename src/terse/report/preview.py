@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from PIL import Image
 from torch import Tensor
 
@@ -61,19 +62,22 @@ def preview_sheets(recipe: Recipe, materials: Materials, count: int) -> list[np.
     images, truth = drawn.images[:few], drawn.truth.take(range(few))
     sheets.append(_captioned(images, "plain"))
     if recipe.artefacts.count:
-        patched = _with_patches(recipe, materials, images, truth)
+        patched = _with_patches(recipe, materials, images, truth, placements.background[:few])
         sheets.append(_captioned(patched, "with patches"))
     return sheets
 
 
-def _with_patches(recipe: Recipe, materials: Materials, images: Tensor, truth: Truth) -> Tensor:
+def _with_patches(
+    recipe: Recipe, materials: Materials, images: Tensor, truth: Truth, below: Int64[np.ndarray, " b"]
+) -> Tensor:
     """As in training, but in every image: a sheet is too short to show the recipe's share."""
     settings = recipe.artefacts.model_copy(update={"probability": 1.0})
     generator = torch.Generator().manual_seed(recipe.seed)
     size_px = images.shape[-2], images.shape[-1]
-    blur_px = recipe.edges.blur_sigma_px if recipe.edges is not None else 0.0
     banks = materials.foregrounds, materials.backgrounds
-    patches = draw_patches(truth, size_px, *banks, materials.poses, settings, generator, blur_sigma_px=blur_px)
+    patches = draw_patches(
+        truth, size_px, *banks, materials.poses, settings, generator, edges=materials.edges, own=below
+    )
     return paste_patches(images, patches, materials.render)
 
 

@@ -37,10 +37,9 @@ def with_artefacts(
     if share is not None and share.sharing > 1:
         parts = session.engine.ranks.each((truth.with_only().to("cpu"), own))
         truth, own = share.whole([part[0] for part in parts]), share.whole_array([part[1] for part in parts])
-    blur_px = session.recipe.edges.blur_sigma_px if session.recipe.edges is not None else 0.0
     banks = (materials.foregrounds, materials.backgrounds)
     drawing = (*banks, materials.poses, settings, generator)
-    patches = draw_patches(truth, size_px, *drawing, blur_sigma_px=blur_px, own=own, fake=composites_of(truth))
+    patches = draw_patches(truth, size_px, *drawing, edges=materials.edges, own=own, fake=composites_of(truth))
     if share is not None and share.sharing > 1:
         patches = patches.take(share.rows)
     return paste_patches(images, patches, materials.render)
