@@ -2,14 +2,13 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from terse.errors import RecipeError, TerseError
 from terse.folders import locked
 from terse.pictures.page_folder import write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.progress import Observer
-from terse.protocols import is_trainable
+from terse.protocols import Judges, is_trainable
 from terse.recipe import Recipe, load_recipe
 from terse.results import RunResult
 from terse.run import build_players, join_session, with_target, written
@@ -87,7 +86,7 @@ def _its_turn(session: Session, cycle: int, target: str) -> None:
     judged_by[str(cycle)] = target
 
 
-def _target_of(recipe: Recipe, players: Players) -> Any:
+def _target_of(recipe: Recipe, players: Players) -> Judges | None:
     """The target that a run began with; None where its file is gone."""
     try:
         return recipe.target.build(classes=players.materials.classes, canvas_px=recipe.canvas_px)

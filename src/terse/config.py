@@ -37,6 +37,8 @@ __all__ = [
     "Component",
     "Config",
     "Count",
+    "Counts",
+    "CountsOrNone",
     "Family",
     "Fraction",
     "InputPath",
@@ -44,6 +46,7 @@ __all__ = [
     "NonNegative",
     "Paper",
     "Positive",
+    "PositiveSpan",
     "SourcePath",
     "Span",
     "Typed",
@@ -53,6 +56,7 @@ __all__ = [
     "family_of",
     "help_of",
     "kind_of",
+    "known_kind",
     "named_kind",
 ]
 
@@ -184,11 +188,30 @@ def each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def known_kind(family: str) -> AfterValidator:
+    """The rule of a setting that names a kind of this family without settings of its own."""
+
+    def check(kind: str) -> str:
+        try:
+            registry.lookup(family, kind)
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return kind
+
+    return AfterValidator(check)
+
+
 Names = Annotated[tuple[str, ...], AfterValidator(each_once)]
 """Names, each once."""
 
 Span = Annotated[tuple[float, float], AfterValidator(ascending)]
 """A range, its smaller number first."""
+PositiveSpan = Annotated[tuple[Positive, Positive], AfterValidator(ascending)]
+"""A range above 0, its smaller number first."""
+Counts = Annotated[tuple[Count, Count], AfterValidator(ascending)]
+"""The fewest and the most of something, at least one."""
+CountsOrNone = Annotated[tuple[NonNegative, NonNegative], AfterValidator(ascending)]
+"""The fewest and the most of something, perhaps none."""
 
 
 class Family:

@@ -22,6 +22,7 @@ from terse.config import (
     Positive,
     SourcePath,
     extras_of,
+    known_kind,
 )
 from terse.errors import RecipeError
 from terse.paper_numbers import PaperName
@@ -281,14 +282,6 @@ Source = Annotated[Component["Annotations"], Family("source")]
 SourceOrFraction = Annotated[Component["Annotations"] | float, Family("source", or_fraction=True)]
 
 
-def _known_task(kind: str) -> str:
-    try:
-        registry.lookup("task", kind)
-    except RecipeError as error:
-        raise ValueError(str(error)) from None
-    return kind
-
-
 def _plain_name(name: str) -> str:
     plain = name.isprintable() and not {"/", "\\"} & set(name) and name.strip(". ") and not name.startswith(("~", "-"))
     if not plain or len(name.encode()) > _NAME_BYTES:
@@ -306,7 +299,7 @@ class Recipe(Config):
     description: str = ""
     paper: tuple[PaperName, ...] = ()
     """Tables and figures whose numbers a page shows beside ours; a recipe over this one does not take them over."""
-    task: Annotated[str, AfterValidator(_known_task)]
+    task: Annotated[str, known_kind("task")]
     """classification, detection, or another that an installed package registers."""
     primary: str | None = None
     """The metric that chooses the kept cycle, that a proof compares and that heads a page; None takes the task's."""

@@ -109,7 +109,7 @@ def test_placements_are_drawn_again_edited_and_larger(
     [
         (("--count", "0"), "--count: expected an integer >= 1, got 0"),
         (("--objects", "three"), "--objects: expected a number or LOW..HIGH, got 'three'; for example 1..3"),
-        (("--objects", "3..1"), "--objects: expected the smaller number first, got 3..1; turn them round"),
+        (("--objects", "3..1"), "--objects: expected the smaller number first, got 3..1; swap them"),
         (("--quota", "ball"), "--quota: expected NAME=COUNT, got 'ball'; for example dog=500"),
         (
             ("--quota", "bell=1"),

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import compose, support_points, warp
-from terse.errors import ShapeError
+from terse.errors import RecipeError, ShapeError
 from terse.poses import AffinePoses
+from terse.recipe import load_recipe
 
 _DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 
@@ -168,3 +169,19 @@ def test_a_rotation_of_a_full_turn_wraps() -> None:
     assert slope[0, 0] == pytest.approx(90.0)  # no end stops it
     unit = noise(1, 5, 6)
     torch.testing.assert_close(wide.from_raw(wide.to_raw(unit)), wide.from_unit(unit), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "got"),
+    [
+        ("poses.rotation_deg=[20, -20]", "poses.rotation_deg", "[20.0, -20.0]"),
+        ("poses.shear=[0.2, -0.2]", "poses.shear", "[0.2, -0.2]"),
+        ("poses.scale=[1, 0.5]", "poses.scale", "[1.0, 0.5]"),
+        ("poses.scale={circle: [1, 0.5]}", "poses.scale.circle", "[1.0, 0.5]"),
+        ("poses.stretch=[2, 1]", "poses.stretch", "[2.0, 1.0]"),
+    ],
+)
+def test_a_range_the_wrong_way_round_is_refused(setting: str, field: str, got: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("shapes", [setting])
+    assert str(caught.value) == f"{field}: expected the smaller number first, got {got}; swap them"

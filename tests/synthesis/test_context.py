@@ -191,7 +191,9 @@ def test_foregrounds_of_other_classes_only(shapes: Callable[..., Materials]) -> 
     assert str(caught.value) == (
         "foregrounds: expected some of the classes dog, got circle, square, triangle; set `classes`"
     )
-    with pytest.raises(ValidationError, match=r"objects: expected the smaller number first, got \[2, 1\]; swap them"):
+    with pytest.raises(
+        ValidationError, match=r"objects\n.* expected the smaller number first, got \[2, 1\]; swap them"
+    ):
         ContextConfig(objects=(2, 1))
 
 

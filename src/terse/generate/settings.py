@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from terse import registry
-from terse.config import Config, Count, Fraction, NonNegative
+from terse.config import Config, Count, Fraction, NonNegative, known_kind
 from terse.errors import RecipeError
 from terse.recipe import BLENDS, Blend
 from terse.requests import LEAST_VISIBLE, Limits
@@ -84,7 +84,7 @@ class GenerateSettings(Config):
 
     count: Annotated[Count, Field(le=10**8)]  # names have eight digits, from 0
     """Images; with --cycle the composites that the cycle is to find, by default the recipe's `pool.per_cycle`."""
-    format: str = "coco"
+    format: Annotated[str, known_kind("exporter")] = "coco"
     """coco, voc, yolo, yolo_pose, semantic, webdataset, imagefolder, or an exporter of an installed package."""
     seed: NonNegative = 0
     """Another seed is another set."""
@@ -129,23 +129,12 @@ class GenerateSettings(Config):
     tries: Count = 50
     """How often an image is drawn anew when it meets no limit or no hardness window, before it is skipped."""
 
-    @field_validator("format")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        try:
-            registry.lookup("exporter", name)
-        except RecipeError as error:
-            raise ValueError(str(error)) from None
-        return name
-
     @model_validator(mode="after")
     def _agree(self) -> Self:
         for name in ("objects", "hardness", "distractors", "occluders"):
             pair = getattr(self, name)
             if pair is not None and pair[0] > pair[1]:
-                raise ValueError(
-                    f"{name}: expected the smaller number first, got {pair[0]}..{pair[1]}; turn them round"
-                )
+                raise ValueError(f"{name}: expected the smaller number first, got {pair[0]}..{pair[1]}; swap them")
         return self
 
     @property

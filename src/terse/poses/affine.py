@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
-from terse.config import Component, Positive
+from terse.config import Component, PositiveSpan, Span
 from terse.poses.family import PoseFamily, RasterPose
 from terse.registry import register
 
@@ -24,10 +24,9 @@ __all__ = ["AffineConfig", "AffinePoses"]
 _SMALLEST = 1e-6
 _TURN_DEG = 360.0
 
-_Range = tuple[Positive, Positive]
-_Ranges = Annotated[dict[str, _Range], Field(min_length=1)]
+_Ranges = Annotated[dict[str, PositiveSpan], Field(min_length=1)]
 _Scale = Annotated[
-    Annotated[_Range, Tag("[range]")] | Annotated[_Ranges, Tag("[classes]")],
+    Annotated[PositiveSpan, Tag("[range]")] | Annotated[_Ranges, Tag("[classes]")],
     Discriminator(lambda value: "[classes]" if isinstance(value, Mapping) else "[range]"),
 ]
 
@@ -37,17 +36,17 @@ class AffineConfig(Component["AffinePoses"]):
     """Rotation, shift, shear and scale, each in its own range."""
 
     kind: Literal["affine"] = "affine"
-    rotation_deg: tuple[float, float] = (-20.0, 20.0)
+    rotation_deg: Span = (-20.0, 20.0)
     """Anticlockwise; a full turn or more wraps: its ends are one pose, and a synthesizer turns through them."""
-    shift: tuple[float, float] = (-1.0, 1.0)
+    shift: Span = (-1.0, 1.0)
     """Fraction of the free play to each side."""
-    shear: tuple[float, float] = (-0.2, 0.2)
+    shear: Span = (-0.2, 0.2)
     scale: _Scale = (0.8, 1.2)
     """Side of the patch over the canvas's shorter side: one range, or one for each class by name.
 
     A class that is not named has the range that holds all that are.
     """
-    stretch: tuple[Positive, Positive] | None = None
+    stretch: PositiveSpan | None = None
     """Width over height. None scales x and y apart, both in `scale` (affNIST)."""
     min_visible: float = Field(default=1.0, gt=0, le=1)
     """Share of the object's bounding box that stays inside the canvas."""

@@ -18,6 +18,7 @@ from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import finish, open_session
+from terse.sources.run_data import RunData
 from terse.synthesis.scene import SceneConfig
 from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint
@@ -140,7 +141,7 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": alone}), None)
 
 
-def run_start(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observer | None = None) -> None:
+def run_start(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, observer: Observer | None = None) -> None:
     """Train what all arms of a seed begin with, and measure it: a run without an arm, left after its start.
 
     Raises:
@@ -154,7 +155,7 @@ def run_start(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Obse
     train_start(session)
 
 
-def run_arm(recipe: Recipe, job: ProofJob, *, data: Any = None, observer: Observer | None = None) -> None:
+def run_arm(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, observer: Observer | None = None) -> None:
     """Run an arm from the start of its seed, or go on with it, and measure it.
 
     Raises:
@@ -214,7 +215,7 @@ def _link(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
 
 
-def _measure(recipe: Recipe, job: ProofJob, data: Any) -> Measured:
+def _measure(recipe: Recipe, job: ProofJob, data: RunData | None) -> Measured:
     """What the proof needs beside the result: per-image results, hardness under the start, coverage."""
     from terse.evaluation.coverage import coverage
     from terse.evaluation.diversity import feature_diversity, pooled_features

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from terse.page_figures import ShownFigures
 from terse.pictures.gallery import BeforeAfter
@@ -18,12 +17,13 @@ from terse.proof.results import ProofResult
 from terse.proof.summary import finished
 from terse.recipe import Recipe
 from terse.run import build_players
+from terse.sources.run_data import RunData
 from terse.synthesis.materials import Materials
 
 __all__ = ["proof_pictures"]
 
 
-def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: Any = None) -> Shown:
+def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: RunData | None = None) -> Shown:
     """The pictures of a finished proof, those of the first seed that every arm has run.
 
     Args:

@@ -24,6 +24,7 @@ from terse.proof.verdict import arm_order, comparison
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
+from terse.sources.run_data import RunData
 from terse.tasks.task import task_of
 from terse.training.engine import process_kept
 from terse.trust import trusting
@@ -52,7 +53,7 @@ def prove(
     audit: bool = True,
     kept: str | Path | None = None,
     passes: Sequence[float] = (),
-    data: Any = None,
+    data: RunData | None = None,
     observer: Observer | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _taken(recipe: Recipe, job: ProofJob) -> bool:
     return True
 
 
-def _settled(recipe: Recipe, data: Any) -> Recipe:
+def _settled(recipe: Recipe, data: RunData | None) -> Recipe:
     """With test images of its own: what chose the model is not what proves it."""
     if data is None and recipe.data is None and recipe.test is None:
         settings = join(Recipe, recipe.model_dump(mode="json"), {"test": 0.2})
@@ -227,7 +228,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     claim(folder, "proof", request, resume=resume, written=earlier, begin=begin, ignored=NOT_COMPARED)
 
 
-def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: Any) -> None:
+def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: RunData | None) -> None:
     """Write what a probe finds, `shortcut.json`: a few seconds a blend, but nothing where all of them stand there."""
     import torch
 

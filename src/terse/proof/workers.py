@@ -11,6 +11,7 @@ from terse.errors import RunError
 from terse.progress import Observer
 from terse.proof.arms import ProofJob, run_arm, run_start
 from terse.recipe import Recipe
+from terse.sources.run_data import RunData, run_data
 from terse.trust import trusted, trusting
 from terse.urls import type_urls, typed_urls
 from terse.validation import validate
@@ -28,7 +29,7 @@ def run_jobs(
     observer: Observer,
     *,
     workers: int,
-    data: Any = None,
+    data: RunData | None = None,
 ) -> None:
     """Run every start, and every arm once its start is whole.
 
@@ -66,11 +67,9 @@ def run_jobs(
 
 
 def _start(
-    settings: Mapping[str, Any], data: Any, trust: bool, typed: frozenset[str], observer: Observer
+    settings: Mapping[str, Any], data: RunData | None, trust: bool, typed: frozenset[str], observer: Observer
 ) -> Callable[[ProofJob], None]:
     """Called once in each worker: the material is read once for all of its jobs."""
-    from terse.sources.run_data import run_data
-
     recipe = validate(Recipe, dict(settings), None)
     type_urls(typed)
     with trusting(trust):

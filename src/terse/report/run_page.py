@@ -34,6 +34,7 @@ from terse.report.parts import (
     words,
 )
 from terse.results import Coverage, Cycle, HardnessCounts, RunResult, read_run, read_text
+from terse.run_folder import finished_folder
 from terse.tasks.task import known_metrics, metric_of
 from terse.yaml_text import read_yaml
 
@@ -63,9 +64,7 @@ def build_run_page(folder: Path, beside: Sequence[Path] = ()) -> Path:
 
 def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     """The page of a finished run, from its files alone."""
-    written = folder / "recipe.yaml"
-    if not written.is_file() or not (folder / "result.json").is_file():
-        raise RunError(f"{folder}: expected a finished run with recipe.yaml and result.json, got none")
+    written = finished_folder(folder) / "recipe.yaml"
     recipe_yaml = read_text(written)
     settings = read_yaml(recipe_yaml, str(written))
     if not isinstance(settings.get("synthesis"), dict):

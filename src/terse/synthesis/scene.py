@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import model_validator
-
-from terse.config import Config, Count, NonNegative, Paper
+from terse.config import Config, Counts, CountsOrNone, Paper
 
 if TYPE_CHECKING:
     from terse.requests import Limits
@@ -20,20 +18,12 @@ class SceneConfig(Config):
     Source: ours; the paper pastes one.
     """
 
-    objects: Annotated[tuple[Count, Count], Paper([1, 1])] = (1, 1)
+    objects: Annotated[Counts, Paper([1, 1])] = (1, 1)
     """Fewest and most labelled objects an image, each number equally likely, classes mixed."""
 
-    occluders: tuple[NonNegative, NonNegative] = (0, 0)
+    occluders: CountsOrNone = (0, 0)
     """Fewest and most things without a label in front of a background's own annotated objects, whose boxes and masks
     are then of what is left to see. Foregrounds of classes outside `classes`, or shapes of other backgrounds."""
-
-    @model_validator(mode="after")
-    def _fewest_first(self) -> SceneConfig:
-        for name in ("objects", "occluders"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name}: expected the smaller number first, got {[low, high]}; swap them")
-        return self
 
     @property
     def several(self) -> bool:

@@ -1,7 +1,6 @@
 """The guide of a hardness rule: which real images it is, and its gradient in the target, found before each harvest."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from terse.evaluation.hardness import Passes
 from terse.evaluation.helpful import Helpful
 from terse.modes import through_weights
 from terse.objectives import target_loss_of
-from terse.protocols import is_attackable, trainable
+from terse.protocols import Judges, is_attackable, trainable
 from terse.recipe import ObjectiveConfig, Recipe
 from terse.sources.run_data import RunData
 from terse.synthesis.blind import base_of
@@ -28,7 +27,7 @@ __all__ = ["look_at_guide", "take_guide"]
 _BATCH = 32
 
 
-def take_guide(rule: Helpful, recipe: Recipe, target: Any, data: RunData) -> None:
+def take_guide(rule: Helpful, recipe: Recipe, target: Judges, data: RunData) -> None:
     """Give the rule the images that steer it: a set of their own, or a part of train.
 
     Raises:
@@ -137,7 +136,7 @@ def _gradient(
     return learned, gradient
 
 
-def _check_reached(target: Any, objects: int, reached: bool, images: int) -> None:
+def _check_reached(target: Judges, objects: int, reached: bool, images: int) -> None:
     if not objects:
         raise RecipeError(
             f"hardness.guide: expected real images with objects of the task, got {images} without; give it others"

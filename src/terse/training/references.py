@@ -1,7 +1,6 @@
 """The references of a hardness rule: made, trained once before the first cycle, and compared with the target."""
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +8,8 @@ from jaxtyping import Int64
 
 from terse.errors import RecipeError
 from terse.evaluation.learnable import ReferenceRule, halves_of
-from terse.protocols import is_trainable, trainable
+from terse.placements import Placements
+from terse.protocols import Judges, is_trainable, trainable
 from terse.recipe import Recipe
 from terse.sources.annotations import Annotations
 from terse.synthesis.blind import base_of
@@ -31,7 +31,7 @@ _BLOCK = 50
 _PHASE = "warm_up"  # of cycle 0, where nothing else is warmed up
 
 
-def make_references(rule: ReferenceRule, recipe: Recipe, target: Any, materials: Materials, engine: Engine) -> None:
+def make_references(rule: ReferenceRule, recipe: Recipe, target: Judges, materials: Materials, engine: Engine) -> None:
     """Two copies of the target before its training, or of the reference that the recipe names.
 
     Raises:
@@ -122,7 +122,7 @@ def compare_reference(session: Session, cycle: int) -> None:
     placements = propose(
         base_of(session.recipe, materials, _BLOCK), rule.settings.probe, session.recipe.seed, 0, "reference probe"
     )
-    parts: list[tuple[Composites, Any]] = []
+    parts: list[tuple[Composites, Placements]] = []
     for rows in np.array_split(np.arange(len(placements)), -(-len(placements) // _BLOCK)):
         some = placements.take(rows)
         with torch.no_grad():

@@ -157,7 +157,7 @@ def test_arms_without_a_gradient_paste_as_many(arm):
     [
         (
             ["synthesis.objects=[3, 2]"],
-            "synthesis: objects: expected the smaller number first, got [3, 2]; swap them",
+            "synthesis.objects: expected the smaller number first, got [3, 2]; swap them",
         ),
         (
             ["synthesis.objects=[1, 2]", "synthesis.network=digits"],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
-
-from terse.config import Component, Count, Family, NonNegative
+from terse.config import Component, Count, Counts, Family, NonNegative, PositiveSpan, Span
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -46,10 +44,10 @@ class PastedConfig(Component["RunData"]):
     """Composites that choose the best cycle, of `foregrounds` on backgrounds of their own."""
     test: Count = 120
     """Composites that judge, of `test_foregrounds` on backgrounds of their own."""
-    objects: tuple[Count, Count] = (1, 3)
+    objects: Counts = (1, 3)
     """Fewest and most objects of an image."""
-    rotation_deg: tuple[float, float] = (-30.0, 30.0)
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.25, 0.7)
+    rotation_deg: Span = (-30.0, 30.0)
+    scale: PositiveSpan = (0.25, 0.7)
     """Longer side of an object over the image's."""
     seed: NonNegative = 7
     """Of all drawing: fixed, so that every run is judged by the same images."""

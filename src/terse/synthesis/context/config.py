@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from terse.config import Component, Count, Fraction, NonNegative, Positive
+from terse.config import Component, Count, Counts, Fraction, NonNegative, Positive
 from terse.recipe import Blend
 from terse.registry import register
 from terse.synthesis.scene import SceneConfig
@@ -29,7 +29,7 @@ class ContextConfig(SceneConfig, Component["Proposer"]):
     learns: ClassVar[bool] = True
     """It needs a run; `generate` of a recipe alone takes uniform poses."""
     kind: Literal["context"] = "context"
-    objects: tuple[Count, Count] = (1, 2)
+    objects: Counts = (1, 2)
     """Fewest and most objects an image."""
     candidates: Count = 200
     """Boxes scored in each background; the published code has 200."""

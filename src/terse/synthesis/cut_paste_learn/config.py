@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from terse.config import Component, Count, Fraction, NonNegative
+from terse.config import Component, Count, Counts, CountsOrNone, Fraction, Span
 from terse.recipe import Blend
 from terse.registry import register
 from terse.synthesis.scene import SceneConfig
@@ -27,14 +27,14 @@ class CutPasteLearnConfig(SceneConfig, Component["Proposer"]):
     """
 
     kind: Literal["cut_paste_learn"] = "cut_paste_learn"
-    objects: tuple[Count, Count] = (1, 3)
+    objects: Counts = (1, 3)
     """Fewest and most labelled objects an image; the generator's 3 to 8 are for kitchen scenes."""
-    distractors: tuple[NonNegative, NonNegative] | None = None
+    distractors: CountsOrNone | None = None
     """Fewest and most objects of no class of the task. None takes the generator's 2 to 4 where the foregrounds
     hold such classes, else none: an unlabelled object of the task's own classes would teach the opposite."""
-    rotation_deg: tuple[float, float] = (-30.0, 30.0)
+    rotation_deg: Span = (-30.0, 30.0)
     """Inside the recipe's own range."""
-    scale: tuple[float, float] | None = None
+    scale: Span | None = None
     """None is the recipe's own range; the generator's 0.15 to 0.6 are of its camera's images."""
     max_truncation: Fraction = 0.25
     """Share of an object's width, and of its height, that may lie outside the canvas."""
@@ -46,14 +46,6 @@ class CutPasteLearnConfig(SceneConfig, Component["Proposer"]):
     """Every scene is drawn once in each, and counts as so many samples."""
     batch_size: Count = 250
     """Composites looked at together in the harvest."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> CutPasteLearnConfig:
-        for name in ("distractors", "rotation_deg", "scale"):
-            limits = getattr(self, name)
-            if limits is not None and limits[0] > limits[1]:
-                raise ValueError(f"{name}: expected the smaller number first, got {list(limits)}; swap them")
-        return self
 
     def build(self, materials: Materials) -> Proposer:
         """The arm."""
