@@ -147,7 +147,7 @@ def judged(session, proposer) -> tuple[float, float, float, dict[str, float]]:
         drawn.append(propose(proposer, _BLOCK, session.recipe.seed, 1, "harvest", number))
         composites = players.materials.render(drawn[-1])
         hard += int(players.rule.judge(players.target, composites.images, composites.truth).hard.sum())
-    seen = coverage(Placements.join(drawn), players.materials.poses)
+    seen = coverage(Placements.join(drawn), players.materials.poses, players.materials.class_of)
     parts = {name: part.entropy for name, part in seen.poses.items()}
     return hard / _PAIRS, seen.entropy, seen.near_duplicates, parts
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,7 +71,22 @@ def test_the_loss_pushes_poses_apart():
 def test_a_number_without_a_range_cannot_spread():
     family = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (0.1, 0.1), (0.8, 1.2))
     pose = family.from_unit(drawn(5, 6))
-    assert torch.allclose(free_unit_poses(family, pose), drawn(5, 6)[:, [0, 1, 2, 4, 5]], atol=1e-5)
+    nobody = np.zeros(5, dtype=np.int64)
+    assert torch.allclose(free_unit_poses(family, pose, nobody, ("a",)), drawn(5, 6)[:, [0, 1, 2, 4, 5]], atol=1e-5)
+
+
+def test_random_poses_are_wide_where_classes_have_ranges_of_their_own():
+    family = AffinePoses(
+        (-20, 20), (-1, 1), (-0.2, 0.2), {"nut": (0.05, 0.1), "hammer": (0.5, 0.9)}, stretch=(0.9, 1.1)
+    )
+    held, classes = entropy(), ("nut", "hammer")
+    labels = np.arange(256) % 2
+    for step in range(4):
+        pose = family.of_classes(family.from_unit(drawn(256, 6, seed=step)), labels, classes)
+        unit = free_unit_poses(family, pose, labels, classes)
+        assert torch.allclose(unit, drawn(256, 6, seed=step), atol=1e-4)
+        held.loss(unit)
+    assert held.coverage == pytest.approx(1, rel=0.1)
 
 
 def test_it_goes_on_where_it_was_kept():

@@ -1,10 +1,12 @@
 """How widely poses spread, as an entropy that a synthesizer can be held to (ours; the paper names diversity in 5)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.poses import PoseFamily
@@ -48,13 +50,15 @@ def nearest_neighbour_entropy(
     return size * distance.log().mean() + ball + math.log(max(1, points)) + euler
 
 
-def free_unit_poses(family: PoseFamily, pose: Float[Tensor, "b k"]) -> Float[Tensor, "b free"]:
-    """Each component's range scaled to [0, 1], components without a range left out: they cannot spread.
+def free_unit_poses(
+    family: PoseFamily, pose: Float[Tensor, "b k"], labels: Int64[np.ndarray, " b"], classes: Sequence[str]
+) -> Float[Tensor, "b free"]:
+    """Each component's range, its class's own, scaled to [0, 1]; components without a range left out: they cannot spread.
 
     Source: ours.
     """
     free = [number for number, (low, high) in enumerate(family.ranges) if high > low]
-    return family.to_unit(pose)[:, free]
+    return family.unit_of_classes(pose, labels, classes)[:, free]
 
 
 def _distances(poses: Tensor, others: Tensor) -> Tensor:

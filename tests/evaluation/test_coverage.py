@@ -37,6 +37,19 @@ def test_random_poses_cover_like_random_poses(family: AffinePoses) -> None:
     assert collapse_alarms(seen) == []
 
 
+def test_random_poses_are_those_of_each_objects_class() -> None:
+    family = AffinePoses(
+        (-20, 20), (-1, 1), (-0.2, 0.2), {"nut": (0.05, 0.1), "hammer": (0.8, 0.9)}, stretch=(0.9, 1.1)
+    )
+    labels = np.arange(2000) % 2
+    pose = family.of_classes(random_pose(2000, family), labels, ("nut", "hammer"))
+    seen = coverage(placed(pose), family, lambda number: ("nut", "hammer")[number % 2])
+    assert seen.poses["scale"].entropy == pytest.approx(1.0, abs=0.02)
+    assert seen.size is not None
+    assert seen.size.entropy == pytest.approx(1.0, abs=0.02)
+    assert collapse_alarms(seen) == []
+
+
 def test_a_small_random_sample_is_not_taken_for_a_narrow_one() -> None:
     assert coverage(placed(random_pose(30)), DIGITS).entropy > 0.85
 

@@ -26,6 +26,22 @@ POSES = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (0.0, 0.0), (1.0, 1.0))
 AFTER = ["synthesis.harvest=after", "synthesis.harvest_from=0", "pool.candidates=4000", "cycles=1"]
 
 
+class Named:
+    """Foregrounds of which the classes alone are known."""
+
+    classes = ("nut", "hammer")
+
+    def __init__(self, labels):
+        self.labels = np.array(labels)
+        self.keys = [str(number) for number in range(len(labels))]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def fetch(self, indices):
+        raise AssertionError("asked for pixels")
+
+
 def nearest(rows):
     apart = np.linalg.norm(rows[:, None] - rows[None], axis=2)
     np.fill_diagonal(apart, np.inf)
@@ -62,8 +78,19 @@ def test_a_cell_is_of_the_free_numbers_of_the_first_objects_pose():
     pose[:, 0] = [-20, -20, 20, 1]
     pose[:, 1] = [-1, 1, -1, 1]
     pose[:, 2] = [1, -1, -1, -1]
-    cells = pose_cells(Placements.single(np.arange(4), np.arange(4), pose), POSES, 2)
+    cells = pose_cells(Placements.single(np.arange(4), np.arange(4), pose), POSES, 2, Named([0] * 4))
     assert cells.tolist() == [0 + 0 + 4, 0 + 2 + 0, 1 + 0 + 0, 1 + 2 + 0]
+
+
+def test_each_class_fills_all_cells_of_its_own_range():
+    own = {"nut": (0.1, 0.2), "hammer": (0.5, 0.9)}
+    family = AffinePoses((0, 0), (0, 0), (0, 0), own, stretch=(1, 1))
+    labels = np.arange(400) % 2
+    unit = np.random.default_rng(0).random((400, 6))
+    pose = family.of_classes(family.from_unit(unit), labels, tuple(own))
+    cells = pose_cells(Placements.single(np.arange(400) % 7, np.arange(400), pose), family, 4, Named(labels))
+    for label in (0, 1):
+        assert set(cells[labels == label].tolist()) == {0, 1, 2, 3}
 
 
 def test_a_full_cell_takes_no_more():
@@ -95,11 +122,11 @@ def test_features_and_poses_count_alike():
         np.arange(50), np.arange(50), POSES.from_unit(uniform(seeds_of(0, count=50), "p", 6))
     )
     features = projected(np.random.default_rng(0).normal(0, 100, (50, 300)).astype(np.float32))
-    rows = rows_to_compare(placements, POSES, features)
+    rows = rows_to_compare(placements, POSES, features, Named([0] * 50))
     assert rows.shape == (50, 6 + 64)
     assert (rows[:, :6] ** 2).sum(axis=1).mean() == pytest.approx(1)
     assert (rows[:, 6:] ** 2).sum(axis=1).mean() == pytest.approx(1)
-    assert rows_to_compare(placements, POSES, None).shape == (50, 6)
+    assert rows_to_compare(placements, POSES, None, Named([0] * 50)).shape == (50, 6)
 
 
 def harvested(small, *overrides):
@@ -121,7 +148,8 @@ def test_the_farthest_are_as_many_and_wider_apart(small):
 
 def test_cells_keep_a_class_from_one_corner_of_the_poses(small):
     session, placements = harvested(small, "pool.cells=2", "pool.per_cycle=300")
-    cells = pose_cells(placements, session.players.materials.poses, 2)
+    materials = session.players.materials
+    cells = pose_cells(placements, materials.poses, 2, materials.foregrounds)
     pairs, counts = np.unique(np.stack([placements.label, cells]), axis=1, return_counts=True)
     assert counts.max() == 1  # 30 a class over 64 cells
     assert len(pairs.T) == len(placements)

@@ -4,6 +4,8 @@ Every pose component becomes a histogram over its range; its entropy stands besi
 of the same family, so that a small sample is not mistaken for a narrow one.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -19,8 +21,11 @@ _SAME = 0.02  # of the range: the cell in which poses count as the same
 _REFERENCE_SEED = 0
 
 
-def coverage(placements: Placements, family: PoseFamily) -> Coverage:
+def coverage(placements: Placements, family: PoseFamily, class_of: Callable[[int], str] | None = None) -> Coverage:
     """How the placements' objects are spread over the family's poses, sizes, positions and sources.
+
+    `class_of` tells the class of a foreground by its number: random poses are those of the same classes where these have
+    ranges of their own.
 
     Source: ours.
     """
@@ -30,6 +35,10 @@ def coverage(placements: Placements, family: PoseFamily) -> Coverage:
         family, of_image = family.joint, placements.image_pose[placements.image_index[objects]]
         pose = np.concatenate([pose, of_image], axis=1)
     drawn = family.from_unit(_reference(max(1, len(pose)), family.size))
+    if class_of is not None and family.named_classes and len(pose):
+        names = [class_of(number) for number in placements.foreground[objects].tolist()]
+        classes, labels = np.unique(names, return_inverse=True)
+        drawn = family.of_classes(drawn, labels, classes.tolist())
     poses = {
         name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
         for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))

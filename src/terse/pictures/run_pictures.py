@@ -102,7 +102,9 @@ def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:
 def _coverage(materials: Materials, pool: Pool) -> dict[str, Coverage]:
     """Of the first and the last cycle's harvest, and of the whole pool."""
     parts = {**_ends(pool), **({"whole pool": np.arange(len(pool))} if len(pool) else {})}
-    return {name: coverage(pool.placements.take(rows), materials.poses) for name, rows in parts.items()}
+    return {
+        name: coverage(pool.placements.take(rows), materials.poses, materials.class_of) for name, rows in parts.items()
+    }
 
 
 def _hardness(pool: Pool) -> dict[str, HardnessCounts]:

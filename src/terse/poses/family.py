@@ -195,6 +195,18 @@ class PoseFamily(ABC):
         moved: Numbers = low + (high - low) * self.to_unit(pose)
         return moved
 
+    def unit_of_classes(self, pose: Numbers, labels: Int64[np.ndarray, " b"], classes: Sequence[str]) -> Numbers:
+        """Poses with each range of the paste's class scaled to [0, 1]: random poses are spread evenly in it.
+
+        Source: ours.
+        """
+        if not self.named_classes:
+            return self.to_unit(pose)
+        limits = np.array([self.ranges_of(name) for name in classes], dtype=np.float64)[labels]
+        low, high = _like(pose, limits[..., 0]), _like(pose, limits[..., 1])
+        unit: Numbers = (pose - low) / (high - low).clip(1e-9)
+        return unit
+
     # The stages -----------------------------------------------------------------------------------------------------
 
     def prepare(self, cut: Foregrounds, pose: Float[Tensor, "b k"], seeds: Int64[Tensor, " b"]) -> Foregrounds:

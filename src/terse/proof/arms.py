@@ -249,5 +249,6 @@ def _measure(recipe: Recipe, job: ProofJob, data: RunData | None) -> Measured:
         rows = features.of(len(hardness))
     proposes = proposed_hardness(session, judge.image_confidence)
     diversity = None if rows is None else feature_diversity(rows)
-    covered = coverage(placements, players.materials.poses).model_copy(update={"diversity": diversity})
+    materials = players.materials
+    covered = coverage(placements, materials.poses, materials.class_of).model_copy(update={"diversity": diversity})
     return Measured(**details, hardness=hardness, coverage=covered, proposed=proposes)

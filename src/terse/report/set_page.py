@@ -66,7 +66,7 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Dra
     drawing = drawing or drawing_of(recipe, settings, square=square)
     items = _items(drawing, _images(drawing, table, numbers[spread(len(numbers), _SHOWN)]))
     counted = _images(drawing, table, numbers[spread(len(numbers), _COUNTED)])
-    seen = coverage(counted, drawing.poses)
+    seen = coverage(counted, drawing.poses, drawing.material.foregrounds.class_of)
     told = SetResult.model_validate({"out": str(folder), **summary, **(result or {})})
     return dataset_page(
         told,

@@ -125,6 +125,11 @@ class Materials:
         found = [place.get(file, -1) for file in getattr(self.real, "files", ())] if place else []
         return np.array(found or [-1] * len(self.real), dtype=np.int64)
 
+    def class_of(self, foreground: int) -> str:
+        """The class of a foreground by its number."""
+        bank = self.foregrounds
+        return bank.classes[int(bank.labels[foreground])]
+
     @cached_property
     def of_task(self) -> Int64[np.ndarray, " classes"]:
         """The foreground bank's classes that the task has and that have foregrounds.

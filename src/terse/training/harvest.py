@@ -222,7 +222,8 @@ class Harvest:
 
     def _cells(self, placements: Placements) -> np.ndarray | None:
         bins = self.session.recipe.pool.cells
-        return None if bins is None else pose_cells(placements, self.session.players.materials.poses, bins)
+        materials = self.session.players.materials
+        return None if bins is None else pose_cells(placements, materials.poses, bins, materials.foregrounds)
 
     @property
     def missing(self) -> int:
@@ -233,11 +234,11 @@ class Harvest:
         """Of more than are wanted, those that are farthest apart, class by class; in the order in which they were found."""
         if self.goal.total >= len(found):
             return found
-        family = self.session.players.materials.poses
+        materials = self.session.players.materials
         features = np.concatenate(self._features) if self._features else None
         if features is not None and len(features) != len(found):
             features = None  # some were not judged
-        rows = rows_to_compare(found, family, features)
+        rows = rows_to_compare(found, materials.poses, features, materials.foregrounds)
         kept = np.zeros(len(found), dtype=bool)
         shares = even_shares(np.bincount(found.label, minlength=len(self.goal.room)), self.goal.total, self.goal.room)
         for label, share in enumerate(shares.tolist()):
@@ -259,7 +260,8 @@ class Harvest:
             figures["topped_up"] = self.topped_up
         if joined is not None:
             pool.append(self.cycle, joined, self.draw)
-            seen = coverage(joined, self.session.players.materials.poses)
+            materials = self.session.players.materials
+            seen = coverage(joined, materials.poses, materials.class_of)
             duplicates = max(seen.duplicates, seen.near_duplicates)
             figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
             passes, distinct = self.session.costs.judging_passes, found * (1 - duplicates)

@@ -161,7 +161,8 @@ def synthesizer_step(
     if judged is not None:
         realism = ranks.rows(realism_loss(judged.float(), objective.effective_realism_form), share)
     visible = ranks.rows(torch.from_numpy(~hidden(seen)).to(attack), share)
-    unit = ranks.rows(free_unit_poses(materials.poses.joint, pose), share, pastes.image_index)
+    of_pastes = free_unit_poses(materials.poses.joint, pose, pastes.label, materials.foregrounds.classes)
+    unit = ranks.rows(of_pastes, share, pastes.image_index)
     entropy = session.pose_entropy.loss(unit) if session.pose_entropy else None
     crowding = None
     if ranks.any(len(layers) > 1):

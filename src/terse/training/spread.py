@@ -14,6 +14,7 @@ from terse.draws import normal, seeds_of
 from terse.evaluation.diversity import PooledFeatures, pooled_features
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
+from terse.protocols import ForegroundBank
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,13 +86,15 @@ def first_objects(placements: Placements) -> Int64[np.ndarray, " b"]:
     return found
 
 
-def pose_cells(placements: Placements, family: PoseFamily, bins: int) -> Int64[np.ndarray, " b"]:
-    """The cell of each image's lowest object: every free number of its pose in one of so many bins of its range.
+def pose_cells(
+    placements: Placements, family: PoseFamily, bins: int, foregrounds: ForegroundBank
+) -> Int64[np.ndarray, " b"]:
+    """The cell of each image's lowest object: every free number of its pose in one of so many bins of its class's range.
 
     Source: ours; cells as in quality-diversity search (Mouret and Clune 2015).
     """
     free = [k for k, (low, high) in enumerate(family.ranges) if high > low]
-    unit = np.asarray(family.to_unit(placements.pose[first_objects(placements)]))[:, free]
+    unit = _unit_poses(placements, family, foregrounds)[:, free]
     place = np.clip((unit * bins).astype(np.int64), 0, bins - 1)
     cells: Int64[np.ndarray, " b"] = place @ bins ** np.arange(len(free))
     return cells
@@ -117,19 +120,29 @@ def farthest_points(rows: Float64[np.ndarray, "n d"], count: int) -> Int64[np.nd
 
 
 def rows_to_compare(
-    placements: Placements, family: PoseFamily, features: Float32[np.ndarray, "b d"] | None
+    placements: Placements,
+    family: PoseFamily,
+    features: Float32[np.ndarray, "b d"] | None,
+    foregrounds: ForegroundBank,
 ) -> Float64[np.ndarray, "b e"]:
     """Unit poses beside the target's features, each scaled to the same mean square: neither decides alone.
 
     Source: ours.
     """
-    unit = np.asarray(family.to_unit(placements.pose[first_objects(placements)]), dtype=np.float64)
+    unit = _unit_poses(placements, family, foregrounds)
     parts = [unit] if features is None else [unit, features.astype(np.float64)]
     scaled = []
     for part in parts:
         part = part - part.mean(axis=0)  # noqa: PLW2901
         scaled.append(part / max(1e-12, float(np.sqrt((part**2).sum(axis=1).mean()))))
     return np.concatenate(scaled, axis=1)
+
+
+def _unit_poses(placements: Placements, family: PoseFamily, foregrounds: ForegroundBank) -> Float64[np.ndarray, "b k"]:
+    """Of each image's lowest object, in the range of its class."""
+    rows = first_objects(placements)
+    labels = foregrounds.labels[placements.foreground[rows]]
+    return np.asarray(family.unit_of_classes(placements.pose[rows], labels, foregrounds.classes), dtype=np.float64)
 
 
 def projected(features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n 64"]:

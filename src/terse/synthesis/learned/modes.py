@@ -107,4 +107,5 @@ def settle_statistics(proposer: LearnedProposer, seeds: UInt64[np.ndarray, " n"]
 def _unit_poses(proposer: LearnedProposer, requests: Requests) -> Float[Tensor, "b k"]:
     """In the mode that the network's parts are in."""
     pastes = pastes_of(proposer.materials, requests)
-    return proposer.materials.poses.joint.to_unit(proposer.poses_of(pastes, requests))
+    materials, pose = proposer.materials, proposer.poses_of(pastes, requests)
+    return materials.poses.joint.unit_of_classes(pose, pastes.label, materials.foregrounds.classes)
