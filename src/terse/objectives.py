@@ -239,7 +239,7 @@ class RealismWeight:
         return {"medians": self._medians.clone(), "steps": torch.tensor(self._steps)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on with these."""
+        """Go on with what `state` gave."""
         self._medians, self._steps = state["medians"].clone(), int(state["steps"])
 
 

@@ -57,8 +57,7 @@ def free_unit_poses(
 
     Source: ours.
     """
-    free = [number for number, (low, high) in enumerate(family.ranges) if high > low]
-    return family.unit_of_classes(pose, labels, classes)[:, free]
+    return family.unit_of_classes(pose, labels, classes)[:, family.free]
 
 
 def _distances(poses: Tensor, others: Tensor) -> Tensor:
@@ -113,7 +112,7 @@ class PoseEntropy:
         return {"figures": figures, "recent": self._recent}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with these."""
+        """Go on with what `state` gave."""
         self._log_weight, self.coverage = state["figures"].tolist()
         self._recent = state["recent"]
 

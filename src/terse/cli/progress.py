@@ -148,7 +148,7 @@ class _Quiet(RunProgress):
     """Of a process that another one speaks for."""
 
     def say(self, message: str) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 class _Bar(RunProgress):

@@ -36,13 +36,13 @@ class Shapes:
 
     @classmethod
     def join(cls, parts: "list[Shapes]") -> "Shapes":
-        """Those of consecutive batches."""
+        """The objects of consecutive batches, in their order."""
         none = cls(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
         columns = ((part.size, part.aspect, part.cut) for part in [*parts, none])
         return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
     def take(self, rows: Bool[np.ndarray, " n"]) -> "Shapes":
-        """Some of them."""
+        """The objects of these rows."""
         return Shapes(self.size[rows], self.aspect[rows], self.cut[rows])
 
     def summary(self, missed: "Shapes | None" = None) -> ObjectShapes:

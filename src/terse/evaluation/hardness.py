@@ -56,7 +56,7 @@ class Passes:
     target_backwards: int = 0
 
     def __add__(self, other: Passes) -> Passes:
-        """Those of both."""
+        """The passes of two verdicts together."""
         return Passes(
             self.reference + other.reference,
             self.target + other.target,

@@ -140,7 +140,7 @@ class Helpful(HardnessRule):
         }
 
     def restore(self, state: Any) -> None:
-        """Go on with these."""
+        """Go on with what `state` gave."""
         self.of.restore(state["of"])
         self.harvest, self.cut = state["harvest"], float(state["cut"])
         self._passes_of_base = state.get("passes_of_base")  # older states do not say

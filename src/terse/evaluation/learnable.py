@@ -93,7 +93,7 @@ class ReferenceRule(HardnessRule):
         return {"of": rules, "fallen_back": self.fallen_back, "asked": self.asked, "accuracy": self.accuracy}
 
     def restore(self, state: Any) -> None:
-        """Go on with these."""
+        """Go on with what `state` gave."""
         for rule, own in zip((self.of, *self._of_references), state["of"], strict=True):
             rule.restore(own)
         self.fallen_back, self.asked = bool(state["fallen_back"]), list(state["asked"])
@@ -186,7 +186,7 @@ class Reducible(ReferenceRule):
         return {**super().state(), "above": self.above}
 
     def restore(self, state: Any) -> None:
-        """Go on with these."""
+        """Go on with what `state` gave."""
         super().restore(state)
         self.above = state["above"]
 

@@ -156,17 +156,17 @@ class AtURL(Place):
         self._send([path for path in self._files() if path.stem in stems])
 
     def discard(self, goes: Callable[[Path], bool]) -> None:
-        """Here and there."""
+        """Remove such files from the folder here and from the URL."""
         super().discard(goes)
         self._remove([name for name in self._there if goes(self.folder / name)])
 
     def clear(self) -> None:
-        """Here and there."""
+        """Remove all of the set from the folder here and from the URL."""
         self._empty()
         self._remove(sorted(self._there))
 
     def take_back(self) -> None:
-        """As the folder's."""
+        """Nothing was made: where the set was begun only now, leave nothing of it here or at the URL."""
         if self._begun:
             self.clear()
 

@@ -99,7 +99,7 @@ class _Some:
         return len(self.rows)
 
     def fetch(self, indices: Int64[np.ndarray, " b"]) -> tuple[Float[Tensor, "b c h w"], Truth]:
-        """Those of these numbers."""
+        """Images and truth of these numbers, on the CPU."""
         images, truth = self.images.fetch(self.rows[indices])
         return images.cpu(), truth.to("cpu")
 

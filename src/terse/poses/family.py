@@ -95,6 +95,11 @@ class PoseFamily(ABC):
 
     # Drawing and bounding -------------------------------------------------------------------------------------------
 
+    @property
+    def free(self) -> list[int]:
+        """The places of the numbers that can differ: those whose range has two ends."""
+        return [place for place, (low, high) in enumerate(self.ranges) if high > low]
+
     def from_unit(self, unit: Numbers) -> Numbers:
         """Numbers in [0, 1] to values in the ranges; uniform numbers make this family's random poses.
 

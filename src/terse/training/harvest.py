@@ -206,8 +206,8 @@ class Harvest:
     def _quota(self, times: float) -> Quota:
         """What the recipe wants, or so many times as much."""
         session, pool = self.session, self.session.recipe.pool
-        free = sum(high > low for low, high in session.players.materials.poses.ranges)
-        cells = 1 if pool.cells is None else pool.cells**free
+        free = session.players.materials.poses.free
+        cells = 1 if pool.cells is None else pool.cells ** len(free)
         per_class, per_cycle = (
             None if number is None else math.ceil(number * times) for number in (pool.per_class, pool.per_cycle)
         )

@@ -138,7 +138,7 @@ class Memory:
         return dict(self._sizes)
 
     def restore(self, state: dict[str, int]) -> None:
-        """Go on with these sizes."""
+        """Go on with the sizes of a checkpoint."""
         self._sizes = dict(state)
 
 

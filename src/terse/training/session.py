@@ -94,8 +94,7 @@ class Session:
         self.pose_entropy: PoseEntropy | None = None
         self.realism_weight: RealismWeight | None = None
         if learned and objective.coverage is not None:
-            free = sum(high > low for low, high in players.materials.poses.joint.ranges)
-            self.pose_entropy = PoseEntropy(objective, free)
+            self.pose_entropy = PoseEntropy(objective, len(players.materials.poses.joint.free))
             self.tensor_parts["pose_entropy"] = self.pose_entropy
         if players.discriminator is not None and objective.realism == "auto":
             self.realism_weight = RealismWeight(objective.realism_share)
@@ -164,7 +163,7 @@ class Session:
         optimizer: torch.optim.Optimizer,
         settings: OptimizerConfig,
     ) -> None:
-        """As the engine's.
+        """Step a player's optimiser, as the engine does.
 
         Raises:
             Diverged: scaled gradients are no numbers, however small their scale.

@@ -93,7 +93,7 @@ def pose_cells(
 
     Source: ours; cells as in quality-diversity search (Mouret and Clune 2015).
     """
-    free = [k for k, (low, high) in enumerate(family.ranges) if high > low]
+    free = family.free
     unit = _unit_poses(placements, family, foregrounds)[:, free]
     place = np.clip((unit * bins).astype(np.int64), 0, bins - 1)
     cells: Int64[np.ndarray, " b"] = place @ bins ** np.arange(len(free))

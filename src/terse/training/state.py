@@ -63,7 +63,7 @@ class Position:
         self.cycle, self.number, self.step = self.cycle + last, 0 if last else self.number + 1, 0
 
     def state(self) -> list[int]:
-        """The three numbers."""
+        """Cycle, phase and step, for a checkpoint."""
         return [self.cycle, self.number, self.step]
 
     def restore(self, state: list[int]) -> None:
@@ -159,11 +159,11 @@ class Carried(dict[str, Any]):
     """
 
     def state(self) -> dict[str, Any]:
-        """All of them."""
+        """The tensors by name, for a checkpoint."""
         return dict(self)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with these."""
+        """Go on with the tensors of a checkpoint."""
         self.clear()
         self.update(state)
 

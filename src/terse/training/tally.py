@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def seen(self) -> int:
-        """All of them."""
+        """All candidates."""
         return int(self._counts[[_PASSED_OVER, _LOOKED_AT]].sum())
 
     @property

@@ -231,15 +231,15 @@ class _Noting(Observer):
         self._events, self._path = events, path
 
     def cycle(self, row: Mapping[str, Any]) -> None:
-        """Kept."""
+        """Keep the call for the process that began the job."""
         self._events.append((self._path, "cycle", (dict(row),)))
 
     def say(self, message: str) -> None:
-        """Kept."""
+        """Keep the call for the process that began the job."""
         self._events.append((self._path, "say", (message,)))
 
     def done(self) -> None:
-        """Kept."""
+        """Keep the call for the process that began the job."""
         self._events.append((self._path, "done", ()))
 
     def of(self, job: str) -> Observer:
