@@ -88,7 +88,7 @@ def test_a_set_that_was_stopped_goes_on(spool_is_lost, plain, tmp_path, workers_
         generate(plain, SMALL, URL, workers=0, observer=Stops(after=6))
     assert "images/00000000.jpg" in names_at(URL)
     assert "manifest.json" not in names_at(URL)
-    with pytest.raises(RunError, match=f"^{URL}: expected a new folder, got one that holds a set; add --resume"):
+    with pytest.raises(RunError, match=f"^{URL}: expected a new folder, got one that holds a set; add `resume`"):
         generate(plain, SMALL, URL, workers=0)
     other = SMALL.model_copy(update={"seed": 7})
     with pytest.raises(
