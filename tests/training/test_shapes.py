@@ -107,7 +107,21 @@ def test_warming_up_trains_the_discriminator_alone():
     ]
     assert changed == [False, False, True]
     assert session.costs.target_forwards == 0
-    assert session.costs.synthesizer_forwards == 2 * 16
+    assert session.costs.synthesizer_forwards == 8 + 2 * 16
+
+
+def test_warming_up_shows_composites_as_they_are_drawn_later(monkeypatch):
+    shown = []
+
+    def seen(renderer, placements, draw=Renderer.__call__):
+        shown.append(placements.pose)
+        return draw(renderer, placements)
+
+    monkeypatch.setattr(Renderer, "__call__", seen)
+    session = open_session(load_recipe("shapes", [*FEW, "synthesis.statistics_pairs=32"]), None)
+    warm_up_phase(session, 1)
+    family = session.players.materials.poses
+    assert np.asarray(family.to_unit(np.concatenate(shown))).std(axis=0).min() > 0.1  # not all in the middle
 
 
 def test_warming_up_teaches_which_images_are_real(monkeypatch):

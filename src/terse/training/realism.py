@@ -8,7 +8,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.discriminator import Discriminator, discriminator_loss
+from terse.draws import seeds_of
 from terse.recipe import DiscriminatorConfig, OptimizerConfig
+from terse.synthesis.learned.modes import settled
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.batches import prefetch, with_artefacts
@@ -44,11 +46,14 @@ def warm_up_phase(session: Session, cycle: int) -> None:
     materials, seed = session.players.materials, session.recipe.seed
     session.engine.use_threads_to_learn(settings.batch_size, materials.canvas_px)
     count = settings.batch_size
-    for step in range(first, settings.warm_up_steps):
+    pairs, steps = proposer.settings.statistics_pairs, range(first, settings.warm_up_steps)
+    with session.engine.autocast(), settled(proposer, seeds_of(seed, cycle, "warm_up statistics", 0, count=pairs)):
+        drawn_before = [propose(proposer, count, seed, cycle, "warm_up", step) for step in steps]
+    session.costs.synthesizer_forwards += pairs if first == 0 else 0  # what goes on has paid for them
+    for step in steps:
         generator = reseed(seed, cycle, "warm_up", step, rank=session.engine.rank)
         prefetch(session.players.train, _real_numbers(session, cycle, "warm_up", step))
-        with session.engine.autocast():
-            placements = propose(proposer, count, seed, cycle, "warm_up", step)
+        placements = drawn_before[step - first]
         with torch.no_grad():
             made = materials.render(placements)
         seen = np.flatnonzero(~hidden(made))

@@ -19,7 +19,7 @@ from terse.synthesis.proposer import pastes_of
 if TYPE_CHECKING:
     from terse.synthesis.learned.proposer import LearnedProposer
 
-__all__ = ["seeded_dropout", "settle_statistics", "without_dropout"]
+__all__ = ["seeded_dropout", "settle_statistics", "settled", "without_dropout"]
 
 
 @contextmanager
@@ -102,6 +102,25 @@ def settle_statistics(proposer: LearnedProposer, seeds: UInt64[np.ndarray, " n"]
             norm.momentum = momentum
     drawn = [_unit_poses(proposer, batch) for batch in batches]
     return float((torch.cat(trained) - torch.cat(drawn)).abs().mean())
+
+
+@contextmanager
+def settled(proposer: LearnedProposer, seeds: UInt64[np.ndarray, " n"]) -> Iterator[None]:
+    """Inside, poses are drawn as they are once the network is in use; it is given back as it was, bit for bit.
+
+    A network that has never trained has BatchNorm's first statistics, under which all its outputs are nearly 0: every pose
+    the middle of the ranges.
+
+    Source: ours.
+    """
+    network = proposer.module
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    settle_statistics(proposer, seeds)
+    try:
+        yield
+    finally:
+        for name, value in network.named_buffers():
+            value.copy_(before[name])
 
 
 def _unit_poses(proposer: LearnedProposer, requests: Requests) -> Float[Tensor, "b k"]:
