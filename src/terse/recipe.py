@@ -138,7 +138,8 @@ class PoolConfig(Config):
     spare: Annotated[float, Field(ge=1)] = 2.0
     """choose: farthest: so many times the wanted number are collected."""
     passes_per_wanted: Positive | None = None
-    """At most so many judging passes for each composite wanted; base draws that nobody judges then fill the pool."""
+    """At most so many judging passes for each composite wanted; base draws that nobody judges then fill the pool. What a rule
+    looks at once before a harvest, to compare references or to find its cut, is counted beside it."""
     refresh: Count | None = None
     """Draw the pool afresh, and judge it again, after so many epochs of `fine_tune`; a cycle then trains on its newest
     draw alone. None, the paper, keeps every composite and adds to them."""

@@ -91,7 +91,7 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
     """A new network every cycle; the paper goes on with the old one."""
     dropout: Annotated[Fraction | None, Paper(0.5)] = None
     """Of the synthesizer, in training, harvest and `generate` alike; 0.5 in A.1's dump. None takes 0 where `noise_size`
-    or a random base tells the composites apart, else the dump's."""
+    or a random base tells the composites apart, else 0.5."""
     statistics_pairs: Count = 1000
     """So many pairs give BatchNorm's running statistics anew after each phase of the synthesizer."""
     noise_size: NonNegative = 0
