@@ -64,7 +64,7 @@ def test_the_papers_numbers_stand_beside_ours(pages):
     for name in get_args(PaperName):
         assert f"## {paper_numbers(name).title}\n" in text
     assert "| 5,000 | 0.826 | 0.880 | 0.868 |" in text
-    assert "| samples to 0.8 | 2,250 |" in text
+    assert "| samples to 0.8 | 2,500 | 2,750 | 2,250 |" in text
     assert "| 6: discriminator | 79.53 | 32.22 |" in text
 
 
