@@ -18,7 +18,7 @@ from jaxtyping import Float, Float64, UInt8, UInt16
 from terse.compositing.blend import Warped, blend_layer, blurred, straight
 from terse.compositing.raster_stages import prepared, shade
 from terse.errors import ShapeError
-from terse.poses.family import RasterPose
+from terse.poses.posed import RasterPose
 
 if TYPE_CHECKING:
     from terse.poses.maps import CanvasMap

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8, UInt16
 
 from terse.compositing.blend import Warped
-from terse.poses.family import RasterPose
+from terse.poses.posed import RasterPose
 
 if TYPE_CHECKING:
     import torch

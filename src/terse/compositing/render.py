@@ -15,7 +15,7 @@ from terse.compositing.raster import Sprite, draw
 from terse.compositing.truth import Layer, truth_of_layers
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
-from terse.poses.family import Posed
+from terse.poses.posed import Posed
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.recipe import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds

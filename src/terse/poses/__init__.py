@@ -5,6 +5,7 @@ Nothing here imports torch before a family is used, so that a recipe is read at 
 
 from terse.poses.affine import AffinePoses
 from terse.poses.chain import Chain, build_poses
-from terse.poses.family import Posed, PoseFamily, RasterPose
+from terse.poses.family import PoseFamily
+from terse.poses.posed import Posed, RasterPose
 
 __all__ = ["AffinePoses", "Chain", "PoseFamily", "Posed", "RasterPose", "build_poses"]

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from terse.config import Component, PositiveSpan, Span
-from terse.poses.family import PoseFamily, RasterPose
+from terse.poses.family import PoseFamily
+from terse.poses.posed import RasterPose
 from terse.registry import register
 
 if TYPE_CHECKING:

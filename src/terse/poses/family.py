@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from terse.errors import RecipeError, ShapeError
+from terse.poses.posed import Posed, RasterPose
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -29,25 +29,7 @@ if TYPE_CHECKING:
 
     Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
-__all__ = ["PoseFamily", "Posed", "RasterPose"]
-
-
-@dataclass(frozen=True, slots=True)
-class Posed:
-    """Foregrounds ready to be pasted: their colours, and the map that takes each canvas to its patch."""
-
-    cut: Foregrounds
-    where: AffineMap | CanvasMap
-
-
-@dataclass(frozen=True, slots=True)
-class RasterPose:
-    """One pose for the raster path. `where` is a matrix from canvas to patch where the pose is affine."""
-
-    where: np.ndarray | CanvasMap
-    family: PoseFamily
-    pose: Float64[np.ndarray, " k"]
-    seed: int = 0
+__all__ = ["PoseFamily"]
 
 
 class PoseFamily(ABC):
@@ -195,8 +177,7 @@ class PoseFamily(ABC):
         """
         if not self.named_classes:
             return pose
-        limits = np.array([self.ranges_of(name) for name in classes], dtype=np.float64)[labels]
-        low, high = _like(pose, limits[..., 0]), _like(pose, limits[..., 1])
+        low, high = _ends(pose, np.array([self.ranges_of(name) for name in classes])[labels])
         moved: Numbers = low + (high - low) * self.to_unit(pose)
         return moved
 
@@ -207,8 +188,7 @@ class PoseFamily(ABC):
         """
         if not self.named_classes:
             return self.to_unit(pose)
-        limits = np.array([self.ranges_of(name) for name in classes], dtype=np.float64)[labels]
-        low, high = _like(pose, limits[..., 0]), _like(pose, limits[..., 1])
+        low, high = _ends(pose, np.array([self.ranges_of(name) for name in classes])[labels])
         unit: Numbers = (pose - low) / (high - low).clip(1e-9)
         return unit
 
@@ -391,8 +371,12 @@ class PoseFamily(ABC):
         raise RecipeError(f"poses: expected a family that places foregrounds, got {self.kind}; add kind: affine")
 
     def _limits(self, like: Numbers) -> tuple[Numbers, Numbers]:
-        limits = np.array(self.ranges, dtype=np.float64).reshape(-1, 2)
-        return _like(like, limits[:, 0]), _like(like, limits[:, 1])
+        return _ends(like, np.array(self.ranges).reshape(-1, 2))
+
+
+def _ends(like: Numbers, limits: np.ndarray) -> tuple[Numbers, Numbers]:
+    """The lower and the upper ends of ranges, pairs along the last axis, as numbers of the other's type."""
+    return _like(like, limits[..., 0]), _like(like, limits[..., 1])
 
 
 def _like(numbers: Numbers, values: Float64[np.ndarray, "*_"]) -> Numbers:

@@ -2,23 +2,23 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from terse.evaluation.coverage import collapse_alarms, coverage
-from terse.evaluation.hardness import Passes
 from terse.evaluation.learnable import ReferenceRule
 from terse.placements import Placements, Role
 from terse.pool import Quota
-from terse.protocols import Chooses, Proposer, network_of
+from terse.protocols import Chooses, Proposer
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
 from terse.training.candidates import drawn, first_labels, hidden, proposed
 from terse.training.guides import look_at_guide
+from terse.training.judging import Judged, judge
 from terse.training.ranks import Share
 from terse.training.references import compare_reference
 from terse.training.seeding import reseed
@@ -31,7 +31,6 @@ from terse.training.spread import (
     pose_cells,
     projected,
     rows_to_compare,
-    seen_by,
 )
 from terse.training.tally import Tally
 from terse.types import Composites
@@ -41,35 +40,6 @@ __all__ = ["Harvest", "harvest_phase", "redraw"]
 _NOTHING_LEFT = 0.01
 _FEW, _TELLS_LITTLE = 30, 0.1  # of the hard ones
 _TOP_UP = 64
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What is known of a block of composites once the target has judged it: one row an image."""
-
-    placements: Placements
-    labels: np.ndarray
-    worth: np.ndarray  # enough of a pasted object is seen
-    hard: np.ndarray
-    hardness: np.ndarray
-    features: np.ndarray | None
-    further: Passes
-    asked: tuple[int, int]  # of a reference, and how often it was right
-
-    @classmethod
-    def whole(cls, share: Share, parts: "Sequence[_Judged]") -> "_Judged":
-        """The block, from the share of each process."""
-        kept = parts[: share.sharing]
-        names = ("labels", "worth", "hard", "hardness")
-        return cls(
-            placements=share.whole([part.placements for part in kept]),
-            **{name: share.whole_array([getattr(part, name) for part in kept]) for name in names},
-            features=share.whole_array(rows)
-            if (rows := [f for part in kept if (f := part.features) is not None])
-            else None,
-            further=sum((part.further for part in kept), Passes()),
-            asked=(sum(part.asked[0] for part in kept), sum(part.asked[1] for part in kept)),
-        )
 
 
 class Harvest:
@@ -133,9 +103,9 @@ class Harvest:
         processes each judges its share of a block; all go on with the verdicts on the whole.
         """
         ranks, size_px = self.session.engine.ranks, composites.images.shape[:-3:-1]
-        own = judged = self._judged(placements, composites)
+        own = judged = judge(self.session, placements, composites)
         if share is not None and not ranks.alone:
-            judged = _Judged.whole(share, ranks.each(own))
+            judged = Judged.whole(share, ranks.each(own))
             if isinstance(rule := self.session.players.rule, ReferenceRule):  # counts its own share alone
                 rule.asked = [a + b - c for a, b, c in zip(rule.asked, judged.asked, own.asked, strict=True)]
         placements, labels, worth, hard, hardness = (
@@ -161,24 +131,6 @@ class Harvest:
             judged.further.charge(self.session.costs)
         self.tally.looked_at(self._lowest(placements), worth, hard)
         self._keep(replace(placements, hardness=hardness, hard=hard), size_px, labels, rows)
-
-    def _judged(self, placements: Placements, composites: Composites) -> "_Judged":
-        players = self.session.players
-        rule, farthest = players.rule, self.session.recipe.pool.choose == "farthest"
-        before = rule.asked if isinstance(rule, ReferenceRule) else [0, 0]
-        with self.session.engine.autocast(), seen_by(network_of(players.target), wanted=farthest) as seen:
-            verdict = rule.judge_composites(players.target, composites, placements)
-        worth = ~hidden(composites)
-        return _Judged(
-            placements,
-            first_labels(composites),
-            worth,
-            verdict.hard.cpu().numpy() & worth,
-            verdict.hardness.double().cpu().numpy(),
-            None if seen is None else seen.of(len(placements)),
-            verdict.further,
-            (rule.asked[0] - before[0], rule.asked[1] - before[1]) if isinstance(rule, ReferenceRule) else (0, 0),
-        )
 
     def take_unjudged(self, placements: Placements) -> None:
         """Keep what the quota has room for, whatever the target makes of it: its hardness stays unknown."""
