@@ -9,7 +9,7 @@ from torch import nn
 
 from killing import Killed, KillIn, lasting
 from terse.errors import Diverged, RecipeError
-from terse.objectives import RealismWeight, SynthesizerLoss, clip_rows
+from terse.objectives import RealismWeight, SynthesizerLoss, clip_composites
 from terse.recipe import OptimizerConfig, RuntimeConfig, load_recipe
 from terse.run import open_session, train
 from terse.training.checkpoint import read_checkpoint
@@ -116,7 +116,7 @@ def test_the_gradient_at_the_pose_is_clipped_as_without_a_scale():
     for scale in (1.0, 2.0**16):
         raw = torch.linspace(-1, 1, 6).reshape(2, 3).requires_grad_()
         scalar = (raw * torch.tensor([[3.0, 0.0, 4.0], [0.3, 0.0, 0.4]])).sum(1).mean()
-        clip_rows(raw, 2.0, scale=scale)
+        clip_composites(raw, 2.0, scale=scale)
         (scalar * scale).backward()
         clipped.append(raw.grad / scale)
     assert torch.equal(*clipped)

@@ -9,7 +9,7 @@ from terse.discriminator import realism_loss
 from terse.draws import seeds_of
 from terse.errors import RecipeError
 from terse.modes import frozen
-from terse.objectives import clip_rows, crowding_loss, synthesizer_loss, target_loss_of
+from terse.objectives import clip_composites, crowding_loss, synthesizer_loss, target_loss_of
 from terse.placements import Placements
 from terse.pose_entropy import free_unit_poses
 from terse.protocols import network_of, trainable
@@ -180,7 +180,8 @@ def synthesizer_step(
     weight = session.realism_weight
     scalar = weight.scalar(loss, raw, gathered, scale) if weight else loss.total
     # Now, so that the lengths that weigh realism are whole.
-    clip_rows(raw, objective.max_pose_gradient, share.total, scale)
+    of = torch.from_numpy(pastes.image_index).to(raw.device)
+    clip_composites(raw, objective.max_pose_gradient, of, share.total, scale)
     session.update("synthesizer", scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += share.total
     session.costs.target_forwards += share.total
