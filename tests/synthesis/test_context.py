@@ -20,7 +20,7 @@ from terse.synthesis.context.network import score_crops, train_context
 from terse.synthesis.context.proposer import ContextProposer
 from terse.synthesis.framing import Framing
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import propose
+from terse.synthesis.proposer import BaseProposer, propose
 from terse.types import Backgrounds, Foregrounds, Truth
 
 SIDE = 64
@@ -173,6 +173,17 @@ def test_a_background_where_nothing_fits_gives_its_best() -> None:
     placements = propose(proposer, 6, 0)
     assert np.array_equal(np.bincount(placements.image_index), np.ones(6))
     assert not proposer.places(0).fitting
+
+
+def test_a_class_that_fits_nowhere_is_pasted_where_it_fits_best() -> None:
+    """Every class can reach what is wanted of it, though the network would put another one everywhere."""
+    proposer = ContextConfig.model_validate(FAST | {"threshold": 1.0, "objects": (1, 1)}).build(world())
+    seeds = np.arange(40, dtype=np.uint64)
+    asked, found = BaseProposer.requests(proposer, seeds), proposer.requests(seeds)
+    assert found.labels == asked.labels
+    placements = proposer.propose(found)
+    labels = proposer.materials.foregrounds.labels[placements.foreground]
+    assert [(label,) for label in labels] == list(asked.labels)
 
 
 def test_classifiers_have_no_boxes_to_learn_from() -> None:

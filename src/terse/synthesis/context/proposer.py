@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextProposer"]
 
-_TRIED = 20  # backgrounds looked at before one without a fitting place is taken
+_TRIED = 20  # backgrounds looked at before the class goes where it fits best
 _BEST = 5  # places kept of a background where none is above the threshold, and of each class
 _COMPARED = 16  # cut-outs of the class whose shape is compared with the box
 _SHAPE = 1.3  # ratio of aspect ratios up to which a cut-out fits
@@ -40,14 +40,15 @@ class _Places:
     labels: Int64[np.ndarray, " k"]
     scores: Float64[np.ndarray, " k"]
     best: Int64[np.ndarray, "classes _"]  # the rows where each class fits best, best first
+    most: Float64[np.ndarray, " classes"]  # how well it fits there
     fitting: bool
 
 
 class ContextProposer(BaseProposer):
     """Boxes drawn in a background, scored, chosen in proportion; a cut-out of the class and shape goes in.
 
-    In training the arm chooses backgrounds where the first object's class fits, and the other objects' classes by
-    what fits there (ours: so quotas by class fill). On a background that is given, a class goes where it fits best.
+    In training the arm chooses backgrounds where the first object's class fits, or fits best, and the other objects'
+    classes by what fits there (ours: so quotas by class fill). On a background that is given, a class goes where it fits best.
 
     Source: Dvornik et al. 2018, 3.2 and 3.3.
     """
@@ -64,7 +65,7 @@ class ContextProposer(BaseProposer):
         self._places: dict[int, _Places] = {}
 
     def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:
-        """Backgrounds where the first object's class fits, if one of some does, and classes that fit there."""
+        """Backgrounds where the first object's class fits, or fits best of some, and classes that fit there beside it."""
         asked = super().requests(seeds)
         bank = {task: label for label, task in self._task.items()}
         backgrounds, labels = [], []
@@ -72,9 +73,10 @@ class ContextProposer(BaseProposer):
             first = self._task[of_image[0]]
             background, places = self._background(first, np.full(_TRIED, seed))
             wanted = [first, *[-1] * (len(of_image) - 1)]
-            chosen = _choose(places, wanted, derive(np.full(len(wanted), seed), "classes"), anything=True)
+            rows = _choose(places, wanted, derive(np.full(len(wanted), seed), "classes"))
             backgrounds.append(background)
-            labels.append(tuple(bank[int(places.labels[places.rows == row][0])] for row in chosen if row >= 0))
+            others = [int(places.labels[places.rows == row][0]) for row in rows[1:] if row >= 0]
+            labels.append(tuple(bank[label] for label in ([first] if rows[0] >= 0 else []) + others))
         return replace(asked, background=np.array(backgrounds, dtype=np.int64), labels=tuple(labels))
 
     def propose(self, requests: Requests) -> Placements:
@@ -85,7 +87,7 @@ class ContextProposer(BaseProposer):
             own = np.flatnonzero(pastes.image_index == image)
             places = self.places(int(requests.background[image]))
             wanted = [self._task.get(label, -1) for label in pastes.label[own].tolist()]
-            rows = np.array(_choose(places, wanted, pastes.seeds[own], anything=False), dtype=np.int64)
+            rows = np.array(_choose(places, wanted, pastes.seeds[own]), dtype=np.int64)
             kept[own] = rows >= 0
             boxes[own[rows >= 0]] = places.boxes[rows[rows >= 0]]
         pastes, boxes = pastes.take(np.flatnonzero(kept)), boxes[kept]
@@ -100,17 +102,14 @@ class ContextProposer(BaseProposer):
         return self._places[background]
 
     def _background(self, label: int, seeds: UInt64[np.ndarray, " tried"]) -> tuple[int, _Places]:
-        """One where the class fits, else one where another does, else any."""
-        found: tuple[int, _Places] | None = None
+        """One where the class fits, else where it fits best of those looked at."""
         tried = integers(derive(seeds, np.arange(len(seeds))), "background", len(self.materials.backgrounds))
+        looked_at = {}
         for number in tried.tolist():
-            places = self.places(number)
+            places = looked_at[number] = self.places(number)
             if places.fitting and label in places.labels:
                 return number, places
-            if found is None or (places.fitting and not found[1].fitting):
-                found = number, places
-        assert found is not None
-        return found
+        return max(looked_at.items(), key=lambda item: item[1].most[label])
 
     def _scored(self, background: int) -> _Places:
         settings, materials = self.settings, self.materials
@@ -122,8 +121,9 @@ class ContextProposer(BaseProposer):
         boxes = boxes[covered_share(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
             none = np.zeros(0, dtype=np.int64)
+            count = len(materials.classes)
             return _Places(
-                boxes, none, none, np.zeros(0), np.zeros((len(materials.classes), 0), np.int64), fitting=False
+                boxes, none, none, np.zeros(0), np.zeros((count, 0), np.int64), np.zeros(count), fitting=False
             )
         crops = cut(
             small(canvas.images), np.zeros(len(boxes), np.int64), boxes, draw_frames(boxes, draw), settings.crop_px
@@ -136,7 +136,8 @@ class ContextProposer(BaseProposer):
         if not fitting:
             rows = np.argsort(-best, kind="stable")[:_BEST]
         of_class = np.argsort(-scores, axis=0, kind="stable")[:_BEST].T
-        return _Places(boxes, rows, labels[rows], best[rows], np.ascontiguousarray(of_class), fitting)
+        of_class = np.ascontiguousarray(of_class)
+        return _Places(boxes, rows, labels[rows], best[rows], of_class, scores.max(axis=0), fitting)
 
     def _network(self) -> tuple[ContextNetwork, BoxShapes]:
         if self._learned is None:
@@ -197,11 +198,10 @@ class ContextProposer(BaseProposer):
         return self.materials.poses.moved_to(pose, extents, centres, size_px)
 
 
-def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"], *, anything: bool) -> list[int]:
+def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"]) -> list[int]:
     """Rows of boxes that leave each other free, one for each class wanted; -1 where there is none left.
 
-    A class of -1 is any class. Where a class fits nowhere, `anything` takes a place that another fits; else the
-    class goes where it fits best.
+    A class of -1 is any that fits. A class that fits nowhere goes where it fits best.
     """
     free: Bool[np.ndarray, " n"] = np.ones(len(places.boxes), dtype=bool)
     unit = uniform(seeds, "place", 1)[:, 0]
@@ -209,7 +209,7 @@ def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"],
     for label, number in zip(wanted, unit.tolist(), strict=True):
         usable = np.flatnonzero(free[places.rows])
         own = usable[places.labels[usable] == label]
-        if len(own) or label < 0 or anything:
+        if len(own) or label < 0:
             pick = own if len(own) else usable
             weights = np.cumsum(np.clip(places.scores[pick], 1e-9, None))
             rows = (
