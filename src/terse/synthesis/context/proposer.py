@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextProposer"]
 
-_TRIED = 20  # backgrounds looked at before the class goes where it fits best
+_TRIED = 20  # backgrounds looked at before the class goes where it fits best of one
 _BEST = 5  # places kept of a background where none is above the threshold, and of each class
 _COMPARED = 16  # cut-outs of the class whose shape is compared with the box
 _SHAPE = 1.3  # ratio of aspect ratios up to which a cut-out fits
@@ -40,15 +40,15 @@ class _Places:
     labels: Int64[np.ndarray, " k"]
     scores: Float64[np.ndarray, " k"]
     best: Int64[np.ndarray, "classes _"]  # the rows where each class fits best, best first
-    most: Float64[np.ndarray, " classes"]  # how well it fits there
     fitting: bool
 
 
 class ContextProposer(BaseProposer):
     """Boxes drawn in a background, scored, chosen in proportion; a cut-out of the class and shape goes in.
 
-    In training the arm chooses backgrounds where the first object's class fits, or fits best, and the other objects'
-    classes by what fits there (ours: so quotas by class fill). On a background that is given, a class goes where it fits best.
+    In training the arm chooses backgrounds where the first object's class fits, if any does, and the other objects'
+    classes by what fits there (ours: so quotas by class fill). Where a class fits nowhere it goes to one of the
+    places where it fits best.
 
     Source: Dvornik et al. 2018, 3.2 and 3.3.
     """
@@ -65,7 +65,7 @@ class ContextProposer(BaseProposer):
         self._places: dict[int, _Places] = {}
 
     def requests(self, seeds: UInt64[np.ndarray, " b"]) -> Requests:
-        """Backgrounds where the first object's class fits, or fits best of some, and classes that fit there beside it."""
+        """Backgrounds where the first object's class fits, if one of some does, and classes that fit there beside it."""
         asked = super().requests(seeds)
         bank = {task: label for label, task in self._task.items()}
         backgrounds, labels = [], []
@@ -102,14 +102,14 @@ class ContextProposer(BaseProposer):
         return self._places[background]
 
     def _background(self, label: int, seeds: UInt64[np.ndarray, " tried"]) -> tuple[int, _Places]:
-        """One where the class fits, else where it fits best of those looked at."""
-        tried = integers(derive(seeds, np.arange(len(seeds))), "background", len(self.materials.backgrounds))
-        looked_at = {}
-        for number in tried.tolist():
-            places = looked_at[number] = self.places(number)
+        """One where the class fits; else the first with room: the best of all would be the same one for every composite."""
+        tried = integers(derive(seeds, np.arange(len(seeds))), "background", len(self.materials.backgrounds)).tolist()
+        for number in tried:
+            places = self.places(number)
             if places.fitting and label in places.labels:
                 return number, places
-        return max(looked_at.items(), key=lambda item: item[1].most[label])
+        number = next((number for number in tried if len(self.places(number).boxes)), tried[0])
+        return number, self.places(number)
 
     def _scored(self, background: int) -> _Places:
         settings, materials = self.settings, self.materials
@@ -121,9 +121,8 @@ class ContextProposer(BaseProposer):
         boxes = boxes[covered_share(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
             none = np.zeros(0, dtype=np.int64)
-            count = len(materials.classes)
             return _Places(
-                boxes, none, none, np.zeros(0), np.zeros((count, 0), np.int64), np.zeros(count), fitting=False
+                boxes, none, none, np.zeros(0), np.zeros((len(materials.classes), 0), np.int64), fitting=False
             )
         crops = cut(
             small(canvas.images), np.zeros(len(boxes), np.int64), boxes, draw_frames(boxes, draw), settings.crop_px
@@ -136,8 +135,7 @@ class ContextProposer(BaseProposer):
         if not fitting:
             rows = np.argsort(-best, kind="stable")[:_BEST]
         of_class = np.argsort(-scores, axis=0, kind="stable")[:_BEST].T
-        of_class = np.ascontiguousarray(of_class)
-        return _Places(boxes, rows, labels[rows], best[rows], of_class, scores.max(axis=0), fitting)
+        return _Places(boxes, rows, labels[rows], best[rows], np.ascontiguousarray(of_class), fitting)
 
     def _network(self) -> tuple[ContextNetwork, BoxShapes]:
         if self._learned is None:
@@ -201,7 +199,7 @@ class ContextProposer(BaseProposer):
 def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"]) -> list[int]:
     """Rows of boxes that leave each other free, one for each class wanted; -1 where there is none left.
 
-    A class of -1 is any that fits. A class that fits nowhere goes where it fits best.
+    A class of -1 is any that fits. A class that fits nowhere goes to one of its best places.
     """
     free: Bool[np.ndarray, " n"] = np.ones(len(places.boxes), dtype=bool)
     unit = uniform(seeds, "place", 1)[:, 0]
@@ -218,7 +216,8 @@ def _choose(places: _Places, wanted: list[int], seeds: UInt64[np.ndarray, " k"])
                 else pick
             )
         else:
-            rows = places.best[label][free[places.best[label]]][:1]
+            rows = places.best[label][free[places.best[label]]]
+            rows = rows[int(number * len(rows)) :][:1]
         row = int(rows[0]) if len(rows) else -1
         chosen.append(row)
         if row >= 0:
