@@ -44,7 +44,7 @@ def test_diversity_is_a_distance_of_quantiles_from_a_uniform_law():
 
 def test_a_composites_gradient_is_clipped_at_its_raw_pose():
     raw = torch.zeros(2, 3, requires_grad=True)
-    clip_composites(raw, 2.0)
+    clip_composites(raw, 2.0, torch.arange(2), 2)
     (raw * torch.tensor([[3.0, 0.0, 4.0], [0.3, 0.0, 0.4]])).sum(1).mean().backward()
     expected = [[3 / 5 * 2 / 2, 0, 4 / 5 * 2 / 2], [0.15, 0, 0.2]]
     assert torch.allclose(raw.grad, torch.tensor(expected))
@@ -52,7 +52,7 @@ def test_a_composites_gradient_is_clipped_at_its_raw_pose():
 
 def test_what_a_composite_pastes_shares_its_length():
     raw = torch.zeros(3, 2, requires_grad=True)
-    clip_composites(raw, 2.0, torch.tensor([0, 1, 0]))
+    clip_composites(raw, 2.0, torch.tensor([0, 1, 0]), 2)
     (raw * torch.tensor([[3.0, 0.0], [0.5, 0.0], [0.0, 4.0]])).sum().div(2).backward()
     assert torch.allclose(raw.grad, torch.tensor([[3 / 5, 0], [0.25, 0], [0, 4 / 5]]))  # 2 of 5, over the mean of two
 

@@ -116,7 +116,7 @@ def test_the_gradient_at_the_pose_is_clipped_as_without_a_scale():
     for scale in (1.0, 2.0**16):
         raw = torch.linspace(-1, 1, 6).reshape(2, 3).requires_grad_()
         scalar = (raw * torch.tensor([[3.0, 0.0, 4.0], [0.3, 0.0, 0.4]])).sum(1).mean()
-        clip_composites(raw, 2.0, scale=scale)
+        clip_composites(raw, 2.0, torch.arange(2), 2, scale=scale)
         (scalar * scale).backward()
         clipped.append(raw.grad / scale)
     assert torch.equal(*clipped)

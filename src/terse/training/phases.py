@@ -179,9 +179,9 @@ def synthesizer_step(
     scale = session.engine.scales.of("synthesizer")
     weight = session.realism_weight
     scalar = weight.scalar(loss, raw, gathered, scale) if weight else loss.total
+    composite = torch.from_numpy(pastes.image_index).to(raw.device)
     # Now, so that the lengths that weigh realism are whole.
-    of = torch.from_numpy(pastes.image_index).to(raw.device)
-    clip_composites(raw, objective.max_pose_gradient, of, share.total, scale)
+    clip_composites(raw, objective.max_pose_gradient, composite, share.total, scale)
     session.update("synthesizer", scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += share.total
     session.costs.target_forwards += share.total

@@ -9,7 +9,7 @@ import torch
 from terse.compositing.truth import Layer, visible_shares
 from terse.draws import seeds_of
 from terse.errors import RecipeError
-from terse.objectives import crowding_loss
+from terse.objectives import clip_composites, crowding_loss
 from terse.recipe import ObjectiveConfig, load_recipe
 from terse.run import build_players, open_session, train
 from terse.synthesis.learned.config import LearnedConfig
@@ -124,6 +124,24 @@ def test_a_step_draws_what_its_placements_render_to_and_gives_every_paste_a_grad
     learned = [not torch.equal(a, b) for a, b in zip(before, proposer.module.parameters(), strict=True)]
     assert all(learned)
     assert proposer.module.occupied.weight.grad.abs().max() > 0
+
+
+def test_a_step_clips_each_composite_over_all_that_it_pastes(monkeypatch):
+    gradients = []
+
+    def clipped(raw, *how):
+        clip_composites(raw, *how)
+        raw.register_hook(gradients.append)
+
+    monkeypatch.setattr("terse.training.phases.clip_composites", clipped)
+    session = open_session(load_recipe("shapes", [*FEW, "objective.max_pose_gradient=1e-4"]), None)
+    proposer = session.players.proposer
+    optimizer = torch.optim.Adam(proposer.module.parameters(), lr=1e-3)
+    requests = proposer.requests(seeds_of(0, 1, "synthesizer", 0, count=8))
+    synthesizer_step(session, proposer, optimizer, requests, reseed(0, 1, "synthesizer", 0))
+    (gradient,) = gradients
+    of_each = torch.stack([rows.norm() for rows in gradient.split([len(labels) for labels in requests.labels])])
+    assert of_each.max().item() == pytest.approx(1e-4 / 8, rel=1e-3)
 
 
 @pytest.mark.slow
