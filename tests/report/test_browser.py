@@ -144,6 +144,15 @@ def test_the_colours_of_a_chart_follow_the_scheme(page):
     assert (light, line.evaluate("(n) => getComputedStyle(n).stroke")) == ("rgb(37, 99, 235)", "rgb(110, 163, 255)")
 
 
+def test_an_arm_of_ones_own_has_one_colour_that_no_other_arm_has(page):
+    names = ["learned", "learned-no-d", "mined", "learned-no-d", "own"]
+    colours = page.evaluate(
+        "(names) => themedTraces(names.map((tone) => ({ meta: { tone } }))).map((trace) => trace.marker.color)", names
+    )
+    assert colours[1] == colours[3]
+    assert len(set(colours)) == 4
+
+
 def test_a_hostile_name_is_text_everywhere(page, drawn):
     assert drawn.HOSTILE in page.locator(".overline .name").inner_text()
     assert drawn.HOSTILE in page.locator("select[name=class] option").all_inner_texts()

@@ -19,6 +19,13 @@ def test_a_go_is_said_first(drawn):
     )
 
 
+def test_arms_that_found_unequal_numbers_are_not_said_to_have_as_many(drawn):
+    proof, _ = drawn.proof()
+    proof["costs"]["mined"]["samples"] = proof["costs"]["learned"]["samples"] - 40
+    page = prove_page(drawn.RECIPE, drawn.proved(proof), out="a", name="person")
+    assert "had the same real data, unequal numbers of synthetic images and the same fine-tuning" in page.summary[0]
+
+
 def test_a_no_go_is_said_as_plainly(drawn):
     _, _, page = page_of(drawn, seeds=6, gain=-0.05)
     assert page.title == "Learned does not gain over none"

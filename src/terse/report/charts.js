@@ -35,11 +35,18 @@ function themedLayout(layout, narrow) {
   };
 }
 
+// One colour for all that is of one name; names without a colour of their own take those that the chart leaves free.
+function tonesOf(traces) {
+  const names = traces.map((trace, index) => (trace.meta && trace.meta.tone) || `trace ${index}`);
+  const free = PALETTE.filter((name) => !names.includes(name)), spare = free.length ? free : PALETTE;
+  const others = [...new Set(names.filter((name) => !colour(`tone-${name}`)))];
+  return names.map((name) => colour(`tone-${name}`) || colour(`tone-${spare[others.indexOf(name) % spare.length]}`));
+}
+
 function themedTraces(traces) {
-  let next = 0;
-  return traces.map((trace) => {
-    const named = trace.meta && colour(`tone-${trace.meta.tone}`);
-    const tone = named || colour(`tone-${PALETTE[next++ % PALETTE.length]}`);
+  const tones = tonesOf(traces);
+  return traces.map((trace, index) => {
+    const tone = tones[index];
     if (trace.meta && trace.meta.map) return { ...trace, colorscale: [[0, colour("panel")], [1, tone]] };
     if (trace.meta && trace.meta.band) return { ...trace, fillcolor: `${tone}2b` };
     const dash = trace.meta && (trace.meta.tone === "none" || trace.meta.tone === "start") ? "dash" : undefined;
