@@ -1,6 +1,6 @@
 """A run, a set and a paste are the same whatever their caller has set in torch, who has it back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from terse.black_box import go_on
+from terse.check.check import check_data, check_recipe
 from terse.data import CompositeDataset
+from terse.errors import TerseError
 from terse.folders import sha256_of
 from terse.generate import GenerateSettings, generate, of_run, render
+from terse.init.make import make_recipe
 from terse.poses import AffinePoses
+from terse.progress import Observer
+from terse.proof.prove import prove
 from terse.recipe import load_recipe
 from terse.report.preview import preview
 from terse.run import evaluate, open_run, train
+from terse.sources.run_data import RunData
 from terse.transforms import Paste
 
 SCENES = ["data={kind: shapes, train: 12, val: 6, test: 6, backgrounds: 6}"]
@@ -102,3 +109,42 @@ def test_items_of_a_dataset_and_pastes_are_the_same() -> None:
         for value, before in zip(one, other, strict=True):
             assert value.dtype == before.dtype
             assert torch.equal(value, before)
+
+
+def mistaken_calls(folder: Path) -> dict[str, Callable[[Any], object]]:
+    """Every job of Python's that an observer may watch."""
+    recipe = load_recipe("quickstart")
+    settings = GenerateSettings(count=2)
+    return {
+        "train": lambda observer: train("quickstart", out=folder, observer=observer),
+        "prove": lambda observer: prove("quickstart", out=folder, observer=observer),
+        "generate": lambda observer: generate(recipe, settings, folder, observer=observer),
+        "render": lambda observer: render(folder / "placements.parquet", folder / "set", observer=observer),
+        "preview": lambda observer: preview(recipe, folder / "picture.png", 2, observer),
+        "check_recipe": lambda observer: check_recipe(recipe, "quickstart", observer=observer),
+        "check_data": lambda observer: check_data({"images": str(folder)}, "data", observer=observer),
+        "go_on": lambda observer: go_on(folder, 2, "weights.pth", observer=observer),
+        "make_recipe": lambda observer: make_recipe({}, folder / "recipe.yaml", observer=observer),
+    }
+
+
+@pytest.mark.parametrize("job", mistaken_calls(Path()))
+def test_what_is_no_observer_is_refused_before_anything_is_written(job: str, tmp_path: Path) -> None:
+    call = mistaken_calls(tmp_path / "new")[job]
+    with pytest.raises(
+        TerseError, match=r"observer: expected an object, got the class Observer; for example Observer\(\)"
+    ):
+        call(Observer)
+    with pytest.raises(
+        TerseError, match=r"observer: expected a terse.progress.Observer, got builtin_function_or_method; subclass it"
+    ):
+        call(print)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("data", "got"), [([1], "list"), (RunData, "the class RunData")])
+def test_what_is_no_run_data_is_refused(data: Any, got: str, tmp_path: Path) -> None:
+    for job in (train, prove):
+        with pytest.raises(TerseError, match=f"data: expected a terse.RunData, got {got}"):
+            job("quickstart", out=tmp_path / "new", data=data)
+    assert not (tmp_path / "new").exists()

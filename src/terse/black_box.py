@@ -7,7 +7,7 @@ from terse.errors import RecipeError, TerseError
 from terse.folders import locked
 from terse.pictures.page_folder import write_page
 from terse.pictures.run_pictures import run_pictures
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.protocols import Judges, is_trainable
 from terse.recipe import Recipe, load_recipe
 from terse.results import RunResult
@@ -48,7 +48,7 @@ def go_on(
     Raises:
         TerseError: another cycle's turn, a run that trains its target itself, or a model that cannot be used.
     """
-    folder = Path(folder)
+    folder, observer = Path(folder), heard_by(observer)
     first = load_recipe(finished_folder(folder) / "recipe.yaml")
     recipe = with_target(first, target)
     if per_cycle is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Interrupted", "Observer"]
+from terse.errors import RecipeError
+
+__all__ = ["Interrupted", "Observer", "heard_by"]
 
 
 class Interrupted(Exception):
@@ -44,3 +46,20 @@ class Observer:
     def of(self, job: str) -> Observer:
         """The observer of one of several jobs, known to the user by this name."""
         return self
+
+
+def heard_by(observer: Observer | None) -> Observer:
+    """The observer that a caller gave; without one, one that does nothing.
+
+    Raises:
+        RecipeError: it is a class, or no observer.
+    """
+    if observer is None:
+        return Observer()
+    if isinstance(observer, type):
+        raise RecipeError(
+            f"observer: expected an object, got the class {observer.__name__}; for example {observer.__name__}()"
+        )
+    if not isinstance(observer, Observer):
+        raise RecipeError(f"observer: expected a terse.progress.Observer, got {type(observer).__name__}; subclass it")
+    return observer

@@ -13,12 +13,12 @@ from terse.objectives import target_loss_of
 from terse.pictures.page_folder import has_page, write_page
 from terse.pictures.run_pictures import run_pictures
 from terse.pool import Pool, published
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.protocols import is_trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import RunResult, read_run
 from terse.run_folder import claim_run, clear, digested, finished_folder
-from terse.sources.run_data import RunData, run_data
+from terse.sources.run_data import RunData, made_by_caller, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
 from terse.targets.user import as_target
@@ -82,7 +82,7 @@ def train(
     Raises:
         TerseError: a recipe, source, target or folder that cannot be used; the message says which and why.
     """
-    recipe = as_recipe(recipe, overrides)
+    recipe, observer, data = as_recipe(recipe, overrides), heard_by(observer), made_by_caller(data)
     folder = Path(out) if out is not None else None
     if folder is None and (resume or restart):
         raise RunError(f"{'resume' if resume else 'restart'}: expected the folder of a run as out, got none")
@@ -184,12 +184,12 @@ def open_session(
     data = run_data(recipe, observer) if data is None else data
     players = build_players(recipe, engine, data=data, target=target)
     for message in (*data.messages, *getattr(recipe.synthesis, "messages", ())):
-        (observer or Observer()).say(message)
+        heard_by(observer).say(message)
     found = getattr(players.target, "found", "nothing")
     if target is None and found != "nothing":
         held = "a backbone; the rest starts from nothing" if found == "backbone" else f"a whole {found}"
         weights = getattr(recipe.target, "weights", None)
-        (observer or Observer()).say(f"target.weights: {weights} holds {held}")
+        heard_by(observer).say(f"target.weights: {weights} holds {held}")
     session = join_session(recipe, folder, players, engine, observer)
     if resume:
         session.restore()
@@ -211,7 +211,7 @@ def join_session(
         writes=not engine.rank,
         published=None if engine.rank else published(recipe.runtime.publish, folder),
     )
-    return Session(recipe, players, pool, folder, observer or Observer(), engine)
+    return Session(recipe, players, pool, folder, heard_by(observer), engine)
 
 
 @process_kept()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from terse.errors import DataError, MissingExtra, RunError, TerseError
 from terse.folders import cache_folder, locked, sha256_of, write_atomically
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 
 __all__ = ["Copied", "Remote", "Storage", "copied_from", "copy_digest", "local_copy", "same_copy"]
 
@@ -240,7 +240,7 @@ def _fetch(
     names = list(wanted)
     for first in range(0, len(names), _BATCH):
         batch = names[first : first + _BATCH]
-        (observer or Observer()).advance(f"files of {storage.url}", first, len(names))
+        heard_by(observer).advance(f"files of {storage.url}", first, len(names))
         parts = {name: wanted[name].with_name(f"{wanted[name].name}.tmp") for name in batch}
         for path in parts.values():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +250,7 @@ def _fetch(
                 os.utime(path, (modified, modified))
             path.replace(wanted[name])
     if names:
-        (observer or Observer()).advance(f"files of {storage.url}", len(names), len(names))
+        heard_by(observer).advance(f"files of {storage.url}", len(names), len(names))
 
 
 def _same(path: Path, remote: Remote) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from terse.errors import MissingExtra, RunError
-from terse.progress import Interrupted, Observer
+from terse.progress import Interrupted, Observer, heard_by
 
 __all__ = ["Tracker", "tracked"]
 
@@ -154,7 +154,7 @@ def tracked(
         if find_spec(kind) is None:
             raise MissingExtra(f"runtime.track: {kind}", "tracking")
     made: dict[str, type[_TensorBoard | _MLflow]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow}
-    tracker = Tracker(observer or Observer(), lambda: [made[kind](name, recipe, folder) for kind in kinds], folder)
+    tracker = Tracker(heard_by(observer), lambda: [made[kind](name, recipe, folder) for kind in kinds], folder)
     status = "FAILED"
     try:
         yield tracker

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from terse.check.findings import Code, Found, Part
 from terse.errors import TerseError
 from terse.process import torch_defaults
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.report.parts import Fact
 from terse.tasks.task import task_of
 
@@ -61,7 +61,7 @@ def check_data(settings: dict[str, Any], subject: str, *, sample: int = 0, obser
     from terse.check.pictures import broken, decode, repeated
     from terse.sources.guess import read_data
 
-    observer = observer or Observer()
+    observer = heard_by(observer)
     part = Part("data", read_data(settings))
     parts = {"data": part}
     prints = decode([part], sample, observer)
@@ -101,7 +101,7 @@ def check_recipe(
     from terse.check.pictures import broken, decode, hidden_objects, shared
     from terse.check.target import build_target
 
-    observer = observer or Observer()
+    observer = heard_by(observer)
     if recipe.data is not None:
         from terse.sources.run_data import run_data
 

@@ -28,7 +28,7 @@ from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, missing_poses, read_table, sized
 from terse.poses import build_poses
 from terse.process import torch_defaults
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.recipe import Recipe, load_recipe
 from terse.sources.material import Material
 from terse.sources.run_data import open_sources, paste_data
@@ -94,6 +94,7 @@ def make_set(
     observer: Observer | None = None,
 ) -> MadeSet:
     """As `generate`, with what a page needs to draw the set's images again without reading the sources again."""
+    observer = heard_by(observer)
     if isinstance(origin, str | Path):
         raise RecipeError(f"origin: expected load_recipe(...) or of_run(...), got {str(origin)!r}")
     trained, recipe = (False, origin) if isinstance(origin, Recipe) else (origin.trained, origin.recipe)
@@ -123,7 +124,7 @@ def make_set(
             shards += shards_of_real(real, len(shards), settings.count, size)
             job = Job(drawing, exporter, place.folder, settings.count, about, source.load, limits, real)
             _check_format(job)
-        if source.message and observer is not None:
+        if source.message:
             observer.say(source.message)
         return MadeSet(_make(job, place, shards, executor, observer), drawing)
 
@@ -157,7 +158,7 @@ def render(
     """
     if "count" in changes:
         raise RecipeError(f"count: expected none, got {changes['count']}; the rows of the placements say what is drawn")
-    mapped_by = executor_of(executor, workers, address)
+    mapped_by, observer = executor_of(executor, workers, address), heard_by(observer)
     url = url_of(placements)
     placements = local_path(placements) if url is None else local_copy(url, observer)
     table, made = read_table(placements)
@@ -299,7 +300,7 @@ def _make(
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
             barren += [shard.number] if tally["refused"] and not tally["images"] else []
-            (observer or Observer()).advance("images", images, total)
+            heard_by(observer).advance("images", images, total)
     kept = [shard for shard in shards if shard.split or not barren or shard.number <= min(barren)]
     tallies = [known for shard in kept if not shard.split and (known := done[shard.number])]
     summary = _summary(job, tallies)

@@ -14,7 +14,7 @@ from terse.folders import write_atomically
 from terse.init.draft import draft
 from terse.init.survey import Survey, choose_classes, expect_masks, measured_scales, survey
 from terse.init.target import TargetChoice, choose_classifier, choose_target, others_that_fit
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.recipe import load_recipe
 from terse.recipe_files import builtin_recipes
 from terse.sources.annotations import Annotations
@@ -79,6 +79,7 @@ def make_recipe(
     Raises:
         TerseError: data, classes or weights that cannot be used.
     """
+    observer = heard_by(observer)
     pasted, train = sources["foregrounds"], sources["train"]
     real = read_data(train)
     cut_from = real if pasted == train else read_data(pasted)

@@ -20,7 +20,7 @@ from terse.export.mask_formats import runs_of_region
 from terse.folders import claim, locked, write_json
 from terse.masks.score import Box, Scores, expected_iou, measure, shifted
 from terse.masks.segmentation import class_numbers, instance, read_segmentation
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.results import read_object
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
@@ -137,7 +137,7 @@ def make_masks(
         RunError: the folder holds something else, or is in use.
         Interrupted: the observer asked to stop; the shards that are done are kept.
     """
-    observer = observer or Observer()
+    observer = heard_by(observer)
     rows = np.flatnonzero(~annotations.masked & ~annotations.crowd & ~annotations.ignore).tolist()
     shards = list(_shards(annotations, rows))
     with locked(parts):

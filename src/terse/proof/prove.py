@@ -13,7 +13,7 @@ from terse.errors import RecipeError, RunError
 from terse.folders import claim, locked, taken_back, write_atomically, write_json
 from terse.paper_numbers import arms_of
 from terse.pictures.page_folder import write_page
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
 from terse.proof.budgets import with_bounds
 from terse.proof.kept import is_kept, take_kept
@@ -24,7 +24,7 @@ from terse.proof.verdict import arm_order, comparison
 from terse.proof.workers import run_jobs
 from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
-from terse.sources.run_data import RunData
+from terse.sources.run_data import RunData, made_by_caller
 from terse.tasks.task import task_of
 from terse.training.engine import process_kept
 from terse.trust import trusting
@@ -89,6 +89,7 @@ def prove(
         Interrupted: the observer asked to stop; `resume` goes on.
     """
     began = time.monotonic()
+    observer, data = heard_by(observer), made_by_caller(data)
     recipe = _settled(as_recipe(recipe, overrides), data)
     chosen = arms_to_run(recipe, arms, passes)
     if seeds < 1:
@@ -117,7 +118,7 @@ def prove(
             jobs = [job for job in jobs if not _taken(recipe, job)]
             starts = [start for start in starts if any(job.start == start.folder for job in jobs)]
             count = 1 if data is not None else min(workers or _workers(recipe), max(1, len(jobs)))
-            run_jobs(recipe, starts, jobs, observer or Observer(), workers=count, data=data)
+            run_jobs(recipe, starts, jobs, observer, workers=count, data=data)
         if audit and task_of(recipe).audits_pastes:
             _audit(recipe, chosen, folder, data)
         found = summarise(folder, treatment=treatment, reference=reference, worth=worth)

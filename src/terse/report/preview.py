@@ -14,7 +14,7 @@ from terse.errors import RecipeError
 from terse.folders import write_atomically
 from terse.pictures.sheets import contact_sheet
 from terse.process import torch_defaults
-from terse.progress import Observer
+from terse.progress import Observer, heard_by
 from terse.recipe import Recipe
 from terse.sources.run_data import run_data
 from terse.synthesis.blind import BlindProposer
@@ -38,6 +38,7 @@ def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = N
         RecipeError: a count below 1.
         RunError: the picture cannot be written.
     """
+    observer = heard_by(observer)
     if count < 1:
         raise RecipeError(f"count: expected an integer >= 1, got {count}")
     data = run_data(recipe, observer)

@@ -34,6 +34,7 @@ __all__ = [
     "PasteData",
     "RunData",
     "hold_out",
+    "made_by_caller",
     "open_sources",
     "paste_data",
     "real_images",
@@ -70,6 +71,18 @@ class RunData(PasteData):
     val: RealImages
     test: RealImages
     guide: RealImages | None = None  # of a set of their own, which train holds too; None takes a part of train
+
+
+def made_by_caller(data: RunData | None) -> RunData | None:
+    """The data that a caller handed over, if any.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if data is not None and not isinstance(data, RunData):
+        given = f"the class {data.__name__}" if isinstance(data, type) else type(data).__name__
+        raise DataError(f"data: expected a terse.RunData, got {given}; what a recipe names needs none")
+    return data
 
 
 def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:

@@ -26,7 +26,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from terse.config import Config
 from terse.errors import RunError, TerseError
 from terse.process import prepare_process
-from terse.progress import Interrupted, Observer
+from terse.progress import Interrupted, Observer, heard_by
 from terse.registry import register
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "WorkersDied", "local_executor", "usable_cores"]
@@ -113,7 +113,7 @@ class InProcess:
         self, start: Start[Shard, Result], shards: Iterable[Shard | None], observer: Observer | None = None
     ) -> Generator[tuple[Shard, Result], None, None]:
         """Each shard with its result, in order."""
-        watching = observer or Observer()
+        watching = heard_by(observer)
         work: Callable[[Shard], Result] | None = None
         for shard in shards:
             assert shard is not None  # nothing else is under way that it could wait for
@@ -141,7 +141,7 @@ class LocalProcesses:
         self, start: Start[Shard, Result], shards: Iterable[Shard | None], observer: Observer | None = None
     ) -> Generator[tuple[Shard, Result], None, None]:
         """Each shard with its result, in the order in which they are done."""
-        run = _Run(self, start, iter(shards), observer or Observer())
+        run = _Run(self, start, iter(shards), heard_by(observer))
         with closing(run.results()) as results:
             yield from results
 

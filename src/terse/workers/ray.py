@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from terse.config import Config
 from terse.errors import MissingExtra, RunError, TerseError
 from terse.process import prepare_process
-from terse.progress import Interrupted, Observer
+from terse.progress import Interrupted, Observer, heard_by
 from terse.registry import register
 from terse.storage import copied_from, copy_digest, same_copy
 from terse.workers.local import Executor, Result, Shard, Start
@@ -86,7 +86,7 @@ class RayTasks:
         if begins:
             _connect(ray, self.address)
         try:
-            yield from self._results(ray, start, iter(shards), observer or Observer())
+            yield from self._results(ray, start, iter(shards), heard_by(observer))
         finally:
             if begins:
                 ray.shutdown()
