@@ -1,5 +1,7 @@
 """Settings that do not go together are refused before anything is read."""
 
+from pathlib import Path
+
 import pytest
 
 from terse.errors import RecipeError
@@ -38,3 +40,20 @@ def test_settings_that_do_not_go_together_are_refused(overrides: list[str], said
 def test_each_of_them_alone_is_not() -> None:
     for overrides in (["alternation=batch"], ["pool.refresh=1"], ["pool.choose=farthest", "synthesis.harvest=after"]):
         load_recipe("quickstart", overrides)
+
+
+def test_a_start_takes_from_fine_tuning_what_it_does_not_name(tmp_path: Path) -> None:
+    untrained = tmp_path / "untrained.yaml"
+    untrained.write_text("base: shapes\npretrain: null\n", "utf-8")
+    assert load_recipe(untrained).pretrain is None
+    recipe = load_recipe(untrained, ["fine_tune.photometric=true", "pretrain.steps=600"])
+    assert recipe.pretrain is not None
+    for key in ("batch_size", "optimizer", "augment", "photometric"):
+        assert getattr(recipe.pretrain, key) == getattr(recipe.fine_tune, key), key
+    assert recipe.pretrain.optimizer.momentum == 0.9
+    recipe = load_recipe(untrained, ["pretrain={steps: 600, augment: false, optimizer: {lr: 0.5}}"])
+    assert recipe.pretrain is not None
+    assert (recipe.pretrain.augment, recipe.pretrain.optimizer.lr) == (False, 0.5)
+    assert (
+        load_recipe("shapes").pretrain == load_recipe("shapes", ["fine_tune.optimizer.lr=0.7"]).pretrain
+    )  # names its own

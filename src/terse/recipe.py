@@ -3,9 +3,9 @@
 Settings of the paper are named beside ours; the built-in recipes under `recipes/` say which one they take.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _NAME_BYTES = 200
+_OF_FINE_TUNE = ("batch_size", "optimizer", "augment", "photometric")
 
 NOT_COMPARED = ("runtime", "checkpoint", "description", "paper")
 """Keys that may change when a run goes on: they do not change what it finds."""
@@ -337,7 +338,8 @@ class Recipe(Config):
     """A cycle trains the synthesizer, then harvests, then trains the target (A.1, A.2); or each step updates synthesizer,
     discriminator and target in turn (3.4), and a running threshold spreads the harvest over the cycle."""
     pretrain: PretrainConfig | None = None
-    """How the start is trained from real images; None starts from the target's own weights."""
+    """How the start is trained from real images; None starts from the target's own weights. Of batch_size, optimizer, augment
+    and photometric it takes over from `fine_tune` what it does not name."""
     fine_tune: PhaseConfig = PhaseConfig()
     test_groups: GroupsConfig = GroupsConfig()
     """What the test images' own fields say of them: figures by group, intervals that count clusters."""
@@ -351,6 +353,17 @@ class Recipe(Config):
         """The optional fields of the truth that the task's targets learn from."""
         found: tuple[str, ...] = registry.lookup("task", self.task).needs
         return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_as_fine_tuned(cls, settings: Any) -> Any:
+        """`pretrain: {steps: 600}` over a detector's recipe: not with the digits' optimiser, which is the default."""
+        first, later = (
+            settings.get(name) if isinstance(settings, Mapping) else None for name in ("pretrain", "fine_tune")
+        )
+        if not isinstance(first, Mapping) or not isinstance(later, Mapping):
+            return settings
+        return {**settings, "pretrain": {**{key: later[key] for key in _OF_FINE_TUNE if key in later}, **first}}
 
     @model_validator(mode="after")
     def _together(self) -> Self:
