@@ -89,7 +89,7 @@ SETTINGS = (
 
 def main(*overrides: str) -> dict:
     torch.manual_seed(0)
-    result = terse.train("shapes", [*SETTINGS, "synthesis.steps=20", "cycles=2", *overrides], target=make())
+    result = terse.train("shapes", [*SETTINGS, "synthesis.steps=20", "cycles=3", *overrides], target=make())
     print(f"start {result['metrics']['start']['ap50']:.2f}, end {result['metrics']['end']['ap50']:.2f}")
     return result
 
