@@ -88,6 +88,20 @@ def test_overall_is_student_over_seeds_where_images_agree() -> None:
     assert (interval.low, interval.high) == (pytest.approx(over_seeds.low), pytest.approx(over_seeds.high))
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+def test_overall_is_no_wider_than_the_degrees_of_its_least_sure_part_allow(seeds: int) -> None:
+    """Little more than noise of seeds and images: the difference of mean squares comes near zero, and its degrees with it."""
+    generator = np.random.default_rng(7)
+    for _ in range(300):
+        gains = generator.normal(size=(seeds, 100))
+        interval = overall_interval(gains, float(gains.mean()))
+        assert interval.low is not None
+        assert interval.high is not None
+        of_seeds, of_images = gains.mean(axis=1).var(ddof=1) / seeds, gains.mean(axis=0).var(ddof=1) / 100
+        widest = stats.t.ppf(0.975, seeds - 1) * np.sqrt(of_seeds + of_images)
+        assert (interval.high - interval.low) / 2 <= widest + 1e-12
+
+
 def test_overall_is_never_narrower_than_student() -> None:
     generator = np.random.default_rng(6)
     for _ in range(200):

@@ -146,10 +146,12 @@ def overall_interval(gains: Matrix, mean: float, confidence: float = 0.95) -> In
     """The mean gain with both seeds and images as random: crossed effects without replication.
 
     The variance of the mean is (MS_seeds + MS_images - MS_rest) / (seeds images), its degrees of freedom
-    Satterthwaite's. That estimate is at times luckier than one effect alone allows (at two seeds mostly), so
-    the interval is never narrower than either's own.
+    Satterthwaite's, but no fewer than those of the least sure mean square: what is subtracted can leave hardly any,
+    and an interval without end. That estimate is at times luckier than one effect alone allows (at two seeds mostly),
+    so the interval is never narrower than either's own.
 
-    Source: Satterthwaite 1946; Scheffe 1959, chapter 7 (two-way random effects). The floor is ours.
+    Source: Satterthwaite 1946; Gaylor and Hopper 1969 (of differences); Scheffe 1959, chapter 7 (two-way random
+    effects). The floors are ours.
     """
     seeds, images = gains.shape
     if seeds < 2 or images < 2:
@@ -186,6 +188,7 @@ def _half_width(square: float, parts: Sequence[tuple[float, int]], confidence: f
     if square <= 0:
         return 0.0
     freedom = square**2 / sum(part**2 / degrees for part, degrees in parts)
+    freedom = max(freedom, min(degrees for _, degrees in parts))
     return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(square)
 
 
