@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from terse.objectives import target_loss_of
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.types import Truth
 
 

@@ -9,7 +9,7 @@ from terse.compositing.raster import Sprite, draw, reach_px
 from terse.compositing.raster_stages import finish
 from terse.compositing.render import Renderer
 from terse.poses import PoseFamily
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.types import Backgrounds, Foregrounds, Truth, ViewSphere
 
 SIZE_PX = (200, 260)

@@ -3,8 +3,9 @@ import pytest
 from terse.config import help_of
 from terse.errors import RecipeError
 from terse.generate import GenerateSettings
-from terse.recipe import PoolConfig, Recipe, dump_recipe, load_recipe
+from terse.recipe import Recipe, dump_recipe, load_recipe
 from terse.recipe_files import builtin_recipes
+from terse.recipe_parts import PoolConfig
 from terse.registry import kinds
 from terse.validation import parse_overrides, validate
 from terse.yaml_text import read_yaml, write_yaml

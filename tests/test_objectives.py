@@ -10,7 +10,7 @@ from terse.objectives import (
     synthesizer_loss,
     target_loss_of,
 )
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.types import Evidence, Truth
 
 

@@ -6,7 +6,7 @@ import torch
 
 from terse.pose_entropy import PoseEntropy, free_unit_poses, nearest_neighbour_entropy
 from terse.poses import AffinePoses
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 
 
 def drawn(*shape, seed=0):

@@ -10,8 +10,9 @@ import pytest
 from terse import registry
 from terse.cli.main import _COMMANDS
 from terse.paper_numbers import PaperName, paper_numbers
-from terse.recipe import OptimizerConfig, PoolConfig, Recipe
+from terse.recipe import Recipe
 from terse.recipe_files import builtin_recipes
+from terse.recipe_parts import OptimizerConfig, PoolConfig
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

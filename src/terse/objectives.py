@@ -13,7 +13,7 @@ from torch import Tensor
 
 from terse.errors import RecipeError
 from terse.protocols import is_attackable
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.types import Evidence, Truth
 
 __all__ = [

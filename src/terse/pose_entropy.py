@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.poses import PoseFamily
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 
 __all__ = ["PoseEntropy", "free_unit_poses", "nearest_neighbour_entropy"]
 

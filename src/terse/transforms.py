@@ -20,7 +20,7 @@ from terse.compositing.raster_stages import finish
 from terse.errors import RecipeError, ShapeError
 from terse.poses import PoseFamily
 from terse.process import torch_defaults
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 
 __all__ = ["Paste"]
 

@@ -12,7 +12,7 @@ from terse.compositing import support_points
 from terse.compositing.artefacts import draw_patches, paste_patches
 from terse.compositing.render import Renderer
 from terse.placements import Placements, Role
-from terse.recipe import ArtefactConfig, EdgeConfig
+from terse.recipe_parts import ArtefactConfig, EdgeConfig
 from terse.types import Backgrounds, Foregrounds, Truth
 
 _SIDE = 72

@@ -11,7 +11,7 @@ from terse.compositing import compose, support_points, warp
 from terse.compositing.raster import Sprite, draw, draw_mask
 from terse.errors import DataError, ShapeError
 from terse.poses import AffinePoses
-from terse.recipe import BLENDS, EdgeConfig
+from terse.recipe_parts import BLENDS, EdgeConfig
 
 POSES = AffinePoses((-90.0, 90.0), (-1.0, 1.0), (-0.2, 0.2), (0.1, 1.2), stretch=(0.8, 1.25), min_visible=0.3)
 BEYOND = 8  # px; a rim outside of the canvas is blurred into it

@@ -10,7 +10,7 @@ from drawn import PHOTO_POSES, ellipse, noise, smooth
 from terse.compositing import support_points
 from terse.compositing.render import Renderer
 from terse.placements import Placements, Role
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.types import Backgrounds, Foregrounds, Truth
 
 _SIDE = 140

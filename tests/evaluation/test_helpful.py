@@ -17,7 +17,7 @@ from terse.evaluation.reference import LearnableConfig
 from terse.modes import frozen, through_weights
 from terse.objectives import target_loss_of
 from terse.placements import Placements
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.targets.classifier.target import ClassificationTarget
 from terse.targets.detector.modes import folded
 from terse.targets.detector.target import DetectorTarget

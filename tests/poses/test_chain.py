@@ -19,7 +19,8 @@ from terse.generate.settings import GenerateSettings
 from terse.placements import Placements
 from terse.poses import AffinePoses, Chain, PoseFamily, build_poses
 from terse.poses.maps import AffineMap, SamplingMap
-from terse.recipe import EdgeConfig, Recipe, dump_recipe, load_recipe
+from terse.recipe import Recipe, dump_recipe, load_recipe
+from terse.recipe_parts import EdgeConfig
 from terse.registry import kinds
 from terse.types import Foregrounds
 from terse.validation import validate

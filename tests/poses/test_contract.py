@@ -14,7 +14,8 @@ from terse.compositing.raster import place_px
 from terse.placements import Placements
 from terse.placements_table import from_table, to_table
 from terse.poses import Chain, PoseFamily, build_poses
-from terse.recipe import EdgeConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import EdgeConfig
 from terse.registry import kinds
 from terse.types import Foregrounds
 

@@ -5,7 +5,7 @@ import torch
 
 from terse.poses import AffinePoses
 from terse.proof.audit import audit_pastes, composites_for_probe
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.sources.shapes.config import ShapesConfig
 from terse.synthesis.materials import Materials
 

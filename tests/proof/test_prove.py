@@ -17,7 +17,8 @@ from terse.proof.audit import audit_pastes
 from terse.proof.prove import _audit, prove
 from terse.proof.results import Measured
 from terse.proof.summary import ArmRun, _of_treatment, read_runs, summarise, summary_of
-from terse.recipe import BLENDS, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import BLENDS
 from terse.report.proof_page import proof_page
 from terse.results import RunResult
 from terse.run import train

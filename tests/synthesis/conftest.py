@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from terse.poses import AffinePoses
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.sources.shapes.config import ShapesConfig
 from terse.synthesis.materials import Materials
 

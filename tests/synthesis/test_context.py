@@ -13,7 +13,7 @@ from terse.errors import DataError, RecipeError
 from terse.placements import Placements
 from terse.poses import AffinePoses
 from terse.protocols import Proposer
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.synthesis.context.config import ContextConfig
 from terse.synthesis.context.crops import BoxShapes, cut, draw_frames, training_crops
 from terse.synthesis.context.network import score_crops, train_context

@@ -7,7 +7,8 @@ from torch import nn
 
 from terse.errors import RecipeError
 from terse.protocols import Attackable, Judges, Trainable
-from terse.recipe import PhaseConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import PhaseConfig
 from terse.run import open_session, train
 from terse.targets.classifier.target import ClassificationTarget
 from terse.tasks.task import task

@@ -31,7 +31,7 @@ from terse import registry
 from terse.compositing import compose
 from terse.objectives import fooling_loss
 from terse.protocols import Attackable, Judges, Target, Trainable
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.types import Truth
 
 pytestmark = pytest.mark.usefixtures("trusts")

@@ -6,7 +6,7 @@ from drawn_detections import drawn
 from scripted_models import Images, Says, truth
 from terse.errors import RecipeError
 from terse.evaluation.ap import detection_scores
-from terse.recipe import GroupsConfig
+from terse.recipe_parts import GroupsConfig
 from terse.tasks import detection as module
 from terse.tasks.detection import Detection, judged_boxes
 from terse.types import Truth

@@ -11,7 +11,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.ssd import SSD
 
 from forked import Forked
-from terse.recipe import OptimizerConfig, RuntimeConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import OptimizerConfig, RuntimeConfig
 from terse.run import finish, open_session
 from terse.targets.detector.target import DetectorTarget
 from terse.training.engine import Engine

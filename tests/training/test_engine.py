@@ -10,7 +10,8 @@ import torch
 
 from terse.errors import RecipeError
 from terse.progress import Observer
-from terse.recipe import RuntimeConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import RuntimeConfig
 from terse.run import evaluate, train
 from terse.training import engine as module
 from terse.training.engine import Engine

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from terse.recipe import PhaseConfig
+from terse.recipe_parts import PhaseConfig
 from terse.training.plan import TargetPlan
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from killing import Killed, KillIn, lasting
 from terse.errors import Diverged, RecipeError
 from terse.objectives import RealismWeight, SynthesizerLoss, clip_composites
-from terse.recipe import OptimizerConfig, RuntimeConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import OptimizerConfig, RuntimeConfig
 from terse.run import open_session, train
 from terse.training.checkpoint import read_checkpoint
 from terse.training.engine import Engine

@@ -6,7 +6,8 @@ import torch
 
 from killing import Killed, KillIn, lasting
 from terse.pool import Pool
-from terse.recipe import OptimizerConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import OptimizerConfig
 from terse.run import open_session, train
 from terse.tasks.classification import Classification
 from terse.training.augment import relight

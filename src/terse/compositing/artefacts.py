@@ -15,7 +15,7 @@ from torch.nn import functional
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.recipe import ArtefactConfig, EdgeConfig
+from terse.recipe_parts import ArtefactConfig, EdgeConfig
 from terse.types import Foregrounds, Truth
 
 __all__ = ["draw_patches", "paste_patches", "textured"]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt16
 
 from terse.errors import DataError
-from terse.recipe import BLENDS
+from terse.recipe_parts import BLENDS
 
 if TYPE_CHECKING:
     from torch import Tensor

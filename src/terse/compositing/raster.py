@@ -22,7 +22,7 @@ from terse.poses.posed import RasterPose
 
 if TYPE_CHECKING:
     from terse.poses.maps import CanvasMap
-    from terse.recipe import EdgeConfig
+    from terse.recipe_parts import EdgeConfig
     from terse.types import ViewSphere
 
     Where = RasterPose | CanvasMap | Float[np.ndarray, "2 3"]

@@ -17,7 +17,7 @@ from terse.placements import Placements, Role
 from terse.poses import PoseFamily
 from terse.poses.posed import Posed
 from terse.protocols import BackgroundBank, ForegroundBank
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.types import Backgrounds, Composites, Foregrounds
 
 __all__ = ["Renderer"]

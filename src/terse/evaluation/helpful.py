@@ -24,7 +24,7 @@ from terse.modes import through_weights
 from terse.objectives import target_loss_of
 from terse.placements import Placements
 from terse.protocols import Judges, RealImages
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.types import Composites, Truth
 
 __all__ = ["Helpful"]

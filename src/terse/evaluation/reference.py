@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from terse.config import Component, Config, Count, Family, Fraction
 from terse.errors import RecipeError
-from terse.recipe import OptimizerConfig
+from terse.recipe_parts import OptimizerConfig
 from terse.registry import register
 
 if TYPE_CHECKING:  # what the components build; nothing here imports torch

@@ -19,7 +19,7 @@ from terse.export.sample import Labelled, Sample
 from terse.generate.settings import GenerateSettings
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily, RasterPose
-from terse.recipe import EdgeConfig
+from terse.recipe_parts import EdgeConfig
 from terse.sources.material import Material
 
 _Points = Float32[np.ndarray, "k 3"]

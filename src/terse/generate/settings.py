@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from terse import registry
 from terse.config import Config, Count, Fraction, NonNegative, known_kind
 from terse.errors import RecipeError
-from terse.recipe import BLENDS, Blend
+from terse.recipe_parts import BLENDS, Blend
 from terse.requests import LEAST_VISIBLE, Limits
 
 __all__ = ["Flag", "GenerateSettings"]

@@ -23,7 +23,8 @@ from terse.page_figures import Patched
 from terse.pictures.kept_players import kept_discriminator, target_with
 from terse.placements import Placements
 from terse.protocols import RealImages
-from terse.recipe import ArtefactConfig, Recipe
+from terse.recipe import Recipe
+from terse.recipe_parts import ArtefactConfig
 from terse.synthesis.materials import Materials
 from terse.tasks.detection import predict_all
 from terse.tasks.task import task_of

@@ -12,7 +12,7 @@ from torch import Tensor
 from terse.compositing.artefacts import draw_patches
 from terse.evaluation.shortcut import ProbedComposites, shortcut_audit
 from terse.placements import Placements, Role
-from terse.recipe import BLENDS, ArtefactConfig, EdgeConfig
+from terse.recipe_parts import BLENDS, ArtefactConfig, EdgeConfig
 from terse.results import Shortcut
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.materials import Materials

@@ -234,7 +234,7 @@ def _audit(recipe: Recipe, arms: Sequence[Arm], folder: Path, data: RunData | No
     import torch
 
     from terse.proof.audit import audit_pastes
-    from terse.recipe import BLENDS
+    from terse.recipe_parts import BLENDS
     from terse.run import build_players
 
     pasting = {arm_recipe(recipe, arm, recipe.seed).synthesis.kind for arm in arms}

@@ -13,7 +13,8 @@ from terse.draws import integers
 from terse.errors import RecipeError
 from terse.poses import PoseFamily, build_poses
 from terse.protocols import BackgroundBank, ForegroundBank, KnowsBoxes, RealImages
-from terse.recipe import EdgeConfig, Recipe
+from terse.recipe import Recipe
+from terse.recipe_parts import EdgeConfig
 from terse.requests import LEAST_VISIBLE
 from terse.sources.run_data import PasteData
 from terse.synthesis.framing import Framing

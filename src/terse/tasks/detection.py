@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import GroupsConfig
+    from terse.recipe_parts import GroupsConfig
     from terse.types import Truth
 
 __all__ = ["Detection", "judged_boxes", "predict_all"]

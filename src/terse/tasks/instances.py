@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import GroupsConfig
+    from terse.recipe_parts import GroupsConfig
 
 __all__ = ["Instances"]
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
-    from terse.recipe import GroupsConfig, Recipe
+    from terse.recipe import Recipe
+    from terse.recipe_parts import GroupsConfig
     from terse.tasks.answers import Answers
     from terse.types import Truth
 

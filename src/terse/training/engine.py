@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from terse.errors import RecipeError
 from terse.process import launched, torch_defaults
-from terse.recipe import OptimizerConfig, RuntimeConfig
+from terse.recipe_parts import OptimizerConfig, RuntimeConfig
 from terse.training.optimizers import clip_gradient
 from terse.training.ranks import Ranks
 from terse.training.scaling import Scales, require_float32

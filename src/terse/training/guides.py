@@ -13,7 +13,8 @@ from terse.evaluation.helpful import Helpful
 from terse.modes import through_weights
 from terse.objectives import target_loss_of
 from terse.protocols import Judges, is_attackable, trainable
-from terse.recipe import ObjectiveConfig, Recipe
+from terse.recipe import Recipe
+from terse.recipe_parts import ObjectiveConfig
 from terse.sources.run_data import RunData
 from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from terse.errors import RecipeError
-from terse.recipe import OptimizerConfig
+from terse.recipe_parts import OptimizerConfig
 
 __all__ = ["clip_gradient", "optimizer_maker", "set_rate"]
 

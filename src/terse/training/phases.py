@@ -13,7 +13,7 @@ from terse.objectives import clip_composites, crowding_loss, synthesizer_loss, t
 from terse.placements import Placements
 from terse.pose_entropy import free_unit_poses
 from terse.protocols import network_of, trainable
-from terse.recipe import PhaseConfig
+from terse.recipe_parts import PhaseConfig
 from terse.requests import Requests
 from terse.synthesis.learned.modes import settle_statistics
 from terse.synthesis.learned.proposer import LearnedProposer

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Int64
 
-from terse.recipe import PhaseConfig
+from terse.recipe_parts import PhaseConfig
 from terse.training.seeding import array_generator
 from terse.training.session import Session
 

@@ -12,7 +12,7 @@ from terse.errors import RecipeError, ShapeError, TerseError
 from terse.modes import in_mode
 from terse.objectives import target_loss_of
 from terse.protocols import is_attackable, is_trainable, network_of
-from terse.recipe import ObjectiveConfig
+from terse.recipe_parts import ObjectiveConfig
 from terse.synthesis.blind import base_of
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose

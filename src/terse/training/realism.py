@@ -9,7 +9,7 @@ from torch import Tensor
 
 from terse.discriminator import Discriminator, discriminator_loss
 from terse.draws import seeds_of
-from terse.recipe import DiscriminatorConfig, OptimizerConfig
+from terse.recipe_parts import DiscriminatorConfig, OptimizerConfig
 from terse.synthesis.learned.modes import settled
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose

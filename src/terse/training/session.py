@@ -18,7 +18,8 @@ from terse.pool import Pool
 from terse.pose_entropy import PoseEntropy
 from terse.progress import Interrupted, Observer
 from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of
-from terse.recipe import OptimizerConfig, Recipe
+from terse.recipe import Recipe
+from terse.recipe_parts import OptimizerConfig
 from terse.synthesis.materials import Materials
 from terse.training.checkpoint import read_checkpoint, write_checkpoint
 from terse.training.engine import Engine

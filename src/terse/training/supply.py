@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from terse.placements import Placements
-from terse.recipe import PhaseConfig, PretrainConfig
+from terse.recipe_parts import PhaseConfig, PretrainConfig
 from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.training.candidates import hidden

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from terse.evaluation.reference import ReferenceConfig
 from terse.protocols import Trainable, counted_loss, trainable
-from terse.recipe import PhaseConfig
+from terse.recipe_parts import PhaseConfig
 from terse.training.augment import augmented, relight
 from terse.training.batches import with_artefacts
 from terse.training.ranks import Share

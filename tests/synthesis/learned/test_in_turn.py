@@ -10,7 +10,8 @@ from terse.compositing.truth import Layer, visible_shares
 from terse.draws import seeds_of
 from terse.errors import RecipeError
 from terse.objectives import clip_composites, crowding_loss
-from terse.recipe import ObjectiveConfig, load_recipe
+from terse.recipe import load_recipe
+from terse.recipe_parts import ObjectiveConfig
 from terse.run import build_players, open_session, train
 from terse.synthesis.learned.config import LearnedConfig
 from terse.synthesis.learned.in_turn import Occupancy, shapes_of

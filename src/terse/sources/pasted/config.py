@@ -60,7 +60,7 @@ class PastedConfig(Component["RunData"]):
         """
         from terse.errors import DataError
         from terse.poses import AffinePoses
-        from terse.recipe import EdgeConfig
+        from terse.recipe_parts import EdgeConfig
         from terse.sources.banks import PhotoBackgrounds
         from terse.sources.pasted.images import PastedImages
         from terse.sources.photo_foregrounds import PhotoForegrounds

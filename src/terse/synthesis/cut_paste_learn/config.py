@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from terse.config import Component, Count, Counts, CountsOrNone, Fraction, Span
-from terse.recipe import Blend
+from terse.recipe_parts import Blend
 from terse.registry import register
 from terse.synthesis.scene import SceneConfig
 

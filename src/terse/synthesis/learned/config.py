@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from terse.config import Component, Config, Count, Fraction, InputPath, NonNegative, Paper, Positive
 from terse.errors import RecipeError
-from terse.recipe import DiscriminatorConfig, OptimizerConfig
+from terse.recipe_parts import DiscriminatorConfig, OptimizerConfig
 from terse.registry import register
 from terse.synthesis.scene import SceneConfig
 
