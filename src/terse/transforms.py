@@ -130,7 +130,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         pixels, canvas = _bytes(donor), _bytes(image)
         cuts = [_cut_out(pixels, mask) for mask in masks]
         hulls = torch.cat([support_points(torch.from_numpy(c[None, None, ..., 3] / np.float32(255))) for c in cuts])
-        pose = self.poses.from_unit(torch.rand(len(cuts), self.poses.size)).double().numpy()
+        pose = self.poses.random(len(cuts)).double().numpy()
         # Only families that draw need seeds: for the others the generator stays where it was.
         draws = self.poses.has("prepare") or self.poses.image is not None
         seeds = torch.randint(2**31, (len(cuts) + 1,)).tolist() if draws else [0] * (len(cuts) + 1)
@@ -139,7 +139,7 @@ class Paste(v2.Transform):  # type: ignore[misc,unused-ignore]
         regions = [draw(canvas, Sprite.of(cut), one, edges=edges) for cut, one in zip(cuts, posed, strict=True)]
         if self.poses.image is not None:
             picture = self.poses.image
-            finish(canvas, picture, picture.from_unit(torch.rand(1, picture.size))[0].double().numpy(), seeds[0])
+            finish(canvas, picture, picture.random(1)[0].double().numpy(), seeds[0])
         drawn = torch.from_numpy(canvas.transpose(2, 0, 1).copy())
         return (drawn if image.dtype == torch.uint8 else drawn.to(image.dtype) / 255), regions
 

@@ -59,7 +59,7 @@ def test_the_arm_that_pastes_nothing_is_refused(plain: Recipe, tmp_path: Path) -
     assert not list((tmp_path / "set").iterdir())
 
 
-def test_an_arm_that_must_learn_first_proposes_uniform_poses_and_says_so(plain: Recipe, tmp_path: Path) -> None:
+def test_an_arm_that_must_learn_first_proposes_random_poses_and_says_so(plain: Recipe, tmp_path: Path) -> None:
     said: list[str] = []
 
     class Watching(Observer):

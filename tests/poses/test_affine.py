@@ -1,15 +1,20 @@
 """Poses: ranges, directions, how much stays visible, and the matrix's gradient."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest, truncnorm
 
 from drawn import PHOTO_POSES, ellipse, noise
 from terse.compositing import compose, support_points, warp
+from terse.draws import seeds_of, uniform
 from terse.errors import RecipeError, ShapeError
-from terse.poses import AffinePoses
+from terse.poses import AffinePoses, Chain
+from terse.poses.photometric import PhotometricConfig
 from terse.recipe import load_recipe
+from terse.synthesis.proposer import random_poses
 
 _DIGITS = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
 
@@ -37,6 +42,40 @@ def test_zero_is_the_middle_and_more_is_more() -> None:
     torch.testing.assert_close(PHOTO_POSES.from_raw(torch.zeros(1, 6))[0], (low + high) / 2)
     steps = PHOTO_POSES.from_raw(torch.linspace(-4, 4, 9)[:, None].expand(-1, 6))
     assert (steps.diff(dim=0) > 0).all()
+
+
+def test_normal_poses_stand_about_the_middle_inside_the_ranges() -> None:
+    ranges = {"rotation_deg": (-180.0, 180.0), "shift": (-1.0, 0.5), "shear": (-0.2, 0.2), "scale": (0.8, 1.2)}
+    for std in (0.1, 0.35, 0.8):
+        poses = AffinePoses(**ranges, normal_std=std)
+        expected = truncnorm(-1 / std, 1 / std, 0, std)
+        torch_poses = poses.random(20_000, torch.Generator().manual_seed(0))
+        for found in (
+            poses.to_unit(torch_poses).numpy(),
+            poses.random_unit(uniform(seeds_of(0, count=20_000), "pose", 6)),
+        ):
+            half = found * 2 - 1
+            assert np.abs(half).max() <= 1
+            assert half.mean(axis=0) == pytest.approx(0, abs=0.02)
+            assert half.std(axis=0) == pytest.approx(expected.std(), abs=0.02)
+            assert kstest(half[:, 0], expected.cdf).pvalue > 0.001
+    wide = AffinePoses(**ranges, normal_std=100.0)
+    unit = np.linspace(0, 1, 12).reshape(2, 6)
+    assert wide.random_unit(unit) == pytest.approx(unit, abs=1e-4)
+    assert AffinePoses(**ranges).random_unit(unit) is unit
+
+
+def test_every_arm_draws_from_the_normal_poses_of_the_recipe() -> None:
+    poses = AffinePoses((-180.0, 180.0), (-1.0, 1.0), (-0.2, 0.2), {"a": (0.1, 0.2), "b": (0.4, 0.8)}, normal_std=0.2)
+    labels = np.arange(2000) % 2
+    chain = Chain([poses, PhotometricConfig().build()])
+    for family in (poses, chain):
+        pose = random_poses(family, seeds_of(0, count=2000), labels, ["a", "b"])
+        scale = pose[:, family.names.index(next(name for name in family.names if name.endswith("scale_x")))]
+        assert scale[labels == 0].mean() == pytest.approx(0.15, abs=0.003)
+        assert scale[labels == 0].std() == pytest.approx(0.01, abs=0.002)
+        assert scale[labels == 1].mean() == pytest.approx(0.6, abs=0.01)
+        assert np.abs(pose[:, 1]).std() < 0.2
 
 
 def test_names_tell_the_two_forms_apart() -> None:

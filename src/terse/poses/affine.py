@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from terse.config import Component, PositiveSpan, Span
-from terse.poses.family import PoseFamily
+from terse.poses.family import PoseFamily, beside
 from terse.poses.posed import RasterPose
 from terse.registry import register
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int64
     from torch import Tensor
 
+    from terse.poses.family import Numbers
     from terse.poses.maps import AffineMap
 
 __all__ = ["AffineConfig", "AffinePoses"]
@@ -51,6 +52,9 @@ class AffineConfig(Component["AffinePoses"]):
     """Width over height. None scales x and y apart, both in `scale` (affNIST)."""
     min_visible: float = Field(default=1.0, gt=0, le=1)
     """Share of the object's bounding box that stays inside the canvas."""
+    normal_std: float | None = Field(default=None, gt=0)
+    """Draw random poses from a normal distribution about the middle of each range, cut at its ends, of this standard
+    deviation as a share of half the range; None draws uniformly."""
 
     def build(self) -> AffinePoses:
         """The pose family."""
@@ -61,6 +65,7 @@ class AffineConfig(Component["AffinePoses"]):
             self.scale,
             stretch=self.stretch,
             min_visible=self.min_visible,
+            normal_std=self.normal_std,
         )
 
 
@@ -72,8 +77,10 @@ class AffinePoses(PoseFamily):
     along x; then either the scale along x and along y (digits), or one scale and a stretch, width over height
     (photographs).
 
+    With `normal_std` random poses follow a truncated normal distribution about the middle of each range.
+
     Source: paper A.1 names the six parameters and clamps them to affNIST's ranges. The smooth map into the
-    ranges, the free play and the scale-and-stretch form are ours.
+    ranges, the free play, the scale-and-stretch form and the normal poses are ours.
     """
 
     kind = "affine"
@@ -87,11 +94,13 @@ class AffinePoses(PoseFamily):
         *,
         stretch: tuple[float, float] | None = None,
         min_visible: float = 1.0,
+        normal_std: float | None = None,
     ) -> None:
         if rotation_deg[1] - rotation_deg[0] > _TURN_DEG:
             rotation_deg = (-_TURN_DEG / 2, _TURN_DEG / 2)
         self.wraps = (0,) if rotation_deg[1] - rotation_deg[0] == _TURN_DEG else ()
         self.min_visible = min_visible
+        self.normal_std = normal_std
         self.stretched = stretch is not None
         self._scales = dict(scale) if isinstance(scale, Mapping) else {}
         if isinstance(scale, Mapping):
@@ -119,6 +128,20 @@ class AffinePoses(PoseFamily):
             return self.ranges
         pairs = zip(self.names, self.ranges, strict=True)
         return tuple(own if of.startswith("scale") else limits for of, limits in pairs)
+
+    def random_unit(self, uniform: Numbers) -> Numbers:
+        """As every family's: themselves, or the quantiles of a normal distribution cut at both ends.
+
+        Source: inverse transform sampling.
+        """
+        if self.normal_std is None:
+            return uniform
+        from scipy.special import ndtr, ndtri
+
+        outside = ndtr(-1 / self.normal_std)
+        standard = ndtri(outside + np.asarray(uniform, dtype=np.float64) * (1 - 2 * outside))
+        # Rounded: the last digits of its logarithms differ between CPUs.
+        return beside(uniform, np.clip(np.round(0.5 + self.normal_std / 2 * standard, 6), 0, 1))
 
     def matrix(
         self, pose: Float[Tensor, "b k"], hull: Float[Tensor, "b points 2"], canvas_px: tuple[int, int]

@@ -80,6 +80,10 @@ class Chain(PoseFamily):
         """Each member's own."""
         return self._each(pose, lambda member, part: member.to_unit(part))
 
+    def random_unit(self, uniform: Numbers) -> Numbers:
+        """Each member's own."""
+        return self._each(uniform, lambda member, part: member.random_unit(part))
+
     def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Each member's own."""
         return self._each(raw, lambda member, part: member.from_raw(part))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
-__all__ = ["PoseFamily"]
+__all__ = ["PoseFamily", "beside"]
 
 
 class PoseFamily(ABC):
@@ -83,7 +83,7 @@ class PoseFamily(ABC):
         return [place for place, (low, high) in enumerate(self.ranges) if high > low]
 
     def from_unit(self, unit: Numbers) -> Numbers:
-        """Numbers in [0, 1] to values in the ranges; uniform numbers make this family's random poses.
+        """Numbers in [0, 1] to values in the ranges.
 
         Takes tensors, and arrays without importing torch, as `to_unit` and `of_classes` do.
         """
@@ -96,6 +96,10 @@ class PoseFamily(ABC):
         low, high = self._limits(pose)
         unit: Numbers = (pose - low) / (high - low).clip(1e-9)
         return unit
+
+    def random_unit(self, uniform: Numbers) -> Numbers:
+        """Uniform numbers in [0, 1] to those that `from_unit` takes to this family's random poses; each grows alone."""
+        return uniform
 
     def from_raw(self, raw: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Unbounded outputs to values inside the ranges by a sigmoid; 0 is the middle.
@@ -122,14 +126,14 @@ class PoseFamily(ABC):
             raw[:, place] = (unit[:, place] - 0.5) * 4
         return raw
 
-    def random(self, count: int, generator: torch.Generator) -> Float[Tensor, "count k"]:
-        """Poses drawn uniformly: with affNIST's ranges, affNIST's own recipe.
+    def random(self, count: int, generator: torch.Generator | None = None) -> Float[Tensor, "count k"]:
+        """Random poses: with affNIST's ranges, affNIST's own recipe.
 
         Source: Tieleman 2013 (affNIST).
         """
         import torch
 
-        return self.from_unit(torch.rand(count, self.size, generator=generator))
+        return self.from_unit(self.random_unit(torch.rand(count, self.size, generator=generator)))
 
     @property
     def places(self) -> bool:
@@ -147,10 +151,10 @@ class PoseFamily(ABC):
         Args:
             count: of the poses.
             values: by name.
-            unit: numbers in [0, 1]: a family that places nothing takes the random poses of these.
+            unit: uniform numbers in [0, 1]: a family that places nothing takes the random poses of these.
         """
         if unit is not None and not self.places:
-            return self.from_unit(unit)
+            return self.from_unit(self.random_unit(unit))
         columns = [
             values.get(name, np.full(count, min(max(neutral, low), high)))
             for name, neutral, (low, high) in zip(self.names, self.neutral, self.ranges, strict=True)
@@ -376,11 +380,14 @@ class PoseFamily(ABC):
 
 def _ends(like: Numbers, limits: np.ndarray) -> tuple[Numbers, Numbers]:
     """The lower and the upper ends of ranges, pairs along the last axis, as numbers of the other's type."""
-    return _like(like, limits[..., 0]), _like(like, limits[..., 1])
+    return beside(like, limits[..., 0]), beside(like, limits[..., 1])
 
 
-def _like(numbers: Numbers, values: Float64[np.ndarray, "*_"]) -> Numbers:
-    """The values as a tensor beside a tensor, of its type; as they are beside an array."""
+def beside(numbers: Numbers, values: Float64[np.ndarray, "*_"]) -> Numbers:
+    """The values as a tensor beside a tensor, of its type; as an array of its type beside an array.
+
+    Source: ours.
+    """
     if isinstance(numbers, np.ndarray):
         return values.astype(numbers.dtype)
     import torch

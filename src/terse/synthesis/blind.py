@@ -1,16 +1,16 @@
-"""Uniform poses: what `random` and `mined` propose, and what others are compared with."""
+"""Random poses: what `random` and `mined` propose, and what others are compared with."""
 
 from terse.placements import Placements
 from terse.recipe import Recipe
 from terse.requests import Requests
 from terse.synthesis.materials import Materials
-from terse.synthesis.proposer import BaseProposer, pastes_of, uniform_poses
+from terse.synthesis.proposer import BaseProposer, pastes_of, random_poses
 
 __all__ = ["BlindProposer", "base_of"]
 
 
 class BlindProposer(BaseProposer):
-    """Poses drawn uniformly from the family's ranges; `mined` keeps only what is hard for the target.
+    """Random poses, uniform over the family's ranges unless it says otherwise; `mined` keeps only what is hard for the target.
 
     Source: Tieleman 2013 on digits; blind cut-paste as the paper's baseline (4.1, 4.2).
     """
@@ -19,11 +19,11 @@ class BlindProposer(BaseProposer):
         """Random foregrounds of the classes wanted, under random poses."""
         pastes = pastes_of(self.materials, requests)
         classes = self.materials.foregrounds.classes
-        return self.placed(requests, pastes, uniform_poses(self.materials.poses, pastes.seeds, pastes.label, classes))
+        return self.placed(requests, pastes, random_poses(self.materials.poses, pastes.seeds, pastes.label, classes))
 
 
 def base_of(recipe: Recipe, materials: Materials, batch_size: int) -> BlindProposer:
-    """The proposer of base composites: uniform poses, with as many objects and occluders as the recipe's arm pastes.
+    """The proposer of base composites: random poses, with as many objects and occluders as the recipe's arm pastes.
 
     Source: ours.
     """

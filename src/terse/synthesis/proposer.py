@@ -22,7 +22,7 @@ from terse.synthesis.pastes import Pastes
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BaseProposer", "pastes_of", "propose", "random_classes", "random_occluders", "uniform_poses"]
+__all__ = ["BaseProposer", "pastes_of", "propose", "random_classes", "random_occluders", "random_poses"]
 
 
 class BaseProposer:
@@ -80,7 +80,7 @@ class BaseProposer:
         seeds, blends, poses = requests.seeds, self.limits.blends, self.materials.poses
         of_image = {}
         if poses.image is not None:
-            picture = uniform_poses(poses.image, seeds)
+            picture = random_poses(poses.image, seeds)
             if pose.shape[1] > poses.size:
                 images, lowest = np.unique(pastes.image_index, return_index=True)
                 picture[images] = pose[lowest, poses.size :]
@@ -155,17 +155,17 @@ def propose(
     return replace(repeated, blend=(limits.blends * len(scenes))[:count])
 
 
-def uniform_poses(
+def random_poses(
     family: PoseFamily,
     seeds: UInt64[np.ndarray, " n"],
     labels: Int64[np.ndarray, " n"] | None = None,
     classes: Sequence[str] = (),
 ) -> Float64[np.ndarray, "n k"]:
-    """Poses drawn uniformly from the family's ranges, or from those of each paste's class where labels are given.
+    """Random poses in the family's ranges, or in those of each paste's class where labels are given.
 
     Source: Tieleman 2013 (affNIST); ranges of classes are ours.
     """
-    pose = family.from_unit(uniform(seeds, "pose", family.size))
+    pose = family.from_unit(family.random_unit(uniform(seeds, "pose", family.size)))
     return pose if labels is None else family.of_classes(pose, labels, classes)
 
 

@@ -84,7 +84,7 @@ class LearnedProposer(BaseProposer):
         poses, family = self.materials.poses, self.materials.poses.joint
         aimed = np.flatnonzero(pastes.role == Role.OCCLUDER)
         if self.settings.base == "random":
-            unit = uniform(pastes.seeds, "base", family.size)
+            unit = family.random_unit(uniform(pastes.seeds, "base", family.size))
         elif len(aimed):
             unit = np.full((len(pastes.seeds), family.size), 0.5)
         else:
