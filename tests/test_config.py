@@ -31,8 +31,36 @@ def test_a_list_is_no_recipe():
 
 
 def test_overrides_nest_and_read_their_values_as_yaml():
-    assert parse_overrides(["a.b=1", "a.c=[1, 2]", "d="]) == {"a": {"b": 1, "c": [1, 2]}, "d": ""}
-    assert parse_overrides(["a=set #1/x.json", "b='x' # y", "c=#1"]) == {"a": "set #1/x.json", "b": "x", "c": None}
+    assert parse_overrides(["a.b=1", "a.c=[1, 2]", "d="]) == [{"a": {"b": 1}}, {"a": {"c": [1, 2]}}, {"d": ""}]
+    assert parse_overrides(["a=set #1/x.json", "b='x' # y", "c=#1"]) == [
+        {"a": "set #1/x.json"},
+        {"b": "x"},
+        {"c": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    "overrides", [["synthesis=mined", "synthesis.batch_size=4"], ["synthesis.batch_size=4", "synthesis=mined"]]
+)
+def test_a_kind_by_its_name_alone_goes_with_settings_of_it(overrides):
+    recipe = load_recipe("quickstart", overrides)
+    assert (recipe.synthesis.kind, recipe.synthesis.batch_size) == ("mined", 4)
+
+
+def test_a_files_kind_by_its_name_alone_goes_with_overrides_of_it(tmp_path):
+    file = tmp_path / "mine.yaml"
+    settings = {**load_recipe("quickstart").model_dump(mode="json"), "synthesis": "mined"}
+    file.write_text(write_yaml(settings), encoding="utf-8")
+    assert load_recipe(file).synthesis.kind == "mined"
+    recipe = load_recipe(file, ["synthesis.batch_size=4"])
+    assert (recipe.synthesis.kind, recipe.synthesis.batch_size) == ("mined", 4)
+
+
+def test_a_setting_unset_takes_nothing_of_what_it_was():
+    recipe = load_recipe("quickstart", ["pretrain=null", "pretrain.steps=5"])
+    before = load_recipe("quickstart")
+    assert (recipe.pretrain.steps, recipe.pretrain.batch_size) == (5, before.fine_tune.batch_size)
+    assert recipe.pretrain.optimizer == before.fine_tune.optimizer != before.pretrain.optimizer
 
 
 @pytest.mark.parametrize("item", ["a", "=1", "a..b=1"])

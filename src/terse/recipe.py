@@ -36,7 +36,7 @@ from terse.recipe_parts import (
     RuntimeConfig,
 )
 from terse.recipe_rules import check_together
-from terse.validation import join, parse_overrides, validate
+from terse.validation import overlay, validate
 from terse.yaml_text import write_yaml
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
@@ -165,7 +165,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe, not YAML, or a setting that is refused; the setting is named.
     """
     settings, folder = read_settings(Recipe, str(name))
-    settings = join(Recipe, settings, parse_overrides(overrides))
+    settings = overlay(Recipe, settings, overrides)
     settings.setdefault("name", Path(name).stem)
     return validate(Recipe, settings, folder)
 

@@ -34,7 +34,7 @@ from terse.training.references import make_references
 from terse.training.seeding import reseed
 from terse.training.session import Players, Session
 from terse.trust import trusting
-from terse.validation import join, parse_overrides, validate
+from terse.validation import overlay, validate
 
 __all__ = [
     "build_players",
@@ -120,8 +120,8 @@ def with_target(recipe: Recipe, target: str) -> Recipe:
     """The recipe with the retrained model instead of its target's."""
     key, equals, _ = target.partition("=")
     named = equals and key.split(".")[0] in type(recipe.target).model_fields
-    settings = parse_overrides([f"target.{target}" if named else f"target.weights={target}"])
-    return validate(Recipe, join(Recipe, recipe.model_dump(mode="json"), settings), None)
+    override = f"target.{target}" if named else f"target.weights={target}"
+    return validate(Recipe, overlay(Recipe, recipe.model_dump(mode="json"), [override]), None)
 
 
 def written(session: Session, result: RunResult) -> RunResult:

@@ -12,20 +12,20 @@ from terse.config import Paper, Typed, family_of, kind_of, named_kind
 from terse.errors import RecipeError
 from terse.yaml_text import read_yaml
 
-__all__ = ["join", "parse_overrides", "validate"]
+__all__ = ["join", "overlay", "parse_overrides", "validate"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """`a.b=1 c=x` as a nested mapping; values are read as YAML.
+def parse_overrides(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """`a.b=1 c=x` as nested mappings, one each; values are read as YAML.
 
     Raises:
         RecipeError: no list of texts, an item without `=`, or with an empty key.
     """
-    merged: dict[str, Any] = {}
     if isinstance(overrides, str | Mapping) or not all(isinstance(item, str) for item in overrides):
         raise RecipeError(f'overrides: expected a list of texts such as ["seed=1"], got {overrides!r}')
+    parsed = []
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not all(key.split(".")):
@@ -34,8 +34,20 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         nested = value
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        merged = _merge(merged, _typed(nested))
-    return merged
+        parsed.append(_typed(nested))
+    return parsed
+
+
+def overlay(model: type[BaseModel], settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Settings with `key=value` overrides laid over them, one after another.
+
+    Raises:
+        RecipeError: as `parse_overrides`.
+    """
+    overlaid = dict(settings)
+    for above in parse_overrides(overrides):
+        overlaid = join(model, overlaid, above)
+    return overlaid
 
 
 def _value(text: str, item: str) -> Any:
@@ -58,6 +70,7 @@ def join(model: type[BaseModel], base: Mapping[str, Any], above: Mapping[str, An
         field = model.model_fields.get(key)
         family = family_of(field)
         value = {"kind": item} if family and isinstance(item, str) else item
+        old = {"kind": old} if family and isinstance(old, str) else old
         if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
             joined[key] = value
         elif family:

@@ -25,7 +25,7 @@ from terse.training.checkpoint import read_checkpoint
 from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
-from terse.validation import join, parse_overrides, validate
+from terse.validation import join, overlay, parse_overrides, validate
 
 __all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "parse_arms", "run_arm", "run_start"]
 
@@ -118,8 +118,8 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     Raises:
         RecipeError: no such arm, the nearest one is named; or settings in which arms may not differ.
     """
-    known, changes = kinds("synthesis"), parse_overrides(arm.overrides)
-    if arm.name not in known and not changes:
+    known = kinds("synthesis")
+    if arm.name not in known and not arm.overrides:
         raise RecipeError(f"arms: expected some of {', '.join(known)}, got {arm.name!r}{nearest(arm.name, known)}")
     typed = (override.partition("=")[0] for override in arm.overrides)
     shared = next((key for key in typed if not f"{key}.".startswith(tuple(f"{own}." for own in _MAY_DIFFER))), None)
@@ -136,7 +136,7 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
             settings["synthesis"].pop(name)
     if arm.name in known:
         settings = join(Recipe, settings, {"synthesis": {"kind": arm.name}})
-    settings = join(Recipe, settings, changes)
+    settings = overlay(Recipe, settings, arm.overrides)
     alone = {"threads": 1, "publish": None}  # the pools of all arms have the same names
     return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": alone}), None)
 
