@@ -145,6 +145,19 @@ def test_a_base_supplies_what_the_file_leaves_out(tmp_path):
     assert recipe.pool.candidates == below.pool.candidates
 
 
+def test_paths_of_a_base_start_at_the_base(tmp_path):
+    for name in ("top", "base", "child"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "top/t.yaml").write_text("base: paste\nforegrounds: {cutouts: cuts}\nbackgrounds: {images: bg}\n")
+    (tmp_path / "base/b.yaml").write_text("base: ../top/t.yaml\nbackgrounds: {images: bg}\ntrain: {images: real}\n")
+    (tmp_path / "child/c.yaml").write_text("base: ../base/b.yaml\ntrain: {images: mine}\n")
+    found = load_recipe(tmp_path / "child/c.yaml")
+    assert found.foregrounds.cutouts == tmp_path / "top/cuts"
+    assert found.backgrounds.images == tmp_path / "base/bg"
+    assert found.train.images == tmp_path / "child/mine"
+    assert load_recipe(tmp_path / "base/b.yaml").train.images == tmp_path / "base/real"
+
+
 def test_bases_in_a_circle_are_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: a.yaml\n")

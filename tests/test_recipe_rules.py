@@ -29,6 +29,12 @@ from terse.recipe import load_recipe
             ["alternation=batch", "pool.passes_per_wanted=2", "synthesis.harvest=after"],
             "recipe: alternation: expected phase where pool.passes_per_wanted is set, got batch",
         ),
+        (
+            ["train.class_folders=mine"],
+            "recipe: train: expected nothing beside data: digits, which brings its own, got both; "
+            "for images of your own set data: null",
+        ),
+        (["judged=['3']"], "recipe: judged: expected nothing beside data: digits"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides: list[str], said: str) -> None:

@@ -14,7 +14,7 @@ import textwrap
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -41,6 +41,7 @@ __all__ = [
     "CountsOrNone",
     "Family",
     "Fraction",
+    "Inherited",
     "InputPath",
     "Names",
     "NonNegative",
@@ -123,6 +124,20 @@ class Typed(str):
     __slots__ = ()
 
 
+class Inherited(str):
+    """A string of a recipe's base: a path in it starts at the base's folder, not at the recipe."""
+
+    __slots__ = ("folder",)
+    folder: Path
+
+    @classmethod
+    def of(cls, text: str, folder: Path) -> Self:
+        """The text as it stands in a file of this folder."""
+        inherited = cls(text)
+        inherited.folder = folder
+        return inherited
+
+
 def _resolve(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str | Path) and url_of(value) is not None:
         raise ValueError(f"expected a path on this machine, got {as_typed(value)}; copy it here first")
@@ -135,6 +150,7 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
     if "$" in str(path):
         raise ValueError(f"expected the environment variable in {value} to be set, got none of that name")
     folder = None if isinstance(value, Typed) else (info.context or {}).get("folder")
+    folder = value.folder if isinstance(value, Inherited) else folder
     return path if path.is_absolute() else Path(folder or Path.cwd()) / path
 
 
@@ -149,7 +165,7 @@ def _resolve_source(value: Any, info: ValidationInfo) -> Any:
 
 
 InputPath = Annotated[Path, BeforeValidator(_resolve), AfterValidator(lambda path: path.resolve())]
-"""A path of the user's: relative ones start at the recipe's file, on the command line at the working directory."""
+"""A path of the user's: relative ones start at the file that names them, a recipe or its base, on the command line at the working directory."""
 SourcePath = Annotated[
     Path,
     BeforeValidator(_resolve_source),

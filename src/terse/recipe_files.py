@@ -1,6 +1,5 @@
 """Where recipes are: the built-in ones, files, and the bases that both start from."""
 
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from pydantic import BaseModel
 
 from terse import registry
 from terse.errors import RecipeError
-from terse.validation import join
+from terse.validation import inherited, join
 from terse.yaml_text import read_yaml, read_yaml_file
 
 __all__ = ["builtin_recipes", "read_settings"]
@@ -48,6 +47,7 @@ def read_settings(model: type[BaseModel], name: str, seen: tuple[str, ...] = ())
     if base is None:
         return settings, folder
     beside = str(folder / str(base)) if folder and (folder / str(base)).is_file() else str(base)
-    below: Mapping[str, Any] = read_settings(model, beside, (*seen, name))[0]
+    below, start = read_settings(model, beside, (*seen, name))
     below = {key: value for key, value in below.items() if key not in _OWN}
+    below = below if start is None else inherited(below, start)
     return join(model, below, settings), folder

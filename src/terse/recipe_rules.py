@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["check_together"]
 
 
+_OWN_IMAGES = ("foregrounds", "backgrounds", "train", "val", "test", "classes", "judged")
+
+
 def check_together(recipe: Recipe) -> None:
     """Look at the settings of several parts at once.
 
@@ -19,6 +22,12 @@ def check_together(recipe: Recipe) -> None:
         ValueError: two that exclude each other, one that another needs, or a metric that the task does not have.
     """
     pool, synthesis = recipe.pool, recipe.synthesis
+    beside = next((name for name in _OWN_IMAGES if getattr(recipe, name) is not None), None)
+    if recipe.data is not None and beside is not None:
+        raise ValueError(
+            f"{beside}: expected nothing beside data: {recipe.data.kind}, which brings its own, got both; "
+            "for images of your own set data: null"
+        )
     if pool.per_class is None and pool.per_cycle is None:
         raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
     if pool.per_class is not None and pool.per_cycle is not None:

@@ -1,18 +1,18 @@
 """From what a user wrote to a validated model: overrides, bases and settings joined, and a sentence for each one refused."""
 
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from terse import registry
-from terse.config import Paper, Typed, family_of, kind_of, named_kind
+from terse.config import Inherited, Paper, Typed, family_of, kind_of, named_kind
 from terse.errors import RecipeError
 from terse.yaml_text import read_yaml
 
-__all__ = ["join", "overlay", "parse_overrides", "validate"]
+__all__ = ["inherited", "join", "overlay", "parse_overrides", "validate"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -34,7 +34,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[dict[str, Any]]:
         nested = value
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        parsed.append(_typed(nested))
+        parsed.append(_with_strings(nested, Typed))
     return parsed
 
 
@@ -112,12 +112,20 @@ def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _typed(value: Any) -> Any:
+def inherited(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A base's settings, whose paths start at its folder; those of a base of its own at that one's."""
+    marked: dict[str, Any] = _with_strings(
+        dict(settings), lambda text: text if isinstance(text, Inherited) else Inherited.of(text, folder)
+    )
+    return marked
+
+
+def _with_strings(value: Any, of: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {key: _typed(item) for key, item in value.items()}
+        return {key: _with_strings(item, of) for key, item in value.items()}
     if isinstance(value, list):
-        return [_typed(item) for item in value]
-    return Typed(value) if isinstance(value, str) else value
+        return [_with_strings(item, of) for item in value]
+    return of(value) if isinstance(value, str) else value
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -26,6 +26,14 @@ def test_a_sound_recipe_is_ready_and_has_a_page(people, capsys):
     assert {path.name for path in (people / "checks/recipe").iterdir()} == {"report.html", "findings.json"}
 
 
+def test_the_pages_commands_have_what_was_typed(people, capsys):
+    code, _, _ = run(capsys, "check", "recipe.yaml", "cycles=2", "foregrounds.min_area_px=5")
+    assert code == 0
+    page = (people / "checks/recipe/report.html").read_text()
+    assert "terse train recipe.yaml cycles=2 foregrounds.min_area_px=5" in page
+    assert "terse preview recipe.yaml cycles=2 foregrounds.min_area_px=5" in page
+
+
 def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
     code, out, _ = run(capsys, "check", "recipe.yaml", "foregrounds.coco=none.json", "--json", "--out", "there")
     assert code == 2

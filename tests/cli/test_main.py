@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import terse.cli.main as command_line
@@ -198,3 +200,22 @@ def test_too_little_memory_is_no_bug_of_ours(capsys, monkeypatch):
     assert err == (
         "terse: memory: expected enough, got: Unable to allocate 7.28 TiB; ask for less at once, or use a larger machine\n"
     )
+
+
+@pytest.mark.parametrize("command", [["preview"], ["masks", "--out", "m.json"], ["check"]])
+def test_what_asks_for_trust_has_the_flag(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"b/{number}.png"), np.full((32, 32, 3), 60 * number, np.uint8))
+    recipe = tmp_path / "url.yaml"
+    recipe.write_text(
+        'base: paste\nforegrounds: {coco: "s3://bucket/a.json", images: "s3://bucket/i"}\n'
+        "backgrounds: {images: b}\ntrain: {images: b}\nval: 0.1\n"
+    )
+    name, *options = command
+    _, out, err = run(capsys, name, str(recipe), *options)
+    assert "expected --trust" in out + err
+    _, out, err = run(capsys, name, str(recipe), *options, "--trust")
+    assert "Unknown option" not in out + err
+    assert "expected --trust" not in out + err

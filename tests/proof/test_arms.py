@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from terse.errors import RecipeError, RunError
+from terse.errors import DataError, RecipeError, RunError
 from terse.proof.arms import Arm, arm_recipe, parse_arms
 from terse.proof.prove import arms_to_run, prove
 from terse.recipe import load_recipe
+from terse.sources.run_data import run_data
 
 SMALL = (
     "cycles=1", "data.train=200", "data.val=30", "data.test=40", "pretrain.epochs=1", "fine_tune.epochs=1",
@@ -113,3 +114,45 @@ def test_an_arm_of_ones_own_is_proved_beside_the_others(tmp_path):
         f"arms: expected {NO_DROPOUT}, as {folder} was begun with, got learned-no-dropout:synthesis.dropout=1; "
         "give the arm another name"
     )
+
+
+def test_an_arm_with_sources_of_its_own_reads_them(tmp_path, monkeypatch):
+    missing = tmp_path / "training.mat"
+    affnist = f"affnist:synthesis.kind=random:data.affnist_train={missing}"
+    with pytest.raises(DataError) as error:
+        prove("quickstart", SMALL, out=tmp_path / "p", arms=["random", affnist], seeds=1, workers=1)
+    assert str(missing) in str(error.value)
+    recipe = load_recipe("quickstart", SMALL)
+    with pytest.raises(RecipeError) as refused:
+        prove(recipe, out=tmp_path / "q", arms=["random", affnist], seeds=1, data=run_data(recipe))
+    assert str(refused.value) == (
+        f"arms: {affnist}: expected neither cleanup nor data.affnist_train beside data that you made, which all arms share"
+    )
+    assert not (tmp_path / "q").exists()
+
+
+def test_an_arm_that_is_cleaned_up_otherwise_pastes_what_its_own_cleanup_leaves(tmp_path, monkeypatch):
+    cleaned = []
+
+    def read(recipe, observer=None):
+        cleaned.append(recipe.cleanup)
+        return run_data(recipe, observer)
+
+    monkeypatch.setattr("terse.proof.workers.run_data", read)
+    arms = [
+        "random",
+        "dirty:synthesis.kind=random:cleanup=false",
+        "mined",
+        "as-dirty:synthesis.kind=mined:cleanup=false",
+    ]
+    prove("quickstart", SMALL, out=tmp_path / "p", arms=arms, seeds=1, workers=1)
+    assert cleaned == [True, False]  # once each
+
+
+def test_an_arm_of_another_pose_family_is_drawn_under_it(tmp_path):
+    arms = ["random", "bent:synthesis.kind=random:poses={kind: perspective}"]
+    folder = tmp_path / "p"
+    result = prove("quickstart", SMALL, out=folder, arms=arms, seeds=1, workers=1)
+    assert result["costs"]["bent"]["samples"] == 10
+    sheets = json.loads((folder / "page" / "page.json").read_text())["sheets"]
+    assert [sheet["heading"] for sheet in sheets] == ["random", "bent"]

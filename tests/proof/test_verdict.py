@@ -259,3 +259,18 @@ def test_the_bounds_of_an_interval_have_as_many_places(bounds, places):
 )
 def test_the_places_tell_a_bound_from_what_is_worth_having(bounds, worth, places):
     assert _places(bounds, worth) == places
+
+
+def test_what_is_shown_is_the_interval_that_the_verdict_rests_on() -> None:
+    """Half-samples of clusters that hardly differ, seeds that differ much: the seeds decide."""
+    noise = np.random.default_rng(0).normal(0, 0.005, (4, 128))
+    per_seed = {"none": {0: 0.2, 1: 0.2}, "learned": {0: 0.22, 1: 0.30}}
+    halves = {
+        arm: {seed: (value + noise[2 * (arm == "learned") + seed]).tolist() for seed, value in of.items()}
+        for arm, of in per_seed.items()
+    }
+    found = judge(per_seed, halves=halves)
+    shown = found.gain.of_record
+    assert (shown.low, shown.high) == found.gain.bounds
+    assert shown.low < 0 < shown.high
+    assert found.verdict == "undecided"

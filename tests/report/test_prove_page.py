@@ -38,12 +38,23 @@ def test_what_is_not_settled_says_what_would_settle_it(drawn):
     assert page.headline.word == "Not enough evidence"
     more = proof["more_seeds"]
     assert more > 0
-    seeds = f"{more} more seed{'s' if more > 1 else ''}"
-    assert page.summary[-1] == f"{seeds} would settle it with a chance of 80 %, if what was seen so far is typical."
+    assert page.headline.sentence == proof["reason"][0].upper() + proof["reason"][1:]
+    assert not any(
+        "settle" in sentence for sentence in page.summary
+    )  # the reason says how many, and whether they would
     arms = ",".join(proof["arms"])
+    question = "--treatment learned --reference none"
     assert page.commands[0].line == (
-        f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds {2 + more} --out 'my proofs/a' --resume"
+        f"terse prove 'my proofs/a/recipe.yaml' --arms {arms} --seeds {2 + more} {question} --out 'my proofs/a' --resume"
     )
+
+
+def test_commands_ask_the_same_question(drawn):
+    proof, _ = drawn.proof()
+    proof |= {"treatment": "random", "reference": "mined", "worth": 0.05}
+    proof["gains"] |= {"none": proof["gains"]["learned"], "random": proof["gains"]["learned"]}
+    page = prove_page(drawn.RECIPE, drawn.proved(proof), out="a", name="person")
+    assert all("--treatment random --reference mined --worth 0.05" in command.line for command in page.commands)
 
 
 def test_one_seed_has_means_without_intervals(drawn):

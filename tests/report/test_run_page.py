@@ -57,7 +57,7 @@ def test_the_page_is_written_into_the_folder_and_is_the_same_again(folder):
 
 def test_the_gallery_holds_the_pool(opened):
     recipe, players, pool = opened
-    items = list(pool_gallery(players.materials, {recipe.synthesis.kind: pool}).items)
+    items = list(pool_gallery({recipe.synthesis.kind: (players.materials, pool)}).items)
     drawn = players.materials.render(pool.placements, masks=True)
     assert [item.hardness for item in items] == pool.placements.hardness.tolist()
     assert [item.class_name for item in items] == [players.materials.classes[k] for k in pool.placements.label]
@@ -71,7 +71,7 @@ def test_the_gallery_holds_the_pool(opened):
 
 def test_a_record_is_what_the_shard_holds(opened, folder):
     _, players, pool = opened
-    item = next(iter(pool_gallery(players.materials, {"learned": pool}).items))
+    item = next(iter(pool_gallery({"learned": (players.materials, pool)}).items))
     materials = players.materials
     written = Pool(folder / "pool", materials.foregrounds, materials.backgrounds, materials.poses)
     written.load(2)
@@ -197,7 +197,7 @@ def test_a_run_killed_before_its_pictures_makes_them_when_it_is_resumed(folder, 
 
 def test_arms_share_the_gallery(opened):
     _, players, pool = opened
-    gallery = pool_gallery(players.materials, {"random": pool, "learned": pool})
+    gallery = pool_gallery(dict.fromkeys(("random", "learned"), (players.materials, pool)))
     arms = [item.arm for item in gallery.items]
     assert arms == ["random"] * len(pool) + ["learned"] * len(pool)
     assert len(gallery.items) == len(arms)
@@ -207,7 +207,7 @@ def test_an_empty_pool_has_nothing_to_show(opened):
     _, players, _ = opened
     materials = players.materials
     empty = Pool(None, materials.foregrounds, materials.backgrounds, materials.poses)
-    assert len(pool_gallery(materials, {"learned": empty}).items) == 0
+    assert len(pool_gallery({"learned": (materials, empty)}).items) == 0
     assert cycle_sheets(materials, empty) == []
     assert real_and_synthetic(materials, empty, players.train, 0) == []
 

@@ -21,6 +21,14 @@ def test_the_title_and_the_summary_say_what_came_of_it(drawn):
     assert page.recipe == drawn.RECIPE
 
 
+def test_an_arm_that_judges_nothing_finds_nothing_hard(drawn):
+    result = drawn.result()
+    for cycle in result["cycles"]:
+        cycle["judging_passes"] = 0
+    page = train_page("", drawn.run(result))
+    assert page.summary[0].startswith("After 5 cycles and 2,500 synthetic images, accuracy")
+
+
 def test_a_loss_is_called_a_loss(drawn):
     result = drawn.result()
     result["metrics"]["end"]["accuracy"] = 0.1

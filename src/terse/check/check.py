@@ -30,6 +30,8 @@ class Checked:
     found: Sequence[Found]
     recipe: Recipe | None = None
     facts: Sequence[Fact] = ()
+    overrides: Sequence[str] = ()
+    """Of the recipe, as they were typed."""
 
     @property
     def ready(self) -> bool:

@@ -125,7 +125,11 @@ def _commands(checked: Checked, lists: Mapping[str, Path]) -> Iterator[Command]:
     if checked.recipe is None:
         return
     name = shlex.quote(checked.subject)
+    typed = shlex.join(
+        item for item in checked.overrides if item.partition("=")[0] not in {f"{p}.leave_out" for p in lists}
+    )
     options = " ".join(f"{part}.leave_out={shlex.quote(str(path))}" for part, path in lists.items())
+    name = f"{name} {typed}".strip()
     if options:
         yield Command(
             f"terse check {name} {options}", "Look again, with the lists; write them into the recipe to keep them."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def check(
 
         with counting() as observer:
             checked = check_recipe(recipe, source, checkpoint=checkpoint, sample=sample, observer=observer)
+        checked = replace(checked, overrides=overrides)
         name = recipe.name
     else:
         from terse.check.check import check_data

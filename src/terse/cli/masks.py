@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import recipe_or_data
+from terse.cli.jobs import recipe_or_data, trust_given, with_trust
 from terse.cli.progress import counting, stoppable
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["masks"]
 
 
+@with_trust
 def masks(
     source: str,
     *overrides: str,
@@ -74,7 +75,16 @@ def masks(
     listed = read_drop_list(drop) if drop is not None else ()
     annotations = _annotations(source, overrides, images)
     classes_of_pixels = segmentation if segmentation is not None else find_segmentation(annotations)
-    typed = ["terse", "masks", source, *overrides, *_given(images, segmentation, engine, model), "--out", str(out)]
+    typed = [
+        "terse",
+        "masks",
+        source,
+        *overrides,
+        *_given(images, segmentation, engine, model),
+        "--out",
+        str(out),
+        *trust_given(),
+    ]
     with counting() as observer, stoppable(observer):
         try:
             found, request = _made(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from terse.cli.answers import Json, answer
+from terse.cli.jobs import with_trust
 from terse.cli.progress import counting
 
 __all__ = ["preview"]
 
 
+@with_trust
 def preview(
     recipe: str,
     *overrides: str,

@@ -36,16 +36,21 @@ _SMALL_PX = 96  # a canvas up to here costs a page 300 bytes an image, so that a
 _MOST_SMALL, _MOST_LARGE = (5000, 1200)  # a photograph takes 10 ms to draw: 12 s, and thumbnails of 200 px
 
 
-def pool_gallery(materials: Materials, pools: Mapping[str, Pool]) -> Gallery:
-    """The composites of each arm's pool, or an even share of them where they are too many for a page."""
-    filled = {arm: pool for arm, pool in pools.items() if len(pool)}
+def pool_gallery(pools: Mapping[str, tuple[Materials, Pool]]) -> Gallery:
+    """The composites of each arm's pool, or an even share of them where they are too many for a page.
+
+    Args:
+        pools: by arm, each with what it is drawn from.
+    """
+    filled = {arm: (materials, pool) for arm, (materials, pool) in pools.items() if len(pool)}
     if not filled:
         return Gallery()
-    most = (_MOST_SMALL if materials.canvas_px <= _SMALL_PX else _MOST_LARGE) // len(filled)
-    chosen = {arm: spread(len(pool), most) for arm, pool in filled.items()}
-    shown, total = sum(map(len, chosen.values())), sum(map(len, filled.values()))
+    is_small = all(materials.canvas_px <= _SMALL_PX for materials, _ in filled.values())
+    most = (_MOST_SMALL if is_small else _MOST_LARGE) // len(filled)
+    chosen = {arm: spread(len(pool), most) for arm, (_, pool) in filled.items()}
+    shown, total = sum(map(len, chosen.values())), sum(len(pool) for _, pool in filled.values())
     note = "Every image of the pool" if shown == total else f"{shown:,} of {total:,} images, evenly spread"
-    parts = [_items(materials, filled[arm], rows, arm) for arm, rows in chosen.items()]
+    parts = [_items(*filled[arm], rows, arm) for arm, rows in chosen.items()]
     return Gallery(
         Streamed(shown, itertools.chain.from_iterable(parts)),
         note=f"{note}. Hardness is what the target made of it when it was found: 1\u00a0-\u00a0p of the truth.",

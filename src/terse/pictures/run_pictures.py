@@ -53,7 +53,7 @@ def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path, bef
             failures=failed,
             patched=patched(recipe, players, folder),
         ),
-        pool_gallery(materials, {recipe.synthesis.kind: pool}),
+        pool_gallery({recipe.synthesis.kind: (materials, pool)}),
         [
             *cycle_sheets(materials, pool),
             *strips,

@@ -27,7 +27,7 @@ from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
 from terse.validation import join, overlay, parse_overrides, validate
 
-__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "parse_arms", "run_arm", "run_start"]
+__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "material_key", "parse_arms", "run_arm", "run_start"]
 
 _MOST_COMPOSITES = 256
 _MAY_DIFFER = (
@@ -139,6 +139,11 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     settings = overlay(Recipe, settings, arm.overrides)
     alone = {"threads": 1, "publish": None}  # the pools of all arms have the same names
     return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": alone}), None)
+
+
+def material_key(recipe: Recipe) -> str:
+    """What of the settings in which arms may differ decides which material is read: equal texts share it."""
+    return recipe.model_dump_json(include={"data", "cleanup"})
 
 
 def run_start(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, observer: Observer | None = None) -> None:

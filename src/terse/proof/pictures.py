@@ -12,13 +12,13 @@ from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after
 from terse.pool import Pool
-from terse.proof.arms import NO_ARM, arm_recipe
+from terse.proof.arms import NO_ARM, Arm, arm_recipe, material_key
 from terse.proof.results import ProofResult
 from terse.proof.summary import finished
 from terse.recipe import Recipe
 from terse.run import build_players
-from terse.sources.run_data import RunData
-from terse.synthesis.materials import Materials
+from terse.sources.run_data import RunData, run_data
+from terse.synthesis.materials import Materials, materials_of
 
 __all__ = ["proof_pictures"]
 
@@ -33,19 +33,25 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: RunDa
         data: material made by the caller instead of the recipe's.
     """
     seed = _common_seed(folder, proof, recipe.seed)
-    players = build_players(arm_recipe(recipe, NO_ARM, seed), data=data)
-    materials = players.materials
-    pools = {
-        arm: pool for arm in proof.arms if (pool := _pool(folder / "arms" / arm / f"seed-{seed}", recipe, materials))
-    }
+    shared = data if data is not None else run_data(recipe)
+    players = build_players(arm_recipe(recipe, NO_ARM, seed), data=shared)
+    pools = {}
+    for name in proof.arms:
+        settings = arm_recipe(recipe, Arm(name, tuple(proof.arm_overrides.get(name, ()))), seed)
+        own = data is None and material_key(settings) != material_key(recipe)
+        material = run_data(settings) if own else shared
+        materials = materials_of(settings, material, material.train, players.materials.device)
+        pool = _pool(folder / "arms" / name / f"seed-{seed}", recipe, materials)
+        if pool is not None:
+            pools[name] = materials, pool
     weights = [path / f"seed-{seed}" / "target.pth" for path in (folder / "start", folder / "arms" / proof.treatment)]
     pairs: Sequence[BeforeAfter] = ()
     note = ""
     if all(path.is_file() for path in weights):  # kept runs have no weights
         start, treated = (target_with(players.target, path) for path in weights)
-        pairs, note = before_after(recipe, start, treated, players.test, materials.classes)
-    sheets = [pool_strip(materials, pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
-    return Shown(ShownFigures(seed=seed), pool_gallery(materials, pools), sheets, pairs, note)
+        pairs, note = before_after(recipe, start, treated, players.test, players.materials.classes)
+    sheets = [pool_strip(*pool, "By arm", arm.replace("_", "-"), seed) for arm, pool in pools.items()]
+    return Shown(ShownFigures(seed=seed), pool_gallery(pools), sheets, pairs, note)
 
 
 def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:

@@ -14,7 +14,7 @@ from terse.folders import claim, locked, taken_back, write_atomically, write_jso
 from terse.paper_numbers import arms_of
 from terse.pictures.page_folder import write_page
 from terse.progress import Observer, heard_by
-from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe
+from terse.proof.arms import NO_ARM, Arm, ProofJob, arm_recipe, material_key
 from terse.proof.budgets import with_bounds
 from terse.proof.kept import is_kept, take_kept
 from terse.proof.pictures import proof_pictures
@@ -92,6 +92,11 @@ def prove(
     observer, data = heard_by(observer), made_by_caller(data)
     recipe = _settled(as_recipe(recipe, overrides), data)
     chosen = arms_to_run(recipe, arms, passes)
+    own = [] if data is None else [arm for arm in chosen if _reads_other_material(recipe, arm)]
+    if own:
+        raise RecipeError(
+            f"arms: {own[0]}: expected neither cleanup nor data.affnist_train beside data that you made, which all arms share"
+        )
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     if not 0 <= worth < math.inf:
@@ -139,6 +144,10 @@ def compute_page(folder: Path) -> None:
         RunError: the folder holds no finished proof.
     """
     write_page(folder, proof_pictures(folder, load_recipe(folder / "recipe.yaml"), read_proof(folder)))
+
+
+def _reads_other_material(recipe: Recipe, arm: Arm) -> bool:
+    return material_key(arm_recipe(recipe, arm, recipe.seed)) != material_key(recipe)
 
 
 def _taken(recipe: Recipe, job: ProofJob) -> bool:

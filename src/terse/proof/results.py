@@ -93,8 +93,8 @@ class GainFigures(Interval):
     @property
     def of_record(self) -> Interval:
         """The interval that the verdict rests on."""
-        chosen = self.clusters or self.overall
-        return self if chosen is None else Interval(mean=self.mean, low=chosen.low, high=chosen.high)
+        low, high = self.bounds or (None, None)
+        return Interval(mean=self.mean, low=low, high=high)
 
 
 class Point(Metrics):
@@ -165,6 +165,8 @@ class Judgement(Record):
     """Each arm's over the reference."""
     over: dict[str, GainFigures] = Field(default_factory=dict)
     """The treatment's over each other arm: whether it is better than what is cheaper."""
+    worth: float = 0.0
+    """The smallest gain worth having."""
     more_seeds: int | None = None
     """How many more seeds would settle it; 0 once settled, None where no number of seeds is known to."""
 

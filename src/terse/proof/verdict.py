@@ -76,6 +76,7 @@ def judge(
         arms=arms,
         gains={**gains},
         over={**over},
+        worth=worth,
         more_seeds=more,
     )
 

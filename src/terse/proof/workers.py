@@ -9,7 +9,7 @@ from typing import Any
 
 from terse.errors import RunError
 from terse.progress import Observer
-from terse.proof.arms import ProofJob, run_arm, run_start
+from terse.proof.arms import NO_ARM, ProofJob, arm_recipe, material_key, run_arm, run_start
 from terse.recipe import Recipe
 from terse.sources.run_data import RunData, run_data
 from terse.trust import trusted, trusting
@@ -69,16 +69,21 @@ def run_jobs(
 def _start(
     settings: Mapping[str, Any], data: RunData | None, trust: bool, typed: frozenset[str], observer: Observer
 ) -> Callable[[ProofJob], None]:
-    """Called once in each worker: the material is read once for all of its jobs."""
+    """Called once in each worker: material is read once for all of its jobs, once more for an arm with other sources."""
     recipe = validate(Recipe, dict(settings), None)
     type_urls(typed)
     with trusting(trust):
-        material = data if data is not None else run_data(recipe, observer)
+        shared = data if data is not None else run_data(recipe, observer)
+    read = {material_key(recipe): shared}
 
     def work(job: ProofJob) -> None:
         own = observer.of(job.name)
         with trusting(trust):
-            (run_start if job.arm is None else run_arm)(recipe, job, data=material, observer=own)
+            settings = arm_recipe(recipe, job.arm or NO_ARM, recipe.seed)
+            key = material_key(settings)
+            if data is None and key not in read:
+                read[key] = run_data(settings, own)
+            (run_start if job.arm is None else run_arm)(recipe, job, data=read.get(key, shared), observer=own)
         own.done()
 
     return work

@@ -145,10 +145,6 @@ def _summary(proof: ProofResult, primary: str) -> list[str]:
     counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
     sentences = [f"{equal}, {times}. {counts}"]
     sentences += _rivals(proof, primary)
-    if proof.more_seeds:
-        sentences.append(
-            f"{count(proof.more_seeds, 'more seed')} would settle it with a chance of 80 %, if what was seen so far is typical."
-        )
     return sentences
 
 
@@ -388,8 +384,11 @@ def _commands(out: str, proof: ProofResult) -> list[Command]:
     seeds, more = _most_seeds(proof), proof.more_seeds or 0
     arms = [":".join([name, *proof.arm_overrides.get(name, [])]) for name in proof.arms]
     base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {shlex.quote(','.join(arms))}"
-    commands = [Command(f"{base} --seeds {seeds} --out {shlex.quote(out + '-again')}", "The same proof once more")]
+    question = f" --treatment {proof.treatment} --reference {proof.reference}"
+    question += f" --worth {proof.worth:g}" if proof.worth else ""
+    again = f"{base} --seeds {seeds}{question} --out {shlex.quote(out + '-again')}"
+    commands = [Command(again, "The same proof once more")]
     if more:
-        line = f"{base} --seeds {seeds + more} --out {shlex.quote(out)} --resume"
+        line = f"{base} --seeds {seeds + more}{question} --out {shlex.quote(out)} --resume"
         commands.insert(0, Command(line, f"Go on with {count(more, 'more seed')}"))
     return commands

@@ -150,7 +150,8 @@ def _summary(result: RunResult, primary: str, start: float, end: float) -> list[
         return ["No cycle has ended yet: the numbers are those of the model as it came."]
     found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1].samples)} synthetic images"
     reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
-    sentences = [f"{found} that the model found hard, {reached}"]
+    judged = any(cycle.judging_passes is None or cycle.judging_passes for cycle in cycles)  # older runs do not say
+    sentences = [f"{found}{' that the model found hard' if judged else ''}, {reached}"]
     if metric_of(primary).gain(start, end) <= 0:
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
