@@ -7,6 +7,7 @@ import torch
 from terse.pose_entropy import PoseEntropy, free_unit_poses, nearest_neighbour_entropy
 from terse.poses import AffinePoses
 from terse.recipe_parts import ObjectiveConfig
+from terse.sources.digits.banks import AFFNIST_RANGES
 
 
 def drawn(*shape, seed=0):
@@ -39,8 +40,8 @@ def test_gradients_in_float64():
     assert torch.autograd.gradcheck(lambda at: nearest_neighbour_entropy(at, drawn(20, 3, seed=2).double()), poses)
 
 
-def entropy(**settings):
-    return PoseEntropy(ObjectiveConfig(coverage=0.5, **settings), 6)
+def entropy(family=AFFNIST_RANGES, **settings):
+    return PoseEntropy(ObjectiveConfig(coverage=0.5, **settings), family)
 
 
 @pytest.mark.parametrize("width", [1.0, 0.7, 0.4])
@@ -49,6 +50,14 @@ def test_coverage_is_the_share_of_each_range_that_poses_fill(width):
     for step in range(10):
         held.loss(width * drawn(256, 6, seed=step))
     assert held.coverage == pytest.approx(width, rel=0.1)
+
+
+def test_normal_poses_are_as_wide_as_random_ones():
+    family = AffinePoses((-20, 20), (-1, 1), (-0.2, 0.2), (0.8, 1.2), normal_std=0.2)
+    held = entropy(family)
+    for step in range(10):
+        held.loss(family.random_unit(drawn(256, 6, seed=step)))
+    assert held.coverage == pytest.approx(1.0, rel=0.1)
 
 
 def test_the_weight_grows_while_coverage_is_below_its_target_and_shrinks_above():

@@ -71,7 +71,7 @@ class PoseEntropy:
     The weight of -H grows while the coverage is below its target, and shrinks while above.
 
     Attributes:
-        coverage: c = exp((H - H_base) / k) of the latest step, H_base by the same estimator on as many uniform poses:
+        coverage: c = exp((H - H_base) / k) of the latest step, H_base by the same estimator on as many random poses:
             1 is as wide as random, 0.5 is half of each range.
 
     Source: Haarnoja et al. 2018 (the temperature of soft actor-critic); its use on poses is ours.
@@ -79,12 +79,13 @@ class PoseEntropy:
 
     coverage = 1.0
 
-    def __init__(self, settings: ObjectiveConfig, size: int) -> None:
+    def __init__(self, settings: ObjectiveConfig, family: PoseFamily) -> None:
         assert settings.coverage is not None
         self._settings = settings
         self._target = math.log(settings.coverage)
         self._log_weight = math.log(settings.coverage_weight)
-        self._recent = torch.zeros(0, size)
+        self._family = family
+        self._recent = torch.zeros(0, len(family.free))
         self._base: dict[tuple[int, int], float] = {}
 
     @property
@@ -117,18 +118,19 @@ class PoseEntropy:
         self._recent = state["recent"]
 
     def _entropy_of_base(self, count: int, others: int) -> float:
-        """Of as many uniform poses: a bounded cube biases the estimator, alike for both."""
+        """Of as many random poses: a bounded cube biases the estimator, alike for both."""
         key = (count, others)
         if key not in self._base:
             generator = torch.Generator().manual_seed(_BASE_SEED)
-            size = self._recent.shape[1]
             found = [
-                float(
-                    nearest_neighbour_entropy(
-                        torch.rand(count, size, generator=generator), torch.rand(others, size, generator=generator)
-                    )
-                )
+                float(nearest_neighbour_entropy(self._random(count, generator), self._random(others, generator)))
                 for _ in range(_BASE_DRAWS)
             ]
             self._base[key] = sum(found) / len(found)
         return self._base[key]
+
+    def _random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Unit poses as the family draws them, the numbers that can differ."""
+        unit = torch.full((count, self._family.size), 0.5)
+        unit[:, self._family.free] = torch.rand(count, len(self._family.free), generator=generator)
+        return self._family.random_unit(unit)[:, self._family.free]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["check_together"]
 
 
-_OWN_IMAGES = ("foregrounds", "backgrounds", "train", "val", "test", "classes", "judged")
+_OWN_IMAGES = ("foregrounds", "backgrounds", "train", "val", "test", "judged")
 
 
 def check_together(recipe: Recipe) -> None:

@@ -37,6 +37,14 @@ def test_random_poses_cover_like_random_poses(family: AffinePoses) -> None:
     assert collapse_alarms(seen) == []
 
 
+@pytest.mark.parametrize("std", [0.35, 0.1])
+def test_normal_poses_cover_like_random_poses(std: float) -> None:
+    family = AffinePoses((-20, 20), (-1, 1), (-0.2, 0.2), (0.8, 1.2), normal_std=std)
+    seen = coverage(placed(random_pose(2000, family)), family)
+    assert seen.entropy == pytest.approx(1.0, abs=0.03)
+    assert collapse_alarms(seen) == []
+
+
 def test_random_poses_are_those_of_each_objects_class() -> None:
     family = AffinePoses(
         (-20, 20), (-1, 1), (-0.2, 0.2), {"nut": (0.05, 0.1), "hammer": (0.8, 0.9)}, stretch=(0.9, 1.1)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,14 @@ def test_the_margin_is_the_lead_of_the_best_wrong_class():
     verdict = Margin(0.06).judge(target, IMAGES, truth_of([0, 0, 0], [0, 1, 2]))
     assert verdict.hard.tolist() == [False, False, True]
     assert verdict.hardness.tolist() == pytest.approx([0.5, 0.55, 0.8])
+
+
+def test_the_margin_is_of_the_pasted_object_where_a_background_holds_one_too():
+    target = Says([[0.50, 0.30, 0.20], [0.45, 0.50, 0.05], [0.2, 0.7, 0.1]])
+    truth = truth_of([1, 0, 2, 0, 1, 0], [0, 0, 1, 1, 2, 2])
+    verdict = Margin(0.06).judge(target, IMAGES, replace(truth, pasted=torch.tensor([False, True] * 3)))
+    assert verdict.hardness.tolist() == pytest.approx([0.5, 0.55, 0.8])
+    assert verdict.hard.tolist() == [False, False, True]
 
 
 def test_of_several_pasted_objects_the_hardest_counts_and_none_is_not_hard():

@@ -10,6 +10,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.ssd import SSD
 
 from terse.errors import RecipeError
+from terse.evaluation.diversity import pooled_features
 from terse.evaluation.guide import HelpfulConfig
 from terse.evaluation.hardness import MarginConfig, ProbabilityConfig
 from terse.evaluation.helpful import Helpful
@@ -228,3 +229,12 @@ def test_a_rule_over_a_rule_is_refused():
         with pytest.raises(RecipeError, match=r"^hardness\.of: expected margin, probability or quantile, got helpful$"):
             outer.build()
     assert isinstance(inner.build(), Helpful)
+
+
+@pytest.mark.parametrize("settings", [{}, {"among": "hard"}, {"cosine": True}])
+def test_the_targets_features_are_those_of_the_verdict_alone(settings):
+    target, (composites, placements) = target_of(), composites_of(8)
+    rule, _ = steered(target, composites, **settings)
+    with pooled_features(target.module) as seen:
+        rule.judge_composites(target, composites, placements)
+    assert seen.of(8).shape == (8, 4)

@@ -138,7 +138,7 @@ def test_nothing_can_be_measured_without_objects_to_find(part, images, small, mo
         ("{kind: probability, below: 0.5}", "hardness"),
         ("{kind: window, low: 0.1, high: 0.6}", "hardness"),
         ("{kind: helpful, of: {kind: probability}}", "hardness.of"),
-        ("{kind: learnable, of: {kind: window}}", "hardness.of"),
+        ("{kind: learnable, of: {kind: probability}}", "hardness.of"),
         ("{kind: helpful, of: {kind: quantile}}", None),
         ("{kind: margin}", None),
     ],

@@ -80,7 +80,21 @@ def test_of_several_cut_outs_each_half_is_asked():
     twice = both.under(both)  # one image with two pastes
     twice = Placements(**{**{n: getattr(twice, n) for n in twice.__slots__}, "foreground": np.array([0, 1])})
     assert not rule_of(Learnable, (0.9, 0.2), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
-    assert rule_of(Learnable, (0.9, 0.9), [0, 1]).judge_composites(Says(None), composites, twice).hard[0]
+    rule = rule_of(Learnable, (0.9, 0.9), [0, 1])
+    verdict = rule.judge_composites(Says(None), composites, twice)
+    assert verdict.hard[0]
+    assert verdict.further.judging == 2  # both references looked at the one image
+    assert rule.compare(Says(None), [(composites, twice)]) == 3
+    assert rule.most_passes == rule.passes_of_base == 3
+    rule.restore(rule.state())
+    assert rule.most_passes == 3
+
+
+def test_a_window_tells_a_reference_that_knows_nothing_from_none():
+    for kind in ("learnable", "reducible"):
+        with pytest.raises(RecipeError) as error:
+            load_recipe("quickstart", [f"hardness={{kind: {kind}, of: {{kind: window}}}}"]).hardness.build()
+        assert str(error.value) == "hardness.of: expected margin, probability or quantile, got window"
 
 
 class SaysEach:

@@ -12,7 +12,9 @@ from terse.run import open_session, train
 from terse.tasks.classification import Classification
 from terse.training.augment import relight
 from terse.training.cycle import run_cycles, train_start
+from terse.training.engine import Engine
 from terse.training.optimizers import set_rate
+from terse.training.phases import synthesizer_step, target_step
 from terse.training.supply import Supply
 
 FRESH = ("pool.refresh=1", "fine_tune.epochs=3", "cycles=1", "fine_tune.real_per_synthetic=1")
@@ -133,7 +135,7 @@ def test_one_schedule_may_span_all_cycles():
     whole = [rate for cycle in (1, 2, 3) for rate in rates(settings, cycle)]
     alone = []
     for step in range(30):
-        set_rate(optimizer, settings, step, 30, 0)
+        set_rate(optimizer, settings, step, 30, 0, 1)
         alone.append(optimizer.param_groups[0]["lr"])
     assert whole == alone
 
@@ -158,3 +160,47 @@ def test_shards_of_draws_after_the_checkpoint_go(tmp_path, small):
         "cycle-0001-draw-0001.parquet",
         "cycle-0001.parquet",
     ]
+
+
+def test_the_synthesizers_schedule_spans_all_cycles_too(small, monkeypatch):
+    rates = []
+
+    def step(session, proposer, optimizer, *rest):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return synthesizer_step(session, proposer, optimizer, *rest)
+
+    monkeypatch.setattr("terse.training.phases.synthesizer_step", step)
+    over_run = ("synthesis.optimizer.schedule=cosine", "synthesis.optimizer.schedule_over=run")
+    recipe = load_recipe("quickstart", [*small, "cycles=2", "synthesis.harvest=after", *over_run])
+    train(recipe)
+    assert len(rates) == 2 * recipe.synthesis.steps
+    assert rates == sorted(rates, reverse=True)
+    assert min(rates) > 0
+
+
+def test_what_nobody_judged_is_no_yield(small):
+    never = "synthesis.critic={feature_steps: 3, first_fit: 100000, batch_size: 16}"
+    for bound in (0.5, 0.75):
+        row = train(of_arm(small, "critic", never, "cycles=1", f"pool.passes_per_wanted={bound}"))["cycles"][0]
+        assert row["topped_up"] > 0
+        found = (row["samples"] - row["topped_up"]) * (1 - row["duplicates"])
+        assert row["found_per_pass"] == pytest.approx(found / row["judging_passes"])
+        assert 0 < row["found_per_pass"] <= 1
+
+
+def test_a_redraw_leaves_the_threads_that_the_phase_learns_with(small, monkeypatch):
+    monkeypatch.setattr(Engine, "use_threads", lambda engine, pixels: torch.set_num_threads(2))
+    monkeypatch.setattr(Engine, "use_threads_to_learn", lambda engine, images, side_px: torch.set_num_threads(1))
+    threads = []
+
+    def step(*given):
+        threads.append(torch.get_num_threads())
+        return target_step(*given)
+
+    monkeypatch.setattr("terse.training.phases.target_step", step)
+    before = torch.get_num_threads()
+    try:
+        train(of_arm(small, "mined", *FRESH))
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}

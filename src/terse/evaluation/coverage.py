@@ -34,7 +34,7 @@ def coverage(placements: Placements, family: PoseFamily, class_of: Callable[[int
     if placements.image_pose.shape[1]:
         family, of_image = family.joint, placements.image_pose[placements.image_index[objects]]
         pose = np.concatenate([pose, of_image], axis=1)
-    drawn = family.from_unit(_reference(max(1, len(pose)), family.size))
+    drawn = family.from_unit(family.random_unit(_reference(max(1, len(pose)), family.size)))
     if class_of is not None and family.named_classes and len(pose):
         names = [class_of(number) for number in placements.foreground[objects].tolist()]
         classes, labels = np.unique(names, return_inverse=True)

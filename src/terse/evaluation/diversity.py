@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from terse.results import Diversity
 
-__all__ = ["PooledFeatures", "feature_diversity", "pooled_features"]
+__all__ = ["PooledFeatures", "feature_diversity", "not_collected", "pooled_features"]
 
 _COMPARED = 2000
+_COLLECTED = ContextVar("collected", default=True)
 
 
 def feature_diversity(features: Float[np.ndarray, "n d"], *, seed: int = 0) -> Diversity:
@@ -51,7 +53,7 @@ class PooledFeatures:
         """The forward hook of the convolution of this name."""
 
         def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            if output.ndim == 4:
+            if output.ndim == 4 and _COLLECTED.get():
                 self._rows.setdefault(name, []).append(output.detach().float().mean(dim=(2, 3)).cpu())
 
         return keep
@@ -67,6 +69,19 @@ class PooledFeatures:
             return None
         widest = max(enumerate(once), key=lambda found: (found[1][0].shape[1], found[0]))[1]
         return torch.cat(widest).numpy()
+
+
+@contextmanager
+def not_collected() -> Iterator[None]:
+    """Images that go through the model inside go through once more: their features are not collected.
+
+    Source: ours.
+    """
+    before = _COLLECTED.set(False)
+    try:
+        yield
+    finally:
+        _COLLECTED.reset(before)
 
 
 @contextmanager

@@ -138,8 +138,10 @@ class Margin(HardnessRule):
 
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass of a classifier."""
+        from terse.targets.classifier.target import objects_of_images
+
         probabilities: Tensor = target.predict(images)
-        true = truth.labels[:, None]
+        true = truth.labels[objects_of_images(truth)][:, None]
         p = probabilities.gather(1, true)[:, 0]
         rival = probabilities.scatter(1, true, -1.0).amax(dim=1)
         return Verdict(rival - p > self.above, 1 - p)

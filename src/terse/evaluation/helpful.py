@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
 from terse.draws import uniform
+from terse.evaluation.diversity import not_collected
 from terse.evaluation.guide import HelpfulConfig
 from terse.evaluation.hardness import HardnessRule, Passes, Verdict
 from terse.modes import through_weights
@@ -108,7 +109,7 @@ class Helpful(HardnessRule):
             return verdict, rows, np.zeros(0)
         asked = torch.from_numpy(rows).to(composites.images.device)
         images, truth = composites.images[asked], composites.truth.take(asked)
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False), not_collected():
             if self.settings.cosine:
                 values, passes = (
                     self._cosines(target, images, truth),

@@ -6,6 +6,7 @@ references learns the real training images and base composites of one half, and 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,11 +52,17 @@ class ReferenceRule(HardnessRule):
         self.fallen_back = False
         self.asked = [0, 0]
         self.accuracy: tuple[float, float] | None = None
+        self.asked_an_image = 1.0
 
     @property
     def most_passes(self) -> int:
-        """Of the target, and of a reference while one is asked."""
-        return 1 if self.fallen_back or self.references is None else 2
+        """Of the target, and of the references while they are asked."""
+        return 1 if self.fallen_back or self.references is None else 1 + math.ceil(self.asked_an_image)
+
+    @property
+    def passes_of_base(self) -> float:
+        """As many references are asked about an image as in the last comparison."""
+        return self.most_passes if self.most_passes == 1 else 1 + self.asked_an_image
 
     @abstractmethod
     def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
@@ -77,20 +84,24 @@ class ReferenceRule(HardnessRule):
         Returns:
             How many passes that took.
         """
-        wrong, count = torch.zeros(2), 0
+        wrong, count, passes = torch.zeros(2), 0, 0
         for composites, placements in parts:
             of_target = self.of.judge(target, composites.images, composites.truth)
-            hard, _ = self._by_references(composites, placements, torch.arange(len(placements)))
+            hard, _, asked = self._by_references(composites, placements, torch.arange(len(placements)))
+            passes += asked
             wrong += torch.tensor([float(hard.sum()), float(of_target.hard.sum())])
             count += len(placements)
         self.accuracy = (1 - float(wrong[0]) / count, 1 - float(wrong[1]) / count)
         self.fallen_back = self.fallen_back or self.accuracy[1] > self.accuracy[0]
-        return 2 * count
+        self.asked_an_image = passes / count
+        return count + passes
 
     def state(self) -> Any:
         """Thresholds, whether it has fallen back, and the counts."""
         rules = [rule.state() for rule in (self.of, *self._of_references)]
-        return {"of": rules, "fallen_back": self.fallen_back, "asked": self.asked, "accuracy": self.accuracy}
+        return {"of": rules, "fallen_back": self.fallen_back, "asked": self.asked, "accuracy": self.accuracy} | {
+            "asked_an_image": self.asked_an_image
+        }
 
     def restore(self, state: Any) -> None:
         """Go on with what `state` gave."""
@@ -98,28 +109,30 @@ class ReferenceRule(HardnessRule):
             rule.restore(own)
         self.fallen_back, self.asked = bool(state["fallen_back"]), list(state["asked"])
         self.accuracy = None if state["accuracy"] is None else (state["accuracy"][0], state["accuracy"][1])
+        self.asked_an_image = float(state.get("asked_an_image", 1.0))  # older states do not say
 
     def _by_references(
         self, composites: Composites, placements: Placements, rows: Int64[Tensor, " k"]
-    ) -> tuple[Tensor, Tensor]:
-        """Whether these composites are hard for a reference that has not seen their cut-outs, and 1 - p there.
+    ) -> tuple[Tensor, Tensor, int]:
+        """Whether these composites are hard for a reference that has not seen their cut-outs, 1 - p there, and its passes.
 
         Where cut-outs of both halves are in an image, the worse of both references counts.
         """
         assert self.references is not None, "make the references first"
         assert self.halves is not None
         hard = torch.zeros(len(placements), dtype=torch.bool)
-        hardness = torch.zeros(len(placements))
+        hardness, passes = torch.zeros(len(placements)), 0
         half_of_paste = self.halves[placements.foreground]
         for half, (reference, rule) in enumerate(zip(self.references, self._of_references, strict=True)):
             inside = np.unique(placements.image_index[half_of_paste == half])
             mine = rows[torch.isin(rows, torch.from_numpy(inside))]
+            passes += len(mine)
             if len(mine):
                 chosen = mine.to(composites.images.device)
                 verdict = rule.judge(reference, composites.images[chosen], composites.truth.take(chosen))
                 hard[mine] |= verdict.hard.cpu()
                 hardness[mine] = torch.maximum(hardness[mine], verdict.hardness.float().cpu())
-        return hard[rows], hardness[rows]
+        return hard[rows], hardness[rows], passes
 
 
 class Learnable(ReferenceRule):
@@ -133,10 +146,12 @@ class Learnable(ReferenceRule):
     @property
     def passes_of_base(self) -> float:
         """A reference sees what is hard for the target alone: as often as the last comparison found it."""
-        return self.most_passes if self.most_passes == 1 or self.accuracy is None else 2 - self.accuracy[1]
+        if self.most_passes == 1 or self.accuracy is None:
+            return self.most_passes
+        return 1 + (1 - self.accuracy[1]) * self.asked_an_image
 
     def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
-        """One pass of the target for each, and one of a reference for each that is hard."""
+        """One pass of the target for each, and of the references asked for each that is hard."""
         verdict = self.of.judge(target, composites.images, composites.truth)
         rows = torch.nonzero(verdict.hard.cpu()).flatten()
         if self.fallen_back or self.references is None or not len(rows):
@@ -147,11 +162,11 @@ class Learnable(ReferenceRule):
             asked = replace(
                 composites, truth=replace(truth, pasted=truth.pasted & verdict.objects.to(truth.pasted.device))
             )
-        wrong, _ = self._by_references(asked, placements, rows)
+        wrong, _, passes = self._by_references(asked, placements, rows)
         self.asked = [self.asked[0] + len(rows), self.asked[1] + int((~wrong).sum())]
         kept = torch.zeros(len(placements), dtype=torch.bool)
         kept[rows[~wrong]] = True
-        return Verdict(kept.to(verdict.hard.device), verdict.hardness, Passes(reference=len(rows)))
+        return Verdict(kept.to(verdict.hard.device), verdict.hardness, Passes(reference=passes))
 
 
 class Reducible(ReferenceRule):
@@ -166,18 +181,18 @@ class Reducible(ReferenceRule):
         self.above: float | None = None
 
     def judge_composites(self, target: Judges, composites: Composites, placements: Placements) -> Verdict:
-        """One pass of the target and one of a reference for each."""
+        """One pass of the target, and of the references asked, for each."""
         verdict = self.of.judge(target, composites.images, composites.truth)
         if self.fallen_back or self.references is None or self.above is None:
             return verdict
-        gap = self._reducible(verdict, composites, placements)
-        return Verdict((gap > self.above).to(verdict.hard.device), verdict.hardness, Passes(reference=len(placements)))
+        gap, passes = self._reducible(verdict, composites, placements)
+        return Verdict((gap > self.above).to(verdict.hard.device), verdict.hardness, Passes(reference=passes))
 
     def compare(self, target: Judges, parts: Sequence[tuple[Composites, Placements]]) -> int:
         """Also the cut: the quantile over these base composites."""
         passes = super().compare(target, parts)
         judged = [(self.of.judge(target, one.images, one.truth), one, placements) for one, placements in parts]
-        gaps = torch.cat([self._reducible(*one) for one in judged])
+        gaps = torch.cat([self._reducible(*one)[0] for one in judged])
         self.above = float(torch.quantile(gaps, self.quantile))
         return 2 * passes
 
@@ -190,12 +205,13 @@ class Reducible(ReferenceRule):
         super().restore(state)
         self.above = state["above"]
 
-    def _reducible(self, verdict: Verdict, composites: Composites, placements: Placements) -> Float[Tensor, " b"]:
-
-        _, theirs = self._by_references(composites, placements, torch.arange(len(placements)))
+    def _reducible(
+        self, verdict: Verdict, composites: Composites, placements: Placements
+    ) -> tuple[Float[Tensor, " b"], int]:
+        _, theirs, passes = self._by_references(composites, placements, torch.arange(len(placements)))
         ours = verdict.hardness.float().cpu()
         found: Tensor = torch.log((1 - theirs).clamp(min=_LEAST)) - torch.log((1 - ours).clamp(min=_LEAST))
-        return found
+        return found, passes
 
 
 def halves_of(

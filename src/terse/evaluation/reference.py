@@ -44,15 +44,25 @@ class RuleOver(Component["HardnessRule"]):
     of: Annotated[Component["HardnessRule"], Family("hardness")]
     """The rule that says what is hard: margin, probability or quantile."""
 
+    def _refused(self) -> tuple[type, ...]:
+        """Configs of rules that this one is not built over."""
+        return (RuleOver,)
+
     def _rules(self, count: int) -> list["HardnessRule"]:
         """So many of `of`, each with a threshold of its own."""
-        if isinstance(self.of, RuleOver):
+        if isinstance(self.of, self._refused()):
             raise RecipeError(f"hardness.of: expected margin, probability or quantile, got {self.of.kind}")
         return [self.of.build() for _ in range(count)]
 
 
 class _WithReference(RuleOver):
     reference: ReferenceConfig = ReferenceConfig()
+
+    def _refused(self) -> tuple[type, ...]:
+        """A window too: what a reference knows nothing of lies outside of it, as what it gets right does."""
+        from terse.evaluation.hardness import WindowConfig
+
+        return (*super()._refused(), WindowConfig)
 
 
 @register("hardness", "learnable")

@@ -186,7 +186,7 @@ class PoseFamily(ABC):
         return moved
 
     def unit_of_classes(self, pose: Numbers, labels: Int64[np.ndarray, " b"], classes: Sequence[str]) -> Numbers:
-        """Poses with each range of the paste's class scaled to [0, 1]: random poses are spread evenly in it.
+        """Poses with each range of the paste's class scaled to [0, 1].
 
         Source: ours.
         """

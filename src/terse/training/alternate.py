@@ -101,7 +101,7 @@ def _harvest(session: Session, harvest: Harvest, cycle: int, step: int, steps: i
     if isinstance(proposer, LearnedProposer):
         settings = proposer.settings
         optimizer = session.optimizers.get("synthesizer", proposer.module, optimizer_maker(settings.optimizer))
-        set_rate(optimizer, settings.optimizer, step, steps, cycle)
+        set_rate(optimizer, settings.optimizer, step, steps, cycle, session.recipe.cycles)
         requests = proposer.requests(seeds_of(*key, count=settings.batch_size))
         with frozen(network_of(session.players.target), session.players.discriminator):
             placements, composites, loss = synthesizer_step(session, proposer, optimizer, requests, generator)

@@ -216,7 +216,7 @@ class Harvest:
             seen = coverage(joined, materials.poses, materials.class_of)
             duplicates = max(seen.duplicates, seen.near_duplicates)
             figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
-            passes, distinct = self.session.costs.judging_passes, found * (1 - duplicates)
+            passes, distinct = self.session.costs.judging_passes, (found - self.topped_up) * (1 - duplicates)
             figures |= _yield_of(passes, distinct, figures, self.session.players.rule.passes_of_base)
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
@@ -306,14 +306,17 @@ def redraw(session: Session, cycle: int, draw: int) -> None:
     if proposer.keeps_hard:
         compare_reference(session, cycle)
     harvest = Harvest(session, cycle, draw)
+    threads = torch.get_num_threads()
     for _ in _blocks(harvest, proposer, f"redraw {draw}", 0):
         pass
+    torch.set_num_threads(threads)  # the phase goes on as a resumed one begins
     found, told = harvest.close(), session.facts["harvest"]
     session.facts |= {"redraws": draw, "all_redraws": session.facts.get("all_redraws", 0) + 1}
     sums = {key: told[key] + found[key] for key in ("found", "candidates", "topped_up") if key in told}
     rates = [*told.get("hard_rates", [told["hard_rate"]]), found["hard_rate"]]
     passes = session.costs.judging_passes
-    each = {"found_per_pass": sums["found"] * (1 - told.get("duplicates", 0.0)) / passes} if passes else {}
+    judged = sums["found"] - sums.get("topped_up", 0)
+    each = {"found_per_pass": judged * (1 - told.get("duplicates", 0.0)) / passes} if passes else {}
     figures = {**told, **sums, **each, "redraws": draw, "hard_rates": rates}
     session.facts["harvest"] = {key: value for key, value in figures.items() if key != "yield_over_mining"}
 
@@ -375,7 +378,7 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
 
 
 def _yield_of(passes: int, distinct: float, figures: dict[str, Any], passes_of_base: float) -> dict[str, float]:
-    """Distinct composites for each judging pass, and over mining's, whose own rate is the base's with the same rule."""
+    """Distinct composites that were judged for each judging pass, and over mining's, whose own rate is the base's with the same rule."""
     if not passes:
         return {}
     rate = distinct / passes

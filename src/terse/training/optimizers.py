@@ -44,7 +44,7 @@ def clip_gradient(module: nn.Module, settings: OptimizerConfig) -> None:
 
 
 def set_rate(
-    optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int, cycles: int = 1
+    optimizer: torch.optim.Optimizer, settings: OptimizerConfig, step: int, steps: int, cycle: int, cycles: int
 ) -> None:
     """The learning rate of a step, from its number alone: nothing to keep in a checkpoint.
 

@@ -63,7 +63,7 @@ def synthesizer_phase(session: Session, cycle: int) -> None:
     with frozen(network_of(session.players.target), session.players.discriminator):
         while step < settings.steps or (harvest and harvest.quota.missing and step < settings.max_steps):
             generator = reseed(session.recipe.seed, cycle, "synthesizer", step, rank=session.engine.rank)
-            set_rate(optimizer, settings.optimizer, step, settings.steps, cycle)
+            set_rate(optimizer, settings.optimizer, step, settings.steps, cycle, session.recipe.cycles)
             requests, following = (
                 proposer.requests(seeds_of(session.recipe.seed, cycle, "synthesizer", k, count=settings.batch_size))
                 for k in (step, step + 1)

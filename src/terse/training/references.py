@@ -74,7 +74,7 @@ def reference_phase(session: Session) -> None:
         assert rule.references is not None
         reference = trainable(rule.references[judges])
         optimizer = session.optimizers.get(f"reference {judges}", reference.module, optimizer_maker(settings.optimizer))
-        set_rate(optimizer, settings.optimizer, own, settings.steps, 0)
+        set_rate(optimizer, settings.optimizer, own, settings.steps, cycle=0, cycles=1)
         batch, share = _batch(session, rule, 1 - judges, step)
         loss = target_step(session, settings, optimizer, batch, generator, share, reference=reference)
         session.tick(loss=loss)

@@ -95,7 +95,7 @@ class Session:
         self.pose_entropy: PoseEntropy | None = None
         self.realism_weight: RealismWeight | None = None
         if learned and objective.coverage is not None:
-            self.pose_entropy = PoseEntropy(objective, len(players.materials.poses.joint.free))
+            self.pose_entropy = PoseEntropy(objective, players.materials.poses.joint)
             self.tensor_parts["pose_entropy"] = self.pose_entropy
         if players.discriminator is not None and objective.realism == "auto":
             self.realism_weight = RealismWeight(objective.realism_share)
