@@ -10,10 +10,11 @@ import pytest
 
 from terse.errors import DataError
 from terse.placements import Placements
-from terse.placements_table import describe, from_table, read_table, rows_of, to_table
+from terse.placements_table import check_rows, describe, from_table, read_table, rows_of, to_table
 from terse.poses import AffinePoses
 from terse.poses.chain import Chain
 from terse.poses.family import PoseFamily
+from terse.poses.perspective import PerspectivePoses
 from test_placements import equal, example
 
 AFFINE = AffinePoses((-20.0, 20.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
@@ -99,21 +100,109 @@ def test_rows_in_any_order_and_as_pandas_leaves_them():
     assert len(from_table(rows_of(turned, [20, 30]), AFFINE, Names(), "here")) == 2
 
 
-def test_a_row_that_cannot_be_drawn_is_named():
-    rows = table_of(plain()).to_pylist()
-    rows[2]["0.affine.shear"] = None
+def edited(name, values, placements=None):
+    """The table, and these values in the column, in the rows of their numbers."""
+    table = table_of(placements or plain())
+    column = table.column(name).to_pylist()
+    for row, value in values.items():
+        column[row] = value
+    return table.set_column(table.column_names.index(name), name, pa.array(column))
+
+
+def told(read, *args):
     with pytest.raises(DataError) as error:
-        from_table(pa.Table.from_pylist(rows, table_of(plain()).schema), AFFINE, Names(), "here")
-    pose = example().pose[2].tolist()
-    pose[3] = float("nan")
-    assert str(error.value) == (
-        "here: image 20: expected a finite pose and a role of object, distractor, artefact, occluder, "
-        f"got {pose} and 'artefact'; correct the row"
+        read(*args)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_row_that_cannot_be_drawn_is_named(value):
+    table = edited("0.affine.shear", {2: value})
+    assert told(from_table, table, AFFINE, Names(), "here") == (
+        f"here: image 20: 0.affine.shear: expected a finite number, got {value}; correct the row"
     )
     lacking = table_of(plain()).drop_columns(["0.affine.shear"])
-    with pytest.raises(DataError) as error:
-        from_table(lacking, AFFINE, Names(), "here")
-    assert str(error.value) == "here: expected the pose's columns, got none named 0.affine.shear"
+    assert told(from_table, lacking, AFFINE, Names(), "here") == (
+        "here: expected the pose's columns, got none named 0.affine.shear"
+    )
+
+
+def test_a_role_that_is_none_is_named():
+    assert told(from_table, edited("role", {2: "x"}), AFFINE, Names(), "here") == (
+        "here: image 20: role: expected one of object, distractor, artefact, occluder, got 'x'; correct the row"
+    )
+
+
+@pytest.mark.parametrize("name", ["0.affine.shear", "hardness"])
+def test_texts_among_numbers_are_named(name):
+    texts = dict.fromkeys(range(5), "0.5") | {2: "a", 3: "a"}
+    table = edited(name, texts)
+    assert told(from_table, table, AFFINE, Names(), "here") == (
+        f"here: image 20: {name}: expected a finite number, got 'a'; correct the row"
+    )
+
+
+@pytest.mark.parametrize("name", ["seed", "width", "cycle"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.5, 1e300])
+def test_what_is_no_whole_number_is_named(name, value):
+    table = edited(name, dict.fromkeys(range(5), 40.0) | {2: value, 3: value})
+    assert told(from_table, table, AFFINE, Names(), "here") == (
+        f"here: image 20: {name}: expected a whole number, got {value!r}; correct the row"
+    )
+
+
+def test_whole_numbers_as_texts_are_read_and_other_texts_named():
+    table = edited("seed", dict.fromkeys(range(5), str(2**63 - 1)))
+    assert from_table(table, AFFINE, Names(), "here").seed.tolist() == [2**63 - 1] * 3
+    assert told(from_table, edited("seed", dict.fromkeys(range(5), "a")), AFFINE, Names(), "here") == (
+        "here: image 10: seed: expected a whole number, got 'a'; correct the row"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "known"),
+    [
+        ("blend", "poisson", "alpha"),
+        ("background", "y", "z"),
+        ("seed", 3, 7),
+        ("width", 3, 64),
+        ("height", None, 48),
+    ],
+)
+def test_rows_of_one_image_that_disagree_on_it_are_refused(name, value, known):
+    assert told(from_table, edited(name, {1: value}), AFFINE, Names(), "here") == (
+        f"here: image 10: {name}: expected the same in all rows of the image, got {known!r} and {value!r}; "
+        "correct the rows"
+    )
+
+
+def test_rows_that_disagree_on_the_pose_of_the_picture_are_refused():
+    chain = Chain([AFFINE, Fog()])
+    table = table_of(example(), chain)
+    name = "image.1.fog.depth"
+    table = table.set_column(table.column_names.index(name), name, pa.array([0.5, 0.5, 0.25, 0.75, 0.125]))
+    assert told(from_table, table, chain, Names(), "here") == (
+        f"here: image 20: {name}: expected the same in all rows of the image, got 0.25 and 0.75; correct the rows"
+    )
+
+
+def test_what_was_found_of_an_image_may_be_left_out_of_a_row_that_is_added():
+    assert len(from_table(edited("cycle", {1: None}), AFFINE, Names(), "here")) == 3
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-39, 1e39])
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_pose_without_area_is_named(scale, chained):
+    poses = Chain([AFFINE, PerspectivePoses(0.2)]) if chained else AFFINE
+    pose = np.tile(np.array(poses.pose_of(1, {})), (4, 1))
+    pose[3, 4] = scale
+    table = table_of(replace(plain(), pose=pose), poses)
+    values = [f"{name} {value:g}" for name, value in zip(poses.columns, pose[3], strict=True)]
+    assert told(check_rows, table, poses, "here") == (
+        f"here: image 20: expected a pose under which the object has an area, got {', '.join(values)}; correct the row"
+    )
+    pose[3, 4] = -1.0
+    check_rows(table_of(replace(plain(), pose=pose), poses), poses, "here")
 
 
 @pytest.mark.parametrize(("name", "value"), [("height", None), ("height", -1), ("width", 0)])
@@ -128,14 +217,29 @@ def test_a_picture_without_one_of_its_sides_is_named(name, value):
     )
 
 
-@pytest.mark.parametrize("values", [[None] * 5, [float("nan")] * 5, ["a"] * 5])
-def test_rows_without_the_number_of_their_image_are_refused(tmp_path, values):
+def test_image_numbers_as_pandas_leaves_them_are_whole(tmp_path):
+    table = edited("image", dict(enumerate([10.0, 10.0, 20.0, 20.0, 30.0])))
+    pq.write_table(table.replace_schema_metadata({"terse": "{}"}), tmp_path / "p.parquet")
+    assert read_table(tmp_path / "p.parquet")[0].column("image").to_pylist() == [10, 10, 20, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([None] * 5, "none"),
+        ([10, 10, float("nan"), 20, 30], "nan"),
+        (["a"] * 5, "'a'"),
+        ([10, 10, 0.5, 20, 30], "0.5"),
+        ([10, 10, -3, 20, 30], "-3"),
+        ([10, 10, 1e300, 20, 30], "1e+300"),
+        ([True] * 5, "True"),
+    ],
+)
+def test_rows_without_the_number_of_their_image_are_refused(tmp_path, values, got):
     table = table_of(plain())
     pq.write_table(table.set_column(0, "image", pa.array(values)), tmp_path / "p.parquet")
-    with pytest.raises(DataError) as error:
-        read_table(tmp_path / "p.parquet")
-    assert str(error.value) == (
-        f"{tmp_path / 'p.parquet'}: image: expected a number in each row, got others; correct the rows"
+    assert told(read_table, tmp_path / "p.parquet") == (
+        f"{tmp_path / 'p.parquet'}: image: expected a whole number >= 0 in each row, got {got}; correct the rows"
     )
 
 

@@ -12,19 +12,37 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 
 from terse.errors import DataError
 from terse.placements import Placements, Role
+from terse.placements_rows import (
+    ROLES,
+    Rows,
+    image_columns,
+    missing_poses,
+    refuse_poses_without_area,
+    values_of,
+    whole_images,
+)
 from terse.poses.family import PoseFamily
 
-__all__ = ["FORMAT", "Sources", "describe", "from_table", "missing_poses", "read_table", "rows_of", "sized", "to_table"]
+__all__ = [
+    "FORMAT",
+    "Sources",
+    "check_rows",
+    "describe",
+    "from_table",
+    "missing_poses",
+    "read_table",
+    "rows_of",
+    "sized",
+    "to_table",
+]
 
 FORMAT = 2
 _PLAIN_NAMES = 1  # pose columns without position and kind; pools kept lists of pastes instead of rows
-_ROLES = {int(role): role.name.lower() for role in Role}
 _FIXED = ("image", "role", "class", "background", "foreground", "texture", "blend", "seed", "width", "height")
-_OF_IMAGE = "image."
 _METADATA = b"terse"
 
 
@@ -86,20 +104,20 @@ def to_table(placements: Placements, poses: PoseFamily, sources: Sources, about:
 
     cut, background, texture, role = rows(p.foreground), p.background[image], rows(p.texture), rows(p.role)
     never = np.zeros(len(image), dtype=bool)
-    image_columns = _image_columns(poses)
-    if p.image_pose.shape[1] != len(image_columns):
+    of_picture = image_columns(poses)
+    if p.image_pose.shape[1] != len(of_picture):
         assert not p.image_pose.shape[1], "a pose of the picture that the family does not know"
-        image_columns = ()
+        of_picture = ()
     table = pa.table(
         {
             "image": of_image(number),
-            "role": texts(role, _ROLES.__getitem__, bare),
+            "role": texts(role, ROLES.__getitem__, bare),
             "class": texts(cut, sources.foregrounds.class_of, bare),
             "background": texts(background, sources.backgrounds.keys.__getitem__, never),
             "foreground": texts(cut, sources.foregrounds.keys.__getitem__, bare),
             "texture": texts(texture, sources.backgrounds.keys.__getitem__, bare | (texture < 0)),
             **{name: of_paste(column) for name, column in zip(poses.columns, p.pose.T, strict=True)},
-            **{name: of_image(column) for name, column in zip(image_columns, p.image_pose.T, strict=True)},
+            **{name: of_image(column) for name, column in zip(of_picture, p.image_pose.T, strict=True)},
             "blend": pa.array([p.blend[i] for i in image.tolist()], pa.string()),
             "seed": of_image(p.seed),
             "width": of_image(p.size_px[:, 0], p.size_px[:, 0] < 0),
@@ -149,80 +167,55 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     missing = [name for name in _FIXED if name not in table.column_names]
     if missing:
         raise DataError(f"{path}: expected the columns {', '.join(_FIXED)}, got none named {', '.join(missing)}")
-    numbers = table.column("image").to_numpy()
-    if not np.issubdtype(numbers.dtype, np.number) or not np.isfinite(numbers).all():
-        raise DataError(f"{path}: image: expected a number in each row, got others; correct the rows")
-    return table, about
+    return whole_images(table, str(path)), about
 
 
 def from_table(table: pa.Table, poses: PoseFamily, sources: Sources, where: str) -> Placements:
     """The images of a table, by number; edited values are read as they stand.
 
     Raises:
-        DataError: a source that is gone or has other contents, or a value that cannot be drawn; it is named.
+        DataError: a source that is gone or has other contents, a value that cannot be drawn, or rows of one image that
+            disagree on it; it is named.
     """
-    missing = missing_poses(table, poses)
-    if missing:
-        raise DataError(f"{where}: expected the pose's columns, got none named {', '.join(missing)}")
-    table = table.take(pa.array(np.argsort(table.column("image").to_numpy(), kind="stable")))
-    numbers, first, group = np.unique(table.column("image").to_numpy(), return_index=True, return_inverse=True)
-    rows = np.flatnonzero(np.array([key is not None for key in table.column("foreground").to_pylist()], dtype=bool))
-    head, pasted = table.take(pa.array(first)), table.take(pa.array(rows))
-    pose = _matrix(pasted, [_pose_column(table, name, k) for k, name in enumerate(poses.columns)])
-    image_pose = _matrix(head, [name for name in _image_columns(poses) if name in table.column_names])
-    of_role = {name: role for role, name in _ROLES.items()}
-    roles = pasted.column("role").to_pylist()
-    role = np.array([of_role.get(name, -1) for name in roles], dtype=np.int64)
-    bad = np.flatnonzero(
-        ~np.isfinite(pose).all(axis=1) | (role < 0) | ~np.isfinite(image_pose).all(axis=1)[group[rows]]
-    )
-    if len(bad):
-        k = int(bad[0])
-        raise DataError(
-            f"{where}: image {numbers[group[rows[k]]]}: expected a finite pose and a role of {', '.join(of_role)}, "
-            f"got {pose[k].tolist()} and {roles[k]!r}; correct the row"
-        )
-    size_px = np.stack([_integers(head, "width"), _integers(head, "height")], axis=1)
-    bad = np.flatnonzero((size_px < 1).any(axis=1) & (size_px != -1).any(axis=1))
-    if len(bad):
-        k = int(bad[0])
-        raise DataError(
-            f"{where}: image {numbers[k]}: expected a width and a height of 1 px or more, or neither, got "
-            f"{size_px[k].tolist()}; correct the row"
-        )
+    rows = Rows.of(table, poses, where)
+    head, pasted = rows.head, rows.pasted
     keys = pasted.column("foreground").to_pylist()
-    shas = _texts(pasted, "foreground_sha256")
+    shas = values_of(pasted, "foreground_sha256")
     foregrounds = [sources.foregrounds.index(key, sha, where) for key, sha in zip(keys, shas, strict=True)]
-    for key, index, name in zip(keys, foregrounds, _texts(pasted, "class"), strict=True):
+    for key, index, name in zip(keys, foregrounds, values_of(pasted, "class"), strict=True):
         if name is not None and name != sources.foregrounds.class_of(index):
             raise DataError(
                 f"{where}: expected {key} to be of the class {name}, got {sources.foregrounds.class_of(index)}; restore the "
                 "annotations, or correct or empty the rows' class"
             )
-    backgrounds = zip(head.column("background").to_pylist(), _texts(head, "background_sha256"), strict=True)
+    backgrounds = zip(head.column("background").to_pylist(), values_of(head, "background_sha256"), strict=True)
     textures = [sources.backgrounds.index(t, None, where) if t else -1 for t in pasted.column("texture").to_pylist()]
     return Placements(
         background=np.array([sources.backgrounds.index(key, sha, where) for key, sha in backgrounds], dtype=np.int64),
-        image_index=group[rows].astype(np.int64),
+        image_index=rows.image_index,
         foreground=np.array(foregrounds, dtype=np.int64),
-        pose=pose,
-        role=role,
+        pose=rows.pose,
+        role=rows.role,
         texture=np.array(textures, dtype=np.int64),
         blend=tuple(str(name) for name in head.column("blend").to_pylist()),
-        seed=_integers(head, "seed"),
-        number=numbers.astype(np.int64),
-        size_px=size_px,
-        image_pose=image_pose,
-        cycle=_integers(head, "cycle"),
-        label=_integers(head, "label"),
-        hardness=_matrix(head, ["hardness"])[:, 0] if "hardness" in head.column_names else np.full(len(head), np.nan),
-        hard=np.array([bool(value) for value in _texts(head, "hard")], dtype=bool),
+        seed=rows.seed,
+        number=rows.number,
+        size_px=rows.size_px,
+        image_pose=rows.image_pose,
+        cycle=rows.cycle,
+        label=rows.label,
+        hardness=rows.hardness,
+        hard=np.array([bool(value) for value in values_of(head, "hard")], dtype=bool),
     )
 
 
-def missing_poses(table: pa.Table, poses: PoseFamily) -> list[str]:
-    """The pose's columns that the table has under no name."""
-    return [name for k, name in enumerate(poses.columns) if _pose_column(table, name, k) not in table.column_names]
+def check_rows(table: pa.Table, poses: PoseFamily, where: str) -> None:
+    """Refuse an edited table before anything is drawn of it; no source is looked at.
+
+    Raises:
+        DataError: as `from_table`, or a pose that leaves nothing of its foreground.
+    """
+    refuse_poses_without_area(Rows.of(table, poses, where), poses, where)
 
 
 def rows_of(table: pa.Table, numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> pa.Table:
@@ -248,7 +241,7 @@ def describe(placements: Placements, image: int, poses: PoseFamily, sources: Sou
             "pose": dict(zip(poses.names, placements.pose[row].tolist(), strict=True)),
         }
         if placements.role[row] != Role.OBJECT:
-            paste["role"] = _ROLES[int(placements.role[row])]
+            paste["role"] = ROLES[int(placements.role[row])]
         if placements.texture[row] >= 0:
             paste["texture"] = sources.backgrounds.keys[int(placements.texture[row])]
         pastes.append(paste)
@@ -293,7 +286,7 @@ def _rows_of_lists(table: pa.Table) -> pa.Table:
     size = len(lists[0]) if len(lists) else 0
     poses = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(flat), size)
     of_paste = {
-        "role": pa.array([_ROLES[role] for role in flat.field("role").to_pylist()], pa.string()),
+        "role": pa.array([ROLES[role] for role in flat.field("role").to_pylist()], pa.string()),
         "foreground": flat.field("foreground"),
         "texture": flat.field("texture"),
         "class": pa.nulls(len(flat), pa.string()),
@@ -310,30 +303,3 @@ def _rows_of_lists(table: pa.Table) -> pa.Table:
             "height": pa.nulls(len(every), pa.int64()),
         }
     )
-
-
-def _image_columns(poses: PoseFamily) -> tuple[str, ...]:
-    return () if poses.image is None else tuple(_OF_IMAGE + name for name in poses.image.columns)
-
-
-def _pose_column(table: pa.Table, name: str, place: int) -> str:
-    """What the table calls a column of the pose: format 1 left out position and kind, its pools the name as well."""
-    return next(
-        (known for known in (name, name.rsplit(".", maxsplit=1)[-1], f"pose.{place}") if known in table.column_names),
-        name,
-    )
-
-
-def _matrix(table: pa.Table, names: Sequence[str]) -> Float64[np.ndarray, "n k"]:
-    columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
-
-
-def _integers(table: pa.Table, name: str) -> Int64[np.ndarray, " n"]:
-    """A column of whole numbers; -1 where it has none."""
-    values = [-1 if value is None else int(value) for value in _texts(table, name)]
-    return np.array(values, dtype=np.int64)
-
-
-def _texts(table: pa.Table, name: str) -> list[Any]:
-    return table.column(name).to_pylist() if name in table.column_names else [None] * len(table)

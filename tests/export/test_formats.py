@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from terse.errors import DataError
 from terse.export.sample import Labelled, Sample, SetInfo
 from terse.registry import kinds, lookup
 from terse.sources.annotations import Skeleton
+from terse.sources.voc import read_voc
 
 ODD = ("no", "yes", "On", "null", "~", "12", "1_0", "1e3", "0x1f", "12:30", "2001-01-01", "a: b", 'say "x"', "süß", "-")
 
@@ -145,3 +147,50 @@ def test_semantic_masks_hold_no_more_classes_than_a_byte(tmp_path):
     assert str(error.value) == (
         "format: expected at most 254 classes for semantic masks of 8 bits, got 255; name fewer by classes, or choose coco"
     )
+
+
+def test_voc_masks_hold_no_more_classes_than_a_byte(tmp_path):
+    info = SetInfo(tuple(f"c{i}" for i in range(255)), ".png")
+    with pytest.raises(DataError) as error:
+        written("voc", tmp_path / "set", info, [])
+    assert str(error.value) == (
+        "format: expected at most 254 classes for VOC's masks of 8 bits, got 255; "
+        "name fewer by classes, set `masks` to box, or choose coco"
+    )
+    assert not any((tmp_path / "set").iterdir())
+    last = labelled(254, 2, 3, 10, 8)
+    out = written("voc", tmp_path / "boxes", replace(info, masks="box"), [sample(0, last)])
+    assert "<name>c254</name>" in (out / "VOCdevkit/VOC2012/Annotations/00000000.xml").read_text("utf-8")
+    out = written(
+        "voc", tmp_path / "most", replace(info, classes=info.classes[:254]), [sample(0, replace(last, label=253))]
+    )
+    assert np.array(Image.open(out / "VOCdevkit/VOC2012/SegmentationClass/00000000.png")).max() == 254
+
+
+def test_voc_objects_past_the_last_number_are_void_and_keep_class_and_box(tmp_path):
+    objects = [labelled(k % 2, k % 20, k // 20, 1, 1) for k in range(256)]
+    out = written("voc", tmp_path / "set", SetInfo(("ball", "dog"), ".png"), [sample(0, *objects)])
+    root = out / "VOCdevkit" / "VOC2012"
+    by_object = np.array(Image.open(root / "SegmentationObject" / "00000000.png"))
+    assert by_object[:13, :20].ravel()[:256].tolist() == [*range(1, 255), 255, 255]
+    by_class = np.array(Image.open(root / "SegmentationClass" / "00000000.png"))
+    assert by_class[:13, :20].ravel()[:256].tolist() == [1, 2] * 128
+    found = read_voc(out, ["VOCdevkit/VOC2012"])
+    assert len(found.labels) == 256
+    assert found.skipped == ()
+    assert found.masked.tolist() == [True] * 254 + [False] * 2
+
+
+def test_a_box_thinner_than_a_pixel_is_one_pixel_in_voc(tmp_path):
+    boxes = (50.25, 25, 50.75, 75), (99.5, 0, 100, 0.5), (0.0, 99.25, 0.5, 99.75), (10.25, 10, 12, 11)
+    objects = [Labelled(0, box, None, None, 1.0, -1, pasted=False) for box in boxes]
+    info = SetInfo(("ball",), ".png", "box")
+    out = written("voc", tmp_path / "set", info, [sample(0, *objects, size_px=(100, 100))])
+    text = (out / "VOCdevkit/VOC2012/Annotations/00000000.xml").read_text("utf-8")
+    found = [tuple(map(float, re.findall(rf"<{key}>(.*?)</{key}>", text))) for key in ("xmin", "ymin", "xmax", "ymax")]
+    assert list(zip(*found, strict=True)) == [
+        (50.75, 26, 50.75, 75),
+        (100, 1, 100, 1),
+        (1, 99.75, 1, 99.75),
+        (11.25, 11, 12, 11),
+    ]

@@ -2,15 +2,19 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as rle
 
 from drawn_sets import coco_of, recipe_of
-from terse.generate import GenerateSettings, generate
+from terse.evaluation.hardness import Verdict
+from terse.generate import GenerateSettings, Origin, SetPlayers, generate, of_recipe
+from terse.placements import Placements
 from terse.recipe import Recipe
 
 SETTINGS = GenerateSettings(count=6, objects=(1, 3), with_real=True, image="png", shard_images=4, min_visible=0.0)
@@ -32,6 +36,15 @@ def real(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     )
 
 
+def _verdict(placements: Placements) -> Verdict:
+    return Verdict(torch.ones(len(placements), dtype=torch.bool), torch.from_numpy(placements.seed % 101 / 100))
+
+
+def judged(recipe: Recipe) -> Origin:
+    origin = of_recipe(recipe)
+    return replace(origin, load=lambda: SetPlayers(origin.load().proposer, _verdict), trained=True)
+
+
 @pytest.fixture(scope="module")
 def sets(real: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("sets")
@@ -42,6 +55,8 @@ def sets(real: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
         ("box", {"format": "imagefolder", "masks": "box"}),
     ):
         generate(real, SETTINGS.model_copy(update={"format": name, **changes}), root / name, workers=0)
+    changes = {"format": "imagefolder", "hardness": (0.0, 1.0)}
+    generate(judged(real), SETTINGS.model_copy(update=changes), root / "judged", workers=0)
     return {path.name: path for path in root.iterdir()}
 
 
@@ -81,8 +96,18 @@ def test_each_line_says_what_the_coco_set_says(sets: dict[str, Path], split: str
                 assert rle.area(rle.merge(rle.frPyObjects(mine, *size))) == rle.area(one["segmentation"])
 
 
+def test_each_line_has_a_hardness_and_real_images_have_one_below_all_others(sets: dict[str, Path]) -> None:
+    assert {row["hardness"] for row in rows_of(sets["imagefolder"])} == {-1.0}  # nobody judged
+    rows = rows_of(sets["judged"])
+    assert [row["hardness"] for row in rows if row["real"]] == [-1.0] * 4
+    composites = [row["hardness"] for row in rows if not row["real"]]
+    assert len(set(composites)) > 1
+    assert min(composites) >= 0
+    assert {type(row["hardness"]) for kind in sets for row in rows if kind != "coco"} == {float}
+
+
 @pytest.mark.filterwarnings("ignore")  # of the library's own imports
-@pytest.mark.parametrize("kind", ["imagefolder", "polygon", "box"])
+@pytest.mark.parametrize("kind", ["imagefolder", "polygon", "box", "judged"])
 def test_hugging_faces_loader_reads_both_splits(
     sets: dict[str, Path], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

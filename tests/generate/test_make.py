@@ -214,6 +214,37 @@ def test_quotas_that_cannot_be_met_are_refused(plain: Recipe, tmp_path: Path) ->
         assert not any((tmp_path / "out").iterdir())
 
 
+def test_quotas_are_exact_where_every_scene_is_drawn_in_all_blends(plain: Recipe, tmp_path: Path) -> None:
+    settings = GenerateSettings(
+        count=10, quota={"ball": 4}, blends=("alpha", "box"), all_blends=True, max_overlap=1, min_visible=0
+    )
+    whole = settings.model_copy(update={"quota": {"ball": 4, "Kästchen": 6}})
+    for name, asked in (("one", settings), ("each", whole)):
+        generate(plain, asked, tmp_path / name, workers=0)
+        table = pq.read_table(tmp_path / name / "placements.parquet").to_pylist()
+        assert [sum(row["class"] == kind for row in table) for kind in ("ball", "Kästchen")] == [4, 6]
+    cases = {
+        "quota: expected multiples of 2, as `all_blends` draws every scene in 2 blends, got ball=3; give 4": {
+            "quota": {"ball": 3}
+        },
+        "count: expected a multiple of 2 beside `quota`, as `all_blends` draws every scene in 2 blends, got 9; give 10": {
+            "count": 9
+        },
+        "quota: expected at most 10 objects together, which 10 images hold, got 12; raise `count` or `objects`": {
+            "quota": {"ball": 12}
+        },
+        "quota: expected 10 to 10 objects together, as 10 images of 1 to 1 hold, got 8; "
+        "change `quota`, `count` or `objects`": {"quota": {"ball": 4, "Kästchen": 4}},
+    }
+    for message, changes in cases.items():
+        with pytest.raises(DataError) as error:
+            generate(plain, settings.model_copy(update=changes), tmp_path / "out", workers=0)
+        assert str(error.value) == message
+        assert not any((tmp_path / "out").iterdir())
+    odd = settings.model_copy(update={"count": 9, "quota": {}})
+    assert generate(plain, odd, tmp_path / "odd", workers=0)["images"] == 9
+
+
 def test_overlap_and_truncation_limits_hold(labelled: Recipe, tmp_path: Path) -> None:
     settings = GenerateSettings(count=30, objects=(2, 4), max_overlap=0.2, max_truncation=0.1, min_visible=0)
     generate(labelled, settings, tmp_path / "out", workers=0)
@@ -382,6 +413,38 @@ def test_a_size_of_their_own(plain: Recipe, tmp_path: Path) -> None:
     generate(plain, GenerateSettings(count=3, side_px=60), tmp_path / "out", workers=0)
     assert {(image["width"], image["height"]) for image in annotations(tmp_path / "out")["images"]} == {(80, 60)}
     assert cv2.imread(str(tmp_path / "out" / "images" / "00000000.jpg")).shape == (60, 80, 3)
+
+
+def test_a_backgrounds_small_objects_are_there_in_smaller_images(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "back").mkdir()
+    cv2.imwrite(str(tmp_path / "back" / "a.png"), np.full((400, 400, 3), 90, np.uint8))
+    boxes = [50, 50, 3, 3], [201, 100, 2, 200], [300, 300, 1, 1], [320, 20, 40, 40]
+    told = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 400, "height": 400}],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": 1,
+                "category_id": 5,
+                "bbox": [x, y, w, h],
+                "area": w * h,
+                "iscrowd": 0,
+                "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
+            }
+            for number, (x, y, w, h) in enumerate(boxes, 1)
+        ],
+        "categories": [{"id": 5, "name": "ball"}],
+    }
+    (tmp_path / "back.json").write_text(json.dumps(told), "utf-8")
+    recipe = recipe_of(world, f"backgrounds.coco={tmp_path / 'back.json'}", f"backgrounds.images={tmp_path / 'back'}")
+    for side_px, wanted in (
+        (100, [[12, 12, 2, 2], [50, 25, 1, 50], [75, 75, 1, 1], [80, 5, 10, 10]]),
+        (20, [[2, 2, 1, 1], [10, 5, 1, 10], [15, 15, 1, 1], [16, 1, 2, 2]]),
+    ):
+        settings = GenerateSettings(count=1, objects=(0, 0), side_px=side_px)
+        generate(recipe, settings, tmp_path / str(side_px), workers=0)
+        own = annotations(tmp_path / str(side_px))["annotations"]
+        assert [item["bbox"] for item in own] == wanted
 
 
 def test_the_manifest_says_what_it_was_made_from(labelled: Recipe, tmp_path: Path) -> None:

@@ -113,6 +113,50 @@ def test_crowds_are_passed_over_and_masks_that_the_data_have_are_kept(tmp_path):
     assert (written[1]["iscrowd"], "segmentation" in written[1]) == (1, False)
 
 
+def _with_keypoints_and_fields(root):
+    """Four boxes: two have keypoints, one class has none, and images say what they are in texts and numbers."""
+    file, _ = drawn_boxes.coco(root, count=4)
+    data = json.loads(file.read_text())
+    for row, image in enumerate(data["images"]):
+        image |= {"split": ("train", "val")[row % 2], "take": row // 2, "weight": 0.5, "day": row > 2, "place": "7"}
+    names = {"keypoints": ["left", "right", "top"], "skeleton": [[1, 3], [2, 3]]}
+    data["categories"] = [{"id": 1, "name": "blob", "supercategory": "x", **names}, {"id": 2, "name": "drop"}]
+    data["annotations"][0] |= {"keypoints": [50.1, 40, 2, 60.25, 41, 1, 0, 0, 0], "num_keypoints": 2}
+    data["annotations"][2] |= {"keypoints": [50, 40, 2, 60, 41, 2, 55, 38.5, 2], "num_keypoints": 3}
+    file.write_text(json.dumps(data))
+    return file
+
+
+def test_keypoints_and_what_images_say_of_themselves_are_kept(tmp_path):
+    annotations = read_coco(_with_keypoints_and_fields(tmp_path), tmp_path / "images")
+    write_masks(made(annotations, tmp_path / "p"), (), tmp_path / "m.json", {})
+    again = read_coco(tmp_path / "m.json", tmp_path / "images")
+    np.testing.assert_array_equal(again.keypoints, annotations.keypoints)
+    assert again.skeleton == annotations.skeleton
+    assert [*again.image_fields] == [*annotations.image_fields]
+    assert again.field("take") == ("0", "0", "1", "1")
+    written = json.loads((tmp_path / "m.json").read_text())
+    names = {"keypoints": ["left", "right", "top"], "skeleton": [[1, 3], [2, 3]]}
+    assert written["categories"] == [{"id": 1, "name": "blob", **names}, {"id": 2, "name": "drop"}]
+    first = written["annotations"][0]
+    assert (first["keypoints"], first["num_keypoints"]) == ([50.1, 40, 2, 60.25, 41, 1, 0, 0, 0], 2)
+    assert "keypoints" not in written["annotations"][1]
+    said = {"split": "val", "take": 1, "weight": 0.5, "day": True, "place": "7"}
+    assert written["images"][3] == {**said, "id": 4, "file_name": "03.png", "width": 120, "height": 90}
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [({"split": "val"}, 2), ({"take": 1}, 2), ({"weight": 0.5}, 4), ({"day": True}, 1), ({"place": "7"}, 4)],
+)
+def test_where_chooses_the_same_images_of_the_masks_as_of_the_boxes(tmp_path, where, count):
+    file = _with_keypoints_and_fields(tmp_path)
+    whole = read_coco(file, tmp_path / "images")
+    write_masks(made(whole, tmp_path / "p"), (), tmp_path / "m.json", {})
+    chosen, again = (read_coco(one, tmp_path / "images", where) for one in (file, tmp_path / "m.json"))
+    assert (again.paths, len(again)) == (chosen.paths, count)
+
+
 def test_a_segmentation_is_taken_before_the_engine(tmp_path):
     left, one, two = blob((25, 40), (18, 25)), blob((70, 45), (16, 22)), blob((85, 45), (16, 22))
     objects = [("cat", 8, mask, box_of(mask)) for mask in (left, one, two)]

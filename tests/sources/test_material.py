@@ -1,20 +1,24 @@
 """A pair of banks for the raster path: the same keys and pixels whether they come from files or from floats."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from terse.compositing.raster import Sprite
 from terse.errors import DataError
 from terse.recipe import load_recipe
 from terse.sources.banks import PhotoBackgrounds
+from terse.sources.byte_views import bytes_of_backgrounds
 from terse.sources.cache import Cache
 from terse.sources.coco import read_coco
 from terse.sources.material import Material
 from terse.sources.photo_foregrounds import PhotoForegrounds
 from terse.sources.run_data import run_data
+from terse.types import Truth
 
 
 @pytest.fixture
@@ -81,6 +85,40 @@ def test_a_copy_elsewhere_gives_the_same_pixels(kind, request, tmp_path: Path):
     small = (size_px[0] // 2, size_px[1] // 2)
     assert again.image(0, small).shape == (small[1], small[0], 3)
     assert [item.box_px for item in again.objects(0, small)] == [item.box_px for item in material.objects(0, small)]
+
+
+@pytest.mark.parametrize("size_px", [(10, 7), (4, 3), (1, 1), (3, 60), (80, 3)])
+@pytest.mark.parametrize("kind", ["files", "floats"])
+def test_no_object_of_a_background_vanishes_where_it_is_made_smaller(kind, size_px, coco, note, monkeypatch):
+    tiny = {"bbox": [13, 9, 1, 1], "segmentation": [[13, 9, 14, 9, 14, 10, 13, 10]]}
+    empty = {"bbox": [13, 9, 1, 1], "segmentation": {"size": [30, 40], "counts": [1200]}}
+    annotations = read_coco(*coco(annotations=[note(**tiny), note(id=2, **empty)]))
+    if kind == "files":
+        banks = PhotoBackgrounds(annotations, ["person"], canvas_px=30)
+        width, height = 40, 30
+    else:
+        banks = run_data(load_recipe("shapes", ["data.train=6", "data.backgrounds=4"])).backgrounds
+        width = height = banks.fetch(np.array([0])).images.shape[-1]
+        masks = torch.zeros(2, height, width, dtype=torch.bool)
+        masks[0, 9, 13] = True
+        fetched = banks.fetch(np.array([0]))
+        truth = Truth(
+            labels=torch.zeros(2, dtype=torch.int64),
+            boxes_px=torch.tensor([[13.0, 9, 14, 10]] * 2),
+            image_index=torch.zeros(2, dtype=torch.int64),
+            pasted=torch.zeros(2, dtype=torch.bool),
+            ignore=torch.zeros(2, dtype=torch.bool),
+            batch_size=1,
+            masks=masks,
+        )
+        monkeypatch.setattr(banks, "fetch", lambda _: replace(fetched, truth=truth))
+    (found,) = bytes_of_backgrounds(banks).objects(0, size_px)
+    x, y = 13.5 * size_px[0] / width, 9.5 * size_px[1] / height
+    x0, y0, x1, y1 = found.box_px
+    assert x0 <= x < x1
+    assert y0 <= y < y1
+    assert (found.region.mask == 255).any()
+    assert found.masked
 
 
 def test_sprites_that_were_let_go_are_made_again_from_what_is_kept(drawn, monkeypatch):

@@ -16,6 +16,7 @@ from terse.registry import register
 __all__ = ["ImageFolderExporter"]
 
 _METADATA = "metadata.jsonl"
+_NOT_JUDGED = -1.0  # a float in every line: the loader refuses splits whose columns, or types of them, differ
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -26,6 +27,8 @@ class ImageFolderExporter(ExportConfig):
     `objects` holds lists with an entry an object: `bbox` (x, y, width, height in pixels), `categories` (the class's line
     in `classes.txt`, from 0), `area`, `iscrowd`, `visible_fraction`, `pasted`, `segmentation` (COCO's run lengths, empty
     where an object has no mask; outlines for `masks: polygon`, the box's there) and `keypoints` where the set has some.
+
+    `hardness` is -1 where no target has judged the image.
 
     The folder's `README.md` is the data card, which tells the loader where train and validation are.
     """
@@ -70,6 +73,7 @@ class _MetadataWriter:
             "background": sample.background,
             "blend": sample.blend,
             "license": sample.licence,
+            "hardness": _NOT_JUDGED,
             **sample.extra,
             "objects": _columns([_entry(item, sample, self._info) for item in sample.objects], self._info),
         }

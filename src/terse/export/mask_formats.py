@@ -148,7 +148,7 @@ def paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Class (label + 1) and instance (place among the objects, from 1) of every pixel.
 
     Modal masks of pastes do not overlap, so their order does not matter. Objects to ignore are 255, and so are objects
-    without a mask, whose pixels are not known.
+    without a mask, whose pixels are not known; as instances those are, too, that a byte has no number for.
     """
     width, height = sample.size_px
     by_class, by_object = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
@@ -156,8 +156,8 @@ def paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         for number, item in enumerate(sample.objects, 1):
             lost = item.ignore or item.crowd or item.modal is None
             if lost is unsure:
-                item.paint(by_class, _BORDER if lost else min(item.label + 1, MOST_NUMBERS))
-                item.paint(by_object, _BORDER if lost else min(number, MOST_NUMBERS))
+                item.paint(by_class, _BORDER if lost else item.label + 1)
+                item.paint(by_object, _BORDER if lost or number > MOST_NUMBERS else number)
     return by_class, by_object
 
 

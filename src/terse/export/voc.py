@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 from xml.sax.saxutils import escape
 
-from terse.export.mask_formats import paint, write_indices
+from terse.errors import DataError
+from terse.export.mask_formats import MOST_NUMBERS, paint, write_indices
 from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.registry import register
 
@@ -25,7 +26,7 @@ class VocExporter(ExportConfig):
     XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
 
     Objects to ignore are `difficult`, and 255 in the PNGs; so are objects without a mask, whose pixels are not known.
-    Instance numbers follow the order of the XML's objects.
+    Instance numbers follow the order of the XML's objects; those after the 254th are 255 in SegmentationObject.
     """
 
     kind: Literal["voc"] = "voc"
@@ -34,7 +35,16 @@ class VocExporter(ExportConfig):
     image_folder: ClassVar[str] = f"{_ROOT.as_posix()}/JPEGImages/"
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _VocWriter:
-        """A writer of one shard."""
+        """A writer of one shard.
+
+        Raises:
+            DataError: more classes than a byte can tell apart, where masks are written.
+        """
+        if info.masks != "box" and len(info.classes) > MOST_NUMBERS:
+            raise DataError(
+                f"format: expected at most {MOST_NUMBERS} classes for VOC's masks of 8 bits, got {len(info.classes)}; "
+                "name fewer by classes, set `masks` to box, or choose coco"
+            )
         return _VocWriter(out, part, info)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
@@ -102,12 +112,21 @@ def _text(name: str) -> str:
 def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
     x0, y0, x1, y1 = item.box_px
     width, height = size_px
+    (xmin, xmax), (ymin, ymax) = _from_one(x0, x1), _from_one(y0, y1)
     cut = x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height
     occluded = item.visible_fraction < 0.95
-    corners = (("xmin", x0 + 1), ("ymin", y0 + 1), ("xmax", x1), ("ymax", y1))
+    corners = (("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax))
     box = "".join(f"\t\t\t<{key}>{value:.10g}</{key}>\n" for key, value in corners)
     return (
         f"\t<object>\n\t\t<name>{_text(name)}</name>\n\t\t<pose>Unspecified</pose>\n"
         f"\t\t<truncated>{int(cut)}</truncated>\n\t\t<occluded>{int(occluded)}</occluded>\n"
         f"\t\t<difficult>{int(item.ignore or item.crowd)}</difficult>\n\t\t<bndbox>\n{box}\t\t</bndbox>\n\t</object>\n"
     )
+
+
+def _from_one(low: float, high: float) -> tuple[float, float]:
+    """Half-open edges as the first and last pixel inside, counted from 1; of what is thinner than a pixel one pixel."""
+    if high - low < 1:
+        low = max(high - 1, 0)
+        high = low + 1
+    return low + 1, high

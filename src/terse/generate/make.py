@@ -25,7 +25,7 @@ from terse.generate.settings import GenerateSettings
 from terse.generate.settling import Settling
 from terse.generate.shard import PARTS, Job, made_folder, part_folder
 from terse.generate.trained import Origin, of_recipe
-from terse.placements_table import FORMAT, missing_poses, read_table, sized
+from terse.placements_table import FORMAT, check_rows, missing_poses, read_table, sized
 from terse.poses import build_poses
 from terse.process import torch_defaults
 from terse.progress import Observer, heard_by
@@ -189,6 +189,7 @@ def render(
             missing = missing_poses(table, drawing.poses)
             if missing:
                 raise DataError(f"{placements}: expected the pose's columns, got none named {', '.join(missing)}")
+            check_rows(table, drawing.poses, placements.name)
             real = real_drawings(recipe, drawing)
             exporter = _exporter(settings)
             job = Job(drawing, exporter, place.folder, count, about, real=real, where=placements.name)

@@ -67,11 +67,16 @@ def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Mater
     """The set's scenes, so many images a shard.
 
     Raises:
-        DataError: as `plan_classes`.
+        DataError: as `plan_classes`; a quota beside a count that ends in the middle of a scene's blends.
     """
     copies = limits.copies
     scenes = -(-settings.count // copies)
-    planned = plan_classes(settings, limits, scenes, material)
+    if settings.quota and settings.count % copies:
+        raise DataError(
+            f"count: expected a multiple of {copies} beside `quota`, as `all_blends` draws every scene in {copies} blends, "
+            f"got {settings.count}; give {scenes * copies}"
+        )
+    planned = plan_classes(settings, limits, scenes, material, copies)
     size = max(1, shard_images // copies)
     return [
         Shard(number, first * copies, first, planned.part(first, min(first + size, scenes)))
@@ -86,11 +91,16 @@ def shards_of_rows(table: pa.Table, shard_images: int) -> list[Shard]:
     return [Shard(k, int(group[0]), table=rows_of(table, group)) for k, group in enumerate(groups)]
 
 
-def plan_classes(settings: GenerateSettings, limits: Limits, scenes: int, material: Material) -> SceneClasses:
+def plan_classes(
+    settings: GenerateSettings, limits: Limits, scenes: int, material: Material, copies: int = 1
+) -> SceneClasses:
     """How many objects each scene gets, and of which classes, in the numbers of the foregrounds.
 
+    Each scene is drawn so many times: quotas count the objects of all copies.
+
     Raises:
-        DataError: a quota of an unknown class, of one without foregrounds, or that does not fit the scenes.
+        DataError: a quota of an unknown class, of one without foregrounds, that the copies cannot share equally, or that
+            does not fit the scenes.
     """
     random = np.random.default_rng([settings.seed, 0x5107])
     low, high = limits.objects
@@ -98,16 +108,18 @@ def plan_classes(settings: GenerateSettings, limits: Limits, scenes: int, materi
     classes = material.foregrounds.classes
     of_set = np.isin(np.array(classes), material.classes)
     counts = np.where(of_set, np.bincount(material.foregrounds.labels, minlength=len(classes)), 0)
-    wanted = {_class(name, classes, counts): number for name, number in settings.quota.items()}
+    wanted = {
+        _class(name, classes, counts): _of_scenes(name, number, copies) for name, number in settings.quota.items()
+    }
     apart = {classes.index(name) for name in limits.distractor_classes if name in classes}
     free = [label for label in np.flatnonzero(counts).tolist() if label not in apart and label not in wanted]
     total = sum(wanted.values())
     if not free:
-        numbers = _fitted(numbers, total, (low, high), random)
+        numbers = _fitted(numbers, total, (low, high), random, copies)
     elif total > numbers.sum():
         raise DataError(
-            f"quota: expected at most {int(numbers.sum())} objects together, which {scenes} images hold, got {total}; "
-            "raise `count` or `objects`"
+            f"quota: expected at most {int(numbers.sum()) * copies} objects together, which {scenes * copies} images hold, "
+            f"got {total * copies}; raise `count` or `objects`"
         )
     rest, per_class = int(numbers.sum()) - total, np.zeros(len(classes), dtype=np.int64)
     for place, label in enumerate(free):
@@ -130,18 +142,29 @@ def _class(name: str, classes: tuple[str, ...], counts: Int64[np.ndarray, " clas
     return label
 
 
+def _of_scenes(name: str, number: int, copies: int) -> int:
+    """A class's quota in scenes that are drawn so many times each."""
+    if number % copies:
+        raise DataError(
+            f"quota: expected multiples of {copies}, as `all_blends` draws every scene in {copies} blends, "
+            f"got {name}={number}; give {number + -number % copies}"
+        )
+    return number // copies
+
+
 def _fitted(
     numbers: Int64[np.ndarray, " scenes"],
     total: int,
     limits: tuple[int, int],
     random: np.random.Generator,
+    copies: int,
 ) -> Int64[np.ndarray, " scenes"]:
     """Every class has a quota, so the scenes' numbers must sum to it: raise or lower some at random."""
-    low, high = limits
+    (low, high), images = limits, len(numbers) * copies
     if not low * len(numbers) <= total <= high * len(numbers):
         raise DataError(
-            f"quota: expected {low * len(numbers)} to {high * len(numbers)} objects together, "
-            f"as {len(numbers)} images of {low} to {high} hold, got {total}; change `quota`, `count` or `objects`"
+            f"quota: expected {low * images} to {high * images} objects together, as {images} images of {low} to {high} "
+            f"hold, got {total * copies}; change `quota`, `count` or `objects`"
         )
     numbers = numbers.copy()
     while (missing := total - int(numbers.sum())) != 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def dropped_rows(masks: Masks, keys: Collection[str], min_score: float = 0.0) ->
 
 
 def write_masks(masks: Masks, dropped: Collection[int], out: Path, request: Mapping[str, Any]) -> None:
-    """Write images, boxes and masks; an object whose mask is dropped, or that has none, keeps its box.
+    """Write images, boxes, keypoints and masks; an object whose mask is dropped, or that has none, keeps its box.
 
     A dropped mask stands beside its object as `dropped`, so that another list can bring it back.
 
@@ -66,16 +66,17 @@ def write_masks(masks: Masks, dropped: Collection[int], out: Path, request: Mapp
         RunError: the file cannot be written.
     """
     annotations = masks.annotations
+    said = annotations.image_fields or ({},) * len(annotations)
     licences = {name: i for i, name in enumerate(sorted({*annotations.licences} - {""}), 1)}
     value = {
         "info": {"description": "masks made by terse from boxes", "request": dict(request)},
         "licenses": [{"id": i, "name": name, "url": ""} for name, i in licences.items()],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(annotations.classes, 1)],
+        "categories": [{"id": i, **one} for i, one in enumerate(_categories(annotations), 1)],
         "images": [
-            {"id": i, "file_name": path, "width": width, "height": height}
+            {**fields, "id": i, "file_name": path, "width": width, "height": height}
             | ({"license": licences[licence]} if licence else {})
-            for i, (path, (width, height), licence) in enumerate(
-                zip(annotations.paths, annotations.sizes_px.tolist(), annotations.licences, strict=True), 1
+            for i, (path, (width, height), licence, fields) in enumerate(
+                zip(annotations.paths, annotations.sizes_px.tolist(), annotations.licences, said, strict=True), 1
             )
         ],
         "annotations": [
@@ -120,6 +121,15 @@ def read_masks(file: Path, annotations: Annotations, request: Mapping[str, Any],
     return Masks(annotations, made, failed, segmentation)
 
 
+def _categories(annotations: Annotations) -> Iterator[dict[str, Any]]:
+    """The classes; names and lines of the keypoints stand with those whose objects have some."""
+    points, names = annotations.keypoints, annotations.keypoint_names
+    pointed = set() if points is None else set(annotations.labels[points.any(axis=(1, 2))].tolist())
+    described = {"keypoints": list(names), "skeleton": [list(pair) for pair in annotations.keypoint_lines]}
+    for label, name in enumerate(annotations.classes):
+        yield {"name": name, **(described if names and label in pointed else {})}
+
+
 def _annotation(masks: Masks, row: int, dropped: Collection[int]) -> dict[str, Any]:
     annotations = masks.annotations
     x0, y0, x1, y1 = annotations.boxes_px[row].tolist()
@@ -134,6 +144,9 @@ def _annotation(masks: Masks, row: int, dropped: Collection[int]) -> dict[str, A
     }
     if ignore:
         line["ignore"] = 1
+    if annotations.keypoints is not None and (points := annotations.keypoints[row]).any():
+        line["keypoints"] = [_short(value) for value in points.ravel()]
+        line["num_keypoints"] = int((points[:, 2] > 0).sum())
     if row in masks.failed:
         line["failed"] = masks.failed[row]
     elif row in masks.made:
@@ -142,6 +155,12 @@ def _annotation(masks: Masks, row: int, dropped: Collection[int]) -> dict[str, A
     elif annotations.masks[row] is not None:
         line |= _own(annotations, row)
     return line
+
+
+def _short(value: np.float32) -> float:
+    """The shortest number that is read as the same one: as the source had it, most likely."""
+    number = float(str(value))
+    return int(number) if number.is_integer() else number
 
 
 def _own(annotations: Annotations, row: int) -> dict[str, Any]:

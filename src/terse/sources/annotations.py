@@ -95,8 +95,8 @@ class Annotations:
     keypoint_names: tuple[str, ...] = ()  # empty where the source names none
     keypoint_lines: tuple[tuple[int, int], ...] = ()  # pairs of points that are joined, counted from 1
     image_fields: Sequence[
-        Mapping[str, str]
-    ] = ()  # what else the source says of each image; empty where it says nothing
+        Mapping[str, str | float]
+    ] = ()  # what else the source says of each image, numbers as such; empty where it says nothing
 
     def __len__(self) -> int:
         """The number of images."""
@@ -149,7 +149,8 @@ class Annotations:
 
     def field(self, name: str) -> tuple[str | None, ...]:
         """What the source's own field of this name says of each image; None where it says nothing."""
-        return tuple(of.get(name) for of in self.image_fields) or (None,) * len(self)
+        said = tuple(of.get(name) for of in self.image_fields)
+        return tuple(None if value is None else str(value) for value in said) or (None,) * len(self)
 
     def count_classes(self) -> dict[str, int]:
         """Objects of each class, in the order of the classes."""

@@ -78,9 +78,7 @@ def _entry(item: Mapping[str, Any], here: str) -> ImageEntry:
     name = item.get("file_name")
     if not isinstance(name, str):
         raise DataError(f"{here}.file_name: expected a file name, got {name!r}; correct it")
-    others = {
-        key: str(value) for key, value in item.items() if key not in _USUAL and isinstance(value, str | int | float)
-    }
+    others = {key: value for key, value in item.items() if key not in _USUAL and isinstance(value, str | int | float)}
     return ImageEntry(name, f"{here}.file_name", _declared(item), fields=others)
 
 

@@ -102,17 +102,17 @@ class TextColumn(Column[str]):
         return cls(compute.binary_join_element_wise(*columns, pa.scalar("", pa.large_string())))
 
 
-class FieldsColumn(Column["Mapping[str, str]"]):
+class FieldsColumn(Column["Mapping[str, str | float]"]):
     """What a source says of each image beside the usual, as JSON."""
 
     @classmethod
-    def _array(cls, items: Iterable[Mapping[str, str]]) -> pa.Array:
+    def _array(cls, items: Iterable[Mapping[str, str | float]]) -> pa.Array:
         import pyarrow as pa
 
         return pa.array([json.dumps(dict(item)) for item in items], pa.large_string())
 
-    def _item(self, value: Any) -> Mapping[str, str]:
-        return cast("Mapping[str, str]", json.loads(value))
+    def _item(self, value: Any) -> Mapping[str, str | float]:
+        return cast("Mapping[str, str | float]", json.loads(value))
 
 
 class MaskColumn(Column["Mask | None"]):

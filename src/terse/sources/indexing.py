@@ -35,7 +35,7 @@ class ImageEntry:
     where: str  # file and field that name it
     declared_px: tuple[int, int] | None = None
     licence: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)  # what else the file says of it
+    fields: Mapping[str, str | float] = field(default_factory=dict)  # what else the file says of it
 
 
 class Index:

@@ -120,6 +120,58 @@ def test_boxes_of_raw_outputs_are_suppressed_where_the_recipe_says_so(tmp_path):
     assert one["scores"].tolist() == pytest.approx([0.9, 0.4])
 
 
+def _with_objectness(classes_first):
+    """Three boxes as YOLOv5's rows have them: the second has the better class score, and nothing in it."""
+    rows = np.array(
+        [[3, 4, 4, 6, 0.9, 0.8, 0.1], [5, 2, 6, 4, 0.01, 0.9, 0.1], [3, 3, 2, 2, 0.5, 0, 0.8]], dtype=np.float32
+    )
+    return {"r": rows.T[None] if classes_first else rows[None]}
+
+
+@pytest.mark.parametrize("classes_first", [False, True])
+@pytest.mark.parametrize("labels", [None, {"square": 0, "ring": 1}])
+def test_objectness_weighs_the_class_scores_of_its_row(tmp_path, classes_first, labels):
+    file = constant_answers(tmp_path / "a.onnx", _with_objectness(classes_first))
+    box = target(file, {"raw": "r"}, box="cxcywh", objectness=True, labels=labels, min_score=0.05)
+    (found,) = box.predict(torch.rand(1, 3, 8, 8))
+    assert found["labels"].tolist() == [0, 1, 1]
+    torch.testing.assert_close(found["scores"], torch.tensor([0.72, 0.4, 0.09]))
+
+
+@pytest.mark.parametrize("classes_first", [False, True])
+def test_raw_rows_with_a_column_too_many_are_refused_and_not_taken_for_a_background(tmp_path, classes_first):
+    answers = _with_objectness(classes_first)
+    file = constant_answers(tmp_path / "a.onnx", answers)
+    assert refused(file, {"raw": "r"}, box="cxcywh") == (
+        "target.outputs.raw: expected 4 numbers of a box and 2 class scores in a row, because no labels are declared, "
+        f"got {answers['r'].shape} of 'r'; write objectness: true where it stands before the scores, as in YOLOv5's, or labels"
+    )
+
+
+def test_raw_rows_without_objectness_are_refused_where_it_is_declared(tmp_path):
+    answers = {"r": _with_objectness(False)["r"][..., :6]}
+    file = constant_answers(tmp_path / "a.onnx", answers)
+    assert refused(file, {"raw": "r"}, objectness=True) == (
+        "target.outputs.raw: expected 4 numbers of a box, objectness and 2 class scores in a row, because no labels are "
+        "declared, got (1, 3, 6) of 'r'; write objectness: false where there is none, or labels"
+    )
+
+
+def test_objectness_is_of_raw_outputs_alone(tmp_path):
+    file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": SCORES})
+    assert refused(file, {"boxes": "b", "scores": "s"}, objectness=True) == (
+        "objectness: expected false, because the outputs boxes and scores have none, got True; only raw ones can"
+    )
+
+
+def test_a_background_at_0_is_left_out_of_scores_as_torchvision_counts(tmp_path):
+    scores = np.array([[[0.05, 0.9, 0.05], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]], dtype=np.float32)
+    file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": scores})
+    (found,) = target(file, {"boxes": "b", "scores": "s"}, min_score=0.2).predict(torch.rand(1, 3, 8, 8))
+    assert found["labels"].tolist() == [0, 1, 0]
+    torch.testing.assert_close(found["scores"], torch.tensor([0.9, 0.8, 0.3]))
+
+
 def test_outputs_that_are_not_what_was_declared_are_named(tmp_path):
     file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": SCORES})
     assert refused(file, {"boxes": "box", "scores": "s"}) == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from terse.config import Component, Config, Count, Fraction, InputPath
 from terse.registry import register
@@ -40,7 +40,8 @@ class OutputsConfig(Config):
     rows: str | None = None
     """(images, n, 6): a box, its score and its label in one row."""
     raw: str | None = None
-    """(images, 4 + classes, n) or (images, n, 4 + classes): a box and the scores of all classes, before suppression."""
+    """(images, 4 + classes, n) or (images, n, 4 + classes): a box and the scores of all classes, before suppression;
+    `objectness` says whether it stands between them."""
 
     @model_validator(mode="after")
     def _one_layout(self) -> OutputsConfig:
@@ -78,12 +79,25 @@ class OnnxConfig(Component["Judges"]):
     """0.00392 where the network wants 0 to 255 in floating point; a network of uint8 gets them so, without mean and std."""
     channels_last: bool = False
     """Whether the input is (images, height, width, channels)."""
+    objectness: bool = False
+    """Whether raw outputs have objectness behind the box, as YOLOv5's and YOLOX's: (images, n, 5 + classes), and the scores
+    of the classes are multiplied by it."""
     labels: dict[str, int] | None = None
     """The model's own label of each class; null counts the classes from 0."""
     suppress: Fraction | None = None
     """Overlap (IoU) from which on the lower of two boxes of a class is left out of `predict`: 0.5 for raw outputs."""
     min_score: Annotated[float, Field(ge=0, lt=1)] = 0.001
     """Lower scores are left out of `predict`."""
+
+    @field_validator("objectness")
+    @classmethod
+    def _of_raw(cls, objectness: bool, info: ValidationInfo) -> bool:
+        outputs = info.data.get("outputs")
+        if objectness and outputs is not None and outputs.raw is None:
+            raise ValueError(
+                f"expected false, because the outputs {' and '.join(outputs.names)} have none, got True; only raw ones can"
+            )
+        return objectness
 
     def build(self, *, classes: tuple[str, ...], canvas_px: int) -> Judges:
         """The target; a few images are run through the file to see that its outputs are what was declared.

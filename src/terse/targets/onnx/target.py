@@ -116,17 +116,32 @@ class OnnxDetector:
         return boxes, self._chosen("scores", scores)
 
     def _raw(self, raw: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        least = 5 + max(self.columns)
-        if raw.ndim != 3 or len(raw) != count or max(raw.shape[1:]) < least:
-            raise self._unlike("raw", f"(images, 4 + classes, n) or (images, n, 4 + classes), {least} or more", raw)
+        first = 5 if self._settings.objectness else 4
+        known, least = first + len(self.classes), first + 1 + max(self.columns)
+        named = self._settings.labels is not None
+        if raw.ndim != 3 or len(raw) != count or (named and max(raw.shape[1:]) < least):
+            layout = f"(images, {first} + classes, n) or (images, n, {first} + classes), {least} or more"
+            raise self._unlike("raw", layout, raw)
+        if not named and known not in raw.shape[1:]:
+            raise self._of_other_width(raw)
         # Boxes are many, classes few; where labels are given the number of classes need not be the task's.
-        known = 4 + len(self.classes)
         rows = (
             raw
             if raw.shape[2] == known or (raw.shape[1] != known and raw.shape[1] > raw.shape[2])
             else raw.swapaxes(1, 2)
         )
-        return rows[..., :4], self._chosen("raw", rows[..., 4:])
+        scores = self._chosen("raw", rows[..., first:])
+        return rows[..., :4], scores * rows[..., 4:5] if self._settings.objectness else scores
+
+    def _of_other_width(self, raw: np.ndarray) -> RecipeError:
+        """A column too many may be a background's or objectness: nothing in the file tells, so neither is supposed."""
+        box, advice = "a box", "true where it stands before the scores, as in YOLOv5's"
+        if self._settings.objectness:
+            box, advice = "a box, objectness", "false where there is none"
+        return RecipeError(
+            f"target.outputs.raw: expected 4 numbers of {box} and {len(self.classes)} class scores in a row, because no "
+            f"labels are declared, got {raw.shape} of {self._settings.outputs.raw!r}; write objectness: {advice}, or labels"
+        )
 
     def _chosen(self, name: str, scores: np.ndarray) -> np.ndarray:
         columns = columns_of_classes(self.classes, scores.shape[-1], self._settings.labels, softmax=False)
