@@ -151,6 +151,12 @@ def test_an_arm_of_ones_own_has_one_colour_that_no_other_arm_has(page):
     )
     assert colours[1] == colours[3]
     assert len(set(colours)) == 4
+    of_all = ["none", "random", "mined", "learned", "a", "b", "c", "d", "e"]
+    tones = "(names) => tonesOf(names.map((tone) => ({ meta: { tone } })))"
+    colours = dict(zip(of_all, page.evaluate(tones, of_all), strict=True))
+    assert len(set(colours.values())) == len(of_all)
+    some = ["e", "mined", "c"]
+    assert page.evaluate(tones, some) == [colours[name] for name in some]  # in every chart of the page
 
 
 def test_a_hostile_name_is_text_everywhere(page, drawn):

@@ -3,6 +3,8 @@
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const PALETTE = ["learned", "mined", "cut_paste_learn", "context", "random", "none"];
+const FURTHER = ["further-1", "further-2", "further-3", "further-4"];
+const lent = new Map();
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
 let plotlyReady = null;
 
@@ -35,12 +37,15 @@ function themedLayout(layout, narrow) {
   };
 }
 
-// One colour for all that is of one name; names without a colour of their own take those that the chart leaves free.
+// One colour for all that is of one name; names without a colour of their own take those that the chart leaves free, and
+// keep them in all charts of the page.
 function tonesOf(traces) {
   const names = traces.map((trace, index) => (trace.meta && trace.meta.tone) || `trace ${index}`);
-  const free = PALETTE.filter((name) => !names.includes(name)), spare = free.length ? free : PALETTE;
-  const others = [...new Set(names.filter((name) => !colour(`tone-${name}`)))];
-  return names.map((name) => colour(`tone-${name}`) || colour(`tone-${spare[others.indexOf(name) % spare.length]}`));
+  const taken = new Set(names), others = [...new Set(names.filter((name) => !colour(`tone-${name}`)))];
+  for (const name of others) if (lent.has(name) && !taken.has(lent.get(name))) taken.add(lent.get(name)); else lent.delete(name);
+  const spare = [...PALETTE, ...FURTHER].filter((name) => !taken.has(name));
+  others.filter((name) => !lent.has(name)).forEach((name, index) => lent.set(name, (spare.length ? spare : PALETTE)[index % (spare.length || PALETTE.length)]));
+  return names.map((name) => colour(`tone-${name}`) || colour(`tone-${lent.get(name)}`));
 }
 
 function themedTraces(traces) {
