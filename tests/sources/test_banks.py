@@ -85,6 +85,13 @@ def test_without_squash_the_middle_square_is_taken(coco, note):
     assert int(drawn.truth.masks.sum()) == 200
 
 
+def test_an_object_thinner_than_half_a_pixel_of_the_canvas_has_a_mask(coco, note):
+    tiny = {"bbox": [13, 9, 1, 1], "segmentation": [[13, 9, 14, 9, 14, 10, 13, 10]]}
+    bank = PhotoBackgrounds(read_coco(*coco(annotations=[note(**tiny)])), ["person"], canvas_px=10)
+    (mask,) = bank.fetch(np.array([0])).truth.masks
+    assert mask.nonzero().tolist() == [[3, 3]]
+
+
 def test_objects_of_other_classes_are_dropped_and_masks_are_none_without_any(coco, note):
     file, images = coco(annotations=[note(category_id=2)])
     drawn = PhotoBackgrounds(read_coco(file, images), ["person"], canvas_px=30).fetch(np.array([0, 1]))

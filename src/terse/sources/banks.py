@@ -18,7 +18,7 @@ from terse.sources.cache import Cache
 from terse.sources.cropping import size_of
 from terse.sources.decode import read_rgb
 from terse.sources.masks import draw_mask
-from terse.sources.patches import resize, window_of
+from terse.sources.patches import resize, touched, window_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,10 +146,12 @@ class _Photographs:
                 continue
             drawn = draw_mask(mask, annotations.root, size_of(annotations, image))
             scale, shift = self._map(image)
-            shape = np.rint(annotations.sizes_px[image] * scale).astype(int)
+            width, height = np.rint(annotations.sizes_px[image] * scale).astype(int).tolist()
             left, top = (-shift).astype(int)
-            shrunk = resize(drawn, (int(shape[0]), int(shape[1])))
-            out[:] = shrunk[top : top + side, left : left + side] > 127
+            shrunk = resize(drawn, (width, height)) > 127
+            if not shrunk.any():
+                shrunk = touched(drawn > 127, (width, height))
+            out[:] = shrunk[top : top + side, left : left + side]
         return torch.from_numpy(masks)
 
 

@@ -27,7 +27,7 @@ from terse.sources.annotations import Annotations, Skeleton
 from terse.sources.banks import PhotoBackgrounds
 from terse.sources.cropping import crop, size_of, stretch_of, tight_box
 from terse.sources.masks import Mask, draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, window_of
+from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, touched, window_of
 from terse.sources.photo_foregrounds import PhotoForegrounds
 from terse.sources.quick_decode import read_bgr
 
@@ -351,9 +351,7 @@ def _resampled(mask: UInt8[np.ndarray, "h w"], smaller: UInt8[np.ndarray, "out_h
     if region.mask.size or not binary.any():
         return region
     height, width = smaller.shape
-    # An axis at a time: where one shrinks while the other grows, OpenCV has no area means and may step over it.
-    narrow = resize(binary.astype(np.float32), (width, len(mask)))
-    return _region(np.where(resize(narrow, (width, height)) > 0, 255, 0).astype(np.uint8))
+    return _region(touched(binary, (width, height)).astype(np.uint8) * np.uint8(255))
 
 
 def _filled(box_px: Sequence[float], size_px: tuple[int, int]) -> Drawn:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from terse.sources.masks import PixelBox
 
-__all__ = ["box_of", "cut_patch", "place_in_patch", "points_in_patch", "resize", "window_of"]
+__all__ = ["box_of", "cut_patch", "place_in_patch", "points_in_patch", "resize", "touched", "window_of"]
 
 _HALF = 127
 
@@ -107,3 +107,13 @@ def resize(image: np.ndarray, size_px: tuple[int, int]) -> np.ndarray:
     shrinks = size_px[0] < width or size_px[1] < height
     resized: np.ndarray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized
+
+
+def touched(mask: Bool[np.ndarray, "h w"], size_px: tuple[int, int]) -> Bool[np.ndarray, "out_h out_w"]:
+    """The pixels at another size that a mask has a part in, however small: what is thinner than half a pixel is there.
+
+    Source: ours.
+    """
+    # An axis at a time: where one shrinks while the other grows, OpenCV has no area means and may step over it.
+    narrow = resize(mask.astype(np.float32), (size_px[0], len(mask)))
+    return np.asarray(resize(narrow, size_px) > 0)
