@@ -138,7 +138,7 @@ def test_an_arm_that_is_cleaned_up_otherwise_pastes_what_its_own_cleanup_leaves(
         cleaned.append(recipe.cleanup)
         return run_data(recipe, observer)
 
-    monkeypatch.setattr("terse.proof.workers.run_data", read)
+    monkeypatch.setattr("terse.proof.arms.run_data", read)
     arms = [
         "random",
         "dirty:synthesis.kind=random:cleanup=false",
@@ -146,7 +146,7 @@ def test_an_arm_that_is_cleaned_up_otherwise_pastes_what_its_own_cleanup_leaves(
         "as-dirty:synthesis.kind=mined:cleanup=false",
     ]
     prove("quickstart", SMALL, out=tmp_path / "p", arms=arms, seeds=1, workers=1)
-    assert cleaned == [True, False]  # once each
+    assert cleaned == [True, False] * 2  # once each for the runs, once each for the page
 
 
 def test_an_arm_of_another_pose_family_is_drawn_under_it(tmp_path):

@@ -18,7 +18,7 @@ from terse.protocols import trainable
 from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import finish, open_session
-from terse.sources.run_data import RunData
+from terse.sources.run_data import RunData, run_data
 from terse.synthesis.scene import SceneConfig
 from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint
@@ -27,7 +27,17 @@ from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
 from terse.validation import join, overlay, parse_overrides, validate
 
-__all__ = ["NO_ARM", "Arm", "ProofJob", "arm_recipe", "material_key", "parse_arms", "run_arm", "run_start"]
+__all__ = [
+    "NO_ARM",
+    "Arm",
+    "ArmMaterial",
+    "ProofJob",
+    "arm_recipe",
+    "material_key",
+    "parse_arms",
+    "run_arm",
+    "run_start",
+]
 
 _MOST_COMPOSITES = 256
 _MAY_DIFFER = (
@@ -139,6 +149,29 @@ def arm_recipe(recipe: Recipe, arm: Arm, seed: int) -> Recipe:
     settings = overlay(Recipe, settings, arm.overrides)
     alone = {"threads": 1, "publish": None}  # the pools of all arms have the same names
     return validate(Recipe, join(Recipe, settings, {"seed": seed, "runtime": alone}), None)
+
+
+class ArmMaterial:
+    """What arms are made of: read once, and once more for arms whose own settings name other sources.
+
+    Args:
+        recipe: that the arms share.
+        data: material made by the caller, which all of them take.
+    """
+
+    def __init__(self, recipe: Recipe, data: RunData | None = None, observer: Observer | None = None) -> None:
+        self._data = data
+        self._read: dict[str, RunData] = {}
+        self.shared = self.of(recipe, observer)
+
+    def of(self, settings: Recipe, observer: Observer | None = None) -> RunData:
+        """The material of an arm with these settings."""
+        if self._data is not None:
+            return self._data
+        key = material_key(settings)
+        if key not in self._read:
+            self._read[key] = run_data(settings, observer)
+        return self._read[key]
 
 
 def material_key(recipe: Recipe) -> str:

@@ -12,12 +12,12 @@ from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after
 from terse.pool import Pool
-from terse.proof.arms import NO_ARM, Arm, arm_recipe, material_key
+from terse.proof.arms import NO_ARM, Arm, ArmMaterial, arm_recipe
 from terse.proof.results import ProofResult
 from terse.proof.summary import finished
 from terse.recipe import Recipe
 from terse.run import build_players
-from terse.sources.run_data import RunData, run_data
+from terse.sources.run_data import RunData
 from terse.synthesis.materials import Materials, materials_of
 
 __all__ = ["proof_pictures"]
@@ -33,14 +33,13 @@ def proof_pictures(folder: Path, recipe: Recipe, proof: ProofResult, data: RunDa
         data: material made by the caller instead of the recipe's.
     """
     seed = _common_seed(folder, proof, recipe.seed)
-    shared = data if data is not None else run_data(recipe)
-    players = build_players(arm_recipe(recipe, NO_ARM, seed), data=shared)
+    material = ArmMaterial(recipe, data)
+    players = build_players(arm_recipe(recipe, NO_ARM, seed), data=material.shared)
     pools = {}
     for name in proof.arms:
         settings = arm_recipe(recipe, Arm(name, tuple(proof.arm_overrides.get(name, ()))), seed)
-        own = data is None and material_key(settings) != material_key(recipe)
-        material = run_data(settings) if own else shared
-        materials = materials_of(settings, material, material.train, players.materials.device)
+        own = material.of(settings)
+        materials = materials_of(settings, own, own.train, players.materials.device)
         pool = _pool(folder / "arms" / name / f"seed-{seed}", recipe, materials)
         if pool is not None:
             pools[name] = materials, pool

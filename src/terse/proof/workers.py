@@ -9,9 +9,9 @@ from typing import Any
 
 from terse.errors import RunError
 from terse.progress import Observer
-from terse.proof.arms import NO_ARM, ProofJob, arm_recipe, material_key, run_arm, run_start
+from terse.proof.arms import NO_ARM, ArmMaterial, ProofJob, arm_recipe, run_arm, run_start
 from terse.recipe import Recipe
-from terse.sources.run_data import RunData, run_data
+from terse.sources.run_data import RunData
 from terse.trust import trusted, trusting
 from terse.urls import type_urls, typed_urls
 from terse.validation import validate
@@ -73,17 +73,13 @@ def _start(
     recipe = validate(Recipe, dict(settings), None)
     type_urls(typed)
     with trusting(trust):
-        shared = data if data is not None else run_data(recipe, observer)
-    read = {material_key(recipe): shared}
+        material = ArmMaterial(recipe, data, observer)
 
     def work(job: ProofJob) -> None:
         own = observer.of(job.name)
         with trusting(trust):
             settings = arm_recipe(recipe, job.arm or NO_ARM, recipe.seed)
-            key = material_key(settings)
-            if data is None and key not in read:
-                read[key] = run_data(settings, own)
-            (run_start if job.arm is None else run_arm)(recipe, job, data=read.get(key, shared), observer=own)
+            (run_start if job.arm is None else run_arm)(recipe, job, data=material.of(settings, own), observer=own)
         own.done()
 
     return work
