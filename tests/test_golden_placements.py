@@ -1,6 +1,6 @@
-"""What placements render to never changes: committed ones, drawn again, against committed pixels and hashes.
+"""What placements render to changes only where CHANGELOG says so: committed ones, drawn again, against committed pixels and hashes.
 
-The files of `goldens/placements` were written by commit 98f7ad4, in the formats of that time. On a CPU type whose hashes
+The placements of `goldens/placements` were written by commit 98f7ad4, in the formats of that time. On a CPU type whose hashes
 are stored every file is equal; on any other CPU pixels are within 1/255. `python tests/test_golden_placements.py` adds
 the hashes of the machine at hand.
 """

@@ -35,12 +35,32 @@ from terse.recipe import load_recipe
             "for images of your own set data: null",
         ),
         (["judged=['3']"], "recipe: judged: expected nothing beside data: digits"),
+        (
+            ["task=detection"],
+            "recipe: task: expected classification, which target.kind mnist_classifier is for, got detection",
+        ),
+        (["canvas_px=10000000"], "canvas_px: expected an integer <= 16384, got 10000000"),
+        (["poses.scale=5"], "poses.scale: expected a list, got 5; [0.8, 1.2] is the default"),
+        (["fine_tune=3"], "fine_tune: expected settings by name, got 3"),
+        (["seed=1e99"], "seed: expected an integer, got 1e+99; 0 is the default"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides: list[str], said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", overrides)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("hardness", "where"), [("{kind: margin}", "hardness"), ("{kind: learnable, of: {kind: margin}}", "hardness.of")]
+)
+def test_a_margin_is_refused_where_boxes_are_answered(hardness: str, where: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("shapes", [f"hardness={hardness}"])
+    assert str(caught.value) == (
+        f"recipe: {where}.kind: expected probability or quantile for detection, got margin, which is for classification"
+    )
+    load_recipe("quickstart", [f"hardness={hardness}"])
 
 
 def test_each_of_them_alone_is_not() -> None:

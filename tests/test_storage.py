@@ -96,6 +96,32 @@ def test_a_file_is_copied_under_its_own_name(memory):
     assert (copy.name, copy.read_bytes()) == ("a.png", b"one")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"x": b"file"}, {"x/y": b"folder", "x/z/w": b"deep"}),
+        ({"x/y": b"folder", "x/z/w": b"deep"}, {"x": b"file"}),
+        ({"x/y": b"folder"}, {"x/y/z": b"deep"}),
+        ({"": b"a file alone"}, {"x": b"now a folder"}),
+        ({"x": b"a folder"}, {"": b"now a file alone"}),
+    ],
+)
+def test_a_file_that_became_a_folder_is_copied_and_the_reverse(memory, before, after):
+    def put(files):
+        if memory.exists("/b/e"):
+            memory.rm("/b/e", recursive=True)
+        for name, data in files.items():
+            memory.pipe_file(f"/b/e/{name}".rstrip("/"), data)
+
+    put(before)
+    local_copy("memory://b/e")
+    put(after)
+    copy = local_copy("memory://b/e")
+    found = {"": copy.read_bytes()} if copy.is_file() else contents(copy)
+    assert found == after
+    assert [path for path in copy.parent.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+
+
 def test_a_copy_that_was_cut_short_goes_on(memory, monkeypatch):
     get = MemoryFileSystem.get_file
 
@@ -116,6 +142,18 @@ def test_names_that_lead_out_are_refused(memory, tmp_path):
     with pytest.raises(DataError, match=rf"^{URL}: expected names inside the folder, got '../../../out.png'$"):
         local_copy(URL)
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_name_of_a_file_and_a_folder_is_refused(fetched):
+    """As object stores allow it."""
+    one = MemoryFileSystem.store["/bucket/cuts/cup/a.png"]
+    MemoryFileSystem.store["/bucket/cuts/cup"] = one
+    with pytest.raises(DataError) as caught:
+        local_copy(URL)
+    assert str(caught.value) == (
+        f"{URL}: expected names that a disk can hold, got a file and a folder that are called 'cup'"
+    )
+    assert fetched == []
 
 
 def test_what_is_too_large_is_refused_before_it_is_fetched(monkeypatch, fetched):

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from terse import registry
 from terse.config import (
     Component,
     Config,
-    Count,
     Family,
     Names,
     NonNegative,
@@ -102,7 +101,7 @@ class Recipe(Config):
     """The task's classes, in the order of the labels; None takes the foregrounds'."""
     judged: Names | None = None
     """Classes that count in val and test; None counts all. The target may know more than composites are made of."""
-    canvas_px: Count = 300
+    canvas_px: Annotated[int, Field(ge=1, le=16_384)] = 300
     """Side of the square canvas that composites are drawn on."""
     cleanup: bool = True
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""

@@ -94,7 +94,8 @@ class PoolConfig(Config):
     uneven: Annotated[float, Field(ge=1)] = 1.0
     """A class may take so many times its even share of `per_cycle`: an easy class then holds nobody up."""
     candidates: Count = 20_000
-    """At most so many composites are proposed in one cycle's harvest; those of a class that is full are neither drawn nor judged."""
+    """At most so many composites are proposed in one cycle's harvest, the last batch being whole; those of a class that is full
+    are neither drawn nor judged."""
     mix: tuple[Fraction, Fraction] | None = None
     """Learned arms with `harvest: after`: shares of base draws and of the network's in the harvest, as [0.3, 0.7]; both
     are judged alike. None takes the network's alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from terse import registry
 
@@ -32,6 +32,9 @@ def check_together(recipe: Recipe) -> None:
         raise ValueError("pool: expected per_class or per_cycle, got neither; per_cycle: 500 is the paper's (4.1)")
     if pool.per_class is not None and pool.per_cycle is not None:
         raise ValueError("pool: expected per_class or per_cycle, got both; set the other to null")
+    # A task of a package may take any target's answers: a run looks at them before it begins.
+    if registry.lookup("task", recipe.task).__module__.startswith("terse."):
+        _check_task(recipe)
     known = [metric.name for metric in registry.lookup("task", recipe.task).metrics]
     if recipe.primary is not None and recipe.primary not in known:
         near = registry.nearest(recipe.primary, known)
@@ -46,6 +49,20 @@ def check_together(recipe: Recipe) -> None:
         if pool.passes_per_wanted is not None and getattr(synthesis, "feedback", "") != "critic":
             raise ValueError(
                 "pool.passes_per_wanted: expected synthesis.harvest: after, got during, which judges all batches of training"
+            )
+
+
+def _check_task(recipe: Recipe) -> None:
+    """A target, or a rule of hardness, alone or inside of another rule, that is for another task."""
+    answered = getattr(recipe.target, "task", recipe.task)
+    if answered != recipe.task:
+        raise ValueError(f"task: expected {answered}, which target.kind {recipe.target.kind} is for, got {recipe.task}")
+    rules: dict[str, Any] = {"hardness": recipe.hardness, "hardness.of": getattr(recipe.hardness, "of", None)}
+    for where, rule in rules.items():
+        task = getattr(rule, "task", recipe.task)
+        if task != recipe.task:
+            raise ValueError(
+                f"{where}.kind: expected probability or quantile for {recipe.task}, got {rule.kind}, which is for {task}"
             )
 
 

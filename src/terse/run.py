@@ -17,7 +17,7 @@ from terse.progress import Observer, heard_by
 from terse.protocols import is_trainable, network_of, trainable
 from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
 from terse.results import RunResult, read_run
-from terse.run_folder import claim_run, clear, digested, finished_folder
+from terse.run_folder import claim_run, clear, digested, finished_folder, require_clearable
 from terse.sources.run_data import RunData, made_by_caller, run_data
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import materials_of
@@ -92,21 +92,36 @@ def train(
     written = None if ranks.number else folder  # the first process alone claims the folder and writes in it
     track = () if ranks.number else recipe.runtime.track
     with trusting(trust), locked(written):
-        if restart and written is not None:
-            clear(written)
         with tracked(track, recipe.name, dump_recipe(recipe), written, observer) as watcher:
             with taken_back(written):
                 session = open_session(
-                    recipe, folder, resume=resume, data=data, target=target, observer=watcher, ranks=ranks
+                    recipe,
+                    folder,
+                    resume=resume,
+                    restart=restart,
+                    data=data,
+                    target=target,
+                    observer=watcher,
+                    ranks=ranks,
                 )
                 check_target(session.players, recipe)
                 if not resume:
                     check_answers(session)
+                if restart:  # nothing was refused: only now may the old run go
+                    ranks.wait()
+                    _begin_anew(written, recipe)
             result = finish(session)
         if written is not None and not has_page(written):
             write_page(written, run_pictures(recipe, session.players, session.pool, written))
     ranks.leave()
     return result.to_json()
+
+
+def _begin_anew(folder: Path | None, recipe: Recipe) -> None:
+    """Make a folder that holds a run this recipe's; nothing where another process writes."""
+    if folder is not None:
+        clear(folder, recipe)
+        claim_run(folder, recipe, resume=False)
 
 
 def finish(session: Session) -> RunResult:
@@ -167,6 +182,7 @@ def open_session(
     folder: Path | None,
     *,
     resume: bool = False,
+    restart: bool = False,
     data: RunData | None = None,
     target: Any = None,
     observer: Observer | None = None,
@@ -174,15 +190,23 @@ def open_session(
 ) -> Session:
     """A session at its start, or where the folder's run was left; `ranks` are the processes of the run.
 
+    With `restart` the folder stays the old run's: the caller claims it when the new one has passed its checks.
+
     Raises:
-        RunError: the folder holds another run, or one and `resume` is false.
+        RunError: the folder holds another run, or one and `resume` is false; or one that cannot be restarted.
+        RecipeError: `test_groups` names what a proof could not count.
     """
     engine = Engine(recipe.runtime, ranks)
     if folder is not None and not engine.rank:
-        claim_run(folder, recipe, resume=resume)
+        if restart:
+            require_clearable(folder, recipe)
+        else:
+            claim_run(folder, recipe, resume=resume)
     engine.ranks.wait()  # until the folder is the run's
     data = run_data(recipe, observer) if data is None else data
     players = build_players(recipe, engine, data=data, target=target)
+    if not resume:
+        task_of(recipe).check_groups(players.test, recipe.test_groups)
     for message in (*data.messages, *getattr(recipe.synthesis, "messages", ())):
         heard_by(observer).say(message)
     found = getattr(players.target, "found", "nothing")

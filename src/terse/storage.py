@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -157,13 +157,15 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
         wanted = {one: root / one if one else root for one in files}
         if odd := next((one for one in files if ".." in PurePosixPath(one).parts or "\0" in one), None):
             raise DataError(f"{url}: expected names inside the folder, got {odd!r}")
+        if both := next((str(up) for one in files for up in PurePosixPath(one).parents if str(up) in files), None):
+            raise DataError(
+                f"{url}: expected names that a disk can hold, got a file and a folder that are called {both!r}"
+            )
         try:
+            _remove_others(home, set(wanted.values()))
             missing = [one for one in wanted if not _same(wanted[one], files[one])]
             _require_room(url, files, missing, home)
             _fetch(storage, {one: wanted[one] for one in missing}, files, observer)
-            kept = set(wanted.values())
-            for path in [path for path in home.rglob("*") if path.is_file() and path not in kept]:
-                path.unlink()
         except OSError as error:
             raise DataError(f"{url}: expected to keep a copy in {home}, got: {error.strerror or error}") from None
     _COPIES[root.resolve()] = url
@@ -232,6 +234,16 @@ def same_copy(url: str, digest: str) -> Path:
 
 def _home(url: str) -> Path:
     return cache_folder() / "copies" / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _remove_others(home: Path, kept: Container[Path]) -> None:
+    """Remove the files that are not kept, and folders that hold nothing then: a new file may be called as one of them."""
+    for path in sorted(home.rglob("*"), reverse=True):  # what a folder holds comes before it
+        if not path.is_dir():
+            if path not in kept:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
 
 
 def _fetch(

@@ -141,6 +141,7 @@ _RULES = {
     "int_type": "an integer",
     "int_parsing": "an integer",
     "int_from_float": "an integer",
+    "int_parsing_size": "an integer",
     "float_type": "a number",
     "float_parsing": "a number",
     "bool_type": "true or false",
@@ -150,6 +151,10 @@ _RULES = {
     "literal_error": "one of {expected}",
     "finite_number": "a finite number",
     "too_short": "{min_length} or more entries",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "settings by name",
+    "model_type": "settings by name",
 }
 
 
@@ -179,7 +184,8 @@ def _messages(model: type[BaseModel], data: Mapping[str, Any], error: Validation
         paper = next((m.value for m in field.metadata if isinstance(m, Paper)), None) if field else None
         hint = f"; {paper} is the paper's" if paper is not None else ""
         if not hint and field is not None and not field.is_required() and field.default is not None:
-            hint = f"; {field.default} is the default"
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            hint = f"; {default} is the default"
         got = "nothing" if kind == "missing" else repr(item["input"])
         yield f"{where}: expected {rule}, got {got}{hint}"
 

@@ -359,6 +359,13 @@ def test_what_building_a_run_refuses_is_an_error_in_the_same_words(drawn, overri
     assert not checked.ready
 
 
+def test_groups_that_no_test_image_knows_are_an_error(drawn):
+    checked = look(drawn.recipe(), "test_groups.clusters=video")
+    assert [one.advice for one in checked.found if one.weight == "error"] == [
+        "test_groups: expected a field of the test images, got 'video', which none of them has."
+    ]
+
+
 def test_a_drawn_recipe_is_built_too():
     checked = look("quickstart", "synthesis.network=photographs", "canvas_px=96")
     assert names(checked, "error") == ["Settings that a run refuses"]

@@ -34,6 +34,13 @@ def test_the_pages_commands_have_what_was_typed(people, capsys):
     assert "terse preview recipe.yaml cycles=2 foregrounds.min_area_px=5" in page
 
 
+def test_the_pages_commands_trust_what_was_trusted(people, capsys):
+    code, _, _ = run(capsys, "check", "recipe.yaml", "runtime.publish=s3://bucket/pool", "--trust")
+    assert code == 0
+    page = (people / "checks/recipe/report.html").read_text()
+    assert "terse train recipe.yaml runtime.publish=s3://bucket/pool --trust" in page
+
+
 def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
     code, out, _ = run(capsys, "check", "recipe.yaml", "foregrounds.coco=none.json", "--json", "--out", "there")
     assert code == 2

@@ -1,7 +1,9 @@
 """A run whose target only judges, on the command line: train writes the set, generate --cycle goes on."""
 
+import html
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from commands import run
 from onnx_files import mean_colours
 
+FEW = ("canvas_px=32", "data={kind: shapes, canvas_px: 32, objects: 1, train: 6, val: 9, test: 12, backgrounds: 4}")
 WEIGHT = np.array([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]])
 
 
@@ -19,11 +22,10 @@ def onnx_run(tmp_path, capsys, monkeypatch):
     mean_colours(tmp_path / "one.onnx", WEIGHT)
     shutil.copy("one.onnx", "two.onnx")
     mean_colours(tmp_path / "other.onnx", WEIGHT[::-1])
-    few = ("canvas_px=32", "data={kind: shapes, canvas_px: 32, objects: 1, train: 6, val: 9, test: 12, backgrounds: 4}")
     target = "target={kind: onnx, weights: one.onnx, outputs: {logits: scores}}"
     arm = ("synthesis={kind: mined}", "hardness={kind: margin, above: 0}", "pretrain=null", "artefacts.count=0")
     size = ("pool={per_cycle: 6, uneven: 3, candidates: 64}",)
-    code, out, err = run(capsys, "train", "shapes", "task=classification", target, *few, *arm, *size, "--out", "run")
+    code, out, err = run(capsys, "train", "shapes", "task=classification", target, *FEW, *arm, *size, "--out", "run")
     assert code == 0, err
     return out
 
@@ -37,7 +39,7 @@ def test_train_says_so_and_writes_the_set(onnx_run, tmp_path):
         "set           run/set-1: 6 composites that it fails",
         "page          run/report.html",
         "next          train it on the set, then",
-        "              terse generate run --target NEW --cycle 2 --out SET",
+        "              terse generate run --target NEW.onnx --cycle 2 --out SET",
     ]
 
 
@@ -100,6 +102,10 @@ def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_r
     [
         (("--count", "0"), "--count: expected an integer >= 1, got 0"),
         (("--quality", "101"), "--quality: expected an integer <= 100, got 101; 90 is the default"),
+        (
+            ("--format", "yolo", "--masks", "rle"),
+            "--masks: expected auto, polygon or box for yolo, got rle; coco holds every form",
+        ),
     ],
 )
 def test_settings_of_a_cycle_are_looked_at_before_it_is_found(words, message, onnx_run, capsys, tmp_path):
@@ -127,3 +133,59 @@ def test_a_run_that_trains_its_target_has_no_such_cycles(tmp_path, capsys, monke
         "terse: --cycle: expected a run whose target only judges, got run, which trains its own; "
         "`terse train` with more cycles goes on",
     )
+
+
+BLACK = """
+import torch
+
+class Black:
+    def predict(self, images):
+        return images.mean(dim=(2, 3)).softmax(dim=1)
+
+    def confidence(self, images, truth):
+        return self.predict(images)[truth.image_index[truth.pasted], truth.labels[truth.pasted]]
+
+class Better(Black):
+    def predict(self, images):
+        return (9 * images.mean(dim=(2, 3))).softmax(dim=1)
+"""
+
+
+@pytest.fixture
+def purge():
+    """No module of a test is left for another."""
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+    sys.modules.pop("my_black_box", None)
+
+
+def test_the_lines_of_a_python_black_box_can_be_typed(tmp_path, capsys, monkeypatch, purge):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_black_box.py").write_text(BLACK)
+    arm = ("synthesis={kind: mined}", "hardness={kind: margin, above: 0}", "pretrain=null", "artefacts.count=0")
+    size = ("pool={per_cycle: 6, uneven: 3, candidates: 64}",)
+    target = "target={kind: user, factory: 'my_black_box:Black'}"
+    code, out, err = run(
+        capsys, "train", "shapes", "task=classification", target, *FEW, *arm, *size, "--out", "run", "--trust"
+    )
+    assert code == 0, err
+    line = out.splitlines()[-1].strip()
+    assert line == "terse generate run --target factory=MODULE:NAME --cycle 2 --trust --out SET"
+    page = html.unescape((tmp_path / "run" / "report.html").read_text("utf-8"))
+    assert "terse train run/recipe.yaml --out run-again --trust" in page
+    assert "terse generate run --count 1000 --format coco --out dataset --trust" in page
+    typed = line.replace("MODULE:NAME", "my_black_box:Better").split()[1:]
+    code, out, err = run(capsys, *typed, "--workers", "0")
+    assert code == 0, err
+    assert (
+        "next     train on the set, then terse generate run --target factory=MODULE:NAME --cycle 3 --trust --out SET"
+        in out
+    )
+    shutil.rmtree("run/page")
+    code, _, err = run(capsys, "report", "run")
+    assert (code, err) == (
+        2,
+        "terse: run: expected page/, which holds the pictures, got none; make it with: terse report run --compute --trust\n",
+    )
+    assert run(capsys, "report", "run", "--compute", "--trust")[0] == 0

@@ -30,6 +30,12 @@ def test_touching_regions_hide_nothing() -> None:
     assert covered(left, [square(3, 0, 3), square(0, 3, 3)]) is left
 
 
+def test_a_region_whose_window_alone_is_met_is_itself() -> None:
+    corner = square(0, 0, 4)
+    corner.mask[1:, :] = corner.mask[:, :3] = 0  # its window is met, at none of its pixels
+    assert covered(corner, [square(0, 2, 2)]) is corner
+
+
 def test_a_hole_in_the_region_above_shows_what_is_below() -> None:
     ring = square(0, 0, 5)
     ring.mask[2, 2] = 0

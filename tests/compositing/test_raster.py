@@ -141,6 +141,29 @@ def test_a_clone_of_the_background_onto_itself_changes_nothing() -> None:
         assert np.abs(image.astype(int) - canvas).max() <= 2, centre
 
 
+@pytest.mark.parametrize("look", ["photograph", "one colour"])
+@pytest.mark.parametrize("size_px", [(60, 40), (24, 13), (40, 6)])
+def test_a_clone_shows_the_object_up_to_its_rim(look: str, size_px: tuple[int, int]) -> None:
+    """`seamlessClone` takes three pixels off a mask, which is all of a thin object; of one colour there is no gradient."""
+    random = np.random.default_rng(3)
+    ramp = np.linspace(60, 200, 80, dtype=np.uint8)
+    canvas = np.repeat(np.tile(ramp, (80, 1))[..., None], 3, axis=2)
+    colour = (
+        random.integers(0, 256, (80, 80, 3), np.uint8) if look == "photograph" else np.full((80, 80, 3), 90, np.uint8)
+    )
+    alpha = np.zeros((80, 80), np.uint8)
+    cv2.ellipse(alpha, (40, 40), (size_px[0] // 2, size_px[1] // 2), 20, 0, 360, 255, -1)
+    image = canvas.copy()
+    identity = np.array([[1.0, 0, 0], [0, 1, 0]])
+    drawn = draw(image, Sprite.of(np.dstack([colour, alpha])), identity, edges=None, blend="poisson")
+    window = slice(drawn.top, drawn.top + drawn.mask.shape[0]), slice(drawn.left, drawn.left + drawn.mask.shape[1])
+    mask = drawn.mask > 0
+    changed = np.abs(image.astype(int) - canvas).max(axis=2)[window] > 4
+    assert changed[mask].mean() > 0.75
+    rim = mask & (cv2.erode(drawn.mask, np.ones((3, 3)), iterations=3, borderValue=0) == 0)
+    assert changed[rim].mean() > 0.6
+
+
 def test_what_the_border_cuts_off_still_counts_as_the_whole_object() -> None:
     rgba = np.full((40, 40, 4), 255, np.uint8)
     canvas = np.zeros((100, 100, 3), np.uint8)

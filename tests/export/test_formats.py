@@ -194,3 +194,27 @@ def test_a_box_thinner_than_a_pixel_is_one_pixel_in_voc(tmp_path):
         (1, 99.75, 1, 99.75),
         (11.25, 11, 12, 11),
     ]
+
+
+@pytest.mark.parametrize(
+    ("modal", "amodal", "fraction", "marks"),
+    [
+        ((0, 0, 10, 8), (0, 0, 10, 8), 0.5, (1, 0)),  # half beyond the border, and nothing lies over it
+        ((5, 5, 10, 8), (5, 5, 10, 10), 0.8, (0, 1)),
+        ((0, 5, 10, 8), (0, 5, 10, 10), 0.4, (1, 1)),
+        ((5, 5, 20, 48), (5, 5, 20, 49), 0.98, (0, 0)),  # VOC counts more than a twentieth
+    ],
+)
+def test_occluded_in_voc_is_what_something_covers_and_truncated_what_the_border_cuts(
+    modal, amodal, fraction, marks, tmp_path
+):
+    seen, whole = (labelled(0, *of).modal for of in (modal, amodal))
+    item = replace(labelled(0, *modal), modal=seen, amodal=whole, visible_fraction=fraction)
+    covered_box = Labelled(
+        0, (5, 5, 15, 13), None, None, 0.8, -1, pasted=False
+    )  # of a box alone the share is all there is
+    objects = [item, covered_box]
+    out = written("voc", tmp_path / "set", SetInfo(("ball",), ".png"), [sample(0, *objects, size_px=(60, 60))])
+    text = (out / "VOCdevkit/VOC2012/Annotations/00000000.xml").read_text("utf-8")
+    found = [tuple(map(int, re.findall(rf"<{key}>(.)</{key}>", text))) for key in ("truncated", "occluded")]
+    assert list(zip(*found, strict=True)) == [marks, (0, 1)]

@@ -135,6 +135,22 @@ def test_placements_are_drawn_again_edited_and_larger(
             ("--hardness", "0.5..1.0"),
             "--hardness: expected a trained run, whose target says what is hard, got a recipe; give a run",
         ),
+        (
+            ("--format", "yolo", "--masks", "rle"),
+            "--masks: expected auto, polygon or box for yolo, got rle; coco holds every form",
+        ),
+        (
+            ("--format", "voc", "--masks", "polygon"),
+            "--masks: expected auto or box for voc, got polygon; coco holds every form",
+        ),
+        (
+            ("--format", "yolo_pose", "--masks", "rle"),
+            "--masks: expected auto or box for yolo_pose, got rle; coco holds every form",
+        ),
+        (
+            ("--format", "semantic", "--masks", "box"),
+            "--masks: expected auto for semantic, got box; coco holds every form",
+        ),
     ],
 )
 def test_mistakes_are_sentences(
@@ -311,3 +327,28 @@ def test_no_page_is_drawn_that_nobody_wants(
     assert code == 0
     assert len(printed.splitlines()) == 2
     assert not (out / "report.html").exists()
+
+
+def test_a_set_is_not_drawn_again_in_a_format_that_cannot_hold_its_masks(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert (
+        run(capsys, "generate", *folders, "--count", "2", "--masks", "rle", "--out", str(first), "--workers", "0")[0]
+        == 0
+    )
+    words = ("render", str(first / "placements.parquet"), "--format", "yolo", "--out", str(again), "--workers", "0")
+    assert run(capsys, *words) == (
+        2, "", "terse: --masks: expected auto, polygon or box for yolo, got rle; coco holds every form\n"
+    )  # fmt: skip
+    assert not again.exists() or not any(again.iterdir())
+    assert run(capsys, *words, "--masks", "auto")[0] == 0
+
+
+def test_options_with_several_values_say_how_they_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    code, told, _ = run(capsys, "generate", "--help")
+    assert code == 0
+    plain = " ".join(told.replace("│", " ").split())
+    for flag in ("--blend", "--quota", "--distractor-class"):
+        about = plain.split(f" {flag} ")[1].split(" --")[0]
+        assert "may be given several times" in about, flag

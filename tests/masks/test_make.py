@@ -1,6 +1,7 @@
 """Masks of a whole data set: the same on any number of workers and after a kill, and read again as a source."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from terse.masks.coco_file import dropped_rows, read_masks, write_masks
 from terse.masks.grabcut import GrabCut
 from terse.masks.make import make_masks, request_of
 from terse.masks.segmentation import find_segmentation
+from terse.masks.source_file import read_told
 from terse.progress import Observer
 from terse.sources.coco import read_coco
 from terse.sources.masks import draw_mask
@@ -82,6 +84,23 @@ def test_parts_of_other_data_are_not_gone_on_with(boxes, masks, tmp_path):
         RunError, match=r"p: expected the data and engine that the set of masks began with, got another data"
     ):
         made(annotations, tmp_path / "p", resume=True)
+
+
+def test_parts_begun_when_a_given_folder_was_read_by_names_alone_are_not_gone_on_with(tmp_path):
+    cat = blob((25, 40), (18, 25))
+    annotations = read_voc(voc(tmp_path / "voc", [("cat", 8, cat, box_of(cat))]))
+    own = find_segmentation(annotations)
+    assert "found_by" not in request_of(
+        annotations, GrabCut(), "grabcut", own
+    )  # as before: VOC's own are found as they were
+    parts, given = tmp_path / "p", tmp_path / "seg"
+    given.mkdir()
+    parts.mkdir()
+    begun = request_of(annotations, GrabCut(), "grabcut", given)
+    assert begun.pop("found_by") == "path"
+    (parts / "request.json").write_text(json.dumps(begun))
+    with pytest.raises(RunError, match=r'got another found_by: "path" instead of null'):
+        made(annotations, parts, segmentation=given, resume=True)
 
 
 def test_an_image_that_is_gone_leaves_its_objects_without_a_mask(tmp_path):
@@ -155,6 +174,41 @@ def test_where_chooses_the_same_images_of_the_masks_as_of_the_boxes(tmp_path, wh
     write_masks(made(whole, tmp_path / "p"), (), tmp_path / "m.json", {})
     chosen, again = (read_coco(one, tmp_path / "images", where) for one in (file, tmp_path / "m.json"))
     assert (again.paths, len(again)) == (chosen.paths, count)
+
+
+def test_categories_and_areas_that_a_coco_file_tells_are_kept(tmp_path):
+    file, _ = drawn_boxes.coco(tmp_path, count=5)
+    data = json.loads(file.read_text())
+    data["categories"] = [{"id": "18", "name": "dog", "supercategory": "animal"}, {"id": 17.0, "name": "cat"}]
+    data["categories"] += [{"id": "x", "name": "odd"}, {"id": 1, "name": "empty"}]
+    outline = {"segmentation": [[40.0, 30.0, 61.0, 30.0, 40.0, 51.0]], "bbox": [40, 30, 21, 21]}
+    for line, area in zip(data["annotations"], (220.5, 0, None, 7, 9), strict=True):
+        line |= {"category_id": 17 + line["id"] % 2, "area": area, **(outline if line["id"] < 4 else {})}
+    data["annotations"][3]["id"] = 0  # of two objects of one id, in two images, none is told
+    file.write_text(json.dumps(data))
+    annotations = read_coco(file, tmp_path / "images")
+    found = made(annotations, tmp_path / "p")
+    write_masks(found, (), tmp_path / "m.json", {}, read_told(file))
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert written["categories"] == [
+        {"id": 18, "name": "dog", "supercategory": "animal"},
+        {"id": 17, "name": "cat"},
+        {"id": 2, "name": "odd"},
+        {"id": 1, "name": "empty"},
+    ]
+    assert [line["category_id"] for line in written["annotations"]] == [17, 18, 17, 18, 17]
+    drawn = [
+        int((draw_mask(mask, annotations.root, drawn_boxes.SIZE_PX) > 127).sum()) for mask in annotations.masks[:4]
+    ]
+    assert 200 < drawn[0] < 240
+    assert [line["area"] for line in written["annotations"]] == [*drawn, found.made[4].area_px]
+    data["annotations"][3]["id"] = 3
+    file.write_text(json.dumps(data))
+    found = replace(found, annotations=read_coco(file, tmp_path / "images"))
+    write_masks(found, {4}, tmp_path / "m.json", {}, read_told(file, {"cat": "pet"}))
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert [line["area"] for line in written["annotations"]] == [220.5, drawn[1], drawn[2], 7, 9]
+    assert [one["id"] for one in written["categories"]] == [18, 2, 3, 1]  # cat is another class than pet
 
 
 def test_a_segmentation_is_taken_before_the_engine(tmp_path):

@@ -1,17 +1,28 @@
 """Instances from a class segmentation: which boxes get one, and how class numbers are found."""
 
+import json
+
 import numpy as np
+import pytest
 from PIL import Image
 
-from drawn_boxes import blob, box_of, voc
-from terse.masks.segmentation import class_numbers, find_segmentation, instance, read_segmentation
+from drawn_boxes import SIZE_PX, blob, box_of, voc
+from terse.masks.segmentation import (
+    class_numbers,
+    find_segmentation,
+    instance,
+    is_own,
+    read_segmentation,
+    segmentation_files,
+)
+from terse.sources.coco import read_coco
 from terse.sources.voc import read_voc
 
 
 def seen(annotations):
-    folder = find_segmentation(annotations)
-    values = read_segmentation(annotations, 0, folder)
-    numbers = class_numbers(annotations, lambda image: read_segmentation(annotations, image, folder))
+    found = segmentation_files(annotations, find_segmentation(annotations))
+    values = read_segmentation(annotations, 0, found)
+    numbers = class_numbers(annotations, lambda image: read_segmentation(annotations, image, found))
     return values, numbers
 
 
@@ -47,8 +58,65 @@ def test_a_file_that_is_missing_or_of_another_size_tells_nothing(tmp_path):
     cat = blob((30, 40), (20, 25))
     annotations = read_voc(voc(tmp_path, [("cat", 8, cat, box_of(cat))]))
     folder = find_segmentation(annotations)
+    found = segmentation_files(annotations, folder)
     Image.new("L", (10, 10)).save(folder / "a.png")
-    assert read_segmentation(annotations, 0, folder) is None
+    assert read_segmentation(annotations, 0, found) is None
     (folder / "a.png").unlink()
-    assert read_segmentation(annotations, 0, folder) is None
-    assert class_numbers(annotations, lambda image: read_segmentation(annotations, image, folder)) == {}
+    assert read_segmentation(annotations, 0, found) is None
+    assert class_numbers(annotations, lambda image: read_segmentation(annotations, image, found)) == {}
+    assert segmentation_files(annotations, folder).files == {}
+
+
+def photographs(root, *names):
+    """Annotations of photographs that are there, and have no objects."""
+    width, height = SIZE_PX
+    for name in names:
+        (root / "D" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", SIZE_PX).save(root / "D" / name)
+    images = [{"id": i, "file_name": name, "width": width, "height": height} for i, name in enumerate(names)]
+    (root / "all.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    return read_coco(root / "all.json", root / "D")
+
+
+@pytest.mark.parametrize(
+    ("names", "there", "found", "shared"),
+    [
+        (["0.jpg", "1.jpg"], ["0", "1"], {0: "0", 1: "1"}, ()),
+        (["a/0.jpg", "b/1.jpg"], ["0", "1"], {0: "0", 1: "1"}, ()),
+        (["a/0.jpg", "b/0.jpg"], ["0"], {}, (0, 1)),
+        (["a/0.jpg", "b/0.jpg"], ["0", "a/0", "b/0"], {0: "a/0", 1: "b/0"}, ()),
+        (["a/0.jpg", "b/0.jpg", "c/1.jpg"], ["0", "b/0", "1"], {1: "b/0", 2: "1"}, (0,)),
+        (["0.jpg", "a/0.jpg"], ["0"], {0: "0"}, (1,)),
+        (["images/a/0.jpg", "images/b/0.jpg"], ["a/0", "b/0"], {0: "a/0", 1: "b/0"}, ()),
+        (["x/a/0.jpg", "a/0.jpg"], ["a/0"], {1: "a/0"}, (0,)),
+        (["0.jpg", "0.png"], ["0"], {}, (0, 1)),
+        (["0.jpg", "0.jpg"], ["0"], {0: "0", 1: "0"}, ()),
+        (["a.b.jpg"], ["a.b", "a"], {0: "a.b"}, ()),
+    ],
+)
+def test_a_file_is_an_images_by_its_path_or_by_an_end_of_it_that_no_other_has(tmp_path, names, there, found, shared):
+    folder = tmp_path / "SegmentationClass"
+    for name in there:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", SIZE_PX).save(folder / f"{name}.png")
+    annotations = photographs(tmp_path, *names)
+    assert [*annotations.paths] == names
+    seen = segmentation_files(annotations, folder)
+    assert seen.files == {image: folder / f"{name}.png" for image, name in found.items()}
+    assert seen.shared == shared
+    assert not is_own(annotations, folder)
+
+
+def test_each_year_of_a_devkit_has_its_own_files_and_a_folder_from_elsewhere_is_taken_instead(tmp_path):
+    cat = blob((30, 40), (20, 25))
+    for year in ("VOC2007", "VOC2012"):
+        voc(tmp_path / "kit" / year, [("cat", 8, cat, box_of(cat))])
+    annotations = read_voc(tmp_path / "kit", ("VOC2007", "VOC2012"))
+    own = find_segmentation(annotations)
+    assert is_own(annotations, own)
+    years = {i: tmp_path / "kit" / year / "SegmentationClass/a.png" for i, year in enumerate(("VOC2007", "VOC2012"))}
+    assert segmentation_files(annotations, own).files == years
+    other = tmp_path / "SegmentationClass"
+    (other / "VOC2007/JPEGImages").mkdir(parents=True)
+    Image.new("L", SIZE_PX).save(other / "VOC2007/JPEGImages/a.png")
+    assert segmentation_files(annotations, other).files == {0: other / "VOC2007/JPEGImages/a.png"}

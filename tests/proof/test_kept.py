@@ -10,7 +10,7 @@ from test_prove import TINY, lasting
 from drawn_detections import CLASSES, drawn
 from terse.cli.prove import _number
 from terse.errors import RecipeError, RunError
-from terse.evaluation.ap import ap_half_samples, detection_scores
+from terse.evaluation.ap import ap_of, detection_scores
 from terse.proof.arms import Arm, arm_recipe
 from terse.proof.intervals import cluster_interval
 from terse.proof.kept import is_kept
@@ -18,6 +18,7 @@ from terse.proof.prove import prove
 from terse.recipe import load_recipe
 from terse.report.proof_page import proof_page
 from terse.sources.run_data import run_data
+from terse.tasks.groups import half_samples
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # the same runs as elsewhere, many times
 
@@ -91,7 +92,8 @@ def test_a_setting_that_is_younger_than_the_file_counts_where_it_is_used(recipe,
 def test_half_samples_have_one_cluster_of_each_pair():
     found, truth = drawn(0)
     names = [f"{'ab'[i % 2]}" for i in range(truth.batch_size)]
-    values = ap_half_samples(found, truth, names, count=16)
+    metric = ap_of(found, truth, [0.5], voc=False)
+    values = half_samples(metric, truth, names, count=16)
     each = {
         round(float(detection_scores([found[i] for i in rows], truth.take(rows), CLASSES)["ap50"]), 6)
         for rows in ([i for i, own in enumerate(names) if own == name] for name in "ab")
@@ -102,8 +104,8 @@ def test_half_samples_have_one_cluster_of_each_pair():
     }
     if len(most) == 1:  # both clusters are of one class: each stands for both in its turn
         assert {round(value, 6) for value in values} <= each
-    assert values == ap_half_samples(found, truth, names, count=16)
-    assert ap_half_samples(found, truth, [None] * truth.batch_size) == []
+    assert values == half_samples(metric, truth, names, count=16)
+    assert half_samples(metric, truth, [None] * truth.batch_size) == []
 
 
 def test_the_spread_over_half_samples_is_the_standard_error_of_a_mean_of_pairs():

@@ -53,3 +53,12 @@ def test_runs_stand_below_each_other(tmp_path):
     assert table.rows[3] == ("without", "AP at IoU 0.5, 8 images", "0.500", "0.250", "-0.250 (-0.100 to +0.200)")
     assert table.rows[5] == ("", "Places with a false alarm", "0.000", "0.250", "+0.250")
     assert patch_tables(None) == []
+
+
+def test_the_images_that_judge_are_named():
+    failed = Failures(after=[after(0), after(1)], images=20, clusters=32)
+    (shapes,) = failure_tables(failed, [], "validation")
+    assert shapes.caption.startswith("Of 20 validation images. ")
+    (table,) = patch_tables(patched(0.0), images="validation")
+    assert table.caption.startswith("Each validation image with one ")
+    assert patch_tables(patched(0.0))[0].caption.startswith("Each test image with one ")

@@ -11,16 +11,31 @@ from terse.report.page import build_page
 
 
 @pytest.fixture
-def page(drawn, browser, tmp_path):
-    items = [replace(item, key=f"set:{i}.png:0", hardness=i / 12) for i, item in enumerate(drawn.items(12))]
-    gallery = Gallery(items, picking=Picking("Drop", "Tick the bad ones.", "masks-drop.json", ["set:11.png:0"]))
-    data = masks_page("boxes.json", {"grabcut": 12}, [], gallery, failed=[("set:a.png:1", "nothing stands out")])
+def write(drawn, tmp_path):
+    """Writes the page of 12 masks, of which these are ticked."""
+
+    def written(*ticked, seed=0):
+        items = drawn.items(12, seed=seed)
+        items = [replace(item, key=f"set:{i}.png:0", hardness=i / 12) for i, item in enumerate(items)]
+        gallery = Gallery(items, picking=Picking("Drop", "Tick the bad ones.", "masks-drop.json", ticked))
+        data = masks_page("boxes.json", {"grabcut": 12}, [], gallery, failed=[("set:a.png:1", "nothing stands out")])
+        return build_page(data, tmp_path / "masks.html").as_uri()
+
+    return written
+
+
+def show(page, address):
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_selector(".card")
+
+
+@pytest.fixture
+def page(write, browser):
     opened, complaints = browser.new_page(), []
     opened.on("console", lambda message: complaints.append(message.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(build_page(data, tmp_path / "masks.html").as_uri())
-    opened.wait_for_selector("html[data-ready]")
-    opened.wait_for_selector(".card")
+    show(opened, write("set:11.png:0"))
     yield opened
     opened.close()
     assert complaints == []
@@ -65,6 +80,22 @@ def test_what_was_ticked_is_there_when_the_page_is_loaded_again(page):
     page.reload()
     page.wait_for_selector(".card")
     assert page.inner_text("#ticked") == "2 of 12 ticked"
+
+
+def test_a_page_that_is_written_again_shows_what_the_file_leaves_out(page, write, tmp_path):
+    page.locator(".card").first.focus()
+    page.keyboard.press("x")
+    show(page, write("set:3.png:0", "set:11.png:0"))
+    assert saved(page, tmp_path) == {"drop": ["set:11.png:0", "set:3.png:0"]}
+    show(page, write("set:11.png:0"))
+    assert saved(page, tmp_path) == {"drop": ["set:0.png:0", "set:11.png:0"]}  # the same page again
+
+
+def test_ticks_of_other_masks_under_the_same_names_are_not_taken(page, write):
+    page.locator(".card").first.focus()
+    page.keyboard.press("x")
+    show(page, write("set:11.png:0", seed=1))
+    assert page.inner_text("#ticked") == "1 of 12 ticked"
 
 
 def test_objects_without_a_mask_are_named(page):

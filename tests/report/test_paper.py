@@ -17,6 +17,9 @@ def test_ours_stand_below_what_the_paper_prints():
     ]
     assert table.rows[-1] == ("", "here", "80.00", "", "", "33.33")
     assert len(table.rows) == 5 + 2
+    assert "on the test images of this recipe" in table.caption
+    settings = {"paper": ["table_4"], "train": {"kind": "coco"}, "val": 0.2, "test": None}
+    assert "on the validation images of this recipe" in paper_tables(settings, ours)[0].caption
     (coco,) = paper_tables({"paper": ["table_4"]}, {"none": {"ap50": 0.4, "ap60": 0.3, "voc07_ap50": 0.5}})
     assert coco.rows[1] == ("", "here", "50.00", "30.00", "", "")
 

@@ -57,6 +57,17 @@ def test_commands_ask_the_same_question(drawn):
     assert all("--treatment random --reference mined --worth 0.05" in command.line for command in page.commands)
 
 
+def test_a_recipe_that_names_code_is_proved_again_with_trust(drawn):
+    proof, _ = drawn.proof()
+    recipe = "target: {kind: user, factory: 'my_models:make'}\n"
+    page = prove_page(recipe, drawn.proved({**proof, "more_seeds": 2}), out="a")
+    assert len(page.commands) == 2
+    assert all(" --trust" in command.line for command in page.commands)
+    assert not any(
+        "--trust" in command.line for command in prove_page(drawn.RECIPE, drawn.proved(proof), out="a").commands
+    )
+
+
 def test_one_seed_has_means_without_intervals(drawn):
     _, runs, page = page_of(drawn, seeds=1)
     assert page.facts[0].note == "one seed has no interval"

@@ -1,10 +1,16 @@
+import re
+
+import numpy as np
 import pytest
 
 from terse.errors import RunError
 from terse.page_figures import Realism, ShownFigures
+from terse.pictures.gallery import BeforeAfter
 from terse.pictures.page_folder import Shown
+from terse.report.parts import words
 from terse.report.run_page import _realism_table, train_page
-from terse.results import HardnessCounts
+from terse.results import Coverage, HardnessCounts
+from terse.tasks.answers import Answer, Box
 
 
 def test_the_title_and_the_summary_say_what_came_of_it(drawn):
@@ -158,4 +164,82 @@ def test_the_discriminators_auc_has_a_table():
     assert table.rows == [
         ("Composites against real images", "0.61"),
         ("Untouched backgrounds against real images", "0.50"),
+    ]
+
+
+SOURCES = "train: {kind: coco}\nval: 0.2\ntest: null\nsynthesis: {kind: mined}\n"
+CHOSEN = (
+    "The validation images also chose the kept cycle, so the figure flatters a little: the recipe names no test images."
+)
+
+
+def shown_answers():
+    answer = Answer("1 of 1 found", [Box((0, 0, 2, 2), "cat")])
+    pair = BeforeAfter(np.zeros((4, 4, 3), np.uint8), answer, answer, "test image 7")
+    return Shown(pairs=[pair], pairs_note="Of 19 objects in 9 test images, 3 were found.")
+
+
+def test_where_val_stands_for_test_the_page_says_so(drawn):
+    result = drawn.run({**drawn.result(), "best_cycle": 5})
+    page = train_page(SOURCES, result, shown=shown_answers())
+    assert "accuracy on the validation images is 0.879; it was 0.185 at the start." in page.summary[0]
+    assert page.summary[1] == CHOSEN
+    assert page.tables[0].caption == "On the validation images."
+    assert page.shown.pairs_note == "Of 19 objects in 9 validation images, 3 were found."
+    assert page.shown.pairs[0].name == "validation image 7"
+    assert not re.search(
+        r"held.out|holds out|test image", f"{page.summary} {page.tables} {page.shown.pairs_note}".replace(CHOSEN, "")
+    )
+
+
+@pytest.mark.parametrize("last", ["keep: last\n", ""])
+def test_that_they_chose_is_said_of_a_choice_alone(drawn, last):
+    result = drawn.result(cycles=5 if last else 0)
+    assert CHOSEN not in train_page(SOURCES + last, drawn.run(result)).summary
+
+
+@pytest.mark.parametrize("named", ["test: 0.2", "test: null\ndata: {kind: digits}"])
+def test_test_images_are_called_so(drawn, named):
+    page = train_page(SOURCES.replace("test: null", named), drawn.run(drawn.result()), shown=shown_answers())
+    assert "on the held-out images" in page.summary[0]
+    assert CHOSEN not in page.summary
+    assert page.shown.pairs_note == "Of 19 objects in 9 test images, 3 were found."
+
+
+def test_validation_images_without_a_figure_are_named_in_the_error(drawn):
+    result = drawn.result(1)
+    result["metrics"]["start"]["accuracy"] = None
+    with pytest.raises(RunError) as error:
+        train_page(SOURCES, drawn.run(result))
+    assert str(error.value) == (
+        "val: expected images with objects to find, got none, so that accuracy has no value at the start; "
+        "give the recipe other validation images"
+    )
+
+
+def test_the_curves_are_the_arms(drawn):
+    numbers = {"images": 4, "objects": 4, "foregrounds": 2, "backgrounds": 2, "duplicates": 0.0, "near_duplicates": 0.0}
+    poses = {"cycle 5": Coverage(**numbers, entropy=1.0, poses={}, position=[[1, 2], [3, 4]])}
+    page = train_page(SOURCES, drawn.run(drawn.result()), shown=Shown(ShownFigures(coverage=poses)))
+    charts = {chart.name: chart.figure for chart in page.charts}
+    for name in ("curve-samples", "curve-target-forwards"):
+        (trace,) = charts[name].data
+        assert (trace.name, trace.meta["tone"]) == (words("mined"), "mined")
+    assert charts["positions"].data[0].meta["tone"] == "mined"
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ("target: {kind: user, factory: 'my_models:black'}", " --trust"),
+        ("target: {kind: onnx, weights: model.onnx}\ntrain: {kind: coco, coco: 's3:/bucket/a.json'}", " --trust"),
+        ("target: {kind: onnx, weights: model.onnx}\ndescription: 'https://example.org tells more'", ""),
+    ],
+)
+def test_a_recipe_that_names_code_or_urls_is_run_again_with_trust(drawn, settings, flag):
+    page = train_page(settings, drawn.run({**drawn.result(), "out": "ro"}))
+    assert [command.line for command in page.commands] == [
+        f"terse train ro/recipe.yaml --out ro-again{flag}",
+        f"terse generate ro --count 1000 --format coco --out dataset{flag}",
+        "terse report ro",
     ]

@@ -92,6 +92,19 @@ def test_an_object_thinner_than_half_a_pixel_of_the_canvas_has_a_mask(coco, note
     assert mask.nonzero().tolist() == [[3, 3]]
 
 
+def test_an_object_whose_mask_has_no_pixel_is_its_box_and_ignored_where_masks_are_learned(coco, note):
+    empty = {"bbox": [8, 6, 8, 6], "segmentation": {"size": [30, 40], "counts": [1200]}}
+    annotations = read_coco(*coco(annotations=[note(), note(id=2, **empty)]))
+    for needed in (False, True):
+        bank = PhotoBackgrounds(annotations, ["person"], canvas_px=60, masks=needed)
+        truth = bank.fetch(np.array([0])).truth
+        assert truth.masks[1, 12:24, 12:24].all()
+        assert int(truth.masks[1].sum()) == 12 * 12
+        assert truth.ignore.tolist() == [False, needed]
+    _, truth = PhotoImages(annotations, ["person"], canvas_px=60, masks=True).fetch(np.array([0]))
+    assert truth.ignore.tolist() == [False, True]
+
+
 def test_objects_of_other_classes_are_dropped_and_masks_are_none_without_any(coco, note):
     file, images = coco(annotations=[note(category_id=2)])
     drawn = PhotoBackgrounds(read_coco(file, images), ["person"], canvas_px=30).fetch(np.array([0, 1]))

@@ -339,6 +339,14 @@ def test_a_file_that_is_not_coco_is_refused(coco, text, sentence):
     assert error_of(file, images) == sentence
 
 
+def test_a_class_of_two_lines_is_refused(coco):
+    file, images = coco(categories=[{"id": 1, "name": "big\ncat"}])
+    with pytest.raises(
+        DataError, match=r"set: expected names of classes without line breaks, got 'big\\ncat'; correct it"
+    ):
+        read_coco(file, images)
+
+
 def test_other_bytes_are_refused(coco):
     file, images = coco()
     file.write_bytes(b"\xff\xfe\x00\x01\xff")

@@ -93,7 +93,12 @@ def test_absolute_paths_are_refused(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", ["", "a\0.jpg", "a\udce4.jpg"])
+def test_a_name_that_is_no_utf_8_is_to_be_renamed(tmp_path):
+    told = error_of(inside, tmp_path, "a\udce4.jpg", "photos")
+    assert told == "photos: expected file names in UTF-8, got 'a\\udce4.jpg'; rename the file"
+
+
+@pytest.mark.parametrize("name", ["", "a\0.jpg"])
 def test_what_is_no_name_is_refused(tmp_path, name):
     assert error_of(inside, tmp_path, name, "f") == f"f: expected a file name, got {name!r}; correct it"
 

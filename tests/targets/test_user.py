@@ -30,6 +30,9 @@ class BlackBox:
     def predict(self, images):
         return torch.full((len(images), 10), 0.1)
 
+class Counted(BlackBox):
+    classes = 10
+
 class Half:
     module = nn.Identity()
 
@@ -97,6 +100,8 @@ def test_a_classifier_of_the_users_own(small):
          "got NoneType"),
         ("my_models:Half", "target.factory: expected my_models:Half to return a torch.nn.Module or a Target, "
          "got Half without confidence"),
+        ("my_models:Counted", "target.factory: expected my_models:Counted to return a target whose classes are a list of "
+         "names, or none, got 10; leave it out"),
         ("my_models:broken", "target.factory: expected my_models:broken to return a model, "
          "got ValueError: no weights today"),
     ],

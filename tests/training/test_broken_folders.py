@@ -3,9 +3,11 @@
 import shutil
 
 import pytest
+import torch
+from torch import nn
 
 from killing import Killed, KillIn, lasting
-from terse.errors import DataError, RunError
+from terse.errors import DataError, MissingExtra, RunError, TerseError
 from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import open_run, train
@@ -99,6 +101,62 @@ def test_restart_removes_nothing_where_no_run_is(recipe, tmp_path):
     with pytest.raises(RunError, match=r"expected a folder with a run to begin anew, got one without recipe.yaml"):
         train(recipe, out=tmp_path / "photos", restart=True)
     assert (tmp_path / "photos" / "pool").is_dir()
+
+
+class Mute(nn.Module):
+    """A classifier of the drawn digits whose logits are no numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 10)
+
+    def forward(self, images):
+        return self.layer(images[:, :1, 0, 0]) * torch.nan
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "said"),
+    [
+        (["target.weights=/nope.pth"], None, "/nope.pth: expected a file of weights, got none"),
+        (
+            ["runtime.track=[mlflow]"],
+            None,
+            str(MissingExtra("runtime.track: mlflow", "tracking")),
+        ),
+        (
+            [],
+            Mute,
+            "target.predict: expected ClassificationTarget to give probabilities that sum to 1, got rows that sum to [nan, nan]; "
+            "are they logits?",
+        ),
+    ],
+)
+def test_restart_keeps_the_old_run_where_the_new_one_is_refused(
+    whole, small, tmp_path, monkeypatch, settings, model, said
+):
+    monkeypatch.setattr("terse.tracking.find_spec", lambda name: None)
+    folder = shutil.copytree(whole[1], tmp_path / "run")
+    before = contents(folder)
+    with pytest.raises(TerseError) as caught:
+        train("quickstart", [*small, *settings], out=folder, restart=True, target=model and model())
+    assert str(caught.value) == said
+    assert contents(folder) == before
+
+
+def test_restart_does_not_remove_what_the_new_run_reads(whole, small, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "run")
+    before = contents(folder)
+    with pytest.raises(RunError) as caught:
+        train("quickstart", [*small, f"target.weights={folder}/target.pth"], out=folder, restart=True)
+    assert str(caught.value) == (
+        f"target.weights: expected a file that restart leaves, got {folder}/target.pth of the old run; copy it, or give `out` "
+        "another"
+    )
+    assert contents(folder) == before
 
 
 def test_a_folder_killed_before_its_recipe_stood_there_can_be_used(recipe, whole, tmp_path):

@@ -142,7 +142,9 @@ def _refused(recipe: Recipe, target: Any, found: Sequence[Found], data: RunData 
         return
     try:
         data = data or run_data(recipe.model_copy(update={"cleanup": False}))  # what it takes was looked at
-        check_target(build_players(recipe, data=data, target=target), recipe)
+        players = build_players(recipe, data=data, target=target)
+        check_target(players, recipe)
+        task_of(recipe).check_groups(players.test, recipe.test_groups)
     except TerseError as error:
         yield Found(code=Code.RUN_REFUSED, where="recipe", fields={"error": str(error)})
 

@@ -171,7 +171,7 @@ class Code(Enum):
     PICTURES_TWICE = (
         "warning",
         "Pictures that occur twice",
-        "A split at random may put one copy on each side, which flatters every number; leave one of each pair out.",
+        "A split at random may put one copy on each side, which flatters every number; leave out each one that is like an earlier one.",
     )
     IMAGES_JUDGE = (
         "note",

@@ -15,6 +15,7 @@ from terse.check.findings import Part
 from terse.check.thumbnails import gallery_of
 from terse.errors import RunError
 from terse.folders import write_atomically
+from terse.pictures.again import trust_flag
 from terse.recipe import dump_recipe
 from terse.report.check_page import check_page
 from terse.report.page import build_page
@@ -124,12 +125,10 @@ def _write_lists(checked: Checked, out: Path) -> dict[str, Path]:
 def _commands(checked: Checked, lists: Mapping[str, Path]) -> Iterator[Command]:
     if checked.recipe is None:
         return
-    name = shlex.quote(checked.subject)
-    typed = shlex.join(
-        item for item in checked.overrides if item.partition("=")[0] not in {f"{p}.leave_out" for p in lists}
-    )
+    listed = {f"{part}.leave_out" for part in lists}
+    typed = [item for item in checked.overrides if item.partition("=")[0] not in listed]
+    name = shlex.join([checked.subject, *typed, *trust_flag(checked.recipe.model_dump(mode="json"))])
     options = " ".join(f"{part}.leave_out={shlex.quote(str(path))}" for part, path in lists.items())
-    name = f"{name} {typed}".strip()
     if options:
         yield Command(
             f"terse check {name} {options}", "Look again, with the lists; write them into the recipe to keep them."

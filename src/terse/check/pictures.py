@@ -5,12 +5,12 @@ What trains a model must not judge it, and backgrounds must not hide labelled ob
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from terse.check.findings import Code, Found, Part, Show, sampled
 from terse.errors import DataError
@@ -84,9 +84,13 @@ def broken(parts: Sequence[Part], prints: Prints) -> list[Found]:
 
 
 def repeated(part: Part, prints: Prints) -> list[Found]:
-    """Pictures that stand in one set twice."""
+    """Pictures of a set that are like an earlier one of it, each beside the first that it is like."""
     numbers, known = _known(part.annotations, prints)
-    pairs = [(numbers[i], numbers[j]) for i, j in same_pictures(known, known) if i < j]
+    order = np.arange(len(numbers))
+    pairs = [
+        (numbers[i], numbers[j])
+        for j, i in same_pictures(known, known, lambda rows: order < order[rows, None])  # an earlier one
+    ]
     if not pairs:
         return []
     annotations = part.annotations
@@ -96,24 +100,30 @@ def repeated(part: Part, prints: Prints) -> list[Found]:
             code=Code.PICTURES_TWICE,
             where=part.name,
             examples=[f"{paths[i]} = {paths[j]}" for i, j in pairs],
-            leave_out={part.name: list(dict.fromkeys(keys[j] for _, j in pairs))},
+            leave_out={part.name: [keys[j] for _, j in pairs]},
             shows=[Show(annotations, i, beside=(annotations, j), why="the same picture twice") for i, j in pairs],
         )
     ]
 
 
-def _same_in(one: Annotations, other: Annotations, prints: Prints) -> list[tuple[int, int]]:
-    """Images of the two that are different files and show the same picture."""
+def _same_in(
+    one: Annotations, other: Annotations, prints: Prints, among: Collection[int] | None = None
+) -> list[tuple[int, int]]:
+    """Images of `one`, each with the first of `other`, among these where they are given, that is another file and shows the same."""
     mine, known = _known(one, prints)
-    theirs, others = _known(other, prints)
+    theirs, others = _known(other, prints, among)
     files, other_files = one.files, other.files
-    pairs = [(mine[i], theirs[j]) for i, j in same_pictures(known, others)]
-    return [(i, j) for i, j in pairs if files[i] != other_files[j]]
+    number = {file: i for i, file in enumerate(other_files)}
+    own = np.array([number.get(files[i], -1) for i in mine], dtype=np.int64)
+    its = np.array([number[other_files[j]] for j in theirs], dtype=np.int64)
+    return [(mine[i], theirs[j]) for i, j in same_pictures(known, others, lambda rows: its != own[rows, None])]
 
 
-def _known(annotations: Annotations, prints: Prints) -> tuple[list[int], UInt8[np.ndarray, "n 64"]]:
-    """The images whose print is known."""
-    rows = [(i, prints.get(file)) for i, file in enumerate(annotations.files)]
+def _known(
+    annotations: Annotations, prints: Prints, among: Collection[int] | None = None
+) -> tuple[list[int], UInt8[np.ndarray, "n 64"]]:
+    """The images whose print is known, of all or among these."""
+    rows = [(i, prints.get(file)) for i, file in enumerate(annotations.files) if among is None or i in among]
     good = [(i, found) for i, found in rows if isinstance(found, bytes)]
     joined = b"".join(found for _, found in good)
     return [i for i, _ in good], np.frombuffer(joined, dtype=np.uint8).reshape(-1, 64)
@@ -129,8 +139,8 @@ def _same_files(parts: Mapping[str, Part]) -> Iterator[Found]:
     judged = {file for name in _JUDGES if name in parts for file in parts[name].annotations.files}
     for name in (name for name in _TRAINS if name in parts and judged):
         annotations = parts[name].annotations
-        used = _used(parts[name])
-        taken = [i for i in used if annotations.files[i] in judged]
+        used, files = _used(parts[name]), annotations.files
+        taken = [i for i in used if files[i] in judged]
         if taken:
             left = len(used) - len(taken)
             paths = [annotations.paths[i] for i in taken]
@@ -151,6 +161,7 @@ def _judges(parts: Mapping[str, Part]) -> Iterator[Found]:
 
 
 def _copies(parts: Mapping[str, Part], prints: Prints) -> Iterator[Found]:
+    """Pictures that train, each beside the first that judges and is like it."""
     pairs: dict[str, Show] = {}
     lines: dict[str, dict[str, None]] = {}
     for name in (name for name in _TRAINS if name in parts):
@@ -159,7 +170,7 @@ def _copies(parts: Mapping[str, Part], prints: Prints) -> Iterator[Found]:
         for other in (other for other in _JUDGES if other in parts):
             theirs = parts[other].annotations
             for i, j in _same_in(mine, theirs, prints):
-                if i in used:
+                if i in used and keys[i] not in lines.get(name, ()):
                     lines.setdefault(name, {})[keys[i]] = None
                     text = f"{mine.paths[i]} = {theirs.paths[j]} ({other})"
                     pairs.setdefault(text, Show(mine, i, beside=(theirs, j), why=f"{name} left, {other} right"))
@@ -187,7 +198,7 @@ def hidden_objects(parts: Mapping[str, Part], classes: Sequence[str], prints: Pr
         holding = set(known.image_index.tolist())
         place = {file: i for i, file in enumerate(known.files) if i in holding}
         same = [(i, place[file]) for i, file in enumerate(annotations.files) if file in place]
-        for i, j in [*same, *((i, j) for i, j in _same_in(annotations, known, prints) if j in holding)]:
+        for i, j in [*same, *_same_in(annotations, known, prints, among=holding)]:
             if i not in labelled:
                 objects = tuple(known.objects_of(j).tolist())
                 hidden.setdefault(i, Show(known, j, objects, why=f"labelled in {part.name}"))
@@ -239,18 +250,26 @@ def picture_prints(annotations: Annotations, workers: int = 0) -> UInt8[np.ndarr
 
 
 def same_pictures(
-    one: UInt8[np.ndarray, "n 64"], other: UInt8[np.ndarray, "m 64"], max_bits: int = _MAX_BITS
-) -> Sequence[tuple[int, int]]:
-    """The pairs of images, by their prints, that show the same picture; plain ones (a blank page) match nothing."""
+    one: UInt8[np.ndarray, "n 64"],
+    other: UInt8[np.ndarray, "m 64"],
+    compared: Callable[[Int64[np.ndarray, " rows"]], Bool[np.ndarray, "rows m"]] | None = None,
+    max_bits: int = _MAX_BITS,
+) -> list[tuple[int, int]]:
+    """Of each image of `one` the first of `other` that shows the same picture, by their prints; most have none.
+
+    Plain images (a blank page) match nothing. `compared` says of some of `one` which of `other` may match; by default all.
+    """
     pairs: list[tuple[int, int]] = []
     known, against = _signs(one), _signs(other)
     told, against_told = ~_plain(one), ~_plain(other)
-    for start in range(0, len(one), _ROWS):
+    for start in range(0, len(one) if len(other) else 0, _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(one)))
         # Two bits agree where their signs' product is 1: one product of matrices instead of a loop over pairs.
-        agree = known[start : start + _ROWS] @ against.T
-        near = (8 * one.shape[1] - agree) / 2 <= max_bits
-        near &= told[start : start + _ROWS, None] & against_told
-        pairs.extend((start + int(i), int(j)) for i, j in np.argwhere(near))
+        near = known[rows] @ against.T >= known.shape[1] - 2 * max_bits
+        near &= told[rows, None] & against_told
+        if compared is not None:
+            near &= compared(rows)
+        pairs.extend((int(rows[i]), int(near[i].argmax())) for i in np.flatnonzero(near.any(axis=1)))
     return pairs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -32,20 +33,29 @@ def gallery_of(found: Sequence[Found]) -> Gallery:
 
 
 def _items(chosen: Sequence[tuple[Found, Show]]) -> Iterator[GalleryItem]:
+    names = _Names()
     for found, show in chosen:
         try:
-            yield _item(found, show)
+            yield _item(found, show, names)
         except DataError as error:  # gone since it was found: the page says so in its place
             grey = np.full((LEAST_PX, LEAST_PX, 3), 128, dtype=np.uint8)
             yield GalleryItem(grey, "none", arm=found.name, record={"image": str(error)})
 
 
-def _item(found: Found, show: Show) -> GalleryItem:
+class _Names:
+    """The names of each index, which lists them anew whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.images = cache(lambda annotations: annotations.image_keys)
+        self.objects = cache(lambda annotations: annotations.object_keys)
+
+
+def _item(found: Found, show: Show, names: _Names) -> GalleryItem:
     annotations, image = show.annotations, show.image
-    record = {"image": annotations.image_keys[image], "why": show.why}
+    record = {"image": names.images(annotations)[image], "why": show.why}
     if show.beside is not None:
         other, j = show.beside
-        record["beside"] = other.image_keys[j]
+        record["beside"] = names.images(other)[j]
         return GalleryItem(
             _pair(read_whole(annotations, image), read_whole(other, j)), "two pictures", arm=found.name, record=record
         )
@@ -56,7 +66,7 @@ def _item(found: Found, show: Show) -> GalleryItem:
     boxes = [Box(crop.box(box.xyxy_px), box.label, box.score, box.state) for box in _boxes(show)]
     name = boxes[0].label if boxes else "none"
     if show.objects:
-        record["object"] = annotations.object_keys[show.objects[0]]
+        record["object"] = names.objects(annotations)[show.objects[0]]
     return GalleryItem(picture, name, boxes, _masks(show, crop), arm=found.name, record=record)
 
 

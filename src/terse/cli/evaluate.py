@@ -20,7 +20,7 @@ def evaluate(
     device: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on a recipe's test images.
+    """Measure a model on a recipe's test images, or its val images where it names none.
 
     Args:
         recipe: A built-in recipe's name or a file.

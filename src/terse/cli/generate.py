@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from terse.recipe import Recipe
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import Engine, with_trust
+from terse.cli.jobs import Engine, next_cycle, with_trust
 
 __all__ = ["generate"]
 
@@ -64,10 +64,12 @@ def generate(
         how = {"workers": workers, "executor": executor, "address": address, "resume": resume}
         if cycle is None:
             result, drawing = _of_source(source, overrides, target, given, out, how)
+            goes_on = ""
         else:
             result, drawing = _of_cycle(source, overrides, target, cycle, given, out, how), None
+            goes_on = _following(Path(source), cycle)
     drawn = _page(result, drawing) if page else None
-    answer(result, summary(result), as_json=as_json)
+    answer(result, summary(result, goes_on), as_json=as_json)
     if drawn is not None and not as_json:
         print(f"page     {drawn}")
     return 0
@@ -113,7 +115,7 @@ def _of_cycle(
     from terse.generate import render
     from terse.validation import validate
 
-    validate(GenerateSettings, {"count": 1, **given}, None)  # before minutes of harvest
+    validate(GenerateSettings, {"count": 1, **given}, None).require_form()  # before minutes of harvest
     per_cycle = given.pop("count", None)
     with counting() as observer:
         measured = go_on(Path(source), cycle, target, per_cycle=per_cycle, observer=observer)
@@ -121,6 +123,12 @@ def _of_cycle(
     rows = [measured.metrics.start, *measured.cycles]
     figures = [round(value, 5) for row in rows if (value := row.figure(measured.primary)) is not None]
     return {**result, "cycle": cycle, measured.primary: figures}
+
+
+def _following(run: Path, cycle: int) -> str:
+    from terse.recipe import load_recipe
+
+    return next_cycle(run, cycle + 1, load_recipe(run / "recipe.yaml"))
 
 
 def _page(result: dict[str, Any], drawing: Drawing | None) -> str | None:
@@ -153,15 +161,15 @@ def _page_at(url: str, result: dict[str, Any], drawing: Drawing | None) -> str:
     return f"{url}/report.html"
 
 
-def summary(result: dict[str, Any]) -> str:
-    """What a person wants to know."""
+def summary(result: dict[str, Any], goes_on: str = "") -> str:
+    """What a person wants to know; after a cycle with the line for the next one."""
     classes = ", ".join(f"{name} {number:,}" for name, number in result["per_class"].items()) or "none"
     counts = f"{result['images']:,} images, {result['objects']:,} objects"
     lines = [f"{counts} {_pace(result)} -> {result['out']}", f"objects  {classes}"]
     if "cycle" in result:
         name, figures = list(result.items())[-1]
         lines.append(f"{name:<8} {' -> '.join(f'{value:.3f}' for value in figures)}")
-        lines.append(f"next     train on the set, then --target NEW --cycle {result['cycle'] + 1}")
+        lines.append(f"next     train on the set, then {goes_on}")
     if "real" in result:
         lines.append(f"real     {', '.join(f'{name} {number:,}' for name, number in result['real'].items())}")
     shown = result["skipped"][:10]

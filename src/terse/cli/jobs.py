@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 from terse.trust import trusted, trusting
 
-__all__ = ["Engine", "folder_of", "recipe_or_data", "trust_given", "with_device", "with_trust"]
+if TYPE_CHECKING:
+    from terse.recipe import Recipe
+
+__all__ = ["Engine", "folder_of", "next_cycle", "recipe_or_data", "trust_given", "with_device", "with_trust"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Engine = Annotated[str, Parameter(name=("--executor", "--engine"))]
 """What maps a job's shards."""
+_RETRAINED = {"onnx": "NEW.onnx", "user": "factory=MODULE:NAME"}  # what `--target` takes, by the target's kind
 _Trust = Annotated[
     bool,
     Parameter(
@@ -47,6 +52,15 @@ def with_trust(command: _Command) -> _Command:
 def trust_given() -> list[str]:
     """The flag again, for the line that goes on with a job."""
     return ["--trust"] if trusted() else []
+
+
+def next_cycle(run: Path | str, cycle: int, recipe: Recipe) -> str:
+    """The line that goes on with a run whose target only judges, once it is retrained."""
+    from terse.pictures.again import trust_flag
+
+    new = _RETRAINED.get(recipe.target.kind, "NEW")
+    flags = trust_flag(recipe.model_dump(mode="json"))
+    return shlex.join(["terse", "generate", str(run), "--target", new, "--cycle", str(cycle), *flags, "--out", "SET"])
 
 
 def with_device(overrides: tuple[str, ...], device: str | None) -> list[str]:

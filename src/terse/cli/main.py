@@ -18,7 +18,7 @@ _COMMANDS = {
     "masks": "Make masks for objects that have boxes only.",
     "preview": "Draw a contact sheet of composites, before any training.",
     "train": "Run a recipe: the model gets better, and a page shows how.",
-    "evaluate": "Measure a model on a recipe's test images.",
+    "evaluate": "Measure a model on a recipe's test images, or its val images where it names none.",
     "generate": "Write a data set of composites.",
     "render": "Draw placements again.",
     "prove": "Compare arms at equal budgets, with intervals and a verdict.",

@@ -16,6 +16,7 @@ from terse.cli.progress import counting, stoppable
 
 if TYPE_CHECKING:
     from terse.masks.make import Cutter, Masks
+    from terse.masks.source_file import Told
     from terse.sources.annotations import Annotations
 
 __all__ = ["masks"]
@@ -73,7 +74,7 @@ def masks(
     from terse.progress import Interrupted
 
     listed = read_drop_list(drop) if drop is not None else ()
-    annotations = _annotations(source, overrides, images)
+    annotations, told = _annotations(source, overrides, images)
     classes_of_pixels = segmentation if segmentation is not None else find_segmentation(annotations)
     typed = [
         "terse",
@@ -94,7 +95,7 @@ def masks(
             observer.say(f"stopped; go on with: {shlex.join([*typed, '--resume'])}")
             return observer.exit_status
     dropped = dropped_rows(found, listed, min_score)
-    write_masks(found, dropped, out, request)
+    write_masks(found, dropped, out, request, told)
     shutil.rmtree(_parts(out), ignore_errors=True)
     from terse.report.masks_page import build_masks_page
 
@@ -122,24 +123,33 @@ def _cutter(name: str, model: Path | None) -> Cutter:
     return cutter
 
 
-def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -> Annotations:
+def _annotations(source: str, overrides: tuple[str, ...], images: Path | None) -> tuple[Annotations, Told]:
+    """The boxes, and what a COCO file tells beside them."""
     from terse.errors import DataError, RecipeError
+    from terse.masks.source_file import Told, read_told
+    from terse.sources.coco import CocoConfig
     from terse.sources.guess import read_data
 
     data = recipe_or_data(source, images, overrides)
+    told = Told()
     if data is None:
         from terse.recipe import load_recipe
         from terse.sources.run_data import open_sources
 
         recipe = load_recipe(source, overrides)
-        if recipe.foregrounds is None:
+        given = recipe.foregrounds
+        if given is None:
             raise RecipeError(f"foregrounds: expected a source of boxes in {source}, got nothing")
         annotations = open_sources(recipe, "foregrounds")["foregrounds"]
+        if isinstance(given, CocoConfig) and isinstance(local := given.local(), CocoConfig):
+            told = read_told(local.coco, local.rename)
     else:
         annotations = read_data(data)
+        if "coco" in data:
+            told = read_told(Path(data["coco"]))
     if annotations.cut_outs or not len(annotations.labels):
         raise DataError(f"{source}: expected photographs with boxes, got none; give annotated photographs")
-    return annotations
+    return annotations, told
 
 
 def _made(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from terse.progress import Observer
+    from terse.recipe import Recipe
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import folder_of, trust_given, with_device, with_trust
+from terse.cli.jobs import folder_of, next_cycle, trust_given, with_device, with_trust
 
 __all__ = ["train"]
 
@@ -94,9 +96,9 @@ def _train(
         page, picture = build_run_page(folder), draw_before_after(folder)
         if result.get("trained_elsewhere"):
             found = _write_set(folder, watcher)
-            answer(result | {"set": found}, _summary_of_judged(result, found, page), as_json=as_json)
+            answer(result | {"set": found}, _summary_of_judged(result, found, page, loaded), as_json=as_json)
             return 0
-    answer(result, _summary(result, page, picture), as_json=as_json)
+    answer(result, _summary(result, page, picture, loaded.model_dump(mode="json")), as_json=as_json)
     return 0
 
 
@@ -108,19 +110,28 @@ def _write_set(folder: Path, watcher: Observer) -> dict[str, Any]:
     return render(folder / "pool", out, workers=0, resume=out.exists(), observer=watcher)
 
 
-def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path) -> str:
-    name, run = result["primary"], result["out"]
+def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path, recipe: Recipe) -> str:
+    name, where = result["primary"], _where(recipe.model_dump(mode="json"))
     lines = [
-        f"{name} {result['metrics']['start'][name]:.3f}: this target only judges, terse cannot train it",
+        f"{name} {result['metrics']['start'][name]:.3f}{where}: this target only judges, terse cannot train it",
         f"set           {found['out']}: {found['images']:,} composites that it fails",
         f"page          {page}",
         "next          train it on the set, then",
-        f"              {shlex.join(['terse', 'generate', run, '--target', 'NEW', '--cycle', '2', '--out', 'SET'])}",
+        f"              {next_cycle(result['out'], 2, recipe)}",
     ]
     return "\n".join([*(f"alarm: {alarm}" for alarm in result["alarms"]), *lines])
 
 
-def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) -> str:
+def _where(settings: Mapping[str, Any]) -> str:
+    """What a figure is of, where it is of other images than those of a test."""
+    from terse.report.paper import judging_images
+
+    images = judging_images(settings)
+    return "" if images == "test" else f" on the {images} images"
+
+
+def _summary(result: dict[str, Any], page: Path, picture: Path | None, settings: Mapping[str, Any]) -> str:
+    from terse.report.paper import choice_of
     from terse.tasks.task import metric_of
 
     name = result["primary"]
@@ -130,8 +141,9 @@ def _summary(result: dict[str, Any], page: Path, picture: Path | None = None) ->
     is_better = result["best_cycle"] and metric_of(name).better(start, end)
     unchanged = "" if result["best_cycle"] else ", the start unchanged"
     lines = [
-        f"{name} {start:.3f} -> {end:.3f} in {result['seconds']:.0f} s (kept: {kept})",
+        f"{name} {start:.3f} -> {end:.3f}{_where(settings)} in {result['seconds']:.0f} s (kept: {kept})",
         f"{'better model' if is_better else 'model':14}{Path(result['out']) / 'target.pth'}{unchanged}",
+        *(f"note          {told}" for told in choice_of(settings, len(result["cycles"]))),
         *([] if picture is None else [f"picture       {picture}: answers before and after"]),
         f"page          {page}: open it in a browser",
     ]

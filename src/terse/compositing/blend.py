@@ -21,9 +21,11 @@ __all__ = ["Warped", "blend", "blend_layer", "blurred", "straight"]
 
 _Colour = UInt8[np.ndarray, "h w 3"]
 _Alpha = UInt8[np.ndarray, "h w"]
-# seamlessClone takes three pixels off the mask; what is left of a smaller object is not worth solving for.
-_POISSON_MIN_PX = 12
+_POISSON_MIN_PX = 12  # of a side; a smaller object's inside is not worth solving for
 _POISSON_PAD_PX = 4
+_POISSON_GROWN_PX = 2  # seamlessClone takes three off the mask; the rim's own gradient is the only one to leave out
+_SEEN_LEVELS = 4  # of 255: a pixel that differs by more from the canvas is seen
+_LOST_SHARE = 1 / 3  # of the pixels that a plain paste shows: where a clone shows fewer, the object is lost
 
 
 def blend(
@@ -63,7 +65,8 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, blend: str, s
     `alpha` is the paper's: blurred binary mask, or the warped mask as it is. `gaussian` (5x5, sigma 2) and
     `box` (3x3) soften the mask, as Dwibedi et al. do; colour beyond the rim is carried outwards from the
     object, so nothing of the cut-out's old background shows. `motion` smears the object along a line. `none` is
-    the mask. `poisson` is `seamlessClone`.
+    the mask. `poisson` is `seamlessClone`, which keeps gradients: a small object, and one of a single colour that would
+    not be seen, is drawn as by `gaussian`.
 
     Raises:
         DataError: no such blend.
@@ -72,8 +75,8 @@ def blend_layer(canvas: UInt8[np.ndarray, "h w 3"], layer: Warped, blend: str, s
     """
     if blend not in BLENDS:
         raise DataError(f"blend: expected one of {', '.join(BLENDS)}, got {blend!r}")
-    if blend == "poisson" and min(cv2.boundingRect(layer.whole)[2:]) >= _POISSON_MIN_PX:
-        _poisson(canvas, layer)
+    large = min(cv2.boundingRect(layer.whole)[2:]) >= _POISSON_MIN_PX
+    if blend == "poisson" and large and _poisson(canvas, layer):
         return
     colour, weight, alpha = _weighted(layer, blend, seed)
     region = _region(canvas, layer)
@@ -171,8 +174,11 @@ def straight(rgba: UInt16[np.ndarray, "h w 4"], *, divide: bool = True) -> _Colo
     return colour
 
 
-def _poisson(canvas: _Colour, layer: Warped) -> None:
-    """`seamlessClone` fails where the mask touches a border: pad the canvas by its own rim, clone, crop."""
+def _poisson(canvas: _Colour, layer: Warped) -> bool:
+    """Whether the object is seen, and only then is it drawn.
+
+    `seamlessClone` fails where the mask touches a border: pad the canvas by its own rim, clone, crop.
+    """
     x, y, width, height = cv2.boundingRect(layer.whole)
     pad = _POISSON_PAD_PX
     left, top = layer.whole_origin[0] + x - pad, layer.whole_origin[1] + y - pad
@@ -184,7 +190,7 @@ def _poisson(canvas: _Colour, layer: Warped) -> None:
         min(bottom, canvas.shape[0]),
     )
     if box[0] >= box[2] or box[1] >= box[3]:
-        return
+        return True
     part = canvas[box[1] : box[3], box[0] : box[2]]
     sides = (box[1] - top, bottom - box[3], box[0] - left, right - box[2])
     under = np.asarray(cv2.copyMakeBorder(part, *sides, cv2.BORDER_REPLICATE))
@@ -202,10 +208,19 @@ def _poisson(canvas: _Colour, layer: Warped) -> None:
     cloned = cv2.seamlessClone(
         over,
         under,
-        mask.copy(),
+        np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=_POISSON_GROWN_PX)),
         (pad + width // 2, pad + height // 2),
         cv2.NORMAL_CLONE,
     )
     window = slice(box[1] - top, box[3] - top), slice(box[0] - left, box[2] - left)
+    drawn, within = np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window])
+    plain = np.ascontiguousarray(over[window])
+    if _seen_px(drawn, part, within) < _LOST_SHARE * _seen_px(plain, part, within):
+        return False
     # The solver rounds around the mask too; the background keeps its bits.
-    cv2.copyTo(np.ascontiguousarray(cloned[window]), np.ascontiguousarray(mask[window]), part)
+    cv2.copyTo(drawn, within, part)
+    return True
+
+
+def _seen_px(image: _Colour, canvas: _Colour, mask: _Alpha) -> int:
+    return int(np.count_nonzero((cv2.absdiff(image, canvas).max(axis=2) > _SEEN_LEVELS) & (mask > 0)))

@@ -29,7 +29,7 @@ def covered(region: Drawn, above: Sequence[Drawn]) -> Drawn:
         if windows is not None:
             seen = region.mask.copy() if seen is None else seen
             seen[windows[0]][other.mask[windows[1]] > 0] = 0
-    if seen is None:
+    if seen is None or np.array_equal(seen, region.mask):
         return region
     x, y, w, h = cv2.boundingRect(seen)
     tight = np.ascontiguousarray(seen[y : y + h, x : x + w])

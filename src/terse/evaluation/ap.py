@@ -19,7 +19,7 @@ from terse.types import Truth
 
 __all__ = [
     "PAPER_IOUS",
-    "ap_half_samples",
+    "ap_of",
     "ap_pseudo_values",
     "coco_precision",
     "detection_scores",
@@ -32,7 +32,6 @@ PAPER_IOUS = (0.5, 0.6, 0.7, 0.8)  # Table 4
 _COCO_IOUS = np.linspace(0.5, 0.95, 10)
 _SIZES = ("small", "medium", "large")  # COCO's: below 32 x 32, below 96 x 96 pixels, and above
 _MOST_DETECTIONS = 100  # of one class in one image, COCO's limit
-_HALF_SAMPLES = 128
 _COCO_RECALLS = np.linspace(0, 1, 101)
 # Tenths as VOC's MATLAB has them; a recall that is a tenth on paper must not fall below it in floats.
 _VOC_RECALLS = np.arange(11) / 10 - 1e-12
@@ -120,46 +119,16 @@ def ap_pseudo_values(
 
     Source: Tukey 1958; Quenouille 1956. The metric is paper 4.2's.
     """
-    return pseudo_values(_ap_of(found, truth, ious, voc=voc, masks=masks), truth.batch_size, blocks)
+    return pseudo_values(ap_of(found, truth, ious, voc=voc, masks=masks), truth.batch_size, blocks)
 
 
-def ap_half_samples(
-    found: Sequence[Mapping[str, Tensor]],
-    truth: Truth,
-    clusters: Sequence[str | None],
-    ious: Sequence[float] = (MATCH_IOU,),
-    *,
-    voc: bool = False,
-    count: int = _HALF_SAMPLES,
-) -> list[float]:
-    """AP, a mean over IoUs, on random half-samples of clusters: of each class's clusters one half stands for all.
-
-    A cluster (a video) belongs to the class that most of its objects have; images without a cluster are in none.
-    The spread of these values is the standard error over clusters where each class has two, for which a bootstrap is
-    too narrow by the square root of two. The choice depends on the clusters alone: equal for all targets.
-
-    Source: McCarthy 1966 (half-samples of two units a stratum).
-    """
-    mean_ap = _ap_of(found, truth, ious, voc=voc)
-    names = np.array([name or "" for name in clusters])
-    owner = names[truth.image_index.cpu().numpy()]
-    labels, counted = truth.labels.cpu().numpy(), ~truth.ignore.cpu().numpy()
-    of_class: dict[int, list[str]] = {}
-    for name in sorted({*names.tolist()} - {""}):
-        own = labels[counted & (owner == name)]
-        if len(own):
-            of_class.setdefault(int(np.bincount(own).argmax()), []).append(name)
-    random, values = np.random.default_rng(0), []
-    for _ in range(count if of_class else 0):
-        halves = [random.permutation(own)[: max(1, len(own) // 2)] for _, own in sorted(of_class.items())]
-        values.append(mean_ap(np.isin(names, np.concatenate(halves))))
-    return values
-
-
-def _ap_of(
+def ap_of(
     found: Sequence[Mapping[str, Tensor]], truth: Truth, ious: Sequence[float], *, voc: bool, masks: bool = False
 ) -> Callable[[Bool[np.ndarray, " images"] | None], float]:
-    """AP, a mean over IoUs, of some of the images; None is all of them."""
+    """AP, a mean over IoUs, of some of the images, which are matched once; None is all of them.
+
+    Source: paper 4.2 (the metric).
+    """
     classes = int(truth.labels.max()) + 1 if len(truth.labels) else 0
     judged = [_Judged.of(found, truth, classes, voc=voc, match_iou=iou, masks=masks) for iou in ious]
     return lambda images: float(np.mean([one.mean_ap(images) for one in judged]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -230,6 +230,7 @@ class Quantile(HardnessRule):
 class MarginConfig(Component["HardnessRule"]):
     """Hard: the best wrong class leads the true one by more than `above` (classifiers)."""
 
+    task: ClassVar[str] = "classification"
     kind: Literal["margin"] = "margin"
     above: float = 0.05
     """p - p* of A.1; the paper has 0.05."""

@@ -132,9 +132,14 @@ class Exporter(Protocol):
 
 
 class ExportConfig(Component["Exporter"]):
-    """An exporter and its settings; a subclass has what `Exporter` asks for, or its `build` gives an object that has."""
+    """An exporter and its settings; a subclass has what `Exporter` asks for, or its `build` gives an object that has.
+
+    Attributes:
+        mask_forms: the forms of masks beside `auto` that the format holds; box is none.
+    """
 
     image_folder: ClassVar[str]
+    mask_forms: ClassVar[tuple[str, ...]] = ("rle", "polygon", "box")
 
     def holding(self, number: int, names: Sequence[str]) -> Sequence[str]:
         """Each image is a file of its own."""

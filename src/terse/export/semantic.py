@@ -20,13 +20,14 @@ class SemanticExporter(ExportConfig):
 
     A mask's pixel is the class's line in `classes.txt`, counted from 0, the background's.
 
-    255 is not judged: objects to ignore, and the box of one without a mask. `masks` in the settings changes nothing.
+    255 is not judged: objects to ignore, and the box of one without a mask.
     """
 
     kind: Literal["semantic"] = "semantic"
     shard_images: ClassVar[int] = 128
     val_folder: ClassVar[str] = "val/"
     image_folder: ClassVar[str] = "images/"
+    mask_forms: ClassVar[tuple[str, ...]] = ()
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _IndexMapWriter:
         """A writer of one shard.

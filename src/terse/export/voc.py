@@ -16,6 +16,7 @@ from terse.registry import register
 __all__ = ["VocExporter"]
 
 _ROOT = Path("VOCdevkit") / "VOC2012"
+_LEAST_SEEN = 0.95  # of an object that is not occluded (VOC2011's guidelines)
 _NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
@@ -25,6 +26,8 @@ class VocExporter(ExportConfig):
 
     XML with boxes from 1, both ends included; class and instance PNGs; lists for the image sets.
 
+    `occluded` is what something covers by more than a twentieth on the canvas, `truncated` what reaches the border.
+
     Objects to ignore are `difficult`, and 255 in the PNGs; so are objects without a mask, whose pixels are not known.
     Instance numbers follow the order of the XML's objects; those after the 254th are 255 in SegmentationObject.
     """
@@ -33,6 +36,7 @@ class VocExporter(ExportConfig):
     shard_images: ClassVar[int] = 128
     val_folder: ClassVar[str] = ""
     image_folder: ClassVar[str] = f"{_ROOT.as_posix()}/JPEGImages/"
+    mask_forms: ClassVar[tuple[str, ...]] = ("box",)
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> _VocWriter:
         """A writer of one shard.
@@ -114,7 +118,7 @@ def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
     width, height = size_px
     (xmin, xmax), (ymin, ymax) = _from_one(x0, x1), _from_one(y0, y1)
     cut = x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height
-    occluded = item.visible_fraction < 0.95
+    occluded = _seen_of_canvas(item) < _LEAST_SEEN
     corners = (("xmin", xmin), ("ymin", ymin), ("xmax", xmax), ("ymax", ymax))
     box = "".join(f"\t\t\t<{key}>{value:.10g}</{key}>\n" for key, value in corners)
     return (
@@ -122,6 +126,13 @@ def _object(item: Labelled, name: str, size_px: tuple[int, int]) -> str:
         f"\t\t<truncated>{int(cut)}</truncated>\n\t\t<occluded>{int(occluded)}</occluded>\n"
         f"\t\t<difficult>{int(item.ignore or item.crowd)}</difficult>\n\t\t<bndbox>\n{box}\t\t</bndbox>\n\t</object>\n"
     )
+
+
+def _seen_of_canvas(item: Labelled) -> float:
+    """The share of the object's pixels on the canvas that nothing covers; a box without a mask ends at the border."""
+    if item.modal is None or item.amodal is None:
+        return item.visible_fraction
+    return item.modal.seen_px / max(1, item.amodal.seen_px)
 
 
 def _from_one(low: float, high: float) -> tuple[float, float]:

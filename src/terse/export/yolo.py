@@ -18,7 +18,7 @@ __all__ = ["YoloExporter", "YoloWriter", "box_numbers", "label_line", "names_of"
 class YoloExporter(ExportConfig):
     """One text file an image; coordinates are fractions of its size.
 
-    `masks: box` writes detection labels, anything else outlines, from which trainers take boxes too.
+    `masks: box` writes detection labels, `auto` and `polygon` outlines, from which trainers take boxes too.
 
     An object in parts, or with holes, is one outline joined by slits of no width. In a file of outlines an
     object without a mask is its box's four corners: readers take every line of such a file for an outline.
@@ -29,6 +29,7 @@ class YoloExporter(ExportConfig):
     shard_images: ClassVar[int] = 128
     val_folder: ClassVar[str] = "val/"
     image_folder: ClassVar[str] = "images/"
+    mask_forms: ClassVar[tuple[str, ...]] = ("polygon", "box")
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> YoloWriter:
         """A writer of one shard."""

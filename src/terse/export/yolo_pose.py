@@ -31,6 +31,7 @@ class YoloPoseExporter(ExportConfig):
     shard_images: ClassVar[int] = 128
     val_folder: ClassVar[str] = "val/"
     image_folder: ClassVar[str] = "images/"
+    mask_forms: ClassVar[tuple[str, ...]] = ("box",)
 
     def shard(self, out: Path, part: Path, info: SetInfo, number: int) -> YoloWriter:
         """A writer of one shard.

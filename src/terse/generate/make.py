@@ -255,6 +255,7 @@ def executor_of(kind: str, workers: int | None, address: str | None = None) -> E
 
 
 def _exporter(settings: GenerateSettings) -> Exporter:
+    settings.require_form()
     exporter: Exporter = registry.lookup("exporter", settings.format)().build()
     return exporter
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from terse import registry
 from terse.config import Config, Count, Fraction, NonNegative, known_kind
 from terse.errors import RecipeError
+from terse.export.sample import ExportConfig
 from terse.recipe_parts import BLENDS, Blend
 from terse.requests import LEAST_VISIBLE, Limits
 
@@ -110,7 +111,8 @@ class GenerateSettings(Config):
     occluders: Numbers | None = None
     """Pastes without a label in front of the backgrounds' own objects, 1 or 0..2; the arm's own by default, else 0."""
     blends: Annotated[Blends | None, Flag("blend")] = None
-    """alpha, gaussian, box, motion, none or poisson; several are mixed. The arm's own by default, else alpha."""
+    """alpha, gaussian, box, motion, none or poisson; may be given several times, and several are mixed. The arm's own by
+    default, else alpha."""
     all_blends: bool | None = None
     """Draw every scene once with each blend, so that a model learns to look past them (Dwibedi et al. 2017)."""
     side_px: Annotated[Count | None, Flag("side")] = None
@@ -120,7 +122,7 @@ class GenerateSettings(Config):
     quality: Annotated[int, Field(ge=1, le=100)] = 90
     """Of JPEG and WebP, 1 to 100."""
     masks: Literal["auto", "rle", "polygon", "box"] = "auto"
-    """rle (exact), polygon or box (no masks); auto is the format's best."""
+    """rle (exact), polygon or box (no masks), as far as the format holds them; auto is the format's best."""
     with_real: bool = False
     """Write the real images too: the recipe's train images beside the composites, and its val images as a val of
     their own, so that a trainer can start from the folder."""
@@ -136,6 +138,18 @@ class GenerateSettings(Config):
             if pair is not None and pair[0] > pair[1]:
                 raise ValueError(f"{name}: expected the smaller number first, got {pair[0]}..{pair[1]}; swap them")
         return self
+
+    def require_form(self) -> None:
+        """See that the format holds masks of the form that is asked for.
+
+        Raises:
+            RecipeError: it does not.
+        """
+        config = registry.lookup("exporter", self.format)
+        forms = ("auto", *getattr(config, "mask_forms", ExportConfig.mask_forms))
+        if self.masks not in forms:
+            known = " or ".join(filter(None, (", ".join(forms[:-1]), forms[-1])))
+            raise RecipeError(f"masks: expected {known} for {self.format}, got {self.masks}; coco holds every form")
 
     @property
     def suffix(self) -> str:

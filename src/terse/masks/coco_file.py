@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from terse.errors import DataError, RunError
 from terse.export.mask_formats import runs_of_region
 from terse.folders import write_json
 from terse.masks.make import Made, Masks, region_of
+from terse.masks.source_file import Told
 from terse.sources.annotations import Annotations
-from terse.sources.masks import Polygons, Rle, draw_mask
+from terse.sources.masks import Polygons, Rle, draw_mask, extent
 
 __all__ = ["dropped_rows", "read_drop_list", "read_masks", "write_masks"]
 
@@ -57,21 +58,38 @@ def dropped_rows(masks: Masks, keys: Collection[str], min_score: float = 0.0) ->
     return frozenset({rows[key] for key in keys} | low)
 
 
-def write_masks(masks: Masks, dropped: Collection[int], out: Path, request: Mapping[str, Any]) -> None:
+def write_masks(
+    masks: Masks,
+    dropped: Collection[int],
+    out: Path,
+    request: Mapping[str, Any],
+    told: Told | None = None,
+) -> None:
     """Write images, boxes, keypoints and masks; an object whose mask is dropped, or that has none, keeps its box.
 
-    A dropped mask stands beside its object as `dropped`, so that another list can bring it back.
+    A dropped mask stands beside its object as `dropped`, so that another list can bring it back. A made mask has its own
+    area; any other object has the one that its source tells, else its own mask's, else its box's.
+
+    Args:
+        masks: what was made.
+        dropped: the objects whose masks are left out.
+        out: the file.
+        request: what the masks are a function of.
+        told: what a COCO file tells of categories and areas; of other sources categories are numbered from 1.
 
     Raises:
         RunError: the file cannot be written.
     """
     annotations = masks.annotations
     said = annotations.image_fields or ({},) * len(annotations)
+    told = told or Told()
     licences = {name: i for i, name in enumerate(sorted({*annotations.licences} - {""}), 1)}
+    categories = _categories(annotations, told)
+    ids = [category["id"] for category in categories]
     value = {
         "info": {"description": "masks made by terse from boxes", "request": dict(request)},
         "licenses": [{"id": i, "name": name, "url": ""} for name, i in licences.items()],
-        "categories": [{"id": i, **one} for i, one in enumerate(_categories(annotations), 1)],
+        "categories": categories,
         "images": [
             {**fields, "id": i, "file_name": path, "width": width, "height": height}
             | ({"license": licences[licence]} if licence else {})
@@ -80,7 +98,8 @@ def write_masks(masks: Masks, dropped: Collection[int], out: Path, request: Mapp
             )
         ],
         "annotations": [
-            {**_annotation(masks, row, dropped), "key": key} for row, key in enumerate(annotations.object_keys)
+            {**_annotation(masks, row, dropped, ids, told), "key": key}
+            for row, key in enumerate(annotations.object_keys)
         ],
     }
     write_json(out, value, indent=None)
@@ -121,23 +140,25 @@ def read_masks(file: Path, annotations: Annotations, request: Mapping[str, Any],
     return Masks(annotations, made, failed, segmentation)
 
 
-def _categories(annotations: Annotations) -> Iterator[dict[str, Any]]:
-    """The classes; names and lines of the keypoints stand with those whose objects have some."""
+def _categories(annotations: Annotations, told: Told) -> list[dict[str, Any]]:
+    """The classes; names and lines of the keypoints stand with those whose objects have some, or as the source has them."""
     points, names = annotations.keypoints, annotations.keypoint_names
     pointed = set() if points is None else set(annotations.labels[points.any(axis=(1, 2))].tolist())
     described = {"keypoints": list(names), "skeleton": [list(pair) for pair in annotations.keypoint_lines]}
-    for label, name in enumerate(annotations.classes):
-        yield {"name": name, **(described if names and label in pointed else {})}
+    return [
+        {**(described if names and label in pointed else {}), **category}
+        for label, category in enumerate(told.categories_of(annotations.classes))
+    ]
 
 
-def _annotation(masks: Masks, row: int, dropped: Collection[int]) -> dict[str, Any]:
+def _annotation(masks: Masks, row: int, dropped: Collection[int], ids: Sequence[int], told: Told) -> dict[str, Any]:
     annotations = masks.annotations
     x0, y0, x1, y1 = annotations.boxes_px[row].tolist()
     crowd, ignore = bool(annotations.crowd[row]), bool(annotations.ignore[row])
     line: dict[str, Any] = {
         "id": row + 1,
         "image_id": int(annotations.image_index[row]) + 1,
-        "category_id": int(annotations.labels[row]) + 1,
+        "category_id": ids[int(annotations.labels[row])],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": (x1 - x0) * (y1 - y0),
         "iscrowd": int(crowd),
@@ -154,7 +175,8 @@ def _annotation(masks: Masks, row: int, dropped: Collection[int]) -> dict[str, A
         line |= {"dropped": made} if row in dropped else made
     elif annotations.masks[row] is not None:
         line |= _own(annotations, row)
-    return line
+    area = told.areas.get(annotations.object_names[row])
+    return line if area is None or "source" in line else {**line, "area": area}
 
 
 def _short(value: np.float32) -> float:
@@ -164,16 +186,18 @@ def _short(value: np.float32) -> float:
 
 
 def _own(annotations: Annotations, row: int) -> dict[str, Any]:
-    """The mask that the data have themselves."""
+    """The mask that the data have themselves, and its area."""
     mask = annotations.masks[row]
     assert mask is not None  # by the caller
     width, height = annotations.sizes_px[int(annotations.image_index[row])].tolist()
-    if isinstance(mask, Polygons):
-        return {"segmentation": [np.asarray(part, dtype=np.float64).ravel().tolist() for part in mask.parts]}
-    if isinstance(mask, Rle):
-        return {"segmentation": {"size": [height, width], "counts": mask.counts.decode("ascii")}}
     try:
-        region = region_of(draw_mask(mask, annotations.root, (width, height)) > 127)
+        drawn = draw_mask(mask, annotations.root, (width, height), extent(mask, (width, height))) > 127
     except DataError as error:
         return {"failed": str(error)}
-    return {} if region is None else {"segmentation": runs_of_region(region, (width, height)), "area": region.seen_px}
+    area = {"area": pixels} if (pixels := int(np.count_nonzero(drawn))) else {}
+    if isinstance(mask, Polygons):
+        return {"segmentation": [np.asarray(part, dtype=np.float64).ravel().tolist() for part in mask.parts], **area}
+    if isinstance(mask, Rle):
+        return {"segmentation": {"size": [height, width], "counts": mask.counts.decode("ascii")}, **area}
+    region = region_of(drawn)
+    return {} if region is None else {"segmentation": runs_of_region(region, (width, height)), **area}

@@ -19,7 +19,14 @@ from terse.errors import DataError, RunError
 from terse.export.mask_formats import runs_of_region
 from terse.folders import claim, locked, write_json
 from terse.masks.score import Box, Scores, expected_iou, measure, shifted
-from terse.masks.segmentation import class_numbers, instance, read_segmentation
+from terse.masks.segmentation import (
+    Segmentation,
+    class_numbers,
+    instance,
+    is_own,
+    read_segmentation,
+    segmentation_files,
+)
 from terse.progress import Observer, heard_by
 from terse.results import read_object
 from terse.sources.annotations import Annotations
@@ -30,6 +37,7 @@ from terse.workers import Executor
 __all__ = ["Cutter", "Made", "Masks", "make_masks", "region_of", "request_of"]
 
 _FORMAT = 1
+_FOUND_BY = "path"  # the rule for files in a given folder of segmentations; masks by another one are not gone on with
 _SHARD_IMAGES = 8
 
 
@@ -94,7 +102,7 @@ class _Job:
     annotations: Annotations
     cutter: Cutter
     name: str
-    segmentation: Path | None
+    segmentation: Segmentation | None
     numbers: dict[int, int]
     parts: Path
 
@@ -128,7 +136,7 @@ def make_masks(
         parts: a folder for the shards that are done; `resume` goes on with it.
         cutter: what cuts.
         name: the cutter's.
-        segmentation: a folder of class segmentations, one PNG an image, under the image's name.
+        segmentation: a folder of class segmentations, one PNG an image, under the image's path or name.
         executor: what maps the shards.
         resume: go on with what the folder holds.
         observer: hears of progress.
@@ -153,10 +161,12 @@ def make_masks(
             begin=partial(write_json, about, request),
             resume_begins=True,
         )
-        numbers = {}
+        found, numbers = None, {}
         if segmentation is not None:
-            numbers = class_numbers(annotations, lambda image: read_segmentation(annotations, image, segmentation))
-        job = _Job(annotations, cutter, name, segmentation, numbers, parts)
+            found = segmentation_files(annotations, segmentation)
+            numbers = class_numbers(annotations, partial(read_segmentation, annotations, segmentation=found))
+            _say_of_shared(annotations, segmentation, found, observer)
+        job = _Job(annotations, cutter, name, found, numbers, parts)
         left = [shard for shard in shards if not _part(parts, shard.number).is_file()]
         done = len(rows) - sum(len(shard.rows) for shard in left)
         observer.advance("masks", done, len(rows))
@@ -175,7 +185,8 @@ def request_of(annotations: Annotations, cutter: Cutter, name: str, segmentation
     for text in (*annotations.object_keys, *annotations.classes, *annotations.masked.astype(str)):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
     given = None if segmentation is None else str(segmentation)
-    return {"format": _FORMAT, "data": digest.hexdigest(), "engine": f"{name}: {cutter}", "segmentation": given}
+    request = {"format": _FORMAT, "data": digest.hexdigest(), "engine": f"{name}: {cutter}", "segmentation": given}
+    return request if segmentation is None or is_own(annotations, segmentation) else {**request, "found_by": _FOUND_BY}
 
 
 def region_of(mask: Bool[np.ndarray, "h w"]) -> Drawn | None:
@@ -196,6 +207,15 @@ def _shards(annotations: Annotations, rows: Sequence[int]) -> Iterable[_Shard]:
         chosen = names[first : first + _SHARD_IMAGES]
         low, high = np.searchsorted(images, [chosen[0], chosen[-1] + 1]).tolist()
         yield _Shard(number, tuple(rows[low:high]))
+
+
+def _say_of_shared(annotations: Annotations, folder: Path, found: Segmentation, observer: Observer) -> None:
+    if found.shared:
+        observer.say(
+            f"segmentation: {len(found.shared):,} images have no file of their own in {folder}, because others share their "
+            f"name, the first being {annotations.paths[found.shared[0]]}; a file is looked for by the image's path, then by "
+            "a name that one image alone has"
+        )
 
 
 def _part(parts: Path, number: int) -> Path:

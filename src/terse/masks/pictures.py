@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from terse.errors import DataError
 from terse.masks.make import Made, Masks
-from terse.masks.segmentation import read_segmentation
+from terse.masks.segmentation import Segmentation, read_segmentation, segmentation_files
 from terse.pictures.crops import LEAST_PX, Crop, read_whole, window_around
 from terse.pictures.gallery import Gallery, GalleryItem, Picking, Streamed
 from terse.pictures.sheets import COLOURS
@@ -55,15 +55,16 @@ def _rank(made: Made) -> float:
 
 
 def _items(masks: Masks, rows: Sequence[int], keys: Sequence[str]) -> Iterator[GalleryItem]:
+    segmentation = None if masks.segmentation is None else segmentation_files(masks.annotations, masks.segmentation)
     for row in rows:
         try:
-            yield _item(masks, row, keys[row])
+            yield _item(masks, row, keys[row], segmentation)
         except DataError as error:  # gone since its mask was made: the page says so in its place
             grey = np.full((LEAST_PX, LEAST_PX, 3), 128, dtype=np.uint8)
             yield GalleryItem(grey, "none", record={"image": str(error)}, key=keys[row])
 
 
-def _item(masks: Masks, row: int, key: str) -> GalleryItem:
+def _item(masks: Masks, row: int, key: str, segmentation: Segmentation | None) -> GalleryItem:
     annotations, made = masks.annotations, masks.made[row]
     image = int(annotations.image_index[row])
     pixels = read_whole(annotations, image)
@@ -74,8 +75,8 @@ def _item(masks: Masks, row: int, key: str) -> GalleryItem:
     crop = Crop.of(window_around(box, (width, height)), _SIDE_PX)
     picture, inside = crop.picture(pixels), crop.mask(mask)
     panels = [picture, _cut_out(picture, inside)]
-    if made.source == "segmentation" and masks.segmentation is not None:
-        values = read_segmentation(annotations, image, masks.segmentation)
+    if made.source == "segmentation" and segmentation is not None:
+        values = read_segmentation(annotations, image, segmentation)
         if values is not None:
             panels.insert(1, _coloured(values, crop))
     record = {"key": key, **({} if made.scores is None else made.scores.to_json())}

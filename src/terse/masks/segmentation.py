@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -14,28 +15,68 @@ from terse.sources.annotations import Annotations
 from terse.sources.decode import read_values
 from terse.sources.patches import window_of
 
-__all__ = ["class_numbers", "find_segmentation", "instance", "read_segmentation"]
+__all__ = [
+    "Segmentation",
+    "class_numbers",
+    "find_segmentation",
+    "instance",
+    "is_own",
+    "read_segmentation",
+    "segmentation_files",
+]
 
 _BACKGROUND, _VOID = 0, 255
 _LEAST_SHARE = 0.05  # of its box; fewer pixels are another object's rim
 _MOST_READ = 500  # images; the numbers of the classes do not need them all
 
 
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """The files of a class segmentation."""
+
+    files: Mapping[int, Path]  # by the image's number
+    shared: tuple[int, ...]  # images whose name others have too, so that a file of this name tells nothing
+
+
 def find_segmentation(annotations: Annotations) -> Path | None:
     """The folder SegmentationClass of VOC data."""
-    for path in annotations.paths:
-        folder = annotations.root / Path(path).parent.parent / "SegmentationClass"
-        if Path(path).parent.name == "JPEGImages" and folder.is_dir():
-            return folder
-    return None
+    return next(iter(_own_folders(annotations).values()), None)
 
 
-def read_segmentation(annotations: Annotations, image: int, folder: Path) -> UInt8[np.ndarray, "h w"] | None:
-    """The class of each pixel: 0 is background, 255 void. None where the image has no such file, or one of another size."""
-    file = folder / f"{Path(annotations.paths[image]).stem}.png"
-    if folder.name == "SegmentationClass":  # of several years of a VOCdevkit, each image has its own
-        file = annotations.root / Path(annotations.paths[image]).parent.parent / folder.name / file.name
-    if not file.is_file():
+def is_own(annotations: Annotations, folder: Path) -> bool:
+    """Whether a folder is a SegmentationClass of these VOC data."""
+    return folder.resolve() in {own.resolve() for own in _own_folders(annotations).values()}
+
+
+def segmentation_files(annotations: Annotations, folder: Path) -> Segmentation:
+    """The file of each image that has one in the folder.
+
+    It lies under the image's path, or under the end of it that no other image has: for `train/a/0.jpg` it is
+    `train/a/0.png`, `a/0.png` or `0.png`. Of several years of a VOCdevkit each has a folder of its own.
+    """
+    own = _own_folders(annotations) if is_own(annotations, folder) else {}
+    uses = Counter(end for path in set(annotations.paths) for end in _ends(path))
+    files: dict[int, Path] = {}
+    shared = []
+    for image, path in enumerate(annotations.paths):
+        year = own.get(Path(path).parent)
+        for end in _ends(path) if year is None else (Path(path).stem,):
+            file = (year or folder) / f"{end.lstrip('/')}.png"
+            if file.is_file():
+                if year is not None or uses[end] == 1:
+                    files[image] = file
+                else:
+                    shared.append(image)
+                break
+    return Segmentation(files, tuple(shared))
+
+
+def read_segmentation(
+    annotations: Annotations, image: int, segmentation: Segmentation
+) -> UInt8[np.ndarray, "h w"] | None:
+    """The class of each pixel: 0 is background, 255 void. None where the image has no file, or one of another size."""
+    file = segmentation.files.get(image)
+    if file is None:
         return None
     try:
         values = read_values(file, file.name)
@@ -98,6 +139,19 @@ def instance(
             if mask[top:bottom, left:right].any():
                 return None
     return mask
+
+
+def _own_folders(annotations: Annotations) -> dict[Path, Path]:
+    """VOC's SegmentationClass beside each JPEGImages that the images lie in."""
+    parents = dict.fromkeys(Path(path).parent for path in annotations.paths)
+    beside = {one: annotations.root / one.parent / "SegmentationClass" for one in parents if one.name == "JPEGImages"}
+    return {one: folder for one, folder in beside.items() if folder.is_dir()}
+
+
+def _ends(path: str) -> list[str]:
+    """For `a/0.jpg` it is `/a/0`, which no longer path ends in, `a/0` and `0`."""
+    parts = PurePath(path).with_suffix("").parts
+    return ["/" + "/".join(parts), *("/".join(parts[first:]) for first in range(len(parts)))]
 
 
 def _window(annotations: Annotations, row: int, values: np.ndarray) -> tuple[int, int, int, int]:

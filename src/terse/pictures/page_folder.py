@@ -7,7 +7,6 @@ answers. The folder is written under another name and renamed, so that it is who
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +16,7 @@ from typing import Any
 from terse.errors import RunError
 from terse.folders import sync_folder, sync_written
 from terse.page_figures import ShownFigures
+from terse.pictures.again import computing
 from terse.pictures.crops import Thumbnail, made
 from terse.pictures.gallery import BeforeAfter, Gallery, GalleryItem, packed_gallery, packed_pairs
 from terse.pictures.sheets import Sheet, packed_sheets
@@ -59,7 +59,7 @@ class _Picture(Record):
         if encoded[:4] + encoded[8:12] != b"RIFFWEBP" or int.from_bytes(encoded[4:8], "little") != len(encoded) - 8:
             raise RunError(
                 f"{page / self.file}: expected a picture of the page, got a damaged file; make it with: "
-                f"terse report {shlex.quote(str(page.parent))} --compute"
+                f"{computing(page.parent)}"
             )
         return Thumbnail(encoded, self.size_px)
 
@@ -144,8 +144,7 @@ def read_page(folder: Path) -> Shown:
     page = folder / FOLDER
     if not has_page(folder):
         raise RunError(
-            f"{folder}: expected {FOLDER}/, which holds the pictures, got none; make it with: "
-            f"terse report {shlex.quote(str(folder))} --compute"
+            f"{folder}: expected {FOLDER}/, which holds the pictures, got none; make it with: {computing(folder)}"
         )
     record = read_record(page / _RECORD, _PageRecord, "what a page shows")
     return Shown(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from terse.errors import DataError
 from terse.pictures.crops import Thumbnail, thumbnail
+from terse.pictures.lettering import fitted, line_px
 
 __all__ = ["Sheet", "contact_sheet", "packed_sheets"]
 
@@ -77,8 +77,8 @@ def contact_sheet(
     height, width = images.shape[1:3]
     factor = max(1, CELL_PX // max(height, width))
     cell_w, cell_h = width * factor, height * factor
-    font = _font(int(np.clip(cell_w / 11, 11, 20)))
-    caption_px = _line_px(font) + 4 if captions is not None else 0
+    letter_px = int(np.clip(cell_w / 11, 11, 20))
+    caption_px = line_px(letter_px) + 4 if captions is not None else 0
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     size = (columns * (cell_w + GUTTER_PX) - GUTTER_PX, max(1, rows * (cell_h + caption_px + GUTTER_PX) - GUTTER_PX))
@@ -100,8 +100,7 @@ def contact_sheet(
             _draw_boxes(cell, np.asarray(boxes[number], dtype=np.float64), marks, factor)
         sheet.paste(cell, (left, top))
         if captions is not None:
-            text = _fitted(captions[number], font, cell_w)
-            pen.text((left, top + cell_h + 3), text, font=font, fill=(*INK, 255))
+            fitted(captions[number], letter_px, cell_w).draw(pen, left, top + cell_h + 3, (*INK, 255))
     return np.asarray(sheet if transparent else sheet.convert("RGB"))
 
 
@@ -149,38 +148,16 @@ def _draw_boxes(
     factor: int,
 ) -> None:
     pen = ImageDraw.Draw(cell, "RGBA")
-    font = _font(int(np.clip(cell.width / 16, 10, 15)))
+    letter_px = int(np.clip(cell.width / 16, 10, 15))
     for box, (name, colour) in zip(boxes.reshape(-1, 4), chain(marks, repeat(_PLAIN)), strict=False):
         x0, y0, x1, y1 = (float(value) for value in box * factor)
         x1, y1 = max(x0, x1 - 1), max(y0, y1 - 1)  # half-open: the last pixel inside
         pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=HALO, width=1)
         pen.rectangle((x0, y0, x1, y1), outline=(*colour, 255), width=1 if cell.width < 200 else 2)
         if name:
-            text = _fitted(name, font, cell.width)
-            wide, high = font.getlength(text) + 6, _line_px(font) + 2
+            line = fitted(name, letter_px, cell.width)
+            wide, high = line.width_px + 6, line_px(letter_px) + 2
             left = min(max(0.0, x0), max(0.0, cell.width - wide))
             top = y0 - high if y0 - high >= 0 else max(0.0, min(y0, cell.height - high))
             pen.rectangle((left, top, left + wide, top + high), fill=(*colour, 235))
-            pen.text((left + 3, top), text, font=font, fill=(0, 0, 0, 255))
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text on one line, cut with an ellipsis where it is too wide."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow without FreeType"
-    return font
-
-
-def _line_px(font: ImageFont.FreeTypeFont) -> int:
-    ascent, descent = font.getmetrics()
-    return ascent + descent
+            line.draw(pen, left + 3, top, (0, 0, 0, 255))

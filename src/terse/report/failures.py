@@ -7,6 +7,7 @@ from pathlib import Path
 
 from terse.page_figures import AfterCycle, Failures, ObjectShapes, Patched
 from terse.pictures.page_folder import read_page
+from terse.report.paper import Judging
 from terse.report.parts import Table, number
 from terse.results import Cycle
 
@@ -22,19 +23,21 @@ _PATCH_ROWS = {
 }
 
 
-def failure_tables(failed: Failures | None, cycles: Sequence[Cycle]) -> list[Table]:
+def failure_tables(failed: Failures | None, cycles: Sequence[Cycle], images: Judging = "test") -> list[Table]:
     """Shapes of what was missed beside what was pasted, and modes of failure; nothing where no cycle was kept."""
     if failed is None:
         return []
     has_shapes = any(one.missed.size is not None for one in failed.after)
     has_modes = any(one.modes for one in failed.after)
     return [
-        *([_shapes_table(failed)] if has_shapes else []),
+        *([_shapes_table(failed, images)] if has_shapes else []),
         *([_modes_table(failed, cycles)] if has_modes else []),
     ]
 
 
-def patch_tables(patched: Patched | None, beside: Sequence[tuple[str, Path]] = ()) -> list[Table]:
+def patch_tables(
+    patched: Patched | None, beside: Sequence[tuple[str, Path]] = (), images: Judging = "test"
+) -> list[Table]:
     """What patches change for the final model, of this run and of others by the names of their settings."""
     known = {name: found for name, folder in beside if (found := read_page(folder).figures.patched) is not None}
     if not known and patched is not None:
@@ -43,7 +46,7 @@ def patch_tables(patched: Patched | None, beside: Sequence[tuple[str, Path]] = (
         return []
     rows = [row for name, one in known.items() for row in _patch_rows(name, one)]
     caption = (
-        "Each test image with one foreground-shaped patch of another background, pasted as objects are, beside the same image "
+        f"Each {images} image with one foreground-shaped patch of another background, pasted as objects are, beside the same image "
         "without. A false alarm has a score of 0.5 and finds no object; a place is where the patch is put. The players are "
         "invariant to pasting where nothing changes and the AUC is 0.5. AP50's interval (95 %) is by pseudo-values over "
         "blocks of images."
@@ -52,10 +55,10 @@ def patch_tables(patched: Patched | None, beside: Sequence[tuple[str, Path]] = (
     return [Table("Invariance to pasting", columns, rows, caption)]
 
 
-def _shapes_table(failed: Failures) -> Table:
+def _shapes_table(failed: Failures, images: Judging) -> Table:
     rows = [row for one in failed.after for row in _shape_rows(one)]
     caption = (
-        f"Of {failed.images:,} test images. Size is the median square root of the box's area over the image's side, aspect the "
+        f"Of {failed.images:,} {images} images. Size is the median square root of the box's area over the image's side, aspect the "
         "median width over height, cut the share whose box touches the border. The distance from what was missed is the "
         "largest difference of the distribution functions (of shares, for cut): 0 is alike, 1 apart. Two samples of one law "
         "stay below the last column in 95 of 100 cases. Hard composites follow the model's failures where they lie nearer to "

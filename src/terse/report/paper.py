@@ -1,9 +1,9 @@
-"""What a recipe says of its comparison: the paper's tables and figures that it names, and what its test images are."""
+"""What a recipe says of its comparison: the paper's tables and figures that it names, and the images that judge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
 from terse.proof.results import HardShares
@@ -11,7 +11,10 @@ from terse.registry import kinds
 from terse.report.figures import Curve
 from terse.report.parts import Table, words
 
-__all__ = ["note_of", "paper_curves", "paper_tables"]
+__all__ = ["Judging", "choice_of", "judging_images", "note_of", "paper_curves", "paper_tables"]
+
+Judging = Literal["test", "validation"]
+"""The images that figures are of."""
 
 Ours = Mapping[str, Mapping[str, float | None]]
 """By arm: metrics, and the primary metric of classes, by their names in our results."""
@@ -28,7 +31,8 @@ def paper_tables(
         shares: of the arms' composites that are hard for the frozen start, for Fig. 8.
     """
     named = [paper_numbers(name) for name in settings.get("paper") or ()]
-    tables = [_table(printed, ours) for printed in named if printed.rows]
+    images = judging_images(settings)
+    tables = [_table(printed, ours, images) for printed in named if printed.rows]
     return [*tables, *(_ratios(printed, shares) for printed in named if printed.ratio and shares)]
 
 
@@ -51,10 +55,25 @@ def note_of(settings: Mapping[str, Any]) -> list[str]:
     return [note] if note else []
 
 
-def _table(printed: PaperNumbers, ours: Ours) -> Table:
+def judging_images(settings: Mapping[str, Any]) -> Judging:
+    """The images that a run's figures are of: those of val where the recipe's sources name no test."""
+    stands_in = settings.get("train") is not None and settings.get("data") is None and settings.get("test") is None
+    return "validation" if stands_in else "test"
+
+
+def choice_of(settings: Mapping[str, Any], cycles: int) -> list[str]:
+    """What a reader must know of figures after so many cycles whose images chose the kept one; nothing of others."""
+    if judging_images(settings) == "test" or not cycles or settings.get("keep", "best") != "best":
+        return []
+    return [
+        "The validation images also chose the kept cycle, so the figure flatters a little: the recipe names no test images."
+    ]
+
+
+def _table(printed: PaperNumbers, ours: Ours, images: Judging) -> Table:
     decimals = max(len(str(value).partition(".")[2]) for row in printed.rows for value in row.values.values())
     caption = (
-        f"{printed.about} What the paper prints, and below it what came out here, on the test images of this recipe: "
+        f"{printed.about} What the paper prints, and below it what came out here, on the {images} images of this recipe: "
         "the two compare only where these are the paper's."
     )
     if any(name.startswith("voc07") for name in printed.columns.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,10 @@ def embed(value: Any) -> str:
 
 
 def gallery_json(gallery: Gallery) -> str:
-    """The gallery by columns; names are stored once."""
+    """The gallery by columns; names are stored once.
+
+    Where images are ticked, `state` tells this page from any other one, so that no page takes over the ticks of another.
+    """
     names: dict[str, int] = {}
 
     def number(name: str | None) -> int | None:
@@ -40,7 +44,10 @@ def gallery_json(gallery: Gallery) -> str:
     if gallery.picking:
         columns.append("key")
         chosen = gallery.picking
-        picking = {"picking": {"word": chosen.word, "file": chosen.file, "ticked": chosen.ticked}}
+        state = hashlib.sha256(embed([rows, chosen.ticked]).encode()).hexdigest()
+        picking = {
+            "picking": {"word": chosen.word, "file": chosen.file, "ticked": chosen.ticked, "state": state},
+        }
     return embed(
         {
             "names": list(names),

@@ -2,12 +2,12 @@
 // Ticking images off: X or the box on a card; the list of the ticked ones is saved as JSON that a command takes.
 class Picking {
   constructor(gallery) {
-    const { word, file, ticked } = gallery.data.picking;
+    const { word, file, ticked, state } = gallery.data.picking;
     this.gallery = gallery;
     this.keys = gallery.data.key;
     this.word = word;
     this.file = file;
-    this.store = `terse:${file}:${this.keys.length}:${this.keys[0]}`;
+    this.store = `terse:${file}:${state}`; // of this page as it was written: one written again begins with the file's ticks
     const known = new Set(this.keys);
     this.ticked = new Set((this.remembered() || ticked).filter((key) => known.has(key)));
     byId("tick-shown").addEventListener("click", () => this.all(true));

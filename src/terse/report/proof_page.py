@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from terse.pictures.again import trust_flag
 from terse.pictures.page_folder import Shown, read_page
 from terse.proof.results import GainFigures, Interval, Point, ProofResult, read_proof
 from terse.report import figures
@@ -121,7 +122,7 @@ def prove_page(
         ],
         shown=shown or Shown(),
         recipe=recipe_yaml,
-        commands=_commands(out, proof),
+        commands=_commands(out, proof, trust_flag(settings)),
     )
 
 
@@ -380,12 +381,13 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _commands(out: str, proof: ProofResult) -> list[Command]:
+def _commands(out: str, proof: ProofResult, flags: Sequence[str]) -> list[Command]:
     seeds, more = _most_seeds(proof), proof.more_seeds or 0
     arms = [":".join([name, *proof.arm_overrides.get(name, [])]) for name in proof.arms]
     base = f"terse prove {shlex.quote(out + '/recipe.yaml')} --arms {shlex.quote(','.join(arms))}"
     question = f" --treatment {proof.treatment} --reference {proof.reference}"
     question += f" --worth {proof.worth:g}" if proof.worth else ""
+    question += "".join(f" {flag}" for flag in flags)
     again = f"{base} --seeds {seeds}{question} --out {shlex.quote(out + '-again')}"
     commands = [Command(again, "The same proof once more")]
     if more:

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from terse.errors import RunError
 from terse.page_figures import Realism
+from terse.pictures.again import trust_flag
 from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
 from terse.report.beside import beside_sheets, beside_table, named_runs
@@ -17,7 +18,7 @@ from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.failures import failure_tables, patch_tables
 from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
-from terse.report.paper import note_of, paper_curves, paper_tables
+from terse.report.paper import Judging, choice_of, judging_images, note_of, paper_curves, paper_tables
 from terse.report.parts import (
     Chart,
     Command,
@@ -70,7 +71,7 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
     if not isinstance(settings.get("synthesis"), dict):
         raise RunError(f"{written}: expected the recipe of a run, got one without synthesis")
     shown = read_page(folder)
-    realism = shown.figures.realism
+    realism, images = shown.figures.realism, judging_images(settings)
     runs = named_runs([folder, *beside]) if beside else []
     if beside:
         shown = replace(shown, sheets=[*shown.sheets, *beside_sheets([folder, *beside])])
@@ -89,8 +90,8 @@ def run_page(folder: Path, beside: Sequence[Path] = ()) -> PageData:
         beside=paper_curves(settings, result.primary),
         tables=[
             *paper_tables(settings, ours),
-            *failure_tables(shown.figures.failures, result.cycles),
-            *patch_tables(shown.figures.patched, runs),
+            *failure_tables(shown.figures.failures, result.cycles, images),
+            *patch_tables(shown.figures.patched, runs, images),
             *([_realism_table(realism)] if realism else []),
             *([beside_table([folder, *beside])] if beside else []),
         ],
@@ -112,20 +113,22 @@ def train_page(
     The charts of poses show the last cycle's. `notes` end the summary; `beside` are the paper's curves against samples, `tables` come after the
     page's own.
     """
-    shown = shown or Shown()
+    settings = read_yaml(recipe_yaml, "recipe") if recipe_yaml else {}
+    arm, images = (settings.get("synthesis") or {}).get("kind", "learned"), judging_images(settings)
+    shown = _of_images(shown or Shown(), images)
     coverage = shown.figures.coverage
     cycles, primary = result.cycles, result.primary
-    start, end = _figure(result, "start", primary), _figure(result, "end", primary)
+    start, end = _figure(result, "start", primary, images), _figure(result, "end", primary, images)
     return PageData(
         title=_title(primary, start, end),
         kind="train",
         name=name,
-        summary=[*_summary(result, primary, start, end), *notes],
+        summary=[*_summary(result, primary, start, end, settings), *notes],
         facts=_facts(result, primary, start, end),
         alarms=result.alarms,
-        charts=[*_charts(result, primary, shown.figures.hardness, beside), *_poses(coverage)],
+        charts=[*_charts(result, primary, arm, shown.figures.hardness, beside), *_poses(coverage, arm)],
         tables=[
-            _start_end(result),
+            _start_end(result, images),
             *([_by_class(result, primary)] if len(result.metrics.end.by_class) > 1 else []),
             *([_by_cycle(cycles)] if cycles else []),
             *([coverage_table(coverage)] if coverage else []),
@@ -133,7 +136,7 @@ def train_page(
         ],
         shown=shown,
         recipe=recipe_yaml,
-        commands=_commands(result.out or "RUN"),
+        commands=_commands(result.out or "RUN", trust_flag(settings)),
     )
 
 
@@ -144,14 +147,30 @@ def _title(primary: str, start: float, end: float) -> str:
     return f"{metric} {'rose' if end > start else 'fell'} from {before} to {after}"
 
 
-def _summary(result: RunResult, primary: str, start: float, end: float) -> list[str]:
+def _of_images(shown: Shown, images: Judging) -> Shown:
+    """What tasks say of the images that judge, which they call test images."""
+    if images == "test":
+        return shown
+
+    def told(text: str) -> str:
+        return text.replace("test image", f"{images} image")
+
+    pairs = [replace(pair, name=told(pair.name)) for pair in shown.pairs]
+    return replace(shown, pairs=pairs, pairs_note=told(shown.pairs_note))
+
+
+def _summary(result: RunResult, primary: str, start: float, end: float, settings: Mapping[str, Any]) -> list[str]:
     cycles = result.cycles
     if not cycles:
         return ["No cycle has ended yet: the numbers are those of the model as it came."]
     found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1].samples)} synthetic images"
-    reached = f"{in_text(primary)} on the held-out images is {score(end)}; it was {score(start)} at the start."
+    images = "held-out" if judging_images(settings) == "test" else "validation"
+    reached = f"{in_text(primary)} on the {images} images is {score(end)}; it was {score(start)} at the start."
     judged = any(cycle.judging_passes is None or cycle.judging_passes for cycle in cycles)  # older runs do not say
-    sentences = [f"{found}{' that the model found hard' if judged else ''}, {reached}"]
+    sentences = [
+        f"{found}{' that the model found hard' if judged else ''}, {reached}",
+        *choice_of(settings, len(cycles)),
+    ]
     if metric_of(primary).gain(start, end) <= 0:
         sentences.append(
             "The synthetic images did not help here. The hard rate and the samples below say where to look."
@@ -189,14 +208,17 @@ def _facts(result: RunResult, primary: str, start: float, end: float) -> list[Fa
 
 
 def _charts(
-    result: RunResult, primary: str, hardness: Mapping[str, HardnessCounts], beside: Sequence[figures.Curve]
+    result: RunResult, primary: str, arm: str, hardness: Mapping[str, HardnessCounts], beside: Sequence[figures.Curve]
 ) -> list[Chart]:
     cycles = result.cycles
     if not cycles:
         return []
     charts = [
         curve_chart(
-            [_curve(result, primary, against), *(beside if against == "samples" else ())], primary, against, caption
+            [_curve(result, primary, arm, against), *(beside if against == "samples" else ())],
+            primary,
+            against,
+            caption,
         )
         for against, caption in _CURVES.items()
         if all(getattr(cycle, against) is not None for cycle in cycles)
@@ -209,9 +231,9 @@ def _charts(
     return charts
 
 
-def _poses(coverage: Mapping[str, Coverage]) -> list[Chart]:
+def _poses(coverage: Mapping[str, Coverage], arm: str) -> list[Chart]:
     cycles = [name for name in coverage if name.startswith("cycle")] or list(coverage)
-    return coverage_charts(coverage[cycles[-1]]) if cycles else []
+    return coverage_charts(coverage[cycles[-1]], arm) if cycles else []
 
 
 def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCounts]) -> list[Chart]:
@@ -231,16 +253,16 @@ def _hardness_charts(cycles: Sequence[Cycle], hardness: Mapping[str, HardnessCou
     return charts
 
 
-def _curve(result: RunResult, primary: str, against: str) -> figures.Curve:
+def _curve(result: RunResult, primary: str, arm: str, against: str) -> figures.Curve:
     spent = 0.0
     x: list[float] = [0.0]
-    y: list[float | None] = [_figure(result, "start", primary)]
+    y = [result.metrics.start.figure(primary)]
     for cycle in result.cycles:
         # Samples are the pool's size after the cycle; costs are what the cycle itself spent.
         spent = float(cycle.samples) if against == "samples" else spent + float(getattr(cycle, against))
         x.append(spent)
         y.append(cycle.figure(primary))
-    return figures.Curve("learned", x, y)
+    return figures.Curve(arm, x, y)
 
 
 def _phases(cycle: Cycle) -> dict[str, float]:
@@ -249,7 +271,7 @@ def _phases(cycle: Cycle) -> dict[str, float]:
     return {phase: phases[phase] for phase in order}
 
 
-def _start_end(result: RunResult) -> Table:
+def _start_end(result: RunResult, images: Judging) -> Table:
     start, end, primary = result.metrics.start, result.metrics.end, result.primary
     rows = [
         (words(name), *_change(start.figure(name), end.figure(name)))
@@ -258,9 +280,10 @@ def _start_end(result: RunResult) -> Table:
     for size in start.by_size:
         change = _change(*(ends.by_size[size].get(primary) for ends in (start, end)))
         rows.append((f"{words(primary)}, {size} objects", *change))
-    amounts = {"image": end.images, "object": end.objects}
+    kind, held = ("image", " that the recipe holds out") if images == "test" else ("validation image", "")
+    amounts = {kind: end.images, "object": end.objects}
     counts = [count(amount, word) for word, amount in amounts.items() if amount is not None]
-    caption = f"On {' with '.join(counts) or 'the images'} that the recipe holds out."
+    caption = f"On {' with '.join(counts) or f'the {kind}s'}{held}."
     return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
 
 
@@ -279,12 +302,12 @@ def _by_class(result: RunResult, primary: str) -> Table:
     return Table(f"{words(primary)} by class", heads, rows)
 
 
-def _figure(result: RunResult, when: Literal["start", "end"], primary: str) -> float:
+def _figure(result: RunResult, when: Literal["start", "end"], primary: str, images: Judging) -> float:
     value = (result.metrics.start if when == "start" else result.metrics.end).figure(primary)
     if value is None:
         raise RunError(
-            f"test: expected images with objects to find, got none, so that {primary} has no value at the {when}; "
-            "give the recipe other test images"
+            f"{'test' if images == 'test' else 'val'}: expected images with objects to find, got none, so that {primary} has no "
+            f"value at the {when}; give the recipe other {images} images"
         )
     return value
 
@@ -327,13 +350,11 @@ def _realism_table(realism: Realism) -> Table:
     return Table("Discriminator", ("It tells apart", "AUC"), rows, caption)
 
 
-def _commands(out: str) -> list[Command]:
-    folder = shlex.quote(out)
-    recipe = shlex.quote(f"{out}/recipe.yaml")
+def _commands(out: str, flags: Sequence[str]) -> list[Command]:
+    again = ("terse", "train", f"{out}/recipe.yaml", "--out", f"{out}-again", *flags)
+    made = ("terse", "generate", out, "--count", "1000", "--format", "coco", "--out", "dataset", *flags)
     return [
-        Command(f"terse train {recipe} --out {shlex.quote(out + '-again')}", "The same run once more"),
-        Command(
-            f"terse generate {folder} --count 1000 --format coco --out dataset", "A data set from what was learned"
-        ),
-        Command(f"terse report {folder}", "This page once more"),
+        Command(shlex.join(again), "The same run once more"),
+        Command(shlex.join(made), "A data set from what was learned"),
+        Command(shlex.join(("terse", "report", out)), "This page once more"),
     ]

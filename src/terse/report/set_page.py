@@ -17,12 +17,13 @@ from terse.generate.draw import Drawing, draw_images
 from terse.generate.make import drawing_of, made_with
 from terse.generate.manifest import read_manifest
 from terse.generate.settings import GenerateSettings
+from terse.pictures.again import trust_flag
 from terse.pictures.crops import Crop
 from terse.pictures.gallery import Gallery, GalleryItem
 from terse.pictures.page_folder import Shown
 from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, rows_of
-from terse.recipe import dump_recipe
+from terse.recipe import Recipe, dump_recipe
 from terse.report import figures
 from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.figures import class_charts, size_charts
@@ -76,7 +77,7 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Dra
         visible=[one["visible"] for item in items for one in item.record["objects"]],
         coverage=seen,
         recipe_yaml=dump_recipe(recipe),
-        commands=_commands(str((result or {}).get("out", folder)), settings),
+        commands=_commands(str((result or {}).get("out", folder)), settings, recipe),
     )
 
 
@@ -143,9 +144,10 @@ def _note(shown: int, total: int, *, real: bool) -> str:
     return f"Every {what} of the set." if shown == total else f"{shown:,} of {total:,} {what}s, evenly spread."
 
 
-def _commands(out: str, settings: GenerateSettings) -> list[Command]:
+def _commands(out: str, settings: GenerateSettings, recipe: Recipe) -> list[Command]:
     place = out.rstrip("/")
-    again = f"terse render {shlex.quote(f'{place}/placements.parquet')} --out {shlex.quote(f'{place}-again')}"
+    flags = trust_flag(recipe.model_dump(mode="json"), builds_target=False)
+    again = shlex.join(("terse", "render", f"{place}/placements.parquet", "--out", f"{place}-again", *flags))
     sums = f"cd {shlex.quote(place)} && sha256sum --check SHA256SUMS"
     return [
         Command(again, "The same set once more, from its placements"),

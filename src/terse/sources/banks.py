@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
@@ -131,28 +131,31 @@ class _Photographs:
         )
         return truth, [(image, number) for _, image, number in rows]
 
-    def _masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Bool[Tensor, "n h w"]:
+    def _with_masks(self, truth: Truth, objects: list[tuple[int, int]]) -> Truth:
+        """With the objects' masks; the filled box where there is none, or none with a pixel, which a task of masks ignores."""
         import torch
 
         annotations = self.annotations
         side = self.canvas_px
-        masks = np.zeros((len(objects), side, side), dtype=np.bool_)
+        masks, empty = np.zeros((len(objects), side, side), dtype=np.bool_), np.zeros(len(objects), dtype=np.bool_)
         boxes = truth.boxes_px.numpy()
-        for out, box, (image, number) in zip(masks, boxes, objects, strict=True):
+        for i, (image, number) in enumerate(objects):
             mask = annotations.masks[number]
-            if mask is None:
-                x0, y0, x1, y1 = window_of(box.tolist(), (side, side))
-                out[y0:y1, x0:x1] = True
+            drawn = None if mask is None else draw_mask(mask, annotations.root, size_of(annotations, image))
+            empty[i] = drawn is not None and not (drawn > 127).any()
+            if drawn is None or empty[i]:
+                x0, y0, x1, y1 = window_of(boxes[i].tolist(), (side, side))
+                masks[i, y0:y1, x0:x1] = True
                 continue
-            drawn = draw_mask(mask, annotations.root, size_of(annotations, image))
             scale, shift = self._map(image)
             width, height = np.rint(annotations.sizes_px[image] * scale).astype(int).tolist()
             left, top = (-shift).astype(int)
             shrunk = resize(drawn, (width, height)) > 127
             if not shrunk.any():
                 shrunk = touched(drawn > 127, (width, height))
-            out[:] = shrunk[top : top + side, left : left + side]
-        return torch.from_numpy(masks)
+            masks[i] = shrunk[top : top + side, left : left + side]
+        ignore = truth.ignore | torch.from_numpy(empty) if self._needs_masks else truth.ignore
+        return replace(truth, masks=torch.from_numpy(masks), ignore=ignore)
 
 
 class PhotoBackgrounds(_Photographs):
@@ -192,7 +195,7 @@ class PhotoBackgrounds(_Photographs):
 
         truth, objects = self._truth(indices)
         if self._has_masks:
-            truth = replace(truth, masks=self._masks(truth, objects))
+            truth = self._with_masks(truth, objects)
         return Backgrounds(self._images(indices), truth)
 
     def boxes(self, index: int) -> Float64[np.ndarray, "k 4"]:
@@ -252,7 +255,7 @@ class PhotoImages(_Photographs):
         """
         truth, objects = self._truth(indices)
         if self._needs_masks:
-            truth = replace(truth, masks=self._masks(truth, objects))
+            truth = self._with_masks(truth, objects)
         return self._images(indices), truth
 
 

@@ -308,14 +308,17 @@ class _PhotoBackgrounds(ByteBackgrounds):
         for number in annotations.objects_of(index).tolist():
             box = tuple(float(edge) * scale[k % 2] for k, edge in enumerate(annotations.boxes_px[number]))
             mask = annotations.masks[number]
-            region = _filled(box, size_px) if mask is None else _own_mask(mask, annotations.root, own_px, size_px)
+            region = None if mask is None else _own_mask(mask, annotations.root, own_px, size_px)
+            masked = region is not None and region.mask.size > 0
+            if region is None or not masked:  # a mask without a pixel is none
+                region = _filled(box, size_px)
             if region.mask.size:
                 found.append(
                     OwnObject(
                         int(annotations.labels[number]),
-                        region.box_px if mask is not None else (box[0], box[1], box[2], box[3]),
+                        region.box_px if masked else (box[0], box[1], box[2], box[3]),
                         region,
-                        mask is not None,
+                        masked,
                         bool(annotations.crowd[number]),
                         bool(annotations.ignore[number]),
                         f"{annotations.name}:{annotations.paths[index]}:{annotations.object_names[number]}",

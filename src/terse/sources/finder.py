@@ -281,8 +281,10 @@ def inside(root: Path, name: str, where: str) -> str:
     Raises:
         DataError: the path climbs out by `..`, or is absolute and not below root.
     """
-    if not name or "\0" in name or not _writable(name):
+    if not name or "\0" in name:
         raise DataError(f"{where}: expected a file name, got {name!r}; correct it")
+    if not _writable(name):
+        raise DataError(f"{where}: expected file names in UTF-8, got {name!r}; rename the file")
     # Strings, not paths: this is asked for each of a hundred thousand files.
     path = os.path.normpath(os.path.join(root, name))
     if is_absolute(name):

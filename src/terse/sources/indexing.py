@@ -44,9 +44,15 @@ class Index:
     Attributes:
         skipped: what was left out so far.
         turned: the images whose pixels EXIF turns.
+
+    Raises:
+        DataError: a class's name of several lines, which no list of classes holds.
     """
 
     def __init__(self, name: str, root: Path, classes: Sequence[str]) -> None:
+        for word in classes:
+            if word and word.splitlines() != [word]:
+                raise DataError(f"{name}: expected names of classes without line breaks, got {word!r}; correct it")
         self.name = name
         self.root = root
         self.classes = tuple(classes)

@@ -128,7 +128,7 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
         test=images.get("test", images["val"]),
         guide=images.get("guide"),
         classes=classes,
-        messages=(*map(str, skipped), *messages),
+        messages=tuple(dict.fromkeys((*map(str, skipped), *messages))),  # train may be the foregrounds as well
     )
 
 

@@ -119,6 +119,12 @@ def as_target(
     from terse.targets.classifier.target import ClassificationTarget
 
     if _is_target(made):
+        names: object = getattr(made, "classes", None)
+        listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+        if names is not None and not listed:
+            raise RecipeError(
+                f"{expected} a target whose classes are a list of names, or none, got {names!r}; leave it out"
+            )
         return made
     if not isinstance(made, nn.Module):
         raise RecipeError(f"{expected} a torch.nn.Module or a Target, got {type(made).__name__}{_lacking(made)}")

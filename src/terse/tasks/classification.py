@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from terse.registry import register
 from terse.tasks.answers import Answer, Answers, Change
-from terse.tasks.task import Metric, Task
+from terse.tasks.groups import Figures, by_value, fields_of, half_samples
+from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe_parts import GroupsConfig
     from terse.types import Truth
 
 __all__ = ["Classification"]
@@ -37,6 +39,7 @@ class Classification(Task):
     primary = _ACCURACY
     progress = ("accuracy",)
     one_object = True
+    counts_groups = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """`accuracy`: the share of images whose most probable class is the true one."""
@@ -50,6 +53,26 @@ class Classification(Task):
         for probabilities, truth in predictions(target, images, batch_size=_BATCH, device=device):
             right += (probabilities.argmax(dim=1).cpu() == truth.labels).double().tolist()
         return right
+
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
+        """Right or wrong image by image, the primary metric on half-samples and by the images' fields.
+
+        Raises:
+            RecipeError: no image has a field of that name.
+        """
+        import numpy as np
+
+        fields = fields_of(images, groups)
+        units = np.array(self.units(target, images, device))
+
+        def mean(rows: np.ndarray) -> float:
+            return float(units[rows].mean())
+
+        def figures(rows: np.ndarray) -> Figures:
+            return {self.primary.name: mean(rows), "images": len(rows)}
+
+        halves = half_samples(mean, _truth_of(images), fields[groups.clusters]) if groups.clusters else []
+        return Details(units.tolist(), halves, {name: by_value(fields[name], figures) for name in groups.by})
 
     def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
         """Probabilities, a row an image."""
@@ -104,6 +127,16 @@ class Classification(Task):
             f"Of {len(rows):,} test images, {len(gained):,} went from wrong to right and {len(lost):,} from right to "
             f"wrong. Shown are {len(changes)} of these.",
         )
+
+
+def _truth_of(images: RealImages) -> Truth:
+    """What is true of all images."""
+    import numpy as np
+
+    from terse.types import Truth
+
+    starts = range(0, len(images), _BATCH)
+    return Truth.join([images.fetch(np.arange(i, min(i + _BATCH, len(images))))[1].with_only() for i in starts])
 
 
 def _answer(name: str, score: float, *, right: bool) -> Answer:

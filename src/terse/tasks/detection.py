@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from terse.errors import RecipeError
 from terse.registry import register
 from terse.tasks.answers import Answer, Answers, Box, Change, outline_of
+from terse.tasks.groups import Figures, by_value, fields_of, half_samples
 from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from jaxtyping import Int64
+    from jaxtyping import Bool, Int64
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
@@ -55,46 +55,76 @@ class Detection(Task):
     default_arms = ("none", "random", "mined", "cut_paste_learn", "context", "learned")
     predicts_boxes = True
     audits_pastes = True
+    counts_groups = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """The scores that `detection_scores` names; a target without `classes` has them numbered.
 
         VOC's 11-point AP beyond IoU 0.5 is measured where it is the primary metric.
         """
-        from terse.evaluation.ap import PAPER_IOUS, detection_scores
-
         found, truth = predict_all(target, images, device)
         classes = getattr(target, "classes", None)
         if classes is None:
             labels = [int(label) for one in found for label in one["labels"]] + truth.labels.tolist()
             classes = [str(label) for label in range(max(labels, default=-1) + 1)]
+        return self._scores(found, truth, classes)
+
+    def _scores(self, found: Sequence[Any], truth: Truth, classes: Sequence[str]) -> dict[str, Any]:
+        from terse.evaluation.ap import PAPER_IOUS, detection_scores
+
         is_voc = self.primary.name.startswith("voc07")
         return detection_scores(found, truth, classes, PAPER_IOUS if is_voc else PAPER_IOUS[:1])
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
         """Pseudo-values of the primary metric, each from leaving a block of images out."""
-        from terse.evaluation.ap import ap_pseudo_values, ious_of
+        from terse.evaluation.pseudo_values import pseudo_values
+
+        return pseudo_values(self._primary_of(*predict_all(target, images, device)), len(images))
+
+    def _primary_of(self, found: Sequence[Any], truth: Truth) -> Callable[[Bool[np.ndarray, " images"]], float]:
+        """The primary metric of some of the images; they are matched once."""
+        from terse.evaluation.ap import ap_of, ious_of
 
         name = self.primary.name
-        return ap_pseudo_values(*predict_all(target, images, device), ious_of(name), voc=name.startswith("voc07"))
+        return ap_of(found, truth, ious_of(name), voc=name.startswith("voc07"), masks=name.startswith("mask_"))
 
     def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
-        """Pseudo-values and half-samples of the primary metric, and AP by the images' fields and by whether the border cuts objects."""
+        """Pseudo-values and half-samples of the primary metric, and AP by the images' fields and by whether the border cuts objects.
+
+        Raises:
+            RecipeError: no image has a field of that name.
+        """
         import numpy as np
 
-        from terse.evaluation.ap import ap_half_samples, ap_pseudo_values, ious_of
+        from terse.evaluation.pseudo_values import pseudo_values
 
+        fields = fields_of(images, groups)
         found, truth = predict_all(target, images, device)
-        fields = {
-            name: _field_of(images, name) for name in (*groups.by, *([groups.clusters] if groups.clusters else ()))
-        }
-        name = self.primary.name
-        ious, voc = ious_of(name), name.startswith("voc07")
-        halves = ap_half_samples(found, truth, fields[groups.clusters], ious, voc=voc) if groups.clusters else []
-        by_field = {name: _by_value(found, truth, fields[name]) for name in groups.by}
+        metric = self._primary_of(found, truth)
+
+        def figures(rows: np.ndarray) -> Figures:
+            return self._aps([found[i] for i in rows], truth.take(rows))
+
         side = float(images.fetch(np.zeros(1, dtype=np.int64))[0].shape[-1])
-        units = ap_pseudo_values(found, truth, ious, voc=voc)
-        return Details(units, halves, {**by_field, "border": _by_border(found, truth, side)})
+        return Details(
+            pseudo_values(metric, truth.batch_size),
+            half_samples(metric, truth, fields[groups.clusters]) if groups.clusters else [],
+            {
+                **{name: by_value(fields[name], figures) for name in groups.by},
+                "border": self._by_border(found, truth, side),
+            },
+        )
+
+    def _by_border(self, found: Sequence[Any], truth: Truth, side: float) -> dict[str, Figures]:
+        """AP of objects that touch the image's border and of the others; each ignores the other's objects."""
+        cut = (truth.boxes_px[:, :2] <= _TOUCHES_PX).any(1) | (truth.boxes_px[:, 2:] >= side - _TOUCHES_PX).any(1)
+        parts = {"cut": ~cut, "whole": cut}
+        return {name: self._aps(found, replace(truth, ignore=truth.ignore | others)) for name, others in parts.items()}
+
+    def _aps(self, found: Sequence[Any], truth: Truth) -> Figures:
+        classes = [str(label) for label in range(int(truth.labels.max()) + 1 if len(truth.labels) else 0)]
+        scores = self._scores(found, truth, classes)
+        return {name: scores[name] for name in dict.fromkeys((self.primary.name, *self.progress, "objects"))}
 
     def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
         """A dictionary of boxes, labels and scores an image."""
@@ -171,41 +201,6 @@ class Detection(Task):
             f"at the end (score at least {LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
             "changed most, for better or worse.",
         )
-
-
-def _field_of(images: RealImages, name: str) -> Sequence[str | None]:
-    """What the test images' source says of each in a field.
-
-    Raises:
-        RecipeError: it has no such field.
-    """
-    values: Sequence[str | None] = images.field(name) if hasattr(images, "field") else ()
-    if not any(values):
-        raise RecipeError(f"test_groups: expected a field of the test images, got {name!r}, which none of them has")
-    return values
-
-
-def _by_value(found: Sequence[Any], truth: Truth, values: Sequence[str | None]) -> dict[str, dict[str, float | None]]:
-    """AP on the images of each value."""
-    parts = {
-        value: [i for i, own in enumerate(values) if own == value] for value in sorted({*values} - {None}, key=str)
-    }
-    return {str(value): _aps([found[i] for i in rows], truth.take(rows)) for value, rows in parts.items()}
-
-
-def _by_border(found: Sequence[Any], truth: Truth, side: float) -> dict[str, dict[str, float | None]]:
-    """AP of objects that touch the image's border and of the others; each ignores the other's objects."""
-    cut = (truth.boxes_px[:, :2] <= _TOUCHES_PX).any(1) | (truth.boxes_px[:, 2:] >= side - _TOUCHES_PX).any(1)
-    parts = {"cut": ~cut, "whole": cut}
-    return {name: _aps(found, replace(truth, ignore=truth.ignore | others)) for name, others in parts.items()}
-
-
-def _aps(found: Sequence[Any], truth: Truth) -> dict[str, float | None]:
-    from terse.evaluation.ap import detection_scores
-
-    classes = [str(label) for label in range(int(truth.labels.max()) + 1 if len(truth.labels) else 0)]
-    scores = detection_scores(found, truth, classes)
-    return {name: scores[name] for name in ("ap50", "ap", "objects")}
 
 
 def judged_boxes(predicted: dict[str, Tensor], truth: Truth, classes: tuple[str, ...]) -> list[Box]:

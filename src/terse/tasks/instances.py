@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from terse.registry import register
-from terse.tasks.detection import Detection, predict_all
-from terse.tasks.task import Details, Metric
+from terse.tasks.detection import Detection
+from terse.tasks.segmentation import without_masks
+from terse.tasks.task import Metric
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
+    from jaxtyping import Bool
 
-    from terse.protocols import Judges, RealImages
-    from terse.recipe_parts import GroupsConfig
+    from terse.types import Truth
 
 __all__ = ["Instances"]
 
@@ -31,26 +34,30 @@ class Instances(Detection):
     progress = ("mask_ap50", "ap50")
     needs = ("masks",)
 
-    def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
-        """The scores of boxes that `detection_scores` names, with those of masks that `mask_scores` names."""
-        from terse.evaluation.ap import detection_scores, mask_scores
+    def _scores(self, found: Sequence[Any], truth: Truth, classes: Sequence[str]) -> dict[str, Any]:
+        """Those of boxes, with those of masks that `mask_scores` names."""
+        from terse.evaluation.ap import mask_scores
 
-        found, truth = predict_all(target, images, device)
-        classes = getattr(target, "classes", None) or [str(k) for k in range(int(truth.labels.max()) + 1)]
-        of_boxes = detection_scores(found, truth, classes)
-        of_masks, by_class = mask_scores(found, truth, classes)
+        of_boxes = super()._scores(found, truth, classes)
+        of_masks, by_class = mask_scores(found, _with_masks(found, truth), classes)
         of_boxes["by_class"] = {name: {**by_class[name], **one} for name, one in of_boxes["by_class"].items()}
         return {**of_masks, **of_boxes}
 
-    def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """Pseudo-values of the primary metric, of masks or boxes, each from leaving a block of images out."""
-        from terse.evaluation.ap import ap_pseudo_values, ious_of
+    def _primary_of(self, found: Sequence[Any], truth: Truth) -> Callable[[Bool[np.ndarray, " images"]], float]:
+        return super()._primary_of(found, _with_masks(found, truth))
 
-        name = self.primary.name
-        if not name.startswith("mask_"):
-            return super().units(target, images, device)
-        return ap_pseudo_values(*predict_all(target, images, device), ious_of(name), masks=True)
 
-    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
-        """Pseudo-values of the primary metric alone; figures by field are of boxes."""
-        return Details(self.units(target, images, device))
+def _with_masks(found: Sequence[Any], truth: Truth) -> Truth:
+    """Images without an object have no masks, and yet a size.
+
+    Raises:
+        DataError: there are objects, and none has a mask.
+    """
+    import torch
+
+    if truth.masks is not None:
+        return truth
+    if len(truth.labels):
+        raise without_masks("instances")
+    height, width = next((one["masks"].shape[-2:] for one in found if len(one["masks"])), (1, 1))
+    return replace(truth, masks=torch.zeros(0, height, width, dtype=torch.bool))

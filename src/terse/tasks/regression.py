@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from terse.registry import register
 from terse.tasks.answers import Answer, Answers, Box, Change
-from terse.tasks.task import Metric, Task
+from terse.tasks.groups import Figures, by_value, fields_of, half_samples
+from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from jaxtyping import Int64
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe_parts import GroupsConfig
     from terse.types import Truth
 
 __all__ = ["Regression"]
@@ -41,20 +45,48 @@ class Regression(Task):
     progress = ("mean_error", "within")
     one_object = True
     needs = ("keypoints",)
+    counts_groups = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """`mean_error` of the points that are known, and `within`, the share of them within the target's tolerance."""
-        found = [error for one in _errors_of(target, images, device) for error in one]
-        near = sum(error <= _tolerance(target) for error in found)
-        mean = sum(found) / len(found) if found else None
-        return {"mean_error": mean, "within": near / len(found) if found else None, "images": len(images)}
+        found, _ = _errors_of(target, images, device)
+        return {**_figures(found, _tolerance(target)), "images": len(images)}
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
         """Of each image that has a known point, the mean error, or the share of its points within the tolerance."""
-        found = [one for one in _errors_of(target, images, device) if one]
+        return self._units(_errors_of(target, images, device)[0], _tolerance(target))
+
+    def _units(self, found: Sequence[Sequence[float]], tolerance: float) -> list[float]:
+        known = [one for one in found if one]
         if self.primary.name == "within":
-            found = [[float(error <= _tolerance(target)) for error in one] for one in found]
-        return [sum(one) / len(one) for one in found]
+            known = [[float(error <= tolerance) for error in one] for one in known]
+        return [sum(one) / len(one) for one in known]
+
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
+        """Images' figures, the primary metric on half-samples, and the metrics by the images' fields.
+
+        Raises:
+            RecipeError: no image has a field of that name.
+        """
+        import numpy as np
+
+        fields, tolerance = fields_of(images, groups), _tolerance(target)
+        if not fields:
+            return Details(self.units(target, images, device))
+        found, truth = _errors_of(target, images, device)
+
+        def figures(rows: np.ndarray) -> Figures:
+            return {**_figures([found[row] for row in rows], tolerance), "images": len(rows)}
+
+        def metric(chosen: np.ndarray) -> float:
+            value = figures(np.flatnonzero(chosen))[self.primary.name]
+            assert value is not None  # the images of a cluster have known points
+            return value
+
+        halves = half_samples(metric, truth, fields[groups.clusters]) if groups.clusters else []
+        return Details(
+            self._units(found, tolerance), halves, {name: by_value(fields[name], figures) for name in groups.by}
+        )
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """0: a regressor gives no probability without the truth."""
@@ -91,20 +123,33 @@ def _tolerance(target: Judges) -> float:
     return float(getattr(target, "tolerance", None) or default_tolerance(getattr(target, "quantity", "centre")))
 
 
-def _errors_of(target: Judges, images: RealImages, device: torch.device | str) -> list[list[float]]:
-    """The errors of each image's known points."""
+def _figures(found: Sequence[Sequence[float]], tolerance: float) -> Figures:
+    """`mean_error` and `within` of the known points of images."""
+    every = [error for one in found for error in one]
+    near = sum(error <= tolerance for error in every)
+    return {
+        "mean_error": sum(every) / len(every) if every else None,
+        "within": near / len(every) if every else None,
+    }
+
+
+def _errors_of(target: Judges, images: RealImages, device: torch.device | str) -> tuple[list[list[float]], Truth]:
+    """The errors of each image's known points, and what is true; an object without any is ignored."""
     from terse.evaluation.predictions import predictions
     from terse.targets.regression.quantities import errors, true_points
+    from terse.types import Truth
 
     quantity: Any = getattr(target, "quantity", "centre")
     size_px = _size_px(images)
     found: list[list[float]] = []
+    truths: list[Truth] = []
     for predicted, truth in predictions(target, images, batch_size=_BATCH, device=device):
         wanted, known = true_points(quantity, truth, size_px)
         _check(predicted, wanted)
         apart = errors(quantity, predicted.float().cpu(), wanted)
         found += [row[of].tolist() for row, of in zip(apart, known, strict=True)]
-    return found
+        truths.append(replace(truth.with_only(), ignore=~known.any(dim=1)))
+    return found, Truth.join(truths) if truths else Truth.empty(0)
 
 
 def _size_px(images: RealImages) -> tuple[int, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from terse.errors import DataError
 from terse.registry import register
 from terse.tasks.answers import Answer, Answers, Box, Change, box_of_mask
-from terse.tasks.task import Metric, Task
+from terse.tasks.groups import Figures, by_value, fields_of, half_samples
+from terse.tasks.task import Details, Metric, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.protocols import Judges, RealImages
+    from terse.recipe_parts import GroupsConfig
+    from terse.types import Truth
 
-__all__ = ["Segmentation"]
+__all__ = ["Segmentation", "without_masks"]
 
 _MIOU = Metric("miou", "Mean IoU of the classes", "mean IoU")
 _BATCH = 16
@@ -41,12 +45,13 @@ class Segmentation(Task):
     primary = _MIOU
     progress = ("miou", "pixel_accuracy")
     needs = ("masks",)
+    counts_groups = True
 
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
         """The scores that `miou_scores` names; a target without `classes` has them numbered."""
         from terse.evaluation.miou import miou_scores
 
-        counts = _count(target, images, device)
+        counts, _ = _count(target, images, device)
         classes = getattr(target, "classes", None) or [str(label) for label in range(counts.shape[1] - 1)]
         return miou_scores(counts, classes)
 
@@ -54,7 +59,32 @@ class Segmentation(Task):
         """Pseudo-values of the primary metric, each from leaving a block of images out."""
         from terse.evaluation.miou import miou_pseudo_values
 
-        return miou_pseudo_values(_count(target, images, device), self.primary.name)
+        return miou_pseudo_values(_count(target, images, device)[0], self.primary.name)
+
+    def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
+        """Pseudo-values and half-samples of the primary metric, and the metrics by the images' fields.
+
+        Raises:
+            RecipeError: no image has a field of that name.
+        """
+        from terse.evaluation.miou import miou_pseudo_values, miou_scores
+
+        fields, primary = fields_of(images, groups), self.primary.name
+        if not fields:
+            return Details(self.units(target, images, device))
+        counts, truth = _count(target, images, device)
+
+        def figures(rows: np.ndarray) -> Figures:
+            found = miou_scores(counts[rows], ())
+            return {name: found[name] for name in dict.fromkeys((primary, *self.progress, "images"))}
+
+        def metric(rows: np.ndarray) -> float:
+            found = figures(rows)[primary]
+            return float("nan") if found is None else found
+
+        halves = half_samples(metric, truth, fields[groups.clusters]) if groups.clusters else []
+        by_field = {name: by_value(fields[name], figures) for name in groups.by}
+        return Details(miou_pseudo_values(counts, primary), halves, by_field)
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The highest probability, at any pixel of the image, of a class that was pasted; 0 if none."""
@@ -96,8 +126,10 @@ class Segmentation(Task):
         )
 
 
-def _count(target: Judges, images: RealImages, device: torch.device | str) -> Int64[np.ndarray, "b true guessed"]:
-    """The confusion of each image.
+def _count(
+    target: Judges, images: RealImages, device: torch.device | str
+) -> tuple[Int64[np.ndarray, "b true guessed"], Truth]:
+    """The confusion of each image, and what is true, without masks.
 
     Raises:
         ShapeError: the target answers in another shape.
@@ -108,25 +140,33 @@ def _count(target: Judges, images: RealImages, device: torch.device | str) -> In
     from terse.compositing.truth import class_maps
     from terse.evaluation.miou import confusions
     from terse.evaluation.predictions import predictions
+    from terse.types import Truth
 
-    found = []
+    found, truths = [], []
     for predicted, truth in predictions(target, images, batch_size=_BATCH, device=device):
         _check(predicted, truth)
         known = class_maps(truth, (predicted.shape[-2], predicted.shape[-1]))
         found.append(confusions(predicted.argmax(dim=1), known, predicted.shape[1] - 1))
-    return np.concatenate(found) if found else np.zeros((0, 1, 1), dtype=np.int64)
+        truths.append(truth.with_only())
+    counts = np.concatenate(found) if found else np.zeros((0, 1, 1), dtype=np.int64)
+    return counts, Truth.join(truths) if truths else Truth.empty(0)
+
+
+def without_masks(task: str) -> DataError:
+    """What a task that measures masks says of images that have none."""
+    return DataError(
+        f"images: expected a mask of each object to measure {task}, got boxes alone; give the annotations masks "
+        "(`terse masks` makes them of boxes)"
+    )
 
 
 def _check(predicted: Any, truth: Any) -> None:
     from torch import Tensor
 
-    from terse.errors import DataError, ShapeError
+    from terse.errors import ShapeError
 
     if truth.masks is None:
-        raise DataError(
-            "images: expected a mask of each object to measure segmentation, got boxes alone; give the annotations masks "
-            "(`terse masks` makes them of boxes)"
-        )
+        raise without_masks("segmentation")
     wanted = (truth.batch_size, *truth.masks.shape[1:])
     if not isinstance(predicted, Tensor) or predicted.ndim != 4 or (len(predicted), *predicted.shape[2:]) != wanted:
         got = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__

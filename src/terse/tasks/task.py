@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from terse import registry
+from terse.errors import RecipeError
+from terse.tasks.groups import Figures, fields_of, named_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,7 @@ class Details:
 
     units: list[float]
     halves: list[float] = field(default_factory=list)
-    groups: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    groups: dict[str, dict[str, Figures]] = field(default_factory=dict)
 
 
 class Task(ABC):
@@ -81,6 +83,7 @@ class Task(ABC):
         audits_pastes: a proof looks for pasted objects by their rims.
         one_object: an image has one object, so that arms may paste no more.
         needs: the optional fields of the truth that targets learn from: `masks`, `keypoints`.
+        counts_groups: `details` heeds the recipe's `test_groups`; of a task that does not, they are refused.
     """
 
     metrics: ClassVar[tuple[Metric, ...]]
@@ -91,6 +94,7 @@ class Task(ABC):
     audits_pastes: ClassVar[bool] = False
     one_object: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
+    counts_groups: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, target: Judges, images: RealImages, device: torch.device | str) -> dict[str, Any]:
@@ -107,8 +111,27 @@ class Task(ABC):
         """
 
     def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
-        """What a proof measures of a target beside `measure`; `units` alone, where a task says no more."""
+        """What a proof measures of a target beside `measure`; `units` alone, where a task says no more.
+
+        Raises:
+            RecipeError: as `check_groups`.
+        """
+        self.check_groups(images, groups)
         return Details(self.units(target, images, device))
+
+    def check_groups(self, images: RealImages, groups: GroupsConfig) -> None:
+        """See that a proof on these test images can count what `test_groups` names.
+
+        Raises:
+            RecipeError: the task counts no groups, or no image has a field of that name.
+        """
+        named = named_by(groups)
+        if named and not self.counts_groups:
+            raise RecipeError(
+                f"test_groups: expected none with the task {type(self).__name__}, which counts neither groups nor clusters, "
+                f"got {', '.join(named)}"
+            )
+        fields_of(images, groups)
 
     def flaw(self, predicted: Any, images: int, classes: Sequence[str]) -> str:
         """What is wrong with `predicted`, from `predict` of so many images: `RULE, got VALUE`; empty where nothing is."""

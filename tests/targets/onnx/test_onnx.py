@@ -164,12 +164,39 @@ def test_objectness_is_of_raw_outputs_alone(tmp_path):
     )
 
 
-def test_a_background_at_0_is_left_out_of_scores_as_torchvision_counts(tmp_path):
-    scores = np.array([[[0.05, 0.9, 0.05], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]], dtype=np.float32)
-    file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": scores})
-    (found,) = target(file, {"boxes": "b", "scores": "s"}, min_score=0.2).predict(torch.rand(1, 3, 8, 8))
+WITH_BACKGROUND = np.array([[[0.05, 0.9, 0.05], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]], dtype=np.float32)
+
+
+def test_a_background_is_left_out_of_scores_by_labels(tmp_path):
+    file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": WITH_BACKGROUND})
+    labels = {"square": 1, "ring": 2}
+    (found,) = target(file, {"boxes": "b", "scores": "s"}, labels=labels, min_score=0.2).predict(torch.rand(1, 3, 8, 8))
     assert found["labels"].tolist() == [0, 1, 0]
     torch.testing.assert_close(found["scores"], torch.tensor([0.9, 0.8, 0.3]))
+
+
+def test_a_column_too_many_is_refused_and_not_taken_for_a_background(tmp_path):
+    file = constant_answers(tmp_path / "a.onnx", {"b": BOXES, "s": WITH_BACKGROUND, "p": WITH_BACKGROUND[0, :1]})
+    advice = "where one is a background write labels: {square: 1, ...}"
+    assert refused(file, {"boxes": "b", "scores": "s"}) == (
+        f"target.outputs.scores: expected 2 classes, because no labels are declared, got (1, 3, 3) of 's'; {advice}"
+    )
+    assert refused(file, {"probabilities": "p"}) == (
+        f"target.outputs.probabilities: expected 2 classes, because no labels are declared, got (1, 3) of 'p'; {advice}"
+    )
+
+
+def test_probabilities_of_some_of_the_models_classes_are_among_these(tmp_path):
+    file = constant_answers(tmp_path / "a.onnx", {"p": np.array([[0.4, 0.1, 0.2, 0.3]], dtype=np.float32)})
+    box = target(file, {"probabilities": "p"}, labels={"square": 1, "ring": 3})
+    torch.testing.assert_close(box.predict(torch.rand(1, 3, 8, 8)), torch.tensor([[0.25, 0.75]]))
+
+
+def test_logits_that_are_declared_as_probabilities_are_refused(tmp_path):
+    file = constant_answers(tmp_path / "a.onnx", {"p": np.array([[4.0, 1.0]], dtype=np.float32)})
+    assert refused(file, {"probabilities": "p"}) == (
+        "target.outputs.probabilities: expected rows that sum to 1, got [5.0] of 'p'; are they logits?"
+    )
 
 
 def test_outputs_that_are_not_what_was_declared_are_named(tmp_path):

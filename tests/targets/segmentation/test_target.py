@@ -97,6 +97,14 @@ def test_probabilities_of_outputs_that_the_task_does_not_know_are_background() -
     assert torch.allclose(target.predict(IMAGE).sum(dim=1), torch.ones(1, 16, 16))
 
 
+def test_a_pixel_is_taken_for_what_the_network_takes_it_for() -> None:
+    """Outputs that the task does not know outvote a class together, and none of them alone."""
+    logits = torch.tensor([-3.0, 0.5, 0.4, 0.4])[None, :, None, None].expand(1, 4, 16, 16)
+    target = SegmentationTarget(Says(logits), CLASSES[:1], (1,))
+    assert target.predict(IMAGE).argmax(dim=1).eq(1).all()
+    assert target.confidence(IMAGE, truth((0, 0, 16, 16))).tolist() == [1.0]
+
+
 def test_pixels_of_ignored_objects_teach_nothing() -> None:
     module = Says(torch.zeros(1, 3, 16, 16))
     target = SegmentationTarget(module, CLASSES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from terse.config import Component, InputPath
 from terse.registry import register
@@ -14,6 +14,7 @@ __all__ = ["MNISTClassifierConfig", "MNISTClassifierDeepConfig"]
 
 
 class _DigitClassifierConfig(Component["Target"]):
+    task: ClassVar[str] = "classification"
     weights: InputPath | None = None
     """A state_dict to start from; None starts from random weights."""
     initialisation: Literal["default", "xavier"] = "default"

@@ -17,6 +17,9 @@ from terse.types import Truth
 
 __all__ = ["OnnxClassifier", "OnnxDetector"]
 
+_ROUNDING = 1e-2  # of sums of probabilities, in half precision too
+_TINY = 1e-12
+
 
 class OnnxClassifier:
     """A classifier in a file.
@@ -32,7 +35,12 @@ class OnnxClassifier:
         found = self._values(self._session.examples())
         if found.ndim != 2:
             raise _other(f"target.outputs.{self._name}", "(images, classes)", output, found.shape)
-        self.columns = columns_of_classes(self.classes, found.shape[1], settings.labels, softmax=False)
+        self.columns = _columns(settings, self.classes, self._name, found)
+        sums = found.sum(axis=1)
+        if self._name == "probabilities" and (np.abs(sums - 1) > _ROUNDING).any():
+            raise RecipeError(
+                f"target.outputs.probabilities: expected rows that sum to 1, got {sums.tolist()} of {output!r}; are they logits?"
+            )
 
     def confidence(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, " n_pasted"]:
         """The probability of the true class of each pasted object."""
@@ -40,9 +48,11 @@ class OnnxClassifier:
         return found[truth.image_index[truth.pasted].to(found.device), truth.labels[truth.pasted].to(found.device)]
 
     def predict(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
-        """The probabilities of the task's classes."""
+        """The probabilities of the task's classes, among these alone where the model knows more."""
         found = torch.from_numpy(self._values(images).astype(np.float32))[:, list(self.columns)].to(images.device)
-        return found.softmax(dim=1) if self._name == "logits" else found
+        if self._name == "logits":
+            return found.softmax(dim=1)
+        return found / found.sum(dim=1, keepdim=True).clamp(min=_TINY)
 
     def _values(self, images: Tensor) -> np.ndarray:
         return self._session(images)[self._name]
@@ -144,8 +154,7 @@ class OnnxDetector:
         )
 
     def _chosen(self, name: str, scores: np.ndarray) -> np.ndarray:
-        columns = columns_of_classes(self.classes, scores.shape[-1], self._settings.labels, softmax=False)
-        return scores[..., columns]
+        return scores[..., _columns(self._settings, self.classes, name, scores)]
 
     def _columned(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """A column for each class: the score in that of the box's label, 0 in the others."""
@@ -159,6 +168,16 @@ class OnnxDetector:
     def _unlike(self, name: str, wanted: str, value: np.ndarray) -> RecipeError:
         output = self._settings.outputs.names[name]
         return _other(f"target.outputs.{name}", wanted, output, value.shape)
+
+
+def _columns(settings: OnnxConfig, classes: Sequence[str], name: str, found: np.ndarray) -> list[int]:
+    """The column of each class. One too many may be a background's, first or last: nothing in the file tells."""
+    if settings.labels is None and found.shape[-1] == len(classes) + 1:
+        raise RecipeError(
+            f"target.outputs.{name}: expected {len(classes)} classes, because no labels are declared, got {found.shape} of "
+            f"{settings.outputs.names[name]!r}; where one is a background write labels: {{{classes[0]}: 1, ...}}"
+        )
+    return columns_of_classes(classes, found.shape[-1], settings.labels, softmax=False)
 
 
 def _other(field: str, wanted: str, output: str, shape: Sequence[int]) -> RecipeError:

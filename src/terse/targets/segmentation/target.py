@@ -125,10 +125,18 @@ class SegmentationTarget:
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b one_plus_classes h w"]:
-        """Softmax probabilities of each pixel: the background, with all that the task does not know, then the classes."""
+        """Softmax probabilities of each pixel: the background, then the classes.
+
+        The background's logit is the highest of all outputs that the task does not know, so that a pixel is taken for
+        what the network itself takes it for.
+        """
         with eval_mode(self.module), folded(self.module):
-            p = self._logits(images)[0].softmax(dim=1)[:, list(self.columns)]
-        return torch.cat([(1 - p.sum(dim=1, keepdim=True)).clamp(min=0), p], dim=1)
+            logits = self._logits(images)[0]
+        columns = list(self.columns)
+        others = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
+        others[columns] = False
+        background = logits[:, others].amax(dim=1, keepdim=True)
+        return torch.cat([background, logits[:, columns]], dim=1).softmax(dim=1)
 
     def _logits(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """The logits of each pixel, and those of the auxiliary head where there is one."""
