@@ -78,6 +78,7 @@ def test_every_commands_help_answers(command, capsys):
         (["train", "quickstart", "cycles=-1"], "cycles: expected an integer >= 0, got -1; 5 is the paper's"),
         (["train", "quickstart", "seed"], "seed: expected key=value, got no value; for example cycles=3 or data.root=mnist"),
         (["train", "quickstart", "--resume"], "--resume: expected --out with the run's folder, got none"),
+        (["train", "quickstart", "--restart"], "--restart: expected --out with the run's folder, got none"),
         (["train", "quickstart", "--device", "cuda:9", "--out", "x"],
          "runtime.device: expected a CUDA device to be there, got 'cuda:9'; use cpu or auto"),
         (["train", "quickstart", "--device", "meta", "--out", "x"],

@@ -12,7 +12,7 @@ from pycocotools import mask as oracle
 
 from terse.errors import DataError
 from terse.sources.annotations import Remark, RemarkKind
-from terse.sources.coco import CocoConfig, read_coco
+from terse.sources.coco import CocoConfig, category_ids, read_coco
 from terse.sources.masks import Polygons, Rle, draw_mask, extent
 
 
@@ -337,6 +337,17 @@ def test_a_file_that_is_not_coco_is_refused(coco, text, sentence):
     file, images = coco()
     file.write_text(text)
     assert error_of(file, images) == sentence
+
+
+def test_ids_of_categories_are_whole_numbers_however_they_are_written(coco):
+    listed = [
+        {"id": 17, "name": "cat"},
+        {"id": "18", "name": "dog"},
+        {"id": 19.0, "name": "cow"},
+        {"id": "x", "name": "y"},
+    ]
+    file, _ = coco(categories=listed)
+    assert category_ids(file) == {"cat": 17, "dog": 18, "cow": 19}
 
 
 def test_a_class_of_two_lines_is_refused(coco):

@@ -68,18 +68,19 @@ def with_device(overrides: tuple[str, ...], device: str | None) -> list[str]:
     return [*overrides, *([f"runtime.device={device}"] if device else [])]
 
 
-def folder_of(out: Path | None, name: str, kind: str, *, resume: bool) -> Path:
+def folder_of(out: Path | None, name: str, kind: str, *, found_by: str | None) -> Path:
     """The folder of a job: `--out`, else `runs/NAME` or the first of `runs/NAME-2`, `-3`, ... that is free.
 
     Raises:
-        RunError: `--resume` without `--out`; `kind` says what the folder would hold.
+        RunError: an option that wants a folder with a job (`found_by`: `--resume`, `--restart`) without `--out`; `kind` says
+            what the folder would hold.
     """
     from terse.errors import RunError
 
     if out is not None:
         return out
-    if resume:
-        raise RunError(f"--resume: expected --out with the {kind}'s folder, got none")
+    if found_by is not None:
+        raise RunError(f"{found_by}: expected --out with the {kind}'s folder, got none")
     folder, number = Path("runs") / name, 2
     while folder.exists() and any(folder.iterdir()):
         folder, number = Path("runs") / f"{name}-{number}", number + 1

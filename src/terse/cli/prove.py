@@ -61,7 +61,7 @@ def prove(
 
     settings = with_device(overrides, device)
     loaded = load_recipe(recipe, settings)
-    folder = folder_of(out, f"{loaded.name}-proof", "proof", resume=resume)
+    folder = folder_of(out, f"{loaded.name}-proof", "proof", found_by="--resume" if resume else None)
     bounds = [_number(item) for item in passes.split(",")] if passes else []
     from terse.progress import Interrupted
     from terse.proof.arms import parse_arms

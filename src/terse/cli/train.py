@@ -74,7 +74,8 @@ def _train(
     from terse.recipe import load_recipe
 
     loaded = load_recipe(recipe, settings)
-    folder = folder_of(out, loaded.name, "run", resume=resume or restart)
+    found_by = "--restart" if restart else "--resume" if resume else None
+    folder = folder_of(out, loaded.name, "run", found_by=found_by)
     from terse.tasks.task import task_of
 
     with watching(loaded.cycles, task_of(loaded).progress, quiet=quiet) as watcher:

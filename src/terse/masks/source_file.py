@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from terse.sources.coco import id_of
 from terse.sources.indexing import is_number
 from terse.sources.json_lists import load_json_with
 
@@ -46,8 +47,8 @@ def read_told(file: Path, rename: Mapping[str, str] | None = None) -> Told:
     data = load_json_with(file, "annotations", before=("categories",))
     categories: dict[str, Mapping[str, Any]] = {}
     for item in data["categories"]:
-        number = _number(item["id"])
-        if number is not None:
+        number = id_of(item, "id")
+        if isinstance(number, int):
             name = str(item.get("name", number))
             categories[(rename or {}).get(name, name)] = {**item, "id": number}
     uses: Counter[str] = Counter()
@@ -59,12 +60,3 @@ def read_told(file: Path, rename: Mapping[str, str] | None = None) -> Told:
             if is_number(area := item.get("area")) and area > 0:
                 areas[name] = area
     return Told(categories, {name: area for name, area in areas.items() if uses[name] == 1})
-
-
-def _number(given: Any) -> int | None:
-    """An id as the reader of COCO files takes it: 17, 17.0 and "17" are one; None where it is no whole number."""
-    if isinstance(given, float) and given.is_integer():
-        return int(given)
-    if isinstance(given, str) and given.isdecimal() and str(int(given)) == given:
-        return int(given)
-    return given if isinstance(given, int) and not isinstance(given, bool) else None

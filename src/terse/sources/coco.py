@@ -22,7 +22,7 @@ from terse.sources.json_lists import ListOfFile, load_json_with, without_collect
 from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
 
-__all__ = ["CocoConfig", "category_ids", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "id_of", "read_coco"]
 
 _USUAL = {"id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured"}
 _FEW = 1 << 6  # annotations of a large file that are looked at together at least
@@ -70,7 +70,7 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
         _add_annotations(file, index, _list(file, data, "annotations"), listed.keys(), numbers, names)
     points, lines = _skeleton(item for _, item in categories.values())
     known = _licences(data)  # which may stand behind the annotations
-    licences = [known.get(_id(wanted[number][1], "license"), "") for number, i in numbers.items() if i is not None]
+    licences = [known.get(id_of(wanted[number][1], "license"), "") for number, i in numbers.items() if i is not None]
     return replace(index.finish(), keypoint_names=points, keypoint_lines=lines, licences=tuple(licences))
 
 
@@ -147,7 +147,8 @@ def category_ids(file: Path) -> dict[str, int]:
     """The ids of a COCO file's categories; empty where it is no COCO file."""
     try:
         listed = load_json_with(file, "annotations", before=("categories",)).get("categories", [])
-        return {str(item.get("name")): item["id"] for item in listed if isinstance(item.get("id"), int)}
+        ids = [(str(item.get("name")), id_of(item, "id")) for item in listed]
+        return {name: number for name, number in ids if isinstance(number, int)}
     except (DataError, AttributeError, TypeError, OSError):
         return {}
 
@@ -285,7 +286,7 @@ def _by_id(
         )
     found: dict[int | str, tuple[int, dict[str, Any]]] = {}
     for i, item in enumerate(_list(file, data, field)):
-        number = _id(item, "id") if isinstance(item, dict) else None
+        number = id_of(item, "id") if isinstance(item, dict) else None
         if number is None:
             raise DataError(f"{file.name}: {field}[{i}].id: expected a number, got {number!r}; give each its own")
         if number in found:
@@ -299,11 +300,11 @@ def _by_id(
 
 
 def _known(item: Mapping[str, Any], field: str, known: Collection[int | str]) -> int | str | None:
-    number = _id(item, field)
+    number = id_of(item, field)
     return number if number in known else None
 
 
-def _id(item: Mapping[str, Any], field: str) -> int | str | None:
+def id_of(item: Mapping[str, Any], field: str) -> int | str | None:
     """What can name something, whole numbers as such however they are written; None for anything else."""
     value = item.get(field)
     if isinstance(value, float) and value.is_integer():
@@ -316,7 +317,7 @@ def _id(item: Mapping[str, Any], field: str) -> int | str | None:
 def _licences(data: Mapping[str, Any]) -> dict[int | str | None, str]:
     items = data.get("licenses")
     known = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    return {_id(item, "id"): str(item.get("name", "")) for item in known if _id(item, "id") is not None}
+    return {id_of(item, "id"): str(item.get("name", "")) for item in known if id_of(item, "id") is not None}
 
 
 def _declared(item: Mapping[str, Any]) -> tuple[int, int] | None:
