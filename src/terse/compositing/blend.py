@@ -175,7 +175,7 @@ def straight(rgba: UInt16[np.ndarray, "h w 4"], *, divide: bool = True) -> _Colo
 
 
 def _poisson(canvas: _Colour, layer: Warped) -> bool:
-    """Whether the object is seen, and only then is it drawn.
+    """Clone the object into the canvas, and return True; return False, and draw nothing, where it would be lost.
 
     `seamlessClone` fails where the mask touches a border: pad the canvas by its own rim, clone, crop.
     """

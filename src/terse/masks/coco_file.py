@@ -15,7 +15,7 @@ from terse.folders import write_json
 from terse.masks.make import Made, Masks, region_of
 from terse.masks.source_file import Told
 from terse.sources.annotations import Annotations
-from terse.sources.masks import Polygons, Rle, draw_mask, extent
+from terse.sources.masks import Polygons, Rle, draw_mask
 
 __all__ = ["dropped_rows", "read_drop_list", "read_masks", "write_masks"]
 
@@ -155,6 +155,7 @@ def _annotation(masks: Masks, row: int, dropped: Collection[int], ids: Sequence[
     annotations = masks.annotations
     x0, y0, x1, y1 = annotations.boxes_px[row].tolist()
     crowd, ignore = bool(annotations.crowd[row]), bool(annotations.ignore[row])
+    area = told.areas.get(annotations.object_names[row])
     line: dict[str, Any] = {
         "id": row + 1,
         "image_id": int(annotations.image_index[row]) + 1,
@@ -174,8 +175,7 @@ def _annotation(masks: Masks, row: int, dropped: Collection[int], ids: Sequence[
         made = masks.made[row].to_json()
         line |= {"dropped": made} if row in dropped else made
     elif annotations.masks[row] is not None:
-        line |= _own(annotations, row)
-    area = told.areas.get(annotations.object_names[row])
+        line |= _own(annotations, row, area)
     return line if area is None or "source" in line else {**line, "area": area}
 
 
@@ -185,19 +185,23 @@ def _short(value: np.float32) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _own(annotations: Annotations, row: int) -> dict[str, Any]:
-    """The mask that the data have themselves, and its area."""
+def _own(annotations: Annotations, row: int, area: float | None) -> dict[str, Any]:
+    """The mask that the data have themselves, and its area where the source tells none; only then are outlines drawn."""
     mask = annotations.masks[row]
     assert mask is not None  # by the caller
     width, height = annotations.sizes_px[int(annotations.image_index[row])].tolist()
+    told: dict[str, Any] = {}
+    if isinstance(mask, Polygons):
+        told["segmentation"] = [np.asarray(part, dtype=np.float64).ravel().tolist() for part in mask.parts]
+    elif isinstance(mask, Rle):
+        told["segmentation"] = {"size": [height, width], "counts": mask.counts.decode("ascii")}
+    if told and area is not None:
+        return told
     try:
-        drawn = draw_mask(mask, annotations.root, (width, height), extent(mask, (width, height))) > 127
+        region = region_of(draw_mask(mask, annotations.root, (width, height)) > 127)
     except DataError as error:
         return {"failed": str(error)}
-    area = {"area": pixels} if (pixels := int(np.count_nonzero(drawn))) else {}
-    if isinstance(mask, Polygons):
-        return {"segmentation": [np.asarray(part, dtype=np.float64).ravel().tolist() for part in mask.parts], **area}
-    if isinstance(mask, Rle):
-        return {"segmentation": {"size": [height, width], "counts": mask.counts.decode("ascii")}, **area}
-    region = region_of(drawn)
-    return {} if region is None else {"segmentation": runs_of_region(region, (width, height)), **area}
+    if region is None:
+        return told
+    told = told or {"segmentation": runs_of_region(region, (width, height))}
+    return {**told, "area": region.seen_px}
