@@ -67,12 +67,13 @@ def recipe_files() -> str:
 
 def commands() -> str:
     """The `--help` of every command."""
-    application: Any = command_line.app()
     parts = []
     for name in command_line._COMMANDS:
+        application: Any = command_line.app(name)
         shown = io.StringIO()
         application.help_print([name], console=Console(file=shown, width=HELP_COLUMNS, color_system=None))
-        parts.append(f"## `terse {name}`\n\n```text\n{shown.getvalue().strip()}\n```")
+        told = re.sub(r" +$", "", shown.getvalue().strip(), flags=re.MULTILINE)
+        parts.append(f"## `terse {name}`\n\n```text\n{told}\n```")
     return "\n\n".join(parts)
 
 

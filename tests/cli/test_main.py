@@ -72,6 +72,29 @@ def test_every_commands_help_answers(command, capsys):
 
 
 @pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("train", ["On several GPUs: torchrun --nproc-per-node 4 -m terse train RECIPE --out DIR"]),
+        (
+            "generate",
+            ["Without training: terse generate paste", "Another model to say what is hard", "--page --no-page"],
+        ),
+        ("masks", ["The same command with --drop or --min-score on a file that is made already drops masks from it"]),
+        ("init", ["a classifier's name in torchvision; by default one that fits the data and this machine."]),
+        ("prove", ["All for detectors, all but the two that need photographs for classifiers."]),
+        ("report", ["--beside PATH... "]),
+    ],
+)
+def test_help_shows_all_of_a_commands_text_and_folds_it_to_the_window(command, texts, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    _, out, _ = run(capsys, command, "--help")
+    for text in texts:
+        assert text in out
+    assert "--empty" not in out
+    assert "()" not in out
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "quickstart", "cycels=3"], "cycels: expected a known setting, got 'cycels'; did you mean 'cycles'?"),

@@ -44,8 +44,8 @@ def init(
         voc: A VOC folder or VOCdevkit, instead of --coco.
         yolo: A YOLO data.yaml with outlines, instead of --coco.
         cutouts: A folder of cut-outs for each class, to be pasted; real images come from --coco, --voc or --yolo.
-        target: The detector, of `terse targets`, or the classifier, by torchvision's name; by default one that fits the data
-            and this machine.
+        target: A kind of detector (`terse targets`), or a classifier's name in torchvision; by default one that fits the
+            data and this machine.
         weights: The target's weights, or its backbone's.
         classes: What to paste; all classes with masks by default.
         out: The recipe to write.

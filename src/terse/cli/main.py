@@ -54,19 +54,19 @@ _NOT_OURS = (EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, E
 """What the disk, its owner or the name of a file stands in the way of."""
 
 
-def app() -> object:
-    """The cyclopts application."""
+def app(command: str = "") -> object:
+    """The cyclopts application; the help of `command` is all that its function says, of the others a line."""
     from cyclopts import App
 
     application = App(
         name="terse",
         help="Make the training images that your vision model still gets wrong.",
         version=version,
-        help_format="plaintext",
+        help_format="markdown",  # a paragraph is folded to the window
         suppress_keyboard_interrupt=False,  # `_run` answers
     )
     for name, summary in _COMMANDS.items():
-        application.command(f"terse.cli.{name}:{name}", name=name, help=summary)
+        application.command(f"terse.cli.{name}:{name}", name=name, help=None if name == command else summary)
     application.register_install_completion_command(
         help="Let the shell complete commands and options (bash, zsh, fish)."
     )
@@ -137,7 +137,7 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     from terse.errors import TerseError
 
     try:
-        code = app()(arguments, exit_on_error=False, result_action="return_value")  # type: ignore[operator]
+        code = app(*arguments[:1])(arguments, exit_on_error=False, result_action="return_value")  # type: ignore[operator]
     except CycloptsError:
         return 2
     except TerseError as error:

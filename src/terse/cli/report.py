@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from terse.cli.answers import Json, answer
 from terse.cli.jobs import with_trust
@@ -14,7 +17,7 @@ __all__ = ["build_report", "report"]
 def report(
     run: Path,
     *,
-    beside: tuple[Path, ...] = (),
+    beside: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
     compute: bool = False,
     as_json: Json = False,
 ) -> None:
