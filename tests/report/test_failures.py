@@ -55,6 +55,12 @@ def test_runs_stand_below_each_other(tmp_path):
     assert patch_tables(None) == []
 
 
+def test_a_run_alone_has_no_column_of_runs():
+    (table,) = patch_tables(patched(0.0))
+    assert list(table.columns) == ["Measure", "Without patch", "With patch", "Change"]
+    assert table.rows[2] == ("Places with a false alarm", "0.000", "0.250", "+0.250")
+
+
 def test_the_images_that_judge_are_named():
     failed = Failures(after=[after(0), after(1)], images=20, clusters=32)
     (shapes,) = failure_tables(failed, [], "validation")

@@ -74,6 +74,14 @@ def test_nothing_hostile_becomes_markup(full):
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
+def test_words_in_backticks_are_code_and_columns_of_names_stand_left():
+    table = Table("One", ["run", "measure", "value"], [["a", "AP of `<b>`", "0.5"], ["", "false alarms", ""]])
+    page = page_html(PageData(title="A page", kind="train", alarms=["lower `hardness.below`"], tables=[table]))
+    assert "lower <code>hardness.below</code>" in page
+    assert '<td class="name">AP of <code>&lt;b&gt;</code></td><td>0.5</td>' in page
+    assert '<th scope="col" class="name">measure</th><th scope="col">value</th>' in page
+
+
 def test_the_policy_names_exactly_the_scripts_of_the_page(full):
     text = page_html(full)
     page = Elements(text)

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 import terse.report.preview
+from drawn_sets import draw_world, labelled_backgrounds
 from terse.pictures.sheets import GUTTER_PX, contact_sheet
 from terse.recipe import load_recipe
 from terse.report.preview import preview, preview_sheets
@@ -53,3 +54,10 @@ def test_a_recipe_without_patches_shows_none():
     recipe = load_recipe("shapes", ["artefacts.count=0"])
     assert len(drawn(recipe, 3)) == 2
     assert contact_sheet(np.zeros((3, 96, 96, 3), np.uint8), 8).shape[1] == drawn(recipe, 3)[1].shape[1]
+
+
+def test_a_recipe_that_names_nothing_to_train_on_is_shown(tmp_path):
+    recipe = labelled_backgrounds(draw_world(tmp_path))
+    sheet = np.asarray(Image.open(preview(recipe, tmp_path / "sheet.png", 3)))
+    assert sheet.shape[1] > 3 * recipe.canvas_px
+    assert sheet[GUTTER_PX : GUTTER_PX + recipe.canvas_px].std() > 10

@@ -45,14 +45,16 @@ def patch_tables(
     if not known:
         return []
     rows = [row for name, one in known.items() for row in _patch_rows(name, one)]
+    alone = [*known] == [""]
     caption = (
         f"Each {images} image with one foreground-shaped patch of another background, pasted as objects are, beside the same image "
         "without. A false alarm has a score of 0.5 and finds no object; a place is where the patch is put. The players are "
         "invariant to pasting where nothing changes and the AUC is 0.5. AP50's interval (95 %) is by pseudo-values over "
         "blocks of images."
     )
-    columns = ("Run", "", "Without patch", "With patch", "Change")
-    return [Table("Invariance to pasting", columns, rows, caption)]
+    columns = ("Run", "Measure", "Without patch", "With patch", "Change")
+    shown = [row[alone:] for row in (columns, *rows)]
+    return [Table("Invariance to pasting", shown[0], shown[1:], caption)]
 
 
 def _shapes_table(failed: Failures, images: Judging) -> Table:

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import hashlib
 import html
+import re
 import zlib
 from functools import cache
 from importlib import resources
@@ -50,6 +51,7 @@ def page_html(data: PageData) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["coded"] = _coded
     script = "\n".join(_asset(name) for name in SCRIPTS)
     plotly, plotly_hash = _plotly() if data.charts else ("", "")
     page: str = environment.get_template("page.html").render(
@@ -67,6 +69,14 @@ def page_html(data: PageData) -> str:
         plain=embed({"recipe": data.recipe, "commands": [command.line for command in data.commands]}),
     )
     return page
+
+
+def _coded(text: str) -> str:
+    """The text as markup, with what stands in backticks as code."""
+    from markupsafe import Markup
+
+    parts = re.split(r"`([^`\n]+)`", text)  # every second one stood in backticks; `join` and `format` escape
+    return Markup("").join(Markup("<code>{}</code>").format(part) if k % 2 else part for k, part in enumerate(parts))
 
 
 def _policy(script: str, plotly_hash: str) -> str:

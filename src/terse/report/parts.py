@@ -87,13 +87,18 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of ready-made texts: numbers, which stand right on one line, or prose, which stands left and wraps."""
+    """A table of ready-made texts on one line, numbers right and names left, or prose, which stands left and wraps."""
 
     heading: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     prose: bool = False
+
+    def named(self, column: int) -> bool:
+        """Whether the column holds names: texts that all begin with a letter."""
+        texts = [text for row in self.rows if (text := row[column])]
+        return bool(texts) and all(text[0].isalpha() for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageData:
-    """A whole page. Every text is plain text: the page escapes it."""
+    """A whole page. Every text is plain text: the page escapes it, and shows as code what stands in backticks."""
 
     title: str
     kind: Kind

@@ -16,7 +16,7 @@ from terse.pictures.sheets import contact_sheet
 from terse.process import torch_defaults
 from terse.progress import Observer, heard_by
 from terse.recipe import Recipe
-from terse.sources.run_data import run_data
+from terse.sources.run_data import paste_data, run_data
 from terse.synthesis.blind import BlindProposer
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.materials import Materials, materials_of
@@ -32,7 +32,7 @@ _COLUMNS = 8
 def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = None) -> Path:
     """Draw composites as the recipe's arm proposes them; a learned arm, untrained, proposes random poses.
 
-    The observer hears how far cleanup is.
+    A recipe for sets alone, which names nothing to train on, has its composites as well. The observer hears how far cleanup is.
 
     Raises:
         RecipeError: a count below 1.
@@ -41,8 +41,9 @@ def preview(recipe: Recipe, out: Path, count: int, observer: Observer | None = N
     observer = heard_by(observer)
     if count < 1:
         raise RecipeError(f"count: expected an integer >= 1, got {count}")
-    data = run_data(recipe, observer)
-    materials = materials_of(recipe, data, data.train, torch.device("cpu"))
+    trains = recipe.data is not None or recipe.train is not None
+    data = (run_data if trains else paste_data)(recipe, observer=observer)
+    materials = materials_of(recipe, data, getattr(data, "train", None), torch.device("cpu"))
     write_atomically(out, png(np.concatenate(preview_sheets(recipe, materials, count))))
     return out
 

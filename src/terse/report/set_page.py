@@ -184,7 +184,7 @@ def dataset_page(
         title=f"{count(images, 'composite' if result.real else 'image')} with {count(objects, 'object')}",
         kind="generate",
         name=name,
-        summary=[f"The set stands in {result.out}. {_time(result)}".rstrip()],
+        summary=[f"The set is in {result.out}. {_time(result)}".rstrip()],
         facts=[
             Fact("Composites" if result.real else "Images", number(images)),
             Fact("Objects", number(objects), f"{objects / max(1, images):.2f} an image"),
