@@ -44,6 +44,15 @@ def test_every_setting_of_a_recipe_has_a_row(pages):
     assert row(text, "target")[1:3] == ["a kind of `target`", "required"]
 
 
+def test_every_setting_says_what_it_is_in_the_words_of_a_recipe(pages):
+    lines = [line for line in pages.recipe_settings().splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert {len(row) for row in rows} == {5}
+    assert [key for key, *_, what in rows if not what] == []
+    assert not [key for key, *_, what in rows if re.search(r"\b(None|True|False)\b", what)]
+    assert pages.in_yaml("None takes all; Nones do not") == "`null` takes all; Nones do not"
+
+
 def test_every_kind_that_a_recipe_names_has_a_heading(pages):
     text = pages.recipe_settings()
     for family in pages.RECIPE_FAMILIES:

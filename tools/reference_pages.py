@@ -31,6 +31,7 @@ RECIPE_FAMILIES = ("task", "target", "synthesis", "pose", "hardness", "data", "s
 """The families whose kinds a recipe names, in the order in which the page lists them."""
 ORDERS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+PYTHON = {"None": "null", "True": "true", "False": "false"}
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -100,7 +101,7 @@ def table(
     model: type[BaseModel], prefix: str, *, only: Collection[str] | None = None, without: Collection[str] = ()
 ) -> str:
     """A Markdown table of a model's settings; `kind` is the heading's."""
-    told = help_of(model) if issubclass(model, Config) else {}
+    told = {name: in_yaml(text) for name, text in help_of(model).items()} if issubclass(model, Config) else {}
     rows = [
         [f"`{prefix}{name}`", type_words(field), default_words(field), paper_words(field), told.get(name, "")]
         for name, field in model.model_fields.items()
@@ -108,6 +109,11 @@ def table(
     ]
     head = ["key", "type", "default", "paper", "what"]
     return markdown_table(head, [[part.replace("|", "\\|") for part in row] for row in rows]) if rows else ""
+
+
+def in_yaml(text: str) -> str:
+    """A help text with Python's values as a recipe writes them."""
+    return re.sub(r"\b(None|True|False)\b", lambda found: f"`{PYTHON[found[0]]}`", text)
 
 
 def inner_models(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -80,6 +80,7 @@ class Recipe(Config):
     name: Annotated[str, AfterValidator(_plain_name)] = "recipe"
     """Names the folder of its runs."""
     description: str = ""
+    """A sentence that `terse recipes` lists."""
     paper: tuple[PaperName, ...] = ()
     """Tables and figures whose numbers a page shows beside ours; a recipe over this one does not take them over."""
     task: Annotated[str, known_kind("task")]
@@ -87,12 +88,17 @@ class Recipe(Config):
     primary: str | None = None
     """The metric that chooses the kept cycle, that a proof compares and that heads a page; None takes the task's."""
     seed: NonNegative = 0
+    """Of what a run draws at random; which images val and test hold out does not depend on it."""
     cycles: Annotated[NonNegative, Paper(5)] = 5
+    """Rounds of: find what the target fails, and train it on that."""
     data: Annotated[Component["RunData"], Family("data")] | None = None
     """A source that supplies foregrounds, backgrounds and real images at once (digits, drawn scenes)."""
     foregrounds: Source | None = None
+    """What is pasted: objects with masks, or cut-outs."""
     backgrounds: Source | None = None
+    """What is pasted on."""
     train: Source | None = None
+    """Real images with labels, which the target learns beside the composites."""
     val: SourceOrFraction | None = None
     """A source, or the fraction of train that is held out."""
     test: SourceOrFraction | None = None
@@ -106,15 +112,21 @@ class Recipe(Config):
     cleanup: bool = True
     """Leave out foregrounds whose mask and box disagree (Table 2, column 2)."""
     target: Annotated[Component["Judges"], Family("target")]
+    """The model that is to get better."""
     synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
+    """The arm: how composites are proposed, and which of them are kept."""
     poses: Annotated[Component["PoseFamily"] | tuple[Component["PoseFamily"], ...], Family("pose", or_list=True)]
     """One family, or a list of them in the order in which they act on a foreground."""
     edges: EdgeConfig | None = None
     """None blends the warped mask as it is (digits)."""
     artefacts: ArtefactConfig = ArtefactConfig(count=0)
+    """Foreground-shaped patches of other backgrounds, so that the rims of pastes give nothing away (A.2)."""
     objective: ObjectiveConfig = ObjectiveConfig()
+    """What the network of `synthesis: {kind: learned}` minimises (Eq. 3)."""
     hardness: Annotated[Component["HardnessRule"], Family("hardness")]
+    """Which composites count as failed by the target."""
     pool: PoolConfig = PoolConfig()
+    """How many hard composites each cycle keeps, and of how many that are looked at."""
     alternation: Literal["phase", "batch"] = "phase"
     """A cycle trains the synthesizer, then harvests, then trains the target (A.1, A.2); or each step updates synthesizer,
     discriminator and target in turn (3.4), and a running threshold spreads the harvest over the cycle."""
@@ -122,12 +134,15 @@ class Recipe(Config):
     """How the start is trained from real images; None starts from the target's own weights. Of batch_size, optimizer, augment
     and photometric it takes over from `fine_tune` what it does not name."""
     fine_tune: PhaseConfig = PhaseConfig()
+    """How each cycle trains the target on real images and the pool."""
     test_groups: GroupsConfig = GroupsConfig()
     """What the test images' own fields say of them: figures by group, intervals that count clusters."""
     keep: Literal["best", "last"] = "best"
     """The target that is kept: of the cycle that is best on val, the start included, or of the last one."""
     checkpoint: CheckpointConfig = CheckpointConfig()
+    """What a run saves under way."""
     runtime: RuntimeConfig = RuntimeConfig()
+    """Where and how fast a run computes, and where its figures go."""
 
     @property
     def needs(self) -> tuple[str, ...]:

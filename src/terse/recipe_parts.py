@@ -40,10 +40,13 @@ class OptimizerConfig(Config):
     """An optimiser and its settings."""
 
     name: Literal["sgd", "adam"] = "sgd"
+    """Which optimiser."""
     lr: Annotated[Positive, Paper(1e-2)] = 1e-2
+    """Learning rate, the highest of its schedule."""
     momentum: Fraction = 0.9
     """SGD only; the paper has 0.9 (3.4) and 0.5 (A.1)."""
     weight_decay: Annotated[float, Field(ge=0), Paper(5e-4)] = 5e-4
+    """Of all weights."""
     schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     """Of the learning rate over the phase; the paper's is constant."""
     schedule_over: Literal["phase", "run"] = "phase"
@@ -51,6 +54,7 @@ class OptimizerConfig(Config):
     later_lr: Positive | None = None
     """The rate from cycle `later_from` on (Table 1: 1e-3 after 100 iterations)."""
     later_from: NonNegative = 100
+    """The first cycle with `later_lr`."""
     max_grad_norm: Positive | None = None
     """Clip the gradient's norm; None clips nothing."""
 
@@ -59,8 +63,11 @@ class PhaseConfig(Config):
     """A phase that trains the target."""
 
     epochs: Annotated[NonNegative, Paper(30)] = 30
+    """Passes over what `epoch` names."""
     batch_size: Annotated[Count, Paper(64)] = 64
+    """Images of a step, real and synthetic together."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Of the target's weights."""
     real_per_synthetic: Annotated[float, Field(ge=0)] | Literal["all"] = "all"
     """Real images in an epoch for each synthetic one; `all` is all of them (paper 4.1), 1 is its photographs'."""
     steps: Count | None = None
@@ -130,6 +137,7 @@ class ObjectiveConfig(Config):
     """Weight of the discriminator's verdict, which the paper does not state; `auto` keeps the length of its gradient
     at the raw pose at `realism_share` of the target's, in the non-saturating form."""
     realism_share: Positive = 0.5
+    """With `realism: auto`: length of the verdict's gradient over that of the target's loss."""
     form: Annotated[Literal["cross_entropy", "hinge", "log_one_minus"], Paper("cross_entropy")] = "cross_entropy"
     """Of the target's loss: -log p (Eq. 1), min(margin, hinge_margin), or log(1 - p), which leaves alone what is wrong."""
     hinge_margin: float = 1.0
@@ -169,6 +177,7 @@ class DiscriminatorConfig(Config):
     lr: Annotated[Positive, Paper(1e-4)] = 1e-4
     """Of Adam, constant."""
     batch_size: Annotated[Count, Paper(16)] = 16
+    """Real images of a step, and as many composites."""
     weight_sigma: Positive = 0.02
     """Of its first weights; the paper's "variance of 0.02" is 0.1414, its source has 0.02."""
     scales: Annotated[Count, Paper(1)] = 1

@@ -35,6 +35,7 @@ class HelpfulConfig(RuleOver):
 
     kind: Literal["helpful"] = "helpful"
     guide: GuideConfig = GuideConfig()
+    """The real images on which the loss is to fall."""
     among: Literal["all", "hard"] = "all"
     """Which composites may be kept, and are asked: all, or those that `of` calls hard."""
     keep: Literal["above", "in_proportion"] = "above"

@@ -27,6 +27,7 @@ class ReferenceConfig(Config):
     batch_size: Count = 64
     """Half real images, half composites drawn afresh."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-2, schedule="one_cycle")
+    """Of each of the two."""
     augment: bool = False
     """Flip and crop at random."""
     photometric: bool = False
@@ -57,6 +58,7 @@ class RuleOver(Component["HardnessRule"]):
 
 class _WithReference(RuleOver):
     reference: ReferenceConfig = ReferenceConfig()
+    """How the references are trained."""
 
     def _refused(self) -> tuple[type, ...]:
         """A window too: what a reference knows nothing of lies outside of it, as what it gets right does."""

@@ -43,6 +43,7 @@ class AffineConfig(Component["AffinePoses"]):
     shift: Span = (-1.0, 1.0)
     """Fraction of the free play to each side."""
     shear: Span = (-0.2, 0.2)
+    """Shift along x over the distance along y: 0.2 leans an upright side by 11 degrees."""
     scale: _Scale = (0.8, 1.2)
     """Side of the patch over the canvas's shorter side: one range, or one for each class by name.
 

@@ -32,6 +32,7 @@ class GmuConfig(SourceConfig):
     gmu: SourcePath
     """The folder that holds gmu_scene_001 to gmu_scene_009."""
     fold: Literal[1, 2, 3] = 1
+    """Which of the paper's three splits of the nine scenes."""
     part: Literal["train", "test"] = "train"
     """Its test scenes, or all others."""
     test_scenes: tuple[tuple[_Scene, ...], tuple[_Scene, ...], tuple[_Scene, ...]] = ((2, 4, 5), (1, 3, 6), (7, 8, 9))

@@ -47,6 +47,7 @@ class PastedConfig(Component["RunData"]):
     objects: Counts = (1, 3)
     """Fewest and most objects of an image."""
     rotation_deg: Span = (-30.0, 30.0)
+    """How far objects are turned, anticlockwise."""
     scale: PositiveSpan = (0.25, 0.7)
     """Longer side of an object over the image's."""
     seed: NonNegative = 7

@@ -79,6 +79,7 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
     optimizer: OptimizerConfig = OptimizerConfig(name="adam", lr=1e-3)
     """Adam; the paper has 1e-3 on digits, 1e-4 on photographs, weight decay 5e-4."""
     batch_size: Annotated[Count, Paper(1024)] = 1024
+    """Composites of a step of the synthesizer."""
     steps: Annotated[NonNegative, Paper(1000)] = 100
     """Steps of one synthesizer phase, before the harvest closes."""
     max_steps: Count = 1000
