@@ -14,8 +14,13 @@ __all__ = ["read_yaml", "read_yaml_file", "write_yaml"]
 _SHOWN = 200
 
 
-def read_yaml(text: str, name: str) -> dict[str, Any]:
+def read_yaml(text: str, name: str, *, words: bool = False) -> dict[str, Any]:
     """A YAML 1.2 mapping: `1e-3` is a number, `no` a word, a repeated key an error.
+
+    Args:
+        text: the YAML.
+        name: what errors call it.
+        words: read numbers, `true` and `null` as the text that stands there.
 
     Raises:
         RecipeError: not YAML, or not a mapping; file and line are named.
@@ -23,7 +28,7 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    reader = YAML(typ="safe", pure=True)
+    reader = YAML(typ="base" if words else "safe", pure=True)
     try:
         data = reader.load(text)
     except MarkedYAMLError as error:
@@ -41,15 +46,15 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def read_yaml_file(path: Path, name: str = "") -> dict[str, Any]:
-    """The mapping of a YAML file; errors call it `name`, its path by default.
+def read_yaml_file(path: Path, name: str = "", *, words: bool = False) -> dict[str, Any]:
+    """The mapping of a YAML file, as `read_yaml` has it; errors call it `name`, its path by default.
 
     Raises:
         RecipeError: it cannot be read, is not UTF-8, or is no YAML mapping.
     """
     name = name or str(path)
     try:
-        return read_yaml(path.read_text("utf-8-sig"), name)
+        return read_yaml(path.read_text("utf-8-sig"), name, words=words)
     except UnicodeDecodeError as error:
         raise RecipeError(f"{name}: expected text in UTF-8, got another encoding (byte {error.start})") from None
     except OSError as error:

@@ -1,6 +1,7 @@
 """COCO JSON: what is read, and each thing that can be wrong with it."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -253,8 +254,10 @@ def test_two_images_of_one_id_are_refused(coco):
     )
 
 
-@pytest.mark.parametrize("number", [1, 1.0, "1"])
-@pytest.mark.parametrize("other", [1, 1.0, "1"])
+@pytest.mark.parametrize(
+    ("number", "other"),
+    [*product((1, 1.0, "1"), repeat=2), *product((-3, -3.0, "-3"), repeat=2)],
+)
 def test_ids_that_mean_one_thing_are_one(coco, note, number, other):
     notes = read_coco(*coco(annotations=[note(category_id=number)], categories=[{"id": other, "name": "person"}]))
     assert notes.classes == ("person",)
@@ -348,6 +351,28 @@ def test_ids_of_categories_are_whole_numbers_however_they_are_written(coco):
     ]
     file, _ = coco(categories=listed)
     assert category_ids(file) == {"cat": 17, "dog": 18, "cow": 19}
+
+
+def test_categories_of_one_name_are_one_class_and_said(coco, note):
+    listed = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cat"}]
+    notes = read_coco(*coco(categories=listed, annotations=[note(), note(id=2, category_id=3)]))
+    assert (notes.classes, notes.labels.tolist()) == (("cat", "dog"), [0, 0])
+    assert notes.remarks == (
+        Remark(
+            RemarkKind.DOUBT,
+            "several classes have one name (cat): they are read as one class; if they are not, give each its own",
+        ),
+    )
+
+
+@pytest.mark.parametrize("nameless", [{}, {"name": None}, {"name": ""}])
+def test_a_category_without_a_name_is_called_by_its_id_and_said(coco, nameless):
+    file, images = coco(categories=[{"id": 1, **nameless}, {"id": 2, "name": "dog"}])
+    notes = read_coco(file, images)
+    assert (notes.classes, category_ids(file)) == (("1", "dog"), {"1": 1, "dog": 2})
+    assert notes.remarks == (
+        Remark(RemarkKind.READ_AS, "set.json has categories without a name: they are called by their ids"),
+    )
 
 
 def test_a_class_of_two_lines_is_refused(coco):

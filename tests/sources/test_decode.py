@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from terse.errors import DataError
 from terse.sources import decode
-from terse.sources.decode import probe, read_alpha, read_rgb, read_values
+from terse.sources.decode import IMAGE_SUFFIXES, probe, read_alpha, read_rgb, read_values
 
 
 @pytest.fixture
@@ -232,6 +232,14 @@ def test_heic_is_named_and_other_bytes_of_that_name_are_read(file):
         "photo.heic: expected an image file, got HEIC, which is not read; convert it to JPEG or PNG"
     )
     assert probe(*file(Image.fromarray(corners()), ".heic", format="JPEG")) == (4, 2)
+
+
+@pytest.mark.parametrize("head", [b"\xff\x0a\0\0", b"\0\0\0\x0cJXL \r\n\x87\n"])
+def test_jpeg_xl_is_named_and_not_passed_over(file, head):
+    assert ".jxl" in IMAGE_SUFFIXES
+    assert error_of(probe, *file(head, ".jxl")) == (
+        "photo.jxl: expected an image file, got JPEG XL, which is not read; convert it to JPEG or PNG"
+    )
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

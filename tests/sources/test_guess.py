@@ -142,6 +142,29 @@ def test_annotations_of_a_kind_that_is_not_known_are_said(drawn, suffix):
     )
 
 
+@pytest.mark.parametrize(
+    ("table", "text", "line"),
+    [
+        ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "{name},60,40,cup,1,1,9,9\n"),
+        ("metadata.jsonl", "", '{{"file_name": "{name}", "objects": {{"bbox": [[1, 1, 8, 8]], "categories": [0]}}}}\n'),
+        ("labels/detections.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax\n", "{stem},/m/01,.1,.4,.1,.4\n"),
+    ],
+)
+def test_a_table_that_annotates_the_images_is_said(drawn, table, text, line):
+    folder = drawn.backgrounds()
+    images = sorted(folder.iterdir())
+    (folder / "credits.csv").write_text("file,author\n" + "".join(f"{image.name},me\n" for image in images))
+    assert source_settings(folder) == {"images": str(folder)}
+    (folder / table).parent.mkdir(exist_ok=True)
+    (folder / table).write_text(text + "".join(line.format(name=image.name, stem=image.stem) for image in images))
+    with pytest.raises(DataError) as raised:
+        source_settings(folder)
+    assert str(raised.value).startswith(
+        f"{folder}: expected data of a kind that is known, got {len(images)} images and a table that names them ({table}) of "
+        "another; known are COCO, "
+    )
+
+
 def test_yolo_labels_without_their_yaml_are_told_what_to_write(tmp_path, drawn):
     folder = drawn.backgrounds()
     for image in sorted(folder.iterdir()):

@@ -58,6 +58,19 @@ def test_shapes_of_one_group_are_one_object(labelme):
     assert area(notes, 0) == 300
 
 
+def test_parts_of_every_kind_are_joined(labelme):
+    png = io.BytesIO()
+    Image.new("1", (3, 2), 1).save(png, "PNG")
+    spot = {"kind": "mask", "mask": base64.b64encode(png.getvalue()).decode(), "group_id": 1}
+    other = shape(points=[[30, 20], [32, 21]], **spot)
+    root = labelme(shape(group_id=1), shape(points=[[1, 2], [3, 3]], **spot), other)
+    notes = read_labelme(root)
+    assert (notes.boxes_px.tolist(), area(notes, 0)) == ([[1, 2, 33, 25]], 212)
+    around = shape(points=[[5, 4], [24, 28]], kind="rectangle", group_id=1)
+    notes = read_labelme(labelme(around, shape(group_id=1)))
+    assert (notes.boxes_px.tolist(), area(notes, 0)) == ([[5, 4, 24, 28]], 200)
+
+
 @pytest.mark.parametrize("image", ["a.png", "old name.jpg", "..\\pictures\\a.png", "/home/me/a.png", "a" * 600])
 def test_the_photograph_is_found(labelme, image):
     assert read_labelme(labelme(shape(), image=image)).paths == ("a.png",)

@@ -169,7 +169,7 @@ def test_xml_that_cannot_be_read_is_left_out_and_named(voc, text, reason):
         (thing(name=""), ".name: expected a class, got nothing; it is left out"),
         (
             "<object><name>person</name></object>",
-            ".bndbox: expected four finite numbers, got [nan, nan, nan, nan]; its box is left out",
+            ".bndbox: expected four finite numbers, got []; its box is left out",
         ),
     ],
 )
@@ -177,6 +177,32 @@ def test_an_object_that_cannot_be_used_is_left_out_and_named(voc, item, sentence
     notes = read_voc(voc({"one": page(thing("dog"), item)}))
     assert skipped(notes) == [f"Annotations/one.xml: object[1]{sentence}"]
     assert len(notes.labels) == 1
+    assert "" not in notes.classes
+
+
+ROBOFLOW = "<polygon><x1>12</x1><y1>6</y1><x2>18</x2><y2>6</y2><x3>18</x3><y3>24</y3><x4>12</x4><y4>24</y4></polygon>"
+LABELME = "<polygon><pt><x>12</x><y>6</y></pt><pt><x>18</x><y>6</y></pt><pt><x>18</x><y>24</y></pt><pt><x>12</x><y>24</y></pt></polygon>"
+
+
+@pytest.mark.parametrize("polygon", [ROBOFLOW, LABELME])
+def test_outlines_of_tools_that_write_voc_are_masks(voc, polygon):
+    boxed = thing().replace("</object>", f"{polygon}</object>")
+    bare = f"<object><name>person</name>{polygon}</object>"
+    taken_away = bare.replace("</object>", "<deleted>1</deleted></object>")
+    notes = read_voc(voc({"one": page(boxed, bare, taken_away)}))
+    assert notes.boxes_px.tolist() == [[10, 5, 20, 25], [12, 6, 18, 24]]
+    assert [int((draw_mask(mask, notes.root, (40, 30)) > 0).sum()) for mask in notes.masks] == [108, 108]
+    assert skipped(notes) == []
+
+
+def test_an_outline_of_two_points_is_left_out_and_named(voc):
+    short = "<polygon><x1>12</x1><y1>6</y1><x2>18</x2><y2>6</y2></polygon>"
+    notes = read_voc(voc({"one": page(thing().replace("</object>", f"{short}</object>"))}))
+    assert (len(notes.labels), notes.masks) == (1, (None,))
+    assert skipped(notes) == [
+        "Annotations/one.xml: object[0].polygon: expected x, y of at least three points, got [12.0, 6.0, 18.0, 6.0]; "
+        "the outline is left out"
+    ]
 
 
 def test_a_mask_of_another_size_or_kind_leaves_the_masks_out(voc):

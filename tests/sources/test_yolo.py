@@ -189,6 +189,8 @@ def test_turned_boxes_are_boxes_and_upright_ones_outlines(yolo):
         ("0.5 0.5 0.25 0.2 0.9", False),
         ("0.5 0.5 0.25 0.2 0.9 17", False),
         ("0.375 0.4 0.625 0.4 0.625 0.6 0.9", True),
+        ("0.375 0.4 0.625 0.4 0.625 0.6 17", True),
+        ("0.375 0.4 0.625 0.4 0.625 0.6 0.9 17", True),
     ],
 )
 def test_confidences_and_a_trackers_numbers_are_passed_over(yolo, line, masked):
@@ -196,6 +198,25 @@ def test_confidences_and_a_trackers_numbers_are_passed_over(yolo, line, masked):
     assert np.allclose(notes.boxes_px, [[15, 12, 25, 18]])
     assert notes.masked.tolist() == [masked]
     assert (notes.skipped, len(texts(notes, RemarkKind.READ_AS))) == ((), 1)
+
+
+def test_turned_boxes_of_a_tracker_are_boxes(yolo):
+    corners = " ".join(f"{x / 40:g} {y / 30:.6g}" for x, y in [(20, 10), (25, 15), (20, 20), (15, 15)])
+    notes = read_yolo(yolo({"a": f"0 {corners} 0.9 1\n0 {corners} 0.8 2"}))
+    assert np.allclose(notes.boxes_px, [[15, 10, 25, 20]] * 2, atol=1e-3)
+    assert notes.masked.tolist() == [False, False]
+
+
+def test_an_outline_that_ends_in_a_corner_is_no_trackers(yolo):
+    corner = "0.5 0 1 1 0 1"
+    notes = read_yolo(yolo({"a": f"0 {corner}\n0 0.375 0.4 0.625 0.4 0.625 0.6 0.4 0.6"}))
+    assert (notes.boxes_px[0].tolist(), notes.masked.tolist(), notes.remarks) == ([0, 0, 40, 30], [True, True], ())
+
+
+def test_a_keypoint_counts_as_seen_where_a_model_is_sure(yolo):
+    yaml = "train: images\nkpt_shape: [2, 3]\nnames: [person]\n"
+    notes = read_yolo(yolo({"a": "0 0.5 0.5 0.25 0.2 0.5 0.5 0.93 0.25 0.5 0.2"}, yaml))
+    assert notes.keypoints[0].tolist() == [[20, 15, 2], [10, 15, 0]]
 
 
 @pytest.mark.parametrize("number", ["0", "0.0", "0."])
@@ -277,6 +298,29 @@ def test_classes_without_names_are_numbered(yolo):
     assert texts(notes, RemarkKind.READ_AS) == [
         "data.yaml gives the number of classes (nc) and no names: they are called 0 to 1"
     ]
+
+
+def test_names_are_text_whatever_yaml_makes_of_it(yolo):
+    notes = read_yolo(yolo({"a": "1 0.5 0.5 0.1 0.1"}, "train: images\nnames: [no, null, ~, true, 1.10, 012]\n"))
+    assert (notes.classes, notes.labels.tolist()) == (("no", "null", "~", "true", "1.10", "012"), [1])
+
+
+def test_classes_of_one_name_and_classes_without_one_are_said(yolo):
+    notes = read_yolo(yolo({"a": "2 0.5 0.5 0.1 0.1"}, "train: images\nnames: [cat, '', cat]\n"))
+    assert (notes.classes, notes.labels.tolist()) == (("cat", "1"), [0])
+    assert [remark.text for remark in notes.remarks] == [
+        "several classes have one name (cat): they are read as one class; if they are not, give each its own",
+        "data.yaml has classes without a name: they are called by their numbers",
+    ]
+
+
+def test_an_empty_line_of_classes_txt_counts(yolo):
+    root = yolo({"a": "2 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1"})
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_text("person\n\ndog\n\n")
+    notes = read_yolo(root)
+    assert (notes.classes, notes.labels.tolist()) == (("person", "dog"), [1])
+    assert skipped(notes) == ["labels/a.txt, line 2: expected a class number 0 to 2, got '1'; it is left out"]
 
 
 @pytest.mark.parametrize("name", ["set.yaml", "data.yml", "obj.data", "classes.txt"])

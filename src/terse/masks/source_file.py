@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from terse.sources.coco import id_of
+from terse.sources.coco import id_of, name_of_category
 from terse.sources.indexing import is_number
 from terse.sources.json_lists import load_json_with
 
@@ -49,7 +49,7 @@ def read_told(file: Path, rename: Mapping[str, str] | None = None) -> Told:
     for item in data["categories"]:
         number = id_of(item, "id")
         if isinstance(number, int):
-            name = str(item.get("name", number))
+            name = name_of_category(item, number)
             categories[(rename or {}).get(name, name)] = {**item, "id": number}
     uses: Counter[str] = Counter()
     areas: dict[str, float] = {}

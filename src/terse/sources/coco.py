@@ -22,7 +22,7 @@ from terse.sources.json_lists import ListOfFile, load_json_with, without_collect
 from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
 
-__all__ = ["CocoConfig", "category_ids", "id_of", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "id_of", "name_of_category", "read_coco"]
 
 _USUAL = {"id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured"}
 _FEW = 1 << 6  # annotations of a large file that are looked at together at least
@@ -62,8 +62,11 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
     if images is None:
         images = folder_of_photographs(file, [str(item.get("file_name", "")) for _, item in wanted.values()])
     root = existing_folder("images", images)
-    names = {number: str(item.get("name", number)) for number, (_, item) in categories.items()}
-    index = Index(file.stem, root, tuple(dict.fromkeys(names.values())))
+    names = {number: name_of_category(item, number) for number, (_, item) in categories.items()}
+    index = Index(file.stem, root, tuple(names.values()))
+    if any(not item.get("name") for _, item in categories.values()):
+        text = f"{file.name} has categories without a name: they are called by their ids"
+        index.remark(RemarkKind.READ_AS, text)
     entries = [_entry(item, f"{file.name}: images[{i}]") for i, item in wanted.values()]
     numbers = dict(zip(wanted, index.add_images(entries), strict=True))
     with without_collector():
@@ -147,8 +150,8 @@ def category_ids(file: Path) -> dict[str, int]:
     """The ids of a COCO file's categories; empty where it is no COCO file."""
     try:
         listed = load_json_with(file, "annotations", before=("categories",)).get("categories", [])
-        ids = [(str(item.get("name")), id_of(item, "id")) for item in listed]
-        return {name: number for name, number in ids if isinstance(number, int)}
+        ids = [(item, id_of(item, "id")) for item in listed]
+        return {name_of_category(item, number): number for item, number in ids if isinstance(number, int)}
     except (DataError, AttributeError, TypeError, OSError):
         return {}
 
@@ -309,9 +312,14 @@ def id_of(item: Mapping[str, Any], field: str) -> int | str | None:
     value = item.get(field)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.isdecimal() and str(int(value)) == value:
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and str(int(value)) == value:
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def name_of_category(item: Mapping[str, Any], number: int | str) -> str:
+    """The name of a category, or its id where it has none."""
+    return str(item.get("name") or number)
 
 
 def _licences(data: Mapping[str, Any]) -> dict[int | str | None, str]:

@@ -62,7 +62,7 @@ def read_cvat(file: Path, images: Path | None = None) -> Annotations:
         raise DataError(f"{file.name}: expected CVAT's images, got none; export it as CVAT for images 1.1")
     names = [page.get("name", "") for page in pages]
     root = existing_folder("images", folder_of_photographs(file, names) if images is None else images)
-    classes = sorted({shape.get("label", "") for page in pages for shape in page if shape.tag in _SHAPES} - {""})
+    classes = sorted({shape.get("label", "") for page in pages for shape in page if shape.tag in _SHAPES})
     index = Index(file.stem, root, classes)
     named = [(page, f"{file.name}: image {page.get('id', i)}") for i, page in enumerate(pages)]
     turned = 0

@@ -30,16 +30,18 @@ __all__ = [
 
 IMAGE_SUFFIXES = frozenset(
     {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".avif", ".jp2",
-        ".heic", ".heif",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif",
+        ".ppm", ".pgm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".heic", ".heif", ".jxl",
     }
 )  # fmt: skip
+"""Endings of photographs. Those of kinds that are not read are among them, so that they are named and not passed over."""
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 400_000_000
 """An image of more pixels is refused, and one that takes more memory to decode: every worker may hold one."""
 
 # Named, so that no file is handed to a decoder that runs programs (EPS) or reads documents.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 # MAX_PIXELS is lower than Pillow's own limit, and its refusal is a sentence; a corrupt EXIF beside sound pixels is no news.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -212,8 +214,9 @@ def _unknown(path: Path, error: Exception) -> str:
         head = file.read(12)
     if not head:
         return "an empty file; restore it or leave it out"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "HEIC, which is not read; convert it to JPEG or PNG"
+    heic = head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
+    if heic or head.startswith(_JPEG_XL):
+        return f"{'HEIC' if heic else 'JPEG XL'}, which is not read; convert it to JPEG or PNG"
     return f"bytes that no decoder knows ({type(error).__name__}); restore it or leave it out"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ _LOOKED_AT = 5
 _LISTED = 50
 _BESIDE = 1000
 _PEEKED = 1 << 20
+_SAMPLE = 64
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson")
+_TOLD = re.compile(rb"label|class|categor|x_?min|box|object|annotation", re.IGNORECASE)
 _YOLO_LINE = re.compile(rb"\s*\d+(\s+\d*\.\d+){4}")
 
 
@@ -229,15 +232,17 @@ def _refuse_masks_alone(path: Path) -> None:
 
 
 def _refuse_what_is_not_read(path: Path) -> None:
-    """A folder of images with as many files of annotations is not taken for plain images.
+    """A folder of images with as many files of annotations, or with a table of them, is not taken for plain images.
 
     Raises:
         DataError: what lies there and what is expected.
     """
-    images = {file.stem for file in _pictures(path, deep=True)}
+    pictures = list(_pictures(path, deep=True))
+    images = {file.stem for file in pictures}
+    named = images | {file.name for file in pictures}  # some tools write a.jpg.json
     for suffix in (".xml", ".json", ".txt", ".csv"):
         files = [file for file in path.rglob(f"*{suffix}") if not file.name.startswith(".")]
-        beside = [file for file in files if file.stem in images]
+        beside = [file for file in files if file.stem in named]
         if files and 2 * len(beside) >= len(images):
             first = (beside or files)[0].relative_to(path).as_posix()
             if beside and _is_yolo_label(beside[0]):
@@ -245,11 +250,27 @@ def _refuse_what_is_not_read(path: Path) -> None:
                     f"{path}: expected YOLO data with a data.yaml, got labels of YOLO's form ({first}) without one; write "
                     f"{path / 'data.yaml'}, which holds `train: images` and `names: [FIRST, SECOND, ...]`"
                 )
-            raise DataError(
-                f"{path}: expected data of a kind that is known, got {len(images):,} images and {len(files):,} {suffix} "
-                f"files ({first}) of another; known are COCO, VOC, YOLO (with data.yaml, "
-                "obj.data or classes.txt), labelme, VIA and CVAT for images; for images alone, give a folder without them"
-            )
+            raise DataError(_unknown_kind(path, f"{len(images):,} images and {len(files):,} {suffix} files ({first})"))
+    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in _TABLES and file.is_file()):
+        if _annotates(file, sorted(images)):
+            table = file.relative_to(path).as_posix()
+            raise DataError(_unknown_kind(path, f"{len(images):,} images and a table that names them ({table})"))
+
+
+def _unknown_kind(path: Path, got: str) -> str:
+    return (
+        f"{path}: expected data of a kind that is known, got {got} of another; known are COCO, VOC, YOLO (with data.yaml, "
+        "obj.data or classes.txt), labelme, VIA and CVAT for images; for images alone, give a folder without them"
+    )
+
+
+def _annotates(table: Path, images: Sequence[str]) -> bool:
+    """Whether a table's first line speaks of annotations, and its beginning names half of a sample of the images."""
+    with table.open("rb") as stream:
+        text = stream.read(_PEEKED)
+    sample = images[:: max(1, len(images) // _SAMPLE)]
+    told = _TOLD.search(text.partition(b"\n")[0]) is not None
+    return told and bool(sample) and 2 * sum(name.encode() in text for name in sample) >= len(sample)
 
 
 def _is_yolo_label(file: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from terse.sources.objects import ObjectColumns, ObjectRow
 __all__ = ["ImageEntry", "Index", "is_number"]
 
 _HUGE = 1 << 62
+_SHOWN = 8  # names in a sentence
+_SURE, _VISIBLE = 0.5, 2
 _ROWS = 50_000  # objects that are kept as Python objects; more are packed into columns
 _PROBERS, _PROBED = 4, 64  # threads, and the images that each takes at once
 _Page = TypeVar("_Page")
@@ -41,6 +44,11 @@ class ImageEntry:
 class Index:
     """Collects images, then their objects; what cannot be used is skipped, counted and named.
 
+    Args:
+        name: of the data set.
+        root: the folder that paths are relative to.
+        classes: their names, as the source counts them; those of one name are one class, and said.
+
     Attributes:
         skipped: what was left out so far.
         turned: the images whose pixels EXIF turns.
@@ -55,7 +63,7 @@ class Index:
                 raise DataError(f"{name}: expected names of classes without line breaks, got {word!r}; correct it")
         self.name = name
         self.root = root
-        self.classes = tuple(classes)
+        self.classes = tuple(dict.fromkeys(filter(None, classes)))
         self.skipped: list[Skipped] = []
         self.turned: set[int] = set()
         self._images: list[tuple[str, tuple[int, int], ImageEntry]] = []
@@ -63,6 +71,10 @@ class Index:
         self._rows: list[ObjectRow] = []  # since the last part
         self._parts: list[ObjectColumns] = []
         self._remarks: dict[Remark, None] = {}
+        twice = [word for word, count in Counter(filter(None, classes)).items() if count > 1]
+        if twice:
+            text = f"several classes have one name ({', '.join(twice[:_SHOWN])}): they are read as one class; if they are not, give each its own"
+            self.remark(RemarkKind.DOUBT, text)
 
     def skip(self, where: str, reason: str, cause: Cause = Cause.LABELS) -> None:
         """Leave something out and say why."""
@@ -150,6 +162,7 @@ class Index:
         """Add an object; False where its box cannot be used.
 
         A box that sticks out is cut at the image's border; one that is missing or empty is had from the outline.
+        Keypoints have COCO's visibility; a model's confidence in its place counts as seen from a half on.
         """
         width, height = self.size_px(image)
         if mask is not None and _is_empty(box_px):
@@ -171,6 +184,9 @@ class Index:
         if isinstance(mask, Polygons):
             limits = np.array([width, height], dtype=np.float32)
             mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
+        if keypoints is not None and (keypoints[:, 2] % 1).any():
+            seen = np.where(keypoints[:, 2:] >= _SURE, np.float32(_VISIBLE), np.float32(0))
+            keypoints = np.concatenate([keypoints[:, :2], seen], axis=1)
         marks = (crowd, ignore, truncated, occluded)
         self._rows.append(ObjectRow(image, self._labels[category], cut, *marks, mask, name, keypoints))
         if len(self._rows) >= _ROWS:

@@ -22,7 +22,7 @@ from terse.sources.annotations import Annotations, Cause
 from terse.sources.documents import load_json
 from terse.sources.finder import Finder, existing_folder, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index, is_number
-from terse.sources.masks import Mask, Polygons, ellipse, pack
+from terse.sources.masks import Polygons, Rle, ellipse, joined, mask_box, pack
 from terse.sources.selection import SourceConfig
 
 __all__ = ["LabelmeConfig", "is_labelme", "read_labelme"]
@@ -63,7 +63,7 @@ def is_labelme(file: Path) -> bool:
 def read_labelme(folder: Path) -> Annotations:
     """The index of a folder of labelme's files. Polygons, circles and masks are masks, rectangles are boxes.
 
-    Shapes of one label and one `group_id` are parts of one object, as labelme's own converters have it.
+    Shapes of one label and one `group_id` are parts of one object, as labelme's own converters have it; its box holds all.
 
     Raises:
         DataError: no such folder, or no file of labelme's in it.
@@ -76,7 +76,7 @@ def read_labelme(folder: Path) -> Annotations:
     if not pages:
         raise DataError(f"labelme: expected labelme's JSON files in {root}, got {len(files)} others; give their folder")
     names = {_label(shape) for page in pages for shape in _shapes(page)}
-    index = Index(root.name, root, sorted(names - {""}))
+    index = Index(root.name, root, sorted(names))
     for sentence in read:
         if isinstance(sentence, str):
             index.skip_sentence(sentence, Cause.LABELS)
@@ -135,21 +135,18 @@ def _add(index: Index, image: int, page: _LabelmeFile) -> None:
             index.skip(f"{here}.label", "expected a class, got nothing; it is left out", Cause.CLASS)
             continue
         read = [_mask(index, image, shape, f"{page.json}: shapes[{i}]") for i, shape in members]
-        outlines = [part for mask in read if isinstance(mask, Polygons) for part in mask.parts]
-        mask: Mask | None = Polygons(tuple(outlines)) if outlines else None
-        mask = next((one for one in read if one is not None and not isinstance(one, (Polygons, tuple))), mask)
-        boxes = [one for one in read if isinstance(one, tuple)]
-        if mask is not None:
-            index.add_object(image, label, [], here, str(first), mask=mask, field="points")
-        elif boxes:
-            corners = list(zip(*boxes, strict=True))
-            box = [min(corners[0]), min(corners[1]), max(corners[2]), max(corners[3])]
-            index.add_object(image, label, box, here, str(first), field="points")
+        mask = joined([part for part in read if isinstance(part, Polygons | Rle)], index.size_px(image))
+        boxes = [part for part in read if isinstance(part, tuple)]
+        if boxes and mask is not None:
+            boxes += filter(None, [mask_box(mask, index.size_px(image))])
+        if boxes or mask is not None:
+            box = [pick(edges) for pick, edges in zip((min, min, max, max), zip(*boxes, strict=True), strict=False)]
+            index.add_object(image, label, box, here, str(first), mask=mask, field="points")
 
 
 def _mask(
     index: Index, image: int, shape: Mapping[str, Any], here: str
-) -> Mask | tuple[float, float, float, float] | None:
+) -> Polygons | Rle | tuple[float, float, float, float] | None:
     """A shape's mask, the box of a rectangle; None, and said, where it is neither."""
     kind = shape.get("shape_type") or "polygon"
     points = list(_points(shape))
@@ -170,7 +167,7 @@ def _mask(
 
 def _png(
     index: Index, image: int, shape: Mapping[str, Any], points: list[tuple[float, float]], here: str
-) -> Mask | None:
+) -> Rle | None:
     """Labelme's mask: a PNG of the box between two points, in base64."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(str(shape.get("mask")))), formats=["PNG"]) as png:

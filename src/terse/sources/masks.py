@@ -1,8 +1,9 @@
 """How an object's mask is kept until it is drawn: outlines, runs, or the file it stands in; never pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -10,7 +11,19 @@ from jaxtyping import Bool, Float32, UInt8
 from terse.errors import DataError
 from terse.sources.decode import read_alpha, read_values
 
-__all__ = ["FileMask", "Mask", "PixelBox", "Polygons", "Rle", "draw_mask", "ellipse", "extent", "mask_box", "pack"]
+__all__ = [
+    "FileMask",
+    "Mask",
+    "PixelBox",
+    "Polygons",
+    "Rle",
+    "draw_mask",
+    "ellipse",
+    "extent",
+    "joined",
+    "mask_box",
+    "pack",
+]
 
 _ELLIPSE_POINTS = 64
 _HALF = 127  # of a byte
@@ -116,6 +129,20 @@ def pack(drawn: Bool[np.ndarray, "h w"], corner: tuple[int, int], size_px: tuple
     if x1 > x0 and y1 > y0:
         whole[y0:y1, x0:x1] = drawn[y0 - y : y1 - y, x0 - x : x1 - x]
     return Rle(rle.encode(whole)["counts"])
+
+
+def joined(masks: Sequence[Polygons | Rle], size_px: tuple[int, int]) -> Polygons | Rle | None:
+    """The union of the parts of one object in an image of this size; None of no part."""
+    outlines = [part for mask in masks if isinstance(mask, Polygons) for part in mask.parts]
+    runs: list[Any] = [{"size": list(size_px[::-1]), "counts": mask.counts} for mask in masks if isinstance(mask, Rle)]
+    if not runs:
+        return Polygons(tuple(outlines)) if outlines else None
+    from faster_coco_eval.core import mask as rle
+
+    if outlines:
+        listed = [part.ravel().astype(np.float64).tolist() for part in outlines]
+        runs += rle.frPyObjects(listed, size_px[1], size_px[0])
+    return Rle(rle.merge(runs)["counts"])
 
 
 def mask_box(mask: Mask, size_px: tuple[int, int]) -> tuple[float, float, float, float] | None:

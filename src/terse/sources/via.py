@@ -67,7 +67,7 @@ def read_via(file: Path, images: Path | None = None, attribute: str | None = Non
     regions = [region for page in pages.values() for _, region in _regions(page)]
     chosen = _attribute(file, regions, attribute)
     classes = {_class(region, chosen) for region in regions}
-    index = Index(file.stem, root, sorted(classes - {""}))
+    index = Index(file.stem, root, sorted(classes))
     if regions and chosen is None:
         index.remark(RemarkKind.READ_AS, f"{file.name} gives its regions no class: each is called {_UNNAMED!r}")
     named = [(key, name, page) for (key, page), name in zip(pages.items(), names, strict=True)]

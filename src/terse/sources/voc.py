@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -28,7 +29,7 @@ from terse.sources.decode import read_values
 from terse.sources.documents import lines_of, load_xml
 from terse.sources.finder import Finder, existing_folder, inside, is_absolute, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index
-from terse.sources.masks import FileMask
+from terse.sources.masks import FileMask, Polygons
 from terse.sources.selection import SourceConfig
 
 __all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc", "voc_layout"]
@@ -43,6 +44,7 @@ VOC_CLASSES = (
 )  # fmt: skip
 """In the order of SegmentationClass, whose 0 is background."""
 _VOID = 255
+_FEWEST_POINTS = 3
 
 
 @register("source", "voc")
@@ -84,6 +86,7 @@ class _VocObject:
     difficult: bool
     truncated: bool
     occluded: bool
+    outline: tuple[float, ...] = ()  # x, y and so on, in pixels; not VOC's own, but of tools that write VOC
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +224,27 @@ def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str
         _VocObject(
             (item.findtext("name") or "").strip(),
             tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
-            *(_whole(item.findtext(mark)) == 1 for mark in ("difficult", "truncated", "occluded")),
+            difficult=_whole(item.findtext("difficult")) == 1,
+            truncated=_whole(item.findtext("truncated")) == 1,
+            occluded=_whole(item.findtext("occluded")) == 1,
+            outline=_outline(item.find("polygon")),
         )
         for item in top.findall("object")
+        if _whole(item.findtext("deleted")) != 1  # LabelMe's mark of what was taken away
     )
     stem = PurePosixPath(name).relative_to(layout.xml).with_suffix("").as_posix()
     filename = (top.findtext("filename") or "").strip()
     return _VocFile(layout, name, stem, filename, size if all(size) else None, objects)  # type: ignore[arg-type]
+
+
+def _outline(polygon: Element | None) -> tuple[float, ...]:
+    """The points of an object's polygon: LabelMe's `pt` with x and y, or Roboflow's x1, y1, x2 and so on."""
+    if polygon is None:
+        return ()
+    points = [(point.findtext("x"), point.findtext("y")) for point in polygon.findall("pt")]
+    count = sum(re.fullmatch(r"x\d+", point.tag) is not None for point in polygon)
+    points += [(polygon.findtext(f"x{i}"), polygon.findtext(f"y{i}")) for i in range(1, count + 1)]
+    return tuple(_number(text) for point in points for text in point)
 
 
 def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] | str | None) -> None:
@@ -241,12 +258,12 @@ def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] 
             index.skip(f"{here}.name", "expected a class, got nothing; it is left out", Cause.CLASS)
             continue
         value = (instances or {}).get(i)
-        mask = None if value is None else FileMask(mask_file, "value", value)
-        x0, y0, x1, y1 = _half_open(item)
+        mask = _polygon(index, item, here) if value is None else FileMask(mask_file, "value", value)
+        box = list(_half_open(item))
         index.add_object(
             image,
             item.name,
-            [x0, y0, x1, y1],
+            [] if np.isnan(box).all() else box,
             here,
             str(i),
             mask=mask,
@@ -255,6 +272,16 @@ def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] 
             occluded=item.occluded,
             field="bndbox",
         )
+
+
+def _polygon(index: Index, item: _VocObject, here: str) -> Polygons | None:
+    points = np.array(item.outline, dtype=np.float32).reshape(-1, 2)
+    if len(points) >= _FEWEST_POINTS and np.isfinite(points).all():
+        return Polygons((points,))
+    if len(points):
+        reason = f"expected x, y of at least three points, got {list(item.outline)[:6]}; the outline is left out"
+        index.skip(f"{here}.polygon", reason, Cause.OUTLINE)
+    return None
 
 
 def _instances(root: Path, page: _VocFile, size_px: tuple[int, int]) -> dict[int, int] | str | None:

@@ -63,7 +63,7 @@ class _Set:
     places: Mapping[str, Any]  # by split
     path: str = ""
     points: tuple[int, int] | None = None
-    names_made: bool = False
+    names_made: str = ""  # where some had to be made, what is said of them
 
 
 def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Annotations:
@@ -75,10 +75,9 @@ def read_yolo(file: Path, split: str = "train", root: Path | None = None) -> Ann
     file = existing_file("yolo", (yolo_file(file) or file / "data.yaml") if file.is_dir() else file)
     made = _settings(file)
     base = existing_folder("root", root) if root is not None else file.parent
-    index = Index(f"{base.name}/{split}", base, tuple(dict.fromkeys(made.names.values())))
+    index = Index(f"{base.name}/{split}", base, tuple(made.names.values()))
     if made.names_made:
-        text = f"{made.file} gives the number of classes (nc) and no names: they are called 0 to {len(made.names) - 1}"
-        index.remark(RemarkKind.READ_AS, text)
+        index.remark(RemarkKind.READ_AS, made.names_made)
     start = _start(index, made) if root is None else "."
     entries: list[ImageEntry] = []
     owners: dict[str, str] = {}
@@ -163,19 +162,23 @@ def _darknet(file: Path) -> _Set:
 
 
 def _lines_of(file: Path) -> dict[int, str]:
-    return dict(enumerate(line.strip() for line in lines_of(file) if line.strip()))
+    """The class of each line, counted from 0; an empty line counts and is none."""
+    return {i: line.strip() for i, line in enumerate(lines_of(file)) if line.strip()}
 
 
-def _names(file: Path, settings: Mapping[str, Any]) -> tuple[dict[int, str], bool]:
-    """The classes by number, and whether their names had to be made."""
-    names, count = settings.get("names"), settings.get("nc")
-    if isinstance(names, list):
-        return {i: str(name) for i, name in enumerate(names)}, False
-    if isinstance(names, dict) and all(isinstance(key, int) or str(key).isdecimal() for key in names):
-        return {int(key): str(name) for key, name in names.items()}, False
-    if names is None and isinstance(count, int) and count > 0:
-        return {i: str(i) for i in range(count)}, True
-    raise DataError(f"{file.name}: names: expected a list of classes, got {names!r}; for example names: [person, dog]")
+def _names(file: Path, settings: Mapping[str, Any]) -> tuple[dict[int, str], str]:
+    """The classes by number, and what is to be said where names had to be made."""
+    count = settings.get("nc")
+    if settings.get("names") is None and isinstance(count, int) and count > 0:
+        numbered = f"{file.name} gives the number of classes (nc) and no names: they are called 0 to {count - 1}"
+        return {i: str(i) for i in range(count)}, numbered
+    # As text: `null` and `1.10` name classes here, and are no values.
+    given = read_yaml_file(file, file.name, words=True).get("names")
+    names = dict(enumerate(given)) if isinstance(given, list) else given
+    if isinstance(names, dict) and all(str(key).isdecimal() for key in names):
+        unnamed = f"{file.name} has classes without a name: they are called by their numbers"
+        return {int(key): str(name or key) for key, name in names.items()}, "" if all(names.values()) else unnamed
+    raise DataError(f"{file.name}: names: expected a list of classes, got {given!r}; for example names: [person, dog]")
 
 
 def _start(index: Index, made: _Set) -> str:

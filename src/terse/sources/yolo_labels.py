@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,8 @@ def read_labels(
     """
     seen = _Oddities()
     lines = [line for image, file in files for line in _lines(index, image, base / file, file, names, seen)]
+    if points is None and _all_tracked(lines):
+        lines = [_without_track(line, seen) for line in lines]
     turned = points is None and _all_turned_boxes(index, lines)
     added = 0
     for line in lines:
@@ -138,9 +140,6 @@ def _add(index: Index, line: _Line, points: tuple[int, int] | None, *, turned: b
     if count == 5:
         seen.confidences += 1
         return _add_box(index, line, None)
-    if _is_track(line):
-        seen.tracks += 1
-        return _add_box(index, line, None)
     seen.confidences += count % 2
     outline = np.array(line.values[: count - count % 2], dtype=np.float32).reshape(-1, 2)
     outline = outline * np.array(index.size_px(line.image), dtype=np.float32)
@@ -174,10 +173,30 @@ def _unnamed_points(line: _Line) -> tuple[int, int] | None:
     return count, 3
 
 
-def _is_track(line: _Line) -> bool:
-    """A tracker's box, confidence and number: six numbers as an outline of three points has, the last a whole one."""
-    whole = [word.isdecimal() for word in line.words]
-    return len(line.values) == 6 and whole[5] and not all(whole[:4]) and line.values[4] <= 1
+def _may_be_track(line: _Line) -> bool:
+    """An even count of numbers, as a box or an outline with a tracker's confidence and number behind has, or an outline."""
+    return len(line.values) >= 6 and len(line.values) % 2 == 0 and _unnamed_points(line) is None
+
+
+def _all_tracked(lines: Sequence[_Line]) -> bool:
+    """Whether all that may be a tracker's ends with a confidence and a whole number.
+
+    A number of 1 or 0 could be a fraction too: of outlines, one has to be larger.
+    """
+    asked = [line for line in lines if _may_be_track(line)]
+    whole = all(
+        line.words[-1].isdecimal() and line.values[-2] <= 1 and not all(map(str.isdecimal, line.words[:4]))
+        for line in asked
+    )
+    sure = any(line.values[-1] > 1 for line in asked) or all(len(line.values) <= 6 for line in lines)
+    return bool(asked) and whole and sure
+
+
+def _without_track(line: _Line, seen: _Oddities) -> _Line:
+    if not _may_be_track(line):
+        return line
+    seen.tracks += 1
+    return replace(line, words=line.words[:-2], values=line.values[:-2])
 
 
 def _all_turned_boxes(index: Index, lines: Sequence[_Line]) -> bool:
@@ -187,7 +206,7 @@ def _all_turned_boxes(index: Index, lines: Sequence[_Line]) -> bool:
         for line in lines
         if len(line.values) in (8, 9) and not _unnamed_points(line)
     ]
-    outlines = sum(len(line.values) >= 6 and not _is_track(line) for line in lines)
+    outlines = sum(len(line.values) >= 6 for line in lines)
     if not corners or len(corners) != outlines:
         return False
     return all(map(_is_rectangle, corners)) and any(map(_is_turned, corners))
@@ -222,4 +241,5 @@ def _say(index: Index, seen: _Oddities) -> None:
     if seen.confidences:
         say(RemarkKind.READ_AS, f"{seen.confidences:,} labels end with a confidence, which is passed over")
     if seen.tracks:
-        say(RemarkKind.READ_AS, f"{seen.tracks:,} labels are a tracker's: box, confidence and number; the box is read")
+        text = f"{seen.tracks:,} labels end with a tracker's confidence and number, which are passed over"
+        say(RemarkKind.READ_AS, text)
