@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["Json", "answer", "by_flags", "printable"]
+from terse.errors import RunError
+
+__all__ = ["Json", "answer", "by_flags", "printable", "unprinted"]
 
 Json = Annotated[bool, Parameter(name="--json")]
 """The flag `--json` that every command has."""
@@ -19,8 +22,33 @@ _NAMED = re.compile(rf"^(?:{_ARGUMENTS})(?=:)|`(?:{_ARGUMENTS})`")
 
 
 def answer(result: Any, text: str, *, as_json: bool) -> None:
-    """Print the text or, where JSON was asked for, the result."""
-    print(json.dumps(result, ensure_ascii=False) if as_json else printable(text))
+    """Print the text or, where JSON was asked for, the result.
+
+    Raises:
+        RunError: stdout cannot be written.
+        BrokenPipeError: its reader left.
+    """
+    try:
+        print(_json(result) if as_json else printable(text))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RunError(unprinted(error)) from None
+
+
+def unprinted(error: OSError) -> str:
+    """What to say where stdout cannot be written, as on a full disk."""
+    return f"stdout: expected to print the answer, got: {error.strerror or error}"
+
+
+def _json(result: Any) -> str:
+    """Letters as they are where stdout has them, else by their numbers."""
+    text = json.dumps(result, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return json.dumps(result)
+    return text
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from terse.progress import Observer
     from terse.recipe import Recipe
 
-from terse.cli.answers import Json, answer
+from terse.cli.answers import Json, answer, printable
 from terse.cli.jobs import Engine, next_cycle, with_trust
 
 __all__ = ["generate"]
@@ -71,7 +71,7 @@ def generate(
     drawn = _page(result, drawing) if page else None
     answer(result, summary(result, goes_on), as_json=as_json)
     if drawn is not None and not as_json:
-        print(f"page     {drawn}")
+        print(printable(f"page     {drawn}"))
     return 0
 
 

@@ -82,23 +82,49 @@ def version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 130 and 143 stopped by a signal."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from terse.cli.streams import ready_streams
+
+    with ready_streams():
+        sys.exit(_exit_status(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _exit_status(arguments: list[str]) -> int:
+    """Run one command and print all of its answer."""
+    from terse.cli.streams import close_stdout
+
+    code = 0
+    try:
+        code = _command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the answer has enough
+        close_stdout()
+    except OSError as error:
+        close_stdout()
+        if code == 0:
+            from terse.cli.answers import unprinted
+
+            print(f"terse: {unprinted(error)}", file=sys.stderr)
+        return code or 2
+    return code
+
+
+def _command(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(version())
-        sys.exit(0)
+        return 0
     if not arguments:
         print(_NEXT)
-        sys.exit(0)
+        return 0
     if sys.platform == "win32":  # no locks and no signals that a run could rest on
         print("terse: expected Linux or macOS, got Windows; install it in WSL (`wsl --install`)", file=sys.stderr)
-        sys.exit(2)
+        return 2
     from terse.process import launched, prepare_process
 
     if launched().count > 1 and arguments[:1] != ["train"]:
         if launched().rank == 0:
             command = arguments[0] if arguments else "no command"
             print(f"terse: expected `terse train` from torchrun or accelerate launch, got {command}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     prepare_process()
     stopped: list[int] = []
 
@@ -113,10 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = _run(arguments, stopped)
         if code is None or stopped:
             code = _stopped(arguments, stopped[0] if stopped else signal.SIGINT)
-        sys.exit(code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -134,6 +157,7 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     from cyclopts import CycloptsError
 
     from terse.cli.answers import by_flags, printable
+    from terse.cli.streams import reader_left
     from terse.errors import TerseError
 
     try:
@@ -143,9 +167,9 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     except TerseError as error:
         print(f"terse: {printable(by_flags(str(error)))}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_left():
+            raise
         if (sentence := _of_the_machine(error)) is not None:
             print(f"terse: {sentence}", file=sys.stderr)
             return 2
