@@ -1,5 +1,6 @@
 """Shards over executors: the same results for any number of workers, failures in their own words, nothing left behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from terse.errors import DataError
+from terse.errors import DataError, RunError
 from terse.progress import Interrupted, Observer
 from terse.registry import lookup
 from terse.workers import InProcess, LocalProcesses, WorkersDied, local_executor, usable_cores
@@ -36,6 +37,8 @@ def start_troubled(trouble, folder, observer):
             os.kill(os.getpid(), signal.SIGKILL)
         if n == 1 and trouble == "data":
             raise DataError("photo.jpg: expected an image, got none")
+        if n == 1 and trouble == "disk":
+            raise OSError(errno.ENOSPC, "No space left on device", "a/file")
         if n == 1 and trouble == "bug":
             raise ZeroDivisionError
         while trouble == "until stopped" and not observer.stop():
@@ -131,6 +134,31 @@ def test_a_mistake_is_told_in_its_own_words(executor, tmp_path):
 def test_a_bug_comes_with_the_workers_traceback(tmp_path):
     with pytest.raises(RuntimeError, match=r"(?s)a worker failed at 1:\n.*ZeroDivisionError"):
         list(LocalProcesses(1).map(partial(start_troubled, "bug", str(tmp_path)), range(3)))
+
+
+def test_what_the_machine_refuses_a_worker_is_a_sentence(tmp_path):
+    with pytest.raises(RunError) as refused:
+        list(LocalProcesses(1).map(partial(start_troubled, "disk", tmp_path), [1]))
+    assert str(refused.value) == "a/file: expected to read or write it, got: No space left on device"
+
+
+def test_a_process_that_cannot_be_begun_is_a_sentence(tmp_path):
+    """The sockets of worker processes have paths of at most 108 letters."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    code = (
+        "from terse.workers import LocalProcesses\n"
+        "from terse.errors import RunError\n"
+        "import operator\n"
+        "try: list(LocalProcesses(1).map(operator.neg, [1]))\n"
+        "except RunError as error: print(error)\n"
+    )
+    env = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert done.stdout == (
+        "workers: expected to begin a process, whose sockets lie in TMPDIR, got: AF_UNIX path too long; let it name a "
+        "folder with a short path and room, or let this process work alone (`workers` 0)\n"
+    )
 
 
 def test_an_observer_that_asks_to_stop_reaches_the_workers(tmp_path):

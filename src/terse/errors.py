@@ -5,6 +5,8 @@ Messages follow one form: `<field as the user typed it>: expected <rule>, got <v
 
 from __future__ import annotations
 
+from errno import EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
+
 __all__ = [
     "DataError",
     "Diverged",
@@ -14,7 +16,11 @@ __all__ = [
     "ShapeError",
     "TerseError",
     "install_line",
+    "of_the_machine",
 ]
+
+_NOT_OURS = (EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS)
+"""What the disk, its owner or the name of a file stands in the way of."""
 
 
 class TerseError(Exception):
@@ -79,3 +85,15 @@ class Diverged(TerseError):
     def __reduce__(self) -> tuple[type[Diverged], tuple[str, int, str, str | None]]:
         """As `MissingExtra`'s."""
         return Diverged, self._given
+
+
+def of_the_machine(error: Exception) -> str | None:
+    """What to say of a full disk, a file that may not be read or too little memory; None of a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _NOT_OURS:
+        return f"{error.filename or 'a file'}: expected to read or write it, got: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"memory: expected enough, got: {error or 'none left'}; ask for less at once, or use a larger machine"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        got = str(error).partition(".")[0]
+        return f"runtime.device: expected enough memory, got: {got}; smaller batches or a smaller canvas_px need less"
+    return None

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from forked import command
+from terse.cli.progress import Lines, stoppable
+from terse.cli.signals import answering
 
 
 def begun(*arguments):
@@ -26,14 +28,38 @@ def wait_until(true, process, seconds=120):
         time.sleep(0.02)
 
 
-def test_sigterm_saves_a_run(tmp_path, small):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_saves_a_run(tmp_path, small, number, status):
+    """A terminal that closes sends SIGHUP, often twice: one wish to stop."""
     out = tmp_path / "run"
     with command(tmp_path, "train", "quickstart", *small, "fine_tune.epochs=4000", "--out", out) as process:
         wait_until((out / "state" / "checkpoint.pth").exists, process)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
+        process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 143
+    assert process.returncode == status
     assert err.splitlines()[-1].endswith(f"--out {out} --resume")
+
+
+def test_one_signal_gives_its_status_and_nohup_is_kept():
+    asked = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with answering(lambda number, frame: asked.append(number)):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        watcher = Lines()
+        with stoppable(watcher):
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
+            assert watcher.exit_status == 129
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert asked == []
 
 
 def test_sigterm_ends_generate_with_the_line_that_goes_on(labelled_source, tmp_path):

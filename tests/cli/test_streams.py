@@ -62,7 +62,7 @@ def test_another_broken_pipe_is_not_taken_for_the_readers(monkeypatch, capsys):
     def broken(*arguments, **options):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(command_line, "app", lambda: broken)
+    monkeypatch.setattr(command_line, "app", lambda command="": broken)
     with pytest.raises(SystemExit) as ended:
         command_line.main(["targets"])
     assert ended.value.code == 1

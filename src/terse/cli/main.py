@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from errno import EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
 
 __all__ = ["app", "main"]
 
@@ -50,10 +48,6 @@ _RESUMED = ("generate", "render")
 """The commands without steps that go on from whole shards."""
 
 
-_NOT_OURS = (EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS)
-"""What the disk, its owner or the name of a file stands in the way of."""
-
-
 def app(command: str = "") -> object:
     """The cyclopts application; the help of `command` is all that its function says, of the others a line."""
     from cyclopts import App
@@ -81,7 +75,7 @@ def version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 130 and 143 stopped by a signal."""
+    """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 129, 130 and 143 stopped by a signal."""
     from terse.cli.streams import ready_streams
 
     with ready_streams():
@@ -118,6 +112,7 @@ def _command(arguments: list[str]) -> int:
     if sys.platform == "win32":  # no locks and no signals that a run could rest on
         print("terse: expected Linux or macOS, got Windows; install it in WSL (`wsl --install`)", file=sys.stderr)
         return 2
+    from terse.cli.signals import answering
     from terse.process import launched, prepare_process
 
     if launched().count > 1 and arguments[:1] != ["train"]:
@@ -130,19 +125,16 @@ def _command(arguments: list[str]) -> int:
 
     def stop(number: int, frame: object) -> None:
         stopped.append(number)
-        raise KeyboardInterrupt
+        if number == signal.SIGINT or len(stopped) == 1:  # a terminal that closes says so twice
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with answering(stop):
         code = None
         with contextlib.suppress(KeyboardInterrupt):
             code = _run(arguments, stopped)
         if code is None or stopped:
             code = _stopped(arguments, stopped[0] if stopped else signal.SIGINT)
         return code
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stopped(arguments: Sequence[str], number: int) -> int:
@@ -158,7 +150,7 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
 
     from terse.cli.answers import by_flags, printable
     from terse.cli.streams import reader_left
-    from terse.errors import TerseError
+    from terse.errors import TerseError, of_the_machine
 
     try:
         code = app(*arguments[:1])(arguments, exit_on_error=False, result_action="return_value")  # type: ignore[operator]
@@ -170,7 +162,7 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and reader_left():
             raise
-        if (sentence := _of_the_machine(error)) is not None:
+        if (sentence := of_the_machine(error)) is not None:
             print(f"terse: {sentence}", file=sys.stderr)
             return 2
         if stopped:  # a library took the interrupt for an error of its own
@@ -181,15 +173,3 @@ def _run(arguments: list[str], stopped: Sequence[int]) -> int:
         print("terse: this is a bug of ours; please report it with the lines above", file=sys.stderr)
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _of_the_machine(error: Exception) -> str | None:
-    """What to say of a full disk, a file that may not be read or too little memory; None of a bug of ours."""
-    if isinstance(error, OSError) and error.errno in _NOT_OURS:
-        return f"{error.filename or 'a file'}: expected to read or write it, got: {error.strerror}"
-    if isinstance(error, MemoryError):
-        return f"memory: expected enough, got: {error or 'none left'}; ask for less at once, or use a larger machine"
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-        got = str(error).partition(".")[0]
-        return f"runtime.device: expected enough memory, got: {got}; smaller batches or a smaller canvas_px need less"
-    return None

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from terse.cli.answers import printable
+from terse.cli.signals import answering
 from terse.progress import Observer
 
 __all__ = ["SOON_SECONDS", "Lines", "RunProgress", "counting", "stoppable", "watching"]
@@ -59,7 +60,7 @@ class Lines(Observer):
 
     @property
     def exit_status(self) -> int:
-        """Of a command that a signal stopped: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Of a command that a signal stopped: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.stopping or signal.SIGINT)
 
 
@@ -167,7 +168,7 @@ class _Bar(RunProgress):
 
 @contextmanager
 def watching(cycles: int, metrics: Sequence[str], *, quiet: bool = False) -> Iterator[RunProgress]:
-    """A watcher for one run that shows these metrics of it; Ctrl-C and SIGTERM ask it to stop at the next step, a second Ctrl-C at once.
+    """A watcher for one run that shows these metrics of it; Ctrl-C, SIGTERM and SIGHUP ask it to stop at the next step, a second Ctrl-C at once.
 
     A quiet one shows nothing.
     """
@@ -185,20 +186,18 @@ def watching(cycles: int, metrics: Sequence[str], *, quiet: bool = False) -> Ite
 
 @contextmanager
 def stoppable(watcher: Lines) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the job to stop at its next step, a second Ctrl-C at once."""
+    """Ctrl-C, SIGTERM and SIGHUP ask the job to stop at its next step, a second Ctrl-C at once."""
 
     def ask(number: int, frame: object) -> None:
         if watcher.stopping:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return  # who ends a session says it to every process, often twice: the state is being written
         watcher.stopping = number
         watcher.say("stopping after this step; press Ctrl-C again to stop at once")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with answering(ask):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

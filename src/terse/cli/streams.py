@@ -7,7 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 __all__ = ["close_stdout", "reader_left", "ready_streams"]
@@ -56,8 +56,9 @@ def close_stdout() -> None:
 
 def _lines_to_stderr() -> TextIO:
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    binary = io.BufferedWriter(_Stderr(2, "w", closefd=False))
-    return io.TextIOWrapper(binary, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    raw: Any = _Stderr(2, "w", closefd=False)
+    # Without a buffer, a signal's handler may say something in the middle of another line.
+    return io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", write_through=True)
 
 
 class _Stderr(io.FileIO):
@@ -65,7 +66,8 @@ class _Stderr(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write what can be written."""
-        try:
-            return super().write(data) or len(data)
-        except OSError:
-            return len(data)
+        rest = memoryview(data).cast("B")
+        with suppress(OSError):
+            while rest and (done := super().write(rest)):
+                rest = rest[done:]
+        return len(data)

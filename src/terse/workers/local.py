@@ -24,12 +24,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from terse.config import Config
-from terse.errors import RunError, TerseError
+from terse.errors import RunError, TerseError, of_the_machine
 from terse.process import prepare_process
 from terse.progress import Interrupted, Observer, heard_by
 from terse.registry import register
 
-__all__ = ["Executor", "InProcess", "LocalProcesses", "WorkersDied", "local_executor", "usable_cores"]
+__all__ = ["Executor", "InProcess", "LocalProcesses", "WorkersDied", "failed", "local_executor", "usable_cores"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -264,7 +264,10 @@ class _Run(Generic[Shard, Result]):
     def _started(self) -> _Worker[Shard]:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._start), daemon=True)
-        process.start()
+        try:
+            process.start()
+        except (OSError, EOFError) as error:  # no folder for its sockets, no process left, or the server was killed
+            raise RunError(_unstarted(error)) from None
         theirs.close()
         worker: _Worker[Shard] = _Worker(process, ours)
         self._workers.append(worker)
@@ -289,6 +292,14 @@ class _Run(Generic[Shard, Result]):
             worker.process.join()
 
 
+def _unstarted(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return (
+        f"workers: expected to begin a process, whose sockets lie in TMPDIR, got: {reason}; "
+        "let it name a folder with a short path and room, or let this process work alone (`workers` 0)"
+    )
+
+
 def _module_of(start: Any) -> str:
     """The module that a worker needs, through `functools.partial`."""
     while isinstance(start, partial):
@@ -301,7 +312,8 @@ def _serve(pipe: Connection, start: Start[Any, Any]) -> None:
     import cv2
 
     prepare_process()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    for number in (signal.SIGINT, signal.SIGHUP):  # reach the whole group; the parent decides what they mean
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that the work has yet to import
@@ -323,12 +335,18 @@ def _serve(pipe: Connection, start: Start[Any, Any]) -> None:
         except MemoryError:
             text = f"workers: expected memory for {shard}, got none left; use fewer workers, then `resume`"
             answer = "error", RunError(text)
-        except Exception:
-            answer = "bug", traceback.format_exc()
+        except Exception as error:
+            answer = failed(error)
         try:
             pipe.send(answer)
         except OSError:
             return
+
+
+def failed(error: Exception) -> tuple[str, Any]:
+    """The answer of a worker that met what nobody expected: a sentence where the machine is in the way, else our bug."""
+    sentence = of_the_machine(error)
+    return ("bug", traceback.format_exc()) if sentence is None else ("error", RunError(sentence))
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +21,7 @@ from terse.process import prepare_process
 from terse.progress import Interrupted, Observer, heard_by
 from terse.registry import register
 from terse.storage import copied_from, copy_digest, same_copy
-from terse.workers.local import Executor, Result, Shard, Start
+from terse.workers.local import Executor, Result, Shard, Start, failed
 
 __all__ = ["RayConfig", "RayTasks"]
 
@@ -220,8 +219,8 @@ def _make(packed: bytes, key: str, shard: Any) -> tuple[str, Any, list[Any]]:
         return "done", _STARTED[key](shard), events
     except (TerseError, Interrupted) as error:
         return "error", error, events
-    except Exception:
-        return "bug", traceback.format_exc(), events
+    except Exception as error:
+        return *failed(error), events
 
 
 class _Noting(Observer):
