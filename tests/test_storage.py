@@ -163,9 +163,18 @@ def test_what_is_too_large_is_refused_before_it_is_fetched(monkeypatch, fetched)
         local_copy(URL)
     assert str(raised.value) == expected
     assert fetched == []
-    monkeypatch.setenv("TERSE_CACHE_GB", "many")
-    with pytest.raises(RunError, match=r"^TERSE_CACHE_GB: expected a number of gigabytes, got 'many'$"):
-        local_copy(URL)
+    for typed in ("many", "nan", "-1"):
+        monkeypatch.setenv("TERSE_CACHE_GB", typed)
+        with pytest.raises(RunError) as refused:
+            local_copy(URL)
+        assert str(refused.value) == f"TERSE_CACHE_GB: expected a number of gigabytes, got {typed!r}"
+
+
+def test_a_url_that_ends_in_two_dots_stays_in_its_own_folder():
+    MemoryFileSystem.store["/bucket/../a.png"] = MemoryFileSystem.store["/bucket/cuts/cup/a.png"]
+    copy = local_copy("memory://bucket/..")
+    assert copy.name == "files"
+    assert (copy / "a.png").is_file()
 
 
 def test_a_full_disk_is_named_before_it_is_full(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -153,7 +154,7 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
     name = PurePosixPath(urlsplit(url).path if url.startswith("http") else url.partition("://")[2]).name
     home = _home(url)
     with locked(home, waits=True):
-        root = home / (name or "files")
+        root = home / (name if name not in ("", "..") else "files")
         wanted = {one: root / one if one else root for one in files}
         if odd := next((one for one in files if ".." in PurePosixPath(one).parts or "\0" in one), None):
             raise DataError(f"{url}: expected names inside the folder, got {odd!r}")
@@ -277,7 +278,9 @@ def _require_room(url: str, files: Mapping[str, Remote], missing: Sequence[str],
     try:
         limit = float(typed) * 1e9
     except ValueError:
-        raise RunError(f"TERSE_CACHE_GB: expected a number of gigabytes, got {typed!r}") from None
+        limit = math.nan
+    if not limit >= 0:
+        raise RunError(f"TERSE_CACHE_GB: expected a number of gigabytes, got {typed!r}")
     total = sum(file.size_bytes or 0 for file in files.values())
     if total > limit:
         raise DataError(
