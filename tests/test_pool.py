@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from terse.errors import DataError, RunError
 from terse.pool import Pool, Quota
+from terse.pool_shards import shard_name, shards_in
 from terse.poses import AffinePoses
 from terse.storage import Storage
 from test_placements import equal, example
@@ -34,6 +35,17 @@ class Bank:
 
 
 FOREGROUNDS, BACKGROUNDS = Bank([f"fg:{i}" for i in range(5)]), Bank([f"bg:{i}" for i in range(3)])
+
+
+def test_files_of_other_names_are_no_shards(tmp_path):
+    """They once ended every command that looked into a run."""
+    for name in ("cycle-x.parquet", "cycle-1.parquet", "cycle-0001-draw-.parquet", "cycle-00012.parquet.tmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "cycle-0007.parquet").mkdir()
+    assert shards_in(tmp_path) == {}
+    for cycle, draw in ((1, 0), (1, 2), (12345, 0)):
+        (tmp_path / shard_name(cycle, draw)).touch()
+    assert sorted(shards_in(tmp_path)) == [(1, 0), (1, 2), (12345, 0)]
 
 
 def harvested(cycle=1):

@@ -25,6 +25,7 @@ from terse.placements_rows import (
     values_of,
     whole_images,
 )
+from terse.pool_shards import shards_in
 from terse.poses.family import PoseFamily
 
 __all__ = [
@@ -141,7 +142,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     Raises:
         DataError: not such a file, or one of another version.
     """
-    if path.is_dir() and (shards := sorted(path.glob("cycle-*.parquet"))):
+    if path.is_dir() and (shards := list(shards_in(path).values())):
         tables, (*_, about) = zip(*map(read_table, shards), strict=True)
         return pa.concat_tables(tables).combine_chunks(), about
     if not path.is_file():

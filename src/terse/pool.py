@@ -14,6 +14,7 @@ from terse.errors import DataError, RunError
 from terse.folders import check_digest, replacing, sha256_of
 from terse.placements import Placements
 from terse.placements_table import describe, from_table, read_table, to_table
+from terse.pool_shards import shard_name, shards_in
 from terse.poses.family import PoseFamily
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.storage import Storage
@@ -167,7 +168,7 @@ class Pool:
     def cycles_written(self) -> int:
         """The last cycle of which the folder has a shard; 0 without one."""
         assert self.folder is not None
-        return max((_cycle_and_draw(path)[0] for path in self.folder.glob("cycle-*.parquet")), default=0)
+        return max((cycle for cycle, _ in shards_in(self.folder)), default=0)
 
     def append(self, cycle: int, placements: Placements, draw: int = 0) -> None:
         """Add a cycle's harvest, and write its shard before anything else happens; `draw` counts its repetitions.
@@ -215,7 +216,7 @@ class Pool:
             DataError: a shard is not one, or a source that it names is gone.
         """
         assert self.folder is not None
-        found = {_cycle_and_draw(path): path for path in self.folder.glob("cycle-*.parquet")}
+        found = shards_in(self.folder)
         last = (cycles, max((draw for _, draw in found), default=0) if draws is None else draws)
         for number, path in found.items():
             if number > last and self._writes:
@@ -233,12 +234,7 @@ class Pool:
 
     def _shard(self, cycle: int, draw: int) -> Path:
         assert self.folder is not None
-        return self.folder / f"cycle-{cycle:04d}{f'-draw-{draw:04d}' if draw else ''}.parquet"
-
-
-def _cycle_and_draw(shard: Path) -> tuple[int, int]:
-    cycle, _, draw = shard.stem.removeprefix("cycle-").partition("-draw-")
-    return int(cycle), int(draw or 0)
+        return self.folder / shard_name(cycle, draw)
 
 
 def published(path: Path | None, folder: Path | None) -> Storage | None:

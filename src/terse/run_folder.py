@@ -7,6 +7,7 @@ from typing import Any
 
 from terse.errors import RunError
 from terse.folders import claim, holds_nothing, write_atomically
+from terse.pool_shards import shards_in
 from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
 from terse.yaml_text import read_yaml_file
 
@@ -61,7 +62,7 @@ def claim_run(folder: Path, recipe: Recipe, *, resume: bool) -> None:
 
 def digested(folder: Path) -> list[str]:
     """The files of a finished run whose digests stand in its result."""
-    shards = sorted((folder / "pool").glob("cycle-*.parquet"))
+    shards = shards_in(folder / "pool").values()
     return [str(path.relative_to(folder)) for path in (folder / "target.pth", *shards) if path.is_file()]
 
 

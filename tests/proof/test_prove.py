@@ -245,6 +245,21 @@ def test_a_kill_while_the_start_is_taken_over(proof, recipe, data, tmp_path):
     assert lasting(again) == lasting(result)
 
 
+def test_an_arm_whose_state_is_gone_is_not_thrown_away(proof, recipe, data, tmp_path):
+    shutil.copytree(proof[0], tmp_path / "out")
+    arm = tmp_path / "out" / "arms" / "random" / "seed-0"
+    (arm / "result.json").unlink()
+    for path in (arm / "state").iterdir():
+        path.unlink()
+    with pytest.raises(RunError) as refused:
+        prove(recipe, out=tmp_path / "out", arms=ARMS, seeds=2, data=data, resume=True)
+    assert str(refused.value) == (
+        f"{arm / 'state'}: expected the state of the run that wrote cycle-0001.parquet, got none; restore it, or begin anew "
+        "by `restart`, a proof's run by removing its folder"
+    )
+    assert (arm / "pool" / "cycle-0001.parquet").is_file()
+
+
 def test_a_kill_at_the_very_end_of_the_start(recipe, data, tmp_path, monkeypatch):
     """What all arms begin with is never trained on by itself."""
     job = ProofJob(None, 0, tmp_path / "start")

@@ -71,7 +71,7 @@ def test_a_run_without_a_whole_state_is_not_thrown_away(recipe, run):
         flip(run / "state" / name, 0.5)
     before = (run / "metrics.jsonl").read_bytes()
     with pytest.raises(
-        RunError, match=r"expected a state to go on with, got none that is whole: .*`restart` begins anew"
+        RunError, match=r"expected a state to go on with, got none that is whole: .*; begin anew by `restart`, "
     ):
         train(recipe, out=run, resume=True)
     shutil.rmtree(run / "state")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.errors import RecipeError, RunError
-from terse.folders import write_json
+from terse.folders import replacing, write_json
 from terse.progress import Observer
 from terse.proof.kept import keep
 from terse.proof.results import Measured
@@ -21,7 +21,7 @@ from terse.run import finish, open_session
 from terse.sources.run_data import RunData, run_data
 from terse.synthesis.scene import SceneConfig
 from terse.tasks.task import task_of
-from terse.training.checkpoint import read_checkpoint
+from terse.training.checkpoint import read_checkpoint, require_none_lost
 from terse.training.cycle import train_start
 from terse.training.metrics_log import FILE_NAME
 from terse.training.session import Session
@@ -203,7 +203,8 @@ def run_arm(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, obser
     settings = arm_recipe(recipe, job.arm or NO_ARM, job.seed)
     if not finished.is_file():
         if not _started(job.folder):
-            if _begun(job.folder):  # killed before the start was taken over: nothing is lost
+            if _begun(job.folder):  # killed before the start was taken over
+                require_none_lost(job.folder)
                 shutil.rmtree(job.folder)
             _take_over(open_session(settings, job.folder, data=data), job)
         finish(open_session(settings, job.folder, resume=True, data=data, observer=observer))
@@ -238,11 +239,17 @@ def _take_over(session: Session, job: ProofJob) -> None:
     kept = {key: value for key, value in facts.items() if key not in session.small_parts}
     session.facts = {"alarm_cycles": [0] * len(kept["alarms"]), **kept}
     session.position.restore([1, 0, 0])
-    shutil.copyfile(job.start / "target.pth", session.folder / "target.pth")
-    for name, put in (("start.pth", _link), (FILE_NAME, shutil.copyfile)):
+    for name, put in (("start.pth", _link), (FILE_NAME, _copy)):
         if (job.start / name).is_file():
             put(job.start / name, session.folder / name)
+    _copy(job.start / "target.pth", session.folder / "target.pth")
     session.save()
+
+
+def _copy(old: Path, new: Path) -> None:
+    """A copy that lasts through a power cut, as the state that is written after it does."""
+    with old.open("rb") as whole, replacing(new) as stream:
+        shutil.copyfileobj(whole, stream)
 
 
 def _link(old: Path, new: Path) -> None:
@@ -250,7 +257,7 @@ def _link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
     except OSError:  # a file system without links
-        shutil.copyfile(old, new)
+        _copy(old, new)
 
 
 def _measure(recipe: Recipe, job: ProofJob, data: RunData | None) -> Measured:

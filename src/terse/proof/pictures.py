@@ -12,6 +12,7 @@ from terse.pictures.page_folder import Shown
 from terse.pictures.pool import pool_gallery, pool_strip
 from terse.pictures.run_pictures import before_after
 from terse.pool import Pool
+from terse.pool_shards import shards_in
 from terse.proof.arms import NO_ARM, Arm, ArmMaterial, arm_recipe
 from terse.proof.results import ProofResult
 from terse.proof.summary import finished
@@ -61,7 +62,7 @@ def _common_seed(folder: Path, proof: ProofResult, default: int) -> int:
 
 def _pool(folder: Path, recipe: Recipe, materials: Materials) -> Pool | None:
     """The pool that a run left behind; None where its arm pastes nothing."""
-    shards = list((folder / "pool").glob("cycle-*.parquet"))
+    shards = list(shards_in(folder / "pool").values())
     pool = Pool(folder / "pool", materials.foregrounds, materials.backgrounds, materials.poses)
     pool.load(min(recipe.cycles, len(shards)))
     return pool if len(pool) else None

@@ -9,13 +9,18 @@ import torch
 
 from terse.errors import DataError, RunError
 from terse.folders import replacing
+from terse.pool_shards import shards_in
 from terse.progress import Observer
 from terse.tensors import read_tensors
+from terse.training.metrics_log import FILE_NAME, MetricsLog
 
-__all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
+__all__ = ["BEGIN_ANEW", "FORMAT", "read_checkpoint", "require_none_lost", "write_checkpoint"]
 
 FORMAT = 1
 """Of the state; a change of its layout counts it up."""
+
+BEGIN_ANEW = "begin anew by `restart`, a proof's run by removing its folder"
+"""What is left where a run cannot go on."""
 
 _CURRENT, _PREVIOUS = "checkpoint.pth", "previous.pth"
 
@@ -77,7 +82,27 @@ def read_checkpoint(folder: Path, observer: Observer | None = None) -> tuple[dic
             observer.say(f"state: {torn}; going on from the one before it, {path}")
         return tensors, facts
     if "broken" in torn:
-        raise RunError(
-            f"{folder}: expected a state to go on with, got none that is whole: {torn}; `restart` begins anew"
-        )
+        raise RunError(f"{folder}: expected a state to go on with, got none that is whole: {torn}; {BEGIN_ANEW}")
     return None
+
+
+def require_none_lost(run: Path) -> None:
+    """See that a run without a state was stopped before its first one.
+
+    Its folder `state/` is there from the beginning, and nothing of a cycle is written before a state.
+
+    Raises:
+        RunError: it wrote what comes later.
+
+    Source: ours.
+    """
+    written = list(shards_in(run / "pool").values())
+    if not (run / "state").is_dir():
+        written += [path for path in (run / FILE_NAME, run / "start.pth") if path.is_file()]
+    elif MetricsLog(run).last_cycle() > 0:
+        written.append(run / FILE_NAME)
+    if written:
+        raise RunError(
+            f"{run / 'state'}: expected the state of the run that wrote {written[0].name}, got none; restore it, or "
+            f"{BEGIN_ANEW}"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from terse.discriminator import Discriminator
-from terse.errors import Diverged, RunError
+from terse.errors import Diverged
 from terse.evaluation.hardness import HardnessRule
 from terse.evaluation.learnable import ReferenceRule
 from terse.folders import write_atomically
@@ -21,10 +21,10 @@ from terse.protocols import Chooses, Judges, Proposer, RealImages, network_of
 from terse.recipe import Recipe
 from terse.recipe_parts import OptimizerConfig
 from terse.synthesis.materials import Materials
-from terse.training.checkpoint import read_checkpoint, write_checkpoint
+from terse.training.checkpoint import read_checkpoint, require_none_lost, write_checkpoint
 from terse.training.engine import Engine
 from terse.training.memory import Memory
-from terse.training.metrics_log import FILE_NAME, MetricsLog
+from terse.training.metrics_log import MetricsLog
 from terse.training.scaling import LEAST_SCALE
 from terse.training.state import PHASES, Carried, Optimizers, Position, SourceKeys, Spending, Stateful, Weights
 from terse.types import Costs
@@ -237,21 +237,9 @@ class Session:
         return True
 
     def _begin_again(self) -> None:
-        """Go on from nothing, which is right only where the run was stopped before its first state.
-
-        Its folder `state/` is there from the beginning, and nothing of a cycle is written before a state.
-        """
+        """Go on from nothing, which is right only where the run was stopped before its first state."""
         assert self.folder is not None
-        written = list((self.folder / "pool").glob("*.parquet"))
-        if not (self.folder / "state").is_dir():
-            written += [path for path in (self.folder / FILE_NAME, self.folder / "start.pth") if path.is_file()]
-        elif self.log.last_cycle() > 0:
-            written.append(self.folder / FILE_NAME)
-        if written:
-            raise RunError(
-                f"{self.folder / 'state'}: expected the state of the run that wrote {written[0].name}, got none; restore it, "
-                "or begin anew by `restart`"
-            )
+        require_none_lost(self.folder)
         self.log.restore(0)
         self.observer.say(f"{self.folder}: the run was stopped before its first state was written; it begins")
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from terse.errors import RunError
+from terse.training.checkpoint import BEGIN_ANEW
 from terse.types import Costs
 
 __all__ = ["PHASES", "Carried", "Optimizers", "Position", "SourceKeys", "Spending", "Stateful", "Weights"]
@@ -195,8 +196,7 @@ class SourceKeys:
             if now != list(before):
                 told = f"{now[0]:,} instead of {before[0]:,}" if now[0] != before[0] else f"other names for {now[0]:,}"
                 raise RunError(
-                    f"{name}: expected the images that the run began with, got {told}; bring them back, or begin anew by "
-                    "`restart`"
+                    f"{name}: expected the images that the run began with, got {told}; bring them back, or {BEGIN_ANEW}"
                 )
 
     @staticmethod
