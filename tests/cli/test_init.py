@@ -242,6 +242,9 @@ class Code:
          "bare.json: expected objects with masks to cut out, got 2 objects without any; "
          "make masks of the boxes by `terse masks bare.json --images bare-images --out masks.json` and give these by --coco, "
          "use annotations with polygons, run lengths or mask files, or give cut-outs by --cutouts D"),
+        (["--data", "bare-images"],
+         "bare-images: expected annotated photographs, got 2 images without any object; name the file of annotations, or the "
+         "folder that holds it"),
         (["--coco", "crowds.json", "--images", "bare-images"],
          "crowds.json: expected single objects with masks to cut out, got 2 masks of crowds or of objects to ignore; "
          "annotate single objects, or give cut-outs by --cutouts D"),

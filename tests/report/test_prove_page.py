@@ -14,8 +14,8 @@ def test_a_go_is_said_first(drawn):
     assert (page.headline.word, page.headline.tone) == ("Go", "good")
     assert page.headline.sentence == proof["reason"][0].upper() + proof["reason"][1:]
     assert page.summary[0] == (
-        "Six ways to make training images had the same real data, as many synthetic images and the same fine-tuning, "
-        "3 times each. What counts is AP at IoU 0.5 on held-out images that neither trained nor chose a model."
+        "Six ways to train had the same real data, as many synthetic images (none: real images alone) and the same "
+        "fine-tuning, 3 times each. What counts is AP at IoU 0.5 on held-out images that neither trained nor chose a model."
     )
 
 
@@ -23,7 +23,9 @@ def test_arms_that_found_unequal_numbers_are_not_said_to_have_as_many(drawn):
     proof, _ = drawn.proof()
     proof["costs"]["mined"]["samples"] = proof["costs"]["learned"]["samples"] - 40
     page = prove_page(drawn.RECIPE, drawn.proved(proof), out="a", name="person")
-    assert "had the same real data, unequal numbers of synthetic images and the same fine-tuning" in page.summary[0]
+    assert (
+        "had the same real data, unequal numbers of synthetic images (none: real images alone) and" in page.summary[0]
+    )
 
 
 def test_a_no_go_is_said_as_plainly(drawn):

@@ -107,6 +107,11 @@ def expect_masks(foregrounds: Survey, where: str, command: str) -> None:
     """
     if any(foregrounds.masks.values()):
         return
+    if not any(foregrounds.objects.values()) and not foregrounds.set_aside:
+        raise DataError(
+            f"{where}: expected annotated photographs, got {count(foregrounds.images, 'image')} without any object; name the "
+            "file of annotations, or the folder that holds it"
+        )
     if foregrounds.set_aside:
         raise DataError(
             f"{where}: expected single objects with masks to cut out, got {foregrounds.set_aside:,} masks of crowds or "

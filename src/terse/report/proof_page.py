@@ -142,7 +142,8 @@ def _summary(proof: ProofResult, primary: str) -> list[str]:
     times = f"{count(seeds, 'time')} each" if seeds > 1 else "once"
     found = {cost.samples for cost in proof.costs.values() if cost.samples}
     images = "as many synthetic images" if len(found) < 2 else "unequal numbers of synthetic images"
-    equal = f"{ways} to make training images had the same real data, {images} and the same fine-tuning"
+    images += " (none: real images alone)" if "none" in proof.arms else ""
+    equal = f"{ways} to train had the same real data, {images} and the same fine-tuning"
     counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
     sentences = [f"{equal}, {times}. {counts}"]
     sentences += _rivals(proof, primary)
