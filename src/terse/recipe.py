@@ -90,11 +90,11 @@ class Recipe(Config):
     seed: NonNegative = 0
     """Of what a run draws at random; which images val and test hold out does not depend on it."""
     cycles: Annotated[NonNegative, Paper(5)] = 5
-    """Rounds of: find what the target fails, and train it on that."""
+    """Rounds of finding what the target fails and training it on that."""
     data: Annotated[Component["RunData"], Family("data")] | None = None
     """A source that supplies foregrounds, backgrounds and real images at once (digits, drawn scenes)."""
     foregrounds: Source | None = None
-    """What is pasted: objects with masks, or cut-outs."""
+    """Objects with masks, or cut-outs, that are pasted."""
     backgrounds: Source | None = None
     """What is pasted on."""
     train: Source | None = None
@@ -114,7 +114,7 @@ class Recipe(Config):
     target: Annotated[Component["Judges"], Family("target")]
     """The model that is to get better."""
     synthesis: Annotated[Component["Proposer | None"], Family("synthesis")]
-    """The arm: how composites are proposed, and which of them are kept."""
+    """How composites are proposed, and which of them are kept (the arm)."""
     poses: Annotated[Component["PoseFamily"] | tuple[Component["PoseFamily"], ...], Family("pose", or_list=True)]
     """One family, or a list of them in the order in which they act on a foreground."""
     edges: EdgeConfig | None = None
@@ -122,7 +122,7 @@ class Recipe(Config):
     artefacts: ArtefactConfig = ArtefactConfig(count=0)
     """Foreground-shaped patches of other backgrounds, so that the rims of pastes give nothing away (A.2)."""
     objective: ObjectiveConfig = ObjectiveConfig()
-    """What the network of `synthesis: {kind: learned}` minimises (Eq. 3)."""
+    """What the network of the arm `learned` minimises (Eq. 3)."""
     hardness: Annotated[Component["HardnessRule"], Family("hardness")]
     """Which composites count as failed by the target."""
     pool: PoolConfig = PoolConfig()

@@ -137,7 +137,7 @@ class ObjectiveConfig(Config):
     """Weight of the discriminator's verdict, which the paper does not state; `auto` keeps the length of its gradient
     at the raw pose at `realism_share` of the target's, in the non-saturating form."""
     realism_share: Positive = 0.5
-    """With `realism: auto`: length of the verdict's gradient over that of the target's loss."""
+    """Where `realism` is `auto`, the length of the verdict's gradient over that of the target's loss."""
     form: Annotated[Literal["cross_entropy", "hinge", "log_one_minus"], Paper("cross_entropy")] = "cross_entropy"
     """Of the target's loss: -log p (Eq. 1), min(margin, hinge_margin), or log(1 - p), which leaves alone what is wrong."""
     hinge_margin: float = 1.0
