@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,9 +57,11 @@ def test_items_are_in_torchvisions_conventions(overrides: list[str]) -> None:
             assert area == mask.sum()
 
 
-def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path) -> None:
-    generate(load_recipe("paste", overrides), GenerateSettings(count=5, image="png"), tmp_path, workers=0)
-    data = CompositeDataset("paste", overrides, length=5)
+@pytest.mark.parametrize("settings", [{}, {"blends": ("alpha", "box", "none"), "all_blends": True}])
+def test_an_epoch_is_what_generate_writes(overrides: list[str], tmp_path: Path, settings: dict[str, Any]) -> None:
+    generate(load_recipe("paste", overrides), GenerateSettings(count=5, image="png", **settings), tmp_path, workers=0)
+    data = CompositeDataset("paste", overrides, length=5, **settings)
+    assert len(data) == 5
     boxes = json.loads((tmp_path / "annotations.json").read_text("utf-8"))["annotations"]
     for k in range(5):
         image, target = data[k]

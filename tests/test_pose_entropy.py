@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from terse.pose_entropy import PoseEntropy, free_unit_poses, nearest_neighbour_entropy
-from terse.poses import AffinePoses
+from terse.poses import AffinePoses, build_poses
+from terse.poses.affine import AffineConfig
+from terse.poses.photometric import PhotometricConfig
 from terse.recipe_parts import ObjectiveConfig
 from terse.sources.digits.banks import AFFNIST_RANGES
 
@@ -25,6 +27,27 @@ def test_neighbours_outside_the_batch_count():
     assert float(nearest_neighbour_entropy(batch, others, floor=1e-6)) == pytest.approx(0, abs=0.06)
     near = batch + 1e-4
     assert float(nearest_neighbour_entropy(batch, near)) < -2
+
+
+def test_the_ends_of_a_full_turn_are_neighbours():
+    poses = torch.tensor([[0.001, 0.2], [0.999, 0.2], [0.3, 0.9], [0.3, 0.5]])
+    moved = (poses + torch.tensor([0.5, 0.0])) % 1
+    here, there = (float(nearest_neighbour_entropy(at, wraps=[0])) for at in (poses, moved))
+    assert here == pytest.approx(there, abs=1e-4)
+    assert float(nearest_neighbour_entropy(poses)) > here + 1
+
+
+def test_a_chain_and_a_synthesizer_go_round_where_a_member_does():
+    turned = AffinePoses((-180, 180), (-1, 1), (-0.2, 0.2), (0.8, 1.2))
+    chain = build_poses([PhotometricConfig(), AffineConfig(rotation_deg=(-180, 180))])
+    assert turned.wraps == (0,)
+    assert [chain.names[place] for place in chain.wraps] == ["1.affine.rotation_deg"]
+    held = entropy(turned)
+    for step in range(4):
+        poses = drawn(256, 6, seed=step)
+        poses[:, 0] = (0.4 * poses[:, 0] - 0.2) % 1  # two fifths of the turn, about its ends
+        held.loss(poses)
+    assert held.coverage == pytest.approx(0.4 ** (1 / 6), rel=0.1)
 
 
 def test_a_pose_that_repeats_is_a_floor_and_no_infinity():

@@ -14,8 +14,8 @@ from torchvision import tv_tensors
 from terse.errors import DataError, RecipeError
 from terse.export.sample import Labelled
 from terse.generate.draw import Drawing, draw_images
-from terse.generate.plan import plan_classes
-from terse.generate.propose import propose
+from terse.generate.plan import planned_scenes
+from terse.generate.propose import in_each_blend, propose
 from terse.generate.settings import GenerateSettings
 from terse.generate.trained import SetPlayers, of_recipe
 from terse.poses import build_poses
@@ -79,13 +79,14 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         origin = of_recipe(made)
         self._limits = asked.limits(origin.limits, origin.material.foregrounds.classes)
         self._drawing = Drawing(origin.material, build_poses(made.poses), made.edges, asked)
-        self._planned = plan_classes(asked, self._limits, length, origin.material)
+        self._length = length
+        self._planned = planned_scenes(asked, self._limits, origin.material)
         self._load = origin.load
         self._players: SetPlayers | None = None
         self.classes = origin.material.classes
 
     def __len__(self) -> int:
-        return len(self._planned)
+        return self._length
 
     @property
     def epoch(self) -> int:
@@ -111,11 +112,15 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index: expected -{len(self)} to {len(self) - 1}, got {index}")
         index %= len(self)
-        scene = index + self.epoch * len(self)
-        found = propose(self._drawing, self._loaded(), scene, self._planned.of(index, index + 1))
+        own, blend = divmod(index, self._limits.copies)
+        scene = own + self.epoch * len(self._planned)
+        found = propose(self._drawing, self._loaded(), scene, self._planned.of(own, own + 1))
         if not found.accepted:
             raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused))}")
-        (canvas, objects), *_ = draw_images(self._drawing, found.accepted)
+        drawn = found.accepted
+        if self._limits.all_blends:
+            drawn = in_each_blend(drawn, self._limits.blends).take(np.array([blend]))
+        (canvas, objects), *_ = draw_images(self._drawing, drawn)
         image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))))
         target = self._target(objects, (canvas.shape[0], canvas.shape[1]), index)
         if self.transforms is None:

@@ -21,7 +21,11 @@ _LOG_WEIGHT = (-7.0, 3.0)  # natural logarithms of the least and the largest wei
 
 
 def nearest_neighbour_entropy(
-    poses: Float[Tensor, "b k"], others: Float[Tensor, "m k"] | None = None, *, floor: float = _FLOOR
+    poses: Float[Tensor, "b k"],
+    others: Float[Tensor, "m k"] | None = None,
+    *,
+    floor: float = _FLOOR,
+    wraps: Sequence[int] = (),
 ) -> Float[Tensor, ""]:
     """The differential entropy of the law of `poses`, in nats, from each one's distance to its nearest neighbour.
 
@@ -29,10 +33,12 @@ def nearest_neighbour_entropy(
         poses: numbers in [0, 1]; the gradient pushes each away from its neighbour, and batch neighbours from it.
         others: further draws of the law that may be neighbours, without gradient.
         floor: distances are at least about this.
+        wraps: the places of numbers that go round: 0 and 1 are one.
 
     Source: Kozachenko and Leonenko 1987; floor and further neighbours are ours.
     """
     count, size = poses.shape
+    poses, others = _laid_out(poses, wraps), None if others is None else _laid_out(others, wraps)
     apart = torch.arange(count, device=poses.device)
     with torch.no_grad():  # which neighbour is nearest has no gradient; its distance has
         within = _distances(poses, poses)
@@ -60,6 +66,15 @@ def free_unit_poses(
     return family.unit_of_classes(pose, labels, classes)[:, family.free]
 
 
+def _laid_out(poses: Float[Tensor, "n k"], wraps: Sequence[int]) -> Float[Tensor, "n d"]:
+    """As `PoseFamily.laid_out`, differentiably; near points are as far apart as round the circle."""
+    if not wraps:
+        return poses
+    flat = [place for place in range(poses.shape[1]) if place not in wraps]
+    angle = 2 * math.pi * poses[:, list(wraps)]
+    return torch.cat([poses[:, flat], angle.cos() / (2 * math.pi), angle.sin() / (2 * math.pi)], dim=1)
+
+
 def _distances(poses: Tensor, others: Tensor) -> Tensor:
     """Without a matrix product, which rounds small distances away."""
     return torch.cdist(poses, others, compute_mode="donot_use_mm_for_euclid_dist")
@@ -85,6 +100,7 @@ class PoseEntropy:
         self._target = math.log(settings.coverage)
         self._log_weight = math.log(settings.coverage_weight)
         self._family = family
+        self._wraps = [i for i, place in enumerate(family.free) if place in family.wraps]
         self._recent = torch.zeros(0, len(family.free))
         self._base: dict[tuple[int, int], float] = {}
 
@@ -97,7 +113,7 @@ class PoseEntropy:
         """-weight H of a step's poses; the weight moves and the poses are kept for later steps."""
         poses = unit_poses.float()
         recent = self._recent.to(poses.device)
-        entropy = nearest_neighbour_entropy(poses, recent)
+        entropy = nearest_neighbour_entropy(poses, recent, wraps=self._wraps)
         short = (float(entropy.detach()) - self._entropy_of_base(len(poses), len(recent))) / poses.shape[1]
         loss = -self.weight * entropy
         moved = self._log_weight - self._settings.coverage_rate * (short - self._target)
@@ -123,7 +139,11 @@ class PoseEntropy:
         if key not in self._base:
             generator = torch.Generator().manual_seed(_BASE_SEED)
             found = [
-                float(nearest_neighbour_entropy(self._random(count, generator), self._random(others, generator)))
+                float(
+                    nearest_neighbour_entropy(
+                        self._random(count, generator), self._random(others, generator), wraps=self._wraps
+                    )
+                )
                 for _ in range(_BASE_DRAWS)
             ]
             self._base[key] = sum(found) / len(found)

@@ -12,10 +12,12 @@ from terse.check.findings import MASK_CODES, Code, sampled
 from terse.check.page import write
 from terse.check.parts import open_parts
 from terse.errors import RecipeError
+from terse.init.survey import survey
 from terse.progress import Observer
 from terse.recipe import load_recipe
 from terse.run import build_players
 from terse.sources.cleanup import Flaw
+from terse.sources.guess import read_data
 
 
 def look(path, *overrides, **options):
@@ -596,3 +598,14 @@ def test_a_tight_cut_out_is_sound_and_a_background_left_in_is_not(tmp_path):
     assert found(checked, "Nothing to cut out").advice == (
         "Not one of them can be pasted: 3 cut-outs with their plain background left in. Make cut-outs with a transparent rim."
     )
+
+
+def test_masks_are_counted_as_init_counts_them(drawn, tmp_path):
+    def change(data):
+        data["annotations"][0]["iscrowd"] = 1
+        data["annotations"][1]["ignore"] = 1
+
+    file = drawn.coco(change=change)
+    source = {"coco": str(file), "images": str(tmp_path / "train-images")}
+    result = write(check_data(source, "train.json"), tmp_path / "out")
+    assert result["parts"]["data"]["masks"] == 4 == sum(survey(read_data(source)).masks.values())

@@ -164,10 +164,35 @@ def test_a_gpu_gets_the_papers_detector(data, capsys, monkeypatch):
     assert (recipe.synthesis.backbone, recipe.canvas_px, recipe.pretrain.optimizer.lr) == ("vgg16_bn", 300, 0.002)
 
 
-@pytest.mark.parametrize(("outputs", "labels"), [(3, None), (91, {"ball": 1, "dog": 18})])
-def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels):
+@pytest.fixture
+def renumbered(data):
+    """Give the categories of the COCO file other names and ids."""
+
+    def write(*categories):
+        content = json.loads((data / "train.json").read_text())
+        ids = dict(zip((1, 18), (number for number, _ in categories), strict=False))
+        for note in content["annotations"]:
+            note["category_id"] = ids[note["category_id"]]
+        content["categories"] = [{"id": number, "name": name} for number, name in categories]
+        (data / "train.json").write_text(json.dumps(content))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("categories", "outputs", "labels"),
+    [
+        (((1, "ball"), (18, "dog")), 3, None),
+        (((1, "person"), (18, "dog")), 91, {"person": 1, "dog": 18}),
+        (((15, "Person"), (12, "dog")), 91, {"Person": 1, "dog": 18}),  # numbered as VOC has them
+        (((1, "person"), (18, "dog")), 21, {"person": 15, "dog": 12}),
+        (((2, "ball"), (1, "dog"), (7, "cat")), 8, {"ball": 2, "dog": 1}),
+    ],
+)
+def test_a_whole_detector_needs_no_training_first(data, capsys, renumbered, categories, outputs, labels):
     from terse.targets.detector.networks import NETWORKS
 
+    renumbered(*categories)
     torch.save(NETWORKS["ssdlite_mobilenet_v2"].build(outputs, 320, {}).state_dict(), "whole.pth")
     code, out, err = run(capsys, *COCO, "--weights", "whole.pth")
     assert code == 0, err
@@ -176,6 +201,21 @@ def test_a_whole_detector_needs_no_training_first(data, capsys, outputs, labels)
     assert recipe.pretrain is None
     assert recipe.target.weights == data / "whole.pth"
     assert recipe.target.labels == labels
+
+
+@pytest.mark.parametrize("outputs", [91, 30])
+def test_numbers_of_a_file_alone_are_no_labels(data, capsys, outputs):
+    from terse.targets.detector.networks import NETWORKS
+
+    torch.save(NETWORKS["ssdlite_mobilenet_v2"].build(outputs, 320, {}).state_dict(), "whole.pth")
+    code, _, err = run(capsys, *COCO, "--weights", "whole.pth")
+    assert code == 2
+    assert err == (
+        "terse: --weights: expected a detector whose outputs are known (COCO's 91 or VOC's 21 by the classes' names, or the "
+        f"data's own numbers up to the last), got one of {outputs} outputs that does not tell which are "
+        f"{'ball' if outputs == 91 else 'ball, dog'}; leave --weights out, and write target.weights and target.labels into the "
+        "recipe by hand\n"
+    )
 
 
 def test_masks_and_keypoints_of_train_propose_other_targets_and_a_named_one_gets_its_task(data, capsys):

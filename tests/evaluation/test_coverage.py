@@ -97,6 +97,18 @@ def test_poses_pushed_to_the_ends_are_named() -> None:
     ]
 
 
+def test_the_ends_of_a_full_turn_are_one_pose() -> None:
+    family = AffinePoses((-180.0, 180.0), (-1.0, 1.0), (-0.2, 0.2), (0.8, 1.2))
+    pose = random_pose(400, family)
+    pose[:, 0] = np.where(np.arange(400) % 2, 179.5, -179.5)
+    part = coverage(placed(pose), family).poses["rotation_deg"]
+    assert (part.at_edge, abs(part.mean)) == (0.0, pytest.approx(180))
+    assert part.spread == pytest.approx(0.5)
+    pose[:, 1:] = pose[0, 1:]
+    pose[:, 0] = np.where(np.arange(400) % 2, 180.0, -180.0)
+    assert coverage(placed(pose, foregrounds=1), family).near_duplicates == pytest.approx(399 / 400)
+
+
 def test_duplicates() -> None:
     placements = placed(random_pose(100))
     twice = Placements.join([placements, placements])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -57,11 +58,16 @@ def sets(real: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
         generate(real, SETTINGS.model_copy(update={"format": name, **changes}), root / name, workers=0)
     changes = {"format": "imagefolder", "hardness": (0.0, 1.0)}
     generate(judged(real), SETTINGS.model_copy(update=changes), root / "judged", workers=0)
+    nothing = Path(real.val.coco).with_name("nothing.json")
+    content = json.loads(Path(real.val.coco).read_text("utf-8"))
+    nothing.write_text(json.dumps({**content, "annotations": []}), "utf-8")
+    bare = real.model_copy(update={"val": real.val.model_copy(update={"coco": nothing})})
+    generate(bare, SETTINGS.model_copy(update={"format": "imagefolder"}), root / "bare", workers=0)
     return {path.name: path for path in root.iterdir()}
 
 
 def rows_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    return pq.read_table(folder / "metadata.parquet").to_pylist()
 
 
 @pytest.mark.parametrize("split", ["", "val"])
@@ -107,7 +113,7 @@ def test_each_line_has_a_hardness_and_real_images_have_one_below_all_others(sets
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own imports
-@pytest.mark.parametrize("kind", ["imagefolder", "polygon", "box", "judged"])
+@pytest.mark.parametrize("kind", ["imagefolder", "polygon", "box", "judged", "bare"])
 def test_hugging_faces_loader_reads_both_splits(
     sets: dict[str, Path], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +121,7 @@ def test_hugging_faces_loader_reads_both_splits(
     monkeypatch.setitem(os.environ, "HF_HOME", str(tmp_path / "home"))
     datasets = pytest.importorskip("datasets", reason="no loader: the package datasets is missing")
     found = datasets.load_dataset(str(sets[kind]), cache_dir=str(tmp_path / "cache"))
+    assert any(row["objects"]["bbox"] for row in found["validation"]) == (kind != "bare")
     assert {split: len(found[split]) for split in found} == {"train": 10, "validation": 2}
     for split, folder in (("train", ""), ("validation", "val")):
         for row, wanted in zip(found[split], rows_of(sets[kind] / folder), strict=True):

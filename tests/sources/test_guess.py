@@ -147,6 +147,7 @@ def test_annotations_of_a_kind_that_is_not_known_are_said(drawn, suffix):
     [
         ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "{name},60,40,cup,1,1,9,9\n"),
         ("metadata.jsonl", "", '{{"file_name": "{name}", "objects": {{"bbox": [[1, 1, 8, 8]], "categories": [0]}}}}\n'),
+        ("metadata.parquet", "PAR1", ""),
         ("labels/detections.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax\n", "{stem},/m/01,.1,.4,.1,.4\n"),
     ],
 )

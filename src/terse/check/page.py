@@ -79,7 +79,7 @@ def _facts(checked: Checked) -> list[Fact]:
     for part in checked.parts.values():
         annotations = part.annotations
         note = (
-            f"{len(annotations.labels):,} objects, {int(annotations.masked.sum()):,} masks"
+            f"{len(annotations.labels):,} objects, {int(annotations.usable.sum()):,} masks"
             if len(annotations.labels)
             else "no labels"
         )
@@ -100,11 +100,12 @@ def _sizes(checked: Checked) -> dict[str, list[float]]:
 
 
 def _counts(part: Part) -> dict[str, int]:
+    """Masks are those that can be cut out, as for `terse init`: none of crowds or of objects to ignore."""
     annotations = part.annotations
     return {
         "images": len(annotations),
         "objects": len(annotations.labels),
-        "masks": int(annotations.masked.sum()),
+        "masks": int(annotations.usable.sum()),
         "skipped": len(annotations.skipped),
     }
 

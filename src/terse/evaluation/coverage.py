@@ -40,7 +40,7 @@ def coverage(placements: Placements, family: PoseFamily, class_of: Callable[[int
         classes, labels = np.unique(names, return_inverse=True)
         drawn = family.of_classes(drawn, labels, classes.tolist())
     poses = {
-        name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i])
+        name: _component(low, high, pose[:, i] if len(pose) else np.zeros(0), drawn[:, i], wraps=i in family.wraps)
         for i, (name, (low, high)) in enumerate(zip(family.names, family.ranges, strict=True))
     }
     return Coverage(
@@ -98,18 +98,24 @@ def _reference(count: int, size: int) -> Float64[np.ndarray, "count size"]:
 
 
 def _component(
-    low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"]
+    low: float, high: float, values: Float64[np.ndarray, " n"], drawn: Float64[np.ndarray, " m"], *, wraps: bool = False
 ) -> PoseSpread:
+    """Of a number that wraps the mean is the direction, the spread is about it, and nothing lies at an end."""
     counts = _histogram(values, low, high)
     of_random = _entropy(_histogram(drawn, low, high))
     margin = _EDGE * (high - low)
-    at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) else 0.0
+    at_edge = float(((values <= low + margin) | (values >= high - margin)).mean()) if len(values) and not wraps else 0.0
+    mean, spread = (float(values.mean()), float(values.std())) if len(values) else (0.0, 0.0)
+    if wraps and len(values):
+        turn = high - low
+        mean = low + float(np.angle(np.exp(2j * np.pi * (values - low) / turn).mean()) / (2 * np.pi) % 1) * turn
+        spread = float(np.sqrt(np.square((values - mean + turn / 2) % turn - turn / 2).mean()))
     return PoseSpread(
         low=float(low),
         high=float(high),
         counts=counts.tolist(),
-        mean=float(values.mean()) if len(values) else 0.0,
-        spread=float(values.std()) if len(values) else 0.0,
+        mean=mean,
+        spread=spread,
         entropy=_entropy(counts) / of_random if of_random > 0 else 1.0,
         at_edge=at_edge,
     )
@@ -173,4 +179,5 @@ def _near_duplicates(cut_out: Int64[np.ndarray, "n 2"], pose: Float64[np.ndarray
         return 0.0
     low, high = np.array(family.ranges, dtype=np.float64).T
     cells = np.round((pose - low) / np.where(high > low, high - low, 1.0) / _SAME).astype(np.int64)
+    cells[:, list(family.wraps)] %= round(1 / _SAME)  # the ends of a full turn are one cell
     return 1 - len(np.unique(np.column_stack([cut_out, cells]), axis=0)) / len(pose)

@@ -1,28 +1,34 @@
-"""Hugging Face `datasets`: `images/`, `metadata.jsonl` and a data card, as its ImageFolder loader reads them."""
+"""Hugging Face `datasets`: `images/`, `metadata.parquet` and a data card, as its ImageFolder loader reads them.
+
+Parquet, because the loader refuses splits whose columns differ in type: of lines of JSON it guesses the types, and of a
+split without an object it cannot.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from terse.export.coco import annotation_of
 from terse.export.sample import ExportConfig, Labelled, Sample, SetInfo, write_bytes
 from terse.folders import replacing
 from terse.registry import register
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["ImageFolderExporter"]
 
-_METADATA = "metadata.jsonl"
-_NOT_JUDGED = -1.0  # a float in every line: the loader refuses splits whose columns, or types of them, differ
+_METADATA, _LINES = "metadata.parquet", "metadata.jsonl"
+_NOT_JUDGED = -1.0  # a number, which no null is to all readers
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @register("exporter", "imagefolder")
 class ImageFolderExporter(ExportConfig):
-    """One line of JSON an image; `load_dataset("SET")` gives a column for each of its keys, and the image.
+    """One row an image; `load_dataset("SET")` gives its columns, and the image.
 
     `objects` holds lists with an entry an object: `bbox` (x, y, width, height in pixels), `categories` (the class's line
     in `classes.txt`, from 0), `area`, `iscrowd`, `visible_fraction`, `pasted`, `segmentation` (COCO's run lengths, empty
@@ -43,11 +49,15 @@ class ImageFolderExporter(ExportConfig):
         return _MetadataWriter(out, part, info)
 
     def assemble(self, out: Path, parts: Sequence[Path], info: SetInfo) -> None:
-        """Join the shards' lines; write the data card and the class names beside train."""
-        with replacing(out / _METADATA) as joined:
+        """Join the shards' rows; write the data card and the class names beside train."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = _schema(info)
+        with replacing(out / _METADATA) as joined, pq.ParquetWriter(joined, schema) as table:
             for part in parts:
-                with (part / _METADATA).open("rb") as lines:
-                    shutil.copyfileobj(lines, joined)
+                with (part / _LINES).open(encoding="utf-8", newline="\n") as lines:
+                    table.write_table(pa.Table.from_pylist([json.loads(line) for line in lines], schema))
         if info.split == "train":
             (out / "README.md").write_text(_card(info, self.val_folder), "utf-8")
             (out / "classes.txt").write_text("".join(f"{name}\n" for name in info.classes), "utf-8")
@@ -57,7 +67,7 @@ class _MetadataWriter:
     def __init__(self, out: Path, part: Path, info: SetInfo) -> None:
         self._info, self._images = info, out / "images"
         self._images.mkdir(exist_ok=True)
-        self._lines = (part / _METADATA).open("w", encoding="utf-8", newline="\n")
+        self._lines = (part / _LINES).open("w", encoding="utf-8", newline="\n")
 
     def add(self, sample: Sample) -> None:
         """Write the image and its line."""
@@ -85,7 +95,7 @@ class _MetadataWriter:
 
 
 def _entry(item: Labelled, sample: Sample, info: SetInfo) -> dict[str, Any]:
-    """COCO's annotation with one type a key, which Arrow asks for."""
+    """COCO's annotation in the types of `_schema`."""
     told = annotation_of(item, sample.number, sample.size_px, info)
     return {
         "bbox": [float(edge) for edge in told["bbox"]],
@@ -100,12 +110,45 @@ def _entry(item: Labelled, sample: Sample, info: SetInfo) -> dict[str, Any]:
 
 
 def _mask(segmentation: Any, item: Labelled, size_px: tuple[int, int], masks: str) -> Any:
-    """Outlines, or run lengths; never null, which is another type to Arrow."""
+    """Outlines, or run lengths; never null."""
     if masks == "polygon":
         x0, y0, x1, y1 = item.box_px
         rings = segmentation if isinstance(segmentation, list) else [[x0, y0, x1, y0, x1, y1, x0, y1]]
         return [[float(number) for number in ring] for ring in rings]
     return segmentation or {"size": [size_px[1], size_px[0]], "counts": ""}
+
+
+def _schema(info: SetInfo) -> pa.Schema:
+    """The columns of a row, whatever the split holds."""
+    import pyarrow as pa
+
+    number, whole, text, truth = pa.float64(), pa.int64(), pa.string(), pa.bool_()
+    runs = pa.struct([("size", pa.list_(whole)), ("counts", text)])
+    of_object = {
+        "bbox": pa.list_(number),
+        "categories": whole,
+        "area": number,
+        "iscrowd": whole,
+        "visible_fraction": number,
+        "pasted": truth,
+        "segmentation": pa.list_(pa.list_(number)) if info.masks == "polygon" else runs,
+        "keypoints": pa.list_(number),
+    }
+    objects = pa.struct([(name, pa.list_(of_object[name])) for name in _columns([], info)])
+    return pa.schema(
+        {
+            "file_name": text,
+            "image_id": whole,
+            "width": whole,
+            "height": whole,
+            "real": truth,
+            "background": text,
+            "blend": text,
+            "license": text,
+            "hardness": number,
+            "objects": objects,
+        }
+    )
 
 
 def _columns(entries: Sequence[dict[str, Any]], info: SetInfo) -> dict[str, list[Any]]:

@@ -18,7 +18,7 @@ from terse.placements_table import rows_of
 from terse.requests import Limits
 from terse.sources.material import Material
 
-__all__ = ["SceneClasses", "Shard", "plan_classes", "shards_of_rows", "shards_of_scenes"]
+__all__ = ["SceneClasses", "Shard", "planned_scenes", "shards_of_rows", "shards_of_scenes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,22 @@ def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Mater
     """The set's scenes, so many images a shard.
 
     Raises:
-        DataError: as `plan_classes`; a quota beside a count that ends in the middle of a scene's blends.
+        DataError: as `planned_scenes`.
+    """
+    planned, copies = planned_scenes(settings, limits, material), limits.copies
+    size = max(1, shard_images // copies)
+    return [
+        Shard(number, first * copies, first, planned.part(first, min(first + size, len(planned))))
+        for number, first in enumerate(range(0, len(planned), size))
+    ]
+
+
+def planned_scenes(settings: GenerateSettings, limits: Limits, material: Material) -> SceneClasses:
+    """The classes of as many scenes as `settings.count` images take.
+
+    Raises:
+        DataError: a quota of an unknown class, of one without foregrounds, that the copies cannot share equally, or that
+            does not fit the scenes; a quota beside a count that ends in the middle of a scene's blends.
     """
     copies = limits.copies
     scenes = -(-settings.count // copies)
@@ -76,12 +91,7 @@ def shards_of_scenes(settings: GenerateSettings, limits: Limits, material: Mater
             f"count: expected a multiple of {copies} beside `quota`, as `all_blends` draws every scene in {copies} blends, "
             f"got {settings.count}; give {scenes * copies}"
         )
-    planned = plan_classes(settings, limits, scenes, material, copies)
-    size = max(1, shard_images // copies)
-    return [
-        Shard(number, first * copies, first, planned.part(first, min(first + size, scenes)))
-        for number, first in enumerate(range(0, scenes, size))
-    ]
+    return _plan_classes(settings, limits, scenes, material, copies)
 
 
 def shards_of_rows(table: pa.Table, shard_images: int) -> list[Shard]:
@@ -91,16 +101,12 @@ def shards_of_rows(table: pa.Table, shard_images: int) -> list[Shard]:
     return [Shard(k, int(group[0]), table=rows_of(table, group)) for k, group in enumerate(groups)]
 
 
-def plan_classes(
-    settings: GenerateSettings, limits: Limits, scenes: int, material: Material, copies: int = 1
+def _plan_classes(
+    settings: GenerateSettings, limits: Limits, scenes: int, material: Material, copies: int
 ) -> SceneClasses:
     """How many objects each scene gets, and of which classes, in the numbers of the foregrounds.
 
     Each scene is drawn so many times: quotas count the objects of all copies.
-
-    Raises:
-        DataError: a quota of an unknown class, of one without foregrounds, that the copies cannot share equally, or that
-            does not fit the scenes.
     """
     random = np.random.default_rng([settings.seed, 0x5107])
     low, high = limits.objects

@@ -23,7 +23,7 @@ from terse.protocols import Proposer
 from terse.requests import Limits, Requests
 from terse.synthesis.proposer import random_classes, random_occluders
 
-__all__ = ["Proposals", "propose"]
+__all__ = ["Proposals", "in_each_blend", "propose"]
 
 _BLOCK = 64
 _PASTE_TRIES = 20
@@ -64,6 +64,13 @@ def propose(drawing: Drawing, players: SetPlayers, first: int, labels: Sequence[
         joined = Placements.join(found)
         result.accepted = joined.take(np.argsort(joined.number))
     return result
+
+
+def in_each_blend(scenes: Placements, blends: Sequence[str]) -> Placements:
+    """Every scene once in each blend, numbered as the images of a set."""
+    every = scenes.take(np.repeat(np.arange(len(scenes)), len(blends)))
+    number = every.number * len(blends) + np.tile(np.arange(len(blends)), len(scenes))
+    return replace(every, number=number, blend=tuple(blends) * len(scenes))
 
 
 def _round(

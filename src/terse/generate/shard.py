@@ -16,7 +16,7 @@ from terse.errors import DataError, RunError
 from terse.export.sample import Exporter, Sample, SetInfo
 from terse.generate.draw import Drawing, draw_samples
 from terse.generate.plan import Shard
-from terse.generate.propose import Proposals, propose
+from terse.generate.propose import Proposals, in_each_blend, propose
 from terse.generate.real import VAL, real_placements
 from terse.generate.trained import LoadPlayers
 from terse.placements import Placements, Role
@@ -164,13 +164,10 @@ class Worker:
             sizes_px = [drawing.asked_px((w, h)) if w > 0 else drawing.canvas_px(b) for b, (w, h) in canvases]
             return replace(images, size_px=np.array(sizes_px)), Proposals(images)
         proposals = propose(drawing, self._players, shard.first_scene, shard.labels)
-        scenes, blends = proposals.accepted, limits.blends
         if not limits.all_blends:
-            return scenes, proposals
-        every = scenes.take(np.repeat(np.arange(len(scenes)), len(blends)))
-        number = every.number * len(blends) + np.tile(np.arange(len(blends)), len(scenes))
-        every = replace(every, number=number, blend=blends * len(scenes))
-        return every.take(np.flatnonzero(number < self._job.count)), proposals
+            return proposals.accepted, proposals
+        every = in_each_blend(proposals.accepted, limits.blends)
+        return every.take(np.flatnonzero(every.number < self._job.count)), proposals
 
     def _draw(self, shard: Shard, part: Path, images: Placements) -> _Tally:
         job, tally, info = self._job, _Tally(), self._job.info(shard.split)

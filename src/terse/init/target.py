@@ -9,6 +9,7 @@ from typing import Any
 
 from terse.errors import DataError, RecipeError, TerseError
 from terse.registry import kinds, nearest
+from terse.sources.voc import VOC_CLASSES
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS as DETECTORS
 from terse.targets.detector.networks import build_with_weights
@@ -81,7 +82,7 @@ def choose_target(
         name: of a built-in detector.
         weights: a file that is opened for tensors only.
         classes: the task's.
-        ids: the data's own number of each class, which a detector of COCO has as its labels.
+        ids: the number that the data's file gives each of its classes.
         gpu: whether there is one.
 
     Raises:
@@ -156,14 +157,39 @@ def others_that_fit(task: str, masks: int, objects: int, keypoints: int) -> dict
 
 
 def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, softmax: bool) -> dict[str, int] | None:
-    """None where the classes counted from 1 fit; else the data's own numbers, as detectors trained on COCO have them."""
+    """None where the classes counted from 1 fit; else what the number of outputs tells.
+
+    91 are COCO's and 21 VOC's, found by the classes' names; the data's own numbers count where they end at the last
+    output. A file's numbers alone tell nothing: who made it numbered as he liked.
+    """
     try:
         columns_of_classes(classes, outputs, None, softmax=softmax)
-    except RecipeError as error:
-        own = {name: ids[name] for name in classes if name in ids}
-        try:
-            columns_of_classes(classes, outputs, own, softmax=softmax)
-        except RecipeError:
-            raise RecipeError(f"{error}; --weights holds a detector of other classes") from None
-        return own
-    return None
+    except RecipeError:
+        pass
+    else:
+        return None
+    known = _known(outputs)
+    found = {name: known[name.casefold()] for name in classes if name.casefold() in known}
+    if len(found) < len(classes) and max(ids.values(), default=0) == outputs - 1:
+        found = {name: ids[name] for name in classes if name in ids}
+    try:
+        columns_of_classes(classes, outputs, found, softmax=softmax)
+    except RecipeError:
+        missing = ", ".join(name for name in classes if name not in found) or ", ".join(classes)
+        raise RecipeError(
+            f"--weights: expected a detector whose outputs are known (COCO's 91 or VOC's 21 by the classes' names, or the data's "
+            f"own numbers up to the last), got one of {outputs} outputs that does not tell which are {missing}; leave --weights "
+            "out, and write target.weights and target.labels into the recipe by hand"
+        ) from None
+    return found
+
+
+def _known(outputs: int) -> dict[str, int]:
+    """The number of each class, by its name, where so many outputs are those of a set that detectors are trained on."""
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+    coco: list[str] = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    for names in (coco, ["__background__", *VOC_CLASSES]):
+        if len(names) == outputs:
+            return {name.casefold(): number for number, name in enumerate(names)}
+    return {}

@@ -56,6 +56,11 @@ class Chain(PoseFamily):
         self.min_visible = max(member.min_visible for member in self.members)
         ends = np.cumsum([member.size for member in self.members]).tolist()
         self._slices = [slice(end - member.size, end) for end, member in zip(ends, self.members, strict=True)]
+        self.wraps = tuple(
+            part.start + place
+            for member, part in zip(self.members, self._slices, strict=True)
+            for place in member.wraps
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -82,6 +82,15 @@ class PoseFamily(ABC):
         """The places of the numbers that can differ: those whose range has two ends."""
         return [place for place, (low, high) in enumerate(self.ranges) if high > low]
 
+    def laid_out(self, unit: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n d"]:
+        """Unit poses as points whose distances are the poses': a number that wraps goes round a circle of length 1.
+
+        Source: ours.
+        """
+        angle = 2 * np.pi * unit[:, list(self.wraps)]
+        flat = np.delete(unit, list(self.wraps), axis=1)
+        return np.concatenate([flat, np.cos(angle) / (2 * np.pi), np.sin(angle) / (2 * np.pi)], axis=1)
+
     def from_unit(self, unit: Numbers) -> Numbers:
         """Numbers in [0, 1] to values in the ranges.
 

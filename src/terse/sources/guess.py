@@ -35,7 +35,8 @@ _LISTED = 50
 _BESIDE = 1000
 _PEEKED = 1 << 20
 _SAMPLE = 64
-_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson")
+_OF_DATASETS = "metadata.parquet"  # of Hugging Face's datasets, and of `--format imagefolder`
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet")
 _TOLD = re.compile(rb"label|class|categor|x_?min|box|object|annotation", re.IGNORECASE)
 _YOLO_LINE = re.compile(rb"\s*\d+(\s+\d*\.\d+){4}")
 
@@ -265,7 +266,12 @@ def _unknown_kind(path: Path, got: str) -> str:
 
 
 def _annotates(table: Path, images: Sequence[str]) -> bool:
-    """Whether a table's first line speaks of annotations, and its beginning names half of a sample of the images."""
+    """Whether a table's first line speaks of annotations, and its beginning names half of a sample of the images.
+
+    A table of Parquet is told by its name.
+    """
+    if table.suffix.lower() == ".parquet":
+        return table.name == _OF_DATASETS
     with table.open("rb") as stream:
         text = stream.read(_PEEKED)
     sample = images[:: max(1, len(images) // _SAMPLE)]

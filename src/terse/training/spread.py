@@ -129,8 +129,8 @@ def rows_to_compare(
 
     Source: ours.
     """
-    unit = _unit_poses(placements, family, foregrounds)
-    parts = [unit] if features is None else [unit, features.astype(np.float64)]
+    poses = family.laid_out(_unit_poses(placements, family, foregrounds))
+    parts = [poses] if features is None else [poses, features.astype(np.float64)]
     scaled = []
     for part in parts:
         part = part - part.mean(axis=0)  # noqa: PLW2901
