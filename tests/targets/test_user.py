@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -231,6 +233,11 @@ def test_a_detector_that_is_given_is_wrapped():
             TakesNothing(),
             "target: expected a model that takes float32 images of 40 x 40 px, got TakesNothing, which raised ValueError: "
             "no; try it on one image",
+        ),
+        (
+            SimpleNamespace(predict=print, confidence=print, module=print),
+            "target: expected a target whose module is a torch.nn.Module, got builtin_function_or_method; one that is only "
+            "asked needs none: leave it out",
         ),
     ],
 )

@@ -73,6 +73,17 @@ def broken(*_):
         ),
         ("confidence", broken, "target.confidence: expected an answer of Mine, got KeyError: 'logits'"),
         (
+            "predict",
+            lambda images: images.zero_().flatten(1)[:, :10] + 0.1,
+            "target.predict: expected Mine to give an answer and leave the images as they are, got changed ones; work on a copy",
+        ),
+        (
+            "confidence",
+            lambda images, truth: images.zero_()[:, 0, 0, 0],
+            "target.confidence: expected Mine to give an answer and leave the images as they are, got changed ones; work on a "
+            "copy",
+        ),
+        (
             "train_loss",
             lambda images, truth: torch.zeros(2),
             "target.train_loss: expected Mine to give one number with a gradient, got a tensor of (2,)",
@@ -120,6 +131,18 @@ def test_a_gradient_of_0_is_an_alarm_with_the_way_out(small):
         "the gradient of target.evidence is 0 in all pixels of two composites: is something rounded, or the network not "
         "trained yet? synthesis.kind=mined and synthesis.feedback=critic need no gradient"
     )
+
+
+def test_answers_may_have_a_gradient(small):
+    class Attached(Mine):
+        def confidence(self, images, truth):
+            return self.module(images).softmax(1)[truth.image_index, truth.labels]
+
+        def predict(self, images):
+            return self.module(images).softmax(1)
+
+    mined = [*small, "cycles=1", "synthesis={kind: mined, batch_size: 4}"]
+    assert train(load_recipe("quickstart", mined), target=Attached())["cycles"]
 
 
 def test_a_target_that_never_fires_is_an_alarm(small):

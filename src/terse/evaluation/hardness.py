@@ -138,9 +138,12 @@ class Margin(HardnessRule):
 
     def judge(self, target: Judges, images: Float[Tensor, "b c h w"], truth: Truth) -> Verdict:
         """One forward pass of a classifier."""
+        import torch
+
         from terse.targets.classifier.target import objects_of_images
 
-        probabilities: Tensor = target.predict(images)
+        with torch.no_grad():
+            probabilities: Tensor = target.predict(images)
         true = truth.labels[objects_of_images(truth)][:, None]
         p = probabilities.gather(1, true)[:, 0]
         rival = probabilities.scatter(1, true, -1.0).amax(dim=1)
@@ -213,7 +216,8 @@ class Quantile(HardnessRule):
         for start in range(0, count, _CALIBRATION_BATCH):
             batch, truth = real.fetch(np.arange(start, min(start + _CALIBRATION_BATCH, count)))
             asked = replace(truth, pasted=~truth.ignore).to(device)
-            scores.append(target.confidence(batch.to(device), asked).float().cpu())
+            with torch.no_grad():
+                scores.append(target.confidence(batch.to(device), asked).float().cpu())
         found = torch.cat(scores) if scores else torch.zeros(0)
         self._below = float(torch.quantile(found, self.quantile)) if len(found) else 0.5
 
@@ -293,8 +297,11 @@ def _sureness(
     target: Judges, images: Float[Tensor, "b c h w"], truth: Truth
 ) -> tuple[Float[Tensor, " k"], Int64[Tensor, " k"]]:
     """P of each pasted object, and its row in the truth. What others hide is hard for everybody, and is not asked of."""
+    import torch
+
     truth = replace(truth, pasted=truth.pasted & ~truth.ignore)
-    p = target.confidence(images, truth).float()
+    with torch.no_grad():
+        p = target.confidence(images, truth).float()
     return p, truth.pasted.nonzero().flatten().to(p.device)
 
 

@@ -125,6 +125,12 @@ def as_target(
             raise RecipeError(
                 f"{expected} a target whose classes are a list of names, or none, got {names!r}; leave it out"
             )
+        module: object = getattr(made, "module", None)
+        if module is not None and not isinstance(module, nn.Module):
+            raise RecipeError(
+                f"{expected} a target whose module is a torch.nn.Module, got {type(module).__name__}; one that is only asked "
+                "needs none: leave it out"
+            )
         return made
     if not isinstance(made, nn.Module):
         raise RecipeError(f"{expected} a torch.nn.Module or a Target, got {type(made).__name__}{_lacking(made)}")

@@ -43,7 +43,9 @@ def check_answers(session: Session) -> None:
         composites = players.materials.render(propose(blind, _IMAGES, recipe.seed, 0, "probe"))
         images, truth = composites.images.detach().to(device), composites.truth.to(device)
         target: Any = players.target
+        given = images.clone()
         predicted = _asked(target, "predict", lambda: target.predict(images))
+        _see(target, "predict", _of_images(images, given))
         flaw = task_of(recipe).flaw(predicted, len(images), players.materials.classes)
         _see(target, "predict", flaw)
         _see(
@@ -51,6 +53,7 @@ def check_answers(session: Session) -> None:
             "confidence",
             _of_confidence(_asked(target, "confidence", lambda: target.confidence(images, truth)), truth),
         )
+        _see(target, "confidence", _of_images(images, given))
     # In a context of its own: some versions of torch keep the weights that were cast where no gradient was asked for.
     with torch.random.fork_rng(devices=[]):
         if isinstance(players.proposer, LearnedProposer) and recipe.cycles:
@@ -122,6 +125,15 @@ def _of_confidence(found: Any, truth: Any) -> str:
     if not isinstance(found, Tensor) or found.shape != (count,):
         return f"a probability for each of {count} pasted objects, got {_told(found)}"
     return "" if bool(((found >= 0) & (found <= 1)).all()) else f"probabilities, got {found.tolist()}"
+
+
+def _of_images(images: Tensor, given: Tensor) -> str:
+    """Others are asked about the same images: two models that are compared, pages."""
+    return (
+        ""
+        if torch.equal(images, given)
+        else "an answer and leave the images as they are, got changed ones; work on a copy"
+    )
 
 
 def _of_scalar(loss: Any) -> str:
