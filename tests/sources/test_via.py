@@ -75,7 +75,8 @@ def test_the_class_is_the_attribute_that_is_there(via):
     for attribute, message in (
         (
             None,
-            "attribute: expected the region attribute that names the class, got colour, shade; name one by attribute",
+            "attribute: expected the region attribute that names the class, got colour, shade; name one in a recipe: "
+            "{via: via_region_data.json, attribute: colour}",
         ),
         (
             "color",

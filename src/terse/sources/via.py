@@ -97,7 +97,8 @@ def _attribute(file: Path, regions: list[Mapping[str, Any]], wanted: str | None)
     usual = [key for key in counts if key.casefold() in _USUAL]
     if len(counts) > 1 and len(usual) != 1:
         raise DataError(
-            f"attribute: expected the region attribute that names the class, got {', '.join(counts)}; name one by attribute"
+            f"attribute: expected the region attribute that names the class, got {', '.join(counts)}; name one in a "
+            f"recipe: {{via: {file.name}, attribute: {next(iter(usual or counts))}}}"
         )
     return next(iter(usual or counts), None)
 
