@@ -193,6 +193,17 @@ def test_every_model_is_a_cut_out_of_its_outermost_folder(tmp_path):
     assert len(bank(tmp_path / "m").fetch(np.arange(5)).views) == 5
 
 
+def test_a_folder_of_other_models_is_said(tmp_path):
+    root = models(tmp_path / "m", cup_ply=box())
+    (root / "lamp").mkdir()
+    (root / "lamp/a.fbx").write_bytes(b"")
+    found = config(root).build()
+    assert found.classes == ("cup",)
+    assert [remark.text for remark in found.remarks] == [
+        "m: folders without a model (.obj, .glb, .ply) are no classes: lamp"
+    ]
+
+
 def test_a_rendering_that_was_cut_short_goes_on(tmp_path, monkeypatch):
     from terse.sources import mesh_views
 

@@ -58,12 +58,18 @@ class MeshesConfig(SourceConfig):
     def _read(self) -> Annotations:
         from dataclasses import replace
 
+        from terse.sources.annotations import Remark, RemarkKind
         from terse.sources.cutouts import outermost, read_cutouts
 
         models, held = _files(self.meshes)
         settings = (_FORMAT, self.azimuths, self.elevations, self.elevation_deg, self.side_px, self.up)
         root = _rendered(models, held, self, json.dumps(settings))
         found = read_cutouts(root / _CUT_OUTS, class_of=outermost)
+        folders = {outermost(name) for name in held if "/" in name}
+        empty = sorted(folders - {outermost(name) for name in held if _is_model(name)})
+        if empty:
+            text = f"{self.meshes.name}: folders without a model ({', '.join(_SUFFIXES)}) are no classes: {', '.join(empty)}"
+            found = replace(found, remarks=(*found.remarks, Remark(RemarkKind.READ_AS, text)))
         return replace(found, name=self.meshes.name)
 
 
