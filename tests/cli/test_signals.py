@@ -41,6 +41,25 @@ def test_a_signal_saves_a_run(tmp_path, small, number, status):
     assert err.splitlines()[-1].endswith(f"--out {out} --resume")
 
 
+def test_a_signal_at_the_very_end_aborts_nothing():
+    """It once did: a thread in OpenCV outlived the interpreter, "terminate called without an active exception", 134."""
+    code = (
+        "import os, signal, sys, threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "import cv2, numpy\n"
+        "from terse.cli.main import main\n"
+        "image = numpy.zeros((200, 200, 3), numpy.uint8)\n"
+        "work = lambda: [cv2.GaussianBlur(image, (5, 5), 1) for _ in range(100000)]\n"
+        "ThreadPoolExecutor(1).submit(work)\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try: main()\n"
+        "finally: threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
 def test_one_signal_gives_its_status_and_nohup_is_kept():
     asked = []
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

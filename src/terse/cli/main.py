@@ -76,10 +76,14 @@ def version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 2 the user's mistake, 1 our bug, 129, 130 and 143 stopped by a signal."""
+    from terse.cli.signals import end_at_once
     from terse.cli.streams import ready_streams
 
     with ready_streams():
-        sys.exit(_exit_status(list(sys.argv[1:] if arguments is None else arguments)))
+        status = _exit_status(list(sys.argv[1:] if arguments is None else arguments))
+        if arguments is None:  # the process is the command's
+            end_at_once(status)
+        sys.exit(status)
 
 
 def _exit_status(arguments: list[str]) -> int:
