@@ -28,6 +28,15 @@ def wait_until(true, process, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.fixture
+def unignored():
+    """SIGHUP as a terminal has it: a suite begun by `nohup` hands on that it is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("unignored")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_saves_a_run(tmp_path, small, number, status):
     """A terminal that closes sends SIGHUP, often twice: one wish to stop."""
