@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from terse.poses import PoseFamily
+from terse.poses.space import laid_out
 from terse.recipe_parts import ObjectiveConfig
 
 __all__ = ["PoseEntropy", "free_unit_poses", "nearest_neighbour_entropy"]
@@ -38,7 +39,7 @@ def nearest_neighbour_entropy(
     Source: Kozachenko and Leonenko 1987; floor and further neighbours are ours.
     """
     count, size = poses.shape
-    poses, others = _laid_out(poses, wraps), None if others is None else _laid_out(others, wraps)
+    poses, others = laid_out(poses, wraps), None if others is None else laid_out(others, wraps)
     apart = torch.arange(count, device=poses.device)
     with torch.no_grad():  # which neighbour is nearest has no gradient; its distance has
         within = _distances(poses, poses)
@@ -64,15 +65,6 @@ def free_unit_poses(
     Source: ours.
     """
     return family.unit_of_classes(pose, labels, classes)[:, family.free]
-
-
-def _laid_out(poses: Float[Tensor, "n k"], wraps: Sequence[int]) -> Float[Tensor, "n d"]:
-    """As `PoseFamily.laid_out`, differentiably; near points are as far apart as round the circle."""
-    if not wraps:
-        return poses
-    flat = [place for place in range(poses.shape[1]) if place not in wraps]
-    angle = 2 * math.pi * poses[:, list(wraps)]
-    return torch.cat([poses[:, flat], angle.cos() / (2 * math.pi), angle.sin() / (2 * math.pi)], dim=1)
 
 
 def _distances(poses: Tensor, others: Tensor) -> Tensor:

@@ -90,9 +90,9 @@ def test_one_signal_gives_its_status_and_nohup_is_kept():
     assert asked == []
 
 
-def test_sigterm_ends_generate_with_the_line_that_goes_on(labelled_source, tmp_path):
+def test_sigterm_ends_generate_with_the_line_that_goes_on(paste_data, tmp_path):
     out = tmp_path / "set"
-    arguments = ["generate", "paste", *labelled_source, "--count", "20000", "--workers", "1", "--out", out]
+    arguments = ["generate", "paste", *paste_data, "--count", "20000", "--workers", "1", "--out", out]
     process = begun(*arguments)
     wait_until(lambda: any((out / ".parts").glob("*/SHA256SUMS")) if (out / ".parts").exists() else False, process)
     process.terminate()
@@ -103,9 +103,9 @@ def test_sigterm_ends_generate_with_the_line_that_goes_on(labelled_source, tmp_p
     assert "Traceback" not in err
 
 
-def test_workers_end_with_a_killed_parent(labelled_source, tmp_path):
+def test_workers_end_with_a_killed_parent(paste_data, tmp_path):
     out = tmp_path / "set"
-    process = begun("generate", "paste", *labelled_source, "--count", "20000", "--workers", "2", "--out", out)
+    process = begun("generate", "paste", *paste_data, "--count", "20000", "--workers", "2", "--out", out)
     wait_until(lambda: any((out / ".parts").glob("*/SHA256SUMS")) if (out / ".parts").exists() else False, process)
     mine = children(process.pid)
     assert mine
@@ -147,25 +147,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-@pytest.fixture(scope="module")
-def labelled_source(tmp_path_factory):
-    """Cut-outs and backgrounds, as overrides of `paste`."""
-    import numpy as np
-    from PIL import Image
-
-    root = tmp_path_factory.mktemp("signals")
-    random = np.random.default_rng(0)
-    (root / "cuts" / "disc").mkdir(parents=True)
-    (root / "back").mkdir()
-    alpha = np.full((60, 60), 255, np.uint8)
-    alpha[:8] = 0
-    cut = np.dstack([random.integers(0, 255, (60, 60, 3)).astype(np.uint8), alpha])
-    Image.fromarray(cut).save(root / "cuts" / "disc" / "0.png")
-    for k in range(3):
-        Image.fromarray(random.integers(0, 255, (240, 320, 3)).astype(np.uint8)).save(root / "back" / f"{k}.png")
-    return [f"foregrounds.cutouts={root / 'cuts'}", f"backgrounds.images={root / 'back'}"]
 
 
 def test_sigterm_of_the_first_seconds_says_so(tmp_path, small):

@@ -19,8 +19,10 @@ def of_shell(command, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_closed_stderr_stops_no_job_and_its_lines_do_not_reach_the_answer(cuts, tmp_path):
-    code, out, _ = of_shell(f"terse generate paste {cuts} --count 2 --workers 0 --json --out {tmp_path / 'set'} 2>&-")
+def test_a_closed_stderr_stops_no_job_and_its_lines_do_not_reach_the_answer(paste_data, tmp_path):
+    code, out, _ = of_shell(
+        f"terse generate paste {' '.join(paste_data)} --count 2 --workers 0 --json --out {tmp_path / 'set'} 2>&-"
+    )
     assert code == 0
     assert json.loads(out)["images"] == 2
     assert of_shell("terse train nosuch 2>&-") == (2, "", "")
@@ -69,8 +71,8 @@ def test_another_broken_pipe_is_not_taken_for_the_readers(monkeypatch, capsys):
     assert "this is a bug of ours" in capsys.readouterr().err
 
 
-def test_letters_that_stdout_does_not_have(cuts, tmp_path):
-    command = f"terse generate paste {cuts} --count 1 --workers 0 --out {tmp_path / 'ß'}"
+def test_letters_that_stdout_does_not_have(paste_data, tmp_path):
+    command = f"terse generate paste {' '.join(paste_data)} --count 1 --workers 0 --out {tmp_path / 'ß'}"
     code, out, err = of_shell(command, PYTHONIOENCODING="ascii")
     assert (code, err) == (0, "")
     assert "\\xdf" in out
@@ -82,21 +84,3 @@ def test_letters_that_stdout_does_not_have(cuts, tmp_path):
 def test_half_a_letter_in_an_answer(capsys):
     answer({"name": "bad\udcff"}, "", as_json=True)
     assert json.loads(capsys.readouterr().out) == {"name": "bad\udcff"}
-
-
-@pytest.fixture(scope="module")
-def cuts(tmp_path_factory):
-    """Cut-outs and backgrounds, as overrides of `paste`."""
-    import numpy as np
-    from PIL import Image
-
-    root = tmp_path_factory.mktemp("streams")
-    random = np.random.default_rng(0)
-    (root / "cuts" / "disc").mkdir(parents=True)
-    (root / "back").mkdir()
-    alpha = np.full((60, 60), 255, np.uint8)
-    alpha[:8] = 0
-    cut = np.dstack([random.integers(0, 255, (60, 60, 3)).astype(np.uint8), alpha])
-    Image.fromarray(cut).save(root / "cuts" / "disc" / "0.png")
-    Image.fromarray(random.integers(0, 255, (120, 160, 3)).astype(np.uint8)).save(root / "back" / "0.png")
-    return f"foregrounds.cutouts={root / 'cuts'} backgrounds.images={root / 'back'}"

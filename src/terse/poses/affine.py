@@ -10,16 +10,17 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from terse.config import Component, PositiveSpan, Span
-from terse.poses.family import PoseFamily, beside
+from terse.poses.family import PoseFamily
 from terse.poses.posed import RasterPose
+from terse.poses.space import beside
 from terse.registry import register
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Int64
     from torch import Tensor
 
-    from terse.poses.family import Numbers
     from terse.poses.maps import AffineMap
+    from terse.poses.space import Numbers
 
 __all__ = ["AffineConfig", "AffinePoses"]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from terse.config import Component
-    from terse.poses.family import Numbers
     from terse.poses.maps import SamplingMap
+    from terse.poses.space import Numbers
     from terse.types import Foregrounds
 
 __all__ = ["Chain", "build_poses"]

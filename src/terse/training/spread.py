@@ -14,6 +14,7 @@ from terse.draws import normal, seeds_of
 from terse.evaluation.diversity import PooledFeatures, pooled_features
 from terse.placements import Placements, Role
 from terse.poses import PoseFamily
+from terse.poses.space import laid_out
 from terse.protocols import ForegroundBank
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def rows_to_compare(
 
     Source: ours.
     """
-    poses = family.laid_out(_unit_poses(placements, family, foregrounds))
+    poses = laid_out(_unit_poses(placements, family, foregrounds), family.wraps)
     parts = [poses] if features is None else [poses, features.astype(np.float64)]
     scaled = []
     for part in parts:
