@@ -18,7 +18,7 @@ from terse.sources.documents import load_json
 from terse.sources.guess import read_data, source_settings
 from terse.sources.json_lists import ListOfFile, load_json_with
 from terse.sources.masks import Polygons
-from terse.sources.objects import ObjectColumns
+from terse.sources.objects import ObjectColumns, ObjectRow
 
 NEEDED = ("images", "categories")
 
@@ -267,6 +267,17 @@ def test_objects_are_joined_in_the_order_of_their_images():
     assert list(found.names) == ["b", "c", "e", "d", "a"]
     assert found.keypoints[:, :, 0].tolist() == [[0, 0], [2, 2], [1, 0], [2, 2], [0, 0]]
     assert [mask.parts[0][0].tolist() for mask in found.masks] == [[6, 7], [0, 1], [0, 1], [6, 7], [0, 1]]
+
+
+def test_skeletons_of_many_lengths_stand_in_one_array():
+    def row(points):
+        keypoints = None if points is None else np.full((points, 3), points, dtype=np.float32)
+        return ObjectRow(0, 0, (0, 0, 1, 1), False, False, False, False, None, "", keypoints)
+
+    # Often, because the check of shapes looks at one item of a sequence, drawn anew each time.
+    for _ in range(40):
+        found = ObjectColumns.of([row(1), row(None), row(2), row(1)])
+    assert found.keypoints[:, :, 0].tolist() == [[1, 0], [0, 0], [2, 2], [1, 0]]
 
 
 def test_outlines_are_packed_as_masks_are():

@@ -115,7 +115,7 @@ def _filled(part: ObjectColumns, most: int) -> Float32[np.ndarray, "n k 3"]:
     return filled
 
 
-def _stack(points: Sequence[Float32[np.ndarray, "k 3"] | None]) -> Float32[np.ndarray, "n k 3"] | None:
+def _stack(points: Sequence[Float32[np.ndarray, "_ 3"] | None]) -> Float32[np.ndarray, "n k 3"] | None:
     """The keypoints of all objects in one array; skeletons of fewer points are filled up with points not annotated."""
     most = max((len(item) for item in points if item is not None), default=0)
     if not most:
