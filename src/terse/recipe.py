@@ -150,6 +150,11 @@ class Recipe(Config):
         found: tuple[str, ...] = registry.lookup("task", self.task).needs
         return found
 
+    @property
+    def for_sets_alone(self) -> bool:
+        """Whether nothing is trained and nothing named to train on: `terse generate` pastes what it names, no run begins."""
+        return not (self.cycles or self.pretrain or self.train or self.data)
+
     @model_validator(mode="before")
     @classmethod
     def _start_as_fine_tuned(cls, settings: Any) -> Any:

@@ -356,7 +356,7 @@ def test_what_building_a_run_refuses_is_an_error_in_the_same_words(drawn, overri
     assert str(refused.value) == refusal
     checked = check_recipe(recipe, "drawn")
     assert [(one.name, one.advice) for one in checked.found if one.weight == "error"] == [
-        ("Settings that a run refuses", f"{refusal}.")
+        ("Settings that are refused", f"{refusal}.")
     ]
     assert not checked.ready
 
@@ -370,7 +370,7 @@ def test_groups_that_no_test_image_knows_are_an_error(drawn):
 
 def test_a_drawn_recipe_is_built_too():
     checked = look("quickstart", "synthesis.network=photographs", "canvas_px=96")
-    assert names(checked, "error") == ["Settings that a run refuses"]
+    assert names(checked, "error") == ["Settings that are refused"]
 
 
 def test_samples_are_evenly_spread_and_said(drawn):
@@ -609,3 +609,44 @@ def test_masks_are_counted_as_init_counts_them(drawn, tmp_path):
     source = {"coco": str(file), "images": str(tmp_path / "train-images")}
     result = write(check_data(source, "train.json"), tmp_path / "out")
     assert result["parts"]["data"]["masks"] == 4 == sum(survey(read_data(source)).masks.values())
+
+
+SETS_ALONE = "train: null\nval: null\npretrain: null\ncycles: 0\n"
+
+
+def test_a_recipe_for_sets_alone_is_ready_for_them(drawn, tmp_path):
+    """What trains nothing needs nothing to train on, no target and not every class."""
+
+    def change(data):
+        for item in data["annotations"][1::2]:
+            del item["segmentation"]
+
+    drawn.coco(category=[{"id": 1, "name": "ball"}, {"id": 2, "name": "box"}], change=change)
+    path = drawn.recipe(SETS_ALONE, target="{kind: ssdlite_mobilenet_v2, weights: none.pth}")
+    checked = look(path)
+    assert (names(checked, "error"), checked.command) == ([], "generate")
+    assert found(checked, "Classes that no set has").examples == ["box"]
+    write(checked, tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text()
+    assert "It is for sets: it names nothing to train, or to train on." in page
+    assert f"terse generate {path} --count 1000" in page
+    assert f"terse train {path}" not in page
+
+
+def test_a_recipe_for_sets_alone_needs_what_is_pasted_and_on_what(drawn):
+    path = drawn.recipe(SETS_ALONE + "backgrounds: null\n")
+    assert [(one.name, one.where) for one in look(path).found] == [("Source missing", "backgrounds")]
+    assert [one.where for one in look(path, "cycles=1").found][:2] == ["backgrounds", "train"]
+    scale = "poses.scale={cube: [0.2, 0.3], default: [0.1, 1.0]}"
+    refused = look(drawn.recipe(SETS_ALONE), scale).found
+    assert [(one.name, one.advice) for one in refused] == [
+        ("Settings that are refused", "poses.scale: expected classes of the foregrounds, got 'cube'; known are ball.")
+    ]
+
+
+def test_a_set_of_which_cleanup_leaves_a_class_can_be_made(drawn):
+    drawn.coco(count=12, change=small_dots)
+    path = drawn.recipe(SETS_ALONE)
+    lost = found(look(path), "Classes that no set has")
+    assert (lost.weight, lost.examples) == ("warning", ["dot (6 too small)"])
+    assert names(look(path, "foregrounds.classes=[dot]"), "error") == ["Classes of which nothing is left"]

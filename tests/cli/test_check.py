@@ -57,6 +57,14 @@ def test_an_error_is_told_by_the_exit_code_and_in_json(people, capsys):
     }
 
 
+def test_a_recipe_for_sets_alone_is_ready_for_generate(paste_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "check", "paste", *paste_data)
+    assert (code, out.splitlines()[-1], err) == (0, "paste: ready for terse generate", "")
+    code, out, _ = run(capsys, "check", "paste", *paste_data, "--json")
+    assert (json.loads(out)["ready"], json.loads(out)["command"]) == (True, "generate")
+
+
 def test_data_are_checked_by_themselves_and_their_list_is_one_that_sources_take(people, capsys):
     (people / "train-images/train-03.png").write_bytes((people / "train-images/train-00.png").read_bytes())
     code, out, _ = run(capsys, "check", "train.json", "--images", "train-images")

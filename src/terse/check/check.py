@@ -38,6 +38,11 @@ class Checked:
         """Whether nothing stops a run."""
         return all(one.weight != "error" for one in self.found)
 
+    @property
+    def command(self) -> str:
+        """Which command's way was looked at; of data without a recipe none's."""
+        return "" if self.recipe is None else "generate" if self.recipe.for_sets_alone else "train"
+
     def leave_out(self) -> dict[str, list[str]]:
         """The lines of each part's list, without repeats; those to look at first stand behind a #."""
         lines: dict[str, dict[str, None]] = {}
@@ -113,9 +118,11 @@ def check_recipe(
         return Checked(subject, {}, [*found, *_refused(recipe, target, found, data)], recipe, _drawn_facts(data))
     parts, found = open_parts(recipe, observer)
     classes = classes_of(recipe, parts)
-    found += [*_missing_files(recipe), *skipped(parts), *remarked(parts), *compare_classes(classes, parts)]
+    every_class = not recipe.for_sets_alone
+    found += [*_missing_files(recipe), *skipped(parts), *remarked(parts)]
+    found += compare_classes(classes, parts, every_class=every_class)
     target = None
-    if classes:
+    if classes and (checkpoint is not None or not recipe.for_sets_alone):  # a set asks no target
         target, more = build_target(recipe, classes)
         found += more
     prints = decode(list(parts.values()), sample, observer)
@@ -124,7 +131,7 @@ def check_recipe(
         pasted, judges = parts["foregrounds"], judges_of(parts)
         verdicts = examine_masks(pasted, judges, sample, observer)
         found += [*alike(pasted), *flawed_masks(pasted, verdicts, cleanup=recipe.cleanup)]
-        found += what_is_left(pasted, recipe.classes, judges, verdicts, cleanup=recipe.cleanup)
+        found += what_is_left(pasted, recipe.classes, judges, verdicts, cleanup=recipe.cleanup, every_class=every_class)
     facts = []
     if target is not None and "backgrounds" in parts and task_of(recipe).predicts_boxes:
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
@@ -134,14 +141,19 @@ def check_recipe(
 
 
 def _refused(recipe: Recipe, target: Any, found: Sequence[Found], data: RunData | None = None) -> Iterator[Found]:
-    """What a run refuses when it is built, though each of its parts is sound; nothing where an error is known already."""
+    """What a run or a set refuses when it is built, though each of its parts is sound; nothing beside an error."""
+    from terse.generate.trained import of_recipe
     from terse.run import build_players, check_target
-    from terse.sources.run_data import run_data
+    from terse.sources.run_data import paste_data, run_data
 
     if any(one.weight == "error" for one in found):
         return
+    uncleaned = recipe.model_copy(update={"cleanup": False})  # what it takes was looked at
     try:
-        data = data or run_data(recipe.model_copy(update={"cleanup": False}))  # what it takes was looked at
+        if recipe.for_sets_alone:
+            of_recipe(uncleaned, paste_data(uncleaned))
+            return
+        data = data or run_data(uncleaned)
         players = build_players(recipe, data=data, target=target)
         check_target(players, recipe)
         task_of(recipe).check_groups(players.test, recipe.test_groups)

@@ -43,7 +43,7 @@ class Code(Enum):
     SOURCE_UNREADABLE = ("error", "Source that cannot be read", "{error}.")
     FILES_MISSING = ("error", "Files missing", "A run stops; give their paths.")
     TARGET_UNFIT = ("error", "Target that does not fit", "{error}.")
-    RUN_REFUSED = ("error", "Settings that a run refuses", "{error}.")
+    RUN_REFUSED = ("error", "Settings that are refused", "{error}.")
     IMAGES_BROKEN = (
         "error",
         "Images that cannot be decoded",
@@ -82,6 +82,11 @@ class Code(Enum):
             "A run stops, because val, test and cleanup take all of their foregrounds; name the classes to paste in "
             "foregrounds.classes."
         ),
+    )
+    CLASSES_NOT_IN_SET = (
+        "warning",
+        "Classes that no set has",
+        "A set is made without them: no mask, or val, test and cleanup take all of their foregrounds.",
     )
     NOTHING_TO_CUT_OUT = (
         "error",

@@ -40,9 +40,9 @@ def classes_of(recipe: Recipe, parts: Mapping[str, Part]) -> tuple[str, ...]:
     return parts["foregrounds"].annotations.classes if "foregrounds" in parts else ()
 
 
-def compare_classes(classes: Sequence[str], parts: Mapping[str, Part]) -> list[Found]:
+def compare_classes(classes: Sequence[str], parts: Mapping[str, Part], *, every_class: bool = True) -> list[Found]:
     """Classes that nothing is pasted of, that the real images lack, or that the task passes over."""
-    found = list(_without_foreground(classes, parts["foregrounds"])) if "foregrounds" in parts else []
+    found = list(_without_foreground(classes, parts["foregrounds"], every_class)) if "foregrounds" in parts else []
     for name in (name for name in ("train", "val", "test") if name in parts and classes):
         counts = _left_of(name, parts).count_classes()
         missing = [one for one in classes if not counts.get(one)]
@@ -73,7 +73,7 @@ def judges_of(parts: Mapping[str, Part]) -> list[Annotations]:
     return [parts[name].annotations for name in ("val", "test") if name in parts]
 
 
-def _without_foreground(classes: Sequence[str], part: Part) -> Iterator[Found]:
+def _without_foreground(classes: Sequence[str], part: Part, every_class: bool) -> Iterator[Found]:
     annotations = part.annotations
     if not annotations.usable.any():
         yield Found(code=Code.NO_MASKS, where=part.name, fields={"objects": len(annotations.labels)})
@@ -81,7 +81,8 @@ def _without_foreground(classes: Sequence[str], part: Part) -> Iterator[Found]:
     counts = annotations.keep_objects(annotations.usable).count_classes()
     stops = [name for name in classes if counts.get(name) == 0]
     if stops:
-        yield Found(code=Code.CLASSES_WITHOUT_FOREGROUND, where=part.name, examples=stops)
+        code = Code.CLASSES_WITHOUT_FOREGROUND if every_class else Code.CLASSES_NOT_IN_SET
+        yield Found(code=code, where=part.name, examples=stops)
     absent = [name for name in classes if name not in counts]
     if absent:
         fields = {"alike": _alike(absent, counts)}
@@ -158,8 +159,12 @@ def what_is_left(
     verdicts: Sequence[MaskVerdict],
     *,
     cleanup: bool,
+    every_class: bool = True,
 ) -> Iterator[Found]:
-    """What makes a run stop: boxes that contradict their masks, and classes of which the run's own steps leave nothing."""
+    """What makes a run stop: boxes that contradict their masks, and classes of which the run's own steps leave nothing.
+
+    A set needs not `every_class`, but something to paste.
+    """
     annotations = part.annotations
     clash = contradiction(annotations, verdicts)
     if clash is not None:
@@ -170,7 +175,8 @@ def what_is_left(
     lost = [name for name in losses.lost if classes is None or name in classes]
     if lost and not all(losses.judged[name] == losses.had[name] for name in annotations.classes):
         examples = [f"{name} ({losses.why(name)})" for name in lost]
-        yield Found(code=Code.CLASSES_LOST, where=part.name, examples=examples)
+        stops = every_class or set(lost) >= set(annotations.keep_objects(annotations.usable).count_classes())
+        yield Found(code=Code.CLASSES_LOST if stops else Code.CLASSES_NOT_IN_SET, where=part.name, examples=examples)
 
 
 def without_masks(part: Part) -> Found:

@@ -38,6 +38,7 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
     page = check_page(
         checked.subject,
         checked.found,
+        purpose="set" if checked.command == "generate" else "run",
         facts=_facts(checked),
         classes={
             part.name: part.annotations.count_classes() for part in checked.parts.values() if part.annotations.classes
@@ -53,6 +54,7 @@ def write(checked: Checked, out: Path) -> dict[str, Any]:
     result = {
         "subject": checked.subject,
         "ready": checked.ready,
+        "command": checked.command,
         "findings": [
             {
                 "code": str(one.code),
@@ -136,4 +138,7 @@ def _commands(checked: Checked, lists: Mapping[str, Path]) -> Iterator[Command]:
         )
     if checked.ready:
         yield Command(f"terse preview {name}", "See what is pasted.")
-        yield Command(f"terse train {name} {options}".strip(), "Run it.")
+        if checked.command == "generate":
+            yield Command(f"terse generate {name} {options}".strip() + " --count 1000", "Make a set.")
+        else:
+            yield Command(f"terse train {name} {options}".strip(), "Run it.")

@@ -31,11 +31,11 @@ def open_parts(recipe: Recipe, observer: Observer | None = None) -> tuple[dict[s
     broken: dict[str, TerseError] = {}
     read = open_sources(recipe, *_NAMES, broken=broken, observer=observer)
     parts = {name: _part(recipe, name, read[name]) for name in _NAMES if name in read}
-    found = []
+    found, needed = [], PARTS[:2] if recipe.for_sets_alone else PARTS
     for name in _NAMES:
         if name in broken:
             found.append(Found(code=Code.SOURCE_UNREADABLE, where=name, fields={"error": str(broken[name])}))
-        elif name in PARTS and getattr(recipe, name) is None:
+        elif name in needed and getattr(recipe, name) is None:
             found.append(Found(code=Code.SOURCE_MISSING, where=name))
     return parts, found
 

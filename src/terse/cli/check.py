@@ -77,8 +77,10 @@ def _summary(result: dict[str, Any]) -> str:
                 lines.append(f"{weight:<8} {one['name']}{amount}, {one['where']}: {one['advice']}")
                 lines += [f"         - {example}" for example in one["examples"][:_EXAMPLES]]
     verdict = "ready" if result["ready"] else "not ready"
+    if result["command"] == "generate":  # the recipe trains nothing
+        verdict += " for terse generate"
     if result["ready"] and any(one["weight"] == "warning" for one in result["findings"]):
-        verdict = "ready, with things to look at"
+        verdict += ", with things to look at"
     for name, counts in result["parts"].items():
         lines.append(
             f"{name:<12} {counts['images']:,} images, {counts['objects']:,} objects, {counts['masks']:,} masks"

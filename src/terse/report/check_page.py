@@ -47,6 +47,7 @@ def check_page(
     subject: str,
     findings: Sequence[Finding],
     *,
+    purpose: Literal["run", "set"] = "run",
     facts: Sequence[Fact] = (),
     classes: Mapping[str, Mapping[str, int]] | None = None,
     sizes: Mapping[str, Sequence[float]] | None = None,
@@ -60,6 +61,7 @@ def check_page(
     Args:
         subject: the recipe or data that was looked at.
         findings: what was found, in any order.
+        purpose: what the recipe or the data are for.
         facts: counts of images, objects, masks, foregrounds, backgrounds.
         classes: objects of each class, by part (foregrounds, train, val).
         sizes: objects' sides over their image's, by part.
@@ -74,7 +76,7 @@ def check_page(
             by_class.setdefault(name, {})[part] = float(amount)
     ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.weight))
     errors, warnings = (sum(finding.weight == weight for finding in findings) for weight in ("error", "warning"))
-    title, headline = _answer(errors, warnings)
+    title, headline = _answer(errors, warnings, purpose)
     return PageData(
         title=title,
         kind="check",
@@ -96,15 +98,19 @@ def check_page(
     )
 
 
-def _answer(errors: int, warnings: int) -> tuple[str, Headline]:
-    """The title, and whether a run can start."""
+def _answer(errors: int, warnings: int, purpose: Literal["run", "set"]) -> tuple[str, Headline]:
+    """The title, and whether a run can start, or a set be made."""
+    alone = " It is for sets: it names nothing to train, or to train on." if purpose == "set" else ""
     if errors:
-        sentence = "A run would stop or learn something wrong; the table says where."
-        return f"{count(errors, 'thing')} to mend before a run", Headline("Not ready", sentence, "bad")
+        sentence = (
+            f"A {purpose} would stop or {'hold' if alone else 'learn'} something wrong; the table says where.{alone}"
+        )
+        return f"{count(errors, 'thing')} to mend before a {purpose}", Headline("Not ready", sentence, "bad")
     if warnings:
         title = f"Ready, with {count(warnings, 'thing')} to look at"
-        return title, Headline("Ready", "A run works; what is listed makes it worse.", "unsure")
-    return "Ready to run", Headline("Ready", "Nothing was found that stands in the way.", "good")
+        return title, Headline("Ready", f"A {purpose} works; what is listed makes it worse.{alone}", "unsure")
+    title = "Ready for `terse generate`" if alone else "Ready to run"
+    return title, Headline("Ready", f"Nothing was found that stands in the way.{alone}", "good")
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:
