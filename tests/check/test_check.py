@@ -224,6 +224,45 @@ def test_labels_that_count_otherwise_than_the_data(drawn, tmp_path):
     assert wrong.advice == ("target.labels: expected a label for each of ball, dog, got none for dog; add it.")
 
 
+def test_labels_that_are_other_classes_by_the_names_of_the_outputs(drawn, tmp_path):
+    """COCO's 91 and VOC's 21, whatever numbers the data have; labels of one's own training are not known."""
+    from terse.targets.detector.networks import NETWORKS
+
+    both = [{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}]
+    drawn.coco(category=both)
+    drawn.coco("val", seed=100, category=both)
+    for outputs in (91, 30):
+        module = NETWORKS["ssdlite_mobilenet_v2"].build(outputs, 64, {})
+        torch.save(module.state_dict(), tmp_path / f"{outputs}.pth")
+    path = drawn.recipe(
+        target="{kind: ssdlite_mobilenet_v2, image_size_px: 64, weights: 91.pth, labels: {Person: 1, dog: 2}}"
+    )
+    one = found(look(path), "Labels of other classes")
+    assert (str(one.code), one.weight, one.where, one.examples) == ("labels_of_others", "warning", "target", ["dog"])
+    assert one.advice == (
+        "The weights' outputs, as far as they are known by their names, are others than the recipe takes them for: "
+        "Person: 1, dog: 18, where it takes dog: 2. Write target.labels: {Person: 1, dog: 18}, unless you trained them with "
+        "other classes."
+    )
+    assert names(look(path, "target.labels={Person: 1, dog: 18}")) == []
+    assert names(look(path, f"target.weights={tmp_path}/30.pth")) == []
+
+
+def test_classes_in_the_order_of_the_outputs_need_no_labels(drawn, tmp_path):
+    from terse.sources.voc import VOC_CLASSES
+    from terse.targets.detector.networks import NETWORKS
+
+    module = NETWORKS["ssdlite_mobilenet_v2"].build(21, 64, {})
+    torch.save(module.state_dict(), tmp_path / "voc.pth")
+    given = [{"id": 100 - i, "name": name} for i, name in enumerate(VOC_CLASSES)]
+    drawn.coco(category=given, count=20)
+    path = drawn.recipe(target="{kind: ssdlite_mobilenet_v2, image_size_px: 64, weights: voc.pth}")
+    codes = {one.code for one in look(path).found}
+    assert not codes & {Code.LABELS_OF_OTHERS, Code.LABELS_SHIFTED, Code.TARGET_UNFIT}
+    shuffled = ", ".join((*VOC_CLASSES[1:], VOC_CLASSES[0]))
+    assert Code.LABELS_OF_OTHERS in {one.code for one in look(path, f"classes=[{shuffled}]").found}
+
+
 def test_sources_that_cannot_be_read_do_not_hide_each_other(drawn):
     sources = "val: {coco: none.json, images: val-images}\ntrain: {coco: train.json, images: nowhere}\n"
     checked = look(drawn.recipe(f"{sources}synthesis: {{backbone_weights: gone.pth}}\n"))

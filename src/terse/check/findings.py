@@ -159,6 +159,14 @@ class Code(Enum):
             "otherwise ({given}). Where the detector was trained with the data's numbers, write them in target.labels."
         ),
     )
+    LABELS_OF_OTHERS = (
+        "warning",
+        "Labels of other classes",
+        (
+            "The weights' outputs, as far as they are known by their names, are others than the recipe takes them for: {known}, "
+            "where it takes {taken}. Write target.labels: {{{known}}}, unless you trained them with other classes."
+        ),
+    )
     TARGET_UNTRAINED = (
         "warning",
         "Target that nothing has trained",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,19 +50,29 @@ def _untrained(recipe: Recipe, target: Any) -> Iterator[Found]:
 
 
 def _shifted(recipe: Recipe, target: Any, classes: Sequence[str]) -> Iterator[Found]:
-    """Labels that are counted from 1, where the data number them otherwise."""
+    """Labels of other classes than the weights' outputs by their names; or counted from 1, where the data number otherwise."""
     columns = getattr(target, "columns", None)
-    if columns is None or getattr(recipe.target, "labels", None) or getattr(target, "found", "") != "detector":
+    if columns is None:
         return
     taken = dict(zip(classes, columns, strict=True))
-    given = {name: number for name, number in _ids(recipe).items() if taken.get(name, number) != number}
-    if not given:
+    named: Mapping[str, int] = getattr(target, "named", {})
+    known = {name: named[name.casefold()] for name in classes if name.casefold() in named}
+    if wrong := [name for name, number in known.items() if number != taken[name]]:
+        fields = {"known": _listed(known, ": "), "taken": _listed({name: taken[name] for name in wrong}, ": ")}
+        yield Found(code=Code.LABELS_OF_OTHERS, where="target", examples=wrong, fields=fields)
+    if (
+        len(known) == len(classes)
+        or getattr(recipe.target, "labels", None)
+        or getattr(target, "found", "") != "detector"
+    ):
         return
-    fields = {
-        key: ", ".join(f"{name} {number}" for name, number in list(numbers.items())[:_SHOWN])
-        for key, numbers in (("taken", taken), ("given", given))
-    }
-    yield Found(code=Code.LABELS_SHIFTED, where="target", examples=list(given), fields=fields)
+    if given := {name: number for name, number in _ids(recipe).items() if taken.get(name, number) != number}:
+        fields = {"taken": _listed(taken, " "), "given": _listed(given, " ")}
+        yield Found(code=Code.LABELS_SHIFTED, where="target", examples=list(given), fields=fields)
+
+
+def _listed(numbers: Mapping[str, int], between: str) -> str:
+    return ", ".join(f"{name}{between}{number}" for name, number in list(numbers.items())[:_SHOWN])
 
 
 def _ids(recipe: Recipe) -> dict[str, int]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from terse.errors import DataError, RecipeError, TerseError
 from terse.registry import kinds, nearest
-from terse.sources.voc import VOC_CLASSES
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.networks import NETWORKS as DETECTORS
 from terse.targets.detector.networks import build_with_weights
+from terse.targets.named_outputs import numbers_by_name
 from terse.targets.segmentation.networks import NETWORKS as SEGMENTERS
 
 __all__ = ["TargetChoice", "choose_classifier", "choose_target", "others_that_fit"]
@@ -168,7 +168,7 @@ def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, sof
         pass
     else:
         return None
-    known = _known(outputs)
+    known = numbers_by_name(outputs)
     found = {name: known[name.casefold()] for name in classes if name.casefold() in known}
     if len(found) < len(classes) and max(ids.values(), default=0) == outputs - 1:
         found = {name: ids[name] for name in classes if name in ids}
@@ -182,14 +182,3 @@ def _labels(classes: Sequence[str], outputs: int, ids: Mapping[str, int], *, sof
             "out, and write target.weights and target.labels into the recipe by hand"
         ) from None
     return found
-
-
-def _known(outputs: int) -> dict[str, int]:
-    """The number of each class, by its name, where so many outputs are those of a set that detectors are trained on."""
-    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
-
-    coco: list[str] = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    for names in (coco, ["__background__", *VOC_CLASSES]):
-        if len(names) == outputs:
-            return {name.casefold(): number for number, name in enumerate(names)}
-    return {}

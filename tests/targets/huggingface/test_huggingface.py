@@ -34,6 +34,7 @@ def test_a_saved_folder_is_a_whole_detector_whose_labels_are_looked_up(saved):
     before, folder = saved
     after = build(weights=folder)
     assert (after.found, after.columns) == ("detector", (2, 1))
+    assert after.named == {"cat": 0, "ring": 1, "square": 2}
     images, _ = scene(64)
     (one, _), (other, _) = before.predict(images), after.predict(images)
     kept = one["labels"] > 0

@@ -50,17 +50,19 @@ class _Detector(Component["Target"]):
         """
         from terse.targets.detector.networks import build_with_weights
         from terse.targets.detector.target import DetectorTarget
+        from terse.targets.named_outputs import numbers_by_name
 
         size_px = self.image_size_px or canvas_px
         network = self._network()
         # torchvision counts a background in every detector, sigmoid scores or not.
         module, outputs, found = build_with_weights(network, self.weights, len(classes) + 1, size_px)
         columns = columns_of_classes(classes, outputs, self.labels, softmax=network.softmax)
+        named = numbers_by_name(outputs) if found == network.what else {}
         if self.task == "instances":
             from terse.targets.detector.instances import InstanceTarget
 
-            return InstanceTarget(module, classes, columns, self.lambda_box, found)
-        return DetectorTarget(module, classes, columns, self.lambda_box, found)
+            return InstanceTarget(module, classes, columns, self.lambda_box, found, named)
+        return DetectorTarget(module, classes, columns, self.lambda_box, found, named)
 
     def _network(self) -> Network:
         from terse.targets.detector.networks import NETWORKS

@@ -27,7 +27,8 @@ class DetectorTarget:
     """A torchvision SSD, RetinaNet, FCOS or GeneralizedRCNN (custom anchors and class counts included).
 
     `columns` gives the detector's own label of each task class, `box_weight` is Eq. 1's lambda, and
-    `found` says what a weights file held: `detector`, `backbone`, or `nothing` where there was none.
+    `found` says what a weights file held: `detector`, `backbone`, or `nothing` where there was none; `named` the label
+    of each class, in small letters, that the weights are known to have, as far as it is known.
     """
 
     masks = False  # whether it has a mask head that learns too
@@ -39,12 +40,14 @@ class DetectorTarget:
         columns: Sequence[int],
         box_weight: float,
         found: str = "nothing",
+        named: Mapping[str, int] | None = None,
     ) -> None:
         self.module = module
         self.classes = tuple(classes)
         self.columns = tuple(columns)
         self.box_weight = box_weight
         self.found = found
+        self.named = dict(named or {})
         self._heads: Heads = heads_of(module, masks=self.masks)
 
     @property

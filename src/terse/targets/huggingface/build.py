@@ -44,7 +44,17 @@ def build_detector(settings: HuggingFaceConfig, classes: Sequence[str], side_px:
     pixels = _pixels_of(transformers, config, folder, side_px)
     columns = columns_of_classes(classes, config.num_labels, labels, softmax=False)
     softmax = _one_more_column(module, config, pixels, side_px)
-    return HuggingFaceTarget(module, classes, columns, pixels, settings.lambda_box, softmax=softmax, found=found)
+    names = [str(name).casefold() for name in config.id2label.values()] if folder and found == "detector" else []
+    return HuggingFaceTarget(
+        module,
+        classes,
+        columns,
+        pixels,
+        settings.lambda_box,
+        softmax=softmax,
+        found=found,
+        named={name: number for name, number in zip(names, config.id2label, strict=False) if names.count(name) == 1},
+    )
 
 
 def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:

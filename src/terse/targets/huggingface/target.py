@@ -3,7 +3,7 @@
 Boxes are centre, width and height as shares of the image there; they meet pixels in this file alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -29,7 +29,8 @@ class HuggingFaceTarget:
     """A module whose output has `logits` (b, queries, columns) and `pred_boxes` (b, queries, 4), and takes `labels`.
 
     `columns` gives the model's own label of each task class, `box_weight` is Eq. 1's lambda, and `found` says what
-    its weights held: `detector`, `backbone` for a new head, or `nothing`.
+    its weights held: `detector`, `backbone` for a new head, or `nothing`; `named` which label each class has there by name, in
+    small letters.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class HuggingFaceTarget:
         *,
         softmax: bool,
         found: str = "nothing",
+        named: Mapping[str, int] | None = None,
     ) -> None:
         self.module = module
         self.classes = tuple(classes)
         self.columns = tuple(columns)
         self.box_weight = box_weight
         self.found = found
+        self.named = dict(named or {})
         self._pixels = pixels
         self._softmax = softmax
 

@@ -45,12 +45,19 @@ class _Segmenter(Component["Target"]):
     def _wrap(self, network: Any, classes: tuple[str, ...], canvas_px: int, step_px: int = 1) -> Target:
         from terse.targets.detector.config import columns_of_classes
         from terse.targets.detector.networks import build_with_weights
+        from terse.targets.named_outputs import numbers_by_name
         from terse.targets.segmentation.target import SegmentationTarget
 
         module, outputs, found = build_with_weights(network, self.weights, len(classes) + 1, canvas_px)
         columns = columns_of_classes(classes, outputs, self.labels, softmax=True)
         return SegmentationTarget(
-            module, classes, columns, shape_weight=self.shape_weight, step_px=step_px, found=found
+            module,
+            classes,
+            columns,
+            shape_weight=self.shape_weight,
+            step_px=step_px,
+            found=found,
+            named=numbers_by_name(outputs) if found == network.what else {},
         )
 
 

@@ -4,7 +4,7 @@ Task classes are 0 to C-1 everywhere in terse; the network's outputs are its own
 meet in this file alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -35,6 +35,7 @@ class SegmentationTarget:
         shape_weight: weight in Eq. 1 of 1 - IoU of each pasted object.
         step_px: images are padded to a multiple of it.
         found: what a weights file held.
+        named: the output of each class, in small letters, that the weights are known to have, as far as it is known.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SegmentationTarget:
         shape_weight: float = 1.0,
         step_px: int = 1,
         found: str = "nothing",
+        named: Mapping[str, int] | None = None,
     ) -> None:
         self.module = module
         self.classes = tuple(classes)
@@ -53,6 +55,7 @@ class SegmentationTarget:
         self.shape_weight = shape_weight
         self.step_px = step_px
         self.found = found
+        self.named = dict(named or {})
 
     def evidence(self, images: Float[Tensor, "b 3 h w"], truth: Truth) -> Evidence:
         """What each pixel of each pasted object says of it; its box error is 1 - IoU of the object, by soft counts.
