@@ -137,6 +137,24 @@ def test_a_copy_that_was_cut_short_goes_on(memory, monkeypatch):
     assert contents(local_copy(URL)) == {"cup/a.png": b"one", "plate/b.png": b"three"}
 
 
+def test_a_file_named_as_anothers_part_stays(memory):
+    """`X.tmp` beside `X`, which changes; and a name as long as a disk takes."""
+    long = "n" * 251 + ".png"
+    memory.pipe_file("/bucket/cuts/cup/a.png.tmp", b"a file of its own")
+    memory.pipe_file(f"/bucket/cuts/{long}", b"long")
+    local_copy(URL)
+    time.sleep(0.01)
+    memory.pipe_file("/bucket/cuts/cup/a.png", b"changed")
+    copy = local_copy(URL)
+    assert contents(copy) == {
+        "cup/a.png": b"changed",
+        "cup/a.png.tmp": b"a file of its own",
+        "plate/b.png": b"three",
+        long: b"long",
+    }
+    assert [path.name for path in copy.parent.parent.iterdir()] == [copy.parent.name]
+
+
 def test_names_that_lead_out_are_refused(memory, tmp_path):
     MemoryFileSystem.store["/bucket/cuts/../../../out.png"] = MemoryFileSystem.store["/bucket/cuts/cup/a.png"]
     with pytest.raises(DataError, match=rf"^{URL}: expected names inside the folder, got '../../../out.png'$"):

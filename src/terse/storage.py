@@ -166,7 +166,9 @@ def local_copy(url: str, observer: Observer | None = None) -> Path:
             _remove_others(home, set(wanted.values()))
             missing = [one for one in wanted if not _same(wanted[one], files[one])]
             _require_room(url, files, missing, home)
-            _fetch(storage, {one: wanted[one] for one in missing}, files, observer)
+            _fetch(
+                storage, {one: wanted[one] for one in missing}, files, home.with_name(f"{home.name}.parts"), observer
+            )
         except OSError as error:
             raise DataError(f"{url}: expected to keep a copy in {home}, got: {error.strerror or error}") from None
     _COPIES[root.resolve()] = url
@@ -248,20 +250,23 @@ def _remove_others(home: Path, kept: Container[Path]) -> None:
 
 
 def _fetch(
-    storage: Storage, wanted: Mapping[str, Path], files: Mapping[str, Remote], observer: Observer | None
+    storage: Storage, wanted: Mapping[str, Path], files: Mapping[str, Remote], parts_in: Path, observer: Observer | None
 ) -> None:
+    """Fetch files into a folder for parts, where no name is another file's, and from there to their places."""
     names = list(wanted)
+    shutil.rmtree(parts_in, ignore_errors=True)  # of a copy that was cut short
+    parts_in.mkdir()
     for first in range(0, len(names), _BATCH):
         batch = names[first : first + _BATCH]
         heard_by(observer).advance(f"files of {storage.url}", first, len(names))
-        parts = {name: wanted[name].with_name(f"{wanted[name].name}.tmp") for name in batch}
-        for path in parts.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        parts = {name: parts_in / str(number) for number, name in enumerate(batch)}
         storage.fetch(parts)
         for name, path in parts.items():
             if (modified := files[name].modified) is not None:
                 os.utime(path, (modified, modified))
+            wanted[name].parent.mkdir(parents=True, exist_ok=True)
             path.replace(wanted[name])
+    parts_in.rmdir()
     if names:
         heard_by(observer).advance(f"files of {storage.url}", len(names), len(names))
 
