@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 import terse
+from killing import Killed, KillIn
 from terse import tracking
 from terse.errors import MissingExtra, RunError
 from terse.progress import Interrupted, Observer
@@ -154,6 +155,43 @@ def test_tensorboard_reads_a_run_that_was_stopped_and_resumed(tmp_path, small):
     assert steps == list(range(1, steps_in(tmp_path / "run")["target"] + 1))
     (recipe,) = found.Tensors("recipe/text_summary")[-1].tensor_proto.string_val
     assert b"track:" in recipe
+
+
+def killed_and_resumed(out, settings):
+    """A run that ends without a word between two states, and goes on; how many steps it then has."""
+    with pytest.raises(Killed):
+        terse.train("quickstart", settings, out=out, observer=KillIn(2, "target", 5))
+    terse.train("quickstart", settings, out=out, resume=True)
+    return steps_in(out)["target"]
+
+
+def test_tensorboard_is_told_no_step_twice(tmp_path, small):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    steps = killed_and_resumed(tmp_path / "run", [*small, "runtime.track=[tensorboard]"])
+    found = events.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    found.Reload()
+    assert [event.step for event in found.Scalars("target/loss")] == list(range(1, steps + 1))
+    assert [event.step for event in found.Scalars("cycle/accuracy")] == [0, 1, 2]
+    assert len(found.Tensors("recipe/text_summary")) == 1
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own readers
+def test_mlflow_is_told_no_step_twice(tmp_path, monkeypatch, small):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow = pytest.importorskip("mlflow")
+    where = (tmp_path / "store").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
+    steps = killed_and_resumed(tmp_path / "run", [*small, "runtime.track=[mlflow]"])
+    client = mlflow.MlflowClient(tracking_uri=where)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "quickstart"]
+    (run,) = client.search_runs([experiment.experiment_id])
+    for name, wanted in (("target/loss", range(1, steps + 1)), ("cycle/accuracy", range(3))):
+        assert sorted(one.step for one in client.get_metric_history(run.info.run_id, name)) == list(wanted)
 
 
 def test_a_folder_that_tensorboard_cannot_write_is_one_sentence(tmp_path):

@@ -30,10 +30,14 @@ _MOST_A_BATCH = 500  # MLflow takes 1,000
 _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # its own wait four minutes
 
 
+Figure = tuple[str, float, int, float]
+"""Name, value, step and the seconds since the epoch when it was measured."""
+
+
 class Sink(Protocol):
     """Where figures go."""
 
-    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
+    def write(self, figures: Sequence[Figure]) -> None:
         """Names, values, steps and the seconds since the epoch when each was measured."""
         ...
 
@@ -57,7 +61,7 @@ class Tracker(Observer):
         self._began = False
         self._steps: Counter[str] = Counter()
         self._phase = "start"
-        self._waiting: list[tuple[str, float, int, float]] = []
+        self._waiting: list[Figure] = []
         self._wrote = time.monotonic()
 
     def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
@@ -166,8 +170,13 @@ def tracked(
         tracker.close(status)
 
 
+def _untold(figures: Sequence[Figure], told: Mapping[str, int]) -> list[Figure]:
+    """Those of later steps than were told before: a resumed run goes on from its last state, and repeats what came after it."""
+    return [figure for figure in figures if figure[2] > told.get(figure[0], -1)]
+
+
 class _TensorBoard:
-    """Event files in the run's folder, `tensorboard/`."""
+    """Event files in the run's folder, `tensorboard/`. A run that is resumed tells nothing that they hold."""
 
     def __init__(self, name: str, recipe: str, folder: Path) -> None:
         with warnings.catch_warnings():
@@ -179,13 +188,15 @@ class _TensorBoard:
             "make room there, or leave tensorboard out",
         )
         with _refusals(*self._told):
+            self._known, texts = _in_event_files(folder / "tensorboard")
             self._writer = library.SummaryWriter(str(folder / "tensorboard"))
-            self._writer.add_text("recipe", "".join(f"    {line}\n" for line in recipe.splitlines()))
+            if not texts:
+                self._writer.add_text("recipe", "".join(f"    {line}\n" for line in recipe.splitlines()))
             self._writer.flush()
 
-    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
+    def write(self, figures: Sequence[Figure]) -> None:
         with _refusals(*self._told):
-            for name, value, step, when in figures:
+            for name, value, step, when in _untold(figures, self._known):
                 self._writer.add_scalar(name, value, step, walltime=when)
             self._writer.flush()
 
@@ -221,15 +232,21 @@ class _MLflow:
                 for one in self._client.search_runs([experiment])
                 if one.data.tags.items() >= tag.items() and one.info.status != "FINISHED"
             ]
+            self._known: dict[str, int] = {}
             if before and (folder / _METRICS).is_file():
                 self._run = before[0]
+                names = self._client.get_run(self._run).data.metrics
+                self._known = {
+                    name: max(one.step for one in self._client.get_metric_history(self._run, name)) for name in names
+                }
                 self._client.update_run(self._run, status="RUNNING")
             else:
                 self._run = self._client.create_run(experiment, tags=tag, run_name=folder.name).info.run_id
                 self._client.log_text(self._run, recipe, "recipe.yaml")
 
-    def write(self, figures: Sequence[tuple[str, float, int, float]]) -> None:
-        made = [self._metric(name, value, int(1000 * when), step) for name, value, step, when in figures]
+    def write(self, figures: Sequence[Figure]) -> None:
+        untold = _untold(figures, self._known)
+        made = [self._metric(name, value, int(1000 * when), step) for name, value, step, when in untold]
         with _refusals(*self._told):
             for first in range(0, len(made), _MOST_A_BATCH):
                 self._client.log_batch(self._run, metrics=made[first : first + _MOST_A_BATCH])
@@ -280,6 +297,17 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+def _in_event_files(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """The last step of each figure in TensorBoard's files of a folder, and the names of the texts."""
+    if not folder.is_dir():
+        return {}, []
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
+
+    found: Any = EventAccumulator(str(folder), size_guidance={SCALARS: 1, TENSORS: 1}).Reload()  # 1 is the last
+    tags = found.Tags()
+    return {name: found.Scalars(name)[-1].step for name in tags[SCALARS]}, tags[TENSORS]
 
 
 def _steps_in(path: Path) -> Counter[str]:
