@@ -14,6 +14,7 @@ from terse.errors import DataError, MissingExtra
 from terse.generate.make import generate
 from terse.generate.settings import GenerateSettings
 from terse.recipe import load_recipe
+from terse.sources.annotations import Cause
 from terse.sources.meshes import MeshesConfig, MeshForegrounds, with_views
 from terse.sources.photo_foregrounds import PhotoForegrounds
 
@@ -200,7 +201,7 @@ def test_a_folder_of_other_models_is_said(tmp_path):
     found = config(root).build()
     assert found.classes == ("cup",)
     assert [remark.text for remark in found.remarks] == [
-        "m: folders without a model (.obj, .glb, .ply) are no classes: lamp"
+        "m: folders without a usable model (.obj, .glb, .ply) are no classes: lamp"
     ]
 
 
@@ -222,6 +223,55 @@ def test_a_rendering_that_was_cut_short_goes_on(tmp_path, monkeypatch):
     rendered.clear()
     assert config(root).build().count_classes() == {"one": 1, "other": 1}
     assert rendered == ["other"]
+
+
+def test_a_model_more_is_rendered_alone(tmp_path, monkeypatch):
+    """With materials and a texture of its own, in the folder of the others."""
+    from terse.sources import mesh_views
+
+    def add(name, colour):
+        write(tmp_path / f"m/c/{name}.obj", f"{MAPPED.replace('a.mtl', f'{name}.mtl')}usemtl one\n{FRONT}{RIGHT}")
+        write(tmp_path / f"m/c/{name}.mtl", f"newmtl one\nmap_Kd {name}.png\n")
+        paint(tmp_path / f"m/c/{name}.png", colour)
+
+    real, rendered = mesh_views.render_views, []
+    monkeypatch.setattr(
+        mesh_views, "render_views", lambda path, settings: rendered.append(path.name) or real(path, settings)
+    )
+    add("one", "red")
+    config(tmp_path / "m").build()
+    add("two", "blue")
+    found = config(tmp_path / "m").build()
+    assert (rendered, found.count_classes()) == (["one.obj", "two.obj"], {"c": 2})
+    add("one", "lime")
+    assert middles(tmp_path / "m")[0] == [0, 1, 0]
+    assert rendered[2:] == ["one.obj"]
+    (tmp_path / "m/c/two.obj").unlink()
+    assert config(tmp_path / "m").build().count_classes() == {"c": 1}
+    assert len(rendered) == 3
+
+
+def test_a_broken_model_is_left_out_and_named(tmp_path):
+    """As a broken picture is, until it is mended."""
+    root = models(tmp_path / "m", cup_ply=box(), lamp_ply=box())
+    whole = (root / "lamp/a.ply").read_bytes()
+    (root / "lamp/a.ply").write_bytes(b"no model")
+    write(root / "cup/b.obj", f"{MAPPED}usemtl one\n{FRONT}")
+    found = config(root).build()
+    assert found.count_classes() == {"cup": 1}
+    told = [str(item) for item in found.skipped]
+    assert told[0] == (
+        "cup/b.obj: expected the materials a.mtl that it names, got no such file; put it there, or export the model again; it "
+        "is left out"
+    )
+    assert told[1].startswith("lamp/a.ply: expected a model in OBJ, GLB or PLY, got a file that cannot be read (")
+    assert {item.cause for item in found.skipped} == {Cause.FILE}
+    assert [remark.text for remark in found.remarks] == [
+        "m: folders without a usable model (.obj, .glb, .ply) are no classes: lamp"
+    ]
+    (root / "lamp/a.ply").write_bytes(whole)
+    write(root / "cup/a.mtl", "newmtl one\nKd 0 1 0\n")
+    assert config(root).build().count_classes() == {"cup": 2, "lamp": 1}
 
 
 def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):

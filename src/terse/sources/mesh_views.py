@@ -19,7 +19,7 @@ from terse.types import ViewSphere
 if TYPE_CHECKING:
     from terse.sources.meshes import MeshesConfig
 
-__all__ = ["render_views"]
+__all__ = ["files_of", "render_views"]
 
 _FINE = 2  # rays along each side of a pixel
 _MARGIN = 1.03  # of the model's sphere
@@ -57,6 +57,30 @@ def render_views(path: Path, settings: MeshesConfig) -> ViewSphere:
     turns = 2 * math.pi * np.arange(settings.azimuths) / settings.azimuths
     tiles = [[_view(model, rays, turn, math.radians(ring), settings.side_px) for turn in turns] for ring in rings]
     return ViewSphere(np.array(tiles), (float(rings[0]), float(rings[-1])))
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a model's views depend on, as far as they are there: its own, its materials, and their textures."""
+    found = [path]
+    if path.suffix.lower() != ".glb":  # which holds its own
+        texts = [path.read_bytes()]
+        for named in (_MATERIALS, _TEXTURE):
+            files = [_beside(path, name) for text in texts for name in named.findall(text)]
+            there = list(dict.fromkeys(file for file in files if file is not None))
+            texts += [file.read_bytes() for file in there if named is _MATERIALS]
+            found += there
+    return found
+
+
+def _beside(path: Path, name: bytes) -> Path | None:
+    """The file that trimesh takes for a name in a model: below the model's folder, or there by its last part."""
+    for candidate in (_text(name).strip().lstrip("/"), _text(name).strip().rpartition("/")[2]):
+        try:
+            if candidate and (path.parent / candidate).is_file():
+                return path.parent / candidate
+        except (OSError, ValueError):  # a name that no disk holds
+            continue
+    return None
 
 
 def _load(path: Path) -> _Model:

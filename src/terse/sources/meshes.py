@@ -1,4 +1,4 @@
-"""3-D models as foregrounds: each is rendered once from all around, and the views are kept in a cache.
+"""3-D models as foregrounds: each is rendered once from all around, and its views are kept in a cache.
 
 The neutral views are ordinary cut-outs, so that everything that looks at sources knows them; `MeshForegrounds` adds the other
 sides, among which the pose family `view` chooses.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float32, Int64
 
-    from terse.sources.annotations import Annotations
+    from terse.sources.annotations import Annotations, Skipped
     from terse.sources.photo_foregrounds import PhotoForegrounds
     from terse.types import Foregrounds, ViewSphere
 
@@ -32,6 +34,7 @@ _FORMAT = 2
 _SUFFIXES = (".obj", ".glb", ".ply")
 _KEEP_BYTES = 1 << 28
 _CUT_OUTS, _VIEWS = "cut-outs", "views"
+_SUFFIX_OF = {_CUT_OUTS: ".png", _VIEWS: ".npz"}
 
 _Elevation = Annotated[float, Field(ge=-90, le=90)]
 
@@ -63,14 +66,15 @@ class MeshesConfig(SourceConfig):
 
         models, held = _files(self.meshes)
         settings = (_FORMAT, self.azimuths, self.elevations, self.elevation_deg, self.side_px, self.up)
-        root = _rendered(models, held, self, json.dumps(settings))
+        root, skipped = _rendered(models, held, self, json.dumps(settings))
         found = read_cutouts(root / _CUT_OUTS, class_of=outermost)
         folders = {outermost(name) for name in held if "/" in name}
-        empty = sorted(folders - {outermost(name) for name in held if _is_model(name)})
+        left_out = {item.where for item in skipped}
+        empty = sorted(folders - {outermost(name) for name in held if _is_model(name) and name not in left_out})
         if empty:
-            text = f"{self.meshes.name}: folders without a model ({', '.join(_SUFFIXES)}) are no classes: {', '.join(empty)}"
+            text = f"{self.meshes.name}: folders without a usable model ({', '.join(_SUFFIXES)}) are no classes: {', '.join(empty)}"
             found = replace(found, remarks=(*found.remarks, Remark(RemarkKind.READ_AS, text)))
-        return replace(found, name=self.meshes.name)
+        return replace(found, name=self.meshes.name, skipped=(*found.skipped, *skipped))
 
 
 class MeshForegrounds:
@@ -170,34 +174,78 @@ def _is_model(name: str) -> bool:
     return "/" in name and name.lower().endswith(_SUFFIXES)
 
 
-def _rendered(models: Path, held: list[str], settings: MeshesConfig, described: str) -> Path:
-    """The cache's folder of these models, rendered now where it is not there yet: of each state of their folder another."""
+def _rendered(models: Path, held: list[str], settings: MeshesConfig, described: str) -> tuple[Path, list[Skipped]]:
+    """The cache's folder of these models, and those that cannot be rendered; of each state of their files another folder.
+
+    A model whose files are as before is not rendered again: its views are kept apart, and linked into the folder.
+
+    Raises:
+        DataError: none of them can be rendered; the first one's error.
+    """
+    from terse.folders import cache_folder, write_atomically
+    from terse.sources.annotations import Cause, Skipped
+
+    root = cache_folder() / "views"
+    digests = {name: _digest(models, name, described) for name in held if _is_model(name)}
+    whole = root / hashlib.sha256(json.dumps([described, digests]).encode()).hexdigest()[:24]
+    if (whole / "done").is_file():
+        return whole, []
+    failed: dict[str, DataError] = {}
+    for name, digest in digests.items():
+        kept = {part: root / "models" / f"{digest}{suffix}" for part, suffix in _SUFFIX_OF.items()}
+        if not all(file.is_file() for file in kept.values()):
+            try:
+                _render(models / name, settings, kept)
+            except DataError as error:
+                failed[name] = error
+                continue
+        for part, file in kept.items():
+            _link(file, whole / part / f"{name}{file.suffix}")
+    if len(failed) == len(digests):
+        raise next(iter(failed.values()))
+    if not failed:  # else they are tried again: what they lack may lie elsewhere
+        write_atomically(whole / "done", described.encode())
+    reasons = {name: str(error).removeprefix(f"{models / name}: ") for name, error in failed.items()}
+    return whole, [Skipped(name, f"{reason}; it is left out", Cause.FILE) for name, reason in reasons.items()]
+
+
+def _digest(models: Path, name: str, described: str) -> str:
+    """Of all that a model's views depend on."""
+    from terse.sources.mesh_views import files_of
+
+    digest = hashlib.sha256(described.encode())
+    for file in files_of(models / name):
+        digest.update(os.path.relpath(file, models).encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:24]
+
+
+def _render(model: Path, settings: MeshesConfig, kept: Mapping[str, Path]) -> None:
+    """Render a model, and keep its front and its views.
+
+    Raises:
+        DataError: it is no model that can be seen.
+    """
     import cv2
     import numpy as np
 
-    from terse.folders import cache_folder, replacing, write_atomically
-
-    root = cache_folder() / "views"
-    digest = hashlib.sha256(described.encode())
-    for name in held:
-        digest.update(name.encode() + hashlib.sha256((models / name).read_bytes()).digest())
-    whole = root / digest.hexdigest()[:24]
-    if (whole / "done").is_file():
-        return whole
+    from terse.folders import replacing
     from terse.sources.mesh_views import render_views
 
-    for name in filter(_is_model, held):
-        places = {part: whole / part / f"{name}{suffix}" for part, suffix in ((_CUT_OUTS, ".png"), (_VIEWS, ".npz"))}
-        if all(place.is_file() for place in places.values()):  # by a rendering that was cut short
-            continue
-        sphere = render_views(models / name, settings)
-        for part, place in places.items():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as stream:
-                if part == _VIEWS:
-                    np.savez_compressed(stream, tiles=sphere.tiles, elevations_deg=sphere.elevations_deg)
-                else:
-                    front = cv2.cvtColor(_front(sphere), cv2.COLOR_RGBA2BGRA)
-                    stream.write(cv2.imencode(".png", front)[1].tobytes())
-    write_atomically(whole / "done", described.encode())
-    return whole
+    sphere = render_views(model, settings)
+    with replacing(kept[_VIEWS]) as stream:
+        np.savez_compressed(stream, tiles=sphere.tiles, elevations_deg=sphere.elevations_deg)
+    with replacing(kept[_CUT_OUTS]) as stream:
+        stream.write(cv2.imencode(".png", cv2.cvtColor(_front(sphere), cv2.COLOR_RGBA2BGRA))[1].tobytes())
+
+
+def _link(file: Path, place: Path) -> None:
+    """Have the file at another place too."""
+    from terse.folders import write_atomically
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, place)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        write_atomically(place, file.read_bytes())
