@@ -1,9 +1,11 @@
 """The areas of boxes and what they share. Boxes are half-open xyxy, in one unit."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["areas", "covered_share", "iou", "shared_areas"]
+__all__ = ["areas", "around_turned", "covered_share", "iou", "shared_areas"]
 
 Boxes = Float[np.ndarray, "_ 4"]
 
@@ -11,6 +13,15 @@ Boxes = Float[np.ndarray, "_ 4"]
 def areas(boxes: Boxes) -> Float[np.ndarray, " n"]:
     """The area of each box."""
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+
+
+def around_turned(box: tuple[float, float, float, float], turn_rad: float) -> tuple[float, float, float, float]:
+    """The upright box around one that is turned about its middle, to either side."""
+    x0, y0, x1, y1 = box
+    cos, sin = abs(math.cos(turn_rad)), abs(math.sin(turn_rad))
+    half_w, half_h = ((x1 - x0) * cos + (y1 - y0) * sin) / 2, ((x1 - x0) * sin + (y1 - y0) * cos) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - half_w, y - half_h, x + half_w, y + half_h
 
 
 def shared_areas(boxes: Boxes, others: Boxes) -> Float[np.ndarray, "n k"]:

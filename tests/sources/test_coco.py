@@ -264,6 +264,18 @@ def test_ids_that_mean_one_thing_are_one(coco, note, number, other):
     assert (len(notes.labels), notes.skipped) == (1, ())
 
 
+def test_ids_with_leading_zeros_are_words(coco, note):
+    """`"007"` is not 7, and not `"7"`: who writes both means two images."""
+    images = [
+        {"id": one, "file_name": name, "width": 40, "height": 30} for one, name in (("007", "a.png"), ("7", "b.png"))
+    ]
+    notes = read_coco(*coco(images=images, annotations=[note(id="01", image_id="7"), note(id="1", image_id="007")]))
+    assert notes.object_keys == ("set:a.png:1", "set:b.png:01")
+    assert skipped(read_coco(*coco(images=images[:1], annotations=[note(image_id=7)]))) == [
+        "set.json: annotations[0].image_id: expected the id of an image, got 7; it is left out"
+    ]
+
+
 @pytest.mark.parametrize("box", [None, [], [0, 0, 0, 0]])
 def test_a_box_that_says_nothing_is_had_from_the_outline(coco, note, box):
     runs = {"size": [30, 40], "counts": [155, 20, 10, 20, 995]}

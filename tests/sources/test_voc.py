@@ -180,6 +180,36 @@ def test_an_object_that_cannot_be_used_is_left_out_and_named(voc, item, sentence
     assert "" not in notes.classes
 
 
+def turned(cx, cy, w, h, angle, name="dog"):
+    box = "".join(
+        f"<{key}>{value}</{key}>"
+        for key, value in zip(("cx", "cy", "w", "h", "angle"), (cx, cy, w, h, angle), strict=True)
+    )
+    return f"<object><type>robndbox</type><name>{name}</name><robndbox>{box}</robndbox></object>"
+
+
+def test_a_turned_box_of_rolabelimg_is_the_upright_one_around_it(voc):
+    notes = read_voc(
+        voc(
+            {"one": page(turned(20, 15, 10, 4, np.pi / 2), turned(20, 15, 10, 4, 0), turned(20, 15, 10, 10, np.pi / 4))}
+        )
+    )
+    half = 5 * 2**0.5
+    expected = [[18, 10, 22, 20], [15, 13, 25, 17], [20 - half, 15 - half, 20 + half, 15 + half]]
+    np.testing.assert_allclose(notes.boxes_px, expected, rtol=1e-6)
+    assert notes.masks == (None, None, None)
+    assert [remark.text for remark in notes.remarks] == [
+        "2 boxes are turned: the upright box around each is read, which holds more than the object"
+    ]
+
+
+def test_a_turned_box_without_its_angle_is_left_out_and_named(voc):
+    notes = read_voc(voc({"one": page(thing(), turned(20, 15, 10, 4, "left"))}))
+    assert skipped(notes) == [
+        "Annotations/one.xml: object[1].robndbox: expected four finite numbers, got []; its box is left out"
+    ]
+
+
 ROBOFLOW = "<polygon><x1>12</x1><y1>6</y1><x2>18</x2><y2>6</y2><x3>18</x3><y3>24</y3><x4>12</x4><y4>24</y4></polygon>"
 LABELME = "<polygon><pt><x>12</x><y>6</y></pt><pt><x>18</x><y>6</y></pt><pt><x>18</x><y>24</y></pt><pt><x>12</x><y>24</y></pt></polygon>"
 

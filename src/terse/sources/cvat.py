@@ -9,10 +9,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from terse.boxes import around_turned
 from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
-from terse.sources.annotations import Annotations, Cause, RemarkKind
+from terse.sources.annotations import Annotations, Cause
 from terse.sources.documents import load_xml
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
 from terse.sources.indexing import ImageEntry, Index
@@ -72,9 +73,7 @@ def read_cvat(file: Path, images: Path | None = None) -> Annotations:
         for i, shape in enumerate(page):
             if shape.tag in _SHAPES:
                 turned += _add(index, number, shape, f"{where}, {shape.tag} {i}", str(i))
-    if turned:
-        text = f"{turned:,} boxes are turned: the upright box around each is read, which holds more than the object"
-        index.remark(RemarkKind.DOUBT, text)
+    index.say_turned(turned)
     return index.finish()
 
 
@@ -112,10 +111,7 @@ def _box(shape: Element) -> tuple[list[float], bool]:
     turned_rad = math.radians(float(shape.get("rotation", 0)) % 180)
     if not turned_rad:
         return [x0, y0, x1, y1], False
-    cos, sin = abs(math.cos(turned_rad)), abs(math.sin(turned_rad))
-    half_w, half_h = ((x1 - x0) * cos + (y1 - y0) * sin) / 2, ((x1 - x0) * sin + (y1 - y0) * cos) / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return [x - half_w, y - half_h, x + half_w, y + half_h], True
+    return list(around_turned((x0, y0, x1, y1), turned_rad)), True
 
 
 def _mask(shape: Element, size_px: tuple[int, int]) -> Mask | None:

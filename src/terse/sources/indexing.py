@@ -89,6 +89,12 @@ class Index:
         """Say something about the whole source, once."""
         self._remarks[Remark(kind, text)] = None
 
+    def say_turned(self, count: int) -> None:
+        """Say of how many turned boxes the upright box around them was taken, where there are any."""
+        if count:
+            text = f"{count:,} boxes are turned: the upright box around each is read, which holds more than the object"
+            self.remark(RemarkKind.DOUBT, text)
+
     def size_px(self, image: int) -> tuple[int, int]:
         """Width and height of an image that was added."""
         return self._images[image][1]

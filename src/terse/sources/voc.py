@@ -8,6 +8,7 @@ The paper's foregrounds: "ground truth segmentation masks and bounding box annot
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from terse.boxes import iou
+from terse.boxes import around_turned, iou
 from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
@@ -83,6 +84,7 @@ class VocLayout:
 class _VocObject:
     name: str
     corners: tuple[Any, ...]  # as written: counted from 1, the last pixel inside
+    turn_rad: float | None  # of a turned box: the corners are those of the upright one around it
     difficult: bool
     truncated: bool
     occluded: bool
@@ -135,6 +137,7 @@ def read_voc(root: Path, folders: Sequence[str] = (".",), split: Sequence[str] |
         found = pool.map(lambda item: _instances(base, item[0], index.size_px(item[1])), known)
         for (page, number), instances in zip(known, found, strict=True):
             _add(index, number, page, instances)
+    index.say_turned(sum((item.turn_rad or 0.0) % math.pi > 0 for page, _ in known for item in page.objects))
     return index.finish()
 
 
@@ -223,7 +226,7 @@ def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str
     objects = tuple(
         _VocObject(
             (item.findtext("name") or "").strip(),
-            tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")),
+            *_corners(item),
             difficult=_whole(item.findtext("difficult")) == 1,
             truncated=_whole(item.findtext("truncated")) == 1,
             occluded=_whole(item.findtext("occluded")) == 1,
@@ -235,6 +238,19 @@ def _page(root: Path, layout: VocLayout, name: str) -> _VocFile | tuple[str, str
     stem = PurePosixPath(name).relative_to(layout.xml).with_suffix("").as_posix()
     filename = (top.findtext("filename") or "").strip()
     return _VocFile(layout, name, stem, filename, size if all(size) else None, objects)  # type: ignore[arg-type]
+
+
+def _corners(item: Element) -> tuple[tuple[float, ...], float | None]:
+    """A box as VOC writes it; of roLabelImg's (middle, sides, an angle in radians) the upright one around it, and the turn."""
+    if item.find("robndbox") is None:
+        return tuple(_number(item.findtext(f"bndbox/{corner}")) for corner in ("xmin", "ymin", "xmax", "ymax")), None
+    x, y, width, height, turn_rad = (
+        _number(item.findtext(f"robndbox/{name}")) for name in ("cx", "cy", "w", "h", "angle")
+    )
+    if not math.isfinite(turn_rad):
+        return (math.nan,) * 4, turn_rad
+    x0, y0, x1, y1 = around_turned((x - width / 2, y - height / 2, x + width / 2, y + height / 2), turn_rad)
+    return (x0 + 1, y0 + 1, x1, y1), turn_rad
 
 
 def _outline(polygon: Element | None) -> tuple[float, ...]:
@@ -270,7 +286,7 @@ def _add(index: Index, image: int, page: _VocFile, instances: Mapping[int, int] 
             ignore=item.difficult,
             truncated=item.truncated,
             occluded=item.occluded,
-            field="bndbox",
+            field="bndbox" if item.turn_rad is None else "robndbox",
         )
 
 
