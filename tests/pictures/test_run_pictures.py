@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from terse.discriminator import Discriminator, auc_of_scores
-from terse.pictures.run_pictures import realism
+from terse.pictures.run_pictures import before_after, realism
+from terse.tasks.answers import Answer, Answers, Change
 from terse.training.checkpoint import write_checkpoint
 from terse.types import Truth
 
@@ -60,6 +61,21 @@ def players():
         backgrounds=Bank(20, 0.2), render=lambda rows: SimpleNamespace(images=drawn.images(np.asarray(rows)))
     )
     return SimpleNamespace(train=Bank(20, 0.2), materials=materials, discriminator=Discriminator())
+
+
+@pytest.mark.parametrize(("test", "images"), [(None, "validation"), ({"kind": "images"}, "test")])
+def test_answers_say_which_images_they_are_of(players, monkeypatch, test, images):
+    """The task need not know, and what it calls an image is left alone."""
+    answer = Answer("1 of 1 found")
+    answers = Answers([Change(3, "a test image of a street", answer, answer)], "Of 20 images, 1 is shown.")
+    task = SimpleNamespace(answers=lambda *_: answers)
+    monkeypatch.setattr("terse.pictures.run_pictures.task_of", lambda recipe: task)
+    recipe = SimpleNamespace(model_dump=lambda mode: {"train": {"kind": "images"}, "test": test})
+    pairs, note = before_after(recipe, None, None, players.train, ("a",))
+    assert ([pair.name for pair in pairs], note) == (
+        ["a test image of a street"],
+        f"On the {images} images. Of 20 images, 1 is shown.",
+    )
 
 
 def test_the_kept_discriminator_is_asked(players, tmp_path):

@@ -173,8 +173,8 @@ def test_the_answers_before_and_after_need_the_start(folder, opened):
         note = run_pictures(recipe, players, pool, folder).pairs_note
     finally:
         start.write_bytes(kept)
-    assert run_page(folder).shown.pairs_note.startswith("Of 100 test images, ")
-    assert note.startswith("Of 100 test images, 0 went from wrong to right and 0 from right to wrong.")
+    assert run_page(folder).shown.pairs_note.startswith("On the test images. Of 100 images, ")
+    assert note.startswith("On the test images. Of 100 images, 0 went from wrong to right and 0 from right to wrong.")
 
 
 def test_pictures_leave_the_players_as_they_are(folder, opened):

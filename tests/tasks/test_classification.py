@@ -20,7 +20,7 @@ def test_a_classifiers_changed_answers_are_shown_and_counted():
     after = Says([sure(label) if k < 18 else sure(1 - label) for k, label in enumerate(labels)])
     answers = Classification().answers(before, after, images, CLASSES)
     assert answers.note == (
-        "Of 20 test images, 10 went from wrong to right and 2 from right to wrong. Shown are 12 of these."
+        "Of 20 images, 10 went from wrong to right and 2 from right to wrong. Shown are 12 of these."
     )
     first, last = answers.changes[0], answers.changes[-1]
     assert (first.name, first.before.caption, first.after.caption) == (
@@ -35,7 +35,7 @@ def test_a_model_that_did_not_change_has_no_changes():
     same = Says([sure(0)] * 5)
     answers = Classification().answers(same, same, images, CLASSES)
     assert answers.changes == []
-    assert answers.note.startswith("Of 5 test images, 0 went from wrong to right and 0 from right to wrong.")
+    assert answers.note.startswith("Of 5 images, 0 went from wrong to right and 0 from right to wrong.")
 
 
 def test_correct_images_by_hand(monkeypatch):

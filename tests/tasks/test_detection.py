@@ -68,10 +68,10 @@ def test_the_images_that_changed_most_stand_first():
     before = Says([said(), said(), said((box, 0.9, 0))])
     after = Says([said((box, 0.9, 0)), said((box, 0.9, 0), (other, 0.8, 0)), said((box, 0.9, 0))])
     answers = Detection().answers(before, after, images, CLASSES)
-    assert [change.name for change in answers.changes] == ["test image 1", "test image 0"]
+    assert [change.name for change in answers.changes] == ["image 1", "image 0"]
     assert [answers.changes[0].before.caption, answers.changes[0].after.caption] == ["0 of 2 found", "2 of 2 found"]
     assert answers.note == (
-        "Of 4 objects in 3 test images, 1 were found at the start and 4 at the end (score at least 0.5, IoU at least "
+        "Of 4 objects in 3 images, 1 were found at the start and 4 at the end (score at least 0.5, IoU at least "
         "0.5). Shown are the images that changed most, for better or worse."
     )
     assert answers.changes[0].row == 1

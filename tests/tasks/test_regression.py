@@ -43,7 +43,7 @@ def test_the_answers_show_both_points_and_the_largest_change_first() -> None:
     assert [box.state for box in first.after.boxes] == ["truth", "correct"]
     assert first.before.caption == "error 0.650"
     assert first.after.boxes[0].outline == first.after.boxes[1].outline
-    assert answers.note.startswith("Of 2 test images, the error fell in 2 and rose in 0.")
+    assert answers.note.startswith("Of 2 images, the error fell in 2 and rose in 0.")
 
 
 def test_another_answer_is_refused_in_a_sentence() -> None:

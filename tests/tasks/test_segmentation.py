@@ -59,7 +59,7 @@ def test_the_answers_outline_what_is_taken_for_a_class_and_what_is_missed() -> N
     assert [(box.label, box.state, box.score) for box in second.after.boxes] == [("plate", "correct", 0.5)]
     assert all(box.outline and box.outline.startswith("M") for box in first.after.boxes)
     assert first.after.boxes[0].xyxy_px == (4, 4, 12, 12)
-    assert answers.note.startswith("Of 3 test images, the mean IoU of the classes rose in 2 and fell in 0 by 0.02")
+    assert answers.note.startswith("Of 3 images, the mean IoU of the classes rose in 2 and fell in 0 by 0.02")
 
 
 def test_another_answer_or_no_masks_is_refused_in_a_sentence() -> None:

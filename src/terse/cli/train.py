@@ -125,7 +125,7 @@ def _summary_of_judged(result: dict[str, Any], found: dict[str, Any], page: Path
 
 def _where(settings: Mapping[str, Any]) -> str:
     """What a figure is of, where it is of other images than those of a test."""
-    from terse.report.paper import judging_images
+    from terse.pictures.judging import judging_images
 
     images = judging_images(settings)
     return "" if images == "test" else f" on the {images} images"

@@ -13,6 +13,7 @@ from terse.evaluation.realism import even_scores
 from terse.page_figures import Realism, ShownFigures
 from terse.pictures.failures import failures
 from terse.pictures.gallery import BeforeAfter
+from terse.pictures.judging import judging_images
 from terse.pictures.kept_players import kept_discriminator, target_with
 from terse.pictures.page_folder import Shown
 from terse.pictures.patches import patched
@@ -67,7 +68,7 @@ def run_pictures(recipe: Recipe, players: Players, pool: Pool, folder: Path, bef
 def before_after(
     recipe: Recipe, before: Judges, after: Judges, images: RealImages, classes: tuple[str, ...]
 ) -> tuple[Sequence[BeforeAfter], str]:
-    """The images that the recipe's task shows of two models, and how they were chosen; nothing without images."""
+    """Images that judge, as the recipe's task shows them of two models, and how they were chosen; nothing without images."""
     if len(images) == 0:
         return (), ""
     answers = task_of(recipe).answers(before, after, images, classes)
@@ -75,7 +76,8 @@ def before_after(
         BeforeAfter(to_uint8(images.fetch(np.array([one.row]))[0])[0], one.before, one.after, one.name)
         for one in answers.changes
     ]
-    return pairs, answers.note
+    where = f"On the {judging_images(recipe.model_dump(mode='json'))} images."
+    return pairs, f"{where} {answers.note}" if answers.note else ""
 
 
 def realism(players: Players, pool: Pool, folder: Path) -> Realism | None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from terse.page_figures import AfterCycle, Failures, ObjectShapes, Patched
+from terse.pictures.judging import Judging
 from terse.pictures.page_folder import read_page
-from terse.report.paper import Judging
 from terse.report.parts import Table, number
 from terse.results import Cycle
 

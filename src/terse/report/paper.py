@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from terse.paper_numbers import PaperNumbers, PaperRow, paper_numbers
+from terse.pictures.judging import Judging, judging_images
 from terse.proof.results import HardShares
 from terse.registry import kinds
 from terse.report.figures import Curve
 from terse.report.parts import Table, words
 
-__all__ = ["Judging", "choice_of", "judging_images", "note_of", "paper_curves", "paper_tables"]
-
-Judging = Literal["test", "validation"]
-"""The images that figures are of."""
+__all__ = ["choice_of", "note_of", "paper_curves", "paper_tables"]
 
 Ours = Mapping[str, Mapping[str, float | None]]
 """By arm: metrics, and the primary metric of classes, by their names in our results."""
@@ -53,12 +51,6 @@ def note_of(settings: Mapping[str, Any]) -> list[str]:
     kind = (settings.get("data") or {}).get("kind")
     note = getattr(kinds("data").get(kind), "note", None) if kind else None
     return [note] if note else []
-
-
-def judging_images(settings: Mapping[str, Any]) -> Judging:
-    """The images that a run's figures are of: those of val where the recipe's sources name no test."""
-    stands_in = settings.get("train") is not None and settings.get("data") is None and settings.get("test") is None
-    return "validation" if stands_in else "test"
 
 
 def choice_of(settings: Mapping[str, Any], cycles: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from terse.errors import RunError
 from terse.page_figures import Realism
 from terse.pictures.again import trust_flag
+from terse.pictures.judging import Judging, judging_images
 from terse.pictures.page_folder import Shown, read_page
 from terse.report import figures
 from terse.report.beside import beside_sheets, beside_table, named_runs
@@ -18,7 +19,7 @@ from terse.report.coverage import coverage_charts, coverage_table
 from terse.report.failures import failure_tables, patch_tables
 from terse.report.figures import curve_chart, hardness_charts
 from terse.report.page import build_page
-from terse.report.paper import Judging, choice_of, judging_images, note_of, paper_curves, paper_tables
+from terse.report.paper import choice_of, note_of, paper_curves, paper_tables
 from terse.report.parts import (
     Chart,
     Command,
@@ -115,7 +116,7 @@ def train_page(
     """
     settings = read_yaml(recipe_yaml, "recipe") if recipe_yaml else {}
     arm, images = (settings.get("synthesis") or {}).get("kind", "learned"), judging_images(settings)
-    shown = _of_images(shown or Shown(), images)
+    shown = shown or Shown()
     coverage = shown.figures.coverage
     cycles, primary = result.cycles, result.primary
     start, end = _figure(result, "start", primary, images), _figure(result, "end", primary, images)
@@ -145,18 +146,6 @@ def _title(primary: str, start: float, end: float) -> str:
     if before == after:  # as far as a reader can see
         return f"{metric} stayed at {after}"
     return f"{metric} {'rose' if end > start else 'fell'} from {before} to {after}"
-
-
-def _of_images(shown: Shown, images: Judging) -> Shown:
-    """What tasks say of the images that judge, which they call test images."""
-    if images == "test":
-        return shown
-
-    def told(text: str) -> str:
-        return text.replace("test image", f"{images} image")
-
-    pairs = [replace(pair, name=told(pair.name)) for pair in shown.pairs]
-    return replace(shown, pairs=pairs, pairs_note=told(shown.pairs_note))
 
 
 def _summary(result: RunResult, primary: str, start: float, end: float, settings: Mapping[str, Any]) -> list[str]:

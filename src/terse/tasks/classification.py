@@ -124,7 +124,7 @@ class Classification(Task):
             changes.append(Change(int(rows[k]), f"truth: {classes[int(label[k])]}", old, new))
         return Answers(
             changes,
-            f"Of {len(rows):,} test images, {len(gained):,} went from wrong to right and {len(lost):,} from right to "
+            f"Of {len(rows):,} images, {len(gained):,} went from wrong to right and {len(lost):,} from right to "
             f"wrong. Shown are {len(changes)} of these.",
         )
 

@@ -193,11 +193,11 @@ class Detection(Task):
             total += (*found, objects)
             answers = (Answer(_caption(f, objects, w), b) for f, w, b in zip(found, wrong, (old, new), strict=True))
             change = 2 * abs(found[1] - found[0]) + abs(wrong[1] - wrong[0])
-            ranked.append((change, Change(row, f"test image {row}", *answers)))
+            ranked.append((change, Change(row, f"image {row}", *answers)))
         shown = sorted((pair for pair in ranked if pair[0]), key=lambda pair: -pair[0])[:_MOST_SHOWN]
         return Answers(
             [change for _, change in shown],
-            f"Of {total[2]:,} objects in {len(rows)} test images, {total[0]:,} were found at the start and {total[1]:,} "
+            f"Of {total[2]:,} objects in {len(rows)} images, {total[0]:,} were found at the start and {total[1]:,} "
             f"at the end (score at least {LEAST_SCORE:g}, IoU at least {MATCH_IOU:g}). Shown are the images that "
             "changed most, for better or worse.",
         )

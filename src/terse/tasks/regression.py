@@ -107,12 +107,12 @@ class Regression(Task):
             image, truth = images.fetch(np.array([row]))
             old, new = (_answer(target, image, truth, classes) for target in (before, after))
             if old is not None and new is not None:
-                ranked.append((old[0] - new[0], Change(row, f"test image {row}", old[1], new[1])))
+                ranked.append((old[0] - new[0], Change(row, f"image {row}", old[1], new[1])))
         shown = sorted(ranked, key=lambda pair: -abs(pair[0]))[:_MOST_SHOWN]
         better = sum(change > 0 for change, _ in ranked)
         return Answers(
             [change for _, change in shown],
-            f"Of {len(ranked)} test images, the error fell in {better} and rose in {len(ranked) - better}. Shown are the "
+            f"Of {len(ranked)} images, the error fell in {better} and rose in {len(ranked) - better}. Shown are the "
             "images that changed most; an answer counts as found within the tolerance.",
         )
 

@@ -115,12 +115,12 @@ class Segmentation(Task):
                 scores.append(miou_scores(confusions(guess, known, len(classes)), classes)["miou"])
                 made.append(Answer(_caption(scores[-1]), list(_regions(guess[0].numpy(), known[0].numpy(), classes))))
             old, new = (1.0 if score is None else score for score in scores)
-            ranked.append((new - old, Change(row, f"test image {row}", *made)))
+            ranked.append((new - old, Change(row, f"image {row}", *made)))
         shown = sorted((pair for pair in ranked if abs(pair[0]) >= _LEAST_CHANGE), key=lambda pair: -abs(pair[0]))
         better = sum(change > 0 for change, _ in shown)
         return Answers(
             [change for _, change in shown[:_MOST_SHOWN]],
-            f"Of {len(rows)} test images, the mean IoU of the classes rose in {better} and fell in {len(shown) - better} "
+            f"Of {len(rows)} images, the mean IoU of the classes rose in {better} and fell in {len(shown) - better} "
             f"by {_LEAST_CHANGE:g} or more. Shown are the images that changed most. A class is found where its IoU in the "
             f"image is at least {_RIGHT:g}.",
         )
