@@ -202,7 +202,7 @@ def clip_composites(
 class RealismWeight:
     """The weight at which realism's gradient at the raw pose is a set share of the target's (`objective.realism: auto`).
 
-    From running medians of the gradients' lengths over the composites that have one: the tail of a few composites
+    From running medians of the gradients' lengths over the pastes that have one: the tail of a few composites
     moves a mean a hundredfold.
 
     Source: ours.

@@ -244,6 +244,27 @@ def test_an_arm_that_judges_nothing_pays_for_no_comparison(small):
     assert 0 <= row["reference_accuracy"] <= 1
 
 
+@pytest.mark.parametrize(("arm", "alarms"), [("mined", 2), ("random", 0)])
+@pytest.mark.parametrize("falls_back", [True, False])
+def test_references_alarm_an_arm_that_asks_them_alone(small, monkeypatch, arm, alarms, falls_back):
+    monkeypatch.setattr(references, "classes_of_one_cluster", lambda *_: ["cup"])
+    monkeypatch.setattr("terse.training.harvest._FEW", 1)
+    monkeypatch.setattr("terse.training.harvest._TELLS_LITTLE", 0.6)  # no share tells enough
+    session = trusted(open_session(mined(small, f"synthesis.kind={arm}", "cycles=1", LEARNABLE), None))
+    rule = session.players.rule
+    trusting = rule.compare
+
+    def compare(target, parts):
+        passes = trusting(target, parts)
+        rule.fallen_back = falls_back
+        return passes
+
+    rule.compare = compare
+    run_cycles(session)
+    told = [alarm for alarm in session.facts.get("alarms", []) if "reference" in alarm]
+    assert len(told) == alarms, told
+
+
 @pytest.mark.parametrize("rule", [LEARNABLE, REDUCIBLE])
 def test_passes_of_the_references_count_against_the_bound(small, rule):
     session = open_session(mined(small, "cycles=1", rule, "pool.passes_per_wanted=1"), None)

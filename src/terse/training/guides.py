@@ -75,8 +75,9 @@ def look_at_guide(session: Session, cycle: int, draw: int) -> None:
     if resumed:
         return
     passes = Passes(target=len(rows), target_backwards=len(rows)) + _cut(session, rule, cycle, draw)
-    if proposer.keeps_hard:
-        passes.charge(session.costs)
+    if not session.keeps_hard:
+        return
+    passes.charge(session.costs)
     if not length:
         session.alarm(
             cycle,

@@ -228,7 +228,7 @@ class Harvest:
             )
         if isinstance(rule := self.session.players.rule, ReferenceRule) and rule.asked[0]:
             figures["reference_right"] = share = rule.asked[1] / rule.asked[0]
-            if rule.asked[0] >= _FEW and not _TELLS_LITTLE <= share <= 1 - _TELLS_LITTLE:
+            if self.session.keeps_hard and rule.asked[0] >= _FEW and not _TELLS_LITTLE <= share <= 1 - _TELLS_LITTLE:
                 self._alarm([f"the reference is right on {share:.0%} of the hard composites: it tells nothing"])
             rule.asked = [0, 0]
         if self.tally.worth and rate < _NOTHING_LEFT:

@@ -84,7 +84,7 @@ def reference_phase(session: Session) -> None:
     session.facts["reference"] = {"reference_steps": settings.steps, "reference_composites": settings.steps * count}
     clusters = session.recipe.test_groups.clusters
     known = classes_of_one_cluster(getattr(session.players.train, "annotations", None), clusters)
-    if known:
+    if known and session.keeps_hard:
         session.alarm(
             0,
             f"the references have seen the objects of {', '.join(known)}: all their photographs in train have one {clusters}, "
@@ -129,12 +129,12 @@ def compare_reference(session: Session, cycle: int) -> None:
             parts.append((materials.render(some), some))
     with session.engine.autocast():
         passes = rule.compare(session.players.target, parts)
-    if session.players.proposer is not None and session.players.proposer.keeps_hard:
+    if session.keeps_hard:
         session.costs.judging_passes += passes
     assert rule.accuracy is not None
     reference, target = rule.accuracy
     session.facts.setdefault("reference", {}).update(reference_accuracy=reference, target_on_reference=target)
-    if rule.fallen_back:
+    if rule.fallen_back and session.keeps_hard:
         session.alarm(
             cycle,
             f"the target is right on {target:.0%} of base composites and the reference on {reference:.0%}: "

@@ -108,6 +108,12 @@ class Session:
         self._saved = time.monotonic()
 
     @property
+    def keeps_hard(self) -> bool:
+        """Whether the arm keeps what the rule calls hard; for all others the rule is a measurement, that is not paid for."""
+        proposer = self.players.proposer
+        return proposer is not None and proposer.keeps_hard
+
+    @property
     def costs(self) -> Costs:
         """What the cycle under way has cost."""
         return self.spending.costs
