@@ -71,6 +71,17 @@ def test_every_commands_help_answers(command, capsys):
     assert "Usage" in out
 
 
+def test_a_flag_that_says_no_is_offered_where_the_default_may_be_yes(capsys):
+    offered = {}
+    for name in command_line._COMMANDS:
+        _, out, _ = run(capsys, name, "--help")
+        offered[name] = set(re.findall(r"--(?:no|empty)-[a-z-]+", out))
+    assert {name: flags for name, flags in offered.items() if flags} == {
+        "generate": {"--no-page", "--no-all-blends"},
+        "prove": {"--no-audit"},
+    }
+
+
 @pytest.mark.parametrize(
     ("command", "texts"),
     [

@@ -12,10 +12,12 @@ from cyclopts import Parameter
 
 from terse.errors import RunError
 
-__all__ = ["Json", "answer", "by_flags", "printable", "unprinted"]
+__all__ = ["Json", "Yes", "answer", "by_flags", "printable", "unprinted"]
 
 Json = Annotated[bool, Parameter(name="--json")]
 """The flag `--json` that every command has."""
+Yes = Annotated[bool, Parameter(negative_bool="no-")]
+"""Of a flag whose default is yes, so that `--no-FLAG` is offered."""
 
 _ARGUMENTS = "out|resume|restart|workers|address|cycle|count"
 _NAMED = re.compile(rf"^(?:{_ARGUMENTS})(?=:)|`(?:{_ARGUMENTS})`")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from terse.progress import Observer
     from terse.recipe import Recipe
 
-from terse.cli.answers import Json, answer, printable
+from terse.cli.answers import Json, Yes, answer, printable
 from terse.cli.jobs import Engine, next_cycle, with_trust
 
 __all__ = ["generate"]
@@ -32,7 +32,7 @@ def generate(
     executor: Engine = "local",
     address: str | None = None,
     resume: bool = False,
-    page: bool = True,
+    page: Yes = True,
     target: str | None = None,
     cycle: int | None = None,
     as_json: Json = False,

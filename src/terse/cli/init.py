@@ -29,7 +29,7 @@ def init(
     cutouts: Path | None = None,
     target: str | None = None,
     weights: Path | None = None,
-    classes: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    classes: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     out: Path = Path("recipe.yaml"),
     as_json: Json = False,
 ) -> None:

@@ -25,7 +25,6 @@ _RETRAINED = {"onnx": "NEW.onnx", "user": "factory=MODULE:NAME"}  # what `--targ
 _Trust = Annotated[
     bool,
     Parameter(
-        negative=(),
         help="Import the code that the recipe names (target: {kind: user}), which can do whatever you can, and ask for the "
         "URLs that it names, with your credentials.",
     ),

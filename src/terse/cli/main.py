@@ -50,7 +50,7 @@ _RESUMED = ("generate", "render")
 
 def app(command: str = "") -> object:
     """The cyclopts application; the help of `command` is all that its function says, of the others a line."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
     application = App(
         name="terse",
@@ -58,6 +58,7 @@ def app(command: str = "") -> object:
         version=version,
         help_format="markdown",  # a paragraph is folded to the window
         suppress_keyboard_interrupt=False,  # `_run` answers
+        default_parameter=Parameter(negative_bool=(), negative_iterable=()),  # a no is offered where the default is yes
     )
     for name, summary in _COMMANDS.items():
         application.command(f"terse.cli.{name}:{name}", name=name, help=None if name == command else summary)

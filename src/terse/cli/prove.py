@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from terse.cli.answers import Json, answer
+from terse.cli.answers import Json, Yes, answer
 from terse.cli.jobs import folder_of, trust_given, with_device, with_trust
 from terse.cli.progress import Lines, stoppable
 from terse.progress import Observer
@@ -28,7 +28,7 @@ def prove(
     reference: str | None = None,
     worth: float = 0.0,
     workers: int | None = None,
-    audit: bool = True,
+    audit: Yes = True,
     kept: Path | None = None,
     passes: str | None = None,
     device: str | None = None,

@@ -17,7 +17,7 @@ __all__ = ["build_report", "report"]
 def report(
     run: Path,
     *,
-    beside: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
+    beside: Annotated[tuple[Path, ...], Parameter(show_default=False)] = (),
     compute: bool = False,
     as_json: Json = False,
 ) -> None:

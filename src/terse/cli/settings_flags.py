@@ -86,13 +86,8 @@ def _parameter(name: str, field: FieldInfo, text: str, *, bare: bool) -> inspect
     kind, default = _typed(field.annotation), field.default
     if bare or field.is_required() or (default is not None and not isinstance(default, _PLAIN)):
         default = None
-    listed = typing.get_origin(kind) is list
-    about = Parameter(
-        name=f"--{_flag(name, field)}",
-        help=text,
-        negative="" if listed else None,
-    )
-    annotation: Any = Annotated[kind | None, about]
+    no = () if field.default is False else "no-"
+    annotation: Any = Annotated[kind | None, Parameter(name=f"--{_flag(name, field)}", help=text, negative_bool=no)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, annotation=annotation, default=default)
 
