@@ -22,6 +22,14 @@ def constant_answers(file: Path, answers: Mapping[str, np.ndarray], side_px: int
     return _saved(file, nodes, [images, 3, side_px, side_px], outputs)
 
 
+def naming(file: Path, names: str) -> Path:
+    """The file with this text as its `names`, as exporters of YOLO write it."""
+    model = onnx.load(str(file))
+    helper.set_model_props(model, {"names": names})
+    onnx.save(model, str(file))
+    return file
+
+
 def mean_colours(
     file: Path, weight: np.ndarray, channels: int = 3, side_px: Any = "side", kind: int = TensorProto.FLOAT
 ) -> Path:

@@ -248,6 +248,20 @@ def test_labels_that_are_other_classes_by_the_names_of_the_outputs(drawn, tmp_pa
     assert names(look(path, f"target.weights={tmp_path}/30.pth")) == []
 
 
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [("{0: 'dog', 1: 'cat', 2: 'ball'}", ["ball"]), ("['ball', 'dog']", []), ("{0: dog", []), ("7", []), ("", [])],
+)
+def test_labels_are_compared_with_the_names_in_an_onnx_file(drawn, tmp_path, said, wrong):
+    pytest.importorskip("onnxruntime")
+    from onnx_files import constant_answers, naming
+
+    naming(constant_answers(tmp_path / "a.onnx", {"raw": np.zeros((1, 7, 20), np.float32)}, side_px=64), said)
+    path = drawn.recipe(target="{kind: onnx, weights: a.onnx, outputs: {raw: raw}, labels: {ball: 0}}")
+    others = [one for one in look(path).found if one.code is Code.LABELS_OF_OTHERS]
+    assert [name for one in others for name in one.examples] == wrong
+
+
 def test_classes_in_the_order_of_the_outputs_need_no_labels(drawn, tmp_path):
     from terse.sources.voc import VOC_CLASSES
     from terse.targets.detector.networks import NETWORKS

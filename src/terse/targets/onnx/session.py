@@ -1,5 +1,6 @@
 """An ONNX file, run: images to the arrays of its outputs."""
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ class OnnxSession:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxSession, (self._settings, self._canvas_px)
+
+    @property
+    def named(self) -> dict[str, int]:
+        """The label of each class, in small letters, where the file says so: exporters of YOLO write `names` into it."""
+        told = self._session.get_modelmeta().custom_metadata_map.get("names", "")
+        try:
+            said = ast.literal_eval(told)
+            pairs = list(said.items() if isinstance(said, dict) else enumerate(said))
+            return {str(name).casefold(): int(number) for number, name in pairs}
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return {}
 
     def examples(self) -> Float[Tensor, "b c h w"]:
         """Grey images to try the file on: with one alone, outputs that do not follow the images would look right."""

@@ -31,6 +31,7 @@ class OnnxClassifier:
     def __init__(self, settings: OnnxConfig, classes: Sequence[str], canvas_px: int) -> None:
         self.classes = tuple(classes)
         self._session = OnnxSession(settings, canvas_px)
+        self.named = self._session.named
         ((self._name, output),) = settings.outputs.names.items()
         found = self._values(self._session.examples())
         if found.ndim != 2:
@@ -69,6 +70,7 @@ class OnnxDetector:
         self.classes = tuple(classes)
         self._settings = settings
         self._session = OnnxSession(settings, canvas_px)
+        self.named = self._session.named
         labels = settings.labels
         self.columns = tuple(range(len(classes))) if labels is None else tuple(labels.get(name, -1) for name in classes)
         missing = [name for name, column in zip(self.classes, self.columns, strict=True) if column < 0]
