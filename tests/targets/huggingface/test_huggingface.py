@@ -57,6 +57,39 @@ def rewritten(folder, **labels):
     return folder
 
 
+OLD = {"backbone_config": None, "backbone": "test_resnet", "use_pretrained_backbone": True}
+
+
+@pytest.fixture
+def without_hub(monkeypatch):
+    def ask():
+        raise AssertionError("the net was asked")
+
+    monkeypatch.setattr("transformers.backbone_utils.hf_api", ask, raising=False)
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_folder_of_transformers_4_names_its_backbone_and_is_read_without_the_net(tmp_path):
+    backbone = {"model_type": "timm_backbone", "backbone": "test_resnet", "out_indices": [1, 2, 3, 4]}
+    config = {**DETR.settings["config"], "backbone_config": backbone}
+    before = build(config=config)
+    before.module.save_pretrained(tmp_path)
+    arguments = {"in_chans": 3, "out_indices": [1, 2, 3, 4]}
+    after = build(weights=rewritten(tmp_path, **OLD, use_timm_backbone=True, backbone_kwargs=arguments))
+    assert after.found == "detector"
+    images, _ = scene(64)
+    assert torch.equal(before.predict(images)[0]["scores"], after.predict(images)[0]["scores"])
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_backbone_whose_settings_are_on_the_net_alone_is_named(saved):
+    folder = rewritten(saved[1], **OLD, use_timm_backbone=False)
+    assert refused(DataError, weights=folder) == (
+        f"target.weights: expected a backbone_config in {folder / 'config.json'}, got the name of one to download, "
+        "'test_resnet'; write its settings there"
+    )
+
+
 def test_names_that_differ_in_case_alone_are_the_models_own(saved):
     """They are no reason to throw a trained head away."""
     target = build(("Square", "RING"), weights=saved[1])

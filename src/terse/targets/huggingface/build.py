@@ -1,5 +1,6 @@
 """From a recipe's words to a transformers model: its configuration, its weights, and what its labels mean."""
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from terse.errors import DataError, MissingExtra, RecipeError
+from terse.errors import DataError, MissingExtra, RecipeError, TerseError
 from terse.modes import eval_mode
 from terse.registry import nearest
 from terse.targets.detector.config import columns_of_classes
@@ -58,7 +59,7 @@ def build_detector(settings: HuggingFaceConfig, classes: Sequence[str], side_px:
 
 
 def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers import CONFIG_MAPPING
 
     given = dict(settings.config)
     if folder is None:
@@ -76,7 +77,10 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
                 f"target.weights: expected a folder that save_pretrained wrote, got {folder} without config.json"
             )
         try:
-            known = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+            saved = _saved_config(folder)
+            known = CONFIG_MAPPING[saved["model_type"]].from_dict(copy.deepcopy(saved))
+        except TerseError:
+            raise
         except Exception as error:  # no JSON, an unknown kind, a list for a mapping
             raise DataError(
                 f"target.weights: expected the config.json of a model of transformers, got {folder / 'config.json'}: "
@@ -93,7 +97,7 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
         config = (
             CONFIG_MAPPING[kind](**given)
             if folder is None
-            else AutoConfig.from_pretrained(str(folder), local_files_only=True, **given)
+            else CONFIG_MAPPING[saved["model_type"]].from_dict(saved, **given)
         )
     except Exception as error:  # each model checks its settings in its own way
         raise RecipeError(f"target.config: expected settings of {type(known).__name__}, got {_reason(error)}") from None
@@ -102,6 +106,31 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
         if getattr(part, "use_pretrained_backbone", None):
             part.use_pretrained_backbone = False  # a download; a saved folder holds the backbone's weights too
     return config
+
+
+def _saved_config(folder: Path) -> dict[str, Any]:
+    """What a saved folder's config.json says, its backbone described and not named.
+
+    Transformers 4 wrote a backbone's name beside its arguments, which transformers 5 looks up on the net.
+
+    Raises:
+        DataError: the backbone is not timm's, so that its settings are on the net alone.
+    """
+    from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+    saved: dict[str, Any] = PreTrainedConfig.get_config_dict(str(folder), local_files_only=True)[0]
+    if saved.get("model_type") not in CONFIG_MAPPING:
+        raise ValueError(f"its model_type is {saved.get('model_type')!r}")
+    if saved.get("backbone") is None or saved.get("backbone_config") is not None:
+        return saved
+    name, arguments = saved.pop("backbone"), saved.pop("backbone_kwargs", None) or {}
+    if not saved.pop("use_timm_backbone", True):
+        raise DataError(
+            f"target.weights: expected a backbone_config in {folder / 'config.json'}, got the name of one to download, "
+            f"{name!r}; write its settings there"
+        )
+    saved["backbone_config"] = {"model_type": "timm_backbone", "backbone": name, **arguments}
+    return saved
 
 
 def _labels_of(
