@@ -136,6 +136,7 @@ def test_semantic_masks_are_class_numbers(tmp_path):
     expected[3:11, 2:12], expected[3:8, 20:25] = 2, 1
     expected[3:8, 30:35] = expected[20:26, 30:36] = 255
     assert (values == expected).all()
+    assert np.array_equal(cv2.imread(str(out / "masks" / "00000007.png"), cv2.IMREAD_UNCHANGED), expected)
     assert not np.array(Image.open(out / "masks" / "00000008.png")).any()
     assert sorted(path.name for path in (out / "images").iterdir()) == ["00000007.png", "00000008.png"]
 

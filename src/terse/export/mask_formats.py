@@ -161,12 +161,13 @@ def paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     return by_class, by_object
 
 
-def write_indices(path: Path, values: np.ndarray) -> None:
-    """Write a palette PNG: readers get the numbers, viewers VOC's colours."""
+def write_indices(path: Path, values: np.ndarray, *, coloured: bool) -> None:
+    """Write a PNG of numbers, grey or with VOC's palette, as VOC's own: OpenCV reads colours of a palette, no numbers."""
     from PIL import Image
 
     image = Image.fromarray(values)
-    image.putpalette(_palette())
+    if coloured:
+        image.putpalette(_palette())
     image.save(path, compress_level=1)
 
 

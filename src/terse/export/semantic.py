@@ -16,7 +16,7 @@ __all__ = ["SemanticExporter"]
 
 @register("exporter", "semantic")
 class SemanticExporter(ExportConfig):
-    """One PNG of class numbers an image, as Cityscapes, ADE20K and MMSegmentation have them.
+    """One grey PNG of class numbers an image, as Cityscapes, ADE20K and MMSegmentation have them.
 
     A mask's pixel is the class's line in `classes.txt`, counted from 0, the background's.
 
@@ -59,7 +59,7 @@ class _IndexMapWriter:
         """Write the image and its mask."""
         name = self._info.name(sample.number)
         write_bytes(f"{self._images}/{name}", sample.data)
-        write_indices((self._masks / name).with_suffix(".png"), paint(sample)[0])
+        write_indices((self._masks / name).with_suffix(".png"), paint(sample)[0], coloured=False)
 
     def close(self, *, whole: bool = True) -> None:
         """Each file is written whole; none is open."""

@@ -88,8 +88,8 @@ class _VocWriter:
         if self._info.masks != "box":
             self._masked.append(stem)
             by_class, by_object = paint(sample)
-            write_indices(self._root / "SegmentationClass" / f"{stem}.png", by_class)
-            write_indices(self._root / "SegmentationObject" / f"{stem}.png", by_object)
+            write_indices(self._root / "SegmentationClass" / f"{stem}.png", by_class, coloured=True)
+            write_indices(self._root / "SegmentationObject" / f"{stem}.png", by_object, coloured=True)
 
     def close(self, *, whole: bool = True) -> None:
         """Write the shard's lists."""
