@@ -8,6 +8,7 @@ from terse.errors import RecipeError, TerseError
 from terse.protocols import Judges, Trainable, is_attackable, is_judge, is_trainable
 from terse.recipe import load_recipe
 from terse.run import build_players, train
+from terse.targets.copies import copy_of
 from terse.targets.user import UserConfig
 
 pytestmark = pytest.mark.usefixtures("trusts")
@@ -57,6 +58,12 @@ class Named(nn.Module):  # answers as torchvision's Inception in train mode, and
 
     def forward(self, images):
         return types.SimpleNamespace(logits=self.inner(images), aux_logits=None)
+
+def exported():
+    return torch.export.export(good().eval(), (torch.zeros(1, 1, 40, 40),)).module()
+
+def scripted():
+    return torch.jit.script(good())
 
 def coloured():
     return nn.Sequential(nn.Conv2d(3, 10, 40), nn.Flatten())
@@ -191,6 +198,25 @@ def test_a_classifier_that_cannot_answer_is_told_before_a_run(factory, message):
     with pytest.raises(TerseError) as caught:
         UserConfig(factory=f"my_models:{factory}").build(classes=TEN, canvas_px=40)
     assert str(caught.value) == message
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_program_that_has_one_mode_is_told_how_it_is_asked():
+    with pytest.raises(TerseError) as caught:
+        UserConfig(factory="my_models:exported").build(classes=TEN, canvas_px=40)
+    assert str(caught.value) == (
+        "target.factory: expected my_models:exported to return a model that changes between train and eval mode, got "
+        "GraphModule, which raised NotImplementedError: Calling train() is not supported yet.; one that only answers is asked "
+        "by an object with confidence and predict"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.usefixtures("factories")
+def test_copies_of_torchscript_learn():
+    target = UserConfig(factory="my_models:scripted").build(classes=TEN, canvas_px=40)
+    weights = list(copy_of(target).module.parameters())
+    assert all(weight.is_leaf and weight.requires_grad for weight in weights)
 
 
 @pytest.mark.usefixtures("factories")

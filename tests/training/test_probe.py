@@ -1,5 +1,7 @@
 """What a user's target gives wrongly is named before anything is trained."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -54,6 +56,12 @@ def broken(*_):
             lambda images: torch.zeros(len(images), 3),
             f"target.predict: expected Mine to give probabilities of (2, 10), the classes being {', '.join(TEN)}, "
             "got a tensor of (2, 3)",
+        ),
+        (
+            "predict",
+            lambda images: torch.full((len(images), 10), torch.nan),
+            "target.predict: expected Mine to give probabilities, got numbers that are none; look at its weights and at how "
+            "it normalises",
         ),
         (
             "predict",
@@ -131,6 +139,25 @@ def test_a_gradient_of_0_is_an_alarm_with_the_way_out(small):
         "the gradient of target.evidence is 0 in all pixels of two composites: is something rounded, or the network not "
         "trained yet? synthesis.kind=mined and synthesis.feedback=critic need no gradient"
     )
+
+
+class Locked(Mine):
+    """What cannot be copied, and weights that another part of it holds as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def test_a_target_that_cannot_be_copied_is_refused_where_pages_will_ask_copies_of_it(small, tmp_path):
+    recipe = load_recipe("quickstart", [*small, "cycles=1"])
+    with pytest.raises(RecipeError) as told:
+        train(recipe, target=Locked(), out=tmp_path / "run")
+    assert str(told.value) == (
+        "target: expected Locked to be one that copy.deepcopy copies, as pages and references need, got TypeError: cannot "
+        "pickle '_thread.lock' object; make that part when it is asked for, or define __deepcopy__"
+    )
+    assert train(recipe, target=Locked())["cycles"]
 
 
 def test_answers_may_have_a_gradient(small):

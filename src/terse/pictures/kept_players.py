@@ -7,6 +7,7 @@ import torch
 
 from terse.discriminator import Discriminator
 from terse.protocols import Judges, trainable
+from terse.targets.copies import copy_of
 from terse.targets.weights import load_weights
 from terse.training.checkpoint import read_checkpoint
 
@@ -15,7 +16,7 @@ __all__ = ["kept_discriminator", "target_with"]
 
 def target_with(target: Judges, weights: Path) -> Judges:
     """A copy of the target on the CPU, with these weights."""
-    one = copy.deepcopy(target)
+    one = copy_of(target)
     network = trainable(one).module
     load_weights(network, weights)
     network.to(torch.device("cpu"))

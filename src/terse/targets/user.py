@@ -155,6 +155,17 @@ def _see(target: ClassificationTarget, expected: str, canvas_px: int) -> None:
     """Show a classifier one image, in colour or else grey: what it raises is told before a run begins."""
     import torch
 
+    from terse.modes import eval_mode
+
+    try:
+        with eval_mode(target.module):
+            pass
+    except Exception as error:  # exported programs and frozen TorchScript have one mode
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RecipeError(
+            f"{expected} a model that changes between train and eval mode, got {type(target.module).__name__}, which raised "
+            f"{why}; one that only answers is asked by an object with confidence and predict"
+        ) from error
     parameter = next(target.module.parameters(), None)
     device = None if parameter is None else parameter.device
     raised: Exception | None = None

@@ -11,11 +11,12 @@ from torch import Tensor
 from terse.errors import RecipeError, ShapeError, TerseError
 from terse.modes import in_mode
 from terse.objectives import target_loss_of
-from terse.protocols import is_attackable, is_trainable, network_of
+from terse.protocols import is_attackable, is_trainable, network_of, trainable
 from terse.recipe_parts import ObjectiveConfig
 from terse.synthesis.blind import base_of
 from terse.synthesis.learned.proposer import LearnedProposer
 from terse.synthesis.proposer import propose
+from terse.targets.copies import copy_of
 from terse.tasks.task import task_of
 from terse.training.session import Session
 
@@ -38,6 +39,8 @@ def check_answers(session: Session) -> None:
     players, recipe, device = session.players, session.recipe, session.engine.device
     network = network_of(players.target)
     kept = None if network is None else copy.deepcopy(network.state_dict())
+    if session.folder is not None and is_trainable(players.target):
+        copy_of(trainable(players.target))  # its pages will
     blind = base_of(recipe, players.materials, _IMAGES)
     with torch.random.fork_rng(devices=[]), session.engine.autocast():
         composites = players.materials.render(propose(blind, _IMAGES, recipe.seed, 0, "probe"))

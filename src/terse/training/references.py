@@ -15,6 +15,7 @@ from terse.sources.annotations import Annotations
 from terse.synthesis.blind import base_of
 from terse.synthesis.materials import ByClass, Materials
 from terse.synthesis.proposer import propose
+from terse.targets.copies import copy_of
 from terse.training.batches import mixed_batch
 from terse.training.engine import Engine
 from terse.training.optimizers import optimizer_maker, set_rate
@@ -35,7 +36,8 @@ def make_references(rule: ReferenceRule, recipe: Recipe, target: Judges, materia
     """Two copies of the target before its training, or of the reference that the recipe names.
 
     Raises:
-        RecipeError: the target only judges and the recipe names none, or a class has one photograph.
+        RecipeError: the target only judges and the recipe names none, or a class has one photograph,
+            or the model holds what cannot be copied.
 
     Source: ours.
     """
@@ -52,7 +54,7 @@ def make_references(rule: ReferenceRule, recipe: Recipe, target: Judges, materia
             )
     bank = materials.foregrounds
     rule.halves = halves_of(bank.keys, bank.labels, bank.classes, materials.of_task.tolist())
-    rule.references = (copy.deepcopy(model), copy.deepcopy(model))
+    rule.references = (copy_of(model), copy_of(model))
 
 
 def reference_phase(session: Session) -> None:

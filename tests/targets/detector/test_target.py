@@ -176,7 +176,7 @@ def test_a_training_batch_of_one_is_refused_where_a_map_has_one_pixel() -> None:
         target.train_loss(torch.rand(1, 3, SIZE, SIZE), Truth.empty(1))
     assert str(told.value) == (
         "images: expected at least 2 in a training batch, got 1; "
-        "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
+        "the model's BatchNorm sees one pixel an image there: drop the last, smaller batch"
     )
 
 

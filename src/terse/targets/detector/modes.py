@@ -60,7 +60,7 @@ def several_images(count: int) -> Iterator[None]:
             raise
         raise DataError(
             f"images: expected at least 2 in a training batch, got {count}; "
-            "the detector's BatchNorm sees one pixel an image there: drop the last, smaller batch"
+            "the model's BatchNorm sees one pixel an image there: drop the last, smaller batch"
         ) from None
 
 
