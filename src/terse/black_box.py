@@ -11,11 +11,12 @@ from terse.progress import Observer, heard_by
 from terse.protocols import Judges, is_trainable
 from terse.recipe import Recipe, load_recipe
 from terse.results import RunResult
-from terse.run import build_players, join_session, with_target, written
+from terse.run import build_players, check_target, join_session, with_target, written
 from terse.run_folder import finished_folder
 from terse.sources.run_data import run_data
 from terse.training.cycle import judge_cycle
 from terse.training.engine import Engine, process_kept
+from terse.training.probe import check_answers
 from terse.training.session import Players, Session
 from terse.training.state import PHASES
 from terse.trust import trusting
@@ -66,6 +67,8 @@ def go_on(
             )
         session.restore()
         _its_turn(session, cycle, target)
+        check_target(session.players, recipe)
+        check_answers(session)
         result = written(session, judge_cycle(session, cycle))
         before = _target_of(first, session.players)
         write_page(folder, run_pictures(recipe, session.players, session.pool, folder, before))

@@ -148,6 +148,14 @@ class Black:
 class Better(Black):
     def predict(self, images):
         return (9 * images.mean(dim=(2, 3))).softmax(dim=1)
+
+class Logits(Black):
+    def predict(self, images):
+        return 9 + images.mean(dim=(2, 3))
+
+class Gone(Black):
+    def predict(self, images):
+        raise ConnectionError("no server")
 """
 
 
@@ -175,6 +183,14 @@ def test_the_lines_of_a_python_black_box_can_be_typed(tmp_path, capsys, monkeypa
     page = html.unescape((tmp_path / "run" / "report.html").read_text("utf-8"))
     assert "terse train run/recipe.yaml --out run-again --trust" in page
     assert "terse generate run --count 1000 --format coco --out dataset --trust" in page
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    for name, message in (
+        ("Logits", "target.predict: expected Logits to give probabilities that sum to 1, got rows that sum to ["),
+        ("Gone", "target.predict: expected an answer of Gone, got ConnectionError: no server"),
+    ):
+        code, _, err = run(capsys, *line.replace("MODULE:NAME", f"my_black_box:{name}").split()[1:])
+        assert (code, err.splitlines()[-1][: len(message) + 7]) == (2, f"terse: {message}")
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
     typed = line.replace("MODULE:NAME", "my_black_box:Better").split()[1:]
     code, out, err = run(capsys, *typed, "--workers", "0")
     assert code == 0, err
