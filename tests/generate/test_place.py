@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
 
 from at_urls import files_at, names_at, put_at, s3_server
 from drawn_sets import files_of
@@ -266,6 +269,27 @@ def test_a_set_on_s3(world, plain, tmp_path, capfd, monkeypatch):
         assert "labels/00000009.txt" in files_at("s3://bucket/again")
         with pytest.raises(RunError, match=re.escape("s3://nowhere/set: expected something there")):
             generate(plain, SMALL, "s3://nowhere/set", workers=0)
+
+
+def test_the_documented_lines_for_sets_at_urls_run(tmp_path, monkeypatch, capfd):
+    text = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+    block = text.split("## Sets, images and pools at URLs")[1].split("```")[1].replace("\\\n", "")
+    lines = [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.startswith("terse ")]
+    for folder in ("cuts/ring", "rooms"):
+        (tmp_path / folder).mkdir(parents=True)
+    cut = np.zeros((20, 20, 4), np.uint8)
+    cut[4:16, 4:16] = 255
+    Image.fromarray(cut).save(tmp_path / "cuts" / "ring" / "0.png")
+    Image.fromarray(np.full((40, 50, 3), 90, np.uint8)).save(tmp_path / "rooms" / "0.png")
+    with s3_server():
+        for name in ("cuts", "rooms"):
+            put_at(f"s3://bucket/{name}", tmp_path / name)
+        for words in (line for line in lines if line[0] != "train"):
+            monkeypatch.setattr("terse.urls._TYPED", set())
+            with pytest.raises(SystemExit) as ended:
+                main([*("3" if word == "100000" else word for word in words), "--workers", "0"])
+            assert ended.value.code == 0, capfd.readouterr().err
+        assert len([name for name in files_at("s3://bucket/sets/kitchen-coco") if name.startswith("images/")]) == 3
 
 
 @pytest.mark.slow

@@ -137,6 +137,17 @@ def test_where_there_is_no_cluster_the_address_is_named():
         list(RayTasks("127.0.0.1:1", 1).map(lambda observer: str, [1]))
 
 
+@pytest.mark.parametrize("where", ["folder", "URL"])
+def test_where_there_is_no_cluster_the_place_stays_empty(plain, tmp_path, where):
+    pytest.importorskip("ray")
+    out = tmp_path / "set" if where == "folder" else "memory://bucket/unreached"
+    with pytest.raises(RunError, match=r"^address: expected a Ray cluster at 127.0.0.1:1, got none"):
+        generate(plain, SETTINGS, out, executor="ray", address="127.0.0.1:1")
+    if where == "folder":
+        assert not list((tmp_path / "set").iterdir())
+    assert generate(plain, SETTINGS, out, workers=0)["images"]
+
+
 def test_without_ray_the_install_line_is_told(monkeypatch):
     monkeypatch.setattr("terse.workers.ray.find_spec", lambda name: None)
     with pytest.raises(MissingExtra) as caught:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from terse import registry
-from terse.errors import DataError, RecipeError
+from terse.errors import DataError, RecipeError, TerseError
 from terse.export.sample import Exporter
 from terse.folders import locked
 from terse.generate.draw import Drawing
@@ -276,6 +276,17 @@ def _cleared_on_mistake(place: Place) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _cleared_where_nothing_began(place: Place) -> Iterator[None]:
+    """Work that ends before the first file, as where no cluster answers, leaves the place as empty as it was."""
+    try:
+        yield
+    except TerseError:
+        if place.untouched():
+            place.take_back()
+        raise
+
+
 def _check_format(job: Job) -> None:
     """Let the exporter refuse the set before anything is made, as `yolo_pose` does where there are no keypoints."""
     with TemporaryDirectory(dir=job.out / PARTS) as folder:
@@ -295,7 +306,7 @@ def _make(
     left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
     work = place.work(job, apart=getattr(executor, "apart", False))
     making = contextlib.closing(executor.map(work, left))
-    with Settling(place) as settling, making as results:
+    with _cleared_where_nothing_began(place), Settling(place) as settling, making as results:
         for shard, made in results:
             tally = place.take(shard.number, made)
             settling.add(made_folder(job.out, shard.number), part_folder(job.out, shard.number))

@@ -76,6 +76,10 @@ class Place:
         if self._begun:
             shutil.rmtree(self.folder / PARTS, ignore_errors=True)
 
+    def untouched(self) -> bool:
+        """Whether no file of the set is there yet."""
+        return not any(self._files())
+
     def finish(self) -> None:
         """The manifest is in the folder: the set is whole."""
         shutil.rmtree(self.folder / PARTS, ignore_errors=True)
@@ -169,6 +173,10 @@ class AtURL(Place):
         """Nothing was made: where the set was begun only now, leave nothing of it here or at the URL."""
         if self._begun:
             self.clear()
+
+    def untouched(self) -> bool:
+        """Whether no file of the set is here or at the URL yet."""
+        return self._there <= {REQUEST} and super().untouched()
 
     def finish(self) -> None:
         """Send what is left, the manifest last; then nothing stays here."""
