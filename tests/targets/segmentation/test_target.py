@@ -156,6 +156,27 @@ def test_bad_input_is_answered_in_one_sentence() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"encoder": "tu-nothing"},
+            "target: expected an architecture, an encoder and settings of segmentation-models-pytorch, got Unet on "
+            "tu-nothing: Unknown model (nothing)",
+        ),
+        (
+            {"architecture": "PAN"},
+            "canvas_px: expected a side that PAN on resnet18 takes, got 64, at which it raised RuntimeError: Given input "
+            "size: (1x1x1). Calculated output size: (1x0x0). Output size is too small; try 224, or target.settings",
+        ),
+    ],
+)
+def test_what_a_network_by_name_cannot_take_is_a_sentence(settings, message) -> None:
+    with pytest.raises(RecipeError) as told:
+        registry.lookup("target", "smp")(**settings).build(classes=CLASSES, canvas_px=64)
+    assert str(told.value) == message
+
+
 def test_a_lone_image_in_a_network_that_normalises_one_pixel_is_named() -> None:
     target = registry.lookup("target", "deeplabv3_mobilenet_v3_large")().build(classes=CLASSES, canvas_px=64)
     alone = replace(truth((1, 1, 9, 9)), masks=torch.zeros(1, 64, 64, dtype=torch.bool))

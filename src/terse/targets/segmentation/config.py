@@ -107,7 +107,8 @@ class SegmentationModelsPytorch(_Segmenter):
 
         Raises:
             MissingExtra: the library is not installed.
-            RecipeError: no such architecture or encoder, or settings that it does not take.
+            RecipeError: no such architecture or encoder, settings that it does not take, or a canvas of another side than
+                it takes.
             DataError: weights that are not there, or of something else.
         """
         try:
@@ -121,7 +122,7 @@ class SegmentationModelsPytorch(_Segmenter):
                 return smp.create_model(
                     self.architecture, self.encoder, encoder_weights=None, classes=outputs, **self.settings
                 )
-            except (KeyError, TypeError, ValueError) as error:
+            except Exception as error:  # timm refuses an encoder in its own way
                 why = " ".join(str(error).strip("\"'").split())
                 raise RecipeError(
                     f"target: expected an architecture, an encoder and settings of segmentation-models-pytorch, "
@@ -133,4 +134,19 @@ class SegmentationModelsPytorch(_Segmenter):
         def body(name: str) -> str | None:
             return name.removeprefix(encoder) if name.startswith(encoder) else None
 
-        return self._wrap(Network(network, body, what="segmentation network"), classes, canvas_px, step_px=32)
+        target = self._wrap(Network(network, body, what="segmentation network"), classes, canvas_px, step_px=32)
+        self._see(target, canvas_px)
+        return target
+
+    def _see(self, target: Target, canvas_px: int) -> None:
+        """Show it one image: transformers take one size alone, and pyramids none below theirs."""
+        import torch
+
+        try:
+            target.predict(torch.full((1, 3, canvas_px, canvas_px), 0.5))
+        except Exception as error:
+            why = " ".join(str(error).split())
+            raise RecipeError(
+                f"canvas_px: expected a side that {self.architecture} on {self.encoder} takes, got {canvas_px}, at which it "
+                f"raised {type(error).__name__}: {why}; try 224, or target.settings"
+            ) from None
