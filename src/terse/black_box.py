@@ -81,6 +81,10 @@ def _its_turn(session: Session, cycle: int, target: str) -> None:
     following = at.cycle + (at.number > PHASES.index("harvest"))
     known = judged_by.get(str(cycle))
     if known == target and cycle in (at.cycle, following):
+        if cycle < following:  # the file may be a newer one of the same name
+            session.observer.say(
+                f"cycle {cycle} was judged by {target} before: nothing is measured again; a new model is judged in cycle {following}"
+            )
         return
     if known is not None or cycle != following:
         pool = shlex.quote(f"{session.folder}/pool")

@@ -74,8 +74,9 @@ def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_r
     assert result["cycles"][0]["hard_rate"] > 0
     # The same call again changes nothing; another model, or a later cycle, is refused.
     before = (tmp_path / "run" / "result.json").read_bytes()
-    code, again, _ = run(capsys, *given, "--format", "voc", "--out", "set", "--resume", "--json")
+    code, again, err = run(capsys, *given, "--format", "voc", "--out", "set", "--resume", "--json")
     assert (code, json.loads(again)["images"]) == (0, 10)
+    assert "cycle 2 was judged by other.onnx before: nothing is measured again; a new model is judged in cycle 3" in err
     assert (tmp_path / "run" / "result.json").read_bytes() == before
     for words, message in (
         (
