@@ -88,3 +88,20 @@ def test_a_module_that_returns_something_else_is_named():
     assert str(caught.value) == (
         "target: expected logits of the shape (6, 10), got (6, 7); the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     )
+
+
+def test_blocks_of_all_sizes_are_judged_in_pieces_of_few_sizes():
+    sizes = []
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    module.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    target = ClassificationTarget(module, ("a", "b", "c"))
+    images = torch.rand(150, 1, 4, 4)
+    found = target.predict(images)
+    assert sizes == [64, 64, 22]
+    torch.testing.assert_close(found, module(images).softmax(dim=1))
+    sizes.clear()
+    truth = Truth.of_images(torch.zeros(150, dtype=torch.int64))
+    target.train_loss(images, truth).backward()
+    with torch.no_grad():
+        target.train_loss(images, truth)  # batch statistics are of the whole batch
+    assert sizes == [150, 150]

@@ -14,6 +14,10 @@ from terse.types import Evidence, Truth
 
 __all__ = ["ClassificationTarget", "MNISTClassifier", "MNISTClassifierDeep", "objects_of_images"]
 
+# Images that a CPU judges at once. A harvest's blocks have a thousand sizes: what oneDNN compiles for each of them, and
+# the memory that such different sizes break up, came to gigabytes. No slower: the activations of few images fit a cache.
+_PIECE = 64
+
 
 class ClassificationTarget:
     """A module that takes images in [0, 1] and returns logits, one row an image.
@@ -76,6 +80,10 @@ class ClassificationTarget:
             return self._logits(images).softmax(dim=1)
 
     def _logits(self, images: Tensor) -> Tensor:
+        whole = images.is_cuda or self.module.training or torch.is_grad_enabled()
+        return torch.cat([self._forward(part) for part in images.split(max(1, len(images)) if whole else _PIECE)])
+
+    def _forward(self, images: Tensor) -> Tensor:
         found = self.module(self._pixels(images).contiguous(memory_format=torch.channels_last))
         logits = getattr(found, "logits", found)  # beside others, as of Inception in train mode or of transformers
         if self.columns is not None and isinstance(logits, Tensor) and logits.ndim == 2:
