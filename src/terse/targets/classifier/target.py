@@ -81,7 +81,9 @@ class ClassificationTarget:
 
     def _logits(self, images: Tensor) -> Tensor:
         whole = images.is_cuda or self.module.training or torch.is_grad_enabled()
-        return torch.cat([self._forward(part) for part in images.split(max(1, len(images)) if whole else _PIECE)])
+        return torch.cat(
+            [self._forward(part) for part in torch.split(images, max(1, len(images)) if whole else _PIECE)]
+        )
 
     def _forward(self, images: Tensor) -> Tensor:
         found = self.module(self._pixels(images).contiguous(memory_format=torch.channels_last))
