@@ -80,7 +80,7 @@ class ClassificationTarget:
             return self._logits(images).softmax(dim=1)
 
     def _logits(self, images: Tensor) -> Tensor:
-        whole = images.is_cuda or self.module.training or torch.is_grad_enabled()
+        whole = images.device.type != "cpu" or self.module.training or torch.is_grad_enabled()
         return torch.cat(
             [self._forward(part) for part in torch.split(images, max(1, len(images)) if whole else _PIECE)]
         )
