@@ -233,7 +233,9 @@ class Harvest:
             rule.asked = [0, 0]
         if self.tally.worth and rate < _NOTHING_LEFT:
             self._alarm(
-                [f"{rate:.1%} of what was proposed is hard: the target has little left to learn from these poses"]
+                [
+                    f"{rate:.1%} of what was proposed is hard: the target has little left to learn from these poses, or is sure of nothing yet"
+                ]
             )
         return figures
 
