@@ -1,6 +1,7 @@
 """What is special to each format: names that YAML 1.1 would change, folders that stand alone, index masks."""
 
 import errno
+import gc
 import json
 import os
 import re
@@ -77,6 +78,7 @@ def test_no_file_of_a_shard_stays_open_where_the_disk_is_full(kind, tmp_path):
         return None
 
     fail_at(None)  # imports what it needs
+    gc.collect()  # files that earlier tests left open are closed now, and not at some moment below
     before, errors = open_files(), []  # an error holds what it was raised in, so that nothing is closed by chance
     while not errors or errors[-1] is not None:
         errors.append(fail_at(1 + len(errors)))

@@ -130,8 +130,8 @@ def contents(folder):
         (
             [],
             Mute,
-            "target.predict: expected ClassificationTarget to give probabilities that sum to 1, got rows that sum to [nan, nan]; "
-            "are they logits?",
+            "target.predict: expected ClassificationTarget to give probabilities, got numbers that are none; look at its "
+            "weights and at how it normalises",
         ),
     ],
 )
