@@ -29,6 +29,7 @@ def s3_server() -> Iterator[dict[str, str]]:
     }
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that an earlier test made knows other credentials
     try:
         fsspec.filesystem("s3").mkdir("bucket")
         try:
