@@ -194,7 +194,7 @@ def test_placements_with_flipped_bits(world, capfd):
 def test_a_disk_that_is_full_or_may_not_be_written_is_no_bug(world, capfd, monkeypatch):
     import errno
 
-    import terse.generate.make as module
+    import terse.generate.run_job as module
 
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "set/annotations.json")

@@ -208,7 +208,7 @@ def test_a_set_of_an_image_a_minute_was_not_made_before(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0, 60)
-    monkeypatch.setattr("terse.generate.make.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("terse.generate.run_job.time", SimpleNamespace(monotonic=lambda: next(clock)))
     out = tmp_path / "set"
     code, printed, _ = run(capsys, "generate", *folders, "--count", "1", "--out", str(out), "--workers", "0")
     assert (code, printed.splitlines()[0]) == (0, f"1 images, 1 objects in 60.0 s (0.02 a second) -> {out}")
