@@ -17,6 +17,7 @@ __all__ = [
     "TerseError",
     "install_line",
     "of_the_machine",
+    "reason_of",
 ]
 
 _NOT_OURS = (EACCES, EDQUOT, EIO, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS)
@@ -85,6 +86,11 @@ class Diverged(TerseError):
     def __reduce__(self) -> tuple[type[Diverged], tuple[str, int, str, str | None]]:
         """As `MissingExtra`'s."""
         return Diverged, self._given
+
+
+def reason_of(error: Exception) -> str:
+    """What another library's error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def of_the_machine(error: Exception) -> str | None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
-from terse.errors import DataError
+from terse.errors import DataError, reason_of
 from terse.placements import Placements, Role
 from terse.placements_rows import (
     ROLES,
@@ -153,9 +153,8 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
             table = file.read().combine_chunks()
         table.validate(full=True)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        message = " ".join(str(error).split())
         raise DataError(
-            f"{path}: expected placements in Parquet, got a file that cannot be read so ({message})"
+            f"{path}: expected placements in Parquet, got a file that cannot be read so ({reason_of(error)})"
         ) from None
     about = _about(path, (table.schema.metadata or {}).get(_METADATA))
     if about.get("format", _PLAIN_NAMES) not in (_PLAIN_NAMES, FORMAT):

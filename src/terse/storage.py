@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from terse.errors import DataError, MissingExtra, RunError, TerseError
+from terse.errors import DataError, MissingExtra, RunError, TerseError, reason_of
 from terse.folders import cache_folder, locked, sha256_of, write_atomically
 from terse.progress import Observer, heard_by
 
@@ -132,7 +132,7 @@ class Storage:
             if scheme in _EXTRAS:
                 raise MissingExtra(self.url, _EXTRAS[scheme]) from None
             raise self._error(
-                f"{self.url}: expected the package that reads {scheme}://, got none ({_line(error)})"
+                f"{self.url}: expected the package that reads {scheme}://, got none ({reason_of(error)})"
             ) from None
         except Exception as error:  # each protocol's package has its own
             raise self._error(f"{self.url}: {_reason(what, error)}") from None
@@ -313,15 +313,13 @@ def _seconds(modified: Any) -> float | None:
 
 def _reason(what: str, error: Exception) -> str:
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
-        return f"expected credentials, got none that are whole ({_line(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        return f"expected credentials, got none that are whole ({reason_of(error)}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     if isinstance(error, PermissionError):
-        return f"expected to be let in, got: {_line(error)}; look at your credentials and at the rules of the bucket"
+        return (
+            f"expected to be let in, got: {reason_of(error)}; look at your credentials and at the rules of the bucket"
+        )
     if isinstance(error, FileNotFoundError):
-        return f"expected something there to {what}, got nothing ({_line(error)})"
+        return f"expected something there to {what}, got nothing ({reason_of(error)})"
     if isinstance(error, ValueError) and "Protocol not known" in str(error):
-        return f"expected a protocol that fsspec knows, got another ({_line(error)})"
-    return f"expected to {what} it, got: {_line(error)}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"expected a protocol that fsspec knows, got another ({reason_of(error)})"
+    return f"expected to {what} it, got: {reason_of(error)}"

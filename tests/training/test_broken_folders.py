@@ -130,7 +130,7 @@ def contents(folder):
         (
             [],
             Mute,
-            "target.predict: expected ClassificationTarget to give probabilities, got numbers that are none; look at its "
+            "target.predict: expected ClassificationTarget to give probabilities, got NaN or infinity; look at its "
             "weights and at how it normalises",
         ),
     ],

@@ -60,7 +60,7 @@ def broken(*_):
         (
             "predict",
             lambda images: torch.full((len(images), 10), torch.nan),
-            "target.predict: expected Mine to give probabilities, got numbers that are none; look at its weights and at how "
+            "target.predict: expected Mine to give probabilities, got NaN or infinity; look at its weights and at how "
             "it normalises",
         ),
         (

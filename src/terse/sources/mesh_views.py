@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from PIL import Image
 
-from terse.errors import DataError, MissingExtra
+from terse.errors import DataError, MissingExtra, reason_of
 from terse.types import ViewSphere
 
 if TYPE_CHECKING:
@@ -96,9 +96,8 @@ def _load(path: Path) -> _Model:
             scene: Any = trimesh.load_scene(path)
             parts = [part for part in scene.dump() if len(getattr(part, "faces", ()))]
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path}: expected a model in OBJ, GLB or PLY, got a file that cannot be read ({reason})"
+            f"{path}: expected a model in OBJ, GLB or PLY, got a file that cannot be read ({reason_of(error)})"
         ) from None
     if not parts:
         raise DataError(f"{path}: expected a mesh with faces, got none; export the model as triangles")

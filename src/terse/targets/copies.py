@@ -2,7 +2,7 @@
 
 import copy
 
-from terse.errors import RecipeError
+from terse.errors import RecipeError, reason_of
 from terse.protocols import Judges, network_of
 
 __all__ = ["copy_of"]
@@ -17,10 +17,9 @@ def copy_of(target: Judges) -> Judges:
     try:
         one = copy.deepcopy(target)
     except Exception as error:  # whatever the parts of the user's own object raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise RecipeError(
             f"target: expected {type(target).__name__} to be one that copy.deepcopy copies, as pages and references need, "
-            f"got {why}; make that part when it is asked for, or define __deepcopy__"
+            f"got {type(error).__name__}: {reason_of(error)}; make that part when it is asked for, or define __deepcopy__"
         ) from error
     network = network_of(one)
     for weight in () if network is None else network.parameters():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard
 from pydantic import Field
 
 from terse.config import Component, InputPath
-from terse.errors import RecipeError, TerseError
+from terse.errors import RecipeError, TerseError, reason_of
 from terse.registry import register
 from terse.trust import require_trust
 
@@ -161,10 +161,9 @@ def _see(target: ClassificationTarget, expected: str, canvas_px: int) -> None:
         with eval_mode(target.module):
             pass
     except Exception as error:  # exported programs and frozen TorchScript have one mode
-        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise RecipeError(
             f"{expected} a model that changes between train and eval mode, got {type(target.module).__name__}, which raised "
-            f"{why}; one that only answers is asked by an object with confidence and predict"
+            f"{type(error).__name__}: {reason_of(error)}; one that only answers is asked by an object with confidence and predict"
         ) from error
     parameter = next(target.module.parameters(), None)
     device = None if parameter is None else parameter.device
@@ -187,10 +186,10 @@ def _see(target: ClassificationTarget, expected: str, canvas_px: int) -> None:
         )
     if isinstance(raised, TerseError):
         raise raised
-    why = " ".join(str(raised).split())
+    assert raised is not None  # both images failed
     raise RecipeError(
         f"{expected} a model that takes float32 images of {canvas_px} x {canvas_px} px, "
-        f"got {type(target.module).__name__}, which raised {type(raised).__name__}: {why}; try it on one image"
+        f"got {type(target.module).__name__}, which raised {type(raised).__name__}: {reason_of(raised)}; try it on one image"
     ) from raised
 
 

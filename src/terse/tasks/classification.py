@@ -81,7 +81,7 @@ class Classification(Task):
             got = f"a tensor of {shape}" if shape else type(predicted).__name__
             return f"probabilities of ({images}, {len(classes)}), the classes being {', '.join(classes)}, got {got}"
         if not bool(predicted.isfinite().all()):
-            return "probabilities, got numbers that are none; look at its weights and at how it normalises"
+            return "probabilities, got NaN or infinity; look at its weights and at how it normalises"
         sums = predicted.float().sum(dim=1)
         fine = bool(((sums - 1).abs() < _ROUNDING).all() and (predicted >= 0).all())
         return "" if fine else f"probabilities that sum to 1, got rows that sum to {sums.tolist()}; are they logits?"

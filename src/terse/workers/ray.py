@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar, Literal
 
 from terse.config import Config
-from terse.errors import MissingExtra, RunError, TerseError
+from terse.errors import MissingExtra, RunError, TerseError, reason_of
 from terse.process import prepare_process
 from terse.progress import Interrupted, Observer, heard_by
 from terse.registry import register
@@ -144,9 +144,8 @@ def _reach(address: str) -> None:
 
 
 def _unreached(address: str, error: Exception) -> RunError:
-    reason = " ".join(str(error).split()) or type(error).__name__
     return RunError(
-        f"address: expected a Ray cluster at {address}, got none ({reason}); start one with `ray start --head`"
+        f"address: expected a Ray cluster at {address}, got none ({reason_of(error)}); start one with `ray start --head`"
     )
 
 

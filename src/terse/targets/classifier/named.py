@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from terse.errors import DataError, RecipeError
+from terse.errors import DataError, RecipeError, reason_of
 from terse.modes import eval_mode
 from terse.registry import nearest
 from terse.targets.classifier.target import ClassificationTarget
@@ -54,9 +54,8 @@ def build_classifier(
         try:
             return library.make(model, outputs, dict(settings or {}))
         except Exception as error:  # each network checks its settings in its own way
-            why = " ".join(str(error).split())
             raise RecipeError(
-                f"target.settings: expected settings of {model}, got {type(error).__name__}: {why}"
+                f"target.settings: expected settings of {model}, got {type(error).__name__}: {reason_of(error)}"
             ) from None
 
     outputs, module, found = len(classes), None, "nothing"
@@ -99,8 +98,7 @@ def _see(module: nn.Module, model: str, side_px: int, channels: int, pixels: Pix
         try:
             module(pixels(torch.full((1, channels, side_px, side_px), 0.5)))
         except Exception as error:
-            why = " ".join(str(error).split())
             raise RecipeError(
                 f"target.image_size_px: expected a side that {model} takes, got {side_px}, at which it raised "
-                f"{type(error).__name__}: {why}; try 224, or target.settings"
+                f"{type(error).__name__}: {reason_of(error)}; try 224, or target.settings"
             ) from None

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
-from terse.errors import TerseError
+from terse.errors import TerseError, reason_of
 from terse.targets.detector.config import columns_of_classes
 from terse.targets.detector.heads import Heads, Matched, heads_of
 from terse.targets.detector.modes import inference, matched_anchors, several_images, training
@@ -165,10 +165,9 @@ def wrap_detector(
         try:
             scores = next(iter(heads.predict(torch.zeros(1, 3, canvas_px, canvas_px, device=device)))).scores
         except Exception as error:
-            why = " ".join(str(error).split())
             raise TerseError(
                 f"target: expected a detector that takes images of {canvas_px} x {canvas_px} px, "
-                f"got {type(module).__name__}, which raised {type(error).__name__}: {why}; try it on one image"
+                f"got {type(module).__name__}, which raised {type(error).__name__}: {reason_of(error)}; try it on one image"
             ) from error
     columns = columns_of_classes(classes, scores.shape[1], labels, softmax=not heads.sigmoid)
     return DetectorTarget(module, classes, columns, box_weight)

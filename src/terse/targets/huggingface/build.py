@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from terse.errors import DataError, MissingExtra, RecipeError, TerseError
+from terse.errors import DataError, MissingExtra, RecipeError, TerseError, reason_of
 from terse.modes import eval_mode
 from terse.registry import nearest
 from terse.targets.detector.config import columns_of_classes
@@ -84,7 +84,7 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
         except Exception as error:  # no JSON, an unknown kind, a list for a mapping
             raise DataError(
                 f"target.weights: expected the config.json of a model of transformers, got {folder / 'config.json'}: "
-                f"{_reason(error)}"
+                f"{reason_of(error)}"
             ) from None
         given.pop("model_type", None)
     wrong = next((name for name in given if not hasattr(known, name)), None)
@@ -100,7 +100,9 @@ def _config_of(settings: HuggingFaceConfig, folder: Path | None) -> Any:
             else CONFIG_MAPPING[saved["model_type"]].from_dict(saved, **given)
         )
     except Exception as error:  # each model checks its settings in its own way
-        raise RecipeError(f"target.config: expected settings of {type(known).__name__}, got {_reason(error)}") from None
+        raise RecipeError(
+            f"target.config: expected settings of {type(known).__name__}, got {reason_of(error)}"
+        ) from None
     parts: tuple[Any, ...] = (config, getattr(config, "backbone_config", None))
     for part in parts:
         if getattr(part, "use_pretrained_backbone", None):
@@ -214,16 +216,11 @@ def _one_more_column(module: nn.Module, config: Any, pixels: Pixels, side_px: in
         try:
             logits = module(pixel_values=pixels(torch.full((1, 3, side_px, side_px), 0.5))).logits
         except Exception as error:
-            why = " ".join(str(error).split())
             raise RecipeError(
                 f"target.image_size_px: expected a side that {type(module).__name__} takes, got {side_px}, at which it "
-                f"raised {type(error).__name__}: {why}; try another, or look at target.config"
+                f"raised {type(error).__name__}: {reason_of(error)}; try another, or look at target.config"
             ) from error
     return int(logits.shape[-1]) > int(config.num_labels)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager

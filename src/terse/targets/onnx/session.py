@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from terse.errors import DataError, MissingExtra, RecipeError
+from terse.errors import DataError, MissingExtra, RecipeError, reason_of
 from terse.targets.onnx.config import OnnxConfig
 from terse.targets.pixels import Pixels
 
@@ -107,9 +107,8 @@ class OnnxSession:
         try:
             found = self._session.run(list(names.values()), {self._input: array})
         except Exception as error:  # onnxruntime has a type for each cause
-            why = " ".join(str(error).split())
             raise RecipeError(
-                f"target.weights: expected {self._settings.weights.name} to take images of {array.shape[1:]}, got: {why}"
+                f"target.weights: expected {self._settings.weights.name} to take images of {array.shape[1:]}, got: {reason_of(error)}"
             ) from None
         outputs = {name: _with_images(np.asarray(value), name, count) for name, value in zip(names, found, strict=True)}
         for name, value in outputs.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from terse.config import Component, InputPath
-from terse.errors import MissingExtra, RecipeError
+from terse.errors import MissingExtra, RecipeError, reason_of
 from terse.registry import register
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class SegmentationModelsPytorch(_Segmenter):
                     self.architecture, self.encoder, encoder_weights=None, classes=outputs, **self.settings
                 )
             except Exception as error:  # timm refuses an encoder in its own way
-                why = " ".join(str(error).strip("\"'").split())
+                why = reason_of(error).strip("\"'")
                 raise RecipeError(
                     f"target: expected an architecture, an encoder and settings of segmentation-models-pytorch, "
                     f"got {self.architecture} on {self.encoder}: {why}"
@@ -145,8 +145,7 @@ class SegmentationModelsPytorch(_Segmenter):
         try:
             target.predict(torch.full((1, 3, canvas_px, canvas_px), 0.5))
         except Exception as error:
-            why = " ".join(str(error).split())
             raise RecipeError(
                 f"canvas_px: expected a side that {self.architecture} on {self.encoder} takes, got {canvas_px}, at which it "
-                f"raised {type(error).__name__}: {why}; try 224, or target.settings"
+                f"raised {type(error).__name__}: {reason_of(error)}; try 224, or target.settings"
             ) from None
