@@ -23,6 +23,10 @@ def test_the_title_says_whether_to_go_on(weights, title, word):
     assert (page.title, page.headline.word) == (title, word)
 
 
+def test_the_title_of_a_recipe_for_sets_is_plain_text():
+    assert check_page("paste", [], purpose="set").title == "Ready for terse generate"
+
+
 def test_the_worst_stands_first_and_examples_are_few():
     page = check_page("d", [finding("note"), finding("error", [f"{k}.jpg" for k in range(9)])])
     assert [row[1] for row in page.tables[0].rows] == ["error", "note"]

@@ -109,7 +109,7 @@ def _answer(errors: int, warnings: int, purpose: Literal["run", "set"]) -> tuple
     if warnings:
         title = f"Ready, with {count(warnings, 'thing')} to look at"
         return title, Headline("Ready", f"A {purpose} works; what is listed makes it worse.{alone}", "unsure")
-    title = "Ready for `terse generate`" if alone else "Ready to run"
+    title = "Ready for terse generate" if alone else "Ready to run"
     return title, Headline("Ready", f"Nothing was found that stands in the way.{alone}", "good")
 
 
