@@ -47,10 +47,26 @@ def test_ink_is_the_alpha_and_white_the_colour(digits):
     assert torch.allclose(drawn.images, real, atol=1e-6)
 
 
-def test_more_digits_than_there_are(tmp_path):
-    with pytest.raises(RecipeError) as caught:
-        DigitsConfig(train=6000, val=1000).build()
+@pytest.mark.parametrize("official", [False, True])
+def test_more_digits_than_there_are(tmp_path, official):
+    affnist = _batch(tmp_path / "test.mat", 3) if official else None
+    with pytest.raises(RecipeError) as caught:  # else the last 500 would be in train and in val
+        DigitsConfig(train=6000, val=1000, affnist=affnist).build()
     assert str(caught.value).startswith("data.train + data.val: expected at most 6,500 digits, got 7,000; ")
+
+
+def test_so_many_of_an_official_batch_are_tested_on(tmp_path):
+    batch = _batch(tmp_path / "test.mat", 30)
+    assert len(DigitsConfig(train=20, val=5, test=12, affnist=batch).build().test) == 12
+    assert len(DigitsConfig(train=20, val=5, affnist=batch).build().test) == 30
+    _batch(tmp_path / "2.mat", 30)
+    assert len(DigitsConfig(train=20, val=5, affnist=tmp_path).build().test) == 60
+
+
+def _batch(path, count):
+    images = np.zeros((1600, count), dtype=np.uint8)
+    savemat(path, {"affNISTdata": {"image": images, "label_int": np.zeros((1, count), dtype=np.uint8)}})
+    return path
 
 
 def test_all_ink_stays_inside_under_affnists_poses():
