@@ -1,6 +1,7 @@
 """Finished runs as small files: read instead of run again, refused where they are of another run; two tables of budgets."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from drawn_detections import CLASSES, drawn
 from terse.cli.prove import _number
 from terse.errors import RecipeError, RunError
 from terse.evaluation.ap import ap_of, detection_scores
+from terse.progress import Observer
 from terse.proof.arms import Arm, arm_recipe
 from terse.proof.intervals import cluster_interval
 from terse.proof.kept import is_kept
@@ -57,6 +59,23 @@ def test_only_what_is_missing_is_run(recipe, data, kept, tmp_path):
     assert sorted(path.name for path in (tmp_path / "proof" / "arms").iterdir()) == ["mined", "none", "random"]
     assert not (tmp_path / "proof" / "arms" / "random" / "seed-0" / "pool").exists()
     assert (runs / "mined" / "seed-1.json").is_file()
+
+
+def test_kept_runs_and_starts_that_nobody_needs_are_told_as_done(recipe, data, kept, tmp_path):
+    done = []
+
+    class Told(Observer):
+        def of(self, job):
+            told = Observer()
+            told.done = lambda: done.append(job)
+            return told
+
+    arms = ["none", "random", "mined"]
+    runs = tmp_path / "runs"
+    shutil.copytree(kept[0], runs)
+    prove(recipe, out=tmp_path / "one", kept=runs, arms=arms, seeds=1, data=data)
+    prove(recipe, out=tmp_path / "two", kept=runs, arms=arms, seeds=2, data=data, observer=Told())
+    assert sorted(done) == sorted(f"{name}, seed {seed}" for name in ("start", *arms) for seed in (0, 1))
 
 
 def test_a_kept_run_names_no_folder_of_this_machine(kept):

@@ -120,8 +120,13 @@ def prove(
                 for start in starts
                 for arm in chosen
             ]
-            jobs = [job for job in jobs if not _taken(recipe, job)]
-            starts = [start for start in starts if any(job.start == start.folder for job in jobs)]
+            taken = [job for job in jobs if _taken(recipe, job)]
+            jobs = [job for job in jobs if job not in taken]
+            needed = {job.start for job in jobs}
+            taken += [start for start in starts if start.folder not in needed]
+            starts = [start for start in starts if start.folder in needed]
+            for job in taken:
+                observer.of(job.name).done()
             count = 1 if data is not None else min(workers or _workers(recipe), max(1, len(jobs)))
             run_jobs(recipe, starts, jobs, observer, workers=count, data=data)
         if audit and task_of(recipe).audits_pastes:
