@@ -1,8 +1,11 @@
 """Claims of folders, locks that end with their process, and files that are whole or not there."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,6 +40,54 @@ def test_the_file_before_is_kept_where_it_is_asked_for(tmp_path):
         with replacing(tmp_path / "now", keep=tmp_path / "before") as stream:
             stream.write(content)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"now": b"3", "before": b"2"}
+
+
+def test_a_file_of_the_users_beside_the_output_stays(tmp_path):
+    own = tmp_path / "masks.json.tmp"
+    own.write_bytes(b"the user's own")
+    write_json(tmp_path / "masks.json", [])
+    assert own.read_bytes() == b"the user's own"
+
+
+def test_two_that_write_one_file_at_once_leave_one_of_the_two_whole(tmp_path, monkeypatch):
+    path, half_written, released = tmp_path / "views.npz", threading.Event(), threading.Event()
+    flock = fcntl.flock
+
+    def locks(handle, how):
+        if half_written.is_set():
+            released.set()  # the second one is waiting, or would be
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", locks)
+
+    def first():
+        with replacing(path) as stream:
+            stream.write(b"a" * 9)
+            half_written.set()
+            assert released.wait(5)
+            stream.write(b"a" * 9)
+
+    def second():
+        with replacing(path) as stream:
+            stream.write(b"b" * 4)
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert half_written.wait(10)
+        other = pool.submit(second)
+        one.result(10)
+        other.result(10)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"views.npz": b"b" * 4}
+
+
+def test_what_a_killed_process_left_of_a_file_is_written_over(tmp_path):
+    with replacing(tmp_path / "a") as stream:
+        stream.write(b"new")
+        (half,) = tmp_path.iterdir()
+    half.write_bytes(b"left by a kill")
+    with replacing(tmp_path / "a") as stream:
+        stream.write(b"newer")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"newer"}
 
 
 def test_a_nested_key_that_differs_is_named(tmp_path):

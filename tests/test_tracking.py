@@ -79,6 +79,25 @@ def test_a_resumed_run_counts_on_from_its_log(tmp_path):
     assert sink.figures == [("target/loss", 1.0, 5)]
 
 
+def test_what_the_log_alone_holds_is_told_when_a_run_goes_on(tmp_path):
+    lines = [
+        {"cycle": 1, "phase": "target", "step": 1, "loss": 0.5, "rate": None},  # it was no number
+        {"cycle": 1, "phase": "target", "step": 2, "loss": 0.25},
+        {"cycle": 1, "phase": "evaluate", "step": 0, "accuracy": 0.75},
+        {"cycle": 2, "phase": "target", "step": 1, "loss": 0.125},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sink = Sink()
+    tracker = Tracker(Observer(), lambda: [sink], tmp_path)
+    tracker.phase(2, "target", 9, 1)
+    assert sink.figures == [
+        ("target/loss", 0.5, 1),
+        ("target/loss", 0.25, 2),
+        ("cycle/accuracy", 0.75, 1),
+        ("target/loss", 0.125, 3),
+    ]
+
+
 def test_the_observer_that_was_there_still_stops_the_run(tmp_path):
     tracker = Tracker(Kept(stops=True), list, tmp_path)
     assert tracker.stop()
@@ -175,6 +194,24 @@ def test_tensorboard_is_told_no_step_twice(tmp_path, small):
     assert [event.step for event in found.Scalars("target/loss")] == list(range(1, steps + 1))
     assert [event.step for event in found.Scalars("cycle/accuracy")] == [0, 1, 2]
     assert len(found.Tensors("recipe/text_summary")) == 1
+
+
+def test_tensorboard_is_told_what_a_kill_took_from_it(tmp_path, small, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings, flush = [*small, "runtime.track=[tensorboard]"], Tracker.flush
+    monkeypatch.setattr(Tracker, "flush", lambda self: None)  # what waits is lost with the process
+    with pytest.raises(Killed):
+        terse.train("quickstart", settings, out=tmp_path / "run", observer=KillIn(2, "target", 5))
+    monkeypatch.setattr(Tracker, "flush", flush)
+    terse.train("quickstart", settings, out=tmp_path / "run", resume=True)
+    found = events.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    found.Reload()
+    steps = steps_in(tmp_path / "run")
+    assert [event.step for event in found.Scalars("target/loss")] == list(range(1, steps["target"] + 1))
+    assert [event.step for event in found.Scalars("pretrain/loss")] == list(range(1, steps["pretrain"] + 1))
+    assert [event.step for event in found.Scalars("cycle/accuracy")] == [0, 1, 2]
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow's own readers

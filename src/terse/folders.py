@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _TEMPORARY = ".tmp"
+_OURS = ".terse.tmp"  # beside a file that the user named, where `.tmp` alone may be one of the user's
 _BLOCK_BYTES = 1 << 20
 _INFLATION, _FREE_BYTES, _MOST_BYTES = 20, 64 << 20, 2 << 30
 
@@ -41,13 +42,15 @@ _INFLATION, _FREE_BYTES, _MOST_BYTES = 20, 64 << 20, 2 << 30
 def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
     """A stream to a temporary file beside `path`, which takes its place when the block ends well.
 
-    A reader sees the old file or the whole new one, after a power cut too. An exception leaves the old one.
-    With `keep`, the old file is renamed to that; a kill between the two renames leaves it there.
+    A reader sees the old file or the whole new one, after a power cut too. An exception leaves the old one. Another process
+    that writes the same file waits. With `keep`, the old file is renamed to that; a kill between the two renames leaves it
+    there.
     """
-    temporary = path.with_name(path.name + _TEMPORARY)
+    temporary = path.with_name(path.name + _OURS)
     _make_lasting(path.parent)
-    try:
-        with temporary.open("wb") as stream:
+    with _held(temporary) as stream:
+        try:
+            stream.truncate()  # what a killed process left
             written = _Written(stream)
             try:
                 yield cast("BinaryIO", written)
@@ -55,13 +58,51 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[BinaryIO]:
                 raise written.error or error from None
             stream.flush()
             os.fsync(stream.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            if keep is not None and path.exists():
+                path.replace(keep)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)
+
+
+def _held(path: Path) -> BinaryIO:
+    """A file opened to be written, as it is, when no other process has it any more."""
+    while True:
+        stream = open(path, "wb", opener=lambda name, flags: os.open(name, flags & ~os.O_TRUNC, 0o666))  # noqa: SIM115
+        try:
+            _lock(stream.fileno(), waits=True)
+            if _is_still(path, stream):
+                return stream
+        except BaseException:
+            stream.close()
+            raise
+        stream.close()  # the other one gave it its name
+
+
+def _is_still(path: Path, stream: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(handle: int, *, waits: bool) -> None:
+    """Hold what was opened until it is closed; nothing where the system or the file system knows no locks.
+
+    Raises:
+        BlockingIOError: another process holds it, and it is not waited for.
+    """
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
 
 
 class _Written:
@@ -324,10 +365,6 @@ def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
     Raises:
         RunError: another process holds the folder, or it cannot be created.
     """
-    try:
-        import fcntl
-    except ImportError:
-        folder = None
     if folder is None:
         yield
         return
@@ -335,14 +372,12 @@ def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            _lock(handle, waits=waits)
         except BlockingIOError:
             raise RunError(
                 f"{folder}: expected a folder that no other process writes in, got one in use; "
                 "wait for the other, or give `out` another"
             ) from None
-        except OSError:  # a file system without locks
-            pass
         yield
     finally:
         os.close(handle)

@@ -52,7 +52,8 @@ class Tracker(Observer):
     Args:
         inner: who watched so far, and says whether the user wants to stop.
         make: opens the sinks when the first phase begins: by then the folder is the run's.
-        folder: of the run. Steps are counted on from its `metrics.jsonl` where a run is resumed.
+        folder: of the run. Where it is resumed, steps are counted on from its `metrics.jsonl`, and the sinks are told what
+            it holds: what waited here ended with a process that was killed.
     """
 
     def __init__(self, inner: Observer, make: Callable[[], Sequence[Sink]], folder: Path) -> None:
@@ -67,7 +68,9 @@ class Tracker(Observer):
     def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
         """A phase begins; the first one finds out how many steps there were before."""
         if not self._began:
-            self._steps, self._sinks, self._began = _steps_in(self._folder / _METRICS), list(self._make()), True
+            self._steps, logged = _logged(self._folder / _METRICS)
+            self._sinks, self._began = list(self._make()), True
+            self._tell(lambda sink: sink.write(logged))
         self._phase = phase
         self.inner.phase(cycle, phase, steps, done)
 
@@ -81,7 +84,7 @@ class Tracker(Observer):
 
     def cycle(self, row: Mapping[str, Any]) -> None:
         """A cycle's figures."""
-        self._add("cycle", {name: value for name, value in row.items() if name != "cycle"}, int(row["cycle"]))
+        self._add("cycle", row, int(row["cycle"]))
         self.flush()
         self.inner.cycle(row)
 
@@ -126,10 +129,7 @@ class Tracker(Observer):
                 self.inner.say(f"{error}; the run goes on without")
 
     def _add(self, group: str, numbers: Mapping[str, Any], step: int) -> None:
-        now = time.time()
-        for name, value in numbers.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self._waiting.append((f"{group}/{name}", float(value), step, now))
+        self._waiting += _figures(group, numbers, step, time.time())
 
 
 @contextmanager
@@ -310,12 +310,30 @@ def _in_event_files(folder: Path) -> tuple[dict[str, int], list[str]]:
     return {name: found.Scalars(name)[-1].step for name in tags[SCALARS]}, tags[TENSORS]
 
 
-def _steps_in(path: Path) -> Counter[str]:
-    """How many steps of each phase the run's log holds; its cycles' figures are of step 0."""
+def _figures(group: str, numbers: Mapping[str, Any], step: int, when: float) -> list[Figure]:
+    """What of these are numbers, beside those that say where the run was."""
+    return [
+        (f"{group}/{name}", float(value), step, when)
+        for name, value in numbers.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in ("cycle", "step")
+    ]
+
+
+def _logged(path: Path) -> tuple[Counter[str], list[Figure]]:
+    """How many steps of each phase the run's log holds, and its figures, which were there when it was last written.
+
+    Those of a cycle stand in a line of step 0.
+    """
     steps: Counter[str] = Counter()
+    figures: list[Figure] = []
     with suppress(OSError):
+        when = path.stat().st_mtime
         for line in path.read_text("utf-8").splitlines():
             with suppress(ValueError, KeyError, TypeError):
                 one = json.loads(line)
-                steps[one["phase"]] += one["step"] > 0
-    return steps
+                cycle, phase, step = int(one["cycle"]), str(one["phase"]), int(one["step"])
+                steps[phase] += step > 0
+                if not step and not cycle:  # the start had no harvest
+                    one = {name: value for name, value in one.items() if name not in ("hard_rate", "candidates")}
+                figures += _figures(phase, one, steps[phase], when) if step else _figures("cycle", one, cycle, when)
+    return steps, figures
