@@ -122,6 +122,48 @@ def test_refusals_inside_a_component_name_the_whole_path():
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        (
+            "fine_tune.real_per_synthetic=-1",
+            "fine_tune.real_per_synthetic: expected a number >= 0 or 'all', got -1; all is the default",
+        ),
+        (
+            "objective.realism=automatic",
+            "objective.realism: expected a number or 'auto', got 'automatic'; 1.0 is the default",
+        ),
+        ("fine_tune.augment=2", "fine_tune.augment: expected true or false or 'ssd', got 2; false is the default"),
+        (
+            "synthesis.discriminator=word",
+            "synthesis.discriminator: expected settings by name or true or false, got 'word'; false is the default",
+        ),
+        (
+            "synthesis.discriminator={width: 0}",
+            "synthesis.discriminator.width: expected an integer >= 1, got 0; 64 is the paper's",
+        ),
+        ("poses=null", "poses: expected settings by name or a list, got null"),
+        ("poses=[null]", "poses.0: expected settings by name, got null"),
+        ("pool=null", "pool: expected settings by name, got null"),
+        (
+            "poses.rotation_deg=[1, 2, 3]",
+            "poses.rotation_deg: expected 2 entries, got [1, 2, 3]; [-20.0, 20.0] is the default",
+        ),
+        ("synthesis.objects=[2]", "synthesis.objects: expected 2 entries, got [2]; [1, 1] is the paper's"),
+        (
+            "fine_tune.epoch=all",
+            "fine_tune.epoch: expected one of 'pool' or 'real', got 'all'; pool is the default",
+        ),
+        ("pool.mix=[]", "pool.mix: expected 2 entries, got []"),
+        ("data.root=[1]", "data.root: expected a path, got [1]"),
+    ],
+)
+def test_a_refused_setting_is_one_sentence_in_a_recipes_words(given, refusal):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", [given])
+    assert str(caught.value) == refusal
+
+
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(RecipeError) as caught:
         load_recipe("quikstart")

@@ -41,6 +41,10 @@ from terse.recipe import load_recipe
         ),
         (["canvas_px=10000000"], "canvas_px: expected an integer <= 16384, got 10000000"),
         (["poses.scale=5"], "poses.scale: expected a list, got 5; [0.8, 1.2] is the default"),
+        (
+            ["edges={binarise: false}"],  # the default blurs
+            "edges.blur_sigma_px: expected 0 with binarise: false, got 1; the blur is of a binary mask",
+        ),
         (["fine_tune=3"], "fine_tune: expected settings by name, got 3"),
         (["seed=1e99"], "seed: expected an integer, got 1e+99; 0 is the default"),
     ],

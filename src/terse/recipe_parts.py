@@ -6,7 +6,7 @@ Settings of the paper are named beside ours.
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from terse.config import (
     Config,
@@ -220,7 +220,14 @@ class EdgeConfig(Config):
     binarise: bool = True
     """Keep alpha > 1 - 1e-4, straight-through gradient; the paper's own step is below float32 noise."""
     blur_sigma_px: Annotated[float, Field(ge=0)] = 1.0
-    """Gaussian blur of the binary mask; 0 leaves it hard."""
+    """Gaussian blur of the binary mask; 0 leaves it hard. Without `binarise` there is none, and it must be 0."""
+
+    @field_validator("blur_sigma_px")
+    @classmethod
+    def _of_binary(cls, sigma_px: float, info: ValidationInfo) -> float:
+        if sigma_px and not info.data.get("binarise", True):
+            raise ValueError(f"expected 0 with binarise: false, got {sigma_px:g}; the blur is of a binary mask")
+        return sigma_px
 
 
 class CheckpointConfig(Config):

@@ -388,8 +388,8 @@ def test_a_drawn_recipe_has_nothing_to_look_at_but_its_target():
     [
         (
             ["synthesis={kind: learned, network: photographs}", "canvas_px=96"],
-            "input_px: expected an integer >= 128, got 96; "
-            "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's",
+            "synthesis.input_px: expected an integer >= 128, got 96; "
+            "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's, null takes the canvas",
         ),
         (
             ["synthesis={kind: learned, feedback: critic, discriminator: true}"],

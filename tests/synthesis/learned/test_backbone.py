@@ -73,7 +73,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path, saved: str, wan
     backbone, _ = build_backbone(wanted)
     with pytest.raises(DataError) as caught:
         load_backbone(backbone, wanted, path)
-    assert str(caught.value) == f"weights: expected the tensors of {wanted} in {path}, got {got}"
+    assert str(caught.value) == f"synthesis.backbone_weights: expected the tensors of {wanted} in {path}, got {got}"
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
@@ -90,11 +90,11 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_backbone_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         build_backbone("vgg16bn")
-    assert str(caught.value) == "backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
+    assert str(caught.value) == "synthesis.backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
     for name in ("regnet_y_400mf", "vit_b_16", "convnext_tiny", "mnasnet0_5"):
         with pytest.raises(RecipeError) as caught:
             build_backbone(name)
         assert str(caught.value) == (
-            "backbone: expected a chain of convolutions and BatchNorm down to a sixteenth of the image, "
+            "synthesis.backbone: expected a chain of convolutions and BatchNorm down to a sixteenth of the image, "
             f"got {name}; vgg16_bn, mobilenet_v2, mobilenet_v3_small, resnet18 and efficientnet_b0 are"
         )

@@ -212,8 +212,8 @@ def test_misuse_is_told_in_one_sentence() -> None:
     with pytest.raises(RecipeError) as small:
         PhotoSynthesizer(input_px=100)
     assert str(small.value) == (
-        "input_px: expected an integer >= 128, got 100; "
-        "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's"
+        "synthesis.input_px: expected an integer >= 128, got 100; "
+        "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's, null takes the canvas"
     )
     net = _small(noise_size=3)
     with pytest.raises(ShapeError) as grey:

@@ -32,7 +32,9 @@ def build_backbone(name: str, until: Literal["pool4", "conv5"] = "pool4") -> tup
     known = models.list_models(module=models)
     if name not in known:
         hint = "; vgg16_bn is the paper's, mobilenet_v2 is small"
-        raise RecipeError(f"backbone: expected a torchvision classifier, got {name!r}{nearest(name, known) or hint}")
+        raise RecipeError(
+            f"synthesis.backbone: expected a torchvision classifier, got {name!r}{nearest(name, known) or hint}"
+        )
     chain, channels = _chain(name)
     if name.startswith("vgg") and until == "pool4":
         pools = [index for index, layer in enumerate(chain) if isinstance(layer, nn.MaxPool2d)]
@@ -76,7 +78,7 @@ def load_backbone(backbone: nn.Sequential, name: str, path: Path) -> None:
             else "name the backbone these weights were saved from"
         )
         raise DataError(
-            f"weights: expected the tensors of {name} in {path}, "
+            f"synthesis.backbone_weights: expected the tensors of {name} in {path}, "
             f"got {len(misfits)} of {len(wanted)} missing or of another shape, first {misfits[0]}; {step}"
         )
     prefix = min(fitting, key=lambda key: len(fitting[key]))
@@ -106,7 +108,7 @@ def _chain(name: str) -> tuple[nn.Sequential, int]:
     bare = [key for key, layer in chain.named_modules() if not isinstance(layer, drawn) and [*layer.parameters(False)]]
     if stride not in _STRIDES or len(chain) == 1 or bare:  # a single layer is a transformer's patch embedding
         raise RecipeError(
-            f"backbone: expected a chain of convolutions and BatchNorm down to a sixteenth of the image, got {name}; "
+            f"synthesis.backbone: expected a chain of convolutions and BatchNorm down to a sixteenth of the image, got {name}; "
             "vgg16_bn, mobilenet_v2, mobilenet_v3_small, resnet18 and efficientnet_b0 are"
         )
     return chain, channels

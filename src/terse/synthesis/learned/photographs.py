@@ -73,8 +73,8 @@ class PhotoSynthesizer(nn.Module):
         super().__init__()
         if input_px < _SMALLEST_PX:
             raise RecipeError(
-                f"input_px: expected an integer >= {_SMALLEST_PX}, got {input_px}; "
-                "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's"
+                f"synthesis.input_px: expected an integer >= {_SMALLEST_PX}, got {input_px}; "
+                "a sixteenth of it passes three 3x3 convolutions without padding, 300 is the paper's, null takes the canvas"
             )
         self.input_px = input_px
         self.noise_size = noise_size
