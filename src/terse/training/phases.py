@@ -181,7 +181,7 @@ def synthesizer_step(
     scalar = weight.scalar(loss, raw, gathered, scale) if weight else loss.total
     composite = torch.from_numpy(pastes.image_index).to(raw.device)
     # Now, so that the lengths that weigh realism are whole.
-    clip_composites(raw, objective.max_pose_gradient, composite, share.total, scale)
+    clip_composites(raw, objective.max_pose_gradient, composite, max(1, int(visible.sum())), scale)
     session.update("synthesizer", scalar, proposer.module, optimizer, proposer.settings.optimizer)
     session.costs.synthesizer_forwards += share.total
     session.costs.target_forwards += share.total
