@@ -115,6 +115,20 @@ def test_a_quantile_is_calibrated_on_real_objects_and_kept():
     assert verdict.hard.tolist() == [True, False, False]
 
 
+def test_a_quantile_is_of_images_of_all_classes_though_they_stand_in_the_order_of_these():
+    class Second:
+        """Sure of the first half of the images, not of the second."""
+
+        def confidence(self, images, truth):
+            return 1.0 - truth.labels.float()
+
+    real = Real(101)
+    real.truth = truth_of([0] * 50 + [1] * 51, list(range(101)), 101, [False] * 101)
+    rule = Quantile(0.4, images=10)
+    rule.calibrate(Second(), real, "cpu")
+    assert rule.state() == 0.0  # of the first ten images it is 1
+
+
 def test_a_quantile_without_real_objects_is_a_half():
     rule = Quantile(0.5, images=5)
     rule.calibrate(Counts(), Real(1), "cpu")

@@ -207,14 +207,17 @@ class Quantile(HardnessRule):
         return Probability(self._below).judge(target, images, truth)
 
     def calibrate(self, target: Judges, real: RealImages, device: torch.device | str) -> None:
-        """The quantile of the start's confidences on real objects; 0.5 where there are none."""
-        import numpy as np
+        """The quantile of the start's confidences on real objects; 0.5 where there are none.
+
+        The images are spread evenly: they may stand in the order of their classes.
+        """
         import torch
 
-        scores = []
-        count = min(self.images, len(real))
-        for start in range(0, count, _CALIBRATION_BATCH):
-            batch, truth = real.fetch(np.arange(start, min(start + _CALIBRATION_BATCH, count)))
+        from terse.evaluation.predictions import spread
+
+        scores, rows = [], spread(len(real), self.images)
+        for start in range(0, len(rows), _CALIBRATION_BATCH):
+            batch, truth = real.fetch(rows[start : start + _CALIBRATION_BATCH])
             asked = replace(truth, pasted=~truth.ignore).to(device)
             with torch.no_grad():
                 scores.append(target.confidence(batch.to(device), asked).float().cpu())
@@ -265,7 +268,7 @@ class QuantileConfig(Component["HardnessRule"]):
     quantile: Fraction = 0.5
     """Of the start's confidences on the objects of the validation images."""
     images: Count = 200
-    """So many validation images are looked at."""
+    """At most so many validation images are looked at, evenly spread."""
 
     def build(self) -> HardnessRule:
         """The rule, without a threshold until `calibrate` was called."""
