@@ -30,6 +30,16 @@ from terse.recipe import load_recipe
             "recipe: alternation: expected phase where pool.passes_per_wanted is set, got batch",
         ),
         (
+            ["alternation=batch", "fine_tune.evaluate_every=2"],
+            "recipe: alternation: expected phase where fine_tune.evaluate_every is set, got batch, which measures at the end of "
+            "a cycle",
+        ),
+        (
+            ["synthesis.noise_size=4"],
+            "synthesis: noise_size: expected 0 with base: random, whose random pose is the network's noise, got 4; "
+            "base: centre takes it",
+        ),
+        (
             ["train.class_folders=mine"],
             "recipe: train: expected nothing beside data: digits, which brings its own, got both; "
             "for images of your own set data: null",

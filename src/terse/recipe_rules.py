@@ -69,6 +69,8 @@ def _check_task(recipe: Recipe) -> None:
 def _check_batch(recipe: Recipe) -> None:
     """What `alternation: batch` leaves no room for."""
     pool, where = recipe.pool, "alternation: expected phase where"
+    if recipe.fine_tune.evaluate_every is not None:
+        raise ValueError(f"{where} fine_tune.evaluate_every is set, got batch, which measures at the end of a cycle")
     if pool.refresh is not None:
         raise ValueError(f"{where} pool.refresh is set, got batch, which draws composites in every step")
     if pool.mix is not None or pool.choose != "first":

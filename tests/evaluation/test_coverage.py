@@ -81,7 +81,7 @@ def test_collapse_to_one_rotation_is_named() -> None:
     assert collapse_alarms(seen) == [
         (
             "rotation_deg: the poses cover 0% of what random ones do (entropy); "
-            "raise objective.diversity or synthesis.noise_size"
+            "raise objective.diversity or set objective.coverage"
         )
     ]
 

@@ -82,7 +82,7 @@ def collapse_alarms(
         elif part.entropy < min_entropy:
             alarms.append(
                 f"{name}: the poses cover {part.entropy:.0%} of what random ones do (entropy); "
-                "raise objective.diversity or synthesis.noise_size"
+                "raise objective.diversity or set objective.coverage"
             )
     repeated = max(seen.duplicates, seen.near_duplicates)
     if repeated > max_duplicates:

@@ -96,7 +96,8 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
     statistics_pairs: Count = 1000
     """So many pairs give BatchNorm's running statistics anew after each phase of the synthesizer."""
     noise_size: NonNegative = 0
-    """Length of a noise vector beside the features; 0 is the paper, whose only noise is dropout."""
+    """Length of a noise vector beside the features; 0 is the paper, whose only noise is dropout. With base: random the
+    random pose is the noise, and there is no other."""
     base: Literal["centre", "random"] = "centre"
     """What the network's output is added to: the middle of the ranges (paper), or a uniformly random pose, which
     the head then sees as its noise: training starts from blind pasting, and moves away from it where that pays."""
@@ -108,6 +109,15 @@ class LearnedConfig(SceneConfig, Component["Proposer"]):
     """feedback: critic."""
     discriminator: DiscriminatorConfig | bool = False
     """Pit the composites against a discriminator (paper 3.3); its settings, or true for the paper's."""
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> LearnedConfig:
+        if self.base == "random" and self.noise_size:
+            raise ValueError(
+                f"noise_size: expected 0 with base: random, whose random pose is the network's noise, got {self.noise_size}; "
+                "base: centre takes it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _several(self) -> LearnedConfig:
