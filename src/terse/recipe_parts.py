@@ -76,8 +76,8 @@ class PhaseConfig(Config):
     """What an epoch goes over once: the pool, beside as many real images as `real_per_synthetic` says (ours), or all real
     images, the pool repeated to its share of them (paper A.2); composites alone and `all` real images know one epoch."""
     augment: bool | Literal["ssd"] = False
-    """Flip and crop at random, real and synthetic images alike; `ssd` is SSD's own: photometric distortion, expansion,
-    crops that keep a sampled overlap, flips."""
+    """Flip and crop at random, real and synthetic images alike; `ssd`, for boxes alone, is SSD's own: photometric
+    distortion, expansion, crops that keep a sampled overlap, flips."""
     photometric: bool = False
     """Change light, colour, sharpness and noise at random, real and synthetic images alike; the harvest does not."""
     evaluate_every: Count | None = None

@@ -39,6 +39,7 @@ def check_together(recipe: Recipe) -> None:
     if recipe.primary is not None and recipe.primary not in known:
         near = registry.nearest(recipe.primary, known)
         raise ValueError(f"primary: expected one of {', '.join(known)}, got {recipe.primary!r}{near}")
+    _check_augmentation(recipe)
     if recipe.alternation == "batch":
         _check_batch(recipe)
     if getattr(synthesis, "harvest", "after") == "during":
@@ -64,6 +65,15 @@ def _check_task(recipe: Recipe) -> None:
             raise ValueError(
                 f"{where}.kind: expected probability or quantile for {recipe.task}, got {rule.kind}, which is for {task}"
             )
+
+
+def _check_augmentation(recipe: Recipe) -> None:
+    """SSD's own cuts an image by the boxes in it, and moves nothing else: no masks, no keypoints."""
+    task = registry.lookup("task", recipe.task)
+    boxes_alone = task.predicts_boxes and not task.needs
+    for name in ("fine_tune", "pretrain"):
+        if getattr(getattr(recipe, name), "augment", None) == "ssd" and not boxes_alone:
+            raise ValueError(f"{name}.augment: expected true or false for {recipe.task}, got ssd, which is for boxes alone")
 
 
 def _check_batch(recipe: Recipe) -> None:
