@@ -65,7 +65,9 @@ def test_settings_that_do_not_go_together_are_refused(overrides: list[str], said
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.parametrize(("recipe", "task"), [("quickstart", "classification"), ("shapes-segmentation", "segmentation")])
+@pytest.mark.parametrize(
+    ("recipe", "task"), [("quickstart", "classification"), ("shapes-segmentation", "segmentation")]
+)
 def test_ssds_augmentation_is_refused_where_more_than_boxes_would_have_to_move(recipe: str, task: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe, ["fine_tune.augment=ssd"])

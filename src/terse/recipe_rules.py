@@ -73,7 +73,9 @@ def _check_augmentation(recipe: Recipe) -> None:
     boxes_alone = task.predicts_boxes and not task.needs
     for name in ("fine_tune", "pretrain"):
         if getattr(getattr(recipe, name), "augment", None) == "ssd" and not boxes_alone:
-            raise ValueError(f"{name}.augment: expected true or false for {recipe.task}, got ssd, which is for boxes alone")
+            raise ValueError(
+                f"{name}.augment: expected true or false for {recipe.task}, got ssd, which is for boxes alone"
+            )
 
 
 def _check_batch(recipe: Recipe) -> None:
