@@ -197,7 +197,7 @@ class GroupsConfig(Config):
     """Figures for each value of these fields, such as `condition`."""
     clusters: str | None = None
     """The field that tells what was filmed or photographed together, such as `video`: intervals then count the chance
-    of these, class by class, instead of single images'."""
+    of these, class by class, instead of single images'. It takes two of a class at least to show any."""
 
 
 class ArtefactConfig(Config):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from terse.sources.run_data import run_data
 from terse.tasks.detection import predict_all
 from terse.tasks.groups import half_samples
 from terse.tasks.task import Metric, Task, task
+from terse.types import Truth
 
 BOTH = GroupsConfig(by=("weather",), clusters="video")
 BOX = (4, 4, 12, 12)
@@ -90,6 +92,15 @@ def test_the_primary_metric_is_among_the_figures():
     said = {"boxes": torch.tensor([[4.0, 4, 12, 12]]), "labels": torch.tensor([0]), "scores": torch.tensor([0.9])}
     found = by_another.details(Says([said] * 4), Filmed([truth(0, BOX)] * 4), "cpu", BOTH)
     assert found.groups["weather"]["dry"] == {"voc07_ap60": 1.0, "ap50": 1.0, "ap": 1.0, "objects": 2}
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 7])
+def test_the_spread_over_half_samples_is_the_standard_error_of_any_number_of_clusters(count):
+    values = torch.randn(count, generator=torch.Generator().manual_seed(count), dtype=torch.float64).numpy()
+    images = Truth.of_images(torch.zeros(count, dtype=torch.int64))
+    names = [f"video {k}" for k in range(count)]
+    found = np.array(half_samples(lambda rows: float(values[rows].mean()), images, names, count=4000))
+    assert found.std() == pytest.approx(values.std(ddof=1) / count**0.5, rel=0.05)
 
 
 def test_half_samples_of_boxes_are_as_before():
