@@ -90,7 +90,10 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_backbone_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         build_backbone("vgg16bn")
-    assert str(caught.value) == "synthesis.backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
+    assert (
+        str(caught.value)
+        == "synthesis.backbone: expected a torchvision classifier, got 'vgg16bn'; did you mean 'vgg16_bn'?"
+    )
     for name in ("regnet_y_400mf", "vit_b_16", "convnext_tiny", "mnasnet0_5"):
         with pytest.raises(RecipeError) as caught:
             build_backbone(name)
