@@ -11,6 +11,7 @@ import torch
 import terse.training.cycle
 from terse.discriminator import Discriminator
 from terse.errors import RecipeError
+from terse.evaluation.hardness import Verdict
 from terse.evaluation.realism import background_auc
 from terse.recipe import load_recipe
 from terse.run import build_players, open_session, train
@@ -154,6 +155,20 @@ def test_a_threshold_of_scores_that_are_no_probabilities_brings_a_hint(rule, set
         f"{setting}={{kind: quantile}} takes the threshold from its scores on real objects"
     )
     assert [alarm for alarm in session.facts["alarms"] if "sigmoids" in alarm] == ([hint] if setting else [])
+
+
+def test_composites_of_which_nothing_is_seen_do_not_hide_that_the_target_never_fires(small, monkeypatch):
+    """A rule that is asked nothing answers 0: an image without an object is not hard."""
+    session = open_session(load_recipe("quickstart", small), None)
+    out_of_sight = np.arange(32) < 8
+    verdict = Verdict(torch.from_numpy(~out_of_sight), torch.where(torch.from_numpy(out_of_sight), 0.0, 1.0))
+    monkeypatch.setattr(terse.training.cycle, "hidden", lambda composites: out_of_sight, raising=False)
+    monkeypatch.setattr(session.players.rule, "judge", lambda *asked: verdict)
+    terse.training.cycle._judge_threshold(session)
+    assert session.facts["random_hard_rate"] == 1.0
+    assert session.facts["alarms"][-1].startswith(
+        "the target never fires: it gives none of 192 pasted objects a probability"
+    )
 
 
 @pytest.mark.parametrize(

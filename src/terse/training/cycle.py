@@ -15,6 +15,7 @@ from terse.synthesis.blind import base_of
 from terse.synthesis.proposer import propose
 from terse.tasks.task import Metric, task_of
 from terse.training.alternate import alternating_phase
+from terse.training.candidates import hidden
 from terse.training.harvest import harvest_phase
 from terse.training.phases import synthesizer_phase, target_phase
 from terse.training.realism import warm_up_phase
@@ -197,19 +198,21 @@ def _judge_threshold(session: Session) -> None:
         )
     blind = base_of(recipe, players.materials, _SAMPLE)
     placements = propose(blind, _SAMPLE, recipe.seed, 0, "threshold")
-    hard, surest = 0, 0.0
+    hard, worth, surest = 0, 0, 0.0
     for rows in np.array_split(np.arange(_SAMPLE), _SAMPLE // _CHUNK):
         composites = players.materials.render(placements.take(rows))
         with session.engine.autocast():
             verdict = players.rule.judge(players.target, composites.images, composites.truth)
-        hard += int(verdict.hard.sum())
-        surest = max(surest, 1 - float(verdict.hardness.min()))
-    rate = hard / _SAMPLE
+        seen = ~hidden(composites)  # of the others nothing is asked, and no rule calls them hard
+        hard += int(verdict.hard.cpu().numpy()[seen].sum())
+        worth += int(seen.sum())
+        surest = max(surest, 1 - float(verdict.hardness.cpu().numpy()[seen].min(initial=1.0)))
+    rate = hard / max(1, worth)
     session.facts["random_hard_rate"] = rate
-    if recipe.cycles and surest < _NEVER:
+    if recipe.cycles and worth and surest < _NEVER:
         session.alarm(
             0,
-            f"the target never fires: it gives none of {_SAMPLE} pasted objects a probability above {_NEVER:g}; "
+            f"the target never fires: it gives none of {worth} pasted objects a probability above {_NEVER:g}; "
             "train it first (pretrain), or look at target.labels and at the images it takes",
         )
     elif recipe.cycles and (rate > _TOO_HARD or rate < _TOO_EASY):
