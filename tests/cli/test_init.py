@@ -66,10 +66,8 @@ def test_the_recipe_trains(data, capsys):
     assert recipe.target.kind == "ssdlite_mobilenet_v2"
     assert recipe.foregrounds.classes == ("ball", "dog")
     small = (
-        "canvas_px=128", "target.image_size_px=128", "synthesis.input_px=128", "synthesis.batch_size=2",
-        "synthesis.steps=1", "synthesis.statistics_pairs=2", "synthesis.discriminator.warm_up_steps=1",
-        "pretrain.steps=1", "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2",
-        "pool={per_cycle: 2, candidates: 4}", "cycles=1", "synthesis.backbone=mobilenet_v3_small", "hardness.below=1",
+        "canvas_px=128", "target.image_size_px=128", "pretrain.steps=1", "pretrain.batch_size=2", "fine_tune.steps=1",
+        "fine_tune.batch_size=2", "pool={per_cycle: 2, candidates: 4}", "cycles=1", "hardness.below=1",
     )  # fmt: skip
     code, _, err = run(capsys, "train", "recipe.yaml", *small, "--out", "run")
     assert code == 0, err
@@ -117,10 +115,8 @@ def test_the_recipe_of_a_classifier_trains(classified, capsys):
     code, _, err = run(capsys, *CLASSIFIED, "--target", "mobilenet_v3_small")
     assert code == 0, err
     small = (
-        "canvas_px=64", "synthesis.input_px=128", "synthesis.batch_size=2", "synthesis.steps=1",
-        "synthesis.statistics_pairs=2", "synthesis.discriminator.warm_up_steps=1", "pretrain.steps=1",
-        "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2", "pool={per_cycle: 2, candidates: 4}",
-        "cycles=1",
+        "canvas_px=64", "pretrain.steps=1", "pretrain.batch_size=2", "fine_tune.steps=1", "fine_tune.batch_size=2",
+        "pool={per_cycle: 2, candidates: 4}", "cycles=1",
     )  # fmt: skip
     code, _, err = run(capsys, "train", "recipe.yaml", *small, "--out", "run")
     assert code == 0, err
@@ -288,8 +284,14 @@ class Code:
         (["--coco", "crowds.json", "--images", "bare-images"],
          "crowds.json: expected single objects with masks to cut out, got 2 masks of crowds or of objects to ignore; "
          "annotate single objects, or give cut-outs by --cutouts D"),
-        (["--coco", "none.json"],
-         "coco: expected a file, got nothing at {root}/none.json; a recipe's relative paths start at its file"),
+        (["--coco", "trian.json"],
+         "--coco: expected a file or folder, got nothing at trian.json; did you mean 'train.json'?"),
+        (["--yolo", "none/data.yaml"],
+         "--yolo: expected a file or folder, got nothing at none/data.yaml; relative paths start where the command is typed"),
+        ([*COCO[1:3], "--images", "train-image"],
+         "--images: expected a file or folder, got nothing at train-image; did you mean 'train-images'?"),
+        ([*COCO[1:5], "--cutouts", "cut"],
+         "--cutouts: expected a file or folder, got nothing at cut; relative paths start where the command is typed"),
         ([], "--data: expected annotated photographs by --data, --coco, --voc or --yolo, got none; add one"),
         (["--cutouts", "cut"],
          "--data: expected annotated photographs by --data, --coco, --voc or --yolo beside --cutouts, because cut-outs alone "
@@ -306,7 +308,8 @@ class Code:
          "ssdlite320_mobilenet_v3_large, ssdlite_mobilenet_v2, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, "
          "fcn_resnet50, lraspp_mobilenet_v3_large, got 'ssdlite'; "
          "did you mean 'ssdlite_mobilenet_v2'?"),
-        ([*COCO[1:5], "--weights", "none.pth"], "none.pth: expected a file of weights, got none"),
+        ([*COCO[1:5], "--weights", "no/none.pth"],
+         "--weights: expected a file or folder, got nothing at no/none.pth; relative paths start where the command is typed"),
         ([*COCO[1:5], "--weights", "other.pth"],
          "--weights: expected the whole detector or its backbone, got other.pth without '0.0.weight'; "
          "its names begin with 'x'"),
@@ -323,6 +326,15 @@ def test_a_mistake_is_one_sentence(data, capsys, arguments, message):
     code, out, err = run(capsys, "init", "--backgrounds", "backgrounds", *arguments)
     assert (code, out, err) == (2, "", f"terse: {message.format(root=data)}\n")
     assert not (data / "recipe.yaml").exists()
+
+
+def test_backgrounds_that_are_not_there_are_called_by_their_option(data, capsys):
+    code, out, err = run(capsys, *COCO[:-1], "background")
+    assert (code, out) == (2, "")
+    assert (
+        err
+        == "terse: --backgrounds: expected a file or folder, got nothing at background; did you mean 'backgrounds'?\n"
+    )
 
 
 def test_a_class_that_is_typed_twice_is_one(data, capsys):

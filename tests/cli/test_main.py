@@ -120,6 +120,7 @@ def test_help_shows_all_of_a_commands_text_and_folds_it_to_the_window(command, t
         (["report", "nowhere"], "nowhere: expected a finished run with recipe.yaml and result.json, got none"),
         (["evaluate", "quickstart", "--checkpoint", "none.pth"], "none.pth: expected a file of weights, got none"),
         (["preview", "quickstart", "--count", "0"], "--count: expected an integer >= 1, got 0"),
+        (["preview", "quickstart", "--out", "sheet.jpg"], "--out: expected a .png file, got sheet.jpg"),
     ],
 )  # fmt: skip
 def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, message, capsys, tmp_path, monkeypatch):

@@ -69,17 +69,31 @@ def test_a_backbone_is_trained_first_and_serves_the_small_synthesizer():
     assert "name" not in recipe
 
 
-def test_the_small_recipes_own_synthesizer_wins():
-    given_ = {
-        "backbone": "mobilenet_v3_small",
-        "backbone_weights": "${DATA}/x.pth",
-        "train_backbone": False,
-        "steps": 7,
+SMALL = {"backbone": "mobilenet_v2", "backbone_weights": "${DATA}/x.pth", "train_backbone": False, "steps": 7}
+
+
+def test_the_small_recipes_own_synthesizer_takes_the_users_weights():
+    assert made(choice(), small={"synthesis": SMALL})["synthesis"] == {
+        "kind": "learned",
+        "discriminator": True,
+        **SMALL,
+        "backbone_weights": "w.pth",
     }
-    recipe = made(choice(), small={"synthesis": given_})
-    assert recipe["synthesis"] == {
-        "kind": "learned", "discriminator": True, "backbone": "mobilenet_v3_small", "steps": 7
-    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        choice(found="nothing"),
+        choice(found="detector"),
+        choice(kind="fasterrcnn_mobilenet_v3_large_320_fpn"),
+        choice(kind="ssd_small", found="detector"),
+        choice(kind="torchvision_classifier", found="nothing", model="resnet18"),
+    ],
+    ids=lambda chosen: f"{chosen.kind}-{chosen.found}",
+)
+def test_a_synthesizer_without_weights_is_not_written(chosen):
+    assert made(chosen, small={"synthesis": SMALL})["synthesis"] == {"kind": "mined"}
 
 
 def test_labels_and_uncalibrated_scores_are_written():
@@ -99,5 +113,4 @@ def test_the_small_detector_without_weights_learns_fast_and_needs_no_synthesizer
     assert recipe["synthesis"] == {"kind": "mined"}
     assert recipe["pretrain"]["optimizer"]["name"] == recipe["fine_tune"]["optimizer"]["name"] == "adam"
     trained = made(choice(kind="ssd_small", found="detector", canvas_px=300))
-    assert trained["synthesis"]["kind"] == "learned"
     assert "pretrain" not in trained

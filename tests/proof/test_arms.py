@@ -101,6 +101,27 @@ def test_a_bound_that_an_arm_cannot_keep_is_refused_before_the_runs():
     )
 
 
+def test_learned_is_no_default_arm_of_a_recipe_that_does_not_say_how_it_learns(monkeypatch, tmp_path):
+    mined, learned = load_recipe("shapes", ["synthesis={kind: mined}"]), load_recipe("shapes")
+    names = ["none", "random", "mined", "cut_paste_learn", "context"]
+    assert [arm.name for arm in arms_to_run(mined, None)] == names
+    assert [arm.name for arm in arms_to_run(learned, None)] == [*names, "learned"]
+
+    def stop(names, treatment, reference):
+        raise RunError(f"{treatment} over {reference}")
+
+    monkeypatch.setattr("terse.proof.prove.comparison", stop)
+    for choice, question in (
+        ({}, "mined over None"),
+        ({"treatment": "random"}, "random over None"),
+        ({"reference": "mined"}, "None over mined"),
+        ({"arms": ["none", "random"]}, "None over None"),
+    ):
+        with pytest.raises(RunError) as caught:
+            prove(mined, out=tmp_path / "out", **choice)
+        assert str(caught.value) == question
+
+
 def test_an_arm_of_ones_own_is_proved_beside_the_others(tmp_path):
     folder = tmp_path / "p"
     result = prove("quickstart", SMALL, out=folder, arms=["none", NO_DROPOUT], seeds=1, workers=1)

@@ -71,11 +71,19 @@ def init(
         raise RecipeError(
             f"--data: expected annotated photographs by --data, --coco, --voc or --yolo{more}, got none; add one"
         )
+    if images is not None and not {"--data", "--coco"} & set(given):
+        raise RecipeError(
+            "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
+        )
+    from terse.sources.guess import expect_something, source_settings
+
+    typed = {**given, "--images": images, "--cutouts": cutouts, "--backgrounds": backgrounds, "--weights": weights}
+    for option, path in typed.items():
+        if path is not None:
+            expect_something(option, path)
     real = _real(*next(iter(given.items())), images)
     if cutouts is not None:
         real = _classified(real)
-    from terse.sources.guess import source_settings
-
     pasted = {"cutouts": str(cutouts)} if cutouts is not None else real
     behind = source_settings(backgrounds) if backgrounds.suffix.lower() == ".json" else {"images": str(backgrounds)}
     from terse.init.make import make_recipe
@@ -88,13 +96,8 @@ def init(
 
 def _real(option: str, path: Path, images: Path | None) -> dict[str, Any]:
     """The annotated photographs in the recipe's words."""
-    from terse.errors import RecipeError
     from terse.sources.guess import source_settings
 
-    if images is not None and option in ("--voc", "--yolo"):
-        raise RecipeError(
-            "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
-        )
     is_json = path.suffix.lower() == ".json" and path.is_file()
     if option == "--coco" and not is_json and (images is not None or not path.is_dir()):
         return {"coco": str(path), "images": str(images or path.parent)}

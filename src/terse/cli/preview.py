@@ -28,8 +28,11 @@ def preview(
         count: How many composites.
         as_json: Print one JSON object.
     """
+    from terse.errors import RunError
     from terse.recipe import load_recipe
 
+    if out.suffix.lower() != ".png":
+        raise RunError(f"--out: expected a .png file, got {out}")
     loaded = load_recipe(recipe, overrides)
     from terse.report.preview import preview as draw
 

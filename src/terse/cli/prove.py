@@ -40,13 +40,14 @@ def prove(
         recipe: A built-in recipe's name (`terse recipes`) or a file.
         overrides: Settings as key=value, for example cycles=3.
         arms: Comma-separated: none, random, mined, cut_paste_learn, context, learned. All for detectors, all but
-            the two that need photographs for classifiers. NAME:key=value is an arm of your own: the recipe with
-            other settings, for example learned-no-d:synthesis.discriminator=false. table_2 and table_4 stand for the
-            columns of the paper's tables.
+            the two that need photographs for classifiers; learned only where the recipe's own arm is learned.
+            NAME:key=value is an arm of your own: the recipe with other settings, for example
+            learned-no-d:synthesis.discriminator=false. table_2, table_3 and table_4 stand for the columns of the
+            paper's tables.
         seeds: How often each arm runs. One gives no verdict, fewer than five no no-go.
         out: Folder for the proof; runs/NAME-proof by default.
         resume: Go on with the proof that the folder holds, also with more arms or seeds.
-        treatment: The arm in question; learned where it is run.
+        treatment: The arm in question; learned where it is run, without --arms the recipe's own.
         reference: What it is compared with; none where it is run.
         worth: The smallest gain worth having.
         workers: Processes side by side; one a core by default. No number depends on it.

@@ -24,11 +24,11 @@ _WHY = {
     "synthesis": "who learns where to paste; true pits it against a discriminator that keeps it real",
 }
 _SMALL = "as in the recipe for two CPU cores"
-_MINED = "random poses, of which those are kept that the detector fails; learned wants a backbone with weights"
+_MINED = "random poses, of which those are kept that the {noun} fails; learned wants a backbone with weights"
 _FAST = {"name": "adam", "momentum": 0.9, "weight_decay": 0, "schedule": "one_cycle", "max_grad_norm": 10}
 _FROM_NOTHING: Mapping[str, Any] = {
     "pretrain": {"epochs": 16, "batch_size": 16, "optimizer": {**_FAST, "lr": 3e-3}, "augment": True},
-    "synthesis": {"kind": "mined"},  # without weights a synthesizer has nothing to look with
+    "synthesis": {"kind": "mined"},
     "pool": {"per_cycle": 300, "candidates": 1200},
     "fine_tune": {"epochs": 8, "optimizer": {**_FAST, "lr": 2e-3}},
 }
@@ -112,7 +112,8 @@ def _settings(
     if scale is not None:
         settings["poses"] = {**settings.get("poses", {}), "scale": scale}
     settings["cycles"] = settings.pop("cycles", 5)
-    why = {**_WHY, "synthesis": _MINED} if choice.from_nothing else _WHY
+    mined = settings["synthesis"]["kind"] == "mined"
+    why = {**_WHY, "synthesis": _MINED.format(noun=choice.noun)} if mined else _WHY
     return {key: (value, why.get(key, _SMALL)) for key, value in settings.items()}
 
 
@@ -123,16 +124,13 @@ def _pretrain(lr: float) -> dict[str, Any]:
 
 
 def _small_synthesis(given: Mapping[str, Any], choice: TargetChoice, weights: str | None) -> dict[str, Any]:
-    """The built-in small synthesizer; the detector's backbone weights serve it too where the network is the same."""
+    """The built-in small synthesizer where the detector's backbone weights serve it too; without any it has nothing to look with."""
     fallback = {"backbone": "mobilenet_v2", "input_px": 160, "branch_channels": 64, "steps": 200}
     settings = {"kind": "learned", "discriminator": True, **(fallback if "backbone" not in given else {}), **given}
-    settings.pop("backbone_weights", None)
     same = settings["backbone"] == "mobilenet_v2" and choice.kind == "ssdlite_mobilenet_v2"
-    if same and choice.found == "backbone":
-        settings["backbone_weights"] = weights
-    elif given.get("backbone_weights"):
-        settings.pop("train_backbone", None)  # a frozen backbone is of no use before it was trained
-    return settings
+    if not same or choice.found != "backbone":
+        return {"kind": "mined"}
+    return {**settings, "backbone_weights": weights}
 
 
 def _line(key: str, value: Any, why: str) -> Iterator[str]:

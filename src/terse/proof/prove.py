@@ -67,10 +67,11 @@ def prove(
         overrides: `key=value`, as on the command line.
         out: folder of the proof.
         arms: kinds of synthesizers, or `NAME:key=value` for the recipe's own with other settings, such as
-            `learned-no-d:synthesis.discriminator=false`, or a table of the paper (`table_2`, `table_4`) for its columns;
-            by default the task's: all six for detectors, none, random, mined and learned for classifiers.
+            `learned-no-d:synthesis.discriminator=false`, or a table of the paper (`table_2`, `table_3`, `table_4`) for its columns;
+            by default the task's: all six for detectors, none, random, mined and learned for classifiers; learned where the
+            recipe's own arm is learned, and so says how.
         seeds: how many, from the recipe's seed on; fewer than five give no no-go, one gives no verdict.
-        treatment: the arm in question; learned where it is run.
+        treatment: the arm in question; by default learned where it is run, and of the default arms the recipe's own.
         reference: what it is compared with; none where it is run.
         worth: the smallest gain worth having.
         workers: processes side by side; by default one a core. No number depends on it.
@@ -92,6 +93,8 @@ def prove(
     observer, data = heard_by(observer), made_by_caller(data)
     recipe = _settled(as_recipe(recipe, overrides), data)
     chosen = arms_to_run(recipe, arms, passes)
+    if arms is None and treatment is None and recipe.synthesis.kind not in ("none", reference):
+        treatment = next((arm.name for arm in chosen if arm.name == recipe.synthesis.kind), None)
     own = [] if data is None else [arm for arm in chosen if _reads_other_material(recipe, arm)]
     if own:
         raise RecipeError(
@@ -178,7 +181,7 @@ def arms_to_run(recipe: Recipe, arms: Sequence[str | Arm] | None, passes: Sequen
     Raises:
         RecipeError: fewer than two, a name taken twice, or an arm that the recipe does not allow.
     """
-    asked = arms if arms is not None else task_of(recipe).default_arms
+    asked = arms if arms is not None else _default_arms(recipe)
     texts = [item for arm in asked for item in ((arm,) if isinstance(arm, Arm) else arms_of(arm) or (arm,))]
     chosen = list(dict.fromkeys(arm if isinstance(arm, Arm) else Arm.parse(arm) for arm in texts))
     chosen = list(dict.fromkeys(with_bounds(recipe, chosen, passes)))
@@ -193,6 +196,12 @@ def arms_to_run(recipe: Recipe, arms: Sequence[str | Arm] | None, passes: Sequen
             f"arms: expected two or more, got {', '.join(names) or 'none'}; for example none,random,learned"
         )
     return chosen
+
+
+def _default_arms(recipe: Recipe) -> list[str]:
+    """The task's; a recipe of another arm says nothing of how `learned` is to learn, whose own defaults are those of digits."""
+    names = task_of(recipe).default_arms
+    return [name for name in names if name != "learned" or recipe.synthesis.kind == "learned"]
 
 
 def _keep_arms(folder: Path, chosen: Sequence[Arm]) -> None:

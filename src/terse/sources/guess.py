@@ -28,7 +28,7 @@ from terse.sources.yolo import is_yolo_yaml, yolo_file
 from terse.urls import url_of
 from terse.validation import validate
 
-__all__ = ["is_recipe", "read_data", "source_settings"]
+__all__ = ["expect_something", "is_recipe", "read_data", "source_settings"]
 
 _LOOKED_AT = 5
 _LISTED = 50
@@ -80,6 +80,17 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
         hint = _beside(path) or "; see `terse recipes` for the built-in ones"
         raise DataError(f"{path}: expected a recipe or data, got nothing there{hint}")
     return _folder(path)
+
+
+def expect_something(option: str, path: Path) -> None:
+    """Refuse a path of this machine, typed for an option, at which nothing lies.
+
+    Raises:
+        DataError: nothing there; what lies there under nearly this name is named.
+    """
+    if url_of(path) is None and not path.expanduser().exists():
+        hint = _beside(path) or "; relative paths start where the command is typed"
+        raise DataError(f"{option}: expected a file or folder, got nothing at {path}{hint}")
 
 
 def _beside(path: Path) -> str:
