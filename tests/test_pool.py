@@ -172,6 +172,17 @@ def test_a_quota_is_divided_over_the_classes_that_are_pasted():
     assert (quota.room.tolist(), quota.total, quota.missing) == ([5, 0, 5], 10, 10)
 
 
+def test_where_fewer_are_wanted_than_there_are_classes_each_has_its_turn():
+    rooms = [Quota(4, None, 2, pasted=np.array([0, 2, 3]), harvest=k).room.tolist() for k in range(3)]
+    assert rooms == [[1, 0, 1, 0], [1, 0, 0, 1], [0, 0, 1, 1]]
+    assert Quota(3, None, 500, harvest=1).room.tolist() == [167, 167, 166]
+
+
+def test_a_class_may_take_all_where_its_share_knows_no_bound():
+    quota = Quota(2, None, 10, uneven=1e30)
+    assert (quota.room.tolist(), quota.missing) == ([10, 10], 10)
+
+
 def test_shards_are_published_when_they_are_on_the_disk_and_never_change(tmp_path):
     MemoryFileSystem.store.clear()
     there = Storage("memory://bucket/pool", RunError)

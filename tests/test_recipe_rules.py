@@ -55,6 +55,16 @@ from terse.recipe import load_recipe
             ["edges={binarise: false}"],  # the default blurs
             "edges.blur_sigma_px: expected 0 with binarise: false, got 1; the blur is of a binary mask",
         ),
+        (
+            ["seed=99999999999999999999"],
+            "seed: expected an integer <= 9223372036854775807, got 99999999999999999999; 0 is the default",
+        ),
+        (["pool.per_cycle=3000000000"], "pool.per_cycle: expected an integer <= 2147483647, got 3000000000"),
+        (["poses.shift=[-1, 2]"], "poses.shift.1: expected a number <= 1, got 2"),
+        (
+            ["poses=[{kind: affine}, {kind: photometric, gamma: [0, 90]}]"],
+            "poses.1.gamma.1: expected a number <= 10, got 90",
+        ),
         (["fine_tune=3"], "fine_tune: expected settings by name, got 3"),
         (["seed=1e99"], "seed: expected an integer, got 1e+99; 0 is the default"),
     ],

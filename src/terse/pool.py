@@ -33,6 +33,7 @@ class Quota:
         uneven: a class may take so many times its even share, and a cell of its class's.
         pasted: the labels that have foregrounds, all of them where it is None: no other class waits for examples.
         cells: of the poses; 1 limits none.
+        harvest: how many came before; where fewer are wanted than there are classes, those after the last one's are next.
 
     Source: paper A.1 (500 a class) and 4.1 (500 a cycle; spread evenly over the classes is ours); cells are ours.
     """
@@ -45,6 +46,7 @@ class Quota:
         uneven: float = 1.0,
         pasted: Int64[np.ndarray, " k"] | None = None,
         cells: int = 1,
+        harvest: int = 0,
     ) -> None:
         pasted = np.arange(classes) if pasted is None else pasted
         share = np.zeros(classes, dtype=np.int64)
@@ -55,8 +57,10 @@ class Quota:
             self.total = per_cycle or 0
             even = np.full(len(pasted), self.total // len(pasted), dtype=np.int64)
             even[: self.total % len(pasted)] += 1
+            if self.total < len(pasted):
+                even = np.roll(even, harvest * self.total)
             share[pasted] = even
-            self.room = np.floor(share * uneven).astype(np.int64)
+            self.room = np.minimum(np.floor(share * uneven), self.total).astype(np.int64)
         self._per_cell = np.maximum(1, np.ceil(share * uneven / cells)).astype(np.int64) if cells > 1 else None
         self._in_cell: Counter[tuple[int, int]] = Counter()
         self.taken = 0

@@ -213,6 +213,9 @@ def test_a_recipe_without_a_placing_family_is_refused_in_a_sentence() -> None:
     with pytest.raises(RecipeError) as error:
         Chain([Light(), Shadow()])
     assert str(error.value) == ("poses: expected a family that places foregrounds, got light, shadow; add kind: affine")
+    with pytest.raises(RecipeError) as none:
+        Chain([])
+    assert str(none.value) == "poses: expected a family that places foregrounds, got none; add kind: affine"
     with pytest.raises(RecipeError):
         build_poses([])
 

@@ -49,6 +49,17 @@ def test_sources_that_judge_are_held_out_of_a_set_even_without_one_to_train_on(t
         paste_data(leaking.model_copy(update={"train": None}))
 
 
+def test_a_train_that_judges_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
+    held = Drawn(tmp_path).coco("held", count=3, seed=40)
+    both = f"{{coco: {held}, images: {tmp_path / 'held-images'}}}"
+    with pytest.raises(DataError) as error:
+        run_data(_recipe(tmp_path, train=both, val=0.5, test=0.99))
+    assert str(error.value) == (
+        "train: expected images that val and test do not hold, got none; "
+        "take these from other images, or as smaller fractions of train"
+    )
+
+
 def test_backgrounds_that_all_judge_are_refused_with_the_reason(tmp_path: Path) -> None:
     held = Drawn(tmp_path).coco("held", count=3, seed=40)
     recipe = _recipe(

@@ -29,6 +29,20 @@ def test_it_is_an_arm(shapes: Callable[..., Materials]) -> None:
     assert (proposer.keeps_hard, proposer.module) == (False, None)
 
 
+@pytest.mark.parametrize(("name", "far"), [("rotation_deg", (120.0, 150.0)), ("scale", (7.0, 8.0))])
+def test_a_range_that_the_poses_do_not_have_is_refused(
+    shapes: Callable[..., Materials], name: str, far: tuple[float, float]
+) -> None:
+    context = shapes()
+    low, high = Framing(context.foregrounds, context.poses).limits(name, None)
+    with pytest.raises(RecipeError) as caught:
+        drawn(context, **{name: far})
+    assert str(caught.value) == (
+        f"synthesis.{name}: expected a range that meets the poses' own, {low:g} to {high:g}, got {list(far)}; "
+        "change one of them"
+    )
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 12, 100])
 def test_so_many_composites_as_asked_for(shapes: Callable[..., Materials], count: int) -> None:
     placements = drawn(shapes(), count)

@@ -39,6 +39,12 @@ def test_the_epoch_of_the_paper_repeats_the_pool_over_all_real_images():
     assert not np.array_equal(np.bincount(later[later >= 100] - 100, minlength=30), counts)  # others repeat once more
 
 
+@pytest.mark.parametrize(("batch_size", "seen"), [(10, [100, 100]), (1, [100])])
+def test_a_lone_composite_stands_twice_in_its_batch(batch_size, seen):
+    settings = SETTINGS.model_copy(update={"batch_size": batch_size, "real_per_synthetic": 0})
+    assert plan(settings, pooled=1).batch(0).tolist() == seen
+
+
 def test_ours_goes_over_the_pool_once():
     made = plan(SETTINGS.model_copy(update={"epoch": "pool"}), pooled=30)
     assert made.steps_an_epoch == 6

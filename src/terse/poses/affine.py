@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from terse.config import Component, PositiveSpan, Span
+from terse.config import Component, PositiveSpan, Span, ascending
 from terse.poses.family import PoseFamily
 from terse.poses.posed import RasterPose
 from terse.poses.space import beside
@@ -27,6 +27,7 @@ __all__ = ["AffineConfig", "AffinePoses"]
 _SMALLEST = 1e-6
 _TURN_DEG = 360.0
 
+_Play = Annotated[float, Field(ge=-1, le=1)]
 _Ranges = Annotated[dict[str, PositiveSpan], Field(min_length=1)]
 _Scale = Annotated[
     Annotated[PositiveSpan, Tag("[range]")] | Annotated[_Ranges, Tag("[classes]")],
@@ -41,8 +42,8 @@ class AffineConfig(Component["AffinePoses"]):
     kind: Literal["affine"] = "affine"
     rotation_deg: Span = (-20.0, 20.0)
     """Anticlockwise; a full turn or more wraps: its ends are one pose, and a synthesizer turns through them."""
-    shift: Span = (-1.0, 1.0)
-    """Fraction of the free play to each side."""
+    shift: Annotated[tuple[_Play, _Play], AfterValidator(ascending)] = (-1.0, 1.0)
+    """Fraction of the free play to each side; beyond 1 less than `min_visible` would be left."""
     shear: Span = (-0.2, 0.2)
     """Shift along x over the distance along y: 0.2 leans an upright side by 11 degrees."""
     scale: _Scale = (0.8, 1.2)

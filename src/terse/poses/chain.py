@@ -41,7 +41,9 @@ class Chain(PoseFamily):
         images = tuple((k, member) for k, member in enumerate(members) if member.on == "image")
         kinds = ", ".join(member.kind for member in members)
         if not any(member.has("sampling") for _, member in pastes):
-            raise RecipeError(f"poses: expected a family that places foregrounds, got {kinds}; add kind: affine")
+            raise RecipeError(
+                f"poses: expected a family that places foregrounds, got {kinds or 'none'}; add kind: affine"
+            )
         self._image = _ImageChain(images) if images else None
         self._joint = _Joint((*pastes, *images)) if images else self
         self._set(pastes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from terse.config import Component, Fraction, Span, ascending
+from terse.config import Component, Fraction, ascending
 from terse.draws import integers, normal, seeds_of
 from terse.poses.family import PoseFamily
 from terse.registry import register
@@ -28,6 +28,8 @@ _SHOULDER = 8.0
 _TILE_PX = 512
 _LEAST_ALPHA = 1e-3
 
+_Log = Annotated[float, Field(ge=-10, le=10)]
+_Logs = Annotated[tuple[_Log, _Log], AfterValidator(ascending)]
 _Factor = Annotated[float, Field(ge=0)]
 _Gain = Annotated[float, Field(gt=-1)]
 _Factors = Annotated[tuple[_Factor, _Factor], AfterValidator(ascending)]
@@ -42,9 +44,9 @@ class PhotometricConfig(Component["PhotometricPoses"]):
     kind: Literal["photometric"] = "photometric"
     on: Literal["foreground", "image"] = "foreground"
     """What is changed: each cut-out before it is pasted, or the whole picture once everything is."""
-    exposure: Span = (-0.6, 0.6)
+    exposure: _Logs = (-0.6, 0.6)
     """Logarithm of a factor on stored values; 0 changes nothing. What is made brighter nears white and is not cut off."""
-    gamma: Span = (-0.4, 0.4)
+    gamma: _Logs = (-0.4, 0.4)
     """Logarithm of the exponent; below 0 is brighter."""
     contrast: _Factors = (0.75, 1.25)
     """Factor on the distance from mid-grey."""

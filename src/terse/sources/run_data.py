@@ -105,6 +105,11 @@ def run_data(recipe: Recipe, observer: Observer | None = None) -> RunData:
             raise RecipeError(f"{name}: expected a source of images, got nothing; see `terse recipes` or `terse init`")
     splits = _splits(recipe, observer)
     foregrounds, backgrounds, messages = _to_paste(recipe, splits, observer)
+    if not len(splits["train"]):
+        raise DataError(
+            "train: expected images that val and test do not hold, got none; "
+            "take these from other images, or as smaller fractions of train"
+        )
     if guide is not None:
         splits["guide"] = _guide(guide, splits, observer)
         splits["added"] = splits["guide"].without_images_of(splits["train"])

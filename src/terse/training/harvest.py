@@ -52,13 +52,13 @@ class Harvest:
         pool = session.recipe.pool
         self.session = session
         self.cycle, self.draw = cycle, draw
+        self.round = cycle + session.facts.get("all_redraws", 0) + bool(draw)  # of all harvests of the run
         self.goal, self.quota = self._quota(1.0), self._quota(pool.spare if pool.choose == "farthest" else 1.0)
         learned = isinstance(
             session.players.proposer, LearnedProposer
         )  # the other arms draw from the base, or are rivals
         self.mix = Mix(pool.mix, self.quota.total) if pool.mix is not None and learned else None
         self._features: list[np.ndarray] = []
-        self.round = cycle + session.facts.get("all_redraws", 0) + bool(draw)  # of all harvests of the run
         self.tally = Tally(len(session.players.materials.classes))
         self.topped_up = 0
         self.topped_up_blocks = 0
@@ -164,7 +164,8 @@ class Harvest:
             None if number is None else math.ceil(number * times) for number in (pool.per_class, pool.per_cycle)
         )
         materials = session.players.materials
-        return Quota(len(materials.classes), per_class, per_cycle, pool.uneven, materials.of_task, cells)
+        quota = (len(materials.classes), per_class, per_cycle, pool.uneven, materials.of_task, cells)
+        return Quota(*quota, harvest=self.round - 1)
 
     def _lowest(self, placements: Placements) -> np.ndarray:
         """The class of each image's lowest object."""

@@ -66,7 +66,10 @@ class TargetPlan:
             assert np.array_equal(real[: len(shared)], shared)
             self._order = np.concatenate([real, self._real + self._of_pool(epoch)])[places]
             self._epoch = epoch
-        return self._order[within * self._batch : (within + 1) * self._batch]
+        order = self._order
+        if len(order) == 1 < self._batch:  # a lone image stands there twice: BatchNorm cannot train on one
+            order = np.repeat(order, 2)
+        return order[within * self._batch : (within + 1) * self._batch]
 
     def _of_pool(self, epoch: int) -> Int64[np.ndarray, " k"]:
         """Numbers of the pool in an epoch; which ones repeat once more changes with it."""

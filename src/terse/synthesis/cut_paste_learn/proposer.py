@@ -54,6 +54,7 @@ class CutPasteProposer(BaseProposer):
         super().__init__(materials, settings.batch_size, limits)
         self.settings = settings
         self.framing = Framing(bank, materials.poses)
+        self._ranges = {name: self._range(name, getattr(settings, name)) for name in ("rotation_deg", "scale")}
 
     def propose(self, requests: Requests) -> Placements:
         """Objects first, distractors above them, as in the published generator; each where it finds a place."""
@@ -61,14 +62,27 @@ class CutPasteProposer(BaseProposer):
         pose, kept = self._poses(pastes, requests.size_px[pastes.image_index])
         return self.placed(requests, pastes.take(np.flatnonzero(kept)), pose[kept])
 
+    def _range(self, name: str, wanted: tuple[float, float] | None) -> tuple[float, float]:
+        """The wanted range inside the poses' own.
+
+        Raises:
+            RecipeError: they do not meet.
+        """
+        low, high = self.framing.limits(name, None)
+        if wanted is not None and (wanted[1] < low or wanted[0] > high):
+            raise RecipeError(
+                f"synthesis.{name}: expected a range that meets the poses' own, {low:g} to {high:g}, got {list(wanted)}; "
+                "change one of them"
+            )
+        return self.framing.limits(name, wanted)
+
     def _poses(
         self, pastes: Pastes, size_px: Int64[np.ndarray, "n 2"]
     ) -> tuple[Float64[np.ndarray, "n k"], Bool[np.ndarray, " n"]]:
         """Poses, and which pastes found a place."""
         settings, framing, count = self.settings, self.framing, len(pastes.seeds)
         values = {}
-        for name, wanted in (("rotation_deg", settings.rotation_deg), ("scale", settings.scale)):
-            low, high = framing.limits(name, wanted)
+        for name, (low, high) in self._ranges.items():
             values[name] = low + (high - low) * uniform(pastes.seeds, name, 1)[:, 0]
         pose = framing.pose(count, values, pastes.seeds)
         if settings.scale is None:
