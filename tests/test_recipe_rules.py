@@ -57,7 +57,7 @@ from terse.recipe import load_recipe
         ),
         (
             ["seed=99999999999999999999"],
-            "seed: expected an integer <= 9223372036854775807, got 99999999999999999999; 0 is the default",
+            "seed: expected an integer <= 9223372036854775807, got 99999999999999999999",
         ),
         (["pool.per_cycle=3000000000"], "pool.per_cycle: expected an integer <= 2147483647, got 3000000000"),
         (["poses.shift=[-1, 2]"], "poses.shift.1: expected a number <= 1, got 2"),

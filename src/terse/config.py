@@ -173,8 +173,21 @@ SourcePath = Annotated[
     PlainSerializer(as_typed, return_type=str, when_used="json"),
 ]
 """A file or folder of a source's: an `InputPath`, or a URL, of which the source reads a copy on this machine."""
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # sums and products of two fit 64 bits
-NonNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+def _at_most(most: int) -> AfterValidator:
+    """How far computers count; no rule of the setting's own, so the reference of settings does not name it."""
+
+    def check(number: int) -> int:
+        if number > most:
+            raise ValueError(f"expected an integer <= {most}, got {number}")
+        return number
+
+    return AfterValidator(check)
+
+
+Count = Annotated[int, Field(ge=1), _at_most(2**31 - 1)]  # sums and products of two fit 64 bits
+NonNegative = Annotated[int, Field(ge=0), _at_most(2**63 - 1)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
