@@ -18,6 +18,9 @@ from terse.recipe import load_recipe
 from terse.run import build_players
 from terse.sources.cleanup import Flaw
 from terse.sources.guess import read_data
+from terse.targets.classifier.target import ClassificationTarget
+
+EVIDENCE = ClassificationTarget.evidence
 
 
 def look(path, *overrides, **options):
@@ -424,6 +427,34 @@ def test_groups_that_no_test_image_knows_are_an_error(drawn):
 def test_a_drawn_recipe_is_built_too():
     checked = look("quickstart", "synthesis.network=photographs", "canvas_px=96")
     assert names(checked, "error") == ["Settings that are refused"]
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "error"),
+    [
+        (
+            "confidence",
+            lambda target, images, truth: torch.full((len(images),), torch.nan),
+            "target.confidence: expected ClassificationTarget to give probabilities, got [nan, nan].",
+        ),
+        (
+            "train_loss",
+            lambda target, images, truth: torch.tensor(torch.inf, requires_grad=True),
+            "target.train_loss: expected ClassificationTarget to give a finite number, got inf; look at its input with "
+            "`terse preview`.",
+        ),
+        (
+            "evidence",
+            lambda target, images, truth: EVIDENCE(target, images.detach(), truth),
+            "target.evidence: expected ClassificationTarget to give numbers with a gradient to the pixels, got ones without; is "
+            "one detached? synthesis.kind=mined and synthesis.feedback=critic need no gradient.",
+        ),
+    ],
+)
+def test_first_answers_that_a_run_refuses_are_an_error(monkeypatch, method, answer, error):
+    monkeypatch.setattr(ClassificationTarget, method, answer)
+    checked = look("quickstart", "data.train=20", "data.val=20", "data.test=20")
+    assert [one.advice for one in checked.found] == [error]
 
 
 def test_samples_are_evenly_spread_and_said(drawn):

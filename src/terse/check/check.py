@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,8 @@ def check_recipe(
         data = run_data(recipe)
         target, found = build_target(recipe, data.classes)
         found = [*_missing_files(recipe), *found]
-        return Checked(subject, {}, [*found, *_refused(recipe, target, found, data)], recipe, _drawn_facts(data))
+        found += _refused(recipe, target, found, observer, data)
+        return Checked(subject, {}, found, recipe, _drawn_facts(data))
     parts, found = open_parts(recipe, observer)
     classes = classes_of(recipe, parts)
     every_class = not recipe.for_sets_alone
@@ -137,28 +138,50 @@ def check_recipe(
         searched, fact = _search(recipe, target, parts["backgrounds"], sample, observer, checkpoint)
         found += searched
         facts = [fact]
-    return Checked(subject, parts, [*found, *_refused(recipe, target, found)], recipe, facts)
+    found += _refused(recipe, target, found, observer)
+    return Checked(subject, parts, found, recipe, facts)
 
 
-def _refused(recipe: Recipe, target: Any, found: Sequence[Found], data: RunData | None = None) -> Iterator[Found]:
+def _refused(
+    recipe: Recipe, target: Any, found: Sequence[Found], observer: Observer, data: RunData | None = None
+) -> list[Found]:
     """What a run or a set refuses when it is built, though each of its parts is sound; nothing beside an error."""
     from terse.generate.trained import of_recipe
-    from terse.run import build_players, check_target
     from terse.sources.run_data import paste_data, run_data
 
     if any(one.weight == "error" for one in found):
-        return
+        return []
     uncleaned = recipe.model_copy(update={"cleanup": False})  # what it takes was looked at
     try:
         if recipe.for_sets_alone:
             of_recipe(uncleaned, paste_data(uncleaned))
-            return
-        data = data or run_data(uncleaned)
-        players = build_players(recipe, data=data, target=target)
-        check_target(players, recipe)
-        task_of(recipe).check_groups(players.test, recipe.test_groups)
+        else:
+            _begin(recipe, target, data or run_data(uncleaned), observer)
     except TerseError as error:
-        yield Found(code=Code.RUN_REFUSED, where="recipe", fields={"error": str(error)})
+        return [Found(code=Code.RUN_REFUSED, where="recipe", fields={"error": str(error)})]
+    return []
+
+
+def _begin(recipe: Recipe, target: Any, data: RunData, observer: Observer) -> None:
+    """Do all that a run does before it trains, the target's first answers among it; nothing is written.
+
+    Raises:
+        TerseError: the run would be refused.
+    """
+    from terse.protocols import is_trainable, trainable
+    from terse.run import build_players, check_target, join_session
+    from terse.targets.copies import copy_of
+    from terse.training.engine import Engine
+    from terse.training.probe import check_answers
+
+    engine = Engine()
+    players = build_players(recipe, engine, data=data, target=target)
+    check_target(players, recipe)
+    task_of(recipe).check_groups(players.test, recipe.test_groups)
+    unpublished = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"publish": None})})
+    check_answers(join_session(unpublished, None, players, engine, observer))
+    if is_trainable(players.target):
+        copy_of(trainable(players.target))  # a run's pages will
 
 
 def _search(
