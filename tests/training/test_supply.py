@@ -188,9 +188,15 @@ def test_what_nobody_judged_is_no_yield(small):
         assert 0 < row["found_per_pass"] <= 1
 
 
-def test_a_redraw_leaves_the_threads_that_the_phase_learns_with(small, monkeypatch):
+HELPFUL = "hardness={kind: helpful, of: {kind: margin, above: 0}, probe: 16, guide: {images: 16}}"
+
+
+@pytest.mark.parametrize("more", [(), (HELPFUL,)])
+def test_a_redraw_leaves_the_threads_that_the_phase_learns_with(small, monkeypatch, more):
     monkeypatch.setattr(Engine, "use_threads", lambda engine, pixels: torch.set_num_threads(2))
-    monkeypatch.setattr(Engine, "use_threads_to_learn", lambda engine, images, side_px: torch.set_num_threads(1))
+    monkeypatch.setattr(  # a guide's batch is another one
+        Engine, "use_threads_to_learn", lambda engine, images, side_px: torch.set_num_threads(1 if images == 24 else 2)
+    )
     threads = []
 
     def step(*given):
@@ -200,7 +206,7 @@ def test_a_redraw_leaves_the_threads_that_the_phase_learns_with(small, monkeypat
     monkeypatch.setattr("terse.training.phases.target_step", step)
     before = torch.get_num_threads()
     try:
-        train(of_arm(small, "mined", *FRESH))
+        train(of_arm(small, "mined", *FRESH, "fine_tune.batch_size=24", "pretrain.batch_size=24", *more))
     finally:
         torch.set_num_threads(before)
     assert set(threads) == {1}

@@ -306,10 +306,10 @@ def redraw(session: Session, cycle: int, draw: int) -> None:
     """
     proposer = session.players.proposer
     assert proposer is not None
+    threads = torch.get_num_threads()
     if proposer.keeps_hard:
         compare_reference(session, cycle)
-    harvest = Harvest(session, cycle, draw)
-    threads = torch.get_num_threads()
+    harvest = Harvest(session, cycle, draw)  # a guide takes threads of its own
     for _ in _blocks(harvest, proposer, f"redraw {draw}", 0):
         pass
     torch.set_num_threads(threads)  # the phase goes on as a resumed one begins
