@@ -23,6 +23,7 @@ __all__ = [
     "inflated_limit",
     "locked",
     "replacing",
+    "require_free",
     "require_local",
     "sha256_of",
     "sync_folder",
@@ -274,19 +275,26 @@ def claim(
         empty = holds_nothing(folder)
     except OSError as error:
         raise RunError(f"{folder}: expected a folder that can be written, got: {error.strerror or error}") from None
-    if old is not None:
-        if not resume:
-            raise RunError(
-                f"{folder}: expected a new folder, got one that holds a {kind}; add `resume` to go on with it"
-            )
+    if old is not None and resume:
         _same_request(folder, f"the {called} that the {kind} began with", old, request, ignored)
         return True
     if resume and not (empty and (resume_begins or names)):
         raise RunError(f"{folder}: expected a {kind} to go on with, got none; leave `resume` out to begin one")
-    if not empty:
-        raise RunError(f"{folder}: expected a new or empty folder, got one with files in it; give `out` another")
+    require_free(str(folder), kind, held=old is not None, empty=empty)
     begin()
     return False
+
+
+def require_free(place: str, kind: str, *, held: bool, empty: bool) -> None:
+    """See that something new may begin at a place: it holds none of the kind, and is empty.
+
+    Raises:
+        RunError: it is not.
+    """
+    if held:
+        raise RunError(f"{place}: expected a new folder, got one that holds a {kind}; add `resume` to go on with it")
+    if not empty:
+        raise RunError(f"{place}: expected a new or empty folder, got one with files in it; give `out` another")
 
 
 def holds_nothing(path: Path) -> bool:

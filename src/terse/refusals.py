@@ -115,7 +115,10 @@ def _refusals(model: type[BaseModel], data: Mapping[str, Any], error: Validation
         text, rule = item["msg"].removeprefix("Value error, "), ""
         if kind == "extra_forbidden":
             known = owner.model_fields if owner else {}
+            name, colon, value = path[-1].partition(":")
             near = registry.nearest(path[-1], known)
+            if colon and name in known:  # YAML takes it for one name
+                near = f"; write '{name}: {value}', with a space"
             text = f"expected a known setting, got {path[-1]!r}{near or '; known are ' + ', '.join(known)}"
         elif kind in _RULES:
             context = {key: _plain(value) for key, value in (item.get("ctx") or {}).items()}

@@ -116,6 +116,20 @@ def test_settings_of_a_cycle_are_looked_at_before_it_is_found(words, message, on
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("used", "message"),
+    [
+        ("run/set-1", "expected a new folder, got one that holds a set; add --resume to go on with it"),
+        ("run", "expected a new or empty folder, got one with files in it; give --out another"),
+    ],
+)
+def test_a_place_for_the_set_is_looked_at_before_a_cycle_is_found(used, message, onnx_run, capsys, tmp_path):
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--workers", "0", "--out", used)
+    assert run(capsys, *given) == (2, "", f"terse: {used}: {message}\n")
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+
+
 def test_another_model_says_what_is_hard_without_a_cycle(onnx_run, capsys):
     given = ("generate", "run", "--target", "two.onnx", "--count", "3", "--workers", "0", "--out", "set", "--json")
     code, out, _ = run(capsys, *given)

@@ -108,6 +108,10 @@ def test_help_shows_all_of_a_commands_text_and_folds_it_to_the_window(command, t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["train", "quickstart", "synthesis={kind:mined}"],
+            "synthesis.kind:mined: expected a known setting, got 'kind:mined'; write 'kind: mined', with a space",
+        ),
         (["train", "quickstart", "cycels=3"], "cycels: expected a known setting, got 'cycels'; did you mean 'cycles'?"),
         (["train", "quickstart", "cycles=-1"], "cycles: expected an integer >= 0, got -1; 5 is the paper's"),
         (["train", "quickstart", "seed"], "seed: expected key=value, got no value; for example cycles=3 or data.root=mnist"),

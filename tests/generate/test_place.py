@@ -225,13 +225,14 @@ def test_placements_at_a_url_are_rendered(plain, tmp_path):
         render("memory://bucket/none.parquet", tmp_path / "none", workers=0)
 
 
-def test_a_run_at_a_url_is_refused(capfd, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["train", "prove"])
+def test_a_run_at_a_url_is_refused_before_it_is_spoken_of(command, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["train", "quickstart", "--out", "s3://bucket/run"])
-    said = capfd.readouterr().err
+        main([command, "quickstart", "--out", "s3://bucket/run"])
+    (said,) = capfd.readouterr().err.splitlines()
     assert ended.value.code == 2
-    assert "terse: s3://bucket/run: expected a folder on this machine, got a URL" in said
+    assert said.startswith("terse: s3://bucket/run: expected a folder on this machine, got a URL")
     assert list(tmp_path.iterdir()) == []
 
 

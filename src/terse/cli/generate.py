@@ -113,9 +113,12 @@ def _of_cycle(
         raise RecipeError(f"{other}: expected none beside --cycle, whose set is the run's pool, got {given[other]!r}")
     from terse.black_box import go_on
     from terse.generate import render
+    from terse.generate.place import place_of
     from terse.validation import validate
 
     validate(GenerateSettings, {"count": 1, **given}, None).require_form()  # before minutes of harvest
+    if not how["resume"]:
+        place_of(out).require_free()
     per_cycle = given.pop("count", None)
     with counting() as observer:
         measured = go_on(Path(source), cycle, target, per_cycle=per_cycle, observer=observer)

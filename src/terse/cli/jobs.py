@@ -71,12 +71,14 @@ def folder_of(out: Path | None, name: str, kind: str, *, found_by: str | None) -
     """The folder of a job: `--out`, else `runs/NAME` or the first of `runs/NAME-2`, `-3`, ... that is free.
 
     Raises:
-        RunError: an option that wants a folder with a job (`found_by`: `--resume`, `--restart`) without `--out`; `kind` says
-            what the folder would hold.
+        RunError: an option that wants a folder with a job (`found_by`: `--resume`, `--restart`) without `--out`, `kind` says
+            what the folder would hold; or a URL.
     """
     from terse.errors import RunError
+    from terse.folders import require_local
 
     if out is not None:
+        require_local(out)
         return out
     if found_by is not None:
         raise RunError(f"{found_by}: expected --out with the {kind}'s folder, got none")

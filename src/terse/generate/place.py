@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.errors import RunError
-from terse.folders import cache_folder
+from terse.folders import cache_folder, holds_nothing, require_free
 from terse.generate.manifest import MANIFEST, REQUEST, claim_set
 from terse.generate.plan import Shard
 from terse.generate.sender import Sent, start_sender
@@ -44,6 +44,16 @@ class Place:
         """
         manifest, self._begun = claim_set(self.folder, about, resume=resume)
         return manifest
+
+    def require_free(self) -> None:
+        """See that a new set can begin here, without beginning it.
+
+        Raises:
+            RunError: a set is here, or other files.
+        """
+        held = self.has(MANIFEST) or self.has(REQUEST)
+        empty = not self.folder.exists() or holds_nothing(self.folder)
+        require_free(self.name, "set", held=held, empty=empty)
 
     def has(self, name: str) -> bool:
         """Whether a file of the set is there."""
@@ -126,6 +136,11 @@ class AtURL(Place):
             self._storage.write(REQUEST, (self.folder / REQUEST).read_bytes())
             self._there.add(REQUEST)
         return found
+
+    def require_free(self) -> None:
+        """As the folder's; what is at the URL decides."""
+        there = set(self._storage.listing())
+        require_free(self.name, "set", held=bool({MANIFEST, REQUEST} & there), empty=not there)
 
     def has(self, name: str) -> bool:
         """Whether a file of the set is there, or here and to be sent."""

@@ -95,6 +95,14 @@ def test_torchvision_has_the_same_words():
     )
 
 
+def test_a_network_that_asks_how_its_first_weights_are_drawn_says_nothing(recwarn):
+    target = TorchvisionClassifierConfig(model="googlenet", settings={"aux_logits": False}).build(
+        classes=("a", "b"), canvas_px=64
+    )
+    assert target.predict(torch.rand(2, 3, 64, 64)).shape == (2,)
+    assert not recwarn.list
+
+
 def test_without_timm_the_line_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert refused(MissingExtra) == (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TimmConfig", "TorchvisionClassifierConfig"]
 
+_ASKING = ("googlenet", "inception_v3")
+"""Networks of torchvision whose builder warns where nobody says how the first weights are drawn."""
+
 
 class _NamedClassifier(Component["Target"]):
     task: ClassVar[str] = "classification"
@@ -68,7 +71,10 @@ class TorchvisionClassifierConfig(_NamedClassifier):
         from terse.targets.classifier.named import Library
 
         def make(name: str, outputs: int, settings: dict[str, Any]) -> nn.Module:
-            built: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=outputs, **settings)
+            own = {"init_weights": True} if name in _ASKING else {}
+            built: nn.Module = torchvision.models.get_model(
+                name, weights=None, num_classes=outputs, **{**own, **settings}
+            )
             return built
 
         names = torchvision.models.list_models(module=torchvision.models)
