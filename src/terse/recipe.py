@@ -36,7 +36,7 @@ from terse.recipe_parts import (
 )
 from terse.recipe_rules import check_together
 from terse.validation import overlay, validate
-from terse.yaml_text import write_yaml
+from terse.yaml_text import read_yaml_file, write_yaml
 
 if TYPE_CHECKING:  # what the components build; none of it is imported with a recipe
     from terse.evaluation.hardness import HardnessRule
@@ -49,6 +49,7 @@ __all__ = [
     "NOT_COMPARED",
     "Recipe",
     "as_recipe",
+    "begun_with",
     "dump_recipe",
     "extras_needed",
     "load_recipe",
@@ -200,6 +201,21 @@ def as_recipe(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> Rec
     if overrides:
         raise RecipeError("overrides: expected none beside a Recipe object, got some; use recipe.model_copy")
     return recipe
+
+
+def begun_with(path: Path) -> dict[str, Any]:
+    """The settings that a run or a proof was begun with, by its `recipe.yaml`; those of a younger version at their defaults.
+
+    What this version does not take stays as it is written, to be compared by what differs.
+
+    Raises:
+        RecipeError: the file cannot be read.
+    """
+    settings = read_yaml_file(path)
+    try:
+        return validate(Recipe, settings, None).model_dump(mode="json")
+    except RecipeError:
+        return settings
 
 
 def dump_recipe(recipe: Recipe) -> str:

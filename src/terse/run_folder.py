@@ -8,8 +8,7 @@ from typing import Any
 from terse.errors import RunError
 from terse.folders import claim, holds_nothing, write_atomically
 from terse.pool_shards import shards_in
-from terse.recipe import NOT_COMPARED, Recipe, dump_recipe
-from terse.yaml_text import read_yaml_file
+from terse.recipe import NOT_COMPARED, Recipe, begun_with, dump_recipe
 
 __all__ = ["claim_run", "clear", "digested", "finished_folder", "require_clearable"]
 
@@ -54,7 +53,7 @@ def claim_run(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         "run",
         recipe.model_dump(mode="json"),
         resume=resume,
-        written=lambda: read_yaml_file(written) if written.is_file() else None,
+        written=lambda: begun_with(written) if written.is_file() else None,
         begin=begin,
         ignored=NOT_COMPARED,
     )

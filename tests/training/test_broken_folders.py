@@ -82,6 +82,14 @@ def test_a_run_without_a_whole_state_is_not_thrown_away(recipe, run):
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_goes_on_under_a_version_that_knows_more_settings(recipe, whole, run):
+    written = run / "recipe.yaml"
+    older = [line for line in written.read_text().splitlines() if not line.startswith(("  spare:", "keep:"))]
+    assert len(older) == len(written.read_text().splitlines()) - 2
+    written.write_text("\n".join(older) + "\n")
+    assert lasting(train(recipe, out=run, resume=True)) == whole[0]
+
+
 def test_restart_begins_anew_and_leaves_other_files_alone(recipe, whole, run):
     (run / "state" / "checkpoint.pth").unlink()
     (run / "state" / "previous.pth").unlink()

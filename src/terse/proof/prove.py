@@ -22,7 +22,7 @@ from terse.proof.results import read_proof
 from terse.proof.summary import coverage_of, read_arms, summarise
 from terse.proof.verdict import arm_order, comparison
 from terse.proof.workers import run_jobs
-from terse.recipe import NOT_COMPARED, Recipe, as_recipe, dump_recipe, load_recipe
+from terse.recipe import NOT_COMPARED, Recipe, as_recipe, begun_with, dump_recipe, load_recipe
 from terse.results import Shortcut, read_record
 from terse.sources.run_data import RunData, made_by_caller
 from terse.tasks.task import task_of
@@ -30,7 +30,6 @@ from terse.training.engine import process_kept
 from terse.trust import trusting
 from terse.validation import join, validate
 from terse.workers import usable_cores
-from terse.yaml_text import read_yaml_file
 
 __all__ = ["arms_to_run", "compute_page", "prove"]
 
@@ -242,7 +241,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool) -> None:
             raise RunError(
                 f"{folder}: expected a new folder, got one that holds another kind of run; give `out` another"
             )
-        return read_yaml_file(written) if written.is_file() else None
+        return begun_with(written) if written.is_file() else None
 
     def begin() -> None:
         (folder / "start").mkdir()
