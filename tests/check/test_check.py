@@ -446,8 +446,8 @@ def test_a_drawn_recipe_is_built_too():
         (
             "evidence",
             lambda target, images, truth: EVIDENCE(target, images.detach(), truth),
-            "target.evidence: expected ClassificationTarget to give numbers with a gradient to the pixels, got ones without; is "
-            "one detached? synthesis.kind=mined and synthesis.feedback=critic need no gradient.",
+            "target: expected evidence to be differentiable in the pixels, got no gradient; the learned arm cannot see what makes "
+            "it fail, synthesis.kind=mined can.",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_network_that_asks_how_its_first_weights_are_drawn_says_nothing(recwar
     target = TorchvisionClassifierConfig(model="googlenet", settings={"aux_logits": False}).build(
         classes=("a", "b"), canvas_px=64
     )
-    assert target.predict(torch.rand(2, 3, 64, 64)).shape == (2,)
+    assert target.predict(torch.rand(2, 3, 64, 64)).shape == (2, 2)
     assert not recwarn.list
 
 
