@@ -92,7 +92,7 @@ def test_a_flag_that_says_no_is_offered_where_the_default_may_be_yes(capsys):
         ),
         ("masks", ["The same command with --drop or --min-score on a file that is made already drops masks from it"]),
         ("init", ["a classifier's name in torchvision; by default one that fits the data and this machine."]),
-        ("prove", ["All for detectors, all but the two that need photographs for classifiers."]),
+        ("prove", ["All for detectors, all but the two that need photographs for classifiers; learned only where"]),
         ("report", ["--beside PATH... "]),
     ],
 )
