@@ -75,12 +75,12 @@ def init(
         raise RecipeError(
             "--images: expected it beside --data or --coco, got it without; VOC and YOLO data name their images"
         )
-    from terse.sources.guess import expect_something, source_settings
+    from terse.sources.guess import require_path, source_settings
 
     typed = {**given, "--images": images, "--cutouts": cutouts, "--backgrounds": backgrounds, "--weights": weights}
     for option, path in typed.items():
         if path is not None:
-            expect_something(option, path)
+            require_path(option, path)
     real = _real(*next(iter(given.items())), images)
     if cutouts is not None:
         real = _classified(real)

@@ -28,7 +28,7 @@ from terse.sources.yolo import is_yolo_yaml, yolo_file
 from terse.urls import url_of
 from terse.validation import validate
 
-__all__ = ["expect_something", "is_recipe", "read_data", "source_settings"]
+__all__ = ["is_recipe", "read_data", "require_path", "source_settings"]
 
 _LOOKED_AT = 5
 _LISTED = 50
@@ -82,7 +82,7 @@ def source_settings(path: Path, images: Path | None = None) -> dict[str, Any]:
     return _folder(path)
 
 
-def expect_something(option: str, path: Path) -> None:
+def require_path(option: str, path: Path) -> None:
     """Refuse a path of this machine, typed for an option, at which nothing lies.
 
     Raises:
