@@ -15,10 +15,9 @@ from terse.recipe import load_recipe
 
 COUNT = 12
 SMALL = (
-    "canvas_px=96", "target.image_size_px=96", "synthesis.input_px=128", "synthesis.batch_size=2",
-    "synthesis.steps=1", "synthesis.discriminator.warm_up_steps=1", "pretrain.steps=1", "pretrain.batch_size=2",
+    "canvas_px=96", "target.image_size_px=96", "synthesis.batch_size=2", "pretrain.steps=1", "pretrain.batch_size=2",
     "fine_tune.steps=1", "fine_tune.batch_size=2", "pool={per_cycle: 2, candidates: 4}", "cycles=1",
-    "synthesis.backbone=mobilenet_v3_small", "hardness.below=1", "runtime.workers=0",
+    "hardness.below=1", "runtime.workers=0",
 )  # fmt: skip
 FORMATS = ("coco", "voc", "yolo", "webdataset")
 

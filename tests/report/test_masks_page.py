@@ -77,9 +77,10 @@ def test_all_that_is_shown_is_ticked_at_once_and_the_enlarged_one_by_x(page, tmp
 def test_what_was_ticked_is_there_when_the_page_is_loaded_again(page):
     page.locator(".card").first.focus()
     page.keyboard.press("x")
+    ticked = page.locator("#ticked", has_text="2 of 12 ticked")
+    ticked.wait_for()
     page.reload()
-    page.wait_for_selector(".card")
-    assert page.inner_text("#ticked") == "2 of 12 ticked"
+    ticked.wait_for()
 
 
 def test_a_page_that_is_written_again_shows_what_the_file_leaves_out(page, write, tmp_path):

@@ -83,7 +83,7 @@ class GenerateSettings(Config):
     What is None is as the arm has it in training; `limits` says what that comes to.
     """
 
-    count: Annotated[Count, Field(le=10**8)]  # names have eight digits, from 0
+    count: Annotated[int, Field(ge=1, le=10**8)]  # names have eight digits, from 0
     """Images; with --cycle the composites that the cycle is to find, by default the recipe's `pool.per_cycle`."""
     format: Annotated[str, known_kind("exporter")] = "coco"
     """coco, voc, yolo, yolo_pose, semantic, webdataset, imagefolder, or an exporter of an installed package."""

@@ -206,7 +206,7 @@ def _judge_threshold(session: Session) -> None:
         seen = ~hidden(composites)  # of the others nothing is asked, and no rule calls them hard
         hard += int(verdict.hard.cpu().numpy()[seen].sum())
         worth += int(seen.sum())
-        surest = max(surest, 1 - float(verdict.hardness.cpu().numpy()[seen].min(initial=1.0)))
+        surest = max(surest, 1 - float(verdict.hardness.float().cpu().numpy()[seen].min(initial=1.0)))
     rate = hard / max(1, worth)
     session.facts["random_hard_rate"] = rate
     if recipe.cycles and worth and surest < _NEVER:
