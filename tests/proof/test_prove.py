@@ -278,6 +278,24 @@ def test_a_kill_at_the_very_end_of_the_start(recipe, data, tmp_path, monkeypatch
     assert (facts["position"], len(facts["rows"])) == ([1, 0, 0], 1)
 
 
+def test_an_arm_that_this_material_does_not_suit_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    """The synthesizer of digits, which an arm gets from a recipe that says nothing of `learned`, sees no photographs."""
+
+    def trains(session):
+        raise AssertionError
+
+    monkeypatch.setattr("terse.proof.arms.train_start", trains)
+    mined = load_recipe("shapes", ["synthesis={kind: mined}"])
+    small = mined.data.model_copy(update={"train": 4, "val": 2, "test": 2, "backgrounds": 2})
+    with pytest.raises(RecipeError) as refused:
+        prove(mined, out=tmp_path / "out", arms=["none", "learned"], seeds=1, data=small.build())
+    assert str(refused.value) == (
+        "arms: learned: synthesis.network: expected photographs for images of 3 x 96 x 96, got digits, which takes "
+        "1 x 40 x 40 (channels, height, width)"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_blends_of_arms_that_are_added_are_probed_too(monkeypatch, tmp_path):
     asked = []
 

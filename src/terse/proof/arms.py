@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from terse.errors import RecipeError, RunError
+import torch
+
+from terse.errors import RecipeError, RunError, TerseError
 from terse.folders import replacing, write_json
 from terse.progress import Observer
 from terse.proof.kept import keep
@@ -19,6 +21,7 @@ from terse.recipe import Recipe
 from terse.registry import kinds, nearest
 from terse.run import finish, open_session
 from terse.sources.run_data import RunData, run_data
+from terse.synthesis.materials import Materials
 from terse.synthesis.scene import SceneConfig
 from terse.tasks.task import task_of
 from terse.training.checkpoint import read_checkpoint, require_none_lost
@@ -112,6 +115,7 @@ class ProofJob:
     folder: Path
     start: Path | None = None  # the folder of the start, for an arm
     kept: Path | None = None  # where its figures are kept beside the folder, for an arm
+    followers: tuple[Arm, ...] = ()  # the arms that begin with it, for a start
 
     @property
     def name(self) -> str:
@@ -184,13 +188,25 @@ def run_start(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, obs
 
     Raises:
         Interrupted: the user asked to stop before the start was whole.
+        RecipeError: an arm that follows cannot be built from this material; nothing was trained then.
     """
     if _begun(job.folder) and _started(job.folder):
         return
     settings = arm_recipe(recipe, NO_ARM, job.seed)
     session = open_session(settings, job.folder, resume=_begun(job.folder), data=data, observer=observer)
     trainable(session.players.target)
+    _require_buildable(recipe, job, session.players.materials)
     train_start(session)
+
+
+def _require_buildable(recipe: Recipe, job: ProofJob, materials: Materials) -> None:
+    """Refuse now what would be refused when the arm's turn comes, perhaps hours later."""
+    for arm in job.followers:
+        with torch.random.fork_rng():
+            try:
+                arm_recipe(recipe, arm, job.seed).synthesis.build(materials)
+            except TerseError as error:
+                raise RecipeError(f"arms: {arm}: {error}") from None
 
 
 def run_arm(recipe: Recipe, job: ProofJob, *, data: RunData | None = None, observer: Observer | None = None) -> None:

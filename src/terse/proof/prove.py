@@ -110,7 +110,9 @@ def prove(
             _keep_arms(folder, chosen)
             comparison(sorted(read_arms(folder), key=arm_order), treatment, reference)  # before hours of runs
             numbers = range(recipe.seed, recipe.seed + seeds)
-            starts = [ProofJob(None, seed, folder / "start" / f"seed-{seed}") for seed in numbers]
+            starts = [
+                ProofJob(None, seed, folder / "start" / f"seed-{seed}", followers=tuple(chosen)) for seed in numbers
+            ]
             jobs = [
                 ProofJob(
                     arm,
