@@ -179,6 +179,49 @@ def test_a_class_of_one_photograph_is_refused_by_name():
     )
 
 
+def photographs_of(*held):
+    """Keys and labels of cut-outs, from the labels in each photograph."""
+    pairs = [(f"a:{number}.jpg:{row}", label) for number, own in enumerate(held) for row, label in enumerate(own)]
+    keys, labels = zip(*pairs, strict=True)
+    return list(keys), np.array(labels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rare_class_beside_common_ones_stands_in_both_halves(seed):
+    random = np.random.default_rng(seed)
+    held = [[0] * int(random.integers(1, 6)) for _ in range(60)]
+    for label in range(1, 6):
+        for photograph in random.choice(60, 2 + label % 3, replace=False):
+            held[photograph].append(label)
+    keys, labels = photographs_of(*held)
+    halves = halves_of(keys, labels, tuple("abcdef"), range(6))
+    assert all(set(halves[labels == label].tolist()) == {0, 1} for label in range(6))
+    assert 0.4 < halves.mean() < 0.6
+    of_photograph = {(key.rsplit(":", 1)[0], int(half)) for key, half in zip(keys, halves, strict=True)}
+    assert len(of_photograph) == 60
+
+
+def test_photographs_that_cannot_be_halved_are_refused_by_the_class_that_lacks():
+    keys, labels = photographs_of([0, 1], [0, 2], [1, 2])  # two of three pairs are apart, never all
+    with pytest.raises(RecipeError) as caught:
+        halves_of(keys, labels, ("cup", "jug", "pot"), [0, 1, 2])
+    assert str(caught.value) == (
+        "hardness.reference: expected photographs that can be halved with each class in both halves, so that one half can "
+        "judge the other, got none for pot; leave the class out or take another hardness.kind"
+    )
+
+
+def test_arms_share_the_weights_that_named_references_begin_with(small):
+    named = LEARNABLE.replace("reference: {", "reference: {target: {kind: mnist_classifier}, ")
+    of_arms = [
+        open_session(mined(small, f"synthesis.kind={arm}", named), None).players.rule.references
+        for arm in ("mined", "learned")
+    ]
+    for mine, learned in zip(*of_arms, strict=True):
+        theirs = learned.module.state_dict()
+        assert all(torch.equal(value, theirs[name]) for name, value in mine.module.state_dict().items())
+
+
 def test_a_black_box_needs_a_reference_of_its_own(small):
     class Judge:
         def predict(self, images):

@@ -228,19 +228,61 @@ def halves_of(
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(photographs):
         rows.setdefault(name, []).append(row)
+    own = [labels[of_one] for of_one in rows.values()]
+    half = np.zeros(len(own), dtype=np.int64)
     counts = np.zeros((2, len(classes)), dtype=np.int64)
-    halves = np.zeros(len(keys), dtype=np.int64)
-    order = np.random.default_rng(0).permutation(len(rows))
-    own = list(rows.values())
-    for number in order.tolist():
-        held = labels[own[number]]
-        half = int(counts[0][held].sum() > counts[1][held].sum())
-        halves[own[number]] = half
-        np.add.at(counts[half], held, 1)
-    lacking = [classes[label] for label in wanted if not counts[:, label].all()]
+    for number in np.random.default_rng(0).permutation(len(own)).tolist():
+        held = own[number]
+        half[number] = int(counts[0][held].sum() > counts[1][held].sum())
+        np.add.at(counts[half[number]], held, 1)
+    lacking = _with_each_class(half, own, counts, np.asarray(wanted))
     if lacking:
+        alone = [label for label in lacking if sum(label in held for held in own) < 2]
+        named = ", ".join(classes[label] for label in alone or lacking)
+        wish, got = "cut-outs of at least two photographs of each class", f"one of {named}"
+        if not alone:
+            wish, got = "photographs that can be halved with each class in both halves", f"none for {named}"
         raise RecipeError(
-            f"hardness.reference: expected cut-outs of at least two photographs of each class, so that one half can "
-            f"judge the other, got one of {', '.join(lacking)}; leave the class out or take another hardness.kind"
+            f"hardness.reference: expected {wish}, so that one half can "
+            f"judge the other, got {got}; leave the class out or take another hardness.kind"
         )
+    halves = np.zeros(len(keys), dtype=np.int64)
+    for of_one, number in zip(rows.values(), half.tolist(), strict=True):
+        halves[of_one] = number
     return halves
+
+
+def _with_each_class(
+    half: Int64[np.ndarray, " photographs"],
+    own: Sequence[Int64[np.ndarray, " _"]],
+    counts: Int64[np.ndarray, "2 classes"],
+    wanted: Int64[np.ndarray, " wanted"],
+) -> list[int]:
+    """Move photographs to the other half, each once at most, until no wanted class is in one half alone.
+
+    A rare class beside common ones may stand in one half, since photographs are spread by all that they hold. The next to move
+    is the one that leaves the fewest classes so.
+
+    Returns:
+        The classes that are still in one half alone; `half` and `counts` are changed in place.
+    """
+
+    def lacking(of_halves: Int64[np.ndarray, "2 classes"]) -> Int64[np.ndarray, " k"]:
+        found: Int64[np.ndarray, " k"] = wanted[~of_halves[:, wanted].all(axis=0)]
+        return found
+
+    def moved(number: int) -> Int64[np.ndarray, "2 classes"]:
+        held = np.bincount(own[number], minlength=counts.shape[1])
+        sign = 1 - 2 * half[number]
+        after: Int64[np.ndarray, "2 classes"] = counts - sign * np.stack([held, -held])
+        return after
+
+    still = set(range(len(own)))
+    while len(left := lacking(counts)):
+        candidates = [number for number in sorted(still) if np.isin(own[number], left).any()]
+        if not candidates:
+            break
+        best = min(candidates, key=lambda number: len(lacking(moved(number))))
+        counts[:], half[best] = moved(best), 1 - half[best]
+        still.remove(best)
+    return [int(label) for label in lacking(counts)]

@@ -43,6 +43,7 @@ def make_references(rule: ReferenceRule, recipe: Recipe, target: Judges, materia
     """
     named = rule.settings.target
     if named is not None:
+        reseed(recipe.seed, 0, "reference weights", 0)  # the same in every arm, whatever its own networks drew
         model = named.build(classes=materials.classes, canvas_px=recipe.canvas_px)
         engine.prepare(trainable(model).module)
     else:
