@@ -14,7 +14,7 @@ from pycocotools import mask as oracle
 from terse.errors import DataError
 from terse.sources.annotations import Remark, RemarkKind
 from terse.sources.coco import CocoConfig, category_ids, read_coco
-from terse.sources.masks import Polygons, Rle, draw_mask, extent
+from terse.sources.masks import Polygons, Rle, cut_outline, draw_mask, extent
 
 
 def skipped(annotations):
@@ -144,6 +144,41 @@ def test_a_box_that_sticks_out_is_cut_at_the_border_and_its_mask_too(coco, note)
     assert notes.skipped == ()
     assert notes.boxes_px.tolist() == [[0, 0, 40, 9]]
     assert int((draw_mask(notes.masks[0], notes.root, (40, 30)) > 0).sum()) == 40 * 9
+
+
+def in_a_larger_image(points):
+    """What of an outline lies in an image of 40x30, drawn where nothing has to be cut."""
+    return draw_mask(Polygons((points.astype(np.float32) + 100,)), Path(), (240, 230))[100:130, 100:140] > 0
+
+
+def test_an_outline_that_sticks_out_keeps_its_shape_inside(coco, note):
+    outline = [-100, 15, 20, -5, 20, 35]  # its point far outside: inside there is most of a rectangle
+    whole = in_a_larger_image(np.array(outline).reshape(-1, 2))
+    notes = read_coco(*coco(annotations=[note(bbox=[0, 0, 20, 30], segmentation=[outline])]))
+    drawn = draw_mask(notes.masks[0], notes.root, (40, 30)) > 0
+    assert whole.sum() > 19 * 29
+    assert (drawn != whole).sum() <= 30  # the new corners are rounded to a fifth of a pixel
+
+
+def test_outlines_of_any_shape_are_cut_as_coco_draws_them():
+    rng = np.random.default_rng(5)
+    apart = []
+    for _ in range(300):
+        points = rng.uniform(-60, 100, (rng.integers(3, 9), 2)).astype(np.float32)
+        whole = in_a_larger_image(points)
+        cut = cut_outline(points, (40, 30))
+        assert ((cut >= 0) & (cut <= (40, 30))).all()
+        apart.append(((draw_mask(Polygons((cut,)), Path(), (40, 30)) > 0) != whole).sum())
+    assert np.mean(apart) < 4
+    assert max(apart) <= 40  # of 1,200: half a pixel along the rim
+
+
+def test_an_outline_beside_the_image_draws_nothing():
+    around = np.array([[-9, 50], [-9, -9], [50, -9], [50, -1], [-1, -1], [-1, 50]], dtype=np.float32)
+    for part in (around, around + np.array([60, 0]), np.array([[41, 2], [60, 2], [60, 9]], dtype=np.float32)):
+        cut = cut_outline(part.astype(np.float32), (40, 30))
+        assert len(cut) >= 3
+        assert not draw_mask(Polygons((cut,)), Path(), (40, 30)).any()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from terse.sources.columns import MaskColumn, TextColumn
+from terse.sources.masks import cut_outline
 from terse.sources.objects import ObjectColumns
 
 __all__ = ["PlainAnnotations"]
@@ -70,13 +71,13 @@ class PlainAnnotations:
         marks = np.zeros((len(items), 4), dtype=np.bool_)
         marks[:, 0] = [bool(item.get("iscrowd")) for item in items] if self.crowd else False
         marks[:, 1] = [bool(item.get("ignore")) for item in items]
-        per_point = np.repeat(np.repeat(limits, counts, axis=0), lengths // 2, axis=0).astype(np.float32)
+        outlines_px, lengths = _cut_outlines(points.astype(np.float32), lengths // 2, np.repeat(limits, counts, axis=0))
         return ObjectColumns(
             images,
             np.array([self.labels[one] for one in categories], dtype=np.int64),
             found[0],
             marks,
-            MaskColumn.of_outlines(np.clip(points.astype(np.float32), 0, per_point), lengths // 2, counts),
+            MaskColumn.of_outlines(outlines_px, lengths, counts),
             TextColumn.of([str(item.get("id", f"#{first + row}")) for row, item in enumerate(items)]),
         ).where(wanted)
 
@@ -95,6 +96,21 @@ def _pairs(lists: Sequence[list[Any]]) -> Float64[np.ndarray, "n 2"] | None:
     except OverflowError:  # a number of hundreds of digits
         return None
     return pairs if bool((np.abs(pairs) < _EXACT).all()) else None  # neither NaN nor infinite
+
+
+def _cut_outlines(
+    points: Float32[np.ndarray, "points 2"], lengths: Int64[np.ndarray, " n"], limits: Int64[np.ndarray, "n 2"]
+) -> tuple[Float32[np.ndarray, "cut 2"], Int64[np.ndarray, " n"]]:
+    """The points of all outlines and how many each has, those that reach over their image's border cut."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    out = ((points < 0) | (points > limits[owner])).any(axis=1)
+    if not bool(out.any()):
+        return points, lengths
+    parts = np.split(points, np.cumsum(lengths)[:-1])
+    for i in np.unique(owner[out]).tolist():
+        width, height = limits[i].tolist()
+        parts[i] = cut_outline(parts[i], (width, height))
+    return np.concatenate(parts), np.array(list(map(len, parts)), dtype=np.int64)
 
 
 def _cut(

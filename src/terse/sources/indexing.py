@@ -17,7 +17,7 @@ from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind, Sk
 from terse.sources.columns import is_distinct
 from terse.sources.decode import SizeError, probe_with_turn
 from terse.sources.finder import Finder, leads_out, slashed
-from terse.sources.masks import Mask, Polygons, mask_box
+from terse.sources.masks import Mask, Polygons, cut_outline, mask_box
 from terse.sources.objects import ObjectColumns, ObjectRow
 
 __all__ = ["ImageEntry", "Index", "is_number"]
@@ -188,8 +188,7 @@ class Index:
             self.skip(f"{where}.{field}", reason, Cause.BOX)
             return False
         if isinstance(mask, Polygons):
-            limits = np.array([width, height], dtype=np.float32)
-            mask = Polygons(tuple(np.clip(part, 0, limits) for part in mask.parts))
+            mask = Polygons(tuple(cut_outline(part, (width, height)) for part in mask.parts))
         if keypoints is not None and (keypoints[:, 2] % 1).any():
             seen = np.where(keypoints[:, 2:] >= _SURE, np.float32(_VISIBLE), np.float32(0))
             keypoints = np.concatenate([keypoints[:, :2], seen], axis=1)

@@ -17,6 +17,7 @@ __all__ = [
     "PixelBox",
     "Polygons",
     "Rle",
+    "cut_outline",
     "draw_mask",
     "ellipse",
     "extent",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _ELLIPSE_POINTS = 64
+_FEWEST_POINTS = 3
 _HALF = 127  # of a byte
 PixelBox = tuple[int, int, int, int]
 """Half-open x0, y0, x1, y1 in pixels of the image."""
@@ -107,6 +109,29 @@ def extent(mask: Mask, size_px: tuple[int, int]) -> PixelBox:
     x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
     x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
     return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
+
+
+def cut_outline(part: Float32[np.ndarray, "_ 2"], size_px: tuple[int, int]) -> Float32[np.ndarray, "_ 2"]:
+    """An outline without what reaches over the image's border; one that is nowhere inside becomes a point on it.
+
+    Moving the points to the border instead would move the sides between them too, inside the image as well.
+
+    Source: Sutherland and Hodgman 1974.
+    """
+    points = part.astype(np.float64)
+    for axis, limit in ((0, 0), (1, 0), (0, size_px[0]), (1, size_px[1])):
+        depth = limit - points[:, axis] if limit else points[:, axis]
+        if (depth >= 0).all():
+            continue
+        following, depth_there = np.roll(points, -1, axis=0), np.roll(depth, -1)
+        leaves = (depth >= 0) != (depth_there >= 0)
+        share = depth / np.where(leaves, depth - depth_there, 1)
+        crossing = points + np.where(leaves, share, 0)[:, None] * (following - points)
+        crossing[:, axis] = limit
+        points = np.stack([points, crossing], axis=1)[np.stack([depth >= 0, leaves], axis=1)]
+    if len(points) < _FEWEST_POINTS:
+        points = np.repeat(np.clip(part[:1], 0, size_px), _FEWEST_POINTS, axis=0)
+    return points.astype(np.float32)
 
 
 def ellipse(
