@@ -165,7 +165,7 @@ class Pool:
 
     @property
     def newest(self) -> Placements:
-        """What the last harvest added."""
+        """What the last harvest that found something added."""
         return self.placements.take(np.arange(len(self) - self._added, len(self)))
 
     @property

@@ -734,3 +734,28 @@ def test_a_set_of_which_cleanup_leaves_a_class_can_be_made(drawn):
     lost = found(look(path), "Classes that no set has")
     assert (lost.weight, lost.examples) == ("warning", ["dot (6 too small)"])
     assert names(look(path, "foregrounds.classes=[dot]"), "error") == ["Classes of which nothing is left"]
+
+
+def only_dots(data):
+    """All objects are dots, and a class has none, as most of COCO's 80 in a set of few."""
+    data["categories"] = [{"id": 1, "name": "dot"}, {"id": 2, "name": "never"}]
+    for item in data["annotations"]:
+        item.update(category_id=1, bbox=[20, 20, 12, 12], segmentation=[[20, 20, 32, 20, 32, 32, 20, 32]])
+
+
+def test_a_set_of_which_cleanup_leaves_nothing_cannot_be_made(drawn):
+    drawn.coco(count=12, change=only_dots)
+    checked = look(drawn.recipe(SETS_ALONE))
+    assert found(checked, "Classes of which nothing is left").examples == ["dot (12 too small)"]
+    assert not checked.ready
+
+
+def test_a_flawed_mask_is_told_by_the_flaw_that_it_is_counted_by(drawn):
+    def apart(data):
+        small_dots(data)
+        for item in data["annotations"][1::2]:
+            item["bbox"] = [20, 20, 20, 20]
+
+    drawn.coco(count=12, change=apart)
+    small = found(look(drawn.recipe()), "Small objects")
+    assert small.examples[0].endswith("(12x12 px, its longer side less than 32)")

@@ -1,5 +1,7 @@
 """Run lengths and outlines, drawn again by pycocotools: the same mask, pixel for pixel."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from terse.compositing.raster import Drawn
+from terse.export import mask_formats
 from terse.export.mask_formats import one_outline, outlines, run_lengths, runs_of_box, runs_of_region
 
 # pycocotools speaks to numpy 2 in the words of numpy 1.
@@ -73,3 +76,28 @@ def test_runs_of_a_box_fill_it(box: tuple[float, float, float, float]) -> None:
     expected = np.zeros((4, 5), np.uint8)
     expected[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = 1
     assert (mask == expected).all()
+
+
+def test_outlines_of_many_points_are_joined_without_a_table_of_all_pairs() -> None:
+    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    rings = [np.rint(1e6 * ring).astype(np.int64), np.rint(1e6 * ring + (3e6, 0)).astype(np.int64)]
+    tracemalloc.start()
+    joined = one_outline(rings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    slit = [joined[0].tolist(), joined[1].tolist()]
+    assert slit == [[1_000_000, 0], [2_000_000, 0]]
+    assert len(joined) == 8002
+    assert peak < 60 << 20  # the table is 16 million pairs
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 30), st.integers(1, 30), st.integers(1, 40))
+def test_the_nearest_pair_is_the_first_of_all(seed: int, here: int, there: int, together: int) -> None:
+    random = np.random.default_rng(seed)
+    ring, other = random.integers(0, 9, (here, 2)), random.integers(0, 9, (there, 2))
+    distance = np.abs(ring[:, None] - other[None]).sum(axis=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mask_formats, "_COMPARED", together)
+        assert mask_formats._nearest(ring, other) == np.unravel_index(int(distance.argmin()), distance.shape)

@@ -1,5 +1,7 @@
 """The measures of a mask, worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,10 @@ def test_the_score_lies_between_0_and_1_and_rises_with_every_measure_that_counts
     assert expected_iou(Scores(0.9, 0.9, 0.5, 0.5, 0.9)) == pytest.approx(
         expected_iou(Scores(0.9, 0.9, 1.0, 0.5, 0.9)) / 2
     )
+
+
+@pytest.mark.parametrize("box", [(79.7, 20.0, 80.0, 40.0), (0.0, 20.0, 0.3, 40.0), (20.0, 59.7, 40.0, 60.0)])
+def test_a_sliver_of_a_box_at_the_border_is_measured(box):
+    x0, y0, x1, y1 = box
+    mask = rectangle(int(x0), int(y0), math.ceil(x1), math.ceil(y1))
+    assert measure(GREY, mask, mask, box).border == pytest.approx(1 - 20 / 24)

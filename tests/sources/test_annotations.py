@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terse.sources.annotations import Annotations
+from terse.sources.annotations import Annotations, Skeleton
 
 
 def index(counts, name="set", seed=0):
@@ -118,3 +118,19 @@ def test_an_index_without_objects_works(empty):
     assert notes.masked.shape == (0,)
     assert notes.object_keys == ()
     consistent(notes.keep_images(np.ones(len(notes), dtype=np.bool_)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("left_eye", "right_eye", "nose"),
+        ("LEFT_EYE", "RIGHT_EYE", "NOSE"),
+        ("Left Eye", "Right Eye", "Nose"),
+        ("L_Eye", "R_Eye", "Nose"),
+        ("eye.l", "eye.r", "lip"),
+        ("LEye", "REye", "Nose"),
+        ("lsho", "rsho", "ring"),
+    ],
+)
+def test_points_of_two_sides_are_each_others_mirror_however_sides_are_named(names):
+    assert Skeleton(3, names).mirrored() == (1, 0, 2)

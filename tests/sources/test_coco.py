@@ -14,6 +14,7 @@ from pycocotools import mask as oracle
 from terse.errors import DataError
 from terse.sources.annotations import Remark, RemarkKind
 from terse.sources.coco import CocoConfig, category_ids, read_coco
+from terse.sources.guess import source_settings
 from terse.sources.masks import Polygons, Rle, cut_outline, draw_mask, extent
 
 
@@ -454,3 +455,48 @@ def test_other_fields_of_images_are_kept_beside_them(coco, note):
     assert notes.field("video") == ("7", None)
     assert notes.field("coco_url") == notes.field("tags") == (None, None)
     assert notes.keep_images(np.array([False, True])).field("condition") == (None,)
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ({"split": "z"}, "with split: 'z', got 'x', 'y'; correct split"),
+        ({"year": 2017}, "with year: 2017, got none with a field 'year'; correct year"),
+        ({"split": "x", "n": 2}, "with split: 'x', n: 2, got none with all of them; leave one out"),
+    ],
+)
+def test_fields_that_no_image_has_are_named(coco, where, sentence):
+    images = [
+        {"id": 7, "file_name": "a.png", "split": "x", "n": 1},
+        {"id": 8, "file_name": "b.png", "split": "y", "n": 2},
+    ]
+    file, folder = coco(images=images)
+    with pytest.raises(DataError) as raised:
+        CocoConfig(coco=file, images=folder, where=where).build()
+    assert str(raised.value) == f"where: expected images of set.json {sentence}"
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_images_of_lvis_are_named_by_their_urls(coco, flat):
+    images = [
+        {"id": 7, "coco_url": "http://images.cocodataset.org/val2017/a.png", "width": 40, "height": 30},
+        {"id": 8, "coco_url": "http://images.cocodataset.org/train2017/b.png", "width": 40, "height": 30},
+    ]
+    file, folder = coco(images=images)
+    if not flat:
+        for split, name in (("val2017", "a.png"), ("train2017", "b.png")):
+            (folder / split).mkdir()
+            (folder / name).rename(folder / split / name)
+    notes = read_coco(file, folder)
+    assert notes.paths == (("a.png", "b.png") if flat else ("val2017/a.png", "train2017/b.png"))
+    assert (len(notes.labels), notes.skipped) == (1, ())
+    assert source_settings(file) == {"coco": str(file), "images": str(folder)}
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_marks_may_be_written_as_text(coco, note, count, monkeypatch):
+    monkeypatch.setattr("terse.sources.json_lists._LARGE", 0)
+    made = [note(id=i, iscrowd=str(i % 2), ignore=str(i // 2 % 2)) for i in range(4 * count)]
+    notes = read_coco(*coco(annotations=made))
+    assert notes.crowd.tolist() == [False, True, False, True] * count
+    assert notes.ignore.tolist() == [False, False, True, True] * count

@@ -210,3 +210,11 @@ def test_a_class_may_be_called_images(tmp_path):
     rgba(tmp_path / "images/a.png", blob())
     rgba(tmp_path / "cup/images/a.png", blob())
     assert read_cutouts(tmp_path).count_classes() == {"cup": 1, "images": 1}
+
+
+def test_hidden_folders_are_passed_over_and_links_to_folders_followed(tmp_path):
+    rgba(tmp_path / "set/cup/a.png", blob())
+    rgba(tmp_path / "set/cup/.thumbnails/a.png", blob())
+    rgba(tmp_path / "store/b.png", blob())
+    (tmp_path / "set/cup/day").symlink_to(tmp_path / "store")
+    assert read_cutouts(tmp_path / "set").paths == ("cup/a.png", "cup/day/b.png")

@@ -57,6 +57,7 @@ def test_what_cannot_be_read_is_left_out_and_named(cvat):
             '<box label="cup" xtl="x" ytl="5" xbr="20" ybr="25"/>',
             '<mask label="cup" rle="1,2" left="4" top="6" width="3" height="2"/>',
             '<polygon label="" points="1,1;2,2;3,1"/>',
+            '<polygon label="cup" points="1,1;2,2"/>',
         )
     )
     here = "annotations.xml: image 0"
@@ -64,8 +65,9 @@ def test_what_cannot_be_read_is_left_out_and_named(cvat):
     assert [str(item) for item in notes.skipped] == [
         f"{here}, polyline 1: expected a box, polygon, ellipse or mask, got polyline; it is left out",
         f"{here}, box 2: expected whole numbers and points, got others; it is left out",
-        f"{here}, mask 3: expected a box, polygon, ellipse or mask, got mask; it is left out",
+        f"{here}, mask 3: expected runs that fill the mask's box, got others; it is left out",
         f"{here}, polygon 4: expected a label, got nothing; it is left out",
+        f"{here}, polygon 5: expected at least three finite points, got others; it is left out",
     ]
 
 

@@ -1,6 +1,8 @@
 """What a path leads to."""
 
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -184,3 +186,15 @@ def test_masks_without_xml_are_refused(tmp_path):
     (tmp_path / "SegmentationObject").mkdir()
     with pytest.raises(DataError, match=r"^.*: expected VOC's Annotations beside SegmentationObject, got masks alone"):
         source_settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["big.png", "ball/big.png"])
+def test_a_picture_too_large_to_open_is_no_reason_to_stop(tmp_path, name):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    assert source_settings(tmp_path) == {"images": str(tmp_path)}

@@ -105,3 +105,37 @@ def test_a_folder_of_other_json_is_refused(tmp_path):
     with pytest.raises(DataError) as raised:
         read_labelme(tmp_path)
     assert str(raised.value) == f"labelme: expected labelme's JSON files in {tmp_path}, got 1 others; give their folder"
+
+
+def test_the_photograph_that_is_named_is_taken_whatever_else_has_its_stem(labelme, save):
+    root = labelme(shape())
+    save(root / "a.jpg")  # such as a picture of the annotation
+    notes = read_labelme(root)
+    assert (notes.paths, notes.skipped) == (("a.png",), ())
+
+
+def test_hidden_files_are_passed_over_and_links_to_folders_followed(labelme, tmp_path):
+    root = labelme(shape())
+    (root / "._a.json").write_bytes(b"\0\5\26\7")
+    (root / ".trash").mkdir()
+    (root / ".trash/a.json").write_text((root / "a.json").read_text())
+    root.rename(tmp_path / "store")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/set").symlink_to(tmp_path / "store")
+    notes = read_labelme(tmp_path / "all")
+    assert (notes.paths, notes.skipped) == (("set/a.png",), ())
+
+
+def test_photographs_inside_the_files_are_not_kept_in_memory(labelme, save):
+    import tracemalloc
+
+    root = labelme(shape())
+    data = json.loads((root / "a.json").read_text()) | {"imageData": "A" * (1 << 20)}
+    for number in range(40):
+        save(root / f"{number}.png")
+        (root / f"{number}.json").write_text(json.dumps({**data, "imagePath": f"{number}.png"}))
+    tracemalloc.start()
+    assert len(read_labelme(root)) == 41
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25 << 20  # all of them are 40 MB; four are read at once

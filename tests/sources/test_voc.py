@@ -341,3 +341,29 @@ def test_classes_are_renamed_before_anything_else(voc):
     with pytest.raises(DataError) as error:
         VocConfig(voc=root, rename={"television": "tv"}).build()
     assert str(error.value) == "rename: expected classes of VOC2012, got 'television'; it has couch, sofa, tv"
+
+
+def test_hidden_files_are_passed_over_and_links_to_folders_followed(voc, tmp_path, save):
+    root = voc({"one": page(thing())})
+    (root / "Annotations/._one.xml").write_bytes(b"\0\5\26\7")  # macOS's, in every archive
+    (root / "Annotations/.ipynb_checkpoints").mkdir()
+    (root / "Annotations/.ipynb_checkpoints/one-checkpoint.xml").write_text(page(thing()))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/two.xml").write_text(page(thing(), name="two.jpg"))
+    (root / "Annotations/more").symlink_to(tmp_path / "store")
+    save(root / "JPEGImages/more/two.jpg")
+    notes = read_voc(root)
+    assert notes.paths == ("JPEGImages/more/two.jpg", "JPEGImages/one.jpg")
+    assert (notes.skipped, notes.remarks) == ((), ())
+
+
+def test_matching_does_not_hold_a_picture_of_each_instance():
+    import tracemalloc
+
+    values = np.arange(1000 * 1000, dtype=np.int64).reshape(1000, 1000) // 5000 % 200 + 1
+    boxes = np.array([[0, 0, 1000, 5]], dtype=np.float64)
+    tracemalloc.start()
+    assert match_instances(values.astype(np.uint8), boxes, ["person"]) == {0: 1}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20  # 200 would be 200 MB

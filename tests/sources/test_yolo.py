@@ -60,9 +60,12 @@ def test_boxes_and_outlines_are_read(yolo):
         ("0 0.5 nan 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 nan 0.1 0.1'; it is left out"),
         ("0 0.5 x 0.1 0.1", ": expected x y w h or the x y of three points, got '0.5 x 0.1 0.1'; it is left out"),
         ("0 0.5 0.5 0 0.1", ".box: expected a box with an area, got 0x3; it is left out"),
-        (
-            "0 20 15 10 10",
-            ".box: expected a box inside the 40x30 image, got [600.0, 300.0, 1000.0, 600.0]; it is left out",
+        *(
+            (
+                f"0 {label}",
+                f": expected fractions of the image's size, 0 to 1, got '{label}'; divide by it; it is left out",
+            )
+            for label in ("20 15 10 10", "4 6 10 20")  # the second one's box would be cut to the whole image
         ),
         ("0 0.5 0.5 0.5 0.5 0.5 0.5", ".outline: expected a box with an area, got 0x0; it is left out"),
     ],
@@ -228,6 +231,7 @@ def test_a_class_may_be_written_as_a_float(yolo, number):
     ("line", "sentence"),
     [
         ("0 20 15 10 10", "expected fractions of the image's size, 0 to 1, got '20 15 10 10'; divide by it"),
+        ("0 4 6 10 20", "expected fractions of the image's size, 0 to 1, got '4 6 10 20'; divide by it"),  # x0 y0 w h
         (
             "0 0,5 0,5 0,1 0,1",
             "expected decimal points and spaces, got commas in '0 0,5 0,5 0,1 0,1'; write 0.5, not 0,5",

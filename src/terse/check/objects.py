@@ -143,7 +143,7 @@ def flawed_masks(part: Part, verdicts: Sequence[MaskVerdict], *, cleanup: bool) 
             yield Found(
                 code=code,
                 where=part.name,
-                examples=[f"{verdict.key} ({verdict.reasons[0]})" for verdict in bad],
+                examples=[f"{verdict.key} ({verdict.reasons[verdict.flaws.index(flaw)]})" for verdict in bad],
                 cleaned=cleanup,
                 leave_out={} if cleanup else {part.name: [verdict.key for verdict in bad]},
                 shows=[
@@ -175,7 +175,9 @@ def what_is_left(
     lost = [name for name in losses.lost if classes is None or name in classes]
     if lost and not all(losses.judged[name] == losses.had[name] for name in annotations.classes):
         examples = [f"{name} ({losses.why(name)})" for name in lost]
-        stops = every_class or set(lost) >= set(annotations.keep_objects(annotations.usable).count_classes())
+        stops = every_class or not any(
+            losses.left(name) for name in classes or annotations.classes if name in losses.had
+        )
         yield Found(code=Code.CLASSES_LOST if stops else Code.CLASSES_NOT_IN_SET, where=part.name, examples=examples)
 
 

@@ -33,6 +33,7 @@ _Ring = Int64[np.ndarray, "points 2"]
 MOST_NUMBERS = 254
 """The largest number that is neither the background's nor the border's."""
 _BORDER = 255
+_COMPARED = 1 << 20  # pairs of points at once; outlines of a large photograph have tens of millions
 
 
 def runs_of_region(region: Drawn, size_px: tuple[int, int]) -> dict[str, object]:
@@ -137,11 +138,24 @@ def _edges(contour: np.ndarray, region: Drawn) -> _Ring:
 
 def _with_slits(ring: _Ring, others: list[_Ring]) -> _Ring:
     for other in others:
-        distance = np.abs(ring[:, None] - other[None]).sum(axis=2)
-        i, k = np.unravel_index(int(distance.argmin()), distance.shape)
+        i, k = _nearest(ring, other)
         there = np.concatenate([other[k:], other[: k + 1]])
         ring = np.concatenate([ring[: i + 1], there, ring[i:]])
     return ring
+
+
+def _nearest(ring: _Ring, other: _Ring) -> tuple[int, int]:
+    """The places of the two points that lie nearest to each other, the first such pair."""
+    found = (0, 0)
+    least: int | None = None
+    step = max(1, _COMPARED // len(other))
+    for first in range(0, len(ring), step):
+        x, y = ring[first : first + step].T
+        distance = np.abs(x[:, None] - other[:, 0]) + np.abs(y[:, None] - other[:, 1])
+        i, k = divmod(int(distance.argmin()), len(other))
+        if least is None or distance[i, k] < least:
+            found, least = (first + i, k), int(distance[i, k])
+    return found
 
 
 def paint(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -104,7 +104,8 @@ def _contact(mask: Bool[np.ndarray, "h w"], box_px: Box) -> float:
     """The share of the grown border inside the image on which the mask lies, the most of its four sides."""
     height, width = mask.shape
     x0, y0, x1, y1 = (round(edge) for edge in grown(box_px))
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)  # of a sliver at the border: its last pixel
+    right, bottom = max(min(x1, width), left + 1), max(min(y1, height), top + 1)
     sides = []
     if x0 >= 0:
         sides.append(mask[top:bottom, left])

@@ -6,7 +6,8 @@ pixels of the upright image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,13 @@ from terse.sources.columns import MaskColumn, TextColumn, is_distinct, taken
 from terse.sources.masks import Mask
 
 __all__ = ["Annotations", "Cause", "Remark", "RemarkKind", "Skeleton", "Skipped", "common_skeleton", "unique"]
+
+_SIDES = (
+    re.compile(r"left|right", re.IGNORECASE),
+    re.compile(r"(?<![^\W_])[lr](?![^\W_])", re.IGNORECASE),  # l_eye, eye.R
+    re.compile(r"^[lr](?=[^\W_])", re.IGNORECASE),  # LEye, as OpenPose has it, and lsho
+)
+_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 class Cause(StrEnum):
@@ -254,18 +262,26 @@ class Skeleton:
     lines: tuple[tuple[int, int], ...] = ()
 
     def mirrored(self) -> tuple[int, ...] | None:
-        """For each point the one it becomes in a mirror, by `left` and `right` in the names; None without names."""
+        """For each point the one it becomes in a mirror, by what names say of sides; None without names."""
         if not self.names:
             return None
         place = {name: i for i, name in enumerate(self.names)}
-        return tuple(place.get(_other_side(name), i) for i, name in enumerate(self.names))
+        return tuple(
+            next((place[other] for other in _other_sides(name) if other in place), i)
+            for i, name in enumerate(self.names)
+        )
 
 
-def _other_side(name: str) -> str:
-    for one, other in (("left", "right"), ("right", "left"), ("Left", "Right"), ("Right", "Left")):
-        if one in name:
-            return name.replace(one, other)
-    return name
+def _other_sides(name: str) -> Iterator[str]:
+    """What the name would be on the other side, for each way of naming sides that it may have."""
+    for sides in _SIDES:
+        if (other := sides.sub(_swapped, name)) != name:
+            yield other
+
+
+def _swapped(side: re.Match[str]) -> str:
+    word = _OPPOSITE[side[0].lower()]
+    return word.upper() if side[0].isupper() else word.capitalize() if side[0][0].isupper() else word
 
 
 def common_skeleton(skeletons: Iterable[Skeleton | None]) -> tuple[Skeleton | None, str]:

@@ -15,16 +15,17 @@ from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
-from terse.sources.coco_columns import PlainAnnotations
+from terse.sources.coco_columns import PlainAnnotations, is_marked
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
 from terse.sources.indexing import ImageEntry, Index, is_number
 from terse.sources.json_lists import ListOfFile, load_json_with, without_collector
 from terse.sources.masks import Mask, Polygons, Rle
 from terse.sources.selection import SourceConfig
 
-__all__ = ["CocoConfig", "category_ids", "id_of", "name_of_category", "read_coco"]
+__all__ = ["CocoConfig", "category_ids", "id_of", "name_in_url", "name_of_category", "read_coco"]
 
 _USUAL = {"id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured"}
+_SHOWN = 8  # values in a sentence
 _FEW = 1 << 6  # annotations of a large file that are looked at together at least
 
 
@@ -59,8 +60,10 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
         for number, (i, item) in listed.items()
         if all(item.get(field) == value for field, value in (where or {}).items())
     }
+    if where and listed and not wanted:
+        raise DataError(_none_of(file, [item for _, item in listed.values()], where))
     if images is None:
-        images = folder_of_photographs(file, [str(item.get("file_name", "")) for _, item in wanted.values()])
+        images = folder_of_photographs(file, [str(_name(item) or "") for _, item in wanted.values()])
     root = existing_folder("images", images)
     names = {number: name_of_category(item, number) for number, (_, item) in categories.items()}
     index = Index(file.stem, root, tuple(names.values()))
@@ -77,8 +80,31 @@ def read_coco(file: Path, images: Path | None = None, where: Mapping[str, object
     return replace(index.finish(), keypoint_names=points, keypoint_lines=lines, licences=tuple(licences))
 
 
+def _none_of(file: Path, items: Sequence[Mapping[str, Any]], where: Mapping[str, object]) -> str:
+    """The sentence where no image has the fields that are asked for: what the images say instead."""
+    asked = ", ".join(f"{field}: {value!r}" for field, value in where.items())
+    field = next((one for one, value in where.items() if all(item.get(one) != value for item in items)), None)
+    if field is None:
+        return f"where: expected images of {file.name} with {asked}, got none with all of them; leave one out"
+    said = sorted({repr(item[field]) for item in items if field in item})
+    more = f" and {len(said) - _SHOWN:,} more" if len(said) > _SHOWN else ""
+    got = f"{', '.join(said[:_SHOWN])}{more}" if said else f"none with a field {field!r}"
+    return f"where: expected images of {file.name} with {asked}, got {got}; correct {field}"
+
+
+def _name(item: Mapping[str, Any]) -> Any:
+    """An image's file name; LVIS has none and gives COCO's URL, whose end it is: `val2017/000000000139.jpg`."""
+    url = item.get("coco_url")
+    return name_in_url(url) if "file_name" not in item and isinstance(url, str) else item.get("file_name")
+
+
+def name_in_url(url: str) -> str:
+    """The folder and the file that a URL ends with."""
+    return "/".join(url.split("/")[-2:])
+
+
 def _entry(item: Mapping[str, Any], here: str) -> ImageEntry:
-    name = item.get("file_name")
+    name = _name(item)
     if not isinstance(name, str):
         raise DataError(f"{here}.file_name: expected a file name, got {name!r}; correct it")
     others = {key: value for key, value in item.items() if key not in _USUAL and isinstance(value, str | int | float)}
@@ -167,8 +193,8 @@ def _add(index: Index, image: int, category: str, item: Mapping[str, Any], i: in
         here,
         str(item.get("id", f"#{i}")),
         mask=mask,
-        crowd=crowd and bool(item.get("iscrowd", 0)),
-        ignore=bool(item.get("ignore", 0)),
+        crowd=crowd and is_marked(item, "iscrowd"),
+        ignore=is_marked(item, "ignore"),
         keypoints=_keypoints(item.get("keypoints")),
     )
 
@@ -195,7 +221,7 @@ def _keypoints(values: Any) -> Float32[np.ndarray, "k 3"] | None:
 def _every_run_is_crowd(index: Index, annotations: Iterable[Any]) -> bool:
     """Whether the file marks all it has as crowds of run lengths, as some exporters do: objects are meant then."""
     every = bool(annotations) and all(
-        isinstance(item, dict) and isinstance(item.get("segmentation"), dict) and item.get("iscrowd")
+        isinstance(item, dict) and isinstance(item.get("segmentation"), dict) and is_marked(item, "iscrowd")
         for item in annotations
     )
     if every:

@@ -14,7 +14,7 @@ from terse.sources.columns import MaskColumn, TextColumn
 from terse.sources.masks import cut_outline
 from terse.sources.objects import ObjectColumns
 
-__all__ = ["PlainAnnotations"]
+__all__ = ["PlainAnnotations", "is_marked"]
 
 _NUMBERS = frozenset((int, float))
 _EXACT = float(1 << 52)  # whole numbers below it are the same in floating point
@@ -69,8 +69,8 @@ class PlainAnnotations:
         if not bool((found[1] | ~wanted).all()):
             return None
         marks = np.zeros((len(items), 4), dtype=np.bool_)
-        marks[:, 0] = [bool(item.get("iscrowd")) for item in items] if self.crowd else False
-        marks[:, 1] = [bool(item.get("ignore")) for item in items]
+        marks[:, 0] = [is_marked(item, "iscrowd") for item in items] if self.crowd else False
+        marks[:, 1] = [is_marked(item, "ignore") for item in items]
         outlines_px, lengths = _cut_outlines(points.astype(np.float32), lengths // 2, np.repeat(limits, counts, axis=0))
         return ObjectColumns(
             images,
@@ -80,6 +80,12 @@ class PlainAnnotations:
             MaskColumn.of_outlines(outlines_px, lengths, counts),
             TextColumn.of([str(item.get("id", f"#{first + row}")) for row, item in enumerate(items)]),
         ).where(wanted)
+
+
+def is_marked(item: Mapping[str, Any], field: str) -> bool:
+    """Whether an annotation is marked; some files write their numbers as text, and `"0"` marks nothing."""
+    value = item.get(field)
+    return bool(value) and value != "0"
 
 
 def _are(values: Sequence[Any], kinds: set[type] | frozenset[type]) -> bool:

@@ -19,7 +19,7 @@ from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, Remark, RemarkKind
 from terse.sources.decode import IMAGE_SUFFIXES
-from terse.sources.finder import existing_folder, inside
+from terse.sources.finder import existing_folder, files_of_kind
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import FileMask, draw_mask
 from terse.sources.selection import SourceConfig
@@ -97,7 +97,8 @@ def read_cutouts(
     # An image without its object is no cut-out: unlike a photograph, it is no background either.
     holds = [bool(len(made.objects_of(i))) for i in range(len(made))]
     kept = made.keep_images(np.array(holds, dtype=np.bool_))
-    empty = [name for name in folders if not any(path.startswith(f"{name}/") for path in kept.paths)]
+    held = set(map(outermost, kept.paths))
+    empty = [name for name in folders if name not in held]
     if empty:
         text = f"{root.name}: folders without a usable cut-out are no classes: {', '.join(empty)}"
         kept = replace(kept, remarks=(*kept.remarks, Remark(RemarkKind.READ_AS, text)))
@@ -108,10 +109,8 @@ def _pairs(root: Path, classes: list[str]) -> Iterator[tuple[str, str | None]]:
     """Each image with its mask file; None where the image has to have an alpha channel."""
     for name in classes:
         stems: dict[str, list[str]] = {}
-        for path in sorted((root / name).rglob("*")):
-            if path.suffix.lower() in {*IMAGE_SUFFIXES, *_MASK_ONLY} and not path.name.startswith("."):
-                relative = inside(root, path.relative_to(root).as_posix(), str(root))
-                stems.setdefault(_stem(relative), []).append(relative)
+        for file in files_of_kind(root, name, {*IMAGE_SUFFIXES, *_MASK_ONLY}):
+            stems.setdefault(_stem(file), []).append(file)
         for files in _joined(stems):
             images = sorted(files, key=_likely_mask)
             if Path(images[0]).suffix.lower() not in _MASK_ONLY:

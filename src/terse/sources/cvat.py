@@ -23,6 +23,10 @@ from terse.sources.selection import SourceConfig
 __all__ = ["CvatConfig", "is_cvat", "read_cvat"]
 
 _PEEKED = 1 << 12
+_BROKEN = {
+    "polygon": "expected at least three finite points, got others",
+    "mask": "expected runs that fill the mask's box, got others",
+}
 _SHAPES = ("box", "polygon", "ellipse", "mask", "polyline", "points", "cuboid", "skeleton")
 
 
@@ -99,7 +103,8 @@ def _add(index: Index, image: int, shape: Element, here: str, name: str) -> bool
         index.skip(here, "expected whole numbers and points, got others; it is left out", Cause.OUTLINE)
         return False
     if mask is None:
-        index.skip(here, f"expected a box, polygon, ellipse or mask, got {shape.tag}; it is left out", Cause.OUTLINE)
+        wrong = _BROKEN.get(shape.tag, f"expected a box, polygon, ellipse or mask, got {shape.tag}")
+        index.skip(here, f"{wrong}; it is left out", Cause.OUTLINE)
     else:
         index.add_object(image, category, [], here, name, mask=mask, field=shape.tag)
     return False

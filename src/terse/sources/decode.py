@@ -20,6 +20,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "UNREADABLE",
     "SizeError",
     "probe",
     "probe_with_turn",
@@ -35,6 +36,8 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Endings of photographs. Those of kinds that are not read are among them, so that they are named and not passed over."""
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises of a file that it cannot read, or will not."""
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 400_000_000
 """An image of more pixels is refused, and one that takes more memory to decode: every worker may hold one."""

@@ -18,6 +18,7 @@ __all__ = [
     "best_folder",
     "existing_file",
     "existing_folder",
+    "files_of_kind",
     "folder_of_photographs",
     "folders_near",
     "image_files",
@@ -321,6 +322,12 @@ def image_files(root: Path, folder: str = ".", without: Collection[str] = ()) ->
     for name in files_below(root, folder, without):
         if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
             yield name
+
+
+def files_of_kind(root: Path, folder: str, suffixes: Collection[str]) -> list[str]:
+    """Those of `files_below` with one of these endings, by their paths' parts: a folder stands among files by its name."""
+    found = (name for name in files_below(root, folder) if os.path.splitext(name)[1].lower() in suffixes)
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def files_below(root: Path, folder: str = ".", without: Collection[str] = ()) -> Iterator[str]:

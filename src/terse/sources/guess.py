@@ -17,10 +17,11 @@ from terse.errors import DataError
 from terse.recipe_files import builtin_recipes
 from terse.registry import lookup, nearest
 from terse.sources.annotations import Annotations
+from terse.sources.coco import name_in_url
 from terse.sources.cvat import is_cvat
-from terse.sources.decode import IMAGE_SUFFIXES
+from terse.sources.decode import IMAGE_SUFFIXES, UNREADABLE
 from terse.sources.documents import some_names
-from terse.sources.finder import folder_of_photographs
+from terse.sources.finder import folder_of_photographs, image_files
 from terse.sources.labelme import is_labelme
 from terse.sources.via import is_via
 from terse.sources.voc import voc_layout
@@ -105,7 +106,8 @@ def _file(path: Path, images: Path | None) -> dict[str, Any]:
         if is_labelme(path):
             raise DataError(f"{path}: expected data, got labelme's file of one image; give its folder, {path.parent}")
         kind, key = ("via", "filename") if is_via(path) else ("coco", "file_name")
-        return {kind: str(path), "images": str(images or folder_of_photographs(path, some_names(path, key)))}
+        names = some_names(path, key) or list(map(name_in_url, some_names(path, "coco_url")))
+        return {kind: str(path), "images": str(images or folder_of_photographs(path, names))}
     if suffix == ".xml" and is_cvat(path):
         return {"cvat": str(path), **({} if images is None else {"images": str(images)})}
     if suffix in (".yaml", ".yml", ".data") or path.name == "classes.txt":
@@ -161,7 +163,7 @@ def _is_see_through(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             return image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema()[0] == 0
-    except OSError:
+    except UNREADABLE:
         return False
 
 
@@ -170,7 +172,7 @@ def _stands_on_one_colour(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
-    except OSError:
+    except UNREADABLE:
         return False
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return bool((rim == rim[0]).all() and (pixels != rim[0]).any())
@@ -225,7 +227,7 @@ def _is_cutout(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    except OSError:
+    except UNREADABLE:
         return False
 
 
@@ -296,5 +298,6 @@ def _is_yolo_label(file: Path) -> bool:
 
 
 def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:
-    found = path.rglob("*") if deep else path.glob("*")
-    return (file for file in found if not file.name.startswith(".") and file.suffix.lower() in IMAGE_SUFFIXES)
+    if deep:
+        return (path / name for name in image_files(path.resolve()))
+    return (file for file in path.glob("*") if not file.name.startswith(".") and file.suffix.lower() in IMAGE_SUFFIXES)

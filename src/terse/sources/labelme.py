@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import math
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,9 @@ from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause
+from terse.sources.decode import UNREADABLE
 from terse.sources.documents import load_json
-from terse.sources.finder import Finder, existing_folder, is_file, slashed
+from terse.sources.finder import Finder, existing_folder, files_of_kind, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index, is_number
 from terse.sources.masks import Polygons, Rle, ellipse, joined, mask_box, pack
 from terse.sources.selection import SourceConfig
@@ -29,6 +29,7 @@ __all__ = ["LabelmeConfig", "is_labelme", "read_labelme"]
 
 _READERS = 4
 _PEEKED = 1 << 16
+_READ = ("shapes", "imagePath", "imageWidth", "imageHeight")
 
 
 @register("source", "labelme")
@@ -69,9 +70,9 @@ def read_labelme(folder: Path) -> Annotations:
         DataError: no such folder, or no file of labelme's in it.
     """
     root = existing_folder("labelme", folder)
-    files = [file for file in sorted(root.rglob("*.json")) if file.is_file()]
+    files = [name for name in files_of_kind(root, ".", (".json",)) if is_file(root / name)]
     with ThreadPoolExecutor(_READERS) as pool:
-        read = list(pool.map(lambda file: _page(root, file), files))
+        read = list(pool.map(lambda name: _page(root, name), files))
     pages = [page for page in read if isinstance(page, _LabelmeFile)]
     if not pages:
         raise DataError(f"labelme: expected labelme's JSON files in {root}, got {len(files)} others; give their folder")
@@ -86,14 +87,16 @@ def read_labelme(folder: Path) -> Annotations:
     return index.finish()
 
 
-def _page(root: Path, file: Path) -> _LabelmeFile | str | None:
+def _page(root: Path, name: str) -> _LabelmeFile | str | None:
     """A file of labelme's; a sentence where it is broken, None where it is another tool's."""
-    name = file.relative_to(root).as_posix()
     try:
-        data = load_json(file, "labelme")
+        data = load_json(root / name, "labelme")
     except DataError as error:
         return str(error)
-    return _LabelmeFile(name, data) if isinstance(data.get("shapes"), list) else None
+    if not isinstance(data.get("shapes"), list):
+        return None
+    # All files' are in memory at once, and most hold their photograph a second time, in `imageData`.
+    return _LabelmeFile(name, {key: data.get(key) for key in _READ})
 
 
 def _entry(finder: Finder, page: _LabelmeFile) -> ImageEntry:
@@ -101,9 +104,10 @@ def _entry(finder: Finder, page: _LabelmeFile) -> ImageEntry:
     where, folder = f"{page.json}: imagePath", PurePosixPath(page.json).parent
     given = page.data.get("imagePath")
     name = PurePosixPath(slashed(given)).name if isinstance(given, str) else ""
-    found = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
     if name and is_file(finder.root / folder / name):
-        found = (folder / name).as_posix()
+        found: str | None = (folder / name).as_posix()
+    else:
+        found = finder.image_of_stem(folder.as_posix(), PurePosixPath(page.json).stem, where)
     found = found or finder.find((folder / slashed(str(given))).as_posix(), where)
     return ImageEntry(found, where, _size(page.data))
 
@@ -172,7 +176,7 @@ def _png(
     try:
         with Image.open(io.BytesIO(base64.b64decode(str(shape.get("mask")))), formats=["PNG"]) as png:
             drawn = np.array(png.convert("L")) > 0
-    except (binascii.Error, OSError, ValueError):
+    except UNREADABLE:  # what is no base64 is a ValueError
         index.skip(f"{here}.mask", "expected a PNG in base64, got something else; it is left out", Cause.MASK)
         return None
     return pack(drawn, (round(points[0][0]), round(points[0][1])), index.size_px(image))

@@ -28,9 +28,10 @@ from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.decode import read_values
 from terse.sources.documents import lines_of, load_xml
-from terse.sources.finder import Finder, existing_folder, inside, is_absolute, is_file, slashed
+from terse.sources.finder import Finder, existing_folder, files_of_kind, inside, is_absolute, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index
-from terse.sources.masks import FileMask, Polygons
+from terse.sources.masks import FileMask, PixelBox, Polygons
+from terse.sources.patches import box_of
 from terse.sources.selection import SourceConfig
 
 __all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc", "voc_layout"]
@@ -174,8 +175,7 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tu
             f"{root / folder}; give the folder that holds them"
         )
     if split is None:
-        for file in sorted((root / layout.xml).rglob("*.xml")):
-            yield layout, file.relative_to(root).as_posix()
+        yield from ((layout, name) for name in files_of_kind(root, layout.xml, (".xml",)))
         return
     seen: set[str] = set()
     for name in split:
@@ -360,12 +360,19 @@ def match_instances(
             number classes in their own way: where a class comes out that no box has, it is passed over.
     """
     pairs: list[tuple[float, int, int]] = []
-    regions = {value: values == value for value in np.unique(values).tolist() if value not in (0, _VOID)}
-    classes = _classes(regions, kinds, names) if kinds is not None and kinds.shape == values.shape else {}
-    for value, region in regions.items():
-        columns, rows = np.flatnonzero(region.any(axis=0)), np.flatnonzero(region.any(axis=1))
-        own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
-        for i, (name, overlap) in enumerate(zip(names, iou(own[None], boxes_px)[0].tolist(), strict=True)):
+    own: dict[int, PixelBox] = {}
+    numbers: dict[int, int] = {}
+    for value in (value for value in np.unique(values).tolist() if value not in (0, _VOID)):
+        region = values == value  # one at a time: each is as large as the image
+        box = box_of(region.view(np.uint8))
+        assert box is not None  # the number is there
+        own[value] = box
+        if kinds is not None and kinds.shape == values.shape:
+            numbers[value] = int(np.bincount(kinds[region]).argmax())
+    classes = _classes(numbers, names)
+    for value, box in own.items():
+        overlaps = iou(np.array([box], dtype=np.float64), boxes_px)[0].tolist()
+        for i, (name, overlap) in enumerate(zip(names, overlaps, strict=True)):
             if overlap > 0 and classes.get(value, name) == name:
                 pairs.append((-overlap, i, value))
     chosen: dict[int, int] = {}
@@ -375,9 +382,8 @@ def match_instances(
     return chosen
 
 
-def _classes(regions: Mapping[int, np.ndarray], kinds: np.ndarray, names: Sequence[str]) -> dict[int, str]:
-    """The class that most of each instance's pixels have; empty where the numbers are not VOC's."""
-    numbers = {value: int(np.bincount(kinds[region]).argmax()) for value, region in regions.items()}
+def _classes(numbers: Mapping[int, int], names: Sequence[str]) -> dict[int, str]:
+    """The class of each instance by the number that most of its pixels have; empty where the numbers are not VOC's."""
     if not all(0 < number <= len(VOC_CLASSES) for number in numbers.values()):
         return {}
     found = {value: VOC_CLASSES[number - 1] for value, number in numbers.items()}

@@ -131,7 +131,10 @@ def _add(index: Index, line: _Line, points: tuple[int, int] | None, *, turned: b
     shape = points or _unnamed_points(line)
     if max(line.values[:4]) > _NO_FRACTION:
         got = " ".join(line.words)[:60]
-        seen.pixels.append(f"{line.here}: expected fractions of the image's size, 0 to 1, got {got!r}; divide by it")
+        reason = f"expected fractions of the image's size, 0 to 1, got {got!r}; divide by it"
+        seen.pixels.append(f"{line.here}: {reason}")
+        index.skip(line.here, f"{reason}; it is left out", Cause.BOX)
+        return False
     if shape is not None and count in range(4 + shape[0] * shape[1], 7 + shape[0] * shape[1]):
         seen.keypoints += 1
         return _add_box(index, line, _keypoints(index, line, shape))
