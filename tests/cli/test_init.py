@@ -157,7 +157,7 @@ def test_a_gpu_gets_the_papers_detector(data, capsys, monkeypatch):
     result = json.loads(out)
     assert (result["gpu"], result["target"]["kind"]) == ("a GPU", "ssd300_vgg16")
     recipe = load_recipe("recipe.yaml")
-    assert (recipe.synthesis.backbone, recipe.canvas_px, recipe.pretrain.optimizer.lr) == ("vgg16_bn", 300, 0.002)
+    assert (recipe.synthesis.kind, recipe.canvas_px, recipe.pretrain.optimizer.lr) == ("mined", 300, 0.002)
 
 
 @pytest.fixture

@@ -55,8 +55,17 @@ def test_a_gpu_takes_the_base_as_it_is():
         "base": "detector",
         **SOURCES,
         "target": {"kind": "ssd300_vgg16", "weights": "w.pth"},
-        "synthesis": {"kind": "learned", "discriminator": True},
+        "synthesis": {"kind": "mined"},
         "cycles": 5,
+    }
+
+
+def test_on_a_gpu_too_the_detectors_backbone_serves_the_synthesizer():
+    assert made(choice(), gpu=True)["synthesis"] == {
+        "kind": "learned",
+        "discriminator": True,
+        "backbone": "mobilenet_v2",
+        "backbone_weights": "w.pth",
     }
 
 
@@ -93,7 +102,8 @@ def test_the_small_recipes_own_synthesizer_takes_the_users_weights():
     ids=lambda chosen: f"{chosen.kind}-{chosen.found}",
 )
 def test_a_synthesizer_without_weights_is_not_written(chosen):
-    assert made(chosen, small={"synthesis": SMALL})["synthesis"] == {"kind": "mined"}
+    for gpu in (False, True):
+        assert made(chosen, gpu=gpu, small={"synthesis": SMALL})["synthesis"] == {"kind": "mined"}
 
 
 def test_labels_and_uncalibrated_scores_are_written():

@@ -23,6 +23,8 @@ _WHY = {
     "cycles": "rounds of: find what the target fails, learn it; the best on val is kept",
     "synthesis": "who learns where to paste; true pits it against a discriminator that keeps it real",
 }
+_BACKBONE = "mobilenet_v2"  # of the detector that a file of a backbone alone is for
+_SMALL_SYNTHESIS = {"input_px": 160, "branch_channels": 64, "steps": 200}
 _SMALL = "as in the recipe for two CPU cores"
 _MINED = "random poses, of which those are kept that the {noun} fails; learned wants a backbone with weights"
 _FAST = {"name": "adam", "momentum": 0.9, "weight_decay": 0, "schedule": "one_cycle", "max_grad_norm": 10}
@@ -102,11 +104,11 @@ def _settings(
         settings["hardness"] = {"kind": "quantile"}
     if choice.found in ("nothing", "backbone"):
         settings["pretrain"] = _pretrain(choice.lr)
-    settings["synthesis"] = {"kind": "learned", "discriminator": True}
+    settings["synthesis"] = _synthesis(choice, weights, {} if gpu else small.get("synthesis") or _SMALL_SYNTHESIS)
     if not gpu:
-        own = {key: value for key, value in small.items() if key not in (*_OURS, *settings, "canvas_px", "pretrain")}
-        settings["synthesis"] = _small_synthesis(small.get("synthesis") or {}, choice, weights)
-        settings.update(own)
+        settings |= {
+            key: value for key, value in small.items() if key not in (*_OURS, *settings, "canvas_px", "pretrain")
+        }
     if choice.from_nothing:
         settings.update(_FROM_NOTHING)
     if scale is not None:
@@ -123,14 +125,12 @@ def _pretrain(lr: float) -> dict[str, Any]:
     return {"epochs": 16, "batch_size": 16, "optimizer": optimizer, "augment": True}
 
 
-def _small_synthesis(given: Mapping[str, Any], choice: TargetChoice, weights: str | None) -> dict[str, Any]:
-    """The built-in small synthesizer where the detector's backbone weights serve it too; without any it has nothing to look with."""
-    fallback = {"backbone": "mobilenet_v2", "input_px": 160, "branch_channels": 64, "steps": 200}
-    settings = {"kind": "learned", "discriminator": True, **(fallback if "backbone" not in given else {}), **given}
-    same = settings["backbone"] == "mobilenet_v2" and choice.kind == "ssdlite_mobilenet_v2"
-    if not same or choice.found != "backbone":
+def _synthesis(choice: TargetChoice, weights: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A synthesizer where the detector's backbone weights serve it too; without any it has nothing to look with."""
+    backbone = given.get("backbone", _BACKBONE)
+    if backbone != _BACKBONE or choice.kind != "ssdlite_mobilenet_v2" or choice.found != "backbone":
         return {"kind": "mined"}
-    return {**settings, "backbone_weights": weights}
+    return {"kind": "learned", "discriminator": True, "backbone": backbone, **given, "backbone_weights": weights}
 
 
 def _line(key: str, value: Any, why: str) -> Iterator[str]:
