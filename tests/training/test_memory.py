@@ -68,6 +68,44 @@ def test_pieces_add_up_to_the_gradients_of_the_batch():
     assert memory.state() == {"target": 1}
 
 
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(12, 1), nn.Linear(12, 1)
+
+    def forward(self, images):
+        return self.used(images.flatten(1))
+
+
+def test_what_the_loss_does_not_use_has_no_gradient_in_pieces_either():
+    module, images = TwoHeads(), torch.randn(4, 3, 2, 2)
+    before = module.unused.weight.detach().clone()
+    memory = Memory(lambda _: None)
+    memory.restore({"target": 2})
+    mean, _ = memory.mean("target", counted(lambda some, truth: module(some).mean()), module, images, truth_of(images))
+    mean.backward()
+    assert module.used.weight.grad.abs().sum() > 0
+    assert module.unused.weight.grad is None
+    torch.optim.Adam(module.parameters(), lr=0.1, weight_decay=0.1).step()
+    assert torch.equal(module.unused.weight, before)
+
+
+@pytest.mark.parametrize(("count", "size", "pieces"), [(33, 32, 2), (17, 8, 3), (9, 4, 3), (64, 32, 2), (5, 8, 1)])
+def test_no_image_is_left_alone_in_a_piece(count, size, pieces):
+    module, images, seen = nn.BatchNorm1d(12), torch.randn(count, 3, 2, 2), []
+
+    def loss(some, truth):
+        seen.append(len(some))
+        return module(some.flatten(1)).square().mean()
+
+    memory = Memory(lambda _: None)
+    memory.restore({"target": size})
+    memory.mean("target", counted(loss), module, images, truth_of(images))
+    assert sum(seen) == count
+    assert len(seen) == pieces
+    assert 1 < min(seen) <= max(seen) <= size
+
+
 def test_pieces_of_rows_add_up_to_the_gradients_of_the_pixels():
     images = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
 

@@ -1,6 +1,6 @@
 """Batches that do not fit into the device's memory: taken in pieces, whose gradients add up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -56,16 +56,17 @@ class Memory:
         parameters: list[Tensor] = [parameter for parameter in module.parameters() if parameter.requires_grad]
 
         def in_pieces(size: int) -> tuple[Tensor, float]:
-            total, sums = images.new_zeros(()), [torch.zeros_like(parameter) for parameter in parameters]
-            every, one_piece = 0.0, size >= len(images)
-            for start in range(0, len(images), size):
-                part, count = loss(*_piece(images, truth, start, size))
+            total, every, one_piece = images.new_zeros(()), 0.0, size >= len(images)
+            sums: list[Tensor | None] = [None] * len(parameters)  # what the loss does not use has no gradient, nor decays
+            for rows in _pieces(len(images), size):
+                part, count = loss(*_piece(images, truth, rows))
                 weight = 1.0 if one_piece else max(count, 1.0)  # a mean over nothing is a sum divided by one
                 found = _gradients(part * weight, parameters, self._scale(player), weight)
                 total, every = total + part.detach() * weight, every + count
-                sums = [kept if more is None else kept + more for kept, more in zip(sums, found, strict=True)]
+                sums = [_sum(kept, more) for kept, more in zip(sums, found, strict=True)]
             share = 1.0 if one_piece else 1 / max(every, 1.0)
-            return _known(total * share, [found * share for found in sums], parameters), every
+            used = [(one * share, weight) for one, weight in zip(sums, parameters, strict=True) if one is not None]
+            return _known(total * share, [one for one, _ in used], [weight for _, weight in used]), every
 
         return self._fitting(player, len(images), module, lambda: loss(images, truth), in_pieces, images.is_cuda)
 
@@ -85,8 +86,8 @@ class Memory:
         def in_pieces(size: int) -> Tensor:
             values: list[Tensor] = []
             gradients: list[Tensor] = []
-            for start in range(0, len(images), size):
-                some, of_some = _piece(images.detach(), truth, start, size)
+            for rows in _pieces(len(images), size):
+                some, of_some = _piece(images.detach(), truth, rows)
                 value = loss(some.requires_grad_(), of_some)
                 (found,) = _gradients(value.sum(), [some], self._scale(player))
                 gradients.append(torch.zeros_like(some) if found is None else found)
@@ -142,11 +143,21 @@ class Memory:
         self._sizes = dict(state)
 
 
-def _piece(images: Tensor, truth: Truth, start: int, size: int) -> tuple[Tensor, Truth]:
-    if start == 0 and size >= len(images):
+def _pieces(count: int, size: int) -> Iterator[range]:
+    """At most so many in each, and as even as can be: BatchNorm cannot train on an image that is left alone."""
+    number = max(1, -(-count // size))
+    for piece in range(number):
+        yield range(piece * count // number, (piece + 1) * count // number)
+
+
+def _piece(images: Tensor, truth: Truth, rows: range) -> tuple[Tensor, Truth]:
+    if len(rows) == len(images):
         return images, truth
-    some = images[start : start + size]
-    return some, truth.take(range(start, start + len(some)))
+    return images[rows.start : rows.stop], truth.take(rows)
+
+
+def _sum(kept: Tensor | None, more: Tensor | None) -> Tensor | None:
+    return more if kept is None else kept if more is None else kept + more
 
 
 def _gradients(loss: Tensor, inputs: list[Tensor], scale: float, weight: float = 1.0) -> tuple[Tensor | None, ...]:
