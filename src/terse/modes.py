@@ -1,13 +1,13 @@
 """The state that a network is put in for one call or one phase, and taken out of again."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
 from torch import nn
 
-__all__ = ["eval_mode", "frozen", "in_mode", "through_weights", "weights_differentiate"]
+__all__ = ["eval_mode", "frozen", "in_mode", "learning", "through_weights", "weights_differentiate"]
 
 _THROUGH_WEIGHTS = ContextVar("through_weights", default=False)
 
@@ -32,6 +32,11 @@ def in_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
 def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
     """`in_mode` for looking without learning."""
     return in_mode(*modules, training=False)
+
+
+def learning(module: nn.Module) -> AbstractContextManager[None]:
+    """Train mode; a module that is in train mode already is left as it is, parts that its owner holds in eval mode included."""
+    return nullcontext() if module.training else in_mode(module, training=True)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class Trainable(Protocol):
     module: nn.Module
 
     def train_loss(self, images: Float[Tensor, "b c h w"], truth: Truth) -> Float[Tensor, ""]:
-        """The model's own scalar over all objects, in train mode."""
+        """The model's own scalar over all objects; the module is in train mode."""
         ...
 
 

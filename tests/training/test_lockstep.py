@@ -9,6 +9,7 @@ from torch import nn
 
 from terse.draws import seeds_of
 from terse.errors import Diverged, RecipeError
+from terse.modes import eval_mode
 from terse.recipe import load_recipe
 from terse.run import open_session, train
 from terse.targets.classifier.target import ClassificationTarget
@@ -56,6 +57,34 @@ def test_the_targets_phase_leaves_the_synthesizer_as_it_was(session):
     target_phase(session, 1, session.recipe.fine_tune)
     assert same(before, players.proposer.module)
     assert not same(target, players.target.module)
+
+
+class AsLoaded:
+    """A user's target as many are made: its weights were read, and the network put into eval mode."""
+
+    def __init__(self):
+        self.module, self.modes = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1600), nn.Linear(1600, 10)).eval(), []
+
+    def predict(self, images):
+        with torch.no_grad(), eval_mode(self.module):
+            return self.module(images).softmax(dim=1)
+
+    def confidence(self, images, truth):
+        return self.predict(images)[truth.image_index[truth.pasted], truth.labels[truth.pasted]]
+
+    def train_loss(self, images, truth):
+        self.modes.append(self.module.training)
+        return nn.functional.cross_entropy(self.module(images), truth.labels)
+
+
+def test_a_target_learns_in_train_mode_however_it_came(small):
+    target = AsLoaded()
+    session = open_session(load_recipe("quickstart", [*small, "synthesis.harvest=after"]), None, target=target)
+    target_phase(session, 0, session.recipe.pretrain, "pretrain")
+    assert target.modes
+    assert all(target.modes)
+    assert target.module[1].num_batches_tracked == len(target.modes)
+    assert not target.module.training
 
 
 def test_a_synthesizer_that_restarts_begins_each_cycle_anew(small):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from terse.errors import RecipeError, ShapeError, TerseError
-from terse.modes import in_mode
+from terse.modes import learning
 from terse.objectives import target_loss_of
 from terse.protocols import is_attackable, is_trainable, network_of, trainable
 from terse.recipe_parts import ObjectiveConfig
@@ -65,7 +65,7 @@ def check_answers(session: Session) -> None:
                 _check_discriminator(session, images)
         if is_trainable(target) and len(players.train) >= _IMAGES:
             real, known = players.train.fetch(np.arange(_IMAGES))
-            with session.engine.autocast(), in_mode(target.module, training=True):
+            with session.engine.autocast(), learning(target.module):
                 loss = _asked(target, "train_loss", lambda: target.train_loss(real.to(device), known.to(device)))
             _see(target, "train_loss", _of_scalar(loss))
     if network is not None and kept is not None:

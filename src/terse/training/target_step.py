@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from terse.evaluation.reference import ReferenceConfig
+from terse.modes import learning
 from terse.protocols import Trainable, counted_loss, trainable
 from terse.recipe_parts import PhaseConfig
 from terse.training.augment import augmented, relight
@@ -46,10 +47,11 @@ def target_step(
     images, truth = augmented(settings.augment, images, truth, generator, share)
     if settings.photometric:
         images = relight(images, generator, share)
-    with session.engine.autocast():
-        own_loss = partial(counted_loss, target)
-        loss, count = session.memory.mean(player, own_loss, target.module, images.to(device), truth.to(device))
-    loss = ranks.mean(loss, count, share)
-    session.check_finite(player, loss)
-    session.update(player, loss, target.module, optimizer, settings.optimizer)
+    with learning(target.module):  # until the gradients are found: what is computed again for them is computed alike
+        with session.engine.autocast():
+            own_loss = partial(counted_loss, target)
+            loss, count = session.memory.mean(player, own_loss, target.module, images.to(device), truth.to(device))
+        loss = ranks.mean(loss, count, share)
+        session.check_finite(player, loss)
+        session.update(player, loss, target.module, optimizer, settings.optimizer)
     return float(loss.detach())

@@ -7,7 +7,7 @@ weights are made anew for every call (a hundredth of it), so they can never be o
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from terse.errors import DataError
-from terse.modes import eval_mode, frozen, in_mode, weights_differentiate
+from terse.modes import eval_mode, frozen, learning, weights_differentiate
 
 __all__ = ["folded", "inference", "matched_anchors", "several_images", "training"]
 
@@ -41,8 +41,7 @@ def inference(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def training(module: nn.Module) -> Iterator[None]:
     """Train mode; a module that is in train mode already is left as it is, frozen parts included."""
-    mode = nullcontext() if module.training else in_mode(module, training=True)
-    with mode, _float32_outputs(module):
+    with learning(module), _float32_outputs(module):
         yield
 
 

@@ -4,7 +4,6 @@ Boxes are centre, width and height as shares of the image there; they meet pixel
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
-from terse.modes import eval_mode, frozen, in_mode
+from terse.modes import eval_mode, frozen, learning
 from terse.targets.detector.modes import several_images
 from terse.targets.overlaps import Predictions, best_scores
 from terse.targets.pixels import Pixels
@@ -101,8 +100,7 @@ class HuggingFaceTarget:
             {"class_labels": label, "boxes": box}
             for label, box in zip(torch.split(columns, amounts), torch.split(shares, amounts), strict=True)
         ]
-        mode = nullcontext() if self.module.training else in_mode(self.module, training=True)
-        with mode, several_images(len(images)):
+        with learning(self.module), several_images(len(images)):
             loss: Tensor = self.module(pixel_values=self._pixels(images), labels=labels).loss
         return _wide(loss), float(sum(amounts))
 
