@@ -28,8 +28,21 @@ def test_the_mean_error_and_the_share_within_the_tolerance() -> None:
     assert REGRESSION.units(model, images, "cpu") == pytest.approx([0.05, 0.25])
     by_share = task("regression")
     by_share.primary = known_metrics()["within"]
-    assert by_share.units(model, images, "cpu") == [1.0, 0.0]
+    assert by_share.units(model, images, "cpu") == pytest.approx([1.0, 0.0])
     assert REGRESSION.primary.gain(0.2, 0.1) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("metric", ["mean_error", "within"])
+def test_the_mean_of_the_units_is_the_metric_where_images_have_other_numbers_of_points(metric: str) -> None:
+    known = torch.tensor([[[8.0, 8.0, 2.0], [0.0, 0.0, 0.0]], [[12.0, 8.0, 2.0], [8.0, 16.0, 2.0]]])
+    truths = [replace(at(0.5, 0.5), keypoints=points[None]) for points in known]
+    model = Says([torch.full((2, 2), 0.5)] * 2)
+    model.quantity = "keypoints"
+    of_metric = task("regression")
+    of_metric.primary = known_metrics()[metric]
+    units = of_metric.units(model, Images(truths), "cpu")
+    assert sum(units) / len(units) == pytest.approx(of_metric.measure(model, Images(truths), "cpu")[metric])
+    assert len(units) == 2
 
 
 def test_the_answers_show_both_points_and_the_largest_change_first() -> None:

@@ -53,14 +53,22 @@ class Regression(Task):
         return {**_figures(found, _tolerance(target)), "images": len(images)}
 
     def units(self, target: Judges, images: RealImages, device: torch.device | str) -> list[float]:
-        """Of each image that has a known point, the mean error, or the share of its points within the tolerance."""
+        """Of each image that has a known point, the mean error, or the share of its points within the tolerance.
+
+        Where images have different numbers of known points, which all count alike, an image with more of them counts more: the
+        metric, and how far the image moves it.
+        """
         return self._units(_errors_of(target, images, device)[0], _tolerance(target))
 
     def _units(self, found: Sequence[Sequence[float]], tolerance: float) -> list[float]:
         known = [one for one in found if one]
         if self.primary.name == "within":
             known = [[float(error <= tolerance) for error in one] for one in known]
-        return [sum(one) / len(one) for one in known]
+        if not known:
+            return []
+        points = sum(map(len, known))
+        mean = sum(map(sum, known)) / points
+        return [mean + (sum(one) - mean * len(one)) * len(known) / points for one in known]
 
     def details(self, target: Judges, images: RealImages, device: torch.device | str, groups: GroupsConfig) -> Details:
         """Images' figures, the primary metric on half-samples, and the metrics by the images' fields.
