@@ -117,7 +117,7 @@ class Cycle(Metrics):
     pose_entropy: float | None = None
     """Of the least covered number of the pose, over that of random poses."""
     duplicates: float | None = None
-    """Share of composites that repeat an earlier one, exactly or nearly."""
+    """Share of composites that repeat an earlier one, exactly or nearly; the mean over the draws of a pool that is drawn afresh."""
     pose_coverage: float | None = None
     """Share of each pose component's range that the synthesizer covered at its last step, where its entropy is held."""
     mode_difference: float | None = None

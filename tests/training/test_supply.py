@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from killing import Killed, KillIn, lasting
+from terse.evaluation.coverage import coverage
 from terse.pool import Pool
 from terse.recipe import load_recipe
 from terse.recipe_parts import OptimizerConfig
@@ -48,6 +49,19 @@ def test_a_pool_drawn_afresh_is_another_one_of_the_same_size(small, arm):
         assert placements.hard.all()
         assert row["judging_passes"] > 3 * 40  # the new draws are judged, and counted
         assert row["found_per_pass"] * row["judging_passes"] == pytest.approx(120 * (1 - row["duplicates"]))
+
+
+def test_repeats_of_each_draw_count(small, monkeypatch):
+    shares = iter((0.0, 0.5, 0.25))
+
+    def repeating(*given):
+        return coverage(*given).model_copy(update={"duplicates": next(shares), "near_duplicates": 0.0})
+
+    monkeypatch.setattr("terse.training.harvest.coverage", repeating)
+    row = train(of_arm(small, "mined", *FRESH))["cycles"][0]
+    assert row["redraws"] == 2
+    assert row["duplicates"] == pytest.approx(0.25)
+    assert row["found_per_pass"] * row["judging_passes"] == pytest.approx(40 * (1 + 0.5 + 0.75))
 
 
 def test_all_arms_train_on_as_many_composites_for_as_many_steps(small):

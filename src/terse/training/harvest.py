@@ -217,8 +217,8 @@ class Harvest:
             seen = coverage(joined, materials.poses, materials.class_of)
             duplicates = max(seen.duplicates, seen.near_duplicates)
             figures |= {"pose_entropy": seen.entropy, "duplicates": duplicates}
-            passes, distinct = self.session.costs.judging_passes, (found - self.topped_up) * (1 - duplicates)
-            figures |= _yield_of(passes, distinct, figures, self.session.players.rule.passes_of_base)
+            passes, of_base = self.session.costs.judging_passes, self.session.players.rule.passes_of_base
+            figures |= _yield_of(passes, _distinct(figures), figures, of_base)
             if self.session.players.proposer and self.session.players.proposer.module is not None:
                 self._alarm(collapse_alarms(seen))  # what does not learn cannot collapse: its poses are its method
         else:
@@ -317,9 +317,10 @@ def redraw(session: Session, cycle: int, draw: int) -> None:
     session.facts |= {"redraws": draw, "all_redraws": session.facts.get("all_redraws", 0) + 1}
     sums = {key: told[key] + found[key] for key in ("found", "candidates", "topped_up") if key in told}
     rates = [*told.get("hard_rates", [told["hard_rate"]]), found["hard_rate"]]
-    passes = session.costs.judging_passes
-    judged = sums["found"] - sums.get("topped_up", 0)
-    each = {"found_per_pass": judged * (1 - told.get("duplicates", 0.0)) / passes} if passes else {}
+    passes, distinct = session.costs.judging_passes, _distinct(told) + _distinct(found)
+    each = {"found_per_pass": distinct / passes} if passes else {}
+    if judged := _judged(sums):
+        each["duplicates"] = 1 - distinct / judged
     figures = {**told, **sums, **each, "redraws": draw, "hard_rates": rates}
     session.facts["harvest"] = {key: value for key, value in figures.items() if key != "yield_over_mining"}
 
@@ -378,6 +379,16 @@ def _topped_up(harvest: Harvest, phase: str) -> Iterator[None]:
         harvest.topped_up += missing - harvest.quota.missing
         harvest.topped_up_blocks += 1
         yield
+
+
+def _judged(figures: dict[str, Any]) -> int:
+    """How many of the composites found were judged."""
+    return int(figures["found"]) - int(figures.get("topped_up", 0))
+
+
+def _distinct(figures: dict[str, Any]) -> float:
+    """How many of them repeat no earlier one."""
+    return _judged(figures) * (1 - float(figures.get("duplicates", 0.0)))
 
 
 def _yield_of(passes: int, distinct: float, figures: dict[str, Any], passes_of_base: float) -> dict[str, float]:
