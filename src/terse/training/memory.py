@@ -57,9 +57,8 @@ class Memory:
 
         def in_pieces(size: int) -> tuple[Tensor, float]:
             total, every, one_piece = images.new_zeros(()), 0.0, size >= len(images)
-            sums: list[Tensor | None] = [None] * len(
-                parameters
-            )  # what the loss does not use has no gradient, nor decays
+            # What the loss does not use has no gradient, and so does not decay.
+            sums: list[Tensor | None] = [None] * len(parameters)
             for rows in _pieces(len(images), size):
                 part, count = loss(*_piece(images, truth, rows))
                 weight = 1.0 if one_piece else max(count, 1.0)  # a mean over nothing is a sum divided by one
