@@ -38,6 +38,8 @@ def test_where_few_are_likely_to_be_wanted_the_others_have_the_least_probability
 def test_a_least_probability_of_0_is_refused():
     with pytest.raises(ValueError, match="explore"):
         CriticConfig(explore=0)
+    with pytest.raises(ValueError, match="judged"):
+        CriticConfig(judged=1e-4)  # a block of millions of candidates
 
 
 def test_before_a_critic_all_candidates_have_the_mean_probability():

@@ -33,8 +33,8 @@ class CriticConfig(Config):
     """backbone: its map is projected to so many."""
     batch_size: Count = 256
     """Candidates judged in one step of the harvest, on average."""
-    judged: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the base candidates that is judged."""
+    judged: Annotated[float, Field(ge=0.001, lt=1)] = 0.05
+    """Share of the base candidates that is judged; a block holds `batch_size / judged` of them."""
     explore: Annotated[float, Field(gt=0, le=1)] = 0.2
     """The least probability of being judged, over the mean one."""
     beta: Positive = 0.5
