@@ -24,7 +24,8 @@ def test_a_coco_file_finds_its_photographs(drawn, tmp_path):
     with pytest.raises(DataError) as raised:
         source_settings(alone)
     assert str(raised.value) == (
-        f"--images: expected the folder of the photographs of {alone}, got none beside it; add --images D"
+        f"images: expected the folder of the photographs of {alone}, got none beside it; name it, as images: D in a recipe or "
+        "by --images D"
     )
 
 
@@ -198,3 +199,26 @@ def test_a_picture_too_large_to_open_is_no_reason_to_stop(tmp_path, name):
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     assert source_settings(tmp_path) == {"images": str(tmp_path)}
+
+
+def test_files_that_macos_lays_beside_others_hide_nothing(tmp_path, drawn):
+    labelled = tmp_path / "labelled"
+    labelled.mkdir()
+    for number in range(60):
+        (labelled / f"._{number}.json").write_bytes(b"\0\5\26\7")
+    (labelled / "z.json").write_text('{"shapes": [], "imagePath": "z.png"}')
+    (labelled / "annotations.xml").write_text("<annotations></annotations>")
+    assert source_settings(labelled) == {"labelme": str(labelled)}
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "obj.data").write_text("names = obj.names\n")
+    (kept / "._obj.data").write_bytes(b"\0\5\26\7")
+    assert source_settings(kept) == {"yolo": str(kept / "obj.data")}
+
+
+def test_the_folder_of_annotations_may_be_written_in_capitals(tmp_path, drawn):
+    file = drawn.coco()
+    (tmp_path / "set/ANNOTATIONS").mkdir(parents=True)
+    (tmp_path / "train-images").rename(tmp_path / "set/images")
+    file.rename(tmp_path / "set/ANNOTATIONS/boxes.json")
+    assert source_settings(tmp_path / "set")["coco"] == str(tmp_path / "set/ANNOTATIONS/boxes.json")

@@ -367,3 +367,13 @@ def test_matching_does_not_hold_a_picture_of_each_instance():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 << 20  # 200 would be 200 MB
+
+
+def test_images_in_lists_may_have_spaces_in_their_names(voc):
+    pages = {name: page(thing(), name=f"{name}.jpg") for name in ("my image", "one", "two", "IMG 1")}
+    lines = "my image\nIMG 1\none  1\ntwo -1\nmy image 1\nIMG 1 -1\n"
+    assert read_voc(voc(pages, lists={"train": lines}), split=["train"]).paths == (
+        "JPEGImages/my image.jpg",
+        "JPEGImages/IMG 1.jpg",
+        "JPEGImages/one.jpg",
+    )

@@ -119,7 +119,8 @@ def _write_lists(checked: Checked, out: Path) -> dict[str, Path]:
         old = checked.parts[part].leave_out
         before = old.read_text("utf-8").splitlines() if old is not None else []
         path = out / f"leave-out-{part}.txt"
-        text = "\n".join([*before, *(key for key in keys if key not in before)])
+        known = set(before)
+        text = "\n".join([*before, *(key for key in keys if key not in known)])
         write_atomically(path, (text + "\n").encode())
         written[part] = path
     return written

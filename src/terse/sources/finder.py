@@ -18,6 +18,7 @@ __all__ = [
     "best_folder",
     "existing_file",
     "existing_folder",
+    "files_below",
     "files_of_kind",
     "folder_of_photographs",
     "folders_near",
@@ -174,7 +175,8 @@ def folder_of_photographs(file: Path, names: Sequence[str]) -> Path:
         found = file.parent
     if found is None:
         raise DataError(
-            f"--images: expected the folder of the photographs of {file}, got none beside it; add --images D"
+            f"images: expected the folder of the photographs of {file}, got none beside it; name it, as images: D in a recipe or "
+            "by --images D"
         )
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from terse.sources.coco import name_in_url
 from terse.sources.cvat import is_cvat
 from terse.sources.decode import IMAGE_SUFFIXES, UNREADABLE
 from terse.sources.documents import some_names
-from terse.sources.finder import folder_of_photographs, image_files
+from terse.sources.finder import files_below, folder_of_photographs, image_files
 from terse.sources.labelme import is_labelme
 from terse.sources.via import is_via
 from terse.sources.voc import voc_layout
@@ -188,21 +188,30 @@ def _annotation_file(path: Path) -> Path | dict[str, Any] | None:
     Raises:
         DataError: there are several.
     """
-    for places in (("",), ("annotations", "Annotations"), ("train", "valid", "val", "test")):
+    folders = sorted(filter(Path.is_dir, path.iterdir()))
+    for names in (None, ("annotations",), ("train", "valid", "val", "test")):
+        # By their names as they are listed: a disk that knows no case has `annotations` under other names as well.
+        places = [path] if names is None else [one for one in folders if one.name.casefold() in names]
         found = [
             file
             for place in places
-            for file in islice(sorted((path / place).glob("*.json")) + sorted((path / place).glob("*.xml")), _LISTED)
+            for file in islice([*_shown(place.glob("*.json")), *_shown(place.glob("*.xml"))], _LISTED)
         ]
         if any(file.suffix == ".json" and is_labelme(file) for file in found):
             return {"labelme": str(path)}
         known = [file for file in found if (is_cvat(file) if file.suffix == ".xml" else is_via(file) or _is_coco(file))]
         if len(known) > 1:
-            names = ", ".join(file.relative_to(path).as_posix() for file in known)
-            raise DataError(f"{path}: expected one file of annotations, got {names}; give the one that is meant")
+            several = ", ".join(file.relative_to(path).as_posix() for file in known)
+            raise DataError(f"{path}: expected one file of annotations, got {several}; give the one that is meant")
         if known:
             return known[0]
-    return {"labelme": str(path)} if any(map(is_labelme, islice(path.rglob("*.json"), _LOOKED_AT))) else None
+    below = (path / name for name in files_below(path.resolve()) if name.endswith(".json"))
+    return {"labelme": str(path)} if any(map(is_labelme, islice(below, _LOOKED_AT))) else None
+
+
+def _shown(files: Iterable[Path]) -> list[Path]:
+    """The files in order, without hidden ones: macOS lays `._a.json` beside each `a.json` on other disks."""
+    return sorted(file for file in files if not file.name.startswith(".") and file.is_file())
 
 
 def _is_coco(file: Path) -> bool:
@@ -254,8 +263,9 @@ def _refuse_what_is_not_read(path: Path) -> None:
     pictures = list(_pictures(path, deep=True))
     images = {file.stem for file in pictures}
     named = images | {file.name for file in pictures}  # some tools write a.jpg.json
+    everything = list(files_below(path.resolve()))
     for suffix in (".xml", ".json", ".txt", ".csv"):
-        files = [file for file in path.rglob(f"*{suffix}") if not file.name.startswith(".")]
+        files = [path / name for name in everything if name.endswith(suffix)]
         beside = [file for file in files if file.stem in named]
         if files and 2 * len(beside) >= len(images):
             first = (beside or files)[0].relative_to(path).as_posix()
@@ -265,8 +275,9 @@ def _refuse_what_is_not_read(path: Path) -> None:
                     f"{path / 'data.yaml'}, which holds `train: images` and `names: [FIRST, SECOND, ...]`"
                 )
             raise DataError(_unknown_kind(path, f"{len(images):,} images and {len(files):,} {suffix} files ({first})"))
-    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in _TABLES and file.is_file()):
-        if _annotates(file, sorted(images)):
+    stems = sorted(images)
+    for file in sorted(path / name for name in everything if name.lower().endswith(_TABLES)):
+        if file.is_file() and _annotates(file, stems):
             table = file.relative_to(path).as_posix()
             raise DataError(_unknown_kind(path, f"{len(images):,} images and a table that names them ({table})"))
 

@@ -184,11 +184,20 @@ def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tu
             lists = ", ".join(sorted(path.stem for path in file.parent.glob("*.txt") if "_" not in path.stem)) or "none"
             raise DataError(f"split: expected a list in {file.parent}, got {name!r}; there are {lists}")
         for i, line in enumerate(lines_of(file), 1):
-            words = line.split()
+            stem, mark = _listed_image(root / layout.xml, line)
             # A list of one class marks the images that do not hold it by -1.
-            if words and words[0] not in seen and words[1:] != ["-1"]:
-                seen.add(words[0])
-                yield layout, inside(root, f"{layout.xml}/{words[0]}.xml", f"{file.name}, line {i}")
+            if stem and stem not in seen and mark != "-1":
+                seen.add(stem)
+                yield layout, inside(root, f"{layout.xml}/{stem}.xml", f"{file.name}, line {i}")
+
+
+def _listed_image(xml: Path, line: str) -> tuple[str, str]:
+    """The image that a line of a list names, and the mark behind it; a name may have spaces where its XML is there."""
+    words = line.split()
+    if len(words) < 2 or is_file(xml / f"{line.strip()}.xml"):
+        return line.strip(), ""
+    stem = line.strip().rsplit(maxsplit=1)[0]
+    return stem if is_file(xml / f"{stem}.xml") else words[0], words[-1]
 
 
 def _image(finder: Finder, page: _VocFile) -> tuple[str, bool]:

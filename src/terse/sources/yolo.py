@@ -107,7 +107,7 @@ def yolo_file(folder: Path) -> Path | None:
     if (folder / "data.yaml").is_file():
         return folder / "data.yaml"
     yamls = [file for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if is_yolo_yaml(file)]
-    found = yamls or sorted(folder.glob("*.data"))
+    found = yamls or sorted(file for file in folder.glob("*.data") if not file.name.startswith("."))
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise DataError(
