@@ -500,3 +500,9 @@ def test_marks_may_be_written_as_text(coco, note, count, monkeypatch):
     notes = read_coco(*coco(annotations=made))
     assert notes.crowd.tolist() == [False, True, False, True] * count
     assert notes.ignore.tolist() == [False, False, True, True] * count
+
+
+@pytest.mark.parametrize("nothing", [[[]], [[], []], [], None])
+def test_lists_of_nothing_are_boxes_without_an_outline(coco, note, nothing):
+    notes = read_coco(*coco(annotations=[note(segmentation=nothing)]))
+    assert (notes.masked.tolist(), notes.skipped) == ([False], ())

@@ -255,6 +255,8 @@ def _mask(index: Index, segmentation: Any, size_px: tuple[int, int], where: str)
         return _rle(index, segmentation, size_px, where)
     parts = []
     outlines = segmentation if isinstance(segmentation, list) else [segmentation]
+    if not any(outlines) and all(isinstance(outline, list) for outline in outlines):
+        return None  # `[[]]`, as some tools write a box without an outline
     if _numbers(outlines):
         outlines = [outlines]  # one outline without the list around it
     elif len(outlines) >= 3 and all(isinstance(pair, list) and len(pair) == 2 and _numbers(pair) for pair in outlines):

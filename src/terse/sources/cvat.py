@@ -14,7 +14,7 @@ from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause
-from terse.sources.documents import load_xml
+from terse.sources.documents import head_of, load_xml
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import Mask, Polygons, ellipse, pack
@@ -47,8 +47,7 @@ class CvatConfig(SourceConfig):
 
 def is_cvat(file: Path) -> bool:
     """Whether an XML file seems to be CVAT's, by a look at its beginning."""
-    with file.open("rb") as stream:
-        return b"<annotations>" in stream.read(_PEEKED)
+    return b"<annotations>" in head_of(file, _PEEKED)
 
 
 def read_cvat(file: Path, images: Path | None = None) -> Annotations:

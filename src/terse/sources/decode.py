@@ -173,6 +173,10 @@ def _open(path: Path, name: str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\((\d+) pixels\)", str(error))
         raise DataError(_too_large(name, int(pixels[1]) if pixels else MAX_PIXELS + 1)) from None
+    except PermissionError as error:
+        raise DataError(
+            f"{name}: expected an image file, got: {error.strerror}; have it read, or leave it out"
+        ) from None
     except Exception as error:
         raise DataError(f"{name}: expected an image file, got {_unknown(path, error)}") from None
     area_px = image.width * image.height

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import (
 
 from terse.errors import DataError
 
-__all__ = ["has_surrogates", "lines_of", "load_json", "load_xml", "some_names", "speakable"]
+__all__ = ["has_surrogates", "head_of", "lines_of", "load_json", "load_xml", "some_names", "speakable"]
 
 _CHUNK = 1 << 20
 _ENOUGH = 64
@@ -30,7 +30,7 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
         kind: the format expected, for the errors.
 
     Raises:
-        DataError: it ends early, is no JSON, or is no mapping.
+        DataError: it may not be read, ends early, is no JSON, or is no mapping.
     """
     try:
         content = file.read_bytes()
@@ -38,6 +38,10 @@ def load_json(file: Path, kind: str = "COCO") -> Mapping[str, Any]:
         data = json.loads(text)
         if has_surrogates(text):
             data = speakable(data)
+    except PermissionError as error:
+        raise DataError(
+            f"{file.name}: expected {kind} JSON, got: {error.strerror}; have it read, or leave it out"
+        ) from None
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.name}, line {error.lineno} column {error.colno}: expected whole JSON, got: {error.msg}; "
@@ -69,14 +73,25 @@ def speakable(value: Any) -> Any:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
+def head_of(file: Path, size_bytes: int) -> bytes:
+    """A file's first bytes; none of one that may not be read, of which its reader says so."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(size_bytes)
+    except PermissionError:
+        return b""
+
+
 def lines_of(file: Path) -> list[str]:
     """The lines of a text file; a byte order mark before them is passed over.
 
     Raises:
-        DataError: not UTF-8.
+        DataError: it may not be read, or is not UTF-8.
     """
     try:
         return file.read_text("utf-8-sig").splitlines()
+    except PermissionError as error:
+        raise DataError(f"{file}: expected a text file, got: {error.strerror}; have it read, or leave it out") from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file}: expected text in UTF-8, got another encoding (byte {error.start}); save it so"
@@ -87,13 +102,15 @@ def load_xml(file: Path, name: str) -> Element:
     """A file's outermost element.
 
     Raises:
-        DataError: it is not whole, or defines entities.
+        DataError: it may not be read, is not whole, or defines entities.
     """
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import parse
 
     try:
         top: Element | None = parse(file).getroot()
+    except PermissionError as error:
+        raise DataError(f"{name}: expected whole XML, got: {error.strerror}") from None
     except DefusedXmlException:
         raise DataError(f"{name}: expected plain XML, got entity definitions, which can be an attack") from None
     except (ParseError, ValueError, LookupError, RecursionError) as error:  # LookupError: an encoding nobody knows

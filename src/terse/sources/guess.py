@@ -20,7 +20,7 @@ from terse.sources.annotations import Annotations
 from terse.sources.coco import name_in_url
 from terse.sources.cvat import is_cvat
 from terse.sources.decode import IMAGE_SUFFIXES, UNREADABLE
-from terse.sources.documents import some_names
+from terse.sources.documents import head_of, some_names
 from terse.sources.finder import files_below, folder_of_photographs, image_files
 from terse.sources.labelme import is_labelme
 from terse.sources.via import is_via
@@ -215,8 +215,7 @@ def _shown(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_coco(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return re.search(rb'"(images|annotations|categories)"\s*:\s*\[', stream.read(_PEEKED)) is not None
+    return re.search(rb'"(images|annotations|categories)"\s*:\s*\[', head_of(file, _PEEKED)) is not None
 
 
 def _holds_cutouts(path: Path) -> bool:
@@ -296,16 +295,14 @@ def _annotates(table: Path, images: Sequence[str]) -> bool:
     """
     if table.suffix.lower() == ".parquet":
         return table.name == _OF_DATASETS
-    with table.open("rb") as stream:
-        text = stream.read(_PEEKED)
+    text = head_of(table, _PEEKED)
     sample = images[:: max(1, len(images) // _SAMPLE)]
     told = _TOLD.search(text.partition(b"\n")[0]) is not None
     return told and bool(sample) and 2 * sum(name.encode() in text for name in sample) >= len(sample)
 
 
 def _is_yolo_label(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return _YOLO_LINE.match(stream.read(_PEEKED)) is not None
+    return _YOLO_LINE.match(head_of(file, _PEEKED)) is not None
 
 
 def _pictures(path: Path, *, deep: bool) -> Iterator[Path]:

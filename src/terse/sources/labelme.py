@@ -53,11 +53,14 @@ class _LabelmeFile:
 
 def is_labelme(file: Path) -> bool:
     """Whether a JSON file seems to be labelme's, by a look at its beginning and its end."""
-    with file.open("rb") as stream:
-        text = stream.read(_PEEKED)
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _PEEKED))
-        text += stream.read()
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_PEEKED)
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _PEEKED))
+            text += stream.read()
+    except PermissionError:  # its reader says so
+        return False
     return b'"shapes"' in text and b'"imagePath"' in text
 
 

@@ -45,7 +45,7 @@ def read_bgr(path: Path, name: str, size_px: tuple[int, int]) -> UInt8[np.ndarra
     Raises:
         DataError: the file cannot be read, or has changed since it was indexed.
     """
-    file = _bytes(path) if path.is_file() else b""
+    file = _bytes(path)
     orientation = _orientation(file)
     stored = None if orientation is None else cv2.imdecode(np.frombuffer(file, np.uint8), _AS_STORED)
     if stored is not None and orientation is not None:
@@ -59,9 +59,12 @@ def read_bgr(path: Path, name: str, size_px: tuple[int, int]) -> UInt8[np.ndarra
 
 
 def _bytes(path: Path) -> bytes:
-    """Of a file; NumPy's own reader asks the system three times as often."""
-    with path.open("rb", buffering=0) as file:
-        return file.readall()
+    """Of a file, none where there is none to be read; NumPy's own reader asks the system three times as often."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.readall()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+        return b""
 
 
 def _orientation(file: bytes) -> int | None:

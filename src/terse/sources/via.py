@@ -14,7 +14,7 @@ from terse.config import SourcePath
 from terse.errors import DataError
 from terse.registry import nearest, register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
-from terse.sources.documents import load_json
+from terse.sources.documents import head_of, load_json
 from terse.sources.finder import existing_file, existing_folder, folder_of_photographs
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import Mask, Polygons, ellipse
@@ -46,8 +46,7 @@ class ViaConfig(SourceConfig):
 
 def is_via(file: Path) -> bool:
     """Whether a JSON file seems to be VIA's, by a look at its beginning."""
-    with file.open("rb") as stream:
-        text = stream.read(_PEEKED)
+    text = head_of(file, _PEEKED)
     return b'"_via_' in text or (b'"filename"' in text and b'"regions"' in text)
 
 

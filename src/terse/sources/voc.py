@@ -27,7 +27,7 @@ from terse.errors import DataError
 from terse.registry import register
 from terse.sources.annotations import Annotations, Cause, RemarkKind
 from terse.sources.decode import read_values
-from terse.sources.documents import lines_of, load_xml
+from terse.sources.documents import head_of, lines_of, load_xml
 from terse.sources.finder import Finder, existing_folder, files_of_kind, inside, is_absolute, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index
 from terse.sources.masks import FileMask, PixelBox, Polygons
@@ -38,6 +38,7 @@ __all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc
 
 _READERS = 4
 _LOOKED_AT = 20
+_PEEKED = 1 << 12
 _XML = ("annotations", "annotation", "xmls", "xml", "labels")
 _IMAGES = ("jpegimages", "images", "image", "imgs", "img", "photos")
 VOC_CLASSES = (
@@ -162,7 +163,7 @@ def voc_layout(root: Path, folder: str = ".") -> VocLayout | None:
 def _holds_xml(folder: Path) -> bool:
     """Whether a folder holds XML of VOC's kind; of its own folders one level is looked at, of its files some."""
     files = islice(chain(folder.glob("*.xml"), folder.glob("*/*.xml")), _LOOKED_AT)
-    return any(re.search(rb"<annotation[\s/>]", file.read_bytes()[:4096]) for file in files if file.is_file())
+    return any(re.search(rb"<annotation[\s/>]", head_of(file, _PEEKED)) for file in files if file.is_file())
 
 
 def _listed(root: Path, folder: str, split: Sequence[str] | None) -> Iterator[tuple[VocLayout, str]]:

@@ -82,6 +82,9 @@ def _lines(
 ) -> Iterator[_Line]:
     try:
         text = path.read_text("utf-8-sig").splitlines()
+    except PermissionError as error:
+        index.skip(file, f"expected labels, got: {error.strerror}; its objects are left out")
+        return
     except UnicodeDecodeError:
         index.skip(file, "expected text, got other bytes; its objects are left out")
         return
