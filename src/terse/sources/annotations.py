@@ -50,7 +50,7 @@ class Skipped:
     cause: Cause = Cause.LABELS
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
+        return f"{self.where}: {self.reason}".encode("utf-8", "backslashreplace").decode()  # a name need not be UTF-8
 
 
 class RemarkKind(StrEnum):

@@ -335,12 +335,16 @@ def files_of_kind(root: Path, folder: str, suffixes: Collection[str]) -> list[st
 def files_below(root: Path, folder: str = ".", without: Collection[str] = ()) -> Iterator[str]:
     """Every file below a folder inside root, relative to root, sorted; hidden ones are passed over.
 
-    Links are followed, to folders as well; a folder that holds itself by a link is read once.
+    Links are followed, to folders as well; a folder that holds itself by a link is read once. A file's name need not be
+    UTF-8: whoever reads it asks `inside`, and leaves it out.
 
     Args:
         root: resolved.
         folder: where to start, relative to root.
         without: folders not to enter, relative to root.
+
+    Raises:
+        DataError: a folder's name is not UTF-8; classes are called by folders.
     """
     seen: set[str] = set()
     for here, folders, files in os.walk(root / folder, followlinks=True):
@@ -350,10 +354,12 @@ def files_below(root: Path, folder: str = ".", without: Collection[str] = ()) ->
             folders[:] = []
             continue
         seen.add(real)
+        if not _writable(relative):
+            raise DataError(f"{root}: expected names of folders in UTF-8, got {relative!r}; rename it")
         folders[:] = sorted(name for name in folders if not name.startswith(".") and relative + name not in without)
         for name in sorted(files):
             if not name.startswith("."):
-                yield inside(root, relative + name, str(root))
+                yield relative + name
 
 
 def _writable(name: str) -> bool:
