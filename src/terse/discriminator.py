@@ -111,8 +111,8 @@ def auc_of_scores(real_scores: Float[Tensor, " r"], fake_scores: Float[Tensor, "
         raise ShapeError(
             f"scores: expected at least one of each kind, got {len(real_scores)} real and {len(fake_scores)} fake"
         )
-    ordered = fake_scores.double().sort().values
-    real = real_scores.double()
+    ordered = fake_scores.cpu().double().sort().values
+    real = real_scores.cpu().double()
     below = torch.searchsorted(ordered, real, side="left")
     upto = torch.searchsorted(ordered, real, side="right")
     return float((below + upto).double().mean() / (2 * len(ordered)))

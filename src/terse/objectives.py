@@ -215,7 +215,7 @@ class RealismWeight:
 
     def of(self, fooling: Float[Tensor, "b k"], realism: Float[Tensor, "b k"]) -> float:
         """The weight, after this step's gradients."""
-        lengths = [gradient.detach().double().norm(dim=1).cpu() for gradient in (fooling, realism)]
+        lengths = [gradient.detach().cpu().double().norm(dim=1) for gradient in (fooling, realism)]
         if all(bool((length > 0).any() & length.isfinite().all()) for length in lengths):
             found = torch.stack([length[length > 0].median().log() for length in lengths])
             self._steps += 1

@@ -162,7 +162,7 @@ def _shares(order: Float[Tensor, " b"], fake: Bool[Tensor, " b"], share: float, 
 
 def _least_share(held: Bool[Tensor, " b"], fake: Bool[Tensor, " b"]) -> float:
     """Of the composites or of the others, where there are both."""
-    return min(float(held[group].double().mean()) for group in (fake, ~fake) if bool(group.any()))
+    return min(float(held[group].cpu().double().mean()) for group in (fake, ~fake) if bool(group.any()))
 
 
 def _clear(boxes: Float[Tensor, "n 4"], images: Int64[Tensor, " n"], truth: Truth) -> Bool[Tensor, " n"]:

@@ -29,7 +29,7 @@ class Shapes:
     @classmethod
     def of(cls, truth: Truth, side_px: float) -> "Shapes":
         """Those of all objects of a truth."""
-        boxes = truth.boxes_px.double().cpu().numpy()
+        boxes = truth.boxes_px.cpu().double().numpy()
         width, height = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).T
         touches = np.column_stack([boxes[:, :2] <= _TOUCHES_PX, boxes[:, 2:] >= side_px - _TOUCHES_PX])
         return cls(np.sqrt(width * height) / side_px, width / height.clip(min=1e-6), np.asarray(touches.any(axis=1)))

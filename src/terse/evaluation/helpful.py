@@ -62,7 +62,7 @@ class Helpful(HardnessRule):
     def steer(self, weights: Sequence[nn.Parameter], gradient: Sequence[Tensor]) -> float:
         """Take this gradient of the guide's loss in these weights of the target; its length."""
         self._weights, self._gradient = list(weights), list(gradient)
-        squares = [float(one.double().square().sum()) for one in gradient]
+        squares = [float(_wide(one).square().sum()) for one in gradient]
         self._length = float(np.sqrt(sum(squares)))
         return self._length
 
@@ -161,7 +161,7 @@ class Helpful(HardnessRule):
         losses = []
         for side in (1, -1):
             with self._moved(side * step):
-                losses.append(loss_of(images, truth).double())
+                losses.append(loss_of(images, truth).cpu().double())
         return (losses[0] - losses[1]) / (2 * step)
 
     def _cosines(self, target: Judges, images: Tensor, truth: Truth) -> Float64[Tensor, " k"]:
@@ -175,8 +175,8 @@ class Helpful(HardnessRule):
                     continue
                 own = torch.autograd.grad(loss, self._weights, allow_unused=True)
             pairs = [(mine, theirs) for mine, theirs in zip(own, self._gradient, strict=True) if mine is not None]
-            product = sum(float((mine * theirs).double().sum()) for mine, theirs in pairs)
-            length = np.sqrt(sum(float(mine.double().square().sum()) for mine, _ in pairs))
+            product = sum(float(_wide(mine * theirs).sum()) for mine, theirs in pairs)
+            length = np.sqrt(sum(float(_wide(mine).square().sum()) for mine, _ in pairs))
             found[row] = product / (max(length, _LEAST) * self._length)
         return found
 
@@ -191,3 +191,8 @@ class Helpful(HardnessRule):
         finally:
             for weight, kept in zip(self._weights, before, strict=True):
                 weight.data.copy_(kept)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In double precision, which MPS lacks; weights are too many to leave the device for every composite."""
+    return values if values.device.type == "mps" else values.double()

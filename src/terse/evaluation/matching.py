@@ -43,7 +43,7 @@ def match(
     if not len(truth.labels):
         return partner
     ignore: Bool[np.ndarray, " n"] = truth.ignore.cpu().numpy()
-    found, objects = boxes.double().cpu().numpy(), truth.boxes_px.double().cpu().numpy()
+    found, objects = boxes.cpu().double().numpy(), truth.boxes_px.cpu().double().numpy()
     of_boxes, overlap = overlap is None, iou(found, objects) if overlap is None else overlap
     if of_boxes and not voc and ignore.any():
         inside = shared_areas(found, objects) / areas(found)[:, None].clip(min=1e-12)
@@ -93,7 +93,7 @@ def said(predicted: Mapping[str, Tensor], truth: Truth) -> Int64[np.ndarray, " n
     own = truth.labels.cpu().numpy()
     answers = np.full(len(own), NOTHING, dtype=np.int64)
     if len(boxes):
-        others = iou(boxes.double().numpy(), truth.boxes_px.double().cpu().numpy()) >= MATCH_IOU - 1e-10
+        others = iou(boxes.double().numpy(), truth.boxes_px.cpu().double().numpy()) >= MATCH_IOU - 1e-10
         others &= labels.numpy()[:, None] != own[None]
         answers = np.where(others.any(axis=0), labels.numpy()[others.argmax(axis=0)], NOTHING)
     found = partner[partner >= 0]

@@ -88,7 +88,7 @@ def _round(
     if players.judge is None or not len(fit) or (window is None and not players.keeps_hard):
         return fit, refused
     verdict = players.judge(fit)
-    hardness = verdict.hardness.double().cpu().numpy()
+    hardness = verdict.hardness.cpu().double().numpy()
     result.hardness += hardness.tolist()
     tries = f"in {drawing.settings.tries} tries"
     if window is None:

@@ -94,7 +94,7 @@ class Materials:
                 boxes = bank.boxes(background)
             else:
                 truth = bank.fetch(np.array([background])).truth
-                boxes = truth.boxes_px[~truth.ignore].double().cpu().numpy() / self.canvas_px
+                boxes = truth.boxes_px[~truth.ignore].cpu().double().numpy() / self.canvas_px
             self._own_boxes[background] = boxes[((boxes[:, 2:] - boxes[:, :2]) >= _TINY).all(axis=1)]
         return self._own_boxes[background]
 

@@ -88,7 +88,7 @@ class Classification(Task):
 
     def image_confidence(self, predicted: Any, labels: Sequence[Int64[Tensor, " _"]]) -> list[float]:
         """The probability of the true class."""
-        rows = predicted.double().cpu()
+        rows = predicted.cpu().double()
         return [float(row[of].max()) if len(of) else 0.0 for row, of in zip(rows, labels, strict=True)]
 
     def said(self, predicted: Any, truth: Truth) -> Int64[np.ndarray, " n"]:

@@ -63,7 +63,7 @@ def judge(session: Session, placements: Placements, composites: Composites) -> J
         first_labels(composites),
         worth,
         verdict.hard.cpu().numpy() & worth,
-        verdict.hardness.double().cpu().numpy(),
+        verdict.hardness.cpu().double().numpy(),
         None if seen is None else seen.of(len(placements)),
         verdict.further,
         (rule.asked[0] - before[0], rule.asked[1] - before[1]) if isinstance(rule, ReferenceRule) else (0, 0),

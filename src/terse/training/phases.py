@@ -148,7 +148,7 @@ def synthesizer_step(
         raw = proposer.raw_poses(cut, below, pastes, requests)
     session.check_finite("synthesizer", raw.detach().float().sum())
     pose = proposer.mapped(raw, pastes.label)
-    placements = proposer.placed(requests, pastes, pose.detach().double().cpu().numpy())
+    placements = proposer.placed(requests, pastes, pose.detach().cpu().double().numpy())
     images, layers = materials.render.layers(below, placements, pose, cut)
     seen = materials.render.truth(below, layers)
     clean = images.detach()

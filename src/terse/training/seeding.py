@@ -23,6 +23,8 @@ def reseed(seed: int, cycle: int, phase: str, step: int, *, rank: int = 0) -> to
     torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(int(words[0] >> np.uint64(1)))
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(int(words[0] >> np.uint64(1)))
     return torch.Generator().manual_seed(int(words[1] >> np.uint64(1)))
 
 

@@ -160,7 +160,7 @@ def _look(real: RealImages, order: Int64[np.ndarray, " n"]) -> _Seen:
         batch, truth = real.fetch(order[start : start + _CHUNK])
         images.append(small(batch).cpu())
         scale = np.array([batch.shape[-1], batch.shape[-2]] * 2)
-        boxes = truth.boxes_px.double().cpu().numpy() / scale
+        boxes = truth.boxes_px.cpu().double().numpy() / scale
         index, labels, ignore = (t.cpu().numpy() for t in (truth.image_index, truth.labels, truth.ignore))
         rows = [(index == i) & ~ignore for i in range(truth.batch_size)]
         objects += [(np.clip(boxes[row], 0, 1), labels[row]) for row in rows]

@@ -117,7 +117,7 @@ class ContextProposer(BaseProposer):
         draw = np.random.default_rng([materials.seed, background])
         canvas = materials.backgrounds.fetch(np.array([background]))
         boxes = shapes.draw(settings.candidates, draw)
-        own = canvas.truth.boxes_px.double().cpu().numpy() / materials.canvas_px
+        own = canvas.truth.boxes_px.cpu().double().numpy() / materials.canvas_px
         boxes = boxes[covered_share(boxes, own) < _FREE] if len(own) else boxes
         if not len(boxes):
             none = np.zeros(0, dtype=np.int64)

@@ -76,8 +76,8 @@ class LearnedProposer(BaseProposer):
         """
         poses = self.materials.poses.joint
         pose = poses.of_classes(poses.from_raw(raw), labels, self.materials.foregrounds.classes)
-        stored = (pose.detach().double() * 1e5).round() / 1e5
-        return pose + (stored.float() - pose.detach())
+        stored = (pose.detach().cpu().double() * 1e5).round() / 1e5  # some devices have no double precision
+        return pose + (stored.float().to(pose.device) - pose.detach())
 
     def _base(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"] | None:
         """Raw poses that the network's outputs are added to: random ones, and for occluders in front of an object."""
@@ -123,7 +123,7 @@ class LearnedProposer(BaseProposer):
         pastes = pastes_of(self.materials, requests)
         self.module.eval()
         pose = self.poses_of(pastes, requests)
-        return self.placed(requests, pastes, np.asarray(pose.double().cpu().numpy()))
+        return self.placed(requests, pastes, np.asarray(pose.cpu().double().numpy()))
 
     @torch.no_grad()
     def poses_of(self, pastes: Pastes, requests: Requests) -> Float[Tensor, "n k"]:
