@@ -25,6 +25,12 @@ def test_neutral_values_change_no_bit():
         assert torch.equal(blurred(some, torch.zeros(2)), some)
 
 
+def test_an_image_keeps_its_zeros_beside_one_of_another_gamma():
+    some = torch.zeros(2, 3, 4, 4)
+    out = relit(some, replace(neutral(2), gamma=torch.tensor([1.0, 2.0])))
+    assert torch.equal(out[0], some[0])
+
+
 def test_each_image_has_its_own_exposure():
     some = 0.3 * images()
     out = relit(some, replace(neutral(2), exposure=torch.tensor([1.0, 2.0])))

@@ -38,8 +38,9 @@ def relit(images: Float[Tensor, "b c h w"], light: Light) -> Float[Tensor, "b c 
     Source: ours.
     """
     _, channels, height, width = images.shape
-    plain = bool((light.gamma == 1).all())
-    x = (images if plain else images.clamp(min=_LEAST) ** light.gamma[:, None, None, None]).flatten(2)
+    gamma = light.gamma[:, None, None, None]
+    plain = gamma == 1  # such an image keeps its zeros, whatever the others of the batch have
+    x = (images if bool(plain.all()) else torch.where(plain, images, images.clamp(min=_LEAST) ** gamma)).flatten(2)
     matrix = torch.diag_embed(light.tint)
     if channels == len(_GREY):
         grey = x.new_tensor(_GREY).expand(3, 3)

@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from drawn import PHOTO_POSES, ellipse, noise, smooth
+from posed import renderer
 from terse.compositing import support_points
 from terse.compositing.render import Renderer
 from terse.placements import Placements, Role
+from terse.poses import build_poses
+from terse.poses.affine import AffineConfig
+from terse.poses.view import ViewConfig
 from terse.recipe_parts import EdgeConfig
 from terse.types import Backgrounds, Foregrounds, Truth
 
@@ -55,6 +59,26 @@ def _placements(blend: str = "alpha") -> Placements:
         blend=(blend,) * 3,
         seed=np.array([1, 2, 3]),
     )
+
+
+def _turned(blend: str) -> Placements:
+    """Two models seen from the side in one image."""
+    pose = np.array([[90.0, 0.0, 0.0, 0.0, -0.9, 0.0, 0.0, 0.5, 0.5], [180.0, 0.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.5, 0.5]])
+    index, none = np.zeros(2, dtype=np.int64), np.full(2, -1)
+    return Placements(
+        background=np.zeros(1, dtype=np.int64), image_index=index, foreground=index, pose=pose, role=index,
+        texture=none, blend=(blend,), seed=np.array([5]),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("blend", ["none", "gaussian"])
+def test_a_model_is_seen_from_its_side_in_every_blend(blend: str) -> None:
+    family = build_poses([ViewConfig(), AffineConfig(scale=(0.4, 0.6))])
+    render = renderer(family)
+    plain, other = (render(_turned(kind), masks=True) for kind in ("alpha", blend))
+    assert plain.modal is not None
+    inside = plain.modal.any(dim=0)
+    assert (plain.images[0] - other.images[0])[:, inside].abs().mean() < 4 / 255
 
 
 def _render(edges: EdgeConfig | None = None) -> Renderer:

@@ -1,5 +1,6 @@
 """Placements that were edited: what cannot be drawn is named before anything is written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from terse.errors import DataError
+from terse.errors import DataError, RunError
 from terse.generate import GenerateSettings, generate, render
 from terse.progress import Observer
 from terse.recipe import Recipe
@@ -47,7 +48,29 @@ def test_what_cannot_be_drawn_is_named_before_anything_is_written(
         render(made / "edited.parquet", tmp_path / "again", workers=0, observer=_Counts(heard))
     assert str(error.value).startswith(f"edited.parquet: image {row // 2}: {told}")
     assert not heard
-    assert not list((tmp_path / "again").iterdir())
+    assert not (tmp_path / "again").exists()
+
+
+def test_edited_placements_are_another_set_to_go_on_with(made: Path, tmp_path: Path) -> None:
+    placements, out = tmp_path / "placements.parquet", tmp_path / "again"
+    table = pq.read_table(made / "placements.parquet")
+    pq.write_table(table, placements)
+    render(placements, out, workers=0)
+    assert render(placements, out, workers=0, resume=True)["images"] == 4
+    pq.write_table(table.slice(0, 4), placements)
+    with pytest.raises(RunError) as error:
+        render(placements, out, workers=0, resume=True)
+    begins = f"{out}: expected the request that the set began with, got another placements_sha256: "
+    assert str(error.value).startswith(begins)
+
+
+def test_a_set_drawn_by_an_older_terse_is_gone_on_with(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    render(made / "placements.parquet", out, workers=0)
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    del manifest["about"]["placements_sha256"]
+    (out / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    assert render(made / "placements.parquet", out, workers=0, resume=True)["images"] == 4
 
 
 class _Counts(Observer):

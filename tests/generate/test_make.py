@@ -22,7 +22,7 @@ from terse.generate import shard as shards
 from terse.generate.trained import LoadPlayers
 from terse.placements import Placements
 from terse.progress import Observer
-from terse.recipe import Recipe
+from terse.recipe import Recipe, load_recipe
 from terse.requests import Requests
 from terse.sources.coco import read_coco
 from terse.sources.run_data import paste_data
@@ -108,6 +108,55 @@ def test_images_that_are_gone_since_an_interruption_are_made_again(kind: str, pl
     (tmp_path / "cut" / gone).unlink()
     generate(plain, settings, tmp_path / "cut", workers=0, resume=True)
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+CROWDED = GenerateSettings(count=8, shard_images=1, objects=(1, 3), max_overlap=0, tries=1, seed=3)
+
+
+def crowded(plain: Recipe) -> Recipe:
+    """Objects so large that three of them hardly fit."""
+    return plain.model_copy(update={"poses": plain.poses.model_copy(update={"scale": (0.9, 0.9), "min_visible": 0.9})})
+
+
+def test_a_set_that_ended_early_ends_there_after_a_kill_too(
+    plain: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard that accepted nothing was whole when the process died."""
+    whole = generate(crowded(plain), CROWDED, tmp_path / "whole", workers=0)
+    assert whole["images"] == 2  # of the scenes after the third, some fit
+    with monkeypatch.context() as patch:
+        patch.setattr("terse.generate.run_job.assemble_common", _interrupted)
+        with pytest.raises(_Interrupted):
+            generate(crowded(plain), CROWDED, tmp_path / "cut", workers=0)
+    assert generate(crowded(plain), CROWDED, tmp_path / "cut", workers=0, resume=True)["images"] == whole["images"]
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def _interrupted(*_: object) -> None:
+    raise _Interrupted
+
+
+def test_a_scene_that_is_skipped_counts_in_each_of_its_blends(plain: Recipe, tmp_path: Path) -> None:
+    settings = CROWDED.model_copy(
+        update={"count": 15, "shard_images": 100, "all_blends": True, "blends": ("alpha", "box")}
+    )
+    made = generate(crowded(plain), settings, tmp_path / "set", workers=0)
+    assert 0 < made["images"] < 15
+    assert made["skipped"] == [f"{15 - made['images']} of 15 images: no pose with an overlap of at most 0"]
+
+
+def test_digits_stay_grey_under_colours_as_in_training(tmp_path: Path) -> None:
+    of_objects, of_images = (
+        "{kind: photometric, tint: [0.1, 0.15]}",
+        "{kind: photometric, on: image, tint: [0.1, 0.15]}",
+    )
+    poses = f"poses=[{{kind: affine}}, {of_objects}, {of_images}]"
+    recipe = load_recipe("quickstart", ["data.train=60", "data.val=20", "data.test=20", poses])
+    generate(recipe, GenerateSettings(count=3, image="png"), tmp_path / "set", workers=0)
+    for file in (tmp_path / "set" / "images").iterdir():
+        pixels = cv2.imread(str(file))
+        assert pixels.max() > 100
+        assert (pixels == pixels[..., :1]).all()
 
 
 def test_resuming_a_whole_set_does_nothing(plain: Recipe, tmp_path: Path) -> None:
@@ -211,7 +260,7 @@ def test_quotas_that_cannot_be_met_are_refused(plain: Recipe, tmp_path: Path) ->
         with pytest.raises(DataError) as error:
             generate(plain, GenerateSettings(count=10, quota=quota), tmp_path / "out", workers=0)
         assert str(error.value) == message
-        assert not any((tmp_path / "out").iterdir())
+        assert not (tmp_path / "out").exists()
 
 
 def test_quotas_are_exact_where_every_scene_is_drawn_in_all_blends(plain: Recipe, tmp_path: Path) -> None:
@@ -240,7 +289,7 @@ def test_quotas_are_exact_where_every_scene_is_drawn_in_all_blends(plain: Recipe
         with pytest.raises(DataError) as error:
             generate(plain, settings.model_copy(update=changes), tmp_path / "out", workers=0)
         assert str(error.value) == message
-        assert not any((tmp_path / "out").iterdir())
+        assert not (tmp_path / "out").exists()
     odd = settings.model_copy(update={"count": 9, "quota": {}})
     assert generate(plain, odd, tmp_path / "odd", workers=0)["images"] == 9
 

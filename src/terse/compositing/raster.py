@@ -128,6 +128,7 @@ def draw(
     blend: str = "alpha",
     seed: int = 0,
     bgr: bool = False,
+    grey: bool = False,
 ) -> Drawn:
     """Paste the sprite into the canvas, in place.
 
@@ -142,11 +143,12 @@ def draw(
         blend: one of `recipe.BLENDS`.
         seed: chooses the direction and length of the motion blend.
         bgr: whether canvas and sprite have their channels in OpenCV's order, which families of colours must know.
+        grey: whether the sprite's colour is one channel, which has no tint for them.
 
     Source: paper 3.1 and A.2; the raster form is ours.
     """
     if isinstance(where, RasterPose) and where.family.has("prepare"):
-        sprite = _prepared(sprite, where, bgr=bgr)
+        sprite = _prepared(sprite, where, bgr=bgr, grey=grey)
     size = canvas.shape[0], canvas.shape[1]
     layer = _layer(sprite, _map(where), size, edges, blend)
     if layer is None:
@@ -164,7 +166,7 @@ def draw_mask(sprite: Sprite, where: Where, size_px: tuple[int, int], edges: Edg
     Source: ours.
     """
     if sprite.views is not None and isinstance(where, RasterPose):
-        sprite = _prepared(sprite, where, bgr=False)
+        sprite = _prepared(sprite, where, bgr=False, grey=False)
     layer = _layer(sprite, _map(where), size_px, edges, None)
     return Drawn(0, 0, np.zeros((0, 0), np.uint8), 0) if layer is None else _tight(layer)
 
@@ -369,6 +371,6 @@ def _outline(alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "points 2"]:
     return (2 * corners + 1) / (width, height) - 1
 
 
-def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool) -> Sprite:
-    pixels = prepared(sprite.levels[0], sprite.views, where, bgr=bgr)
+def _prepared(sprite: Sprite, where: RasterPose, *, bgr: bool, grey: bool) -> Sprite:
+    pixels = prepared(sprite.levels[0], sprite.views, where, bgr=bgr, grey=grey)
     return Sprite([pixels], _outline((pixels[..., 3] > 0).view(np.uint8)))

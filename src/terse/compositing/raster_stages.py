@@ -26,21 +26,23 @@ def finish(
     seed: int = 0,
     *,
     bgr: bool = False,
+    grey: bool = False,
 ) -> None:
-    """What a family does to the whole picture once everything is pasted, in place.
+    """What a family does to the whole picture once everything is pasted, in place; a grey one has one channel.
 
     Source: ours.
     """
     import torch
 
-    changed = family.finish(_floats(canvas, bgr=bgr), _row(pose), torch.tensor([seed]))
-    canvas[:] = _bytes(changed, bgr=bgr)
+    floats = _floats(canvas, bgr=bgr)
+    changed = family.finish(floats[:, :1] if grey else floats, _row(pose), torch.tensor([seed]))
+    canvas[:] = _bytes(changed.expand(-1, 3, -1, -1), bgr=bgr)
 
 
 def prepared(
-    rgba: UInt16[np.ndarray, "h w 4"], views: ViewSphere | None, where: RasterPose, *, bgr: bool
+    rgba: UInt16[np.ndarray, "h w 4"], views: ViewSphere | None, where: RasterPose, *, bgr: bool, grey: bool
 ) -> UInt16[np.ndarray, "h w 4"]:
-    """The premultiplied cut-out as a family's stage in torch leaves it.
+    """The premultiplied cut-out as a family's stage in torch leaves it; a grey one has one channel.
 
     Source: ours.
     """
@@ -53,7 +55,7 @@ def prepared(
     alpha = whole[:, 3:]
     colour = torch.where(alpha > 0, whole[:, :3] / alpha.clamp(min=1e-6), 0.0).clamp(max=1)
     cut = Foregrounds(
-        colour.flip(1) if bgr else colour,
+        colour[:, :1] if grey else colour.flip(1) if bgr else colour,
         alpha,
         torch.zeros(1, dtype=torch.int64),
         support_points(alpha),
@@ -61,7 +63,7 @@ def prepared(
     )
     cut = where.family.prepare(cut, _row(where.pose), torch.tensor([where.seed]))
     colour, alpha = cut.images.flip(1) if bgr else cut.images, cut.alpha
-    made = torch.cat([colour.expand(-1, -1, *alpha.shape[-2:]) * alpha, alpha], dim=1)[0].detach()
+    made = torch.cat([colour.expand(-1, 3, *alpha.shape[-2:]) * alpha, alpha], dim=1)[0].detach()
     pixels = np.rint(made.clamp(0, 1).permute(1, 2, 0).numpy() * np.float32(65535)).astype(np.uint16)
     return np.ascontiguousarray(pixels)
 

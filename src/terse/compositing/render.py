@@ -182,8 +182,9 @@ class Renderer:
                     continue
                 rgba = torch.cat([cut.images[row].expand(-1, *cut.alpha.shape[-2:]), cut.alpha[row]])
                 blend, seed = placements.blend[image], int(placements.seed[image])
-                sprite = Sprite.of(_bytes(rgba))
-                draw(canvases[image], sprite, poses[row], edges=self.edges, blend=blend, seed=seed)
+                sprite = Sprite.of(_bytes(rgba), None if cut.views is None else cut.views[row])
+                grey = cut.images.shape[1] == 1
+                draw(canvases[image], sprite, poses[row], edges=self.edges, blend=blend, seed=seed, grey=grey)
         out = images.clone()
         for i, canvas in canvases.items():
             drawn = torch.from_numpy(canvas).permute(2, 0, 1).to(images).div_(255)

@@ -160,9 +160,12 @@ class _Scene:
         regions: list[Drawn] = []
         for z, (cut, texture, where) in enumerate(zip(cuts, textures, self.posed, strict=True)):
             sprite = material.sprite(cut) if texture < 0 else material.textured(cut, texture)
-            regions.append(draw(canvas, sprite, where, edges=drawing.edges, blend=blend, seed=seed + z, bgr=True))
+            grey = material.foregrounds.grey if texture < 0 else material.backgrounds.grey
+            drawn = draw(canvas, sprite, where, edges=drawing.edges, blend=blend, seed=seed + z, bgr=True, grey=grey)
+            regions.append(drawn)
         if drawing.poses.image is not None and placements.image_pose.shape[1]:
-            finish(canvas, drawing.poses.image, placements.image_pose[self.image], seed, bgr=True)
+            pose, grey = placements.image_pose[self.image], material.backgrounds.grey
+            finish(canvas, drawing.poses.image, pose, seed, bgr=True, grey=grey)
         own = _own(drawing, background, size_px, regions)
         posed = zip(cuts, self.posed, strict=True)
         points = [_moved(material.keypoints(cut), where, size_px) for cut, where in posed]

@@ -1,6 +1,7 @@
 """`terse generate` and `terse render`: from a request to the job that makes the set."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from terse import registry
 from terse.errors import DataError, RecipeError
 from terse.export.sample import Exporter
-from terse.folders import locked
+from terse.folders import locked, sha256_of
 from terse.generate.draw import Drawing
+from terse.generate.manifest import ROWS
 from terse.generate.place import Place, place_of
 from terse.generate.plan import shards_of_rows, shards_of_scenes
 from terse.generate.real import real_drawings, shards_of_real
@@ -22,6 +24,7 @@ from terse.generate.settings import GenerateSettings
 from terse.generate.shard import PARTS, Job
 from terse.generate.trained import Origin, of_recipe
 from terse.placements_table import FORMAT, check_rows, missing_poses, read_table, sized
+from terse.pool_shards import shards_in
 from terse.poses import build_poses
 from terse.process import torch_defaults
 from terse.progress import Observer, heard_by
@@ -170,6 +173,7 @@ def render(
         "settings": settings.model_dump(mode="json"),
         "square": square,
         "placements": placements.name,
+        ROWS: _digest(placements),
         "angles": made.get("angles"),
         "format": FORMAT,
     }
@@ -223,6 +227,12 @@ def made_with(about: Mapping[str, Any], count: int, **changes: Any) -> tuple[Gen
     settings = validate(GenerateSettings, {**about.get("settings", {"count": count}), **changes}, None)
     recipe = validate(Recipe, about["recipe"], None) if "recipe" in about else _recipe_of_run(Path(about["run"]))
     return settings, recipe, about.get("square", True)
+
+
+def _digest(placements: Path) -> str:
+    """Of the file, or of the shards of a pool: edited ones are another set."""
+    files = [placements] if placements.is_file() else shards_in(placements).values()
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _recipe_of_run(folder: Path) -> Recipe:

@@ -15,11 +15,13 @@ from terse.generate.real import VAL
 from terse.generate.shard import PARTS
 from terse.results import SetResult, as_record, read_object
 
-__all__ = ["MANIFEST", "REQUEST", "assemble_common", "claim_set", "read_manifest", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "REQUEST", "ROWS", "assemble_common", "claim_set", "read_manifest", "versions", "write_manifest"]
 
 MANIFEST = "manifest.json"
 REQUEST = f"{PARTS}/request.json"
 """What the set was begun with, while it is not whole."""
+ROWS = "placements_sha256"
+"""Of a request to draw placements again: which ones. Sets of an older terse do not say."""
 _ROW_GROUP = 1 << 16  # rows
 
 
@@ -41,14 +43,16 @@ def claim_set(out: Path, about: Mapping[str, Any], *, resume: bool) -> tuple[dic
     """
     request, manifest = out / REQUEST, out / MANIFEST
     read = read_manifest(manifest) if manifest.is_file() else None
+    old = read["about"] if read is not None else _begun_with(request)
     held = claim(
         out,
         "set",
         about,
         called="request",
         resume=resume,
-        written=lambda: read["about"] if read is not None else _begun_with(request),
+        written=lambda: old,
         begin=lambda: write_json(request, dict(about), indent=None),
+        ignored=() if old is None or ROWS in old else (ROWS,),
         resume_begins=True,
     )
     return read, not held

@@ -4,7 +4,6 @@ The arm is asked for the classes that the plan wants, in fixed blocks of 64 scen
 for again, alone; a scene that still breaks one, or that is not as hard as it should be, is asked for anew.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,7 +35,7 @@ class Proposals:
     """Scenes that were accepted, in order, and what happened to the others."""
 
     accepted: Placements
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[int, str] = field(default_factory=dict)  # why, by the scene's number
     hardness: list[float] = field(default_factory=list)  # of every candidate looked at
 
 
@@ -59,7 +58,7 @@ def propose(drawing: Drawing, players: SetPlayers, first: int, labels: Sequence[
             barren = 0 if len(accepted) else barren + 1
             if not refused or (barren >= _BARREN and len(refused) >= min(_FULL, len(labels))):
                 break
-        result.refused.update(refused.values())
+        result.refused |= refused
     if found:
         joined = Placements.join(found)
         result.accepted = joined.take(np.argsort(joined.number))

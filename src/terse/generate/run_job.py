@@ -34,9 +34,10 @@ def run_job(
     done = {shard.number: _done(job, place, shard) for shard in shards}
     fresh, images = 0, sum(tally["images"] for tally in done.values() if tally)
     total = job.count + sum(len(shard.rows) for shard in shards)
-    barren: list[int] = []
+    barren = [number for number, tally in done.items() if tally is not None and _is_barren(tally)]
     # Where a shard accepts nothing, no later one is begun; those under way are ended well.
-    left = (shard for shard in shards if done[shard.number] is None and (shard.split or not barren))
+    missing = (shard for shard in shards if done[shard.number] is None)
+    left = (shard for shard in missing if shard.split or not barren or shard.number < min(barren))
     work = place.work(job, apart=getattr(executor, "apart", False))
     making = contextlib.closing(executor.map(work, left))
     with _cleared_where_nothing_began(place), Settling(place) as settling, making as results:
@@ -45,7 +46,7 @@ def run_job(
             settling.add(made_folder(job.out, shard.number), part_folder(job.out, shard.number))
             done[shard.number] = tally
             fresh, images = fresh + tally["images"], images + tally["images"]
-            barren += [shard.number] if tally["refused"] and not tally["images"] else []
+            barren += [shard.number] if _is_barren(tally) else []
             heard_by(observer).advance("images", images, total)
     kept = [shard for shard in shards if shard.split or not barren or shard.number <= min(barren)]
     tallies = [known for shard in kept if not shard.split and (known := done[shard.number])]
@@ -105,6 +106,10 @@ def _done(job: Job, place: Place, shard: Shard) -> dict[str, Any] | None:
         return None
     files = job.exporter.holding(shard.number, names)
     return tally if all(place.has(job.folder(shard.split) + file) for file in files) else None
+
+
+def _is_barren(tally: dict[str, Any]) -> bool:
+    return bool(tally["refused"]) and not tally["images"]
 
 
 def _summary(job: Job, tallies: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,7 +136,7 @@ class Worker:
                 pq.write_table(table, stream, compression="zstd")
             tally = self._draw(shard, part, images)
             tally.hidden = int((images.role == Role.OBJECT).sum()) - tally.seen
-            tally.refused = dict(sorted(proposals.refused.items()))
+            tally.refused = self._images_refused(proposals)
             if proposals.hardness:
                 least, median, most = np.quantile(proposals.hardness, (0, 0.5, 1)).tolist()
                 tally.hardness = least, median, most
@@ -168,6 +169,14 @@ class Worker:
             return proposals.accepted, proposals
         every = in_each_blend(proposals.accepted, limits.blends)
         return every.take(np.flatnonzero(every.number < self._job.count)), proposals
+
+    def _images_refused(self, proposals: Proposals) -> dict[str, int]:
+        """How many images there are not, by the reason: a scene that is drawn in each blend is as many."""
+        copies, count = self._job.limits.copies, self._job.count
+        lost: Counter[str] = Counter()
+        for scene, why in proposals.refused.items():
+            lost[why] += min(copies, count - scene * copies)
+        return dict(sorted(lost.items()))
 
     def _draw(self, shard: Shard, part: Path, images: Placements) -> _Tally:
         job, tally, info = self._job, _Tally(), self._job.info(shard.split)

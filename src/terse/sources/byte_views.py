@@ -59,6 +59,7 @@ class _Numbered(ABC):
     Attributes:
         skipped: what the source left out, in sentences.
         skeleton: the objects' keypoints.
+        grey: whether the pixels, of three channels here, are one channel in training.
     """
 
     unit: str  # what is counted
@@ -69,6 +70,7 @@ class _Numbered(ABC):
         self.keys = keys
         self._annotations, self._image_of = annotations, image_of
         self.skeleton = None if annotations is None else annotations.skeleton
+        self.grey = False
         self.skipped = () if annotations is None else tuple(map(str, annotations.skipped))
         self._numbers: dict[str, int] | None = None
         self._sha256: dict[int, str] = {}
@@ -156,7 +158,8 @@ class ByteForegrounds(_Numbered):
         self.classes, self.labels = bank.classes, bank.labels
         self._bank = bank
         if not hasattr(bank, "annotations") and len(bank):
-            self.skeleton = _skeleton_of(bank.fetch(np.array([0])).keypoints)
+            first = bank.fetch(np.array([0]))
+            self.skeleton, self.grey = _skeleton_of(first.keypoints), first.images.shape[1] == 1
 
     def class_of(self, index: int) -> str:
         """The class's name."""
@@ -197,7 +200,8 @@ class ByteBackgrounds(_Numbered):
         super().__init__(bank.keys, bank.annotations if isinstance(bank, PhotoBackgrounds) else None)
         self._bank = bank
         if not hasattr(bank, "annotations") and len(bank):
-            self.skeleton = _skeleton_of(bank.fetch(np.array([0])).truth.keypoints)
+            first = bank.fetch(np.array([0]))
+            self.skeleton, self.grey = _skeleton_of(first.truth.keypoints), first.images.shape[1] == 1
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def size_px(self, index: int) -> tuple[int, int]:
