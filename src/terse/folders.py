@@ -225,13 +225,14 @@ def require_local(folder: Path) -> None:
         )
 
 
-def _make_lasting(folder: Path) -> None:
-    """Create a folder with those above it, so that they last through a power cut."""
+def _make_lasting(folder: Path) -> list[Path]:
+    """Create a folder with those above it, so that they last through a power cut; those that are new, innermost first."""
     require_local(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:
         sync_folder(path.parent)
+    return new
 
 
 def claim(
@@ -302,10 +303,10 @@ def holds_nothing(path: Path) -> bool:
     return all(one.name.endswith(_TEMPORARY) or one.is_dir() for one in (path, *path.rglob("*")))
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path) -> list[Path]:
     try:
         str(folder).encode()  # as a result and its page say where they are
-        _make_lasting(folder)
+        return _make_lasting(folder)
     except UnicodeEncodeError:
         raise RunError(f"{folder}: expected a name in UTF-8, got other bytes; give `out` another") from None
     except OSError as error:
@@ -367,8 +368,9 @@ def cache_folder() -> Path:
 def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
     """Let no second process write in the folder; the lock ends with this process, however it ends.
 
-    The folder is created where it does not exist. Nothing happens where `folder` is None, and there is no lock where
-    the system or the file system knows none. With `waits`, the other process is waited for.
+    The folder is created where it does not exist; where a mistake of the user's ends the block and leaves it empty, it is
+    removed again, with those above it that were made for it. Nothing happens where `folder` is None, and there is no lock
+    where the system or the file system knows none. With `waits`, the other process is waited for.
 
     Raises:
         RunError: another process holds the folder, or it cannot be created.
@@ -376,7 +378,7 @@ def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
     if folder is None:
         yield
         return
-    _make(folder)
+    new = _make(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -387,5 +389,10 @@ def locked(folder: Path | None, *, waits: bool = False) -> Iterator[None]:
                 "wait for the other, or give `out` another"
             ) from None
         yield
+    except TerseError:
+        for path in new:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                path.rmdir()
+        raise
     finally:
         os.close(handle)

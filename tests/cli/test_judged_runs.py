@@ -102,6 +102,7 @@ def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_r
     ("words", "message"),
     [
         (("--count", "0"), "--count: expected an integer >= 1, got 0"),
+        (("--workers", "-1"), "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun"),
         (("--quality", "101"), "--quality: expected an integer <= 100, got 101; 90 is the default"),
         (
             ("--format", "yolo", "--masks", "rle"),
@@ -111,7 +112,7 @@ def test_the_next_cycle_measures_the_retrained_model_and_adds_to_the_pool(onnx_r
 )
 def test_settings_of_a_cycle_are_looked_at_before_it_is_found(words, message, onnx_run, capsys, tmp_path):
     before = (tmp_path / "run" / "result.json").read_bytes()
-    given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--workers", "0", "--out", "set")
+    given = ("generate", "run", "--target", "other.onnx", "--cycle", "2", "--out", "set")
     assert run(capsys, *given, *words) == (2, "", f"terse: {message}\n")
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 

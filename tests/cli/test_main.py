@@ -181,6 +181,14 @@ def test_a_second_run_gets_a_folder_of_its_own(capsys, tmp_path, small, monkeypa
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
 
 
+def test_a_refused_run_says_and_makes_nothing_else(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "train", "quickstart", "runtime.device=cuda:77")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_windows_is_refused_in_a_sentence(capsys, monkeypatch):
     monkeypatch.setattr(command_line.sys, "platform", "win32")
     with pytest.raises(SystemExit) as ended:

@@ -163,6 +163,15 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(boxes, capsys, arguments
     assert not (boxes / "masks.json").exists()
 
 
+def test_the_line_that_goes_on_asks_for_all_that_was_asked(boxes, capsys, monkeypatch):
+    monkeypatch.setattr("terse.cli.progress.Lines.stop", lambda _: True)
+    (boxes / "list.json").write_text("[]")
+    code, out, err = masks(capsys, "--min-score", "0.3", "--drop", "list.json")
+    assert (code, out) == (130, "")
+    again = "--out masks.json --drop list.json --min-score 0.3 --workers 0 --resume"
+    assert err == f"stopped; go on with: terse masks boxes.json {again}\n"
+
+
 def test_a_list_of_other_masks_and_a_file_of_others_are_refused(boxes, capsys):
     masks(capsys)
     (boxes / "list.json").write_text('["other:01.png:1"]')

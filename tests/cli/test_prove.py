@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,21 @@ def test_stopping_says_how_to_go_on(small, capsys, tmp_path, monkeypatch):
         (["quickstart", "--resume"], "--resume: expected --out with the proof's folder, got none"),
         (["quickstart", "--arms", "none"], "arms: expected two or more, got none; for example none,random,learned"),
         (["quickstart", "--seeds", "0"], "seeds: expected 1 or more, got 0; 5 give a verdict"),
+        (
+            ["quickstart", "--workers", "-1"],
+            "--workers: expected an integer >= 0, got -1; 0 works in the process that was begun",
+        ),
+        (
+            ["quickstart", "--treatment", "blind"],
+            "treatment: expected one of the arms none, random, mined, learned, got 'blind'",
+        ),
     ],
 )
 def test_mistakes(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, "prove", *arguments)
-    assert (code, out) == (2, "")
-    assert err.splitlines()[-1] == f"terse: {message}"
+    assert (code, out, err) == (2, "", f"terse: {message}\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_compare_lists_runs_and_the_arms_of_proofs(proof, capsys):
@@ -123,6 +132,15 @@ def test_compare_lists_runs_and_the_arms_of_proofs(proof, capsys):
     assert "kept cycle" in lines[0]
     assert len(lines) == 5
     assert len({line.index("accuracy") for line in lines[1:]}) == 1  # columns stand below each other
+
+
+def test_compare_counts_seeds_and_leaves_copies_out(proof, capsys, tmp_path):
+    folder, run_of_arm = tmp_path / "proof", proof / "arms" / "none" / "seed-0"
+    for name in ("seed-10", "seed-9", "seed-9.old"):
+        shutil.copytree(run_of_arm, folder / "arms" / "none" / name, ignore=shutil.ignore_patterns("page", "state"))
+    code, out, _ = run(capsys, "compare", folder, "--json")
+    assert code == 0
+    assert [Path(row["run"]).name for row in json.loads(out)] == ["seed-9", "seed-10"]
 
 
 def test_compare_what_is_no_run(capsys, tmp_path):

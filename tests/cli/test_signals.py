@@ -50,6 +50,13 @@ def test_a_signal_saves_a_run(tmp_path, small, number, status):
     assert err.splitlines()[-1].endswith(f"--out {out} --resume")
 
 
+def test_a_system_without_sighup_is_told_what_runs_where_and_no_more(monkeypatch):
+    """Windows: `terse --version` ended in a traceback below its answer."""
+    monkeypatch.delattr(signal, "SIGHUP")
+    with answering(lambda number, frame: None):
+        pass
+
+
 def test_a_signal_at_the_very_end_aborts_nothing():
     """It once did: a thread in OpenCV outlived the interpreter, "terminate called without an active exception", 134."""
     code = (

@@ -43,7 +43,9 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     from terse.errors import RunError
 
     is_proof = (folder / "arms").is_dir()
-    parts = sorted(folder.glob("arms/*/seed-*")) if is_proof else [folder]
+    seeds = {path: path.name.removeprefix("seed-") for path in folder.glob("arms/*/seed-*")}  # `seed-0.old` is none
+    runs = sorted((path.parent.name, int(seed), path) for path, seed in seeds.items() if seed.isdecimal())
+    parts = [path for _, _, path in runs] if is_proof else [folder]
     rows = [_row(part, part.parent.name if is_proof else None) for part in parts if (part / "result.json").is_file()]
     if not rows:
         raise RunError(f"{folder}: expected a finished run or a proof, got no result.json; is the run still going on?")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from terse.recipe import Recipe
 
 from terse.cli.answers import Json, Yes, answer, printable
-from terse.cli.jobs import Engine, next_cycle, with_trust
+from terse.cli.jobs import next_cycle, with_trust
 
 __all__ = ["generate"]
 
@@ -29,7 +29,7 @@ def generate(
     *overrides: str,
     out: Path,
     workers: int | None = None,
-    executor: Engine = "local",
+    executor: str = "local",
     address: str | None = None,
     resume: bool = False,
     page: Yes = True,
@@ -113,10 +113,12 @@ def _of_cycle(
         raise RecipeError(f"{other}: expected none beside --cycle, whose set is the run's pool, got {given[other]!r}")
     from terse.black_box import go_on
     from terse.generate import render
+    from terse.generate.make import executor_of
     from terse.generate.place import place_of
     from terse.validation import validate
 
     validate(GenerateSettings, {"count": 1, **given}, None).require_form()  # before minutes of harvest
+    executor_of(how["executor"], how["workers"], how["address"])
     if not how["resume"]:
         place_of(out).require_free()
     per_cycle = given.pop("count", None)
@@ -146,7 +148,7 @@ def _page(result: dict[str, Any], drawing: Drawing | None) -> str | None:
             str(build_set_page(Path(result["out"]), result, drawing)) if url is None else _page_at(url, result, drawing)
         )
     except (TerseError, OSError) as error:
-        print(f"no page: {error}", file=sys.stderr)
+        print(printable(f"no page: {error}"), file=sys.stderr)
         return None
 
 

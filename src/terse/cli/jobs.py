@@ -16,11 +16,9 @@ from terse.trust import trusted, trusting
 if TYPE_CHECKING:
     from terse.recipe import Recipe
 
-__all__ = ["Engine", "folder_of", "next_cycle", "recipe_or_data", "trust_given", "with_device", "with_trust"]
+__all__ = ["folder_of", "next_cycle", "recipe_or_data", "trust_given", "with_device", "with_trust"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-Engine = Annotated[str, Parameter(name=("--executor", "--engine"))]
-"""What maps a job's shards."""
 _RETRAINED = {"onnx": "NEW.onnx", "user": "factory=MODULE:NAME"}  # what `--target` takes, by the target's kind
 _Trust = Annotated[
     bool,

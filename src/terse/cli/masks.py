@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +82,8 @@ def masks(
         "masks",
         source,
         *overrides,
-        *_given(images, segmentation, engine, model),
+        *_given({"--images": images, "--segmentation": segmentation, "--model": model}),
+        *_given({"--engine": None if engine == "grabcut" else engine}),
         "--out",
         str(out),
         *trust_given(),
@@ -92,7 +94,9 @@ def masks(
                 annotations, out, cutter, engine, classes_of_pixels, workers, executor, resume, observer
             )
         except Interrupted:
-            observer.say(f"stopped; go on with: {shlex.join([*typed, '--resume'])}")
+            asked = _given({"--drop": drop, "--min-score": min_score or None, "--workers": workers})
+            asked += _given({"--executor": None if executor == "local" else executor})
+            observer.say(f"stopped; go on with: {shlex.join([*typed, *asked, '--resume'])}")
             return observer.exit_status
     dropped = dropped_rows(found, listed, min_score)
     write_masks(found, dropped, out, request, told)
@@ -190,11 +194,9 @@ def _parts(out: Path) -> Path:
     return out.with_name(f"{out.name}.parts")
 
 
-def _given(images: Path | None, segmentation: Path | None, engine: str, model: Path | None) -> list[str]:
-    """The options that must be typed again."""
-    options = {"--images": images, "--segmentation": segmentation, "--model": model}
-    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return [*words, *(["--engine", engine] if engine != "grabcut" else [])]
+def _given(options: Mapping[str, object]) -> list[str]:
+    """The options that must be typed again: those that are not None."""
+    return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
 def _result(found: Masks, dropped: frozenset[int], out: Path, page: Path) -> dict[str, Any]:

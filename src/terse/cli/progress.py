@@ -29,8 +29,9 @@ class Lines(Observer):
     stopping = 0
     """The number of the signal that asked the job to stop; 0 where none did."""
 
-    def __init__(self, bars: Any = None) -> None:
+    def __init__(self, bars: Any = None, opening: str = "") -> None:
         self._bars = bars
+        self._opening = opening
         self._tasks: dict[str, Any] = {}
         self._due: dict[str, float] = {}
 
@@ -47,8 +48,15 @@ class Lines(Observer):
             self._due[what] = now + _QUIET_SECONDS
             self.say(f"{what} {done:,}/{total:,}")
 
+    def begin(self) -> None:
+        """Say what is done where, once: the job has begun, and was not refused."""
+        opening, self._opening = self._opening, ""
+        if opening:
+            self.say(opening)
+
     def say(self, message: str) -> None:
         """A line that stays."""
+        self.begin()
         if self._bars is None:
             print(printable(message), file=sys.stderr, flush=True)
         else:
@@ -67,8 +75,8 @@ class Lines(Observer):
 class RunProgress(Lines):
     """Counts a run's steps, guesses the time left, and knows whether the user asked to stop."""
 
-    def __init__(self, cycles: int, metrics: Sequence[str] = (), bars: Any = None) -> None:
-        super().__init__(bars)
+    def __init__(self, cycles: int, metrics: Sequence[str] = (), bars: Any = None, opening: str = "") -> None:
+        super().__init__(bars, opening)
         self.cycles = cycles
         self.metrics = metrics
         self.numbers: dict[str, float] = {}
@@ -80,6 +88,7 @@ class RunProgress(Lines):
 
     def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
         """A phase begins."""
+        self.begin()
         self.at = (cycle, phase, steps, done)
         self._phase_began, self._phase_at = time.monotonic(), done
         if cycle >= 1 and self._began is None:
@@ -155,8 +164,8 @@ class _Quiet(RunProgress):
 class _Bar(RunProgress):
     """The same with a bar."""
 
-    def __init__(self, cycles: int, metrics: Sequence[str], bars: Any) -> None:
-        super().__init__(cycles, metrics, bars)
+    def __init__(self, cycles: int, metrics: Sequence[str], bars: Any, opening: str) -> None:
+        super().__init__(cycles, metrics, bars, opening)
         self._task = bars.add_task("starting", total=max(1, cycles), figures="")
 
     def show(self) -> None:
@@ -167,19 +176,19 @@ class _Bar(RunProgress):
 
 
 @contextmanager
-def watching(cycles: int, metrics: Sequence[str], *, quiet: bool = False) -> Iterator[RunProgress]:
+def watching(cycles: int, metrics: Sequence[str], *, quiet: bool = False, opening: str = "") -> Iterator[RunProgress]:
     """A watcher for one run that shows these metrics of it; Ctrl-C, SIGTERM and SIGHUP ask it to stop at the next step, a second Ctrl-C at once.
 
-    A quiet one shows nothing.
+    A quiet one shows nothing. The opening is its first line, once the run has begun.
     """
     with ExitStack() as stack:
-        watcher = _Quiet(cycles, metrics) if quiet else RunProgress(cycles, metrics)
+        watcher = _Quiet(cycles, metrics) if quiet else RunProgress(cycles, metrics, opening=opening)
         if sys.stderr.isatty() and not quiet:
             from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
             figures = TextColumn("{task.fields[figures]}")
             bars = _bars(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), figures)
-            watcher = _Bar(cycles, metrics, stack.enter_context(bars))
+            watcher = _Bar(cycles, metrics, stack.enter_context(bars), opening)
         stack.enter_context(stoppable(watcher))
         yield watcher
 

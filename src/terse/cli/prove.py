@@ -73,9 +73,9 @@ def prove(
     names = parse_arms(arms) if arms is not None else None
     choices: dict[str, Any] = {"treatment": treatment, "reference": reference, "worth": worth, "workers": workers}
     judge = task_of(loaded)
-    watcher = _ProofLines(seeds, len(arms_to_run(loaded, names, bounds)), loaded.cycles, judge.primary.name)
+    opening = f"{loaded.name} -> {folder}"
+    watcher = _ProofLines(seeds, len(arms_to_run(loaded, names, bounds)), loaded.cycles, judge.primary.name, opening)
     with stoppable(watcher):
-        watcher.say(f"{loaded.name} -> {folder}")
         try:
             result = run(
                 loaded,
@@ -91,8 +91,8 @@ def prove(
             )
         except Interrupted:
             again = ["terse", "prove", recipe, *settings, "--out", str(folder), "--seeds", str(seeds), "--resume"]
-            asked = {"arms": arms, **choices, "kept": kept, "passes": passes}
-            again += [word for name, value in asked.items() if value for word in (f"--{name}", str(value))]
+            asked = {"arms": arms, **choices, "worth": worth or None, "kept": kept, "passes": passes}
+            again += [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
             watcher.say(
                 f"stopped; go on with: {shlex.join([*again, *trust_given(), *([] if audit else ['--no-audit'])])}"
             )
@@ -133,8 +133,8 @@ def _between(one: Mapping[str, Any]) -> str:
 class _ProofLines(Lines):
     """Lines on stderr, with the time left."""
 
-    def __init__(self, seeds: int, arms: int, cycles: int, primary: str) -> None:
-        super().__init__()
+    def __init__(self, seeds: int, arms: int, cycles: int, primary: str, opening: str) -> None:
+        super().__init__(opening=opening)
         self.primary = primary
         self.cycles = cycles
         self.count = seeds * (1 + arms * cycles)
@@ -162,6 +162,10 @@ class _RunLines(Observer):
         self._proof, self._name = proof, name
         self._ended = 0
 
+    def phase(self, cycle: int, phase: str, steps: int, done: int) -> None:
+        """A phase of the run begins."""
+        self._proof.begin()
+
     def cycle(self, row: Mapping[str, Any]) -> None:
         """A cycle of the run ended."""
         proof = self._proof
@@ -173,6 +177,7 @@ class _RunLines(Observer):
 
     def done(self) -> None:
         """What was done before this proof went on takes no time now."""
+        self._proof.begin()
         self._proof.skipped += (1 if self._name.startswith("start,") else self._proof.cycles) - self._ended
 
     def say(self, message: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from terse.cli.answers import Json, answer
-from terse.cli.jobs import Engine, with_trust
+from terse.cli.jobs import with_trust
 from terse.cli.settings_flags import named_by_flags, settings_given, with_settings
 from terse.generate.settings import GenerateSettings
 from terse.process import arrow_without_pandas
@@ -21,7 +21,7 @@ def render(
     *,
     out: Path,
     workers: int | None = None,
-    executor: Engine = "local",
+    executor: str = "local",
     address: str | None = None,
     resume: bool = False,
     as_json: Json = False,

@@ -32,5 +32,8 @@ def end_at_once(status: int) -> None:
 
 
 def _stopping() -> list[signal.Signals]:
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+    stopping = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows, where a command refuses
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        stopping.append(hang_up)
+    return stopping

@@ -78,8 +78,8 @@ def _train(
     folder = folder_of(out, loaded.name, "run", found_by=found_by)
     from terse.tasks.task import task_of
 
-    with watching(loaded.cycles, task_of(loaded).progress, quiet=quiet) as watcher:
-        watcher.say(f"{loaded.name} -> {folder}")
+    opening = f"{loaded.name} -> {folder}"
+    with watching(loaded.cycles, task_of(loaded).progress, quiet=quiet, opening=opening) as watcher:
         from terse.progress import Interrupted
         from terse.run import train as run
 

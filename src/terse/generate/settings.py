@@ -34,9 +34,9 @@ def _range(kind: type[int | float]) -> Callable[[Any], Any]:
         """`1..3` or `2` to a pair; anything else is left to the type."""
         if not isinstance(given, str):
             return given
-        low, _, high = given.partition("..")
+        low, dots, high = given.partition("..")
         try:
-            return kind(low), kind(high or low)
+            return kind(low), kind(high if dots else low)
         except ValueError:
             raise ValueError(f"expected a number or LOW..HIGH, got {given!r}; for example 1..3") from None
 

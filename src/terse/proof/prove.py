@@ -73,7 +73,7 @@ def prove(
         treatment: the arm in question; by default learned where it is run, and of the default arms the recipe's own.
         reference: what it is compared with; none where it is run.
         worth: the smallest gain worth having.
-        workers: processes side by side; by default one a core. No number depends on it.
+        workers: processes side by side; by default one a core, and 0 works in this one. No number depends on it.
         resume: go on with the proof that `out` holds, also with more arms or seeds.
         audit: for tasks that ask for it (detection): let a probe look for pasted objects by their rims, in every blend that the arms use.
         kept: a folder of finished runs as small files, `ARM/seed-N.json`: what it holds is not run again, what it
@@ -103,6 +103,8 @@ def prove(
         raise RecipeError(f"seeds: expected 1 or more, got {seeds}; 5 give a verdict")
     if not 0 <= worth < math.inf:
         raise RecipeError(f"worth: expected a number >= 0, got {worth:g}; 0 is any gain")
+    if workers is not None and workers < 0:
+        raise RecipeError(f"workers: expected an integer >= 0, got {workers}; 0 works in the process that was begun")
     folder = Path(out)
     with trusting(trust), locked(folder):
         with taken_back(folder, keep=lambda: any(folder.rglob("checkpoint.pth"))):
@@ -131,7 +133,8 @@ def prove(
             starts = [start for start in starts if start.folder in needed]
             for job in taken:
                 observer.of(job.name).done()
-            count = 1 if data is not None else min(workers or _workers(recipe), max(1, len(jobs)))
+            most = _workers(recipe) if workers is None else workers
+            count = 0 if data is not None else min(most, len(jobs))
             run_jobs(recipe, starts, jobs, observer, workers=count, data=data)
         if audit and task_of(recipe).audits_pastes:
             _audit(recipe, chosen, folder, data)

@@ -38,8 +38,8 @@ def run_jobs(
         starts: one a seed.
         arms: each names its start's folder.
         observer: watches; `observer.of(job.name)` is told of each run.
-        workers: processes; 1 runs everything in this one. Results do not depend on it.
-        data: material made by the caller; it stays in this process, so `workers` must be 1.
+        workers: processes; up to 1 everything runs in this one. Results do not depend on it.
+        data: material made by the caller; it stays in this process, so `workers` must be at most 1.
 
     Raises:
         Interrupted: the user asked to stop; every job's state is on disk.
