@@ -1,7 +1,10 @@
 """Tables of failures and of invariance to pasting, from figures."""
 
+import numpy as np
+
 from terse.page_figures import AfterCycle, Failures, Modes, ObjectShapes, Patched, ShownFigures
 from terse.pictures.page_folder import Shown, write_page
+from terse.pictures.patches import _interval
 from terse.report.failures import failure_tables, patch_tables
 from terse.results import Cycle
 
@@ -53,6 +56,12 @@ def test_runs_stand_below_each_other(tmp_path):
     assert table.rows[3] == ("without", "AP at IoU 0.5, 8 images", "0.500", "0.250", "-0.250 (-0.100 to +0.200)")
     assert table.rows[5] == ("", "Places with a false alarm", "0.000", "0.250", "+0.250")
     assert patch_tables(None) == []
+
+
+def test_one_test_image_has_no_interval():
+    assert _interval(np.array([0.25])) is None
+    low, high = _interval(np.array([0.0, 0.5]))
+    assert low < 0.25 < high
 
 
 def test_a_run_alone_has_no_column_of_runs():

@@ -15,7 +15,7 @@ def test_a_go_is_said_first(drawn):
     assert page.headline.sentence == proof["reason"][0].upper() + proof["reason"][1:]
     assert page.summary[0] == (
         "Six ways to train had the same real data, as many synthetic images (none: real images alone) and the same "
-        "fine-tuning, 3 times each. What counts is AP at IoU 0.5 on held-out images that neither trained nor chose a model."
+        "fine-tuning, 3 times each. What counts is AP at IoU 0.5 on test images that neither trained nor chose a model."
     )
 
 
@@ -32,6 +32,14 @@ def test_a_no_go_is_said_as_plainly(drawn):
     _, _, page = page_of(drawn, seeds=6, gain=-0.05)
     assert page.title == "Learned does not gain over none"
     assert (page.headline.word, page.headline.tone) == ("No go", "bad")
+
+
+def test_a_gain_that_is_too_small_is_not_called_none(drawn):
+    proof, _ = drawn.proof(seeds=6, gain=0.006)
+    proof |= {"verdict": "no_go", "worth": 0.1}
+    proof["gain"] |= {"low": 0.004, "high": 0.008, "overall": None, "clusters": None}
+    page = prove_page(drawn.RECIPE, drawn.proved(proof), out="a", name="person")
+    assert page.title == "Learned gains less over none than is worth having"
 
 
 def test_what_is_not_settled_says_what_would_settle_it(drawn):
@@ -103,7 +111,7 @@ def test_the_ablation_table_has_every_arm_and_seed(drawn):
     proof, runs, page = page_of(drawn)
     table = page.tables[0]
     assert list(table.columns) == [
-        "Arm", "AP at IoU 0.5", "Interval", "Gain over none", "Interval of the gain", "Seed 1", "Seed 2", "Seed 3",
+        "Arm", "AP at IoU 0.5", "Interval", "Gain over none", "Interval of the gain", "Seed 0", "Seed 1", "Seed 2",
     ]  # fmt: skip
     assert [row[0] for row in table.rows] == ["none", "random", "mined", "cut-paste-learn", "context", "learned"]
     assert all(len(row) == len(table.columns) for row in table.rows)

@@ -11,7 +11,7 @@ from terse.errors import DataError
 from terse.generate import generate
 from terse.generate.settings import GenerateSettings
 from terse.recipe import load_recipe
-from terse.report.set_page import build_set_page, set_page
+from terse.report.set_page import _commands, build_set_page, set_page
 
 COUNT = 12
 
@@ -67,6 +67,13 @@ def test_the_page_stands_beside_the_set(made):
     assert build_report(folder) == folder / "report.html"
     assert (folder / "SHA256SUMS").read_bytes() == before
     assert "terse generate" in (folder / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("coco", True), ("webdataset", False)])
+def test_hashes_are_compared_where_the_images_are_files(kind, asked):
+    settings = GenerateSettings(count=COUNT, format=kind)
+    lines = [command.line for command in _commands("set", settings, load_recipe("quickstart"))]
+    assert ("cd set && sha256sum --check SHA256SUMS" in lines) is asked
 
 
 def test_a_folder_without_a_set_is_refused(tmp_path):

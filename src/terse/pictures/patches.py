@@ -159,10 +159,12 @@ def _realism_of(discriminator: Discriminator, images: RealImages) -> Float[Tenso
     return even_scores(discriminator, len(images), lambda rows: images.fetch(rows)[0], _MOST)
 
 
-def _interval(differences: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Student's 95 % of the mean."""
+def _interval(differences: Float[np.ndarray, " n"]) -> tuple[float, float] | None:
+    """Student's 95 % of the mean; None of one value."""
     from scipy.stats import t
 
     mean, count = float(differences.mean()), len(differences)
-    half = float(t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+    if count < 2:
+        return None
+    half = float(t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count))
     return mean - half, mean + half

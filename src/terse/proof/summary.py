@@ -248,7 +248,7 @@ def _groups(runs: Sequence[ArmRun]) -> dict[str, dict[str, Figures]]:
 
 def _costs(runs: Sequence[ArmRun]) -> ArmCosts:
     cycles = [run.result.cycles for run in runs]
-    rates = [of[-1].hard_rate or 0.0 for of in cycles if of]
+    rates = [rate for of in cycles if of and (rate := of[-1].hard_rate) is not None]
     return ArmCosts(
         samples=_mean([of[-1].samples if of else 0 for of in cycles]),
         target_forwards=_mean([sum(cycle.target_forwards or 0 for cycle in of) for of in cycles]),

@@ -46,7 +46,7 @@ def named_runs(folders: Sequence[Path]) -> list[tuple[str, Path]]:
     """
     headings = differences([_recipe(folder) for folder in folders])
     return [
-        (f"{folder.name}: {heading}" if heading else folder.name, folder)
+        (f"{_name(folder)}: {heading}" if heading else _name(folder), folder)
         for folder, heading in zip(folders, headings, strict=True)
     ]
 
@@ -62,12 +62,12 @@ def beside_table(folders: Sequence[Path]) -> Table:
     rows = []
     for folder, result, heading in zip(folders, results, differences([_recipe(f) for f in folders]), strict=True):
         ends = [
-            f"{end.figure(name) or 0.0:.4f}" if name == result.primary else ""
+            f"{figure:.4f}" if name == result.primary and (figure := end.figure(name)) is not None else ""
             for name in names
             for end in (result.metrics.start, result.metrics.end)
         ]
         samples = result.cycles[-1].samples if result.cycles else 0
-        rows.append((folder.name, heading, *ends, number(samples), number(result.seconds)))
+        rows.append((_name(folder), heading, *ends, number(samples), number(result.seconds)))
     metrics = [f"{words(name)}, {when}" for name in names for when in ("start", "end")]
     return Table(_GROUP, ("Run", "Setting", *metrics, "Samples", "Seconds"), rows)
 
@@ -90,6 +90,11 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]
         else:
             pairs.append((f"{above}{key}", value))
     return pairs
+
+
+def _name(folder: Path) -> str:
+    """What the folder is called, also where it is typed as `.`."""
+    return folder.resolve().name
 
 
 def _recipe(folder: Path) -> Mapping[str, Any]:

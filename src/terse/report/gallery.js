@@ -76,7 +76,7 @@ class Gallery {
     const order = { hard: (a, b) => (d.hardness[b] ?? -1) - (d.hardness[a] ?? -1), easy: (a, b) => (d.hardness[a] ?? 2) - (d.hardness[b] ?? 2) }[form.order.value];
     if (order) this.shown.sort(order);
     const total = d.src.length.toLocaleString("en"), now = this.shown.length.toLocaleString("en");
-    byId("count").textContent = now === total ? `${total} images` : `${now} of ${total} images`;
+    byId("count").textContent = now === total ? `${total} image${d.src.length === 1 ? "" : "s"}` : `${now} of ${total} images`;
     this.focus = 0;
     this.scroller.scrollTop = 0;
     this.layers = { boxes: form.boxes.checked, masks: form.masks.checked };

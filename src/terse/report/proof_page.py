@@ -132,6 +132,8 @@ def _title(proof: ProofResult, primary: str) -> str:
     if proof.verdict == "go":
         return f"{arm[:1].upper()}{arm[1:]} gains {gain:.3f} {in_text(primary)} over {against}"
     if proof.verdict == "no_go":
+        if proof.worth and (proof.gain.of_record.high or 0.0) > 0:
+            return f"{arm[:1].upper()}{arm[1:]} gains less over {against} than is worth having"
         return f"{arm[:1].upper()}{arm[1:]} does not gain over {against}"
     return f"Whether {arm} gains over {against} is not settled yet"
 
@@ -144,7 +146,7 @@ def _summary(proof: ProofResult, primary: str) -> list[str]:
     images = "as many synthetic images" if len(found) < 2 else "unequal numbers of synthetic images"
     images += " (none: real images alone)" if "none" in proof.arms else ""
     equal = f"{ways} to train had the same real data, {images} and the same fine-tuning"
-    counts = f"What counts is {in_text(primary)} on held-out images that neither trained nor chose a model."
+    counts = f"What counts is {in_text(primary)} on test images that neither trained nor chose a model."
     sentences = [f"{equal}, {times}. {counts}"]
     sentences += _rivals(proof, primary)
     return sentences
@@ -283,7 +285,7 @@ def _arm_table(proof: ProofResult, primary: str) -> Table:
     columns = ("Arm", words(primary), "Interval", f"Gain over {words(proof.reference)}", "Interval of the gain")
     return Table(
         "Arms",
-        (*columns, *(f"Seed {k}" for k in range(1, most + 1))),
+        (*columns, *(f"Seed {seed}" for seed in proof.seeds[:most])),
         rows,
         "Intervals of an arm are Student's over its seeds. Those of gains are paired by seed and, where results were kept "
         "image by image, count the chance of the test images too: the verdict rests on them.",

@@ -153,8 +153,7 @@ def _summary(result: RunResult, primary: str, start: float, end: float, settings
     if not cycles:
         return ["No cycle has ended yet: the numbers are those of the model as it came."]
     found = f"After {count(len(cycles), 'cycle')} and {number(cycles[-1].samples)} synthetic images"
-    images = "held-out" if judging_images(settings) == "test" else "validation"
-    reached = f"{in_text(primary)} on the {images} images is {score(end)}; it was {score(start)} at the start."
+    reached = f"{in_text(primary)} on the {judging_images(settings)} images is {score(end)}; it was {score(start)} at the start."
     judged = any(cycle.judging_passes is None or cycle.judging_passes for cycle in cycles)  # older runs do not say
     sentences = [
         f"{found}{' that the model found hard' if judged else ''}, {reached}",
@@ -269,10 +268,9 @@ def _start_end(result: RunResult, images: Judging) -> Table:
     for size in start.by_size:
         change = _change(*(ends.by_size[size].get(primary) for ends in (start, end)))
         rows.append((f"{words(primary)}, {size} objects", *change))
-    kind, held = ("image", " that the recipe holds out") if images == "test" else ("validation image", "")
-    amounts = {kind: end.images, "object": end.objects}
+    amounts = {f"{images} image": end.images, "object": end.objects}
     counts = [count(amount, word) for word, amount in amounts.items() if amount is not None]
-    caption = f"On {' with '.join(counts) or f'the {kind}s'}{held}."
+    caption = f"On {' with '.join(counts) or f'the {images} images'}."
     return Table("Start and end", ("Metric", "Start", "End", "Change"), rows, caption)
 
 

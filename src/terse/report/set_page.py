@@ -3,12 +3,14 @@
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from terse import registry
 from terse.errors import DataError
 from terse.evaluation.coverage import coverage
 from terse.evaluation.predictions import spread
@@ -38,6 +40,7 @@ __all__ = ["build_set_page", "dataset_page", "set_page"]
 _SHOWN = 600  # at 320 px they fill a page; all of them are in memory once
 _COUNTED = 5000
 _SIDE_PX = 320
+_Part = TypeVar("_Part", Chart, Table)
 
 
 def build_set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Drawing | None = None) -> Path:
@@ -75,7 +78,9 @@ def set_page(folder: Path, result: Mapping[str, Any] | None = None, drawing: Dra
         gallery=Gallery(items, _note(len(items), len(numbers), real=bool(told.real)), arm_word="Blend"),
         sizes=[_side(box, item) for item in items for box in item.boxes],
         visible=[one["visible"] for item in items for one in item.record["objects"]],
+        drawn=_of_so_many(len(items), len(numbers)),
         coverage=seen,
+        counted=_of_so_many(len(counted), len(numbers)),
         recipe_yaml=dump_recipe(recipe),
         commands=_commands(str((result or {}).get("out", folder)), settings, recipe),
     )
@@ -149,9 +154,10 @@ def _commands(out: str, settings: GenerateSettings, recipe: Recipe) -> list[Comm
     flags = trust_flag(recipe.model_dump(mode="json"), builds_target=False)
     again = shlex.join(("terse", "render", f"{place}/placements.parquet", "--out", f"{place}-again", *flags))
     sums = f"cd {shlex.quote(place)} && sha256sum --check SHA256SUMS"
+    has_files = registry.lookup("exporter", settings.format)().build().image_folder  # not members of shards
     return [
         Command(again, "The same set once more, from its placements"),
-        *([Command(sums, f"Are the {settings.format} files whole?")] if url_of(out) is None else []),
+        *([Command(sums, "Are the images whole?")] if has_files and url_of(out) is None else []),
     ]
 
 
@@ -162,7 +168,9 @@ def dataset_page(
     gallery: Gallery | None = None,
     sizes: Sequence[float] = (),
     visible: Sequence[float] = (),
+    drawn: str = "",
     coverage: Coverage | None = None,
+    counted: str = "",
     recipe_yaml: str = "",
     commands: Sequence[Command] = (),
 ) -> PageData:
@@ -174,7 +182,9 @@ def dataset_page(
         gallery: images of the set.
         sizes: objects' sides over their image's.
         visible: objects' visible fractions.
+        drawn: of how many images these are, where it is not all of them; a sentence.
         coverage: of the placements.
+        counted: of how many, likewise.
         recipe_yaml: the resolved settings.
         commands: what makes it again, and what reads it.
     """
@@ -193,10 +203,13 @@ def dataset_page(
             *_speed(result),
         ],
         alarms=["Something was left out; a table below says what and why."] if skipped else [],
-        charts=[*_charts(result, sizes, visible), *(coverage_charts(coverage) if coverage else [])],
+        charts=[
+            *_charts(result, sizes, visible, drawn),
+            *(_with_note(chart, counted) for chart in (coverage_charts(coverage) if coverage else [])),
+        ],
         tables=[
             Table("Classes", ("Class", "Objects"), [(key, number(value)) for key, value in result.per_class.items()]),
-            *([coverage_table({"this set": coverage})] if coverage else []),
+            *([_with_note(coverage_table({"this set": coverage}), counted)] if coverage else []),
             *([Table("Left out", ("What",), [(str(one),) for one in skipped], prose=True)] if skipped else []),
         ],
         shown=Shown(gallery=gallery or Gallery()),
@@ -221,12 +234,21 @@ def _speed(result: SetResult) -> list[Fact]:
     return [Fact("Images a second", f"{speed:,.1f}" if speed >= 0.1 else f"{speed:.1g}", note)] if speed else []
 
 
-def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float]) -> list[Chart]:
+def _of_so_many(looked_at: int, total: int) -> str:
+    """How many of the composites a figure is of; empty where it is of all."""
+    return "" if looked_at == total else f" Of {looked_at:,} of {total:,} composites, evenly spread."
+
+
+def _with_note(part: _Part, note: str) -> _Part:
+    return replace(part, caption=f"{part.caption}{note}")
+
+
+def _charts(result: SetResult, sizes: Sequence[float], visible: Sequence[float], drawn: str) -> list[Chart]:
     amounts = {name: {"objects": float(value)} for name, value in result.per_class.items()}
     charts = class_charts(amounts, "Objects that carry a label.") if len(amounts) > 1 else []
-    charts += size_charts({"objects": sizes})
+    charts += size_charts({"objects": sizes}, drawn)
     if len(visible):
         figure = figures.histogram({"objects": visible}, "Visible fraction", (0.0, 1.0))
-        caption = "What occlusion and the border leave of each object."
+        caption = f"What occlusion and the border leave of each object.{drawn}"
         charts.append(Chart("visible", "How much of the objects is seen", caption, figure))
     return charts
