@@ -28,6 +28,13 @@ def test_arms_that_found_unequal_numbers_are_not_said_to_have_as_many(drawn):
     )
 
 
+def test_arms_with_unequal_numbers_of_seeds_are_said_to_have_them(drawn):
+    proof, _ = drawn.proof()
+    proof["arms"]["mined"]["per_seed"] = proof["arms"]["mined"]["per_seed"][:1]
+    page = prove_page(drawn.RECIPE, drawn.proved(proof), out="a", name="person")
+    assert "fine-tuning, 1 to 3 times each." in page.summary[0]
+
+
 def test_a_no_go_is_said_as_plainly(drawn):
     _, _, page = page_of(drawn, seeds=6, gain=-0.05)
     assert page.title == "Learned does not gain over none"

@@ -141,7 +141,8 @@ def _title(proof: ProofResult, primary: str) -> str:
 def _summary(proof: ProofResult, primary: str) -> list[str]:
     seeds = _most_seeds(proof)
     ways = f"{_SMALL.get(len(proof.arms), str(len(proof.arms)))} ways"
-    times = f"{count(seeds, 'time')} each" if seeds > 1 else "once"
+    least = min(len(arm.per_seed) for arm in proof.arms.values())
+    times = f"{f'{least} to ' if least < seeds else ''}{count(seeds, 'time')} each" if seeds > 1 else "once"
     found = {cost.samples for cost in proof.costs.values() if cost.samples}
     images = "as many synthetic images" if len(found) < 2 else "unequal numbers of synthetic images"
     images += " (none: real images alone)" if "none" in proof.arms else ""
