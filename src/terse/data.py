@@ -116,7 +116,7 @@ class CompositeDataset(Dataset[tuple[Tensor, Target]]):
         scene = own + self.epoch * len(self._planned)
         found = propose(self._drawing, self._loaded(), scene, self._planned.of(own, own + 1))
         if not found.accepted:
-            raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused))}")
+            raise DataError(f"limits: expected a placement that meets them, got {next(iter(found.refused.values()))}")
         drawn = found.accepted
         if self._limits.all_blends:
             drawn = in_each_blend(drawn, self._limits.blends).take(np.array([blend]))

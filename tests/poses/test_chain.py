@@ -265,7 +265,8 @@ def test_generate_draws_what_training_sees() -> None:
     material = SimpleNamespace(
         keypoints=lambda _: None,
         square=False,
-        foregrounds=SimpleNamespace(keys=("a",)),
+        foregrounds=SimpleNamespace(keys=("a",), grey=False),
+        backgrounds=SimpleNamespace(grey=False),
         label_of=lambda number: 0,
         hull=lambda number: cut.hull[0].numpy(),
         image=lambda number, size_px: np.ascontiguousarray(below[..., ::-1]),

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terse.sources.patches import box_of, cut_patch, resize, window_of
+from terse.sources.masks import box_of
+from terse.sources.patches import cut_patch, resize, window_of
 
 
 def test_boxes_of_masks():

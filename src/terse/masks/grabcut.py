@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float64, UInt8
 
 from terse.boxes import iou
 from terse.masks.score import Box, grown
-from terse.sources.patches import box_of, window_of
+from terse.sources.masks import box_of
+from terse.sources.patches import window_of
 
 __all__ = ["GrabCut"]
 

@@ -31,7 +31,7 @@ from terse.progress import Observer, heard_by
 from terse.results import read_object
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
-from terse.sources.patches import box_of
+from terse.sources.masks import box_of
 from terse.workers import Executor
 
 __all__ = ["Cutter", "Made", "Masks", "make_masks", "region_of", "request_of"]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 
 from terse.boxes import iou
 from terse.sources.cleanup import solidity
-from terse.sources.patches import box_of
+from terse.sources.masks import box_of
 
 __all__ = ["SHIFT", "Scores", "expected_iou", "grown", "measure", "shifted"]
 

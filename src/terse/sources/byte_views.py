@@ -26,8 +26,8 @@ from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.annotations import Annotations, Skeleton
 from terse.sources.banks import PhotoBackgrounds
 from terse.sources.cropping import crop, size_of, stretch_of, tight_box
-from terse.sources.masks import Mask, draw_mask, extent
-from terse.sources.patches import box_of, cut_patch, points_in_patch, resize, touched, window_of
+from terse.sources.masks import Mask, box_of, draw_mask, extent
+from terse.sources.patches import cut_patch, points_in_patch, resize, touched, window_of
 from terse.sources.photo_foregrounds import PhotoForegrounds
 from terse.sources.quick_decode import read_bgr
 

@@ -17,8 +17,7 @@ from terse.errors import DataError
 from terse.progress import Observer
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
-from terse.sources.masks import draw_mask, extent
-from terse.sources.patches import box_of
+from terse.sources.masks import box_of, draw_mask, extent
 
 __all__ = ["Cleaned", "CleanupLimits", "Flaw", "MaskVerdict", "clean_up", "examine", "solidity"]
 

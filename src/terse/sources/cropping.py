@@ -8,8 +8,7 @@ from jaxtyping import UInt8
 from terse.errors import DataError
 from terse.sources.annotations import Annotations
 from terse.sources.decode import read_rgb
-from terse.sources.masks import PixelBox, draw_mask, extent
-from terse.sources.patches import box_of
+from terse.sources.masks import PixelBox, box_of, draw_mask, extent
 
 __all__ = ["crop", "size_of", "stretch_of", "tight_box"]
 

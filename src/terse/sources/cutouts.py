@@ -182,7 +182,7 @@ def _look(
     root: Path, image: str, mask_file: str | None, size_px: tuple[int, int], object_is: Literal["auto", "dark", "light"]
 ) -> tuple[FileMask, tuple[int, int, int, int] | None] | str:
     """The mask of a cut-out and its box; a sentence where it cannot be read."""
-    from terse.sources.patches import box_of
+    from terse.sources.masks import box_of
 
     if mask_file is None:
         mask = FileMask(image, "alpha")

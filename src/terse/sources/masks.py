@@ -17,6 +17,7 @@ __all__ = [
     "PixelBox",
     "Polygons",
     "Rle",
+    "box_of",
     "cut_outline",
     "draw_mask",
     "ellipse",
@@ -109,6 +110,14 @@ def extent(mask: Mask, size_px: tuple[int, int]) -> PixelBox:
     x0, y0 = np.floor(points.min(axis=0)).astype(int).tolist()
     x1, y1 = np.ceil(points.max(axis=0)).astype(int).tolist()
     return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, size_px[0]), min(y1 + 1, size_px[1])
+
+
+def box_of(mask: UInt8[np.ndarray, "h w"]) -> PixelBox | None:
+    """The tight box of a mask, None where it is empty."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def cut_outline(part: Float32[np.ndarray, "_ 2"], size_px: tuple[int, int]) -> Float32[np.ndarray, "_ 2"]:

@@ -12,7 +12,8 @@ from terse.compositing.raster import Sprite
 from terse.protocols import BackgroundBank, ForegroundBank
 from terse.sources.byte_views import ByteForegrounds, OwnObject, bytes_of_backgrounds, bytes_of_foregrounds
 from terse.sources.cache import Cache
-from terse.sources.patches import box_of, resize
+from terse.sources.masks import box_of
+from terse.sources.patches import resize
 
 __all__ = ["Material"]
 

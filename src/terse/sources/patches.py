@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from terse.sources.masks import PixelBox
 
-__all__ = ["box_of", "cut_patch", "place_in_patch", "points_in_patch", "resize", "touched", "window_of"]
+__all__ = ["cut_patch", "place_in_patch", "points_in_patch", "resize", "touched", "window_of"]
 
 _HALF = 127
 
@@ -27,14 +27,6 @@ def window_of(box_px: Sequence[float], size_px: tuple[int, int]) -> PixelBox:
         min(int(np.ceil(x1)), size_px[0]),
         min(int(np.ceil(y1)), size_px[1]),
     )
-
-
-def box_of(mask: UInt8[np.ndarray, "h w"]) -> PixelBox | None:
-    """The tight box of a mask, None where it is empty."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def cut_patch(

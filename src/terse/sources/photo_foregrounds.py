@@ -19,7 +19,8 @@ from terse.sources.banks import floats_of
 from terse.sources.cache import Cache
 from terse.sources.columns import taken
 from terse.sources.cropping import crop, stretch_of, tight_box
-from terse.sources.patches import box_of, cut_patch, points_in_patch
+from terse.sources.masks import box_of
+from terse.sources.patches import cut_patch, points_in_patch
 
 if TYPE_CHECKING:
     from terse.types import Foregrounds

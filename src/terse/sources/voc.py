@@ -30,8 +30,7 @@ from terse.sources.decode import read_values
 from terse.sources.documents import head_of, lines_of, load_xml
 from terse.sources.finder import Finder, existing_folder, files_of_kind, inside, is_absolute, is_file, slashed
 from terse.sources.indexing import ImageEntry, Index
-from terse.sources.masks import FileMask, PixelBox, Polygons
-from terse.sources.patches import box_of
+from terse.sources.masks import FileMask, PixelBox, Polygons, box_of
 from terse.sources.selection import SourceConfig
 
 __all__ = ["VOC_CLASSES", "VocConfig", "VocLayout", "match_instances", "read_voc", "voc_layout"]

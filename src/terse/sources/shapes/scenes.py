@@ -17,7 +17,8 @@ from torch import Tensor
 from terse.poses.maps import support_points
 from terse.sources.banks import floats_of
 from terse.sources.cache import Cache
-from terse.sources.patches import box_of, cut_patch, points_in_patch
+from terse.sources.masks import box_of
+from terse.sources.patches import cut_patch, points_in_patch
 from terse.types import Backgrounds, Foregrounds, Truth
 
 __all__ = [
